@@ -1,0 +1,147 @@
+//! Sub-networks: a width, an input resolution and, for video, a number of frames.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, Width};
+
+macro_rules! count {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $reason:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "u32", into = "u32")]
+        pub struct $name(NonZeroU32);
+
+        impl $name {
+            /// Checks the range.
+            ///
+            /// # Errors
+            #[doc = concat!("The number is 0 or above ", stringify!($max), ".")]
+            pub fn new(n: u32) -> Result<Self> {
+                NonZeroU32::new(n).filter(|n| n.get() <= $max).map(Self).ok_or(Error::OutOfRange {
+                    what: $what,
+                    value: f64::from(n),
+                    allowed: $reason,
+                })
+            }
+
+            /// The number.
+            pub fn get(self) -> u32 {
+                self.0.get()
+            }
+        }
+
+        impl TryFrom<u32> for $name {
+            type Error = Error;
+
+            fn try_from(n: u32) -> Result<Self> {
+                Self::new(n)
+            }
+        }
+
+        impl From<$name> for u32 {
+            fn from(n: $name) -> u32 {
+                n.get()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                let n = text.parse().map_err(|_| Error::Parse {
+                    what: $what,
+                    text: text.to_owned(),
+                    reason: $reason,
+                })?;
+                Self::new(n)
+            }
+        }
+    };
+}
+
+count!(
+    /// Side of the square input, in pixels.
+    Resolution, "resolution", 8192, "a whole number of pixels from 1 to 8192"
+);
+count!(
+    /// Number of frames of a clip.
+    Frames, "frames", 1024, "a whole number of frames from 1 to 1024"
+);
+
+/// One of the networks inside the network: how wide it is and what input it sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Subnet {
+    /// Fraction of the channels.
+    pub width: Width,
+    /// Side of the input in pixels.
+    pub resolution: Resolution,
+    /// Frames of the clip; `None` for images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<Frames>,
+}
+
+impl Subnet {
+    /// A sub-network of an image network.
+    pub fn image(width: Width, resolution: Resolution) -> Self {
+        Self { width, resolution, frames: None }
+    }
+}
+
+/// As the papers write it: `0.75-192`, with frames `0.75-192-8`.
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.width, self.resolution)?;
+        self.frames.map_or(Ok(()), |frames| write!(f, "-{frames}"))
+    }
+}
+
+impl FromStr for Subnet {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut parts = text.split('-');
+        let (Some(width), Some(resolution), frames, None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(Error::Parse {
+                what: "sub-network",
+                text: text.to_owned(),
+                reason: "expected WIDTH-RESOLUTION such as 0.75-192",
+            });
+        };
+        Ok(Self {
+            width: width.parse()?,
+            resolution: resolution.parse()?,
+            frames: frames.map(str::parse).transpose()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trip() {
+        for text in ["0.75-192", "1.0-224-8", "0.35-20"] {
+            assert_eq!(text.parse::<Subnet>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in ["0.75", "0.75-0", "0.75-192-8-1", "-192", "0.5-99999"] {
+            assert!(text.parse::<Subnet>().is_err(), "{text}");
+        }
+    }
+}
