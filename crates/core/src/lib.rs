@@ -1,5 +1,7 @@
+//! The vocabulary of the whole system: sub-networks, the network as a value, its arithmetic, sampling, keyed randomness.
 //!
 //! Everything else is an interpretation of what is defined here.
+//! Invariant: no I/O, no tensor engine, no networks by name.
 
 mod width;
 pub use width::{Width, WidthRange};
@@ -9,6 +11,14 @@ pub use subnet::{Frames, Resolution, Subnet};
 
 mod budget;
 pub use budget::{Budget, Macs};
+
+mod preprocess;
+pub use preprocess::Preprocess;
+
+pub mod network;
+pub use network::{Network, NodeId};
+
+pub mod sample;
 
 pub mod rng;
 pub use rng::RngStream;

@@ -1,0 +1,62 @@
+//! How many channels a layer has at a width.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Width;
+
+/// The multiple of `divisor` nearest to `value`, at least `divisor`… unless that is more than 10 % below `value`.
+///
+/// # Source
+/// `[MN-code models/slimmable_ops.py make_divisible]` with its `min_value` of 1.
+pub fn make_divisible(value: f64, divisor: u32) -> u32 {
+    let divisor_f = f64::from(divisor);
+    let rounded = (value + divisor_f / 2.0).floor() as u32 / divisor * divisor;
+    let rounded = rounded.max(1);
+    if f64::from(rounded) < 0.9 * value { rounded + divisor } else { rounded }
+}
+
+/// How many channels a layer makes at a width: the first so many of its full number.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelRule {
+    /// Channels at width 1.
+    pub base: u32,
+    /// Rounding is done on `base × width / ratio`, and multiplied by `ratio` again: an expansion keeps to its base.
+    pub ratio: f64,
+    /// Whether the width applies; otherwise there are always `base` channels.
+    pub slim: bool,
+}
+
+impl ChannelRule {
+    /// Channels that follow the width.
+    pub fn slim(base: u32) -> Self {
+        Self { base, ratio: 1.0, slim: true }
+    }
+
+    /// Channels that follow the width, rounded before they are multiplied by `ratio`.
+    pub fn slim_by(base: u32, ratio: f64) -> Self {
+        Self { base, ratio, slim: true }
+    }
+
+    /// Channels that are the same at every width.
+    ///
+    /// # Panics
+    /// More than `u32::MAX` channels.
+    pub fn whole(channels: usize) -> Self {
+        let base = u32::try_from(channels).expect("channel counts are far below 2^32");
+        Self { base, ratio: 1.0, slim: false }
+    }
+
+    /// The number of channels at `width`.
+    ///
+    /// # Source
+    /// `[MN-code models/slimmable_ops.py USConv2d]`: `int(make_divisible(base * width / ratio) * ratio)`.
+    pub fn at(self, width: Width) -> usize {
+        if self.slim {
+            let divisible = make_divisible(f64::from(self.base) * width.fraction() / self.ratio, 8);
+            (f64::from(divisible) * self.ratio) as usize
+        } else {
+            self.base as usize
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The operations of the list.
+
+use serde::{Deserialize, Serialize};
+
+use super::ChannelRule;
+use crate::Width;
+
+/// Sizes along time, height and width; images have 1 (sizes, strides) or 0 (padding) along time.
+pub type Extent = [u32; 3];
+
+/// What a node computes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Op {
+    /// The network's input, normalized pixels.
+    Input {
+        /// Color channels; never slimmed.
+        channels: u32,
+    },
+    /// Convolution.
+    Conv(Conv),
+    /// Batch normalization over all channels of its input, eps [`Op::BATCH_NORM_EPS`].
+    BatchNorm,
+    /// Elementwise non-linearity.
+    Activation(Activation),
+    /// Elementwise sum of two inputs of the same shape.
+    Add,
+    /// Mean over all positions: `[n, c, …]` to `[n, c]`.
+    GlobalPool,
+    /// Fully connected layer over a pooled input.
+    Linear(Linear),
+}
+
+/// A convolution; its input channels are whatever its input has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv {
+    /// Output channels.
+    pub out: ChannelRule,
+    /// Kernel size.
+    pub kernel: Extent,
+    /// Stride.
+    pub stride: Extent,
+    /// Zero padding on both sides.
+    pub padding: Extent,
+    /// Which inputs an output sees.
+    pub groups: Groups,
+}
+
+/// Which input channels an output channel of a convolution sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Groups {
+    /// All of them.
+    Dense,
+    /// The one with its own number.
+    Depthwise,
+}
+
+/// Elementwise non-linearities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Activation {
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+}
+
+/// A fully connected layer with bias; its outputs are never slimmed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linear {
+    /// Number of outputs.
+    pub out_features: usize,
+}
+
+impl Op {
+    /// Added to the variance by every batch norm.
+    pub const BATCH_NORM_EPS: f64 = 1e-5;
+
+    /// The lower-case name, as in files and listings.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Input { .. } => "input",
+            Self::Conv(Conv { groups: Groups::Dense, .. }) => "conv",
+            Self::Conv(Conv { groups: Groups::Depthwise, .. }) => "depthwise_conv",
+            Self::BatchNorm => "batch_norm",
+            Self::Activation(Activation::Relu) => "relu",
+            Self::Activation(Activation::Relu6) => "relu6",
+            Self::Add => "add",
+            Self::GlobalPool => "global_pool",
+            Self::Linear(_) => "linear",
+        }
+    }
+
+    pub(super) fn arity(&self) -> usize {
+        match self {
+            Self::Input { .. } => 0,
+            Self::Add => 2,
+            _ => 1,
+        }
+    }
+
+    /// Bounds on what a file may ask for.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        const MAX_CHANNELS: u32 = 1 << 16;
+        let channels_fit = |n: u32| (1..=MAX_CHANNELS).contains(&n);
+        match self {
+            Self::Input { channels } if !channels_fit(*channels) => Err("channels must be 1 to 65536"),
+            Self::Linear(Linear { out_features }) if !(1..=1 << 20).contains(out_features) => {
+                Err("outputs must be 1 to 1048576")
+            }
+            Self::Conv(conv) => {
+                let ChannelRule { base, ratio, .. } = conv.out;
+                if !channels_fit(base) {
+                    Err("channels must be 1 to 65536")
+                } else if !(1.0 / 64.0..=64.0).contains(&ratio) {
+                    Err("channel ratio must be 1/64 to 64")
+                } else if !conv.kernel.iter().chain(&conv.stride).all(|n| (1..=64).contains(n)) {
+                    Err("kernel and stride must be 1 to 64")
+                } else if conv.padding.iter().zip(conv.kernel).any(|(padding, kernel)| *padding >= kernel) {
+                    Err("padding must be smaller than the kernel")
+                } else {
+                    Ok(())
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Output channels at a width, given the inputs' channels.
+    pub(super) fn channels(&self, inputs: &[usize], width: Width) -> Result<usize, String> {
+        match self {
+            Self::Input { channels } => Ok(*channels as usize),
+            Self::Conv(conv) => match (conv.out.at(width), conv.groups) {
+                (0, _) => Err("no channels are left".to_owned()),
+                (out, Groups::Depthwise) if out != inputs[0] => {
+                    Err(format!("a depthwise convolution of {} channels makes {out}", inputs[0]))
+                }
+                (out, _) => Ok(out),
+            },
+            Self::Add if inputs[0] != inputs[1] => {
+                Err(format!("the inputs have {} and {} channels", inputs[0], inputs[1]))
+            }
+            Self::BatchNorm | Self::Activation(_) | Self::Add | Self::GlobalPool => Ok(inputs[0]),
+            Self::Linear(linear) => Ok(linear.out_features),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What a sub-network computes and costs: output shapes, MACs and parameter counts, exactly.
+
+use super::{Conv, Extent, Groups, Network, Op};
+use crate::{Error, Macs, Result, Subnet, Width};
+
+/// Output of a node for one sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Channels, or features after pooling.
+    pub channels: usize,
+    /// Time, height, width; all 1 after pooling, time 1 for images.
+    pub extent: Extent,
+}
+
+impl Shape {
+    /// Positions per channel.
+    pub fn positions(self) -> usize {
+        self.extent.iter().map(|&n| n as usize).product()
+    }
+
+    /// Numbers in the output.
+    pub fn elements(self) -> usize {
+        self.channels * self.positions()
+    }
+}
+
+/// What one node costs at a sub-network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeCost {
+    /// Its output.
+    pub shape: Shape,
+    /// Multiply-accumulates for one sample.
+    pub macs: Macs,
+    /// Learnable numbers that it uses.
+    pub params: u64,
+}
+
+impl Network {
+    /// Output shape, MACs and parameters of every node at `subnet`.
+    ///
+    /// Counted are convolutions, linear layers and the elements that an average pool reads.
+    /// Batch norm, activations and sums are free.
+    ///
+    /// # Errors
+    /// The sub-network does not fit: width out of range, frames given or missing, input too small.
+    ///
+    /// # Source
+    /// `[MN-code utils/model_profiling.py]`.
+    pub fn costs(&self, subnet: Subnet) -> Result<Vec<NodeCost>> {
+        let channels = self.channels(subnet.width)?;
+        let side = subnet.resolution.get();
+        let time = self.frames(subnet)?.map_or(1, crate::Frames::get);
+        let mut costs: Vec<NodeCost> = Vec::with_capacity(channels.len());
+        for (node, channels) in self.nodes().iter().zip(channels) {
+            let inputs: Vec<Shape> = node.inputs.iter().map(|input| costs[input.0].shape).collect();
+            let extent = match &node.op {
+                Op::Input { .. } => Ok([time, side, side]),
+                Op::Conv(conv) => conv.extent(inputs[0].extent),
+                Op::Add if inputs[0].extent != inputs[1].extent => {
+                    Err("the inputs differ in size".to_owned())
+                }
+                Op::BatchNorm | Op::Activation(_) | Op::Add => Ok(inputs[0].extent),
+                Op::GlobalPool => Ok([1; 3]),
+                Op::Linear(_) if inputs[0].extent != [1; 3] => Err("the input is not pooled".to_owned()),
+                Op::Linear(_) => Ok([1; 3]),
+            };
+            let extent = extent.map_err(|reason| Error::Subnet {
+                subnet: subnet.to_string(),
+                network: self.name().to_owned(),
+                reason: format!("node `{}`: {reason}", node.path),
+            })?;
+            let shape = Shape { channels, extent };
+            let (macs, params) = node.op.cost(inputs.first().copied(), shape);
+            costs.push(NodeCost { shape, macs: Macs(macs), params });
+        }
+        Ok(costs)
+    }
+
+    /// Multiply-accumulates of `subnet` for one sample.
+    ///
+    /// # Errors
+    /// As [`Self::costs`].
+    pub fn macs(&self, subnet: Subnet) -> Result<Macs> {
+        Ok(self.costs(subnet)?.iter().map(|cost| cost.macs).sum())
+    }
+
+    /// Learnable numbers that a width uses.
+    ///
+    /// # Errors
+    /// As [`Self::channels`].
+    pub fn params(&self, width: Width) -> Result<u64> {
+        let shapes = self.parameter_shapes(width)?;
+        Ok(shapes.iter().map(|shape| shape.iter().map(|&n| n as u64).product::<u64>()).sum())
+    }
+}
+
+impl Conv {
+    /// Size of the output for an input of size `input`.
+    fn extent(&self, input: Extent) -> Result<Extent, String> {
+        let mut out = [0; 3];
+        for axis in 0..3 {
+            let padded = input[axis] + 2 * self.padding[axis];
+            let Some(room) = padded.checked_sub(self.kernel[axis]) else {
+                return Err(format!("an input of {:?} is smaller than the kernel {:?}", input, self.kernel));
+            };
+            out[axis] = room / self.stride[axis] + 1;
+        }
+        Ok(out)
+    }
+
+    /// Weights that one output channel has.
+    pub(super) fn weights_per_output(&self, in_channels: usize) -> u64 {
+        let kernel: u64 = self.kernel.iter().map(|&n| u64::from(n)).product();
+        match self.groups {
+            Groups::Dense => kernel * in_channels as u64,
+            Groups::Depthwise => kernel,
+        }
+    }
+}
+
+impl Op {
+    /// MACs and parameters; saturating, since a file may ask for anything.
+    fn cost(&self, input: Option<Shape>, out: Shape) -> (u64, u64) {
+        let Some(input) = input else { return (0, 0) };
+        match self {
+            Self::Conv(conv) => {
+                let per_output = conv.weights_per_output(input.channels);
+                (per_output.saturating_mul(out.elements() as u64), per_output * out.channels as u64)
+            }
+            Self::Linear(_) => {
+                let weights = input.channels as u64 * out.channels as u64;
+                (weights, weights + out.channels as u64)
+            }
+            Self::GlobalPool => (input.elements() as u64, 0),
+            Self::BatchNorm => (0, 2 * out.channels as u64),
+            Self::Input { .. } | Self::Activation(_) | Self::Add => (0, 0),
+        }
+    }
+}

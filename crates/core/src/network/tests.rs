@@ -1,0 +1,113 @@
+//! Tests of the list and its arithmetic on small hand-made networks; the published ones are tested in the zoo.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Resolution;
+
+fn widths() -> WidthRange {
+    WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap()
+}
+
+fn conv(out: ChannelRule, kernel: u32, groups: Groups) -> Conv {
+    let padding = kernel / 2;
+    Conv { out, kernel: [1, kernel, kernel], stride: [1; 3], padding: [0, padding, padding], groups }
+}
+
+/// conv3×3(3→64) – depthwise – pool – linear(10)
+fn small() -> NetworkBuilder {
+    let mut net = NetworkBuilder::new("small", Rank::Image, widths());
+    let x = net.input(3);
+    let x = net.conv("stem", x, conv(ChannelRule::slim(64), 3, Groups::Dense));
+    let x = net.batch_norm("bn", x);
+    let x = net.conv("dw", x, conv(ChannelRule::slim(64), 3, Groups::Depthwise));
+    let x = net.global_pool("pool", x);
+    net.linear("fc", x, 10);
+    net
+}
+
+fn subnet(width: f64, resolution: u32) -> Subnet {
+    Subnet::image(Width::new(width).unwrap(), Resolution::new(resolution).unwrap())
+}
+
+#[test]
+fn channels_round_as_the_reference_does() {
+    // width 0.8 of MobileNetV1 and 0.9 of ResNet-50, from the reference.
+    let at = |rule: ChannelRule, width| rule.at(Width::new(width).unwrap());
+    assert_eq!(
+        [32, 64, 128, 256, 512, 1024].map(|c| at(ChannelRule::slim(c), 0.8)),
+        [24, 48, 104, 208, 408, 816]
+    );
+    assert_eq!(
+        [64, 64, 128, 256, 512].map(|c| at(ChannelRule::slim_by(c, 0.25), 0.9)),
+        [58, 58, 116, 230, 460]
+    );
+    assert_eq!(at(ChannelRule::slim_by(6 * 24, 6.0), 0.75), 144);
+    assert_eq!(at(ChannelRule::whole(1280), 0.7), 1280);
+}
+
+#[test]
+fn costs_by_hand() {
+    let net = small().finish().unwrap();
+    let macs = net.macs(subnet(1.0, 8)).unwrap();
+    assert_eq!(macs.0, 64 * (64 * 27 + 64 * 9) + 64 * 64 + 640);
+    assert_eq!(net.params(Width::ONE).unwrap(), 64 * 27 + 128 + 64 * 9 + 650);
+    assert_eq!(net.params(Width::new(0.25).unwrap()).unwrap(), 16 * 27 + 32 + 16 * 9 + 170);
+    let by_node: u64 = net.costs(subnet(0.25, 8)).unwrap().iter().map(|cost| cost.params).sum();
+    assert_eq!(by_node, net.params(Width::new(0.25).unwrap()).unwrap());
+}
+
+#[test]
+fn narrowed_costs_the_same() {
+    let net = small().finish().unwrap();
+    for width in [0.25, 0.4, 0.85] {
+        let narrow = net.narrowed(Width::new(width).unwrap()).unwrap();
+        assert_eq!(narrow.macs(subnet(width, 16)).unwrap(), net.macs(subnet(width, 16)).unwrap());
+    }
+}
+
+#[test]
+fn files_are_checked() {
+    let net = small().finish().unwrap();
+    let text = serde_json::to_string(&net).unwrap();
+    assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), net);
+    for (from, to, says) in [
+        ("\"inputs\":[1]", "\"inputs\":[5]", "does not come before"),
+        ("\"stem\"", "\"fc\"", "same path"),
+        ("\"base\":64", "\"base\":0", "65536"),
+        ("\"ratio\":1.0", "\"ratio\":-1.0", "ratio"),
+        ("\"base\":64", "\"base\":48", "depthwise"),
+        ("\"inputs\":[1]", "\"inputs\":[]", "number of inputs"),
+        ("\"kernel\":[1,3,3]", "\"kernel\":[1,0,3]", "kernel"),
+    ] {
+        let broken = text.replacen(from, to, 1);
+        assert_ne!(broken, text, "{from}");
+        let error = serde_json::from_str::<Network>(&broken).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn subnets_are_checked() {
+    let net = small().finish().unwrap();
+    assert!(net.macs(subnet(0.2, 8)).is_err());
+    let with_frames = Subnet { frames: Some(Frames::new(4).unwrap()), ..subnet(1.0, 8) };
+    assert!(net.macs(with_frames).is_err());
+}
+
+proptest! {
+    #[test]
+    fn rounding_stays_near(base in 8_u32..2048, width in 0.25_f64..2.0) {
+        let value = f64::from(base) * width;
+        let rounded = make_divisible(value, 8);
+        prop_assert!(rounded.is_multiple_of(8) || rounded == 1);
+        prop_assert!(f64::from(rounded) >= 0.9 * value && f64::from(rounded) <= value + 8.0);
+    }
+
+    #[test]
+    fn macs_grow_with_width_and_resolution(a in 0.25_f64..1.0, b in 0.25_f64..1.0, r in 4_u32..40, s in 4_u32..40) {
+        let net = small().finish().unwrap();
+        let macs = |width, resolution| net.macs(subnet(width, resolution)).unwrap();
+        prop_assert!(macs(a.min(b), r.min(s)) <= macs(a.max(b), r.max(s)));
+    }
+}
