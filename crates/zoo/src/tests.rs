@@ -1,0 +1,165 @@
+//! Every family against the figures of the reference, to the last MAC.
+
+use mutualnet_core::network::ParameterKind;
+use mutualnet_core::{Resolution, Subnet, Width, WidthRange};
+
+use super::*;
+
+fn config(smallest: f64, full: f64) -> NetworkConfig {
+    let [smallest, full] = [smallest, full].map(|width| Width::new(width).unwrap());
+    let widths = WidthRange::new(smallest, full).unwrap();
+    NetworkConfig { classes: 1000, widths, output_stride: OutputStride::S32 }
+}
+
+fn subnet(width: f64, resolution: u32) -> Subnet {
+    Subnet::image(Width::new(width).unwrap(), Resolution::new(resolution).unwrap())
+}
+
+/// Whole millions of MACs over `widths` at one resolution.
+fn mega_macs(net: &Network, widths: &[f64], resolution: u32) -> Vec<u64> {
+    widths.iter().map(|&width| net.macs(subnet(width, resolution)).unwrap().0 / 1_000_000).collect()
+}
+
+fn is_printed_as(net: &Network, width: f64, resolution: u32, mega: u64) -> bool {
+    let macs = net.macs(subnet(width, resolution)).unwrap().0;
+    mega == macs / 1_000_000 || mega == (macs + 500_000) / 1_000_000
+}
+
+fn steps(from: u32, to: u32) -> Vec<f64> {
+    (from..=to).step_by(5).map(|percent| f64::from(percent) / 100.0).collect()
+}
+
+#[test]
+fn mobilenet_v1_grid() {
+    let net = build("mobilenet_v1", &config(0.25, 1.0)).unwrap();
+    let widths = steps(25, 100);
+    for (resolution, expected) in [
+        (224, [41, 64, 80, 100, 124, 149, 177, 217, 249, 287, 325, 366, 421, 466, 517, 568]),
+        (192, [30, 47, 59, 73, 91, 109, 130, 159, 183, 211, 239, 269, 309, 342, 380, 418]),
+        (160, [21, 32, 41, 51, 63, 76, 90, 111, 127, 146, 166, 187, 215, 238, 264, 290]),
+        (128, [13, 21, 26, 32, 40, 49, 58, 71, 81, 94, 106, 120, 138, 152, 169, 186]),
+    ] {
+        assert_eq!(mega_macs(&net, &widths, resolution), expected, "{resolution}");
+    }
+}
+
+#[test]
+fn mobilenet_v2_grid() {
+    let net = build("mobilenet_v2", &config(0.7, 1.0)).unwrap();
+    let widths = steps(70, 100);
+    for (resolution, expected) in [
+        (224, [173, 209, 222, 254, 269, 284, 300]),
+        (192, [127, 153, 163, 187, 198, 209, 221]),
+        (160, [89, 107, 114, 130, 137, 145, 154]),
+        (128, [57, 69, 73, 83, 88, 93, 99]),
+    ] {
+        assert_eq!(mega_macs(&net, &widths, resolution), expected, "{resolution}");
+    }
+}
+
+#[test]
+fn query_tables_of_the_paper() {
+    let v1 = build("mobilenet_v1", &config(0.25, 1.0)).unwrap();
+    let widths = [
+        1.0, 0.95, 0.9, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5, 0.45, 0.35,
+        0.25, 0.25, 0.25,
+    ];
+    let sides = [[224; 3].as_slice(), &[192; 6], &[160; 9], &[192, 160, 128]].concat();
+    // As printed in the reference's README, which rounds some figures and floors others.
+    let macs =
+        [569, 518, 466, 418, 380, 342, 309, 269, 239, 215, 187, 166, 146, 127, 111, 76, 63, 41, 30, 21, 13];
+    for ((width, side), macs) in widths.into_iter().zip(sides).zip(macs) {
+        assert!(is_printed_as(&v1, width, side, macs), "{width}-{side}");
+    }
+    let v2 = build("mobilenet_v2", &config(0.7, 1.0)).unwrap();
+    let widths = [1.0, 0.95, 0.9, 0.85, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.75, 0.7, 0.85, 0.7];
+    let sides = [[224; 4].as_slice(), &[192; 7], &[160; 2], &[128; 2]].concat();
+    let macs = [300, 284, 269, 254, 221, 209, 198, 187, 164, 154, 128, 107, 89, 84, 57];
+    for ((width, side), macs) in widths.into_iter().zip(sides).zip(macs) {
+        assert!(is_printed_as(&v2, width, side, macs), "{width}-{side}");
+    }
+}
+
+/// What `golden/macs/make.py` counted in the authors' code.
+#[derive(serde::Deserialize)]
+struct Golden {
+    network: String,
+    tensors: usize,
+    params: u64,
+    rows: Vec<GoldenRow>,
+}
+
+#[derive(serde::Deserialize)]
+struct GoldenRow {
+    width: f64,
+    resolution: u32,
+    macs: u64,
+}
+
+#[test]
+fn every_row_to_the_last_mac() {
+    for golden in
+        [include_str!("../golden/macs/mobilenet_v1.json"), include_str!("../golden/macs/mobilenet_v2.json")]
+    {
+        let golden: Golden = serde_json::from_str(golden).unwrap();
+        let net = build(&golden.network, &config(golden.rows[0].width, 1.0)).unwrap();
+        for row in golden.rows {
+            assert_eq!(
+                net.macs(subnet(row.width, row.resolution)).unwrap().0,
+                row.macs,
+                "{}",
+                golden.network
+            );
+        }
+        assert_eq!(net.parameters().len(), golden.tensors);
+        assert_eq!(net.params(Width::ONE).unwrap(), golden.params);
+    }
+}
+
+#[test]
+fn scale_up() {
+    let wide = build("mobilenet_v1", &config(1.0, 2.0)).unwrap();
+    assert_eq!(mega_macs(&wide, &[1.6], 288), [2352]);
+    assert_eq!(mega_macs(&wide, &[2.0], 320), [4521]);
+}
+
+#[test]
+fn channels_of_the_reference() {
+    let net = build("mobilenet_v2", &config(0.7, 1.0)).unwrap();
+    let channels = net.channels(Width::new(0.75).unwrap()).unwrap();
+    let last = |block: usize, layer: usize| {
+        let path = format!("features.{block}.body.{layer}");
+        channels[net.nodes().iter().position(|node| node.path == path).unwrap()]
+    };
+    let outs = [last(1, 3), last(2, 6), last(4, 6), last(7, 6), last(11, 6), last(14, 6), last(17, 6)];
+    assert_eq!(outs, [16, 24, 24, 48, 72, 120, 240]);
+    let shapes = net.parameter_shapes(Width::new(0.75).unwrap()).unwrap();
+    let parameters = net.parameters();
+    let shape = |name: &str| &shapes[parameters.iter().position(|p| p.name == name).unwrap()];
+    assert_eq!(shape("features.0.0.weight"), &[24, 3, 3, 3]);
+    assert_eq!(shape("features.18.0.weight"), &[1280, 240, 1, 1]);
+    assert_eq!(shape("features.18.1.weight"), &[1280]);
+    assert_eq!(shape("features.2.body.3.weight"), &[96, 1, 3, 3]);
+    assert_eq!(shape("classifier.0.weight"), &[1000, 1280]);
+    let decayed = parameters.iter().filter(|p| p.kind.decays()).count();
+    assert_eq!(decayed, 1 + 1 + 2 * 16 + 1 + 1);
+    assert_eq!(parameters.iter().filter(|p| p.kind == ParameterKind::DepthwiseWeight).count(), 17);
+}
+
+#[test]
+fn small_images_keep_their_detail() {
+    for name in names() {
+        for (output_stride, side) in [(OutputStride::S32, 1), (OutputStride::S16, 2), (OutputStride::S8, 4)] {
+            let net = build(name, &NetworkConfig { output_stride, ..config(0.25, 1.0) }).unwrap();
+            let costs = net.costs(subnet(1.0, 32)).unwrap();
+            assert_eq!(costs[costs.len() - 3].shape.extent, [1, side, side], "{name}");
+            assert_eq!(u32::from(output_stride) * side, 32);
+        }
+    }
+}
+
+#[test]
+fn unknown_names_are_answered_with_the_nearest() {
+    let error = build("mobilnet2", &config(0.25, 1.0)).unwrap_err();
+    assert!(error.hint().unwrap().contains("did you mean `mobilenet_v2`"), "{:?}", error.hint());
+}
