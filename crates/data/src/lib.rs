@@ -1,1 +1,19 @@
-//! To be written.
+//! From image files to batches: index, decode, augment, load; and data sets that generate themselves.
+//!
+//! Both halves of the system use it: training loads batches, the run side decodes and preprocesses one image.
+//! Invariant: no tensor engine; what comes out depends on files, seed and settings, never on the number of threads.
+
+pub mod index;
+pub use index::{Dataset, Notice, SampleRef, Split};
+
+pub mod image;
+pub use image::Image;
+
+pub mod decode;
+mod encode;
+pub use encode::{encode_jpeg, encode_png};
+mod orientation;
+pub mod quarantine_list;
+
+mod error;
+pub use error::{BrokenFile, DecodeError, Error, Result};

@@ -1,0 +1,130 @@
+//! Bytes of a JPEG or PNG file to an [`Image`], or the reason why not.
+//!
+//! The format is what the bytes say, never the file name.
+//! Invariant: hostile input costs bounded memory and gives an error, never a panic and never half an image.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::{DecodeError, Error, Image, Result, orientation};
+
+/// Most pixels of an image: 67 megapixels, 200 MB in memory.
+pub const MAX_PIXELS: usize = 1 << 26;
+
+/// Most bytes of a file.
+pub const MAX_FILE_BYTES: u64 = 1 << 28;
+
+/// Reads and decodes one file.
+///
+/// # Errors
+/// [`Error::Decode`] with the path and the reason.
+pub fn decode_file(path: &Path) -> Result<Image> {
+    read_and_decode(path).map_err(|source| Error::Decode { path: path.to_owned(), source })
+}
+
+/// The same as [`decode_file`], with the bare reason: a loader knows the path.
+pub(crate) fn read_and_decode(path: &Path) -> Result<Image, DecodeError> {
+    let read = |source| DecodeError::Read { source };
+    let file = File::open(path).map_err(read)?;
+    let size = file.metadata().map_err(read)?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(DecodeError::FileTooLarge { bytes: size, limit: MAX_FILE_BYTES });
+    }
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    // The file may grow while it is read, or be a pipe.
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(read)?;
+    decode(&bytes)
+}
+
+/// Decodes JPEG or PNG to 8-bit RGB.
+///
+/// Grey becomes three equal channels, CMYK and palettes are converted, 16 bits are cut to 8, alpha is dropped.
+///
+/// Deviation: EXIF orientation is applied, which torchvision does not: photographs from phones would lie on their side.
+///
+/// # Errors
+/// The reason why the bytes are not a usable image. A file that is cut short is an error, not an image with a grey end.
+pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
+    match bytes {
+        [] => Err(DecodeError::Empty),
+        [0xff, 0xd8, ..] => decode_jpeg(bytes),
+        [0x89, b'P', b'N', b'G', ..] => decode_png(bytes),
+        _ => Err(DecodeError::UnknownFormat { begins: bytes[..bytes.len().min(8)].to_vec() }),
+    }
+}
+
+/// Refuses sizes above the limit before memory is taken for them.
+fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
+    if width.checked_mul(height).is_none_or(|pixels| pixels > MAX_PIXELS) {
+        return Err(DecodeError::TooLarge { width, height, limit: MAX_PIXELS });
+    }
+    Ok(())
+}
+
+fn decode_jpeg(bytes: &[u8]) -> Result<Image, DecodeError> {
+    let fail = |source| DecodeError::Jpeg { source };
+    // Without strict mode a truncated file decodes to an image with a grey lower part.
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(1 << 16)
+        .set_max_height(1 << 16)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(fail)?;
+    let info = decoder.info().expect("headers were decoded");
+    let (width, height) = (usize::from(info.width), usize::from(info.height));
+    check_size(width, height)?;
+    let pixels = decoder.decode().map_err(fail)?;
+    let image = Image::new(info.width.into(), info.height.into(), to_rgb(pixels, width * height)?);
+    Ok(match decoder.exif().and_then(|exif| orientation::from_exif(exif)) {
+        Some(orientation) => orientation::apply(image, orientation),
+        None => image,
+    })
+}
+
+fn decode_png(bytes: &[u8]) -> Result<Image, DecodeError> {
+    let fail = |source| DecodeError::Png { source };
+    let limits = png::Limits { bytes: 8 * MAX_PIXELS };
+    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let header = decoder.read_header_info().map_err(fail)?;
+    let (width, height) = (header.width, header.height);
+    check_size(width as usize, height as usize)?;
+    let mut reader = decoder.read_info().map_err(fail)?;
+    let size = reader.output_buffer_size().expect("checked sizes fit the address space");
+    let mut pixels = vec![0; size];
+    reader.next_frame(&mut pixels).map_err(fail)?;
+    // Reads on to the end, so that a cut or damaged tail is noticed.
+    reader.finish().map_err(fail)?;
+    let orientation = reader.info().exif_metadata.as_ref().and_then(|exif| orientation::from_exif(exif));
+    let image = Image::new(width, height, to_rgb(pixels, width as usize * height as usize)?);
+    Ok(match orientation {
+        Some(orientation) => orientation::apply(image, orientation),
+        None => image,
+    })
+}
+
+/// One to four 8-bit channels (grey, grey + alpha, RGB, RGBA) to RGB.
+fn to_rgb(pixels: Vec<u8>, n_pixels: usize) -> Result<Vec<u8>, DecodeError> {
+    let layout = |n: usize| DecodeError::Layout { layout: format!("{n} bytes for {n_pixels} pixels") };
+    if !pixels.len().is_multiple_of(n_pixels) {
+        return Err(layout(pixels.len()));
+    }
+    match pixels.len() / n_pixels {
+        1 => Ok(pixels.iter().flat_map(|&grey| [grey; 3]).collect()),
+        2 => Ok(pixels.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect()),
+        3 => Ok(pixels),
+        4 => Ok(pixels.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect()),
+        _ => Err(layout(pixels.len())),
+    }
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -1,0 +1,32 @@
+//! Image to JPEG or PNG bytes: generated data sets and pictures for people.
+
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+
+use crate::Image;
+
+/// Encodes as baseline JPEG with full color resolution.
+///
+/// # Panics
+/// A side above 65535 pixels, which JPEG cannot say.
+pub fn encode_jpeg(image: &Image, quality: u8) -> Vec<u8> {
+    let side = |n: u32| u16::try_from(n).expect("sides of a JPEG fit 16 bits");
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, quality);
+    encoder.set_sampling_factor(SamplingFactor::F_1_1);
+    encoder
+        .encode(image.pixels(), side(image.width()), side(image.height()), ColorType::Rgb)
+        .expect("writing to memory does not fail");
+    bytes
+}
+
+/// Encodes as 8-bit RGB PNG.
+pub fn encode_png(image: &Image) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, image.width(), image.height());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().expect("a valid header is written to memory");
+    writer.write_image_data(image.pixels()).expect("an image has as many bytes as its header says");
+    writer.finish().expect("writing to memory does not fail");
+    bytes
+}

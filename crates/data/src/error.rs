@@ -1,0 +1,232 @@
+//! What can go wrong between a directory and a batch.
+//!
+//! A broken file is a value ([`BrokenFile`]), not a reason to stop; [`Error`] is what stops.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a data set cannot be read, loaded or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refuses a file or directory.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, e.g. `read`.
+        action: &'static str,
+        /// Which file or directory.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The place where a data set should be is empty.
+    #[error("no such directory: {}", path.display())]
+    NoDirectory {
+        /// The place.
+        path: PathBuf,
+    },
+    /// A directory without class folders.
+    #[error("no class folders in {}", path.display())]
+    NoClasses {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Class folders without images.
+    #[error("no JPEG or PNG images in the {classes} class folders of {}", path.display())]
+    NoImages {
+        /// How many class folders there are.
+        classes: usize,
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Two splits that do not have the same classes, so their labels mean different things.
+    #[error("the splits have different classes: `{class}` is only in one of them")]
+    ClassesDiffer {
+        /// The first class that is missing in the other split.
+        class: String,
+    },
+    /// A setting that cannot work.
+    #[error("{setting}: {reason}")]
+    Setting {
+        /// The setting, as the recipe calls it.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A training split that does not fill one batch.
+    #[error("a batch of {batch_size} needs more images than the {images} there are")]
+    BatchTooLarge {
+        /// Images per batch.
+        batch_size: usize,
+        /// Images in the split.
+        images: usize,
+    },
+    /// One image that was asked for by name cannot be decoded.
+    #[error("cannot decode {}", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: DecodeError,
+    },
+    /// More files are broken than the limit allows.
+    #[error("{} files cannot be decoded, more than the limit of {limit}:{}", files.len(), list(files))]
+    TooManyBroken {
+        /// How many are allowed.
+        limit: usize,
+        /// All that were found.
+        files: Vec<BrokenFile>,
+    },
+    /// No file of a class can be decoded, so that none can stand in for another.
+    #[error("no image of class `{class}` can be decoded")]
+    ClassUnreadable {
+        /// The class.
+        class: String,
+    },
+    /// A loader thread panicked: our fault.
+    #[error("a loader thread panicked: {message}")]
+    WorkerPanic {
+        /// The panic's message.
+        message: String,
+    },
+    /// Worker threads cannot be started.
+    #[error("cannot start {workers} loader threads")]
+    Threads {
+        /// How many were asked for.
+        workers: usize,
+        /// What the thread pool says.
+        #[source]
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// A data set would be written over something.
+    #[error("{} is not empty", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoDirectory { .. } => {
+                Some("a data set is a folder with train/CLASS/*.jpg and test/CLASS/*.jpg")
+            }
+            Self::NoClasses { .. } | Self::NoImages { .. } => {
+                Some("every class is a folder with its JPEG or PNG images in it")
+            }
+            Self::ClassesDiffer { .. } => {
+                Some("give every split the same class folders; empty ones are allowed")
+            }
+            Self::BatchTooLarge { .. } => Some("make the batch smaller"),
+            Self::TooManyBroken { .. } => Some(
+                "`mutualnet data check DIR` lists broken files and writes a quarantine list that loading obeys",
+            ),
+            Self::NotEmpty { .. } => Some("give a new directory, or empty this one"),
+            _ => None,
+        }
+    }
+
+    /// Whether the fault is in this program, not in what it was given.
+    pub fn is_internal(&self) -> bool {
+        matches!(self, Self::WorkerPanic { .. })
+    }
+}
+
+/// A file that cannot be decoded.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BrokenFile {
+    /// Path relative to the data set.
+    pub path: PathBuf,
+    /// Why not, in one line.
+    pub reason: String,
+}
+
+impl fmt::Display for BrokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+/// At most this many broken files are named in a message; a caller has the whole list.
+const LISTED: usize = 20;
+
+fn list(files: &[BrokenFile]) -> String {
+    let mut text: String = files.iter().take(LISTED).map(|file| format!("\n  {file}")).collect();
+    if files.len() > LISTED {
+        text += &format!("\n  and {} more", files.len() - LISTED);
+    }
+    text
+}
+
+/// Why a file is not an image that we can use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The file cannot be read.
+    #[error("cannot be read: {source}")]
+    Read {
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Nothing in it.
+    #[error("the file is empty")]
+    Empty,
+    /// Neither JPEG nor PNG, whatever its name says.
+    #[error("neither JPEG nor PNG (begins with {})", begins.escape_ascii())]
+    UnknownFormat {
+        /// The first bytes, at most eight.
+        begins: Vec<u8>,
+    },
+    /// Larger on disk than any photograph.
+    #[error("{bytes} bytes are more than the limit of {limit}")]
+    FileTooLarge {
+        /// Size of the file.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Larger in memory than any photograph: refused before memory is taken.
+    #[error("{width}x{height} pixels are more than the limit of {limit} pixels")]
+    TooLarge {
+        /// Pixels in a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// The limit on their product.
+        limit: usize,
+    },
+    /// A JPEG file that is damaged, cut short or of an unsupported kind.
+    #[error("JPEG: {}", one_line(source))]
+    Jpeg {
+        /// What the decoder says.
+        #[source]
+        source: zune_jpeg::errors::DecodeErrors,
+    },
+    /// A PNG file that is damaged or cut short.
+    #[error("PNG: {}", one_line(source))]
+    Png {
+        /// What the decoder says.
+        #[source]
+        source: png::DecodingError,
+    },
+    /// A color layout that is not one of grey, RGB, CMYK with or without alpha.
+    #[error("{layout} is not a supported color layout")]
+    Layout {
+        /// The layout, as the decoder calls it.
+        layout: String,
+    },
+}
+
+/// Decoder messages hold line breaks and quotation marks; a list has one line per file.
+fn one_line(error: &dyn fmt::Display) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ").replace('"', "")
+}
