@@ -4,8 +4,10 @@
 //! this crate must never need libtorch, directly or through another crate of the workspace.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task's whole job is to print")]
 
+mod check;
 mod process;
 mod setup;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -15,6 +17,9 @@ const USAGE: &str = "\
 usage: cargo xtask <task>
 
   setup [--cuda]        put libtorch under .libtorch/ (--cuda: with its GPU half)
+  test [ARGS]           set up, run every test (ARGS: the test runner's, in place of --workspace)
+  ci [STEP...]          test, fmt, clippy, tidy, docs; or only the steps named
+  tidy [--binary]       the rules of the house (--binary: look into the built deploy binary too)
 ";
 
 fn main() -> ExitCode {
@@ -34,8 +39,16 @@ fn run(args: &[&str]) -> Result<ExitCode> {
     match args {
         ["setup"] => setup::run(&root, setup::Variant::Cpu)?,
         ["setup", "--cuda"] => setup::run(&root, setup::Variant::Cuda)?,
+        ["test", selection @ ..] => check::test(&root, selection)?,
+        ["ci", steps @ ..] => return check::ci(&root, steps),
+        ["tidy"] => return tidy_code(tidy::run(&root, tidy::Depth::Graph)?),
+        ["tidy", "--binary"] => return tidy_code(tidy::run(&root, tidy::Depth::Binary)?),
         [] | ["help" | "--help" | "-h"] => print!("{USAGE}"),
         other => bail!("unknown task `{}`\n\n{USAGE}", other.join(" ")),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn tidy_code(is_clean: bool) -> Result<ExitCode> {
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
