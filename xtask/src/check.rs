@@ -31,7 +31,6 @@ pub(crate) fn test(root: &Path, selection: &[&str]) -> Result<()> {
     let code = process::run(runner.arg("--workspace"));
     let packages = WITH_DOC_TESTS.iter().flat_map(|name| ["--package", name]);
     process::run(process::cargo(root).args(["test", "--doc"]).args(packages)).and(code)
-    Ok(())
 }
 
 /// Runs the named steps, or all of them: `test fmt clippy tidy docs`.
