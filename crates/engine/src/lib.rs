@@ -1,1 +1,33 @@
-//! To be written.
+//! The tensor engine of the training side: the only crate that names libtorch.
+//!
+//! It exists so that nothing above sees a `tch` type, a C++ exception or a panic out of libtorch.
+//! Invariant: every operation is fallible and returns [`EngineError`]; images stay in
+//! channels-last memory, whatever their logical shape `[n, c, spatial…]`.
+
+mod error;
+mod shim;
+
+mod device;
+mod tensor;
+
+mod autograd;
+mod convolution;
+mod linear;
+mod loss;
+mod norm;
+mod pointwise;
+mod resample;
+mod sgd;
+
+#[cfg(test)]
+mod tests;
+
+pub use autograd::no_grad;
+pub use convolution::ConvGeometry;
+pub use device::{
+    Device, cuda_devices, flush_denormals, libtorch_version, manual_seed, set_threads, synchronize, threads,
+};
+pub use error::{EngineError, Result, Shapes};
+pub use norm::{Activation, Affine, BATCH_NORM_EPSILON, NormStatistics};
+pub use sgd::{FusedSgd, SgdStep};
+pub use tensor::Tensor;

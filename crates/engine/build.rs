@@ -1,0 +1,110 @@
+//! Finds libtorch, checks its version, compiles the C++ shim against its headers and links it.
+//!
+//! The search order is that of `torch-sys`, so that both halves always meet the same library:
+//! `LIBTORCH_USE_PYTORCH`, then `LIBTORCH` (with `LIBTORCH_INCLUDE` and `LIBTORCH_LIB` beside it).
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const VERSION: &str = "2.11";
+const SOURCES: [&str; 1] = ["shim/shim.cpp"];
+const HEADERS: [&str; 1] = ["shim/guard.h"];
+const ASK_PYTHON: &str = "import torch, os; print(os.path.dirname(torch.__file__))";
+
+struct Libtorch {
+    include: PathBuf,
+    lib: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match find().and_then(|libtorch| check_version(&libtorch).map(|()| libtorch)) {
+        Ok(libtorch) => {
+            compile(&libtorch);
+            link(&libtorch);
+            ExitCode::SUCCESS
+        }
+        Err(sentence) => {
+            println!("cargo::error={sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    println!("cargo::rerun-if-env-changed={name}");
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn find() -> Result<Libtorch, String> {
+    let root = match (variable("LIBTORCH_USE_PYTORCH"), variable("LIBTORCH")) {
+        (Some(_), _) => ask_python()?,
+        (None, Some(root)) => root,
+        (None, None) => return Err("libtorch is not set up: run `cargo xtask setup`".into()),
+    };
+    let include = variable("LIBTORCH_INCLUDE").unwrap_or_else(|| root.clone());
+    let lib = variable("LIBTORCH_LIB").unwrap_or(root);
+    Ok(Libtorch { include: Path::new(&include).join("include"), lib: Path::new(&lib).join("lib") })
+}
+
+fn ask_python() -> Result<String, String> {
+    let python = if env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
+    let answer = Command::new(python).args(["-c", ASK_PYTHON]).output();
+    match answer {
+        Ok(output) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
+        }
+        _ => Err(format!(
+            "LIBTORCH_USE_PYTORCH is set but `{python}` cannot import torch: \
+             unset it and run `cargo xtask setup`"
+        )),
+    }
+}
+
+fn check_version(libtorch: &Libtorch) -> Result<(), String> {
+    let header = libtorch.include.join("torch/headeronly/version.h");
+    println!("cargo::rerun-if-changed={}", header.display());
+    let text = std::fs::read_to_string(&header).map_err(|error| {
+        format!("no libtorch {VERSION} headers at {} ({error}): run `cargo xtask setup`", header.display())
+    })?;
+    let part = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("#define TORCH_VERSION_{name} ")))?;
+        line.split_whitespace().nth(2)
+    };
+    let found = format!("{}.{}", part("MAJOR").unwrap_or("?"), part("MINOR").unwrap_or("?"));
+    if found == VERSION {
+        return Ok(());
+    }
+    Err(format!(
+        "libtorch at {} is version {found}, but {VERSION} is needed: run `cargo xtask setup`",
+        libtorch.include.display()
+    ))
+}
+
+/// The shim holds kernels: it is optimized in every profile.
+fn compile(libtorch: &Libtorch) {
+    for file in SOURCES.iter().chain(&HEADERS) {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let api = libtorch.include.join("torch/csrc/api/include");
+    cc::Build::new()
+        .cpp(true)
+        .pic(true)
+        .opt_level(3)
+        .debug(false)
+        .flag("-std=c++20")
+        .flag("-fopenmp")
+        .flag("-fno-math-errno")
+        .flag("-fno-trapping-math")
+        .flag(format!("-isystem{}", libtorch.include.display()))
+        .flag(format!("-isystem{}", api.display()))
+        .files(SOURCES)
+        .compile("mutualnet_shim");
+}
+
+fn link(libtorch: &Libtorch) {
+    println!("cargo::rustc-link-search=native={}", libtorch.lib.display());
+    for library in ["torch_cpu", "c10", "gomp", "dl"] {
+        println!("cargo::rustc-link-lib={library}");
+    }
+}

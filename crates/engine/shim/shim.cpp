@@ -1,0 +1,184 @@
+// What `tch` does not expose: memory formats, fused SGD, gradient slices, process settings.
+// Tensors cross as `at::Tensor*`, the pointer that `tch::Tensor` holds.
+// Results are new heap tensors that the caller adopts.
+
+#include "guard.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/cuda.h>
+#include <torch/version.h>
+
+#include <dlfcn.h>
+#include <sys/stat.h>
+
+#include <string>
+#include <vector>
+
+namespace {
+
+at::MemoryFormat channels_last_of(const at::Tensor& tensor) {
+  switch (tensor.dim()) {
+    case 4:
+      return at::MemoryFormat::ChannelsLast;
+    case 5:
+      return at::MemoryFormat::ChannelsLast3d;
+    default:
+      return at::MemoryFormat::Contiguous;
+  }
+}
+
+at::Tensor prefix_of(const at::Tensor& tensor, const int64_t* sizes, int64_t rank) {
+  TORCH_CHECK(rank <= tensor.dim(), "a prefix of ", rank, " dimensions of a tensor that has ", tensor.dim());
+  at::Tensor view = tensor;
+  for (int64_t dim = 0; dim < rank; ++dim) {
+    if (sizes[dim] != tensor.size(dim)) {
+      view = view.narrow(dim, 0, sizes[dim]);
+    }
+  }
+  return view;
+}
+
+std::vector<at::Tensor> list_of(at::Tensor* const* tensors, int64_t count) {
+  std::vector<at::Tensor> list;
+  list.reserve(count);
+  for (int64_t i = 0; i < count; ++i) {
+    list.push_back(*tensors[i]);
+  }
+  return list;
+}
+
+// The fused kernel walks raw memory: equal order of elements is its precondition.
+at::Tensor in_memory_order_of(const at::Tensor& reference, const at::Tensor& tensor) {
+  TORCH_CHECK(reference.is_non_overlapping_and_dense(), "a parameter must be dense");
+  TORCH_CHECK(reference.sizes() == tensor.sizes(), "parameter of shape ", reference.sizes(),
+              " and gradient or momentum of shape ", tensor.sizes());
+  if (tensor.strides() == reference.strides()) {
+    return tensor;
+  }
+  at::Tensor ordered = at::empty_strided(reference.sizes(), reference.strides(), tensor.options());
+  ordered.copy_(tensor);
+  return ordered;
+}
+
+std::string directory_of_libtorch() {
+  Dl_info info;
+  auto symbol = reinterpret_cast<void*>(static_cast<int (*)()>(&at::get_num_threads));
+  TORCH_CHECK(dladdr(symbol, &info) != 0 && info.dli_fname != nullptr, "cannot tell where libtorch is");
+  std::string path = info.dli_fname;
+  return path.substr(0, path.find_last_of('/'));
+}
+
+}  // namespace
+
+extern "C" {
+
+void mutualnet_free_message(char* message) { std::free(message); }
+
+const char* mutualnet_libtorch_version() { return TORCH_VERSION; }
+
+char* mutualnet_set_threads(int threads) {
+  return guarded([&] { at::set_num_threads(threads); });
+}
+
+char* mutualnet_set_flush_denormal(int on, int* supported) {
+  return guarded([&] { *supported = at::globalContext().setFlushDenormal(on != 0); });
+}
+
+// The linker drops a library that no symbol is taken from, so CUDA registers itself here.
+char* mutualnet_load_cuda() {
+  return guarded([] {
+    std::string path = directory_of_libtorch() + "/libtorch_cuda.so";
+    struct stat found;
+    if (stat(path.c_str(), &found) != 0) {
+      return;
+    }
+    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+    TORCH_CHECK(handle != nullptr, "cannot load ", path, ": ", dlerror());
+  });
+}
+
+char* mutualnet_cuda_count(int64_t* count) {
+  return guarded([&] { *count = static_cast<int64_t>(torch::cuda::device_count()); });
+}
+
+char* mutualnet_cuda_synchronize(int64_t index) {
+  return guarded([&] { torch::cuda::synchronize(index); });
+}
+
+char* mutualnet_channels_last(const at::Tensor* tensor, at::Tensor** out) {
+  return guarded([&] { *out = new at::Tensor(tensor->contiguous(channels_last_of(*tensor))); });
+}
+
+char* mutualnet_copy(const at::Tensor* tensor, at::Tensor** out) {
+  return guarded([&] { *out = new at::Tensor(tensor->clone()); });
+}
+
+int mutualnet_is_channels_last(const at::Tensor* tensor) {
+  return tensor->is_contiguous(channels_last_of(*tensor));
+}
+
+char* mutualnet_clear_grad(at::Tensor* tensor) {
+  return guarded([&] { tensor->mutable_grad().reset(); });
+}
+
+char* mutualnet_set_grad(at::Tensor* tensor, const at::Tensor* grad) {
+  return guarded([&] {
+    TORCH_CHECK(tensor->sizes() == grad->sizes(), "a gradient of shape ", grad->sizes());
+    tensor->mutable_grad() = grad->detach();
+  });
+}
+
+char* mutualnet_prefix(const at::Tensor* tensor, const int64_t* sizes, int64_t rank, at::Tensor** out) {
+  return guarded([&] { *out = new at::Tensor(prefix_of(*tensor, sizes, rank)); });
+}
+
+char* mutualnet_leaf_prefix(const at::Tensor* tensor, const int64_t* sizes, int64_t rank, at::Tensor** out) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    at::Tensor view = prefix_of(*tensor, sizes, rank);
+    at::Tensor leaf = view.contiguous(channels_last_of(view)).detach();
+    leaf.set_requires_grad(true);
+    *out = new at::Tensor(std::move(leaf));
+  });
+}
+
+char* mutualnet_add_prefix(at::Tensor* whole, const at::Tensor* part) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    TORCH_CHECK(whole->dim() == part->dim(), "ranks differ");
+    prefix_of(*whole, part->sizes().data(), part->dim()).add_(*part);
+  });
+}
+
+struct SgdSettings {
+  double lr;
+  double momentum;
+  double weight_decay;
+  int nesterov;
+  int first_step;
+};
+
+char* mutualnet_fused_sgd(at::Tensor* const* params, at::Tensor* const* grads, at::Tensor* const* buffers,
+                          int64_t count, const SgdSettings* settings) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    if (count == 0) {
+      return;
+    }
+    std::vector<at::Tensor> param_list = list_of(params, count);
+    std::vector<at::Tensor> grad_list = list_of(grads, count);
+    std::vector<at::Tensor> buffer_list = list_of(buffers, count);
+    for (int64_t i = 0; i < count; ++i) {
+      grad_list[i] = in_memory_order_of(param_list[i], grad_list[i]);
+      TORCH_CHECK(buffer_list[i].strides() == param_list[i].strides(),
+                  "a momentum buffer must lie in memory like its parameter");
+    }
+    at::_fused_sgd_(param_list, grad_list, buffer_list, settings->weight_decay, settings->momentum,
+                    settings->lr, /*dampening=*/0.0, settings->nesterov != 0, /*maximize=*/false,
+                    settings->first_step != 0);
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,51 @@
+//! Convolution of any spatial rank.
+//!
+//! Separate because its geometry is the one argument list worth a type. Invariant: the spatial
+//! rank is the length of the geometry's slices; nothing here knows 2-D from 3-D.
+
+use crate::error::failed;
+use crate::tensor::signed;
+use crate::{Result, Tensor};
+
+/// How a kernel moves: one entry per spatial dimension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvGeometry<'a> {
+    /// Step, in input elements.
+    pub stride: &'a [usize],
+    /// Zeros added on both sides.
+    pub padding: &'a [usize],
+    /// Distance between kernel taps.
+    pub dilation: &'a [usize],
+    /// Independent channel groups; `c_in` makes it depthwise.
+    pub groups: usize,
+}
+
+impl Tensor {
+    /// Cross-correlation with `weight`.
+    ///
+    /// # Shapes
+    /// - `self`: `[n, c_in, spatial…]`
+    /// - `weight`: `[c_out, c_in / groups, kernel…]`, `bias`: `[c_out]`
+    /// - output: `[n, c_out, spatial'…]`, channels-last when the input is
+    ///
+    /// # Errors
+    /// When shapes and geometry do not fit together.
+    pub fn convolution(
+        &self,
+        weight: &Self,
+        bias: Option<&Self>,
+        geometry: &ConvGeometry<'_>,
+    ) -> Result<Self> {
+        let output = self.0.f_convolution(
+            &weight.0,
+            bias.map(|bias| &bias.0),
+            signed(geometry.stride),
+            signed(geometry.padding),
+            signed(geometry.dilation),
+            false,
+            vec![0; geometry.stride.len()],
+            geometry.groups as i64,
+        );
+        output.map(Self).map_err(failed("convolution", [self, weight]))
+    }
+}

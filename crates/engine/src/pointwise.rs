@@ -1,0 +1,77 @@
+//! Operations that treat every element alone.
+//!
+//! Separate because they have no geometry. Invariant: the output keeps the memory order of the
+//! first input.
+
+use crate::error::failed;
+use crate::{Activation, Result, Tensor};
+
+impl Tensor {
+    /// `max(x, 0)`.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn relu(&self) -> Result<Self> {
+        self.0.f_relu().map(Self).map_err(failed("relu", [self]))
+    }
+
+    /// `min(max(x, 0), 6)`.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn relu6(&self) -> Result<Self> {
+        self.0.f_relu6().map(Self).map_err(failed("relu6", [self]))
+    }
+
+    /// The activation named.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn activation(&self, activation: Activation) -> Result<Self> {
+        match activation {
+            Activation::Identity => Ok(self.alias()),
+            Activation::Relu => self.relu(),
+            Activation::Relu6 => self.relu6(),
+        }
+    }
+
+    /// Sum, with broadcasting.
+    ///
+    /// # Errors
+    /// When the shapes cannot be broadcast together.
+    pub fn add(&self, other: &Self) -> Result<Self> {
+        self.0.f_add(&other.0).map(Self).map_err(failed("add", [self, other]))
+    }
+
+    /// Product, with broadcasting.
+    ///
+    /// # Errors
+    /// When the shapes cannot be broadcast together.
+    pub fn multiply(&self, other: &Self) -> Result<Self> {
+        self.0.f_mul(&other.0).map(Self).map_err(failed("multiply", [self, other]))
+    }
+
+    /// Every element times `factor`.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn scale(&self, factor: f64) -> Result<Self> {
+        self.0.f_mul_scalar(factor).map(Self).map_err(failed("scale", [self]))
+    }
+
+    /// Mean of all elements, a scalar.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn mean(&self) -> Result<Self> {
+        self.0.f_mean(None).map(Self).map_err(failed("mean", [self]))
+    }
+
+    /// Sum of all elements, a scalar.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn sum(&self) -> Result<Self> {
+        self.0.f_sum(None).map(Self).map_err(failed("sum", [self]))
+    }
+}

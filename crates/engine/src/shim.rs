@@ -1,0 +1,197 @@
+//! The foreign functions of `shim/*.cpp`, wrapped once.
+//!
+//! Separate because it holds the crate's `unsafe`. Invariant: a tensor pointer handed over lives
+//! for the call, and a tensor pointer received is owned by exactly one [`tch::Tensor`].
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+
+use crate::error::{EngineError, Result, Shapes, first_line};
+use crate::{SgdStep, Tensor};
+
+/// An `at::Tensor*` that C++ only reads or whose tensor it changes in place.
+type RawTensor = *mut c_void;
+/// Null, or a message to free.
+type RawMessage = *mut c_char;
+
+#[repr(C)]
+struct RawSgd {
+    lr: f64,
+    momentum: f64,
+    weight_decay: f64,
+    nesterov: c_int,
+    first_step: c_int,
+}
+
+unsafe extern "C" {
+    fn mutualnet_free_message(message: RawMessage);
+    fn mutualnet_libtorch_version() -> *const c_char;
+    fn mutualnet_set_threads(threads: c_int) -> RawMessage;
+    fn mutualnet_set_flush_denormal(on: c_int, supported: *mut c_int) -> RawMessage;
+    fn mutualnet_load_cuda() -> RawMessage;
+    fn mutualnet_cuda_count(count: *mut i64) -> RawMessage;
+    fn mutualnet_cuda_synchronize(index: i64) -> RawMessage;
+    fn mutualnet_channels_last(tensor: RawTensor, out: *mut RawTensor) -> RawMessage;
+    fn mutualnet_copy(tensor: RawTensor, out: *mut RawTensor) -> RawMessage;
+    fn mutualnet_is_channels_last(tensor: RawTensor) -> c_int;
+    fn mutualnet_clear_grad(tensor: RawTensor) -> RawMessage;
+    fn mutualnet_set_grad(tensor: RawTensor, grad: RawTensor) -> RawMessage;
+    fn mutualnet_prefix(tensor: RawTensor, sizes: *const i64, rank: i64, out: *mut RawTensor) -> RawMessage;
+    fn mutualnet_leaf_prefix(
+        tensor: RawTensor,
+        sizes: *const i64,
+        rank: i64,
+        out: *mut RawTensor,
+    ) -> RawMessage;
+    fn mutualnet_add_prefix(whole: RawTensor, part: RawTensor) -> RawMessage;
+    fn mutualnet_fused_sgd(
+        params: *const RawTensor,
+        grads: *const RawTensor,
+        buffers: *const RawTensor,
+        count: i64,
+        settings: *const RawSgd,
+    ) -> RawMessage;
+}
+
+fn raw(tensor: &Tensor) -> RawTensor {
+    tensor.0.as_ptr().cast_mut().cast()
+}
+
+fn adopt(pointer: RawTensor) -> Tensor {
+    // SAFETY: the shim returned a heap `at::Tensor` that nobody else holds.
+    Tensor(unsafe { tch::Tensor::from_ptr(pointer.cast()) })
+}
+
+fn take_message(message: RawMessage) -> Option<String> {
+    if message.is_null() {
+        return None;
+    }
+    // SAFETY: a message that is not null is a C string, ours to free, and read before that.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+    // SAFETY: as above; it is not used afterwards.
+    unsafe { mutualnet_free_message(message) };
+    Some(first_line(&text))
+}
+
+fn on_tensors(op: &'static str, inputs: &[&Tensor], message: RawMessage) -> Result<()> {
+    match take_message(message) {
+        None => Ok(()),
+        Some(detail) => {
+            let shapes = Shapes(inputs.iter().map(|tensor| tensor.shape()).collect());
+            Err(EngineError::Op { op, shapes, detail })
+        }
+    }
+}
+
+fn on_process(op: &'static str, message: RawMessage) -> Result<()> {
+    take_message(message).map_or(Ok(()), |detail| Err(EngineError::Call { op, detail }))
+}
+
+fn signed(sizes: &[usize]) -> Vec<i64> {
+    sizes.iter().map(|&size| size as i64).collect()
+}
+
+pub(crate) fn libtorch_version() -> String {
+    // SAFETY: the shim returns a string literal.
+    unsafe { CStr::from_ptr(mutualnet_libtorch_version()) }.to_string_lossy().into_owned()
+}
+
+pub(crate) fn set_threads(threads: usize) -> Result<()> {
+    // SAFETY: takes and returns plain values.
+    on_process("set threads", unsafe { mutualnet_set_threads(threads as c_int) })
+}
+
+pub(crate) fn set_flush_denormal(on: bool) -> Result<bool> {
+    let mut supported = 0;
+    // SAFETY: `supported` outlives the call.
+    let message = unsafe { mutualnet_set_flush_denormal(c_int::from(on), &mut supported) };
+    on_process("flush denormals", message).map(|()| supported != 0)
+}
+
+pub(crate) fn load_cuda() -> Result<()> {
+    // SAFETY: takes nothing; loading a library twice is harmless.
+    on_process("load cuda", unsafe { mutualnet_load_cuda() })
+}
+
+pub(crate) fn cuda_count() -> Result<usize> {
+    let mut count = 0;
+    // SAFETY: `count` outlives the call.
+    on_process("count cuda devices", unsafe { mutualnet_cuda_count(&mut count) })?;
+    Ok(count.max(0) as usize)
+}
+
+pub(crate) fn cuda_synchronize(index: usize) -> Result<()> {
+    // SAFETY: takes and returns plain values.
+    on_process("synchronize", unsafe { mutualnet_cuda_synchronize(index as i64) })
+}
+
+pub(crate) fn channels_last(tensor: &Tensor) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: `tensor` and `out` outlive the call.
+    let message = unsafe { mutualnet_channels_last(raw(tensor), &mut out) };
+    on_tensors("channels_last", &[tensor], message).map(|()| adopt(out))
+}
+
+pub(crate) fn copy(tensor: &Tensor) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: `tensor` and `out` outlive the call.
+    on_tensors("copy", &[tensor], unsafe { mutualnet_copy(raw(tensor), &mut out) }).map(|()| adopt(out))
+}
+
+pub(crate) fn is_channels_last(tensor: &Tensor) -> bool {
+    // SAFETY: `tensor` outlives the call, which reads only its strides.
+    unsafe { mutualnet_is_channels_last(raw(tensor)) != 0 }
+}
+
+pub(crate) fn clear_grad(tensor: &mut Tensor) -> Result<()> {
+    // SAFETY: `tensor` is borrowed exclusively for the call.
+    on_tensors("clear_grad", &[tensor], unsafe { mutualnet_clear_grad(raw(tensor)) })
+}
+
+pub(crate) fn set_grad(tensor: &mut Tensor, grad: &Tensor) -> Result<()> {
+    // SAFETY: both outlive the call.
+    on_tensors("set_grad", &[tensor, grad], unsafe { mutualnet_set_grad(raw(tensor), raw(grad)) })
+}
+
+pub(crate) fn prefix(tensor: &Tensor, sizes: &[usize]) -> Result<Tensor> {
+    let (sizes, mut out) = (signed(sizes), ptr::null_mut());
+    // SAFETY: `sizes` holds `sizes.len()` values; everything outlives the call.
+    let message = unsafe { mutualnet_prefix(raw(tensor), sizes.as_ptr(), sizes.len() as i64, &mut out) };
+    on_tensors("prefix", &[tensor], message).map(|()| adopt(out))
+}
+
+pub(crate) fn leaf_prefix(tensor: &Tensor, sizes: &[usize]) -> Result<Tensor> {
+    let (sizes, mut out) = (signed(sizes), ptr::null_mut());
+    // SAFETY: `sizes` holds `sizes.len()` values; everything outlives the call.
+    let message = unsafe { mutualnet_leaf_prefix(raw(tensor), sizes.as_ptr(), sizes.len() as i64, &mut out) };
+    on_tensors("leaf_prefix", &[tensor], message).map(|()| adopt(out))
+}
+
+pub(crate) fn add_prefix(whole: &mut Tensor, part: &Tensor) -> Result<()> {
+    // SAFETY: both outlive the call; `whole` is borrowed exclusively.
+    on_tensors("add_prefix_", &[whole, part], unsafe { mutualnet_add_prefix(raw(whole), raw(part)) })
+}
+
+pub(crate) fn fused_sgd(
+    params: &[&Tensor],
+    grads: &[&Tensor],
+    buffers: &[&Tensor],
+    step: &SgdStep,
+    first: bool,
+) -> Result<()> {
+    assert!(params.len() == grads.len() && params.len() == buffers.len(), "one gradient and buffer each");
+    let pointers = |list: &[&Tensor]| list.iter().map(|tensor| raw(tensor)).collect::<Vec<_>>();
+    let (p, g, b) = (pointers(params), pointers(grads), pointers(buffers));
+    let settings = RawSgd {
+        lr: step.lr,
+        momentum: step.momentum,
+        weight_decay: step.weight_decay,
+        nesterov: c_int::from(step.nesterov),
+        first_step: c_int::from(first),
+    };
+    // SAFETY: the three arrays hold `params.len()` live tensors; all outlive the call.
+    let message =
+        unsafe { mutualnet_fused_sgd(p.as_ptr(), g.as_ptr(), b.as_ptr(), p.len() as i64, &settings) };
+    on_process("fused_sgd", message)
+}

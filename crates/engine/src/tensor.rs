@@ -1,0 +1,255 @@
+//! The tensor: creation, reading back, shape, memory layout, views.
+//!
+//! Separate from the operations because everything else builds on it. Invariant: cloning is
+//! spelled [`Tensor::alias`] (same memory) or [`Tensor::copy`] (new memory), never implied.
+
+use std::fmt;
+
+use crate::error::{failed, failed_shapes};
+use crate::shim;
+use crate::{Device, EngineError, Result};
+
+/// A multi-dimensional array on one device, possibly recorded by autograd.
+///
+/// `Send`, not `Sync`: one thread owns it at a time.
+pub struct Tensor(pub(crate) tch::Tensor);
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({:?} on {})", self.shape(), self.device())
+    }
+}
+
+pub(crate) fn signed(sizes: &[usize]) -> Vec<i64> {
+    sizes.iter().map(|&size| size as i64).collect()
+}
+
+fn check_length(shape: &[usize], got: usize) -> Result<()> {
+    let expected = shape.iter().product();
+    if expected == got {
+        return Ok(());
+    }
+    Err(EngineError::Length { shape: shape.to_vec(), expected, got })
+}
+
+fn from_elements<T: tch::kind::Element>(values: &[T], shape: &[usize]) -> Result<tch::Tensor> {
+    check_length(shape, values.len())?;
+    let made = tch::Tensor::f_from_slice(values).and_then(|flat| flat.f_view(signed(shape).as_slice()));
+    made.map_err(failed_shapes("from_slice", vec![shape.to_vec()]))
+}
+
+impl Tensor {
+    /// A batch of images out of `[n, h, w, c]` values: logically `[n, c, h, w]`, in
+    /// channels-last memory. One copy on the CPU.
+    ///
+    /// # Errors
+    /// [`EngineError::Length`] when the values do not fill the shape.
+    pub fn from_nhwc(values: &[f32], nhwc: [usize; 4], device: Device) -> Result<Self> {
+        Self::from_channels_last(values, &nhwc, device)
+    }
+
+    /// Like [`Tensor::from_nhwc`] for any spatial rank: values in the order `[n, spatial…, c]`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_channels_last(values: &[f32], dims: &[usize], device: Device) -> Result<Self> {
+        let flat = Self(from_elements(values, dims)?);
+        let last = dims.len() as i64 - 1;
+        let order: Vec<i64> = [0, last].into_iter().chain(1..last).collect();
+        let made = flat.0.f_permute(order.as_slice()).and_then(|tensor| tensor.f_to(device.to_tch()));
+        made.map(Self).map_err(failed("from_channels_last", [&flat]))
+    }
+
+    /// A row-major `f32` tensor on the CPU.
+    ///
+    /// # Errors
+    /// [`EngineError::Length`] when the values do not fill the shape.
+    pub fn from_slice(values: &[f32], shape: &[usize]) -> Result<Self> {
+        from_elements(values, shape).map(Self)
+    }
+
+    /// A row-major `i64` tensor on the CPU (labels).
+    ///
+    /// # Errors
+    /// [`EngineError::Length`] when the values do not fill the shape.
+    pub fn from_slice_i64(values: &[i64], shape: &[usize]) -> Result<Self> {
+        from_elements(values, shape).map(Self)
+    }
+
+    /// Zeros, `f32`.
+    ///
+    /// # Errors
+    /// When the memory is not there.
+    pub fn zeros(shape: &[usize], device: Device) -> Result<Self> {
+        let options = (tch::Kind::Float, device.to_tch());
+        let made = tch::Tensor::f_zeros(signed(shape).as_slice(), options);
+        made.map(Self).map_err(failed_shapes("zeros", vec![shape.to_vec()]))
+    }
+
+    /// Ones, `f32`.
+    ///
+    /// # Errors
+    /// When the memory is not there.
+    pub fn ones(shape: &[usize], device: Device) -> Result<Self> {
+        let options = (tch::Kind::Float, device.to_tch());
+        let made = tch::Tensor::f_ones(signed(shape).as_slice(), options);
+        made.map(Self).map_err(failed_shapes("ones", vec![shape.to_vec()]))
+    }
+
+    /// Zeros with the shape, type, device and memory order of `self`, not recorded by autograd.
+    ///
+    /// # Errors
+    /// When the memory is not there.
+    pub fn zeros_like(&self) -> Result<Self> {
+        let made = self.0.f_detach().and_then(|plain| plain.f_zeros_like());
+        made.map(Self).map_err(failed("zeros_like", [self]))
+    }
+
+    /// The logical shape: `[n, c, spatial…]` for images, whatever the memory order.
+    pub fn shape(&self) -> Vec<usize> {
+        self.0.size().into_iter().map(|size| size as usize).collect()
+    }
+
+    /// The number of elements.
+    pub fn elements(&self) -> usize {
+        self.0.numel()
+    }
+
+    /// Where it lives.
+    pub fn device(&self) -> Device {
+        match self.0.device() {
+            tch::Device::Cuda(index) => Device::Cuda(index),
+            _ => Device::Cpu,
+        }
+    }
+
+    /// The values as `f32` in row-major logical order.
+    ///
+    /// # Errors
+    /// When an earlier failure on the device shows up in the copy.
+    pub fn to_vec_f32(&self) -> Result<Vec<f32>> {
+        let mut values = vec![0.0; self.elements()];
+        self.read(tch::Kind::Float, &mut values)?;
+        Ok(values)
+    }
+
+    /// The values as `i64` in row-major logical order.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec_f32`].
+    pub fn to_vec_i64(&self) -> Result<Vec<i64>> {
+        let mut values = vec![0; self.elements()];
+        self.read(tch::Kind::Int64, &mut values)?;
+        Ok(values)
+    }
+
+    fn read<T: tch::kind::Element>(&self, kind: tch::Kind, values: &mut [T]) -> Result<()> {
+        let length = values.len();
+        let plain =
+            self.0.f_detach().and_then(|tensor| tensor.f_to_device_(tch::Device::Cpu, kind, false, false));
+        let read = plain.and_then(|tensor| tensor.f_contiguous()?.f_copy_data(values, length));
+        read.map_err(failed("read back", [self]))
+    }
+
+    /// The value of a tensor with one element.
+    ///
+    /// # Errors
+    /// When it has another number of elements.
+    pub fn scalar(&self) -> Result<f64> {
+        check_length(&[1], self.elements())?;
+        let value = self.0.f_view([1]).and_then(|one| one.f_double_value(&[0]));
+        value.map_err(failed("scalar", [self]))
+    }
+
+    /// Whether no value is infinite or not a number.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn is_finite(&self) -> Result<bool> {
+        let all = self.0.f_isfinite().and_then(|flags| flags.f_all()?.f_int64_value(&[]));
+        all.map(|flag| flag != 0).map_err(failed("is_finite", [self]))
+    }
+
+    /// Another handle on the same memory and the same place in autograd's record.
+    pub fn alias(&self) -> Self {
+        Self(self.0.shallow_clone())
+    }
+
+    /// The same values in new memory, in the same memory order; recorded by autograd.
+    ///
+    /// # Errors
+    /// When the memory is not there.
+    pub fn copy(&self) -> Result<Self> {
+        shim::copy(self)
+    }
+
+    /// Overwrites the values with those of `source`, which may lie in another memory order, on
+    /// another device. Not recorded by autograd.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub fn copy_from(&mut self, source: &Self) -> Result<()> {
+        if self.shape() != source.shape() {
+            let shapes = crate::Shapes(vec![self.shape(), source.shape()]);
+            return Err(EngineError::Op { op: "copy_from", shapes, detail: "shapes differ".into() });
+        }
+        let _guard = tch::no_grad_guard();
+        let failure = failed_shapes("copy_from", vec![self.shape(), source.shape()]);
+        self.0.f_copy_(&source.0).map_err(failure)
+    }
+
+    /// The same values on `device`: an alias when they are there already.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn to_device(&self, device: Device) -> Result<Self> {
+        self.0.f_to(device.to_tch()).map(Self).map_err(failed("to_device", [self]))
+    }
+
+    /// The same values in row-major memory: an alias when they are so already.
+    ///
+    /// # Errors
+    /// When the memory is not there.
+    pub fn contiguous(&self) -> Result<Self> {
+        self.0.f_contiguous().map(Self).map_err(failed("contiguous", [self]))
+    }
+
+    /// The same values in channels-last memory (rank 4 and 5; row-major below): an alias when
+    /// they are so already.
+    ///
+    /// # Errors
+    /// When the memory is not there.
+    pub fn channels_last(&self) -> Result<Self> {
+        shim::channels_last(self)
+    }
+
+    /// Whether the memory is channels-last (rank 4 and 5; row-major below).
+    pub fn is_channels_last(&self) -> bool {
+        shim::is_channels_last(self)
+    }
+
+    /// A view of the leading `sizes[d]` entries of each leading dimension `d`; recorded by autograd.
+    ///
+    /// # Errors
+    /// When a size is larger than the tensor's.
+    pub fn prefix(&self, sizes: &[usize]) -> Result<Self> {
+        shim::prefix(self, sizes)
+    }
+
+    /// A view of `length` entries of dimension `dim`, from `start`.
+    ///
+    /// # Errors
+    /// When the range leaves the tensor.
+    pub fn narrow(&self, dim: usize, start: usize, length: usize) -> Result<Self> {
+        let view = self.0.f_narrow(dim as i64, start as i64, length as i64);
+        view.map(Self).map_err(failed("narrow", [self]))
+    }
+
+    /// The same values under another shape.
+    ///
+    /// # Errors
+    /// When the number of elements differs.
+    pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
+        self.0.f_reshape(signed(shape).as_slice()).map(Self).map_err(failed("reshape", [self]))
+    }
+}

@@ -1,0 +1,83 @@
+//! Creation, reading back and memory order.
+
+use super::{CPU, noise, random, values};
+use crate::{Device, EngineError, Tensor, cuda_devices, libtorch_version, set_threads, threads};
+
+#[test]
+fn nhwc_values_become_a_logical_nchw_tensor_in_channels_last_memory() {
+    let (n, h, w, c) = (2, 3, 4, 5);
+    let source = noise(n * h * w * c, 1);
+    let tensor = Tensor::from_nhwc(&source, [n, h, w, c], CPU).unwrap();
+    assert_eq!(tensor.shape(), [n, c, h, w]);
+    assert!(tensor.is_channels_last());
+    let logical = values(&tensor);
+    for (index, value) in logical.iter().enumerate() {
+        let (x, y, ch, b) = (index % w, index / w % h, index / (w * h) % c, index / (w * h * c));
+        assert_eq!(*value, source[((b * h + y) * w + x) * c + ch]);
+    }
+}
+
+#[test]
+fn clips_are_channels_last_too() {
+    let source = noise(2 * 3 * 4 * 5 * 6, 1);
+    let tensor = Tensor::from_channels_last(&source, &[2, 3, 4, 5, 6], CPU).unwrap();
+    assert_eq!(tensor.shape(), [2, 6, 3, 4, 5]);
+    assert!(tensor.is_channels_last());
+}
+
+#[test]
+fn layout_changes_keep_the_values() {
+    let tensor = random(&[2, 3, 4, 5], 2);
+    let plain = tensor.contiguous().unwrap();
+    assert!(tensor.is_channels_last() && !plain.is_channels_last());
+    assert_eq!(values(&plain), values(&tensor));
+    assert!(plain.channels_last().unwrap().is_channels_last());
+    assert!(tensor.copy().unwrap().is_channels_last());
+    assert!(tensor.zeros_like().unwrap().is_channels_last());
+}
+
+#[test]
+fn a_copy_is_apart_and_an_alias_is_not() {
+    let mut tensor = Tensor::from_slice(&[1.0, 2.0], &[2]).unwrap();
+    let (alias, copy) = (tensor.alias(), tensor.copy().unwrap());
+    tensor.copy_from(&Tensor::zeros(&[2], CPU).unwrap()).unwrap();
+    assert_eq!(values(&alias), [0.0, 0.0]);
+    assert_eq!(values(&copy), [1.0, 2.0]);
+}
+
+#[test]
+fn scalars_labels_and_finiteness_read_back() {
+    assert_eq!(Tensor::from_slice(&[2.5], &[]).unwrap().scalar().unwrap(), 2.5);
+    assert_eq!(Tensor::from_slice_i64(&[3, 4], &[2]).unwrap().to_vec_i64().unwrap(), [3, 4]);
+    assert!(Tensor::ones(&[3], CPU).unwrap().is_finite().unwrap());
+    assert!(!Tensor::from_slice(&[1.0, f32::NAN], &[2]).unwrap().is_finite().unwrap());
+}
+
+#[test]
+fn devices_are_read_by_name() {
+    assert_eq!(Device::parse("cpu").unwrap(), Device::Cpu);
+    assert!(matches!(Device::parse("tpu"), Err(EngineError::UnknownDevice { .. })));
+    let missing = cuda_devices().unwrap();
+    let error = Device::parse(&format!("cuda:{missing}")).unwrap_err();
+    assert!(matches!(error, EngineError::NoSuchDevice { index, available } if index == available));
+    assert_eq!(Device::Cuda(1).to_string(), "cuda:1");
+}
+
+#[test]
+fn the_process_settings_take() {
+    assert!(libtorch_version().starts_with("2.11"));
+    let before = threads();
+    set_threads(1).unwrap();
+    assert_eq!(threads(), 1);
+    set_threads(before).unwrap();
+    assert!(crate::flush_denormals().is_ok());
+    crate::synchronize(Device::Cpu).unwrap();
+}
+
+#[test]
+fn a_tensor_moves_between_threads() {
+    let tensor = random(&[2, 2], 3);
+    let expected = values(&tensor);
+    let got = std::thread::spawn(move || values(&tensor)).join().unwrap();
+    assert_eq!(got, expected);
+}

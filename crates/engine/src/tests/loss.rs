@@ -1,0 +1,53 @@
+//! Losses against their formulas.
+
+use super::{noise, random, values};
+use crate::Tensor;
+
+fn log_softmax(row: &[f32]) -> Vec<f64> {
+    let total: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
+    row.iter().map(|&v| f64::from(v) - total.ln()).collect()
+}
+
+#[test]
+fn cross_entropy_is_the_mean_negative_log_likelihood() {
+    let logits = noise(3 * 4, 1);
+    let labels = [2_i64, 0, 3];
+    let expected: f64 =
+        logits.chunks(4).zip(labels).map(|(row, label)| -log_softmax(row)[label as usize]).sum::<f64>() / 3.0;
+    let logits = Tensor::from_slice(&logits, &[3, 4]).unwrap();
+    let loss = logits.cross_entropy(&Tensor::from_slice_i64(&labels, &[3]).unwrap()).unwrap();
+    assert!((loss.scalar().unwrap() - expected).abs() < 1e-6);
+}
+
+#[test]
+fn kl_divergence_sums_over_classes_and_averages_over_the_batch() {
+    let (student, teacher) = (noise(3 * 4, 1), noise(3 * 4, 2));
+    let rows = student.chunks(4).zip(teacher.chunks(4));
+    let expected: f64 = rows
+        .flat_map(|(s, t)| log_softmax(s).into_iter().zip(log_softmax(t)))
+        .map(|(s, t)| t.exp() * (t - s))
+        .sum::<f64>()
+        / 3.0;
+    let student = Tensor::from_slice(&student, &[3, 4]).unwrap();
+    let teacher = Tensor::from_slice(&teacher, &[3, 4]).unwrap();
+    let loss = student.kl_divergence(&teacher).unwrap();
+    assert_eq!(loss.shape(), Vec::<usize>::new());
+    assert!((loss.scalar().unwrap() - expected).abs() < 1e-6);
+    assert!(teacher.kl_divergence(&teacher).unwrap().scalar().unwrap().abs() < 1e-7);
+}
+
+#[test]
+fn top1_counts_the_hits() {
+    let logits = Tensor::from_slice(&[0.0, 1.0, 5.0, 2.0, 3.0, 4.0], &[3, 2]).unwrap();
+    assert_eq!(logits.argmax().unwrap().to_vec_i64().unwrap(), [1, 0, 1]);
+    let labels = Tensor::from_slice_i64(&[1, 1, 1], &[3]).unwrap();
+    assert_eq!(logits.top1_correct(&labels).unwrap(), 2);
+}
+
+#[test]
+fn softmax_sums_to_one() {
+    let probabilities = values(&random(&[2, 5], 1).softmax().unwrap());
+    for row in probabilities.chunks(5) {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,83 @@
+//! Batch normalization in its three modes.
+
+use super::{CPU, assert_close, noise, random, values};
+use crate::{Activation, Affine, BATCH_NORM_EPSILON, NormStatistics, Tensor};
+
+/// Mean and unbiased variance of every channel.
+fn statistics(batch: &Tensor) -> (Vec<f64>, Vec<f64>) {
+    let shape = batch.shape();
+    let (channels, area) = (shape[1], shape[2..].iter().product::<usize>());
+    let data = values(batch);
+    let of = |channel: usize| -> Vec<f64> {
+        data.chunks(area).skip(channel).step_by(channels).flatten().map(|&v| f64::from(v)).collect()
+    };
+    let pairs = (0..channels).map(|channel| {
+        let all = of(channel);
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        (mean, all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (all.len() - 1) as f64)
+    });
+    pairs.unzip()
+}
+
+fn floats(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&value| value as f32).collect()
+}
+
+#[test]
+fn batch_statistics_normalize_each_channel() {
+    let (weight, bias) = (Tensor::ones(&[3], CPU).unwrap(), Tensor::zeros(&[3], CPU).unwrap());
+    let affine = Affine { weight: &weight, bias: &bias };
+    let output = random(&[4, 3, 5, 5], 1).batch_norm(affine, NormStatistics::Batch).unwrap();
+    assert!(output.is_channels_last());
+    let (mean, variance) = statistics(&output);
+    assert!(mean.iter().all(|m| m.abs() < 1e-6));
+    assert!(variance.iter().all(|v| (v - 100.0 / 99.0).abs() < 1e-3));
+}
+
+#[test]
+fn fixed_statistics_are_a_scale_and_a_shift() {
+    let weight = Tensor::from_slice(&[2.0], &[1]).unwrap();
+    let bias = Tensor::from_slice(&[1.0], &[1]).unwrap();
+    let mean = Tensor::from_slice(&[3.0], &[1]).unwrap();
+    let variance = Tensor::from_slice(&[4.0], &[1]).unwrap();
+    let input = Tensor::from_slice(&[3.0, 5.0], &[1, 1, 1, 2]).unwrap();
+    let fixed = NormStatistics::Fixed { mean: &mean, variance: &variance };
+    let output = input.batch_norm(Affine { weight: &weight, bias: &bias }, fixed).unwrap();
+    let expected = 1.0 + 4.0 / (4.0 + BATCH_NORM_EPSILON).sqrt();
+    assert_close(&values(&output), &[1.0, expected as f32], 1e-6);
+}
+
+#[test]
+fn collecting_with_one_over_k_is_the_cumulative_average() {
+    let (weight, bias) = (Tensor::ones(&[2], CPU).unwrap(), Tensor::zeros(&[2], CPU).unwrap());
+    let affine = Affine { weight: &weight, bias: &bias };
+    let mut mean = Tensor::zeros(&[2], CPU).unwrap();
+    let mut variance = Tensor::ones(&[2], CPU).unwrap();
+    let (mut mean_sum, mut variance_sum) = ([0.0; 2], [0.0; 2]);
+    for k in 1..=3 {
+        let batch = random(&[3, 2, 4, 4], k).scale(k as f64).unwrap();
+        let collect =
+            NormStatistics::Collect { mean: &mut mean, variance: &mut variance, momentum: 1.0 / k as f64 };
+        batch.batch_norm(affine, collect).unwrap();
+        let (m, v) = statistics(&batch);
+        (0..2).for_each(|c| {
+            mean_sum[c] += m[c] / 3.0;
+            variance_sum[c] += v[c] / 3.0;
+        });
+    }
+    assert_close(&values(&mean), &floats(&mean_sum), 1e-5);
+    assert_close(&values(&variance), &floats(&variance_sum), 1e-5);
+}
+
+#[test]
+fn norm_and_activation_together_are_norm_then_activation() {
+    let weight = Tensor::from_slice(&noise(3, 5), &[3]).unwrap();
+    let bias = Tensor::from_slice(&noise(3, 6), &[3]).unwrap();
+    let affine = Affine { weight: &weight, bias: &bias };
+    let input = random(&[4, 3, 5, 5], 1);
+    for activation in [Activation::Identity, Activation::Relu, Activation::Relu6] {
+        let apart = input.batch_norm(affine, NormStatistics::Batch).unwrap().activation(activation).unwrap();
+        let together = input.batch_norm_activation(affine, NormStatistics::Batch, activation).unwrap();
+        assert_close(&values(&together), &values(&apart), 1e-5);
+    }
+}

@@ -1,0 +1,119 @@
+//! Convolution, pooling, resizing, linear and elementwise operations against plain loops.
+
+use super::{CPU, assert_close, random, values};
+use crate::{ConvGeometry, Tensor};
+
+/// The definition, for square strides and paddings.
+fn naive_convolution(
+    input: &Tensor,
+    weight: &Tensor,
+    stride: usize,
+    padding: usize,
+    groups: usize,
+) -> Vec<f32> {
+    let [n, c, h, w]: [usize; 4] = input.shape().try_into().unwrap();
+    let [c_out, c_group, kh, kw]: [usize; 4] = weight.shape().try_into().unwrap();
+    let (x, k) = (values(input), values(weight));
+    let (oh, ow) = ((h + 2 * padding - kh) / stride + 1, (w + 2 * padding - kw) / stride + 1);
+    let mut out = vec![0.0; n * c_out * oh * ow];
+    for (at, sum) in out.iter_mut().enumerate() {
+        let (ox, oy, o, b) = (at % ow, at / ow % oh, at / (ow * oh) % c_out, at / (ow * oh * c_out));
+        for tap in 0..c_group * kh * kw {
+            let (kx, ky, i) = (tap % kw, tap / kw % kh, tap / (kw * kh));
+            let channel = o / (c_out / groups) * c_group + i;
+            let (y, col) = (oy * stride + ky, ox * stride + kx);
+            let inside = (padding..padding + h).contains(&y) && (padding..padding + w).contains(&col);
+            if inside {
+                *sum += x[((b * c + channel) * h + y - padding) * w + col - padding]
+                    * k[o * c_group * kh * kw + tap];
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn convolutions_equal_the_definition() {
+    for (c_in, c_out, kernel, stride, padding, groups) in
+        [(3, 8, 3, 2, 1, 1), (8, 16, 1, 1, 0, 1), (8, 8, 3, 1, 1, 8), (8, 8, 3, 2, 1, 8), (6, 9, 3, 1, 1, 3)]
+    {
+        let input = random(&[2, c_in, 9, 7], 1);
+        let weight = random(&[c_out, c_in / groups, kernel, kernel], 2);
+        let (stride2, padding2) = ([stride; 2], [padding; 2]);
+        let geometry = ConvGeometry { stride: &stride2, padding: &padding2, dilation: &[1, 1], groups };
+        let output = input.convolution(&weight, None, &geometry).unwrap();
+        assert!(output.is_channels_last());
+        assert_close(&values(&output), &naive_convolution(&input, &weight, stride, padding, groups), 1e-5);
+    }
+}
+
+#[test]
+fn a_bias_is_added_per_channel() {
+    let (input, weight) = (random(&[1, 2, 3, 3], 1), random(&[2, 2, 1, 1], 2));
+    let bias = Tensor::from_slice(&[10.0, 20.0], &[2]).unwrap();
+    let geometry = ConvGeometry { stride: &[1, 1], padding: &[0, 0], dilation: &[1, 1], groups: 1 };
+    let with = values(&input.convolution(&weight, Some(&bias), &geometry).unwrap());
+    let mut without = values(&input.convolution(&weight, None, &geometry).unwrap());
+    without.iter_mut().enumerate().for_each(|(i, v)| *v += if i < 9 { 10.0 } else { 20.0 });
+    assert_close(&with, &without, 1e-6);
+}
+
+#[test]
+fn a_clip_of_one_frame_is_an_image() {
+    let (input, weight) = (random(&[2, 3, 6, 5], 1), random(&[4, 3, 3, 3], 2));
+    let image = ConvGeometry { stride: &[1, 1], padding: &[1, 1], dilation: &[1, 1], groups: 1 };
+    let clip = ConvGeometry { stride: &[1; 3], padding: &[0, 1, 1], dilation: &[1; 3], groups: 1 };
+    let flat = input.convolution(&weight, None, &image).unwrap();
+    let deep = input.reshape(&[2, 3, 1, 6, 5]).unwrap().channels_last().unwrap();
+    let deep = deep.convolution(&weight.reshape(&[4, 3, 1, 3, 3]).unwrap(), None, &clip).unwrap();
+    assert_eq!(deep.shape(), [2, 4, 1, 6, 5]);
+    assert_close(&values(&deep), &values(&flat), 1e-5);
+}
+
+#[test]
+fn pooling_averages_every_position() {
+    let pooled = Tensor::from_slice(&[1.0, 2.0, 3.0, 6.0, 0.0, 0.0, 0.0, 8.0], &[1, 2, 2, 2]).unwrap();
+    let pooled = pooled.channels_last().unwrap().global_average().unwrap();
+    assert_eq!(pooled.shape(), [1, 2]);
+    assert_eq!(values(&pooled), [3.0, 2.0]);
+}
+
+#[test]
+fn linear_is_a_matrix_product() {
+    let x = Tensor::from_slice(&[1.0, 2.0], &[1, 2]).unwrap();
+    let w = Tensor::from_slice(&[3.0, 4.0, 5.0, 6.0], &[2, 2]).unwrap();
+    let b = Tensor::from_slice(&[0.5, -0.5], &[2]).unwrap();
+    assert_eq!(values(&x.linear(&w, Some(&b)).unwrap()), [11.5, 16.5]);
+    assert_eq!(values(&x.linear(&w, None).unwrap()), [11.0, 17.0]);
+}
+
+#[test]
+fn activations_clip() {
+    let x = Tensor::from_slice(&[-1.0, 0.5, 7.0], &[3]).unwrap();
+    assert_eq!(values(&x.relu().unwrap()), [0.0, 0.5, 7.0]);
+    assert_eq!(values(&x.relu6().unwrap()), [0.0, 0.5, 6.0]);
+    assert_eq!(values(&x.add(&x).unwrap()), [-2.0, 1.0, 14.0]);
+    assert_eq!(values(&x.multiply(&x).unwrap()), [1.0, 0.25, 49.0]);
+    assert_eq!(values(&x.scale(2.0).unwrap()), [-2.0, 1.0, 14.0]);
+    assert_eq!(x.sum().unwrap().scalar().unwrap(), 6.5);
+}
+
+#[test]
+fn resizing_interpolates_between_aligned_corners() {
+    let row = Tensor::from_slice(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], &[1, 1, 2, 3]).unwrap();
+    let resized = row.channels_last().unwrap().resize_bilinear(3, 5).unwrap();
+    let expected = [0.0, 0.5, 1.0, 1.5, 2.0, 1.5, 2.0, 2.5, 3.0, 3.5, 3.0, 3.5, 4.0, 4.5, 5.0];
+    assert_close(&values(&resized), &expected, 1e-6);
+    let photo = random(&[2, 3, 8, 8], 1);
+    assert!(photo.resize_bilinear(5, 6).unwrap().is_channels_last());
+    assert_eq!(values(&photo.resize_bilinear(8, 8).unwrap()), values(&photo));
+}
+
+#[test]
+fn a_prefix_is_the_leading_block() {
+    let weight = Tensor::from_slice(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], &[3, 3]).unwrap();
+    assert_eq!(values(&weight.prefix(&[2, 2]).unwrap()), [0.0, 1.0, 3.0, 4.0]);
+    assert_eq!(values(&weight.prefix(&[1]).unwrap()), [0.0, 1.0, 2.0]);
+    assert_eq!(values(&weight.narrow(1, 2, 1).unwrap()), [2.0, 5.0, 8.0]);
+    assert_eq!(Tensor::zeros(&[2], CPU).unwrap().to_device(CPU).unwrap().device(), CPU);
+}
