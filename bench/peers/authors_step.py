@@ -1,0 +1,74 @@
+"""One mutual step of the MutualNet authors' own code, as shipped, on the CPU.
+
+usage: authors_step.py CHECKOUT THREADS BATCH
+Runs `train` of their train.py, unedited, on their MobileNetV1 with their settings file. Only what a
+machine without a GPU cannot do is taken out: `.cuda()` returns its object. Their random draws
+are replaced by those of the driver, and their periodic logging is put off, so only the step is timed.
+"""
+import os
+import sys
+import tempfile
+import time
+
+import protocol
+
+checkout, threads, batch = os.path.abspath(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+sys.argv[1:] = ["app:" + os.path.join(checkout, "apps", "mobilenet_v1.yml")]
+sys.path.insert(0, checkout)
+os.chdir(tempfile.mkdtemp())  # their log folder is made in the working directory
+stdout, sys.stdout = sys.stdout, sys.stderr  # they print their settings
+
+import torch
+
+torch.set_num_threads(threads)
+torch.Tensor.cuda = lambda self, *args, **kwargs: self
+torch.nn.Module.cuda = lambda self, *args, **kwargs: self
+
+import train as authors
+
+sys.stdout = stdout
+RESOLUTIONS = authors.FLAGS.resolution_list
+authors.FLAGS.print_freq = 1 << 60
+
+
+class Batches:
+    """Their loader, as far as `train` sees it: yields one batch per step and times what happens between."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        image = torch.randn(batch, 3, 224, 224)
+        self.images = [
+            torch.nn.functional.interpolate(image, (r, r), mode="bilinear", align_corners=True)
+            for r in RESOLUTIONS
+        ]
+        self.target = torch.randint(0, authors.FLAGS.num_classes, (batch,))
+
+    def __len__(self):
+        return 1 << 60
+
+    def __iter__(self):
+        # `train` logs in its first iteration; that one is the warm-up.
+        draw([0.9, 0.5], [0, 1, 2])
+        yield self.images, self.target
+        for widths, indices in protocol.plans():
+            draw(widths, indices)
+            start = time.perf_counter()
+            yield self.images, self.target
+            protocol.report(time.perf_counter() - start)
+
+
+def draw(widths, indices):
+    """Lets their code draw these values from its generators."""
+    rest = iter(indices)
+    authors.np.random.uniform = lambda low, high, n: list(widths)
+    authors.random.randint = lambda low, high: next(rest)
+
+
+def main():
+    model = torch.nn.DataParallel(authors.get_model())
+    optimizer = authors.get_optimizer(model)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1000000)
+    authors.train(0, Batches(), model, torch.nn.CrossEntropyLoss(), optimizer, schedule)
+
+
+main()
