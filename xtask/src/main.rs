@@ -4,8 +4,10 @@
 //! this crate must never need libtorch, directly or through another crate of the workspace.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task's whole job is to print")]
 
+mod bench;
 mod check;
 mod process;
+mod product;
 mod setup;
 mod tidy;
 
@@ -20,6 +22,7 @@ usage: cargo xtask <task>
   test [ARGS]           set up, run every test (ARGS: the test runner's, in place of --workspace)
   ci [STEP...]          test, fmt, clippy, tidy, docs; or only the steps named
   tidy [--binary]       the rules of the house (--binary: look into the built deploy binary too)
+  bench train [--json]  ours against the authors' code and tuned PyTorch, interleaved
 ";
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["ci", steps @ ..] => return check::ci(&root, steps),
         ["tidy"] => return tidy_code(tidy::run(&root, tidy::Depth::Graph)?),
         ["tidy", "--binary"] => return tidy_code(tidy::run(&root, tidy::Depth::Binary)?),
+        ["bench", args @ ..] => bench::run(&root, args)?,
         [] | ["help" | "--help" | "-h"] => print!("{USAGE}"),
         other => bail!("unknown task `{}`\n\n{USAGE}", other.join(" ")),
     }

@@ -58,6 +58,11 @@ pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs it and returns what it printed, while its stderr is seen as it comes.
+pub(crate) fn output_showing_stderr(command: &mut Command) -> Result<String> {
+    output(command.stderr(Stdio::inherit()))
+}
+
 /// Runs it and returns what it printed; its stderr is shown only in the error.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command

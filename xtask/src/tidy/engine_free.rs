@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Finding, edges};
-use crate::process;
+use crate::{process, product};
 
 const ENGINES: &[&str] = &["tch", "torch-sys"];
 
@@ -35,9 +35,10 @@ pub(super) fn check_graph(root: &Path) -> Result<Vec<Finding>> {
 pub(super) fn check_binary(root: &Path) -> Result<Vec<Finding>> {
     let mut build = process::cargo(root);
     build.args(["build", "--package", "mutualnet-cli", "--no-default-features"]);
-    let messages = process::output(build.arg("--message-format=json"))?;
-    let binary = executable(&messages).context("cargo built no binary from mutualnet-cli")?;
-    let listed = process::output(Command::new("readelf").args(["--dynamic", &binary]))?;
+    let messages = process::output_showing_stderr(build.arg("--message-format=json-render-diagnostics"))?;
+    let binary = product::executable(&messages).context("cargo built no binary from mutualnet-cli")?;
+    let listed = process::output(Command::new("readelf").arg("--dynamic").arg(&binary))?;
+    let binary = binary.to_string_lossy();
     let bad = needed(&listed).filter(|library| is_libtorch(library));
     Ok(bad.map(|library| Finding::new(&binary, 1, format!("the deploy binary links {library}"))).collect())
 }
@@ -87,11 +88,6 @@ fn way_to_engine(graph: &Graph, start: &str) -> Option<Vec<String>> {
         }
     }
     None
-}
-
-fn executable(messages: &str) -> Option<String> {
-    let parsed = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    parsed.filter_map(|message| Some(message["executable"].as_str()?.to_owned())).next_back()
 }
 
 /// The library names in what `readelf --dynamic` prints.

@@ -1,0 +1,35 @@
+//! `bench`: our programs against those of others, in one interleaved run.
+//!
+//! Separate from the benchmarks inside the product: those know nothing of peers.
+//! Invariant: peers live outside the tree, and all programs of a run do the same work in each round.
+
+mod interleave;
+mod peers;
+mod train;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+/// Runs the benchmark `name`; the table goes to stdout, with `--json` followed by one JSON object.
+pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
+    let (flags, names): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| arg.starts_with("--"));
+    if let Some(unknown) = flags.iter().find(|flag| **flag != "--json") {
+        bail!("unknown option `{unknown}` of bench");
+    }
+    let report = match names[..] {
+        ["train"] => train::run(root)?,
+        _ => bail!("usage: cargo xtask bench train [--json]"),
+    };
+    print!("{}", report.table);
+    if flags.contains(&"--json") {
+        println!("{}", report.json);
+    }
+    Ok(())
+}
+
+/// What a benchmark hands back: the same numbers for a person and for a machine.
+struct Report {
+    table: String,
+    json: serde_json::Value,
+}

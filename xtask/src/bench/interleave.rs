@@ -1,0 +1,123 @@
+//! Several long-lived programs that take turns: A B C A B C …, one step each.
+//!
+//! Separate from what is measured. A machine that slows down during a run slows all programs alike,
+//! so the ratio of medians holds where absolute times do not.
+//! Invariant: only one program works at any time.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// One program that prints `ready`, then for each line on its stdin does one step and prints its seconds.
+pub(super) struct Program {
+    pub(super) name: &'static str,
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    seconds: Vec<f64>,
+}
+
+/// The spread of a program's steps, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Spread {
+    pub(super) low: f64,
+    pub(super) median: f64,
+    pub(super) high: f64,
+}
+
+impl Program {
+    /// Starts the program and waits until it is ready.
+    pub(super) fn start(name: &'static str, command: &mut Command) -> Result<Self> {
+        eprintln!("starting {name}");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut program = Self { name, child, lines: BufReader::new(stdout).lines(), seconds: vec![] };
+        let first = program.line()?;
+        if first != "ready" {
+            bail!("{name} printed `{first}` where `ready` was expected");
+        }
+        Ok(program)
+    }
+
+    fn line(&mut self) -> Result<String> {
+        match self.lines.next() {
+            Some(line) => Ok(line?),
+            None => bail!("{} ended early with {}", self.name, self.child.wait()?),
+        }
+    }
+
+    fn step(&mut self, request: &str) -> Result<f64> {
+        let stdin = self.child.stdin.as_mut().expect("stdin is piped");
+        writeln!(stdin, "{request}").with_context(|| format!("{} takes no more steps", self.name))?;
+        let line = self.line()?;
+        line.trim().parse().with_context(|| format!("{} printed `{line}` for seconds", self.name))
+    }
+
+    /// Quartiles of the steps that count.
+    pub(super) fn spread(&self) -> Spread {
+        spread(&self.seconds)
+    }
+}
+
+impl Drop for Program {
+    /// The end of its stdin ends the program; no error is possible here that would matter.
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// Gives every request to every program in turn; the first `n_warm_up` rounds do not count.
+pub(super) fn run(programs: &mut [Program], requests: &[String], n_warm_up: usize) -> Result<()> {
+    let n_programs = programs.len();
+    for (round, request) in requests.iter().enumerate() {
+        // Each round begins with another program, so that none always follows the same one.
+        for turn in 0..n_programs {
+            let program = &mut programs[(round + turn) % n_programs];
+            let seconds = program.step(request)?;
+            if round >= n_warm_up {
+                program.seconds.push(seconds);
+            }
+        }
+        eprintln!("round {} of {}", round + 1, requests.len());
+    }
+    Ok(())
+}
+
+fn spread(seconds: &[f64]) -> Spread {
+    let mut sorted = seconds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let position = share * (sorted.len() - 1) as f64;
+        let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+        below + (above - below) * position.fract()
+    };
+    Spread { low: at(0.25), median: at(0.5), high: at(0.75) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles() {
+        assert_eq!(spread(&[4.0, 1.0, 3.0, 2.0, 5.0]), Spread { low: 2.0, median: 3.0, high: 4.0 });
+        assert_eq!(spread(&[1.0, 2.0]).median, 1.5);
+    }
+
+    #[test]
+    fn programs_take_turns_and_warm_up_does_not_count() {
+        let script = "echo ready; n=0; while read line; do n=$((n+1)); echo $n; done";
+        let shell = || Program::start("shell", Command::new("sh").args(["-c", script])).unwrap();
+        let mut programs = [shell(), shell()];
+        let requests = vec!["step".to_owned(); 3];
+        run(&mut programs, &requests, 1).unwrap();
+        assert!(programs.iter().all(|program| program.seconds == [2.0, 3.0]));
+    }
+
+    #[test]
+    fn a_program_that_ends_is_an_error_with_its_name() {
+        let error = Program::start("gone", Command::new("sh").args(["-c", "exit 3"])).err().unwrap();
+        assert!(error.to_string().contains("gone ended early"), "{error}");
+    }
+}

@@ -1,0 +1,136 @@
+//! One mutual step of MobileNetV1: ours, the authors', and a tuned PyTorch program.
+//!
+//! Separate from the other benchmarks by its peers.
+//! Invariant: batch, resolutions, threads and drawn sub-networks are the same for all three.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+use std::thread::available_parallelism;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::interleave::{self, Program, Spread};
+use super::{Report, peers};
+use crate::{process, product};
+
+const BATCH: usize = 16;
+const N_WARM_UP: usize = 3;
+const N_ROUNDS: usize = 20;
+
+/// jemalloc keeps freed memory and uses huge pages: the same setting as our binary has built in.
+const MALLOC_CONF: &str = "dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always";
+
+/// Sets all three up, runs them in turn and compares the medians.
+pub(super) fn run(root: &Path) -> Result<Report> {
+    let n_threads = available_parallelism()?.get();
+    let mut programs = start_all(root, n_threads)?;
+    interleave::run(&mut programs, &requests(N_WARM_UP + N_ROUNDS), N_WARM_UP)?;
+    let spreads: Vec<(&str, Spread)> = programs.iter().map(|p| (p.name, p.spread())).collect();
+    Ok(report(&spreads, n_threads, &processor()))
+}
+
+fn start_all(root: &Path, n_threads: usize) -> Result<Vec<Program>> {
+    let (python, authors, jemalloc) = (peers::python()?, peers::authors_code()?, peers::jemalloc()?);
+    let mutualnet = product::build(root)?;
+    let (threads, batch) = (n_threads.to_string(), BATCH.to_string());
+    let scripts = root.join("bench/peers");
+    let peer = |script: &str| {
+        let mut command = Command::new(&python);
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("OMP_NUM_THREADS", &threads);
+        command.arg(scripts.join(script));
+        command
+    };
+    let mut ours = Command::new(mutualnet);
+    ours.args(["bench", "train", "--network", "mobilenet_v1", "--steps-from-stdin"]);
+    ours.args(["--batch", &batch, "--threads", &threads]);
+    let mut tuned = peer("tuned_step.py");
+    tuned.env("LD_PRELOAD", jemalloc).env("MALLOC_CONF", MALLOC_CONF);
+    Ok(vec![
+        Program::start("ours", &mut ours)?,
+        Program::start("authors", peer("authors_step.py").arg(authors).args([&threads, &batch]))?,
+        Program::start("tuned_pytorch", tuned.args([&threads, &batch]))?,
+    ])
+}
+
+/// One line per round: two random widths and three resolution indices, always the same sequence.
+fn requests(n: usize) -> Vec<String> {
+    let mut state = 1_u64;
+    let mut draw = |n_values: u64| {
+        // Constants of the MMIX linear congruential generator; the high bits are the good ones.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n_values
+    };
+    let mut line = |_| {
+        let widths = [draw(751), draw(751)].map(|thousandths| 0.25 + thousandths as f64 / 1000.0);
+        let [first, second, third] = [draw(4), draw(4), draw(4)];
+        format!("step {:.3} {:.3} {first} {second} {third}", widths[0], widths[1])
+    };
+    (0..n).map(&mut line).collect()
+}
+
+fn report(spreads: &[(&str, Spread)], n_threads: usize, processor: &str) -> Report {
+    let ours = spreads.iter().find(|(name, _)| *name == "ours").map_or(f64::NAN, |(_, s)| s.median);
+    let mut table = format!(
+        "One mutual step of MobileNetV1, batch {BATCH}, 224/192/160/128, fp32, widths 0.25 to 1\n\
+         {processor}, {n_threads} threads, {N_ROUNDS} interleaved rounds\n\n\
+         program          median s   quartiles          time / ours\n"
+    );
+    let mut ratios = json!({});
+    let mut seconds = json!({});
+    for (name, spread) in spreads {
+        let ratio = spread.median / ours;
+        writeln!(
+            table,
+            "{name:<16} {:8.3}   {:.3} to {:.3} {ratio:13.2}",
+            spread.median, spread.low, spread.high
+        )
+        .expect("writing to a string cannot fail");
+        seconds[*name] = json!({ "median": spread.median, "p25": spread.low, "p75": spread.high });
+        if *name != "ours" {
+            ratios[*name] = json!(ratio);
+        }
+    }
+    let conditions = json!({
+        "batch": BATCH, "rounds": N_ROUNDS, "threads": n_threads, "processor": processor,
+        "libtorch": crate::setup::VERSION, "resolutions": [224, 192, 160, 128], "precision": "fp32",
+    });
+    let json = json!({
+        "ratios": { "mobilenet_v1": ratios }, "seconds": { "mobilenet_v1": seconds }, "conditions": conditions,
+    });
+    Report { table, json }
+}
+
+/// The processor's name as the system gives it.
+fn processor() -> String {
+    let script = "grep -m1 'model name' /proc/cpuinfo | cut -d: -f2";
+    let printed = process::output(Command::new("sh").args(["-c", script])).unwrap_or_default();
+    match printed.trim() {
+        "" => "unknown processor".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_stay_in_range_and_repeat() {
+        assert_eq!(requests(50), requests(50));
+        for request in requests(50) {
+            let words: Vec<f64> = request.split(' ').skip(1).map(|word| word.parse().unwrap()).collect();
+            assert!(words[..2].iter().all(|width| (0.25..=1.0).contains(width)), "{request}");
+            assert!(words[2..].iter().all(|index| *index < 4.0) && words.len() == 5, "{request}");
+        }
+    }
+
+    #[test]
+    fn a_ratio_above_one_means_that_we_are_faster() {
+        let spread = |median| Spread { low: median, median, high: median };
+        let report = report(&[("ours", spread(1.0)), ("authors", spread(2.0))], 2, "x");
+        assert_eq!(report.json["ratios"], json!({ "mobilenet_v1": { "authors": 2.0 } }));
+        assert!(report.table.contains("authors"));
+    }
+}
