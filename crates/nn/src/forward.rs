@@ -1,0 +1,234 @@
+//! Running the list on the tensor engine.
+
+use mutualnet_core::network::{self, Groups, Network, NodeId, Op, Rank};
+use mutualnet_engine::{Activation, Affine, ConvGeometry, Device, NormStatistics, Tensor};
+
+use crate::{Result, Slice};
+
+/// Which statistics the batch norms of a forward pass use.
+#[derive(Debug)]
+pub enum Norm<'a> {
+    /// The batch's own: training.
+    Batch,
+    /// The batch's own, averaged into `statistics` with weight `momentum`: calibration.
+    Collect {
+        /// The average so far.
+        statistics: &'a mut Statistics,
+        /// Weight of this batch; 1 / (number of batches with this one) makes a cumulative average.
+        momentum: f64,
+    },
+    /// Given ones: evaluation.
+    Fixed(&'a Statistics),
+}
+
+/// Mean and unbiased variance of every batch norm of one sub-network, in the order of the network.
+#[derive(Debug)]
+pub struct Statistics {
+    layers: Vec<LayerStatistics>,
+}
+
+#[derive(Debug)]
+struct LayerStatistics {
+    mean: Tensor,
+    variance: Tensor,
+}
+
+impl Statistics {
+    /// Zeros and ones, to be averaged over.
+    ///
+    /// # Errors
+    /// The width is outside of the network's range.
+    pub fn new(network: &Network, width: mutualnet_core::Width, device: Device) -> Result<Self> {
+        let channels = network.channels(width)?;
+        let layers = network.batch_norms().map(|NodeId(idx)| {
+            let shape = [channels[idx]];
+            let (mean, variance) = (Tensor::zeros(&shape, device)?, Tensor::ones(&shape, device)?);
+            Ok(LayerStatistics { mean, variance })
+        });
+        Ok(Self { layers: layers.collect::<Result<_>>()? })
+    }
+
+    /// Means and variances, per batch norm.
+    ///
+    /// # Errors
+    /// The engine refused to copy.
+    pub fn to_vecs(&self) -> Result<Vec<(Vec<f32>, Vec<f32>)>> {
+        let layers = self.layers.iter();
+        layers.map(|layer| Ok((layer.mean.to_vec_f32()?, layer.variance.to_vec_f32()?))).collect()
+    }
+}
+
+/// A network that can be run by the engine: the list, and what is known about it before any run.
+#[derive(Debug)]
+pub struct Net {
+    network: Network,
+    steps: Vec<Step>,
+}
+
+/// A node, or a batch norm together with the activation behind it.
+#[derive(Debug)]
+struct Step {
+    node: NodeId,
+    /// The node whose value comes out: the node itself, or the activation.
+    out: NodeId,
+    activation: Activation,
+    /// Index of the node's first parameter.
+    parameter: usize,
+    /// Index among the batch norms.
+    norm: usize,
+    /// Values that nobody reads after this step.
+    done_with: Vec<NodeId>,
+}
+
+impl Net {
+    /// Looks the list over: which nodes are run as one, and when values can go.
+    pub fn new(network: Network) -> Self {
+        let last_uses = network.last_uses();
+        let mut steps: Vec<Step> = Vec::new();
+        let (mut parameter, mut norm) = (0, 0);
+        for (idx, node) in network.nodes().iter().enumerate() {
+            let id = NodeId(idx);
+            if let (Op::Activation(activation), Some(step)) = (&node.op, steps.last_mut()) {
+                let is_norm = matches!(network.node(step.node).op, Op::BatchNorm);
+                if is_norm && node.inputs == [step.out] && last_uses[step.out.0] == id {
+                    (step.out, step.activation) = (id, engine_activation(*activation));
+                    continue;
+                }
+            }
+            let done_with = node.inputs.iter().copied().filter(|input| last_uses[input.0] == id).collect();
+            steps.push(Step {
+                node: id,
+                out: id,
+                activation: Activation::Identity,
+                parameter,
+                norm,
+                done_with,
+            });
+            match node.op {
+                Op::Conv(_) => parameter += 1,
+                Op::BatchNorm => (parameter, norm) = (parameter + 2, norm + 1),
+                Op::Linear(_) => parameter += 2,
+                _ => {}
+            }
+        }
+        Self { network, steps }
+    }
+
+    /// The list.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Logits of the sub-network whose parameters `slice` holds.
+    ///
+    /// # Shapes
+    /// - `input`: `[n, 3, resolution, resolution]` f32, normalized, channels-last
+    /// - output: `[n, classes]`
+    ///
+    /// # Errors
+    /// The input does not fit, or the engine has no memory.
+    pub fn forward(&self, slice: &Slice, input: &Tensor, mut norm: Norm<'_>) -> Result<Tensor> {
+        let mut values = self.values(input);
+        for step in &self.steps[1..] {
+            self.run(step, slice, &mut norm, &mut values)?;
+        }
+        Ok(values.pop().flatten().expect("the last node's value is never given away"))
+    }
+
+    /// Path of the first layer whose output holds a number that is none, or infinity; runs in training mode.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn first_non_finite(&self, slice: &Slice, input: &Tensor) -> Result<Option<&str>> {
+        let mut values = self.values(input);
+        for step in &self.steps {
+            if step.node.0 > 0 {
+                self.run(step, slice, &mut Norm::Batch, &mut values)?;
+            }
+            let value = values[step.out.0].as_ref().expect("just computed");
+            if !value.is_finite()? {
+                return Ok(Some(&self.network.node(step.node).path));
+            }
+        }
+        Ok(None)
+    }
+
+    fn values(&self, input: &Tensor) -> Vec<Option<Tensor>> {
+        let mut values: Vec<_> = self.network.nodes().iter().map(|_| None).collect();
+        values[0] = Some(input.alias());
+        values
+    }
+
+    fn run(
+        &self,
+        step: &Step,
+        slice: &Slice,
+        norm: &mut Norm<'_>,
+        values: &mut [Option<Tensor>],
+    ) -> Result<()> {
+        let node = self.network.node(step.node);
+        let input = |n: usize| values[node.inputs[n].0].as_ref().expect("inputs come before their users");
+        let parameter = |n: usize| &slice.tensors()[step.parameter + n];
+        let out = match &node.op {
+            Op::Input { .. } => unreachable!("checked at construction: only the first node is an input"),
+            Op::Conv(conv) => convolution(self.network.rank(), conv, input(0), parameter(0))?,
+            Op::BatchNorm => {
+                let affine = Affine { weight: parameter(0), bias: parameter(1) };
+                input(0).batch_norm_activation(affine, norm.layer(step.norm), step.activation)?
+            }
+            Op::Activation(activation) => input(0).activation(engine_activation(*activation))?,
+            Op::Add => input(0).add(input(1))?,
+            Op::GlobalPool => input(0).global_average()?,
+            Op::Linear(_) => input(0).linear(parameter(0), Some(parameter(1)))?,
+            op => unreachable!("no such operation: {op:?}"),
+        };
+        for id in &step.done_with {
+            values[id.0] = None;
+        }
+        values[step.out.0] = Some(out);
+        Ok(())
+    }
+}
+
+impl Norm<'_> {
+    fn layer(&mut self, idx: usize) -> NormStatistics<'_> {
+        match self {
+            Self::Batch => NormStatistics::Batch,
+            Self::Collect { statistics, momentum } => {
+                let LayerStatistics { mean, variance } = &mut statistics.layers[idx];
+                NormStatistics::Collect { mean, variance, momentum: *momentum }
+            }
+            Self::Fixed(statistics) => {
+                let LayerStatistics { mean, variance } = &statistics.layers[idx];
+                NormStatistics::Fixed { mean, variance }
+            }
+        }
+    }
+}
+
+fn engine_activation(activation: network::Activation) -> Activation {
+    match activation {
+        network::Activation::Relu => Activation::Relu,
+        network::Activation::Relu6 => Activation::Relu6,
+        other => unreachable!("no such activation: {other:?}"),
+    }
+}
+
+fn convolution(rank: Rank, conv: &network::Conv, input: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let first_axis = match rank {
+        Rank::Image => 1,
+        Rank::Clip => 0,
+    };
+    let sizes = |extent: &network::Extent| extent.map(|n| n as usize);
+    let (stride, padding) = (sizes(&conv.stride), sizes(&conv.padding));
+    let geometry = ConvGeometry {
+        stride: &stride[first_axis..],
+        padding: &padding[first_axis..],
+        dilation: &[1; 3][first_axis..],
+        groups: match conv.groups {
+            Groups::Dense => 1,
+            Groups::Depthwise => weight.shape()[0],
+        },
+    };
+    Ok(input.convolution(weight, None, &geometry)?)
+}

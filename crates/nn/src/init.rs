@@ -1,0 +1,28 @@
+//! First weights.
+
+use mutualnet_core::network::ParameterKind;
+use mutualnet_core::rng::{Key, Purpose};
+use rand_distr::{Distribution, Normal};
+
+/// Numbers for the `index`-th parameter, of shape `shape`, in row-major order.
+///
+/// Convolutions N(0, √(2 / (kernel positions · out))), also depthwise ones; linear weights N(0, 0.01);
+/// batch norms 1 and 0; biases 0.
+///
+/// # Source
+/// `[MN-code models/mobilenet_v2.py reset_parameters]`.
+pub(crate) fn first_values(kind: ParameterKind, shape: &[usize], seed: u64, index: usize) -> Vec<f32> {
+    let n = shape.iter().product();
+    let deviation = match kind {
+        ParameterKind::ConvWeight | ParameterKind::DepthwiseWeight => {
+            let positions: usize = shape[2..].iter().product();
+            (2.0 / (positions * shape[0]) as f64).sqrt()
+        }
+        ParameterKind::LinearWeight => 0.01,
+        ParameterKind::Scale => return vec![1.0; n],
+        ParameterKind::Shift | ParameterKind::LinearBias => return vec![0.0; n],
+    };
+    let normal = Normal::new(0.0, deviation).expect("the deviation is finite and positive");
+    let mut rng = Key::new(seed, Purpose::Init).sample(index as u64).stream();
+    (0..n).map(|_| normal.sample(&mut rng) as f32).collect()
+}

@@ -1,0 +1,123 @@
+//! The engine's reading of the list against the list's own arithmetic, and slices against narrow networks.
+
+use mutualnet_core::network::Network;
+use mutualnet_core::{Resolution, Subnet, Width, WidthRange};
+use mutualnet_engine::{Device, Tensor};
+use mutualnet_zoo::{NetworkConfig, OutputStride};
+
+use super::*;
+
+fn width(fraction: f64) -> Width {
+    Width::new(fraction).unwrap()
+}
+
+fn network(name: &str) -> Network {
+    let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
+    mutualnet_zoo::build(name, &NetworkConfig { classes: 7, widths, output_stride: OutputStride::S16 })
+        .unwrap()
+}
+
+/// Numbers without a pattern, in [-1, 1).
+fn batch(n: usize, side: usize) -> Tensor {
+    let values: Vec<f32> =
+        (0..n * side * side * 3).map(|i| ((i as f32 * 12.9898).sin() * 43758.547).fract()).collect();
+    Tensor::from_nhwc(&values, [n, side, side, 3], Device::Cpu).unwrap()
+}
+
+#[test]
+fn outputs_have_the_shape_that_the_list_says() {
+    for name in mutualnet_zoo::names() {
+        let net = Net::new(network(name));
+        let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+        for fraction in [0.25, 0.6, 1.0] {
+            let slice = parameters.slice(net.network(), width(fraction)).unwrap();
+            let logits = net.forward(&slice, &batch(2, 20), Norm::Batch).unwrap();
+            assert_eq!(logits.shape(), [2, 7]);
+        }
+        let subnet = Subnet::image(width(0.2), Resolution::new(20).unwrap());
+        assert!(parameters.slice(net.network(), subnet.width).is_err());
+    }
+}
+
+#[test]
+fn a_slice_is_the_narrow_network() {
+    for name in mutualnet_zoo::names() {
+        let net = Net::new(network(name));
+        let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+        let slice = parameters.slice(net.network(), width(0.5)).unwrap();
+        let narrow = Net::new(net.network().narrowed(width(0.5)).unwrap());
+        let named = parameters.name(slice.tensors()).unwrap();
+        let narrow_parameters = Parameters::from_named(narrow.network(), &named, Device::Cpu).unwrap();
+        let whole = narrow_parameters.slice(narrow.network(), width(0.5)).unwrap();
+        let input = batch(3, 24);
+        let ours = net.forward(&slice, &input, Norm::Batch).unwrap().to_vec_f32().unwrap();
+        let theirs = narrow.forward(&whole, &input, Norm::Batch).unwrap().to_vec_f32().unwrap();
+        assert_eq!(ours, theirs, "{name}");
+    }
+}
+
+#[test]
+fn gradients_reach_the_channels_of_their_slice_only() {
+    let net = Net::new(network("mobilenet_v2"));
+    let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+    let mut gradients = Gradients::none(&parameters);
+    let mut inside = Vec::new();
+    for _ in 0..2 {
+        let slice = parameters.slice(net.network(), width(0.5)).unwrap();
+        let loss = net.forward(&slice, &batch(2, 20), Norm::Batch).unwrap().mean().unwrap();
+        loss.backward().unwrap();
+        inside = slice.tensors().iter().map(|leaf| leaf.grad().unwrap().unwrap().copy().unwrap()).collect();
+        gradients.add(&parameters, slice).unwrap();
+    }
+    let sums = gradients.into_tensors(&parameters).unwrap();
+    for ((sum, once), parameter) in sums.iter().zip(inside).zip(parameters.list()) {
+        let prefix = sum.prefix(&once.shape()).unwrap();
+        let twice = once.scale(2.0).unwrap().to_vec_f32().unwrap();
+        assert!(prefix.to_vec_f32().unwrap() == twice, "{}", parameter.name);
+        let non_zero = |tensor: &Tensor| tensor.to_vec_f32().unwrap().iter().filter(|&&v| v != 0.0).count();
+        assert_eq!(non_zero(sum), non_zero(&prefix), "{}", parameter.name);
+    }
+}
+
+#[test]
+fn calibrated_over_one_batch_is_that_batch() {
+    let net = Net::new(network("mobilenet_v1"));
+    let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+    let slice = parameters.slice(net.network(), width(0.5)).unwrap();
+    let mut statistics = Statistics::new(net.network(), width(0.5), Device::Cpu).unwrap();
+    let input = batch(32, 32);
+    let collect = Norm::Collect { statistics: &mut statistics, momentum: 1.0 };
+    let own = net.forward(&slice, &input, collect).unwrap().to_vec_f32().unwrap();
+    let fixed = net.forward(&slice, &input, Norm::Fixed(&statistics)).unwrap().to_vec_f32().unwrap();
+    // The fixed variance is the unbiased one; with 32 images that is a small difference at the last layers.
+    let scale = own.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+    assert!(own.iter().zip(&fixed).all(|(a, b)| (a - b).abs() < 0.1 * scale), "{own:?} {fixed:?}");
+    assert_ne!(own, fixed);
+}
+
+#[test]
+fn the_first_layer_that_breaks_is_named() {
+    let net = Net::new(network("mobilenet_v2"));
+    let named = Parameters::init(net.network(), 1, Device::Cpu).unwrap().to_named().unwrap();
+    let mut broken = named.clone();
+    broken.get_mut("features.3.body.3.weight").unwrap().1[0] = f32::NAN;
+    for (weights, path) in [(&named, None), (&broken, Some("features.3.body.3"))] {
+        let parameters = Parameters::from_named(net.network(), weights, Device::Cpu).unwrap();
+        let slice = parameters.slice(net.network(), Width::ONE).unwrap();
+        assert_eq!(net.first_non_finite(&slice, &batch(2, 20)).unwrap(), path);
+    }
+}
+
+#[test]
+fn weights_are_matched_by_name_and_shape() {
+    let net = network("mobilenet_v2");
+    let named = Parameters::init(&net, 1, Device::Cpu).unwrap().to_named().unwrap();
+    let error = |change: fn(&mut std::collections::BTreeMap<String, NamedTensor>)| {
+        let mut named = named.clone();
+        change(&mut named);
+        Parameters::from_named(&net, &named, Device::Cpu).unwrap_err().to_string()
+    };
+    assert!(error(|named| drop(named.remove("classifier.0.bias"))).contains("missing"));
+    assert!(error(|named| drop(named.insert("x".to_owned(), (vec![], vec![0.0])))).contains("no layer"));
+    assert!(error(|named| named.get_mut("classifier.0.bias").unwrap().0 = vec![8]).contains("[8]"));
+}
