@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod process;
 mod product;
+mod quickstart;
 mod setup;
 mod tidy;
 
@@ -18,6 +19,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
+  quickstart            set up, then the whole way: data, train, tabulate, predict under three budgets
   setup [--cuda]        put libtorch under .libtorch/ (--cuda: with its GPU half)
   test [ARGS]           set up, run every test (ARGS: the test runner's, in place of --workspace)
   ci [STEP...]          test, fmt, clippy, tidy, docs; or only the steps named
@@ -46,6 +48,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["ci", steps @ ..] => return check::ci(&root, steps),
         ["tidy"] => return tidy_code(tidy::run(&root, tidy::Depth::Graph)?),
         ["tidy", "--binary"] => return tidy_code(tidy::run(&root, tidy::Depth::Binary)?),
+        ["quickstart"] => quickstart::run(&root)?,
         ["bench", args @ ..] => bench::run(&root, args)?,
         [] | ["help" | "--help" | "-h"] => print!("{USAGE}"),
         other => bail!("unknown task `{}`\n\n{USAGE}", other.join(" ")),

@@ -22,7 +22,20 @@ pub(crate) fn cargo(root: &Path) -> Command {
         // Set by the cargo that started us, perhaps before set-up; the child reads the settings anew.
         command.env_remove("LIBTORCH");
     }
+    if let Some(flags) = rust_flags_with_run_path(root) {
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    }
     command
+}
+
+/// Flags in the environment replace those of cargo's settings, so the run path has to be added to them.
+fn rust_flags_with_run_path(root: &Path) -> Option<String> {
+    let split_at_spaces =
+        || Some(std::env::var("RUSTFLAGS").ok()?.split_whitespace().collect::<Vec<_>>().join("\x1f"));
+    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").ok().or_else(split_at_spaces)?;
+    let libtorch = users_libtorch().unwrap_or_else(|| root.join(".libtorch"));
+    let run_path = format!("-Clink-arg=-Wl,-rpath,{}/lib", libtorch.display());
+    Some(if flags.is_empty() { run_path } else { format!("{flags}\x1f{run_path}") })
 }
 
 /// `LIBTORCH` if it is the user's: cargo puts the workspace's own setting there too.
