@@ -15,5 +15,17 @@ pub use encode::{encode_jpeg, encode_png};
 mod orientation;
 pub mod quarantine_list;
 
+pub mod augment;
+pub mod normalize;
+pub mod resize;
+pub mod transform;
+pub use transform::{TestPipeline, TrainCrop, TrainPipeline, TrainTransform, preprocess_test};
+
+pub mod loader;
+pub use loader::{Batch, Batches, Loader, LoaderConfig};
+mod order;
+pub use order::Position;
+mod quarantine;
+
 mod error;
 pub use error::{BrokenFile, DecodeError, Error, Result};

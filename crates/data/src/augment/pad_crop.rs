@@ -1,0 +1,97 @@
+//! Pad and crop: a shift by a few pixels, as CIFAR is trained.
+
+use mutualnet_core::RngStream;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::Image;
+
+/// What lies beyond the border.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PadMode {
+    /// The image mirrored at its border pixels, which are not repeated.
+    Reflect,
+    /// Black.
+    Zero,
+}
+
+/// Pads every side and crops a random window of the original size.
+///
+/// # Source
+/// `[MN-code utils/datasets.py]`: pad 4, reflect, on CIFAR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PadCrop {
+    /// Pixels added to every side; below the image's side.
+    pub pad: u32,
+    /// What they are.
+    pub mode: PadMode,
+}
+
+impl PadCrop {
+    /// Draws a shift and applies it.
+    pub fn apply(&self, image: &Image, rng: &mut RngStream) -> Image {
+        let dy = rng.random_range(0..=2 * self.pad);
+        let dx = rng.random_range(0..=2 * self.pad);
+        self.shift(image, dx, dy)
+    }
+
+    /// The window that begins at column `dx` and row `dy` of the padded image.
+    ///
+    /// # Panics
+    /// A pad that is not smaller than the image: callers check their settings.
+    pub fn shift(&self, image: &Image, dx: u32, dy: u32) -> Image {
+        let (width, height) = (image.width(), image.height());
+        assert!(self.pad < width.min(height), "a pad of {} for {width}x{height}", self.pad);
+        let mut pixels = Vec::with_capacity(image.pixels().len());
+        for y in 0..height {
+            let from_y = self.source(y + dy, height);
+            for x in 0..width {
+                let pixel = match (self.source(x + dx, width), from_y) {
+                    (Some(x), Some(y)) => image.pixel(x, y),
+                    _ => [0; 3],
+                };
+                pixels.extend(pixel);
+            }
+        }
+        Image::new(width, height, pixels)
+    }
+
+    /// Which of `n` pixels a position of the padded line shows.
+    fn source(&self, padded: u32, n: u32) -> Option<u32> {
+        if (self.pad..self.pad + n).contains(&padded) {
+            return Some(padded - self.pad);
+        }
+        match self.mode {
+            PadMode::Zero => None,
+            PadMode::Reflect if padded < self.pad => Some(self.pad - padded),
+            PadMode::Reflect => Some(2 * (n - 1) - (padded - self.pad)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_of_a_padded_line() {
+        // Three equal rows of 1 2 3.
+        let image = Image::new(3, 3, [1, 2, 3].repeat(3).into_iter().flat_map(|v| [v; 3]).collect());
+        let line = |mode, dx| {
+            let shifted = PadCrop { pad: 2, mode }.shift(&image, dx, 2);
+            [0, 1, 2].map(|x| shifted.pixel(x, 0)[0])
+        };
+        for (dx, reflect, zero) in [
+            (0, [3, 2, 1], [0, 0, 1]),
+            (1, [2, 1, 2], [0, 1, 2]),
+            (2, [1, 2, 3], [1, 2, 3]),
+            (4, [3, 2, 1], [3, 0, 0]),
+        ] {
+            assert_eq!(line(PadMode::Reflect, dx), reflect, "{dx}");
+            assert_eq!(line(PadMode::Zero, dx), zero, "{dx}");
+        }
+        let down = PadCrop { pad: 2, mode: PadMode::Zero }.shift(&image, 2, 4);
+        assert_eq!([down.pixel(0, 0), down.pixel(0, 1)], [[1; 3], [0; 3]]);
+    }
+}

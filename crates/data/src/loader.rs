@@ -1,0 +1,156 @@
+//! The loader: decodes and augments on many threads and hands out finished batches in order.
+//!
+//! Two builders take turns at making batches, each on the whole thread pool, so that the end of one batch
+//! overlaps with the begin of the next.
+//! Invariants: batches are the same for any number of threads; at most `prefetch` batches (rounded up to even, at
+//! least two) exist besides the one in the caller's hands; dropping the iterator ends every thread.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use mutualnet_core::Preprocess;
+use mutualnet_core::rng::Purpose;
+
+use crate::order::{Order, Position};
+use crate::quarantine::Quarantine;
+use crate::transform::{TestPipeline, TrainPipeline, TrainTransform};
+use crate::{BrokenFile, Dataset, Error, Result};
+
+mod batches;
+pub use batches::{Batch, Batches};
+use batches::{Job, Work};
+
+/// How a data set is loaded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoaderConfig {
+    /// Images per batch.
+    pub batch_size: usize,
+    /// Decoding threads; 0 stands for one per core.
+    pub workers: usize,
+    /// Batches made ahead.
+    pub prefetch: usize,
+    /// The run's seed.
+    pub seed: u64,
+    /// Share of broken files above which loading stops; 0 stops at the first one.
+    pub broken_limit: f64,
+}
+
+/// Loads one split; every call of [`train`](Self::train), [`evaluate`](Self::evaluate) or
+/// [`calibrate`](Self::calibrate) begins an iteration of its own.
+#[derive(Debug)]
+pub struct Loader {
+    dataset: Arc<Dataset>,
+    config: LoaderConfig,
+    pool: Arc<rayon::ThreadPool>,
+    quarantine: Arc<Quarantine>,
+}
+
+impl Loader {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// A batch size of 0, or threads that cannot be started.
+    pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self> {
+        if config.batch_size == 0 {
+            return Err(Error::Setting { setting: "batch", reason: "0 is not at least 1".to_owned() });
+        }
+        let workers = match config.workers {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            n => n,
+        };
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(workers)
+            .thread_name(|i| format!("loader-{i}"))
+            .build()
+            .map_err(|source| Error::Threads { workers, source })?;
+        let quarantine = Quarantine::new(dataset.samples().len(), config.broken_limit);
+        Ok(Self { dataset, config, pool: Arc::new(pool), quarantine: Arc::new(quarantine) })
+    }
+
+    /// The data set.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Steps of a training epoch: whole batches only.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.dataset.samples().len() / self.config.batch_size
+    }
+
+    /// Shuffled, augmented batches from a position to the end of the epoch before `end_epoch`, without a pause between
+    /// epochs; images that do not fill a batch are left out of their epoch.
+    ///
+    /// # Errors
+    /// Settings that cannot work, or a split that is smaller than a batch.
+    pub fn train(
+        &self,
+        transform: TrainTransform,
+        preprocess: &Preprocess,
+        from: Position,
+        end_epoch: u32,
+    ) -> Result<Batches> {
+        let pipeline = TrainPipeline::new(transform, preprocess)?;
+        let n_samples = self.whole_batches()?;
+        let LoaderConfig { seed, batch_size, .. } = self.config;
+        let order = Order::shuffled(seed, n_samples, batch_size, from, end_epoch);
+        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Augment }, order))
+    }
+
+    /// Every image once in the data set's order with the test-time preprocessing; the last batch may be smaller.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    pub fn evaluate(&self, preprocess: &Preprocess) -> Result<Batches> {
+        let pipeline = TestPipeline::new(preprocess)?;
+        let order = Order::sequential(self.dataset.samples().len(), self.config.batch_size);
+        Ok(self.start(Work::Test { pipeline }, order))
+    }
+
+    /// Randomly chosen training images, augmented: the same images, order and augmentation at every call, so that
+    /// every row of the query table is calibrated on the same input.
+    ///
+    /// There are fewer batches when the split does not fill that many.
+    ///
+    /// # Errors
+    /// Settings that cannot work, or a split that is smaller than a batch.
+    pub fn calibrate(
+        &self,
+        transform: TrainTransform,
+        preprocess: &Preprocess,
+        n_batches: usize,
+    ) -> Result<Batches> {
+        let pipeline = TrainPipeline::new(transform, preprocess)?;
+        let n_samples = self.whole_batches()?;
+        let order = Order::chosen(self.config.seed, n_samples, self.config.batch_size, n_batches);
+        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Calibrate }, order))
+    }
+
+    /// Files found broken so far; another image of the same class stands in for each.
+    pub fn broken_files(&self) -> Vec<BrokenFile> {
+        self.quarantine.files(&self.dataset)
+    }
+
+    fn whole_batches(&self) -> Result<usize> {
+        let images = self.dataset.samples().len();
+        match self.config.batch_size {
+            batch_size if batch_size > images => Err(Error::BatchTooLarge { batch_size, images }),
+            _ => Ok(images),
+        }
+    }
+
+    fn start(&self, work: Work, order: Order) -> Batches {
+        let job = Job {
+            dataset: Arc::clone(&self.dataset),
+            quarantine: Arc::clone(&self.quarantine),
+            pool: Arc::clone(&self.pool),
+            seed: self.config.seed,
+            work,
+            order,
+        };
+        Batches::start(job, self.config.prefetch)
+    }
+}
+
+#[cfg(test)]
+#[path = "loader_tests.rs"]
+mod tests;

@@ -1,0 +1,230 @@
+//! The iterator over batches and the builder threads behind it.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use mutualnet_core::rng::{Key, Purpose};
+use rayon::prelude::*;
+
+use crate::order::{BatchPlan, EpochCache, Order};
+use crate::quarantine::Quarantine;
+use crate::resize::Resizer;
+use crate::transform::{TestPipeline, TrainPipeline};
+use crate::{Dataset, Error, Result};
+
+/// Builders that take turns; one alone leaves cores idle at the end of every batch.
+const BUILDERS: usize = 2;
+
+/// Images at the largest resolution with their labels.
+#[derive(Debug)]
+pub struct Batch {
+    /// `[n, side, side, 3]` f32, normalized.
+    pub images: Vec<f32>,
+    /// Class of every image.
+    pub labels: Vec<i64>,
+    /// Which sample of the data set every image is; a stand-in's own number where a file is broken.
+    pub indices: Vec<u32>,
+    /// Number of images.
+    pub n: usize,
+    /// Side of the images, in pixels.
+    pub side: u32,
+    /// Epoch, from 0; 0 outside of training.
+    pub epoch: u32,
+    /// Step within the epoch, from 0.
+    pub step: usize,
+    buffers: Arc<Buffers>,
+}
+
+/// Gives the image buffer back to the loader.
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.buffers.put(std::mem::take(&mut self.images));
+    }
+}
+
+/// Image buffers waiting to be filled again: a fresh gigabyte from the system costs page faults every step.
+#[derive(Debug, Default)]
+struct Buffers(Mutex<Vec<Vec<f32>>>);
+
+impl Buffers {
+    fn take(&self, len: usize) -> Vec<f32> {
+        let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        buffer.resize(len, 0.0);
+        buffer
+    }
+
+    fn put(&self, buffer: Vec<f32>) {
+        if buffer.capacity() > 0 {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        }
+    }
+}
+
+/// What is done with every image.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    /// Augmentation with randomness for this purpose.
+    Train { pipeline: TrainPipeline, purpose: Purpose },
+    /// Test-time preprocessing.
+    Test { pipeline: TestPipeline },
+    /// A panic, for the test of its way out.
+    #[cfg(test)]
+    Panic,
+}
+
+impl Work {
+    fn side(&self) -> u32 {
+        match self {
+            Self::Train { pipeline, .. } => pipeline.side(),
+            Self::Test { pipeline } => pipeline.side(),
+            #[cfg(test)]
+            Self::Panic => 1,
+        }
+    }
+}
+
+/// All that a builder needs to know.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) dataset: Arc<Dataset>,
+    pub(super) quarantine: Arc<Quarantine>,
+    pub(super) pool: Arc<rayon::ThreadPool>,
+    pub(super) seed: u64,
+    pub(super) work: Work,
+    pub(super) order: Order,
+}
+
+/// Iterator over the batches of one [`Loader`](crate::Loader) call.
+///
+/// It ends after the last batch or after the first error.
+#[derive(Debug)]
+pub struct Batches {
+    /// Batch `i` comes from builder `i % BUILDERS`.
+    builders: Vec<Receiver<Result<Batch>>>,
+    threads: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    next: usize,
+    len: usize,
+}
+
+impl Batches {
+    pub(super) fn start(job: Job, prefetch: usize) -> Self {
+        let len = job.order.len();
+        let (job, stop, buffers) = (Arc::new(job), Arc::new(AtomicBool::new(false)), Arc::default());
+        let mut batches = Self { builders: Vec::new(), threads: Vec::new(), stop, next: 0, len };
+        // A builder holds one batch while it makes or offers it; the rest waits in its channel.
+        let waiting = prefetch.div_ceil(BUILDERS).saturating_sub(1);
+        for first in 0..BUILDERS {
+            let (sender, receiver) = sync_channel(waiting);
+            let builder = Builder {
+                job: Arc::clone(&job),
+                buffers: Arc::clone(&buffers),
+                stop: Arc::clone(&batches.stop),
+                sender,
+            };
+            batches.builders.push(receiver);
+            batches.threads.push(std::thread::spawn(move || builder.run(first)));
+        }
+        batches
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.len {
+            return None;
+        }
+        let batch = self.builders[self.next % BUILDERS].recv().unwrap_or_else(|_| {
+            Err(Error::WorkerPanic { message: "a batch builder ended before its last batch".to_owned() })
+        });
+        self.next = if batch.is_ok() { self.next + 1 } else { self.len };
+        Some(batch)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.len - self.next))
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // A builder that waits for room in its channel wakes up when the other end is gone.
+        self.builders.clear();
+        for thread in self.threads.drain(..) {
+            // A panic outside of the part that is caught has been reported by `next`, or nobody waits for it.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Builder {
+    job: Arc<Job>,
+    buffers: Arc<Buffers>,
+    stop: Arc<AtomicBool>,
+    sender: SyncSender<Result<Batch>>,
+}
+
+impl Builder {
+    fn run(self, first: usize) {
+        let mut cache = EpochCache::default();
+        for number in (first..).step_by(BUILDERS) {
+            let Some(plan) = self.job.order.batch(number, &mut cache) else { return };
+            let built = catch_unwind(AssertUnwindSafe(|| self.job.pool.install(|| self.build(plan))))
+                .unwrap_or_else(|panic| Err(Error::WorkerPanic { message: message(panic.as_ref()) }));
+            let failed = built.is_err();
+            if self.stop.load(Ordering::Relaxed) || self.sender.send(built).is_err() || failed {
+                return;
+            }
+        }
+    }
+
+    fn build(&self, plan: BatchPlan) -> Result<Batch> {
+        let (n, side) = (plan.indices.len(), self.job.work.side());
+        let image_len = 3 * (side as usize).pow(2);
+        let mut images = self.buffers.take(n * image_len);
+        let indices = images
+            .par_chunks_exact_mut(image_len)
+            .zip(&plan.indices)
+            .with_max_len(1)
+            .map_init(Resizer::default, |resizer, (out, &index)| {
+                if self.stop.load(Ordering::Relaxed) {
+                    return Ok(index);
+                }
+                self.job.write(index, plan.epoch, resizer, out)
+            })
+            .collect::<Result<Vec<u32>>>()?;
+        let samples = self.job.dataset.samples();
+        let labels = indices.iter().map(|&i| i64::from(samples[i as usize].class)).collect();
+        let BatchPlan { epoch, step, .. } = plan;
+        Ok(Batch { images, labels, indices, n, side, epoch, step, buffers: Arc::clone(&self.buffers) })
+    }
+}
+
+impl Job {
+    /// Makes one image of a batch; says which sample it is.
+    fn write(&self, index: u32, epoch: u32, resizer: &mut Resizer, out: &mut [f32]) -> Result<u32> {
+        let (used, image) = self.quarantine.decode(&self.dataset, index)?;
+        match &self.work {
+            Work::Train { pipeline, purpose } => {
+                let key = Key::new(self.seed, *purpose).epoch(epoch).sample(index.into());
+                pipeline.write(&image, &mut key.stream(), resizer, out);
+            }
+            Work::Test { pipeline } => pipeline.write(&image, resizer, out),
+            #[cfg(test)]
+            Work::Panic => panic!("sample {index} is a test of panics"),
+        }
+        Ok(used)
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
+}

@@ -1,0 +1,221 @@
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mutualnet_core::Resolution;
+
+use super::*;
+use crate::{Image, encode_jpeg, encode_png};
+
+/// `n` small images in three classes, every second one a PNG.
+fn data(n: usize) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..n {
+        let class = dir.path().join(["ant", "bee", "cat"][i % 3]);
+        fs::create_dir_all(&class).unwrap();
+        let pixels = (0..3 * 20 * 14).map(|p| ((p * (i + 3)) % 251) as u8).collect();
+        let image = Image::new(20, 14, pixels);
+        if i % 2 == 0 {
+            fs::write(class.join(format!("{i:03}.jpg")), encode_jpeg(&image, 90)).unwrap();
+        } else {
+            fs::write(class.join(format!("{i:03}.png")), encode_png(&image)).unwrap();
+        }
+    }
+    dir
+}
+
+fn config(workers: usize) -> LoaderConfig {
+    LoaderConfig { batch_size: 4, workers, prefetch: 3, seed: 11, broken_limit: 0.1 }
+}
+
+fn loader(dir: &Path, config: LoaderConfig) -> Loader {
+    Loader::new(Arc::new(Dataset::open(dir).unwrap()), config).unwrap()
+}
+
+fn preprocess() -> Preprocess {
+    Preprocess { resize: None, crop: Resolution::new(8).unwrap(), mean: [0.5; 3], std: [0.25; 3] }
+}
+
+fn transform() -> TrainTransform {
+    TrainTransform { color_jitter: 0.4, lighting: 0.1, ..TrainTransform::default() }
+}
+
+/// What a batch holds, without the buffer's way home.
+type Content = (u32, usize, Vec<u32>, Vec<i64>, Vec<f32>);
+
+fn contents(batches: Batches) -> Vec<Content> {
+    batches
+        .map(|batch| {
+            let batch = batch.unwrap();
+            assert_eq!((batch.n, batch.images.len()), (batch.labels.len(), batch.n * 3 * 8 * 8));
+            (batch.epoch, batch.step, batch.indices.clone(), batch.labels.clone(), batch.images.clone())
+        })
+        .collect()
+}
+
+fn train(loader: &Loader, from: Position) -> Vec<Content> {
+    contents(loader.train(transform(), &preprocess(), from, 3).unwrap())
+}
+
+#[test]
+fn batches_do_not_depend_on_the_number_of_workers() {
+    let dir = data(26);
+    let one = loader(dir.path(), config(1));
+    for workers in [2, 4] {
+        let many = loader(dir.path(), config(workers));
+        assert_eq!(train(&one, Position::default()), train(&many, Position::default()));
+        let evaluated = |loader: &Loader| contents(loader.evaluate(&preprocess()).unwrap());
+        assert_eq!(evaluated(&one), evaluated(&many));
+    }
+}
+
+#[test]
+fn starting_in_the_middle_is_skipping() {
+    let dir = data(26);
+    let loader = loader(dir.path(), config(2));
+    let straight = train(&loader, Position::default());
+    assert_eq!((loader.steps_per_epoch(), straight.len()), (6, 18));
+    assert_eq!(train(&loader, Position { epoch: 1, step: 4 }), straight[10..]);
+    assert!(train(&loader, Position { epoch: 3, step: 0 }).is_empty());
+}
+
+#[test]
+fn every_epoch_augments_anew_and_every_calibration_alike() {
+    let dir = data(26);
+    let loader = loader(dir.path(), config(2));
+    let batches = train(&loader, Position::default());
+    let image = |epoch: usize, sample: u32| {
+        batches[6 * epoch..6 * (epoch + 1)].iter().find_map(|(_, _, indices, _, images)| {
+            let at = indices.iter().position(|&i| i == sample)?;
+            Some(images[at * 192..][..192].to_vec())
+        })
+    };
+    let both = (0..26).filter_map(|sample| Some((image(0, sample)?, image(1, sample)?)));
+    assert!(both.clone().count() >= 20);
+    for (first, second) in both {
+        assert_ne!(first, second);
+    }
+    let calibrate = || contents(loader.calibrate(transform(), &preprocess(), 3).unwrap());
+    assert_eq!(calibrate().len(), 3);
+    assert_eq!(calibrate(), calibrate());
+}
+
+#[test]
+fn evaluation_sees_every_image_once_with_its_label() {
+    let dir = data(26);
+    let loader = loader(dir.path(), config(2));
+    let batches = contents(loader.evaluate(&preprocess()).unwrap());
+    let indices: Vec<u32> = batches.iter().flat_map(|b| b.2.clone()).collect();
+    assert_eq!(indices, (0..26).collect::<Vec<_>>());
+    let labels: Vec<i64> = batches.iter().flat_map(|b| b.3.clone()).collect();
+    let expected: Vec<i64> = loader.dataset().samples().iter().map(|s| s.class.into()).collect();
+    assert_eq!(labels, expected);
+    let image = crate::decode::decode_file(&dir.path().join(&loader.dataset().samples()[5].path)).unwrap();
+    assert_eq!(batches[1].4[192..384], crate::preprocess_test(&image, &preprocess()).unwrap());
+}
+
+#[test]
+fn a_broken_file_is_counted_and_replaced_by_its_class() {
+    let dir = data(26);
+    let dataset = Dataset::open(dir.path()).unwrap();
+    let last_bee = dataset.class_range(1).end - 1;
+    fs::write(dir.path().join(&dataset.samples()[last_bee].path), b"").unwrap();
+    for workers in [1, 4] {
+        let loader = loader(dir.path(), config(workers));
+        let batches = contents(loader.evaluate(&preprocess()).unwrap());
+        let indices: Vec<usize> = batches.iter().flat_map(|b| b.2.iter().map(|&i| i as usize)).collect();
+        assert_eq!(
+            indices[last_bee],
+            dataset.class_range(1).start,
+            "the class begins anew after its last file"
+        );
+        let broken = loader.broken_files();
+        assert_eq!(broken.len(), 1);
+        assert_eq!(broken[0].reason, "the file is empty");
+        assert_eq!(broken[0].path, dataset.samples()[last_bee].path);
+        assert_eq!(train(&loader, Position::default()).len(), 18);
+        assert_eq!(loader.broken_files().len(), 1, "counted once");
+    }
+}
+
+#[test]
+fn too_many_broken_files_stop_with_the_list() {
+    let dir = data(26);
+    let dataset = Dataset::open(dir.path()).unwrap();
+    for sample in dataset.samples().iter().step_by(5) {
+        fs::write(dir.path().join(&sample.path), b"not an image").unwrap();
+    }
+    let loader = loader(dir.path(), config(2));
+    let mut batches = loader.evaluate(&preprocess()).unwrap();
+    let error = batches.find_map(Result::err).unwrap();
+    assert!(matches!(&error, Error::TooManyBroken { limit: 2, files } if files.len() >= 3), "{error}");
+    assert!(error.to_string().contains("neither JPEG nor PNG (begins with not an i)"), "{error}");
+    assert!(batches.next().is_none(), "an error ends the iteration");
+    let strict = self::loader(dir.path(), LoaderConfig { broken_limit: 0.0, ..config(2) });
+    assert!(strict.evaluate(&preprocess()).unwrap().any(|batch| batch.is_err()));
+}
+
+#[test]
+fn a_class_without_a_readable_file_is_named() {
+    let dir = data(26);
+    fs::create_dir(dir.path().join("bat")).unwrap();
+    fs::write(dir.path().join("bat/1.jpg"), b"no").unwrap();
+    let loader = loader(dir.path(), config(2));
+    let error = loader.evaluate(&preprocess()).unwrap().find_map(Result::err).unwrap();
+    assert_eq!(error.to_string(), "no image of class `bat` can be decoded");
+}
+
+#[test]
+fn dropping_the_iterator_early_does_not_hang() {
+    let dir = data(26);
+    for prefetch in [0, 1, 2, 7] {
+        let loader = loader(dir.path(), LoaderConfig { prefetch, ..config(3) });
+        let begun = Instant::now();
+        for taken in 0..4 {
+            let mut batches =
+                loader.train(transform(), &preprocess(), Position::default(), u32::MAX).unwrap();
+            for _ in 0..taken {
+                batches.next().unwrap().unwrap();
+            }
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn buffers_are_used_again_and_memory_stays_bounded() {
+    let dir = data(26);
+    let loader = loader(dir.path(), config(2));
+    let batches = loader.train(transform(), &preprocess(), Position::default(), 20).unwrap();
+    let mut places = std::collections::BTreeSet::new();
+    for batch in batches {
+        places.insert(batch.unwrap().images.as_ptr() as usize);
+    }
+    assert!(places.len() <= 4 + 1, "{} buffers for prefetch 3", places.len());
+}
+
+#[test]
+fn a_panic_in_a_worker_comes_out_as_an_error() {
+    let dir = data(26);
+    let loader = loader(dir.path(), config(2));
+    let mut batches = loader.start(Work::Panic, Order::sequential(26, 4));
+    let error = batches.next().unwrap().unwrap_err();
+    assert!(error.is_internal());
+    assert!(error.to_string().ends_with("is a test of panics"), "{error}");
+    assert!(batches.next().is_none());
+}
+
+#[test]
+fn settings_that_cannot_work_are_errors() {
+    let dir = data(6);
+    let error = |batch_size| {
+        let loader = Loader::new(
+            Arc::new(Dataset::open(dir.path()).unwrap()),
+            LoaderConfig { batch_size, ..config(1) },
+        )?;
+        loader.train(transform(), &preprocess(), Position::default(), 1).map(drop)
+    };
+    assert_eq!(error(0).unwrap_err().to_string(), "batch: 0 is not at least 1");
+    assert_eq!(error(7).unwrap_err().to_string(), "a batch of 7 needs more images than the 6 there are");
+    error(6).unwrap();
+}

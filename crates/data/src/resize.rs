@@ -1,0 +1,139 @@
+//! Resizing: bilinear with antialiasing, as PIL does it, so that numbers compare with torchvision's.
+//!
+//! Separate from the augmentations because test-time preprocessing and training share it.
+
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions};
+
+use crate::Image;
+
+/// A rectangle of pixels inside of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rect {
+    /// First column.
+    pub left: u32,
+    /// First row.
+    pub top: u32,
+    /// Columns, at least 1.
+    pub width: u32,
+    /// Rows, at least 1.
+    pub height: u32,
+}
+
+impl Rect {
+    /// All of an image.
+    pub fn whole(image: &Image) -> Self {
+        Self { left: 0, top: 0, width: image.width(), height: image.height() }
+    }
+
+    /// The middle of an image, at most as large as asked for; half pixels go to the even side, as Python rounds.
+    pub fn center(image: &Image, width: u32, height: u32) -> Self {
+        let (width, height) = (width.min(image.width()), height.min(image.height()));
+        let middle = |rest: u32| (f64::from(rest) / 2.0).round_ties_even() as u32;
+        Self { left: middle(image.width() - width), top: middle(image.height() - height), width, height }
+    }
+}
+
+/// Resizes images; holds the buffers between two calls.
+#[derive(Debug, Default, Clone)]
+pub struct Resizer(fast_image_resize::Resizer);
+
+impl Resizer {
+    /// Cuts a rectangle out and brings it to a size; pixels outside of the rectangle have no influence.
+    ///
+    /// # Panics
+    /// A rectangle that is empty or not inside of the image, or an empty size.
+    pub fn crop_resize(&mut self, image: &Image, crop: Rect, width: u32, height: u32) -> Image {
+        let source = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.pixels())
+            .expect("an image has as many pixels as it says");
+        let source = TypedCroppedImage::from_ref(&source, crop.left, crop.top, crop.width, crop.height)
+            .expect("crops are inside of the image");
+        let mut pixels = vec![0; 3 * width as usize * height as usize];
+        let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut pixels).expect("sizes agree");
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+        self.0.resize_typed(&source, &mut target, &options).expect("bilinear takes every size");
+        Image::new(width, height, pixels)
+    }
+
+    /// Brings the shorter side to a length, then cuts the middle `side` x `side` out.
+    ///
+    /// The longer side is rounded down, as torchvision does.
+    /// Nothing is resampled when the shorter side already has the length.
+    ///
+    /// Deviation: what is longer than eight times its shorter side is cut to that first; the middle that is kept is the
+    /// same, and a file of 1 x 65535 pixels does not take gigabytes.
+    ///
+    /// # Panics
+    /// `shorter < side`: callers check their settings.
+    pub fn shorter_side_center_crop(&mut self, image: &Image, shorter: u32, side: u32) -> Image {
+        assert!(shorter >= side && side > 0, "a crop of {side} does not fit a side of {shorter}");
+        let short = image.width().min(image.height());
+        let scaled = |n: u32| (u64::from(shorter) * u64::from(n) / u64::from(short)) as u32;
+        let all = Rect::center(image, short.saturating_mul(8), short.saturating_mul(8));
+        let resized = if short == shorter {
+            None
+        } else {
+            Some(self.crop_resize(image, all, scaled(all.width), scaled(all.height)))
+        };
+        let image = resized.as_ref().unwrap_or(image);
+        self.crop_resize(image, Rect::center(image, side, side), side, side)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn grey_row(values: &[u8]) -> Image {
+        Image::new(values.len() as u32, 1, values.iter().flat_map(|&v| [v; 3]).collect())
+    }
+
+    fn resized_row(values: &[u8], crop: (u32, u32), width: u32) -> Vec<u8> {
+        let crop = Rect { left: crop.0, top: 0, width: crop.1, height: 1 };
+        let image = Resizer::default().crop_resize(&grey_row(values), crop, width, 1);
+        image.pixels().iter().step_by(3).copied().collect()
+    }
+
+    /// Numbers by hand: a triangle of half width `scale` around each target pixel's center, weights normalized.
+    #[test]
+    fn bilinear_equals_hand_numbers() {
+        // Half size: weights 1 3 3 1 over 8, at the ends 3 3 1 over 7.
+        assert_eq!(resized_row(&[0, 80, 160, 240], (0, 4), 2), [57, 183]);
+        // Double size: weights 1/4 and 3/4.
+        assert_eq!(resized_row(&[0, 100], (0, 2), 4), [0, 25, 75, 100]);
+        // Same size is a copy.
+        assert_eq!(resized_row(&[3, 1, 2], (0, 3), 3), [3, 1, 2]);
+    }
+
+    #[test]
+    fn neighbors_outside_of_the_crop_do_not_leak_in() {
+        assert_eq!(resized_row(&[255, 0, 0, 0, 0, 255], (1, 4), 2), [0, 0]);
+    }
+
+    #[test]
+    fn center_rounds_half_to_even_like_python() {
+        let image = Image::new(10, 7, vec![0; 210]);
+        assert_eq!(Rect::center(&image, 5, 4), Rect { left: 2, top: 2, width: 5, height: 4 });
+        assert_eq!(Rect::center(&image, 99, 99), Rect::whole(&image));
+    }
+
+    #[test]
+    fn an_extreme_shape_is_cheap() {
+        let image = Image::new(1, 60_000, vec![7; 180_000]);
+        let side = Resizer::default().shorter_side_center_crop(&image, 256, 224);
+        assert_eq!((side.width(), side.height(), side.pixel(3, 3)), (224, 224, [7; 3]));
+    }
+
+    proptest! {
+        #[test]
+        fn center_crop_has_its_size(width in 1u32..70, height in 1u32..70, side in 1u32..40, more in 0u32..20) {
+            let image = Image::new(width, height, vec![9; (3 * width * height) as usize]);
+            let out = Resizer::default().shorter_side_center_crop(&image, side + more, side);
+            prop_assert_eq!((out.width(), out.height()), (side, side));
+            prop_assert!(out.pixels().iter().all(|&v| v == 9));
+        }
+    }
+}

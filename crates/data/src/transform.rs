@@ -1,0 +1,330 @@
+//! Pipelines: from a decoded image to the floats in a batch, in training and at test time.
+//!
+//! [`TrainTransform`] is what a recipe says; [`TrainPipeline`] and [`TestPipeline`] are checked and ready to run.
+
+use mutualnet_core::{Preprocess, Resolution, RngStream};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::augment::{ColorJitter, Lighting, PadCrop, PadMode, RandomResizedCrop};
+use crate::normalize::Normalize;
+use crate::resize::Resizer;
+use crate::{Error, Image, Result};
+
+/// How training images are augmented: crop, color jitter, lighting, flip, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainTransform {
+    /// Which part of the image is seen.
+    #[serde(default)]
+    pub crop: TrainCrop,
+    /// Mirror left and right with probability one half.
+    #[serde(default = "yes")]
+    pub flip: bool,
+    /// Strength of random brightness, contrast and saturation, from 0 to 1; 0 is off.
+    #[serde(default)]
+    pub color_jitter: f32,
+    /// Strength of color shifts along ImageNet's principal components; 0 is off.
+    #[serde(default)]
+    pub lighting: f32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for TrainTransform {
+    fn default() -> Self {
+        Self { crop: TrainCrop::default(), flip: true, color_jitter: 0.0, lighting: 0.0 }
+    }
+}
+
+/// Which part of a training image is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum TrainCrop {
+    /// A rectangle of random area and shape, resized.
+    RandomResized {
+        /// Smallest and largest share of the area.
+        #[serde(default = "default_scale")]
+        scale: [f64; 2],
+        /// Smallest and largest width over height.
+        #[serde(default = "default_ratio")]
+        ratio: [f64; 2],
+    },
+    /// The whole image, shifted by a few pixels.
+    Pad {
+        /// Most pixels of shift in each direction.
+        pad: u32,
+        /// What comes in from outside.
+        mode: PadMode,
+    },
+    /// The middle of the image, as at test time.
+    Center,
+}
+
+/// The mobile setting of the reference.
+fn default_scale() -> [f64; 2] {
+    [0.25, 1.0]
+}
+
+fn default_ratio() -> [f64; 2] {
+    [3.0 / 4.0, 4.0 / 3.0]
+}
+
+impl Default for TrainCrop {
+    fn default() -> Self {
+        Self::RandomResized { scale: default_scale(), ratio: default_ratio() }
+    }
+}
+
+/// A checked [`TrainTransform`] at a resolution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrainPipeline {
+    transform: TrainTransform,
+    side: u32,
+    normalize: Normalize,
+}
+
+impl TrainPipeline {
+    /// Checks the settings; size, mean and standard deviation are those of the test-time preprocessing.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the key of the recipe.
+    pub fn new(transform: TrainTransform, preprocess: &Preprocess) -> Result<Self> {
+        let side = preprocess.crop.get();
+        check_crop(&transform.crop, side)?;
+        let strength = |setting, value: f32, most: f32| {
+            let reason = || format!("{value} is not from 0 to {most}");
+            if (0.0..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(Error::Setting { setting, reason: reason() })
+            }
+        };
+        strength("color_jitter", transform.color_jitter, 1.0)?;
+        strength("lighting", transform.lighting, 10.0)?;
+        Ok(Self { transform, side, normalize: checked_normalize(preprocess)? })
+    }
+
+    /// Side of the images, in pixels.
+    pub fn side(&self) -> u32 {
+        self.side
+    }
+
+    /// Augments one image; all randomness comes from the stream.
+    ///
+    /// # Shapes
+    /// - `out`: `[side, side, 3]` f32, normalized
+    ///
+    /// # Panics
+    /// `out` has another length.
+    pub fn write(&self, image: &Image, rng: &mut RngStream, resizer: &mut Resizer, out: &mut [f32]) {
+        let mut cropped = self.crop(image, rng, resizer);
+        let TrainTransform { flip, color_jitter, lighting, .. } = self.transform;
+        if color_jitter > 0.0 {
+            ColorJitter { strength: color_jitter }.apply(&mut cropped, rng);
+        }
+        let shift = if lighting > 0.0 { Lighting { strength: lighting }.draw(rng) } else { [0.0; 3] };
+        if flip && rng.random() {
+            cropped.flip_horizontal();
+        }
+        self.normalize.write(cropped.pixels(), shift, out);
+    }
+
+    fn crop(&self, image: &Image, rng: &mut RngStream, resizer: &mut Resizer) -> Image {
+        match self.transform.crop {
+            TrainCrop::RandomResized { scale, ratio } => {
+                let crop = RandomResizedCrop { scale, ratio }.draw(image, rng);
+                resizer.crop_resize(image, crop, self.side, self.side)
+            }
+            TrainCrop::Pad { pad, mode } => {
+                let fitted = resizer.shorter_side_center_crop(image, self.side, self.side);
+                PadCrop { pad, mode }.apply(&fitted, rng)
+            }
+            TrainCrop::Center => resizer.shorter_side_center_crop(image, self.side, self.side),
+        }
+    }
+}
+
+fn check_crop(crop: &TrainCrop, side: u32) -> Result<()> {
+    let (setting, reason) = match *crop {
+        TrainCrop::RandomResized { scale: [low, high], .. } if !(0.0 < low && low <= high && high <= 1.0) => {
+            ("crop.scale", format!("[{low}, {high}] is not a range inside of 0 to 1"))
+        }
+        TrainCrop::RandomResized { ratio: [low, high], .. }
+            if !(0.01 <= low && low <= high && high <= 100.0) =>
+        {
+            ("crop.ratio", format!("[{low}, {high}] is not a range inside of 0.01 to 100"))
+        }
+        TrainCrop::Pad { pad, .. } if pad >= side => {
+            ("crop.pad", format!("{pad} is not below the largest resolution {side}"))
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Setting { setting, reason })
+}
+
+fn checked_normalize(preprocess: &Preprocess) -> Result<Normalize> {
+    let Preprocess { mean, std, .. } = *preprocess;
+    if let Some(bad) = std.iter().find(|std| !(**std > 0.0 && std.is_finite())) {
+        return Err(Error::Setting { setting: "std", reason: format!("{bad} is not above 0") });
+    }
+    if let Some(bad) = mean.iter().find(|mean| !mean.is_finite()) {
+        return Err(Error::Setting { setting: "mean", reason: format!("{bad} is not a number") });
+    }
+    Ok(Normalize::new(mean, std))
+}
+
+/// A checked [`Preprocess`]: what every image goes through at test time and in deployment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TestPipeline {
+    shorter: u32,
+    side: u32,
+    normalize: Normalize,
+}
+
+impl TestPipeline {
+    /// Checks the settings.
+    ///
+    /// Without `resize` the shorter side is brought to the crop's, so that images of the right size stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]: a crop that is larger than the resized image, or a standard deviation that is not above 0.
+    pub fn new(preprocess: &Preprocess) -> Result<Self> {
+        let side = preprocess.crop.get();
+        let shorter = preprocess.resize.map_or(side, Resolution::get);
+        if shorter < side {
+            let reason = format!("{shorter} is below the largest resolution {side}");
+            return Err(Error::Setting { setting: "resize", reason });
+        }
+        Ok(Self { shorter, side, normalize: checked_normalize(preprocess)? })
+    }
+
+    /// Side of the images, in pixels.
+    pub fn side(&self) -> u32 {
+        self.side
+    }
+
+    /// Preprocesses one image.
+    ///
+    /// # Shapes
+    /// - `out`: `[side, side, 3]` f32, normalized
+    ///
+    /// # Panics
+    /// `out` has another length.
+    pub fn write(&self, image: &Image, resizer: &mut Resizer, out: &mut [f32]) {
+        let cropped = resizer.shorter_side_center_crop(image, self.shorter, self.side);
+        self.normalize.write(cropped.pixels(), [0.0; 3], out);
+    }
+}
+
+/// Preprocesses one image for a prediction: resize, center crop, normalize.
+///
+/// # Shapes
+/// Returns `[crop, crop, 3]` f32, normalized.
+///
+/// # Errors
+/// As [`TestPipeline::new`].
+pub fn preprocess_test(image: &Image, preprocess: &Preprocess) -> Result<Vec<f32>> {
+    let pipeline = TestPipeline::new(preprocess)?;
+    let mut out = vec![0.0; 3 * (pipeline.side as usize).pow(2)];
+    pipeline.write(image, &mut Resizer::default(), &mut out);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use mutualnet_core::rng::{Key, Purpose};
+
+    use super::*;
+
+    fn preprocess(resize: Option<u32>, crop: u32) -> Preprocess {
+        let side = |n| Resolution::new(n).unwrap();
+        Preprocess { resize: resize.map(side), crop: side(crop), mean: [0.5; 3], std: [0.25; 3] }
+    }
+
+    fn image(width: u32, height: u32) -> Image {
+        Image::new(width, height, (0..3 * width * height).map(|i| (i * 7) as u8).collect())
+    }
+
+    fn write(transform: TrainTransform, image: &Image, sample: u64) -> Vec<f32> {
+        let pipeline = TrainPipeline::new(transform, &preprocess(None, 8)).unwrap();
+        let mut out = vec![f32::NAN; 3 * 8 * 8];
+        let mut rng = Key::new(1, Purpose::Augment).sample(sample).stream();
+        pipeline.write(image, &mut rng, &mut Resizer::default(), &mut out);
+        out
+    }
+
+    #[test]
+    fn images_of_the_right_size_are_only_normalized() {
+        let image = image(8, 8);
+        let out = preprocess_test(&image, &preprocess(None, 8)).unwrap();
+        for (got, &value) in out.iter().zip(image.pixels()) {
+            assert!((got - (f32::from(value) / 255.0 - 0.5) / 0.25).abs() < 1e-6);
+        }
+        assert_eq!(preprocess_test(&image, &preprocess(Some(10), 8)).unwrap().len(), 192);
+    }
+
+    #[test]
+    fn training_without_augmentation_is_test_time() {
+        let image = image(20, 13);
+        let plain = TrainTransform { crop: TrainCrop::Center, flip: false, color_jitter: 0.0, lighting: 0.0 };
+        assert_eq!(write(plain, &image, 0), preprocess_test(&image, &preprocess(None, 8)).unwrap());
+    }
+
+    #[test]
+    fn every_augmentation_draws_from_the_key() {
+        let image = image(20, 13);
+        let crops =
+            [TrainCrop::default(), TrainCrop::Pad { pad: 2, mode: PadMode::Reflect }, TrainCrop::Center];
+        for crop in crops {
+            let transform = TrainTransform { crop, flip: true, color_jitter: 0.4, lighting: 0.1 };
+            assert_eq!(write(transform, &image, 3), write(transform, &image, 3));
+            assert_ne!(write(transform, &image, 3), write(transform, &image, 4));
+            assert!(write(transform, &image, 3).iter().all(|v| v.is_finite()));
+        }
+    }
+
+    #[test]
+    fn half_of_the_images_are_flipped() {
+        let image = image(8, 8);
+        let flip = TrainTransform { crop: TrainCrop::Center, ..TrainTransform::default() };
+        let plain = preprocess_test(&image, &preprocess(None, 8)).unwrap();
+        let same = (0..200).filter(|&i| write(flip, &image, i) == plain).count();
+        assert!((75..125).contains(&same), "{same}");
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_named() {
+        let check = |transform, key: &str| {
+            let error = TrainPipeline::new(transform, &preprocess(None, 8)).unwrap_err().to_string();
+            assert!(error.starts_with(key), "{error}");
+        };
+        let of = |crop| TrainTransform { crop, ..TrainTransform::default() };
+        check(of(TrainCrop::RandomResized { scale: [0.0, 1.0], ratio: default_ratio() }), "crop.scale: ");
+        check(
+            of(TrainCrop::RandomResized { scale: [f64::NAN, 1.0], ratio: default_ratio() }),
+            "crop.scale: ",
+        );
+        check(of(TrainCrop::RandomResized { scale: default_scale(), ratio: [2.0, 1.0] }), "crop.ratio: ");
+        check(of(TrainCrop::Pad { pad: 8, mode: PadMode::Zero }), "crop.pad: ");
+        check(TrainTransform { color_jitter: 1.5, ..TrainTransform::default() }, "color_jitter: ");
+        let error = TestPipeline::new(&preprocess(Some(7), 8)).unwrap_err().to_string();
+        assert_eq!(error, "resize: 7 is below the largest resolution 8");
+        let flat = Preprocess { std: [0.2, 0.0, 0.2], ..preprocess(None, 8) };
+        assert_eq!(TestPipeline::new(&flat).unwrap_err().to_string(), "std: 0 is not above 0");
+    }
+
+    #[test]
+    fn the_recipe_form_is_strict() {
+        let read = |text: &str| serde_json::from_str::<TrainTransform>(text);
+        assert_eq!(read("{}").unwrap(), TrainTransform::default());
+        let cifar = read(r#"{"crop": {"kind": "pad", "pad": 4, "mode": "reflect"}, "flip": false}"#).unwrap();
+        assert_eq!(cifar.crop, TrainCrop::Pad { pad: 4, mode: PadMode::Reflect });
+        let round: TrainTransform = read(&serde_json::to_string(&cifar).unwrap()).unwrap();
+        assert_eq!(round, cifar);
+        assert!(read(r#"{"flipp": true}"#).unwrap_err().to_string().contains("flipp"));
+        assert!(read(r#"{"crop": {"kind": "pad", "pad": 4, "mode": "reflect", "side": 3}}"#).is_err());
+    }
+}
