@@ -67,13 +67,17 @@ fn is_whole(libtorch: &Path, variant: Variant) -> bool {
 
 fn installed(root: &Path, variant: Variant) -> Result<PathBuf> {
     let home = home(root);
+    let in_place = || is_whole(&home, variant);
+    if in_place() {
+        eprintln!("libtorch {VERSION} is in place: {}", home.display());
+        return Ok(home);
+    }
     let partial = root.join(".libtorch.partial");
     fs::create_dir_all(&partial)?;
     let lock = File::create(partial.join("lock"))?;
     lock.lock().context("cannot lock `.libtorch.partial/lock`")?;
-    if is_whole(&home, variant) {
-        eprintln!("libtorch {VERSION} is in place: {}", home.display());
-        return Ok(home);
+    if in_place() {
+        return Ok(home); // Another set-up did it while this one waited for the lock.
     }
     check_platform()?;
     let tree = unpacked(&partial, variant)?;
@@ -123,19 +127,22 @@ fn unpacked(partial: &Path, variant: Variant) -> Result<PathBuf> {
     Ok(tree)
 }
 
-/// pip itself skips wheels that an interrupted run has left whole, and checks their checksums.
+/// One call per wheel, so that an interrupted download keeps the wheels that are whole: pip skips those.
 fn download(downloads: &Path, wheels: &[&wheels::Wheel]) -> Result<()> {
     if !process::is_installed("python3", &["-m", "pip", "--version"]) {
         bail!("setup needs python3 with pip (on Debian and Ubuntu: `apt-get install python3-pip`)");
     }
     eprintln!("downloading libtorch {VERSION} with pip (about 0.5 GB, with --cuda 3 GB)");
-    let mut pip = process::python();
-    pip.args(["-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]);
-    // The wheel is only read as an archive, so the running Python's own version does not matter.
-    pip.args(["--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11"]);
-    pip.arg("--dest").arg(downloads).args(wheels.iter().map(|wheel| wheel.requirement));
-    process::run_quietly(pip.stdout(process::to_stderr()))
-        .context("pip could not get libtorch; when the cause is mended, run `cargo xtask setup` again")
+    for wheel in wheels {
+        let mut pip = process::python();
+        pip.args(["-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]);
+        // The wheel is only read as an archive, so the running Python's own version does not matter.
+        pip.args(["--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11"]);
+        pip.arg("--dest").arg(downloads).arg(wheel.requirement);
+        process::run_quietly(pip.stdout(process::to_stderr()))
+            .context("pip could not get libtorch; when the cause is mended, run `cargo xtask setup` again")?;
+    }
+    Ok(())
 }
 
 fn downloaded(downloads: &Path, wheel: &wheels::Wheel) -> Result<PathBuf> {
