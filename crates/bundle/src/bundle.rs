@@ -1,0 +1,239 @@
+//! The bundle itself: its parts, and the way to a file and back.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mutualnet_core::{Network, Preprocess, Subnet};
+
+use crate::container::{self, Container};
+use crate::manifest::Manifest;
+use crate::{
+    BatchNormStats, Error, Provenance, QueryTable, Result, RowStats, Tensor, Weights, check, seal, storage,
+};
+
+const FORMAT: &str = "mutualnet-bundle";
+
+/// What a bundle is made of, not yet checked.
+#[derive(Debug, Clone)]
+pub struct BundleParts {
+    /// The list of layers.
+    pub network: Network,
+    /// Name of every class, in the order of the outputs.
+    pub classes: Vec<String>,
+    /// How an image becomes an input.
+    pub preprocess: Preprocess,
+    /// What every row costs and how good it is.
+    pub table: QueryTable,
+    /// The learned tensors at full width.
+    pub weights: Weights,
+    /// Batch-norm statistics of every row of the table, and of no other.
+    pub stats: BTreeMap<Subnet, RowStats>,
+    /// What it was made from.
+    pub provenance: Provenance,
+}
+
+/// A trained network that can run at every row of its table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bundle {
+    network: Network,
+    classes: Vec<String>,
+    preprocess: Preprocess,
+    table: QueryTable,
+    weights: Weights,
+    stats: BTreeMap<Subnet, RowStats>,
+    provenance: Provenance,
+}
+
+impl Bundle {
+    /// Version of the file format that is written and read.
+    pub const FORMAT_VERSION: u32 = 1;
+    /// Largest file that is read.
+    pub const MAX_FILE_BYTES: u64 = 4 << 30;
+
+    /// Checks that the parts fit together.
+    ///
+    /// # Errors
+    /// A weight or a statistic is missing, superfluous, of the wrong shape or not finite; a variance is negative;
+    /// a row does not fit the network or disagrees with it about MACs; classes or preprocessing do not fit.
+    pub fn new(parts: BundleParts) -> Result<Self> {
+        check::parts(&parts)?;
+        let BundleParts { network, classes, preprocess, table, weights, stats, provenance } = parts;
+        Ok(Self { network, classes, preprocess, table, weights, stats, provenance })
+    }
+
+    /// The list of layers.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Name of every class, in the order of the outputs.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// How an image becomes an input.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// What every row costs and how good it is.
+    pub fn table(&self) -> &QueryTable {
+        &self.table
+    }
+
+    /// The learned tensors at full width, by the reference's names.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Batch-norm statistics of a row, in the order of [`Network::batch_norms`]; `None` if there is no such row.
+    pub fn stats(&self, subnet: Subnet) -> Option<&RowStats> {
+        self.stats.get(&subnet)
+    }
+
+    /// What it was made from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// The file's bytes; the same bundle gives the same bytes.
+    ///
+    /// # Errors
+    /// The header is longer than a reader accepts: too many rows for so many batch norms.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let manifest = Manifest {
+            network: Cow::Borrowed(&self.network),
+            classes: Cow::Borrowed(&self.classes),
+            preprocess: self.preprocess,
+            table: Cow::Borrowed(&self.table),
+            provenance: Cow::Borrowed(&self.provenance),
+        };
+        let metadata = BTreeMap::from([
+            ("format", FORMAT.to_owned()),
+            ("format_version", Self::FORMAT_VERSION.to_string()),
+            ("manifest", manifest.to_json()),
+            ("sha256", seal::BLANK.to_owned()),
+        ]);
+        let mut bytes = container::to_bytes(&metadata, &self.tensors());
+        let header = container::header_range(&bytes)?;
+        seal::put(&mut bytes, &header);
+        Ok(bytes)
+    }
+
+    fn tensors(&self) -> BTreeMap<String, container::View<'_>> {
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in &self.weights {
+            tensors.insert(name.clone(), (Cow::Borrowed(&tensor.shape[..]), &tensor.data[..]));
+        }
+        for (subnet, row) in &self.stats {
+            for (path, stats) in norm_paths(&self.network).zip(row) {
+                let [mean, var] = stats_names(*subnet, path);
+                tensors.insert(mean, (Cow::Owned(vec![stats.mean.len()]), &stats.mean[..]));
+                tensors.insert(var, (Cow::Owned(vec![stats.var.len()]), &stats.var[..]));
+            }
+        }
+        tensors
+    }
+
+    /// Reads [`Self::to_bytes`]'s bytes, or any others, safely.
+    ///
+    /// # Errors
+    /// The bytes are not a whole, undamaged and consistent bundle of this version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let mut container = container::parse(bytes)?;
+        let manifest = open(bytes, &container)?;
+        let network = manifest.network.into_owned();
+        let table = manifest.table.into_owned();
+        let mut weights = Weights::new();
+        for parameter in network.parameters() {
+            let tensor = take(&mut container, &parameter.name)?;
+            weights.insert(parameter.name, tensor);
+        }
+        let mut stats = BTreeMap::new();
+        for row in table.rows() {
+            stats.insert(row.subnet, take_stats(&mut container, &network, row.subnet)?);
+        }
+        if let Some((name, _)) = container.tensors.pop_first() {
+            return Err(Error::Unexpected { name });
+        }
+        Self::new(BundleParts {
+            network,
+            classes: manifest.classes.into_owned(),
+            preprocess: manifest.preprocess,
+            table,
+            weights,
+            stats,
+            provenance: manifest.provenance.into_owned(),
+        })
+    }
+
+    /// Writes the file, atomically: afterwards there is the old file or the new one, whole.
+    ///
+    /// # Errors
+    /// The file system refuses, or as [`Self::to_bytes`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let write = || storage::write_atomically(path, &self.to_bytes()?);
+        write().map_err(|cause| storage::at(path, cause))
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, is above [`Self::MAX_FILE_BYTES`], or as [`Self::from_bytes`]; the error has the path.
+    pub fn read(path: &Path) -> Result<Self> {
+        let read = || Self::from_bytes(&storage::read(path, Self::MAX_FILE_BYTES)?);
+        read().map_err(|cause| storage::at(path, cause))
+    }
+}
+
+/// The manifest of a container that is a bundle of this version, undamaged.
+fn open(bytes: &[u8], container: &Container<'_>) -> Result<Manifest<'static>> {
+    let metadata = |key: &str| {
+        container.metadata.get(key).ok_or_else(|| Error::Missing { name: format!("__metadata__.{key}") })
+    };
+    let found = container.metadata.get("format");
+    if found.is_none_or(|found| found != FORMAT) {
+        return Err(Error::Format { expected: FORMAT, found: found.cloned() });
+    }
+    let found = metadata("format_version")?;
+    if *found != Bundle::FORMAT_VERSION.to_string() {
+        let supported = Bundle::FORMAT_VERSION;
+        return Err(Error::Version { what: "the bundle", found: found.clone(), supported });
+    }
+    seal::check(bytes, &container.header, metadata("sha256")?)?;
+    let known = ["format", "format_version", "manifest", "sha256"];
+    if let Some(name) = container.metadata.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(Error::Unexpected { name: format!("__metadata__.{name}") });
+    }
+    Manifest::from_json(metadata("manifest")?)
+}
+
+fn take(container: &mut Container<'_>, name: &str) -> Result<Tensor> {
+    let entry = container.tensors.remove(name);
+    entry.ok_or_else(|| Error::Missing { name: name.to_owned() })?.to_tensor(name)
+}
+
+fn take_stats(container: &mut Container<'_>, network: &Network, subnet: Subnet) -> Result<RowStats> {
+    let mut one = |name: &str| {
+        let Tensor { shape, data } = take(container, name)?;
+        match shape.len() {
+            1 => Ok(data),
+            _ => Err(Error::Shape { name: name.to_owned(), expected: vec![data.len()], got: shape }),
+        }
+    };
+    let norms = norm_paths(network).map(|path| {
+        let [mean, var] = stats_names(subnet, path);
+        Ok(BatchNormStats { mean: one(&mean)?, var: one(&var)? })
+    });
+    norms.collect()
+}
+
+pub(crate) fn norm_paths(network: &Network) -> impl Iterator<Item = &str> {
+    network.batch_norms().map(|id| network.node(id).path.as_str())
+}
+
+/// Names of mean and variance in the file.
+pub(crate) fn stats_names(subnet: Subnet, path: &str) -> [String; 2] {
+    ["running_mean", "running_var"].map(|what| format!("rows/{subnet}/{path}.{what}"))
+}

@@ -1,0 +1,134 @@
+//! Whether the parts of a bundle fit together: the one place that decides.
+
+use mutualnet_core::network::Rank;
+use mutualnet_core::{Network, Preprocess, Subnet, Width};
+
+use crate::bundle::{norm_paths, stats_names};
+use crate::{BundleParts, Error, Result, Row, Weights};
+
+/// Checks everything; cheap compared with reading the numbers.
+pub(crate) fn parts(parts: &BundleParts) -> Result<()> {
+    let expected = parts.network.classes();
+    if parts.classes.len() != expected {
+        return Err(Error::Classes { expected, got: parts.classes.len() });
+    }
+    preprocess(&parts.preprocess)?;
+    weights(&parts.network, &parts.weights)?;
+    for row in parts.table.rows() {
+        fits(parts, row)?;
+        stats(parts, row.subnet)?;
+    }
+    match parts.stats.keys().find(|subnet| parts.table.row(**subnet).is_none()) {
+        Some(&subnet) => Err(Error::Stats { subnet, expected: 0, got: Some(parts.stats[&subnet].len()) }),
+        None => Ok(()),
+    }
+}
+
+fn preprocess(preprocess: &Preprocess) -> Result<()> {
+    let Preprocess { resize, crop, mean, std } = preprocess;
+    if !mean.iter().all(|mean| mean.is_finite()) || !std.iter().all(|std| std.is_finite() && *std > 0.0) {
+        return Err(Error::Preprocess { reason: "means must be finite, standard deviations above 0" });
+    }
+    if resize.is_some_and(|resize| resize < *crop) {
+        return Err(Error::Preprocess { reason: "the crop is larger than what it is taken from" });
+    }
+    Ok(())
+}
+
+fn weights(network: &Network, weights: &Weights) -> Result<()> {
+    let parameters = network.parameters();
+    let shapes = network.parameter_shapes(network.widths().full())?;
+    for (parameter, expected) in parameters.iter().zip(shapes) {
+        let name = &parameter.name;
+        let tensor = weights.get(name).ok_or_else(|| Error::Missing { name: name.clone() })?;
+        if tensor.shape != expected || tensor.data.len() != expected.iter().product::<usize>() {
+            return Err(Error::Shape { name: name.clone(), expected, got: tensor.shape.clone() });
+        }
+        numbers(name, &tensor.data, f32::NEG_INFINITY)?;
+    }
+    if weights.len() > parameters.len() {
+        let known: std::collections::BTreeSet<_> = parameters.iter().map(|p| p.name.as_str()).collect();
+        let extra = weights.keys().find(|name| !known.contains(name.as_str()));
+        let name = extra.expect("there are more weights than parameters").clone();
+        return Err(Error::Unexpected { name });
+    }
+    Ok(())
+}
+
+fn numbers(name: &str, numbers: &[f32], lowest: f32) -> Result<()> {
+    match numbers.iter().position(|number| !number.is_finite() || *number < lowest) {
+        None => Ok(()),
+        Some(index) => {
+            let allowed = if lowest == 0.0 {
+                "only finite numbers from 0 on are allowed"
+            } else {
+                "only finite numbers are allowed"
+            };
+            Err(Error::Number { name: name.to_owned(), index, value: numbers[index], allowed })
+        }
+    }
+}
+
+fn fits(parts: &BundleParts, row: &Row) -> Result<()> {
+    let wrong = |reason: String| Err(Error::Row { subnet: row.subnet, reason });
+    if row.subnet.resolution > parts.preprocess.crop {
+        return wrong(format!("its resolution is above the crop of {}", parts.preprocess.crop));
+    }
+    if most_macs(&parts.network, row.subnet)? > 2.0_f64.powi(60) {
+        return wrong("the network is too large to compute with".to_owned());
+    }
+    let macs = parts.network.macs(row.subnet)?;
+    if macs != row.macs {
+        return wrong(format!("the table says {} MACs, the network needs {}", row.macs.0, macs.0));
+    }
+    Ok(())
+}
+
+/// An upper bound of MACs that cannot overflow, whatever a file asks for: padding may grow the input at every layer.
+fn most_macs(network: &Network, subnet: Subnet) -> Result<f64> {
+    use mutualnet_core::network::Op;
+    let channels = network.channels(subnet.width)?;
+    let time = match network.rank() {
+        Rank::Image => 1,
+        Rank::Clip => subnet.frames.map_or(1, |frames| frames.get()),
+    };
+    let side = subnet.resolution.get();
+    let mut extent = [time, side, side].map(f64::from);
+    let mut per_position = 0.0;
+    for (node, &out) in network.nodes().iter().zip(&channels) {
+        let mut weights = 1.0;
+        if let Op::Conv(conv) = &node.op {
+            for (extent, padding) in extent.iter_mut().zip(conv.padding) {
+                *extent += 2.0 * f64::from(padding);
+            }
+            weights = conv.kernel.iter().map(|&n| f64::from(n)).product();
+        }
+        let input = node.inputs.first().map_or(1, |input| channels[input.0]);
+        per_position += weights * input as f64 * out as f64;
+    }
+    Ok(per_position * extent.iter().product::<f64>())
+}
+
+fn stats(parts: &BundleParts, subnet: Subnet) -> Result<()> {
+    let channels = norm_channels(&parts.network, subnet.width)?;
+    let row = parts.stats.get(&subnet);
+    let Some(row) = row.filter(|row| row.len() == channels.len()) else {
+        return Err(Error::Stats { subnet, expected: channels.len(), got: row.map(Vec::len) });
+    };
+    for ((path, stats), channels) in norm_paths(&parts.network).zip(row).zip(channels) {
+        let names = stats_names(subnet, path);
+        let lowest = [f32::NEG_INFINITY, 0.0];
+        for ((name, data), lowest) in names.into_iter().zip([&stats.mean, &stats.var]).zip(lowest) {
+            if data.len() != channels {
+                return Err(Error::Shape { name, expected: vec![channels], got: vec![data.len()] });
+            }
+            numbers(&name, data, lowest)?;
+        }
+    }
+    Ok(())
+}
+
+fn norm_channels(network: &Network, width: Width) -> Result<Vec<usize>> {
+    let channels = network.channels(width)?;
+    Ok(network.batch_norms().map(|id| channels[id.0]).collect())
+}

@@ -1,0 +1,231 @@
+//! The query table: what every sub-network costs and how good it is, and which one a budget buys.
+//!
+//! Separate from the bundle because a run writes it before any bundle exists, and people read it.
+//! Invariant: rows are valid, unique, cheapest first, measured at the same thread counts, and their Pareto marks
+//! are right.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mutualnet_core::{Budget, Macs, Subnet};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Host, Result, storage};
+
+mod accuracy;
+pub use accuracy::Accuracy;
+
+mod file;
+use file::TableFile;
+
+mod pareto;
+
+/// Measured time of one prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// Threads that computed it.
+    pub threads: usize,
+    /// Median, in milliseconds.
+    pub p50_ms: f64,
+    /// 99th percentile, in milliseconds.
+    pub p99_ms: f64,
+    /// Number of measurements.
+    pub n: u64,
+}
+
+/// One sub-network of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Which.
+    pub subnet: Subnet,
+    /// Its cost for one sample.
+    pub macs: Macs,
+    /// How often it is right.
+    pub accuracy: Accuracy,
+    /// How long it takes; one entry per thread count, fewest threads first.
+    pub latency: Vec<Latency>,
+    /// Whether no other row is as accurate for fewer MACs, or more accurate for as many; set by the table.
+    pub pareto: bool,
+}
+
+impl Row {
+    /// A row that is not yet in a table, so not marked.
+    pub fn new(subnet: Subnet, macs: Macs, accuracy: Accuracy, latency: Vec<Latency>) -> Self {
+        Self { subnet, macs, accuracy, latency, pareto: false }
+    }
+
+    /// The latency at a thread count.
+    pub fn latency_at(&self, threads: usize) -> Option<&Latency> {
+        self.latency.iter().find(|latency| latency.threads == threads)
+    }
+}
+
+/// All rows, cheapest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "TableFile", into = "TableFile")]
+pub struct QueryTable {
+    rows: Vec<Row>,
+    host: Option<Host>,
+}
+
+impl QueryTable {
+    /// Version of the JSON that is written and read.
+    pub const FORMAT_VERSION: u32 = 1;
+    /// Most rows that a table may have.
+    pub const MAX_ROWS: usize = 4096;
+
+    /// Checks the rows, sorts them by MACs and marks the Pareto front of accuracy over MACs.
+    ///
+    /// # Errors
+    /// No rows or more than [`Self::MAX_ROWS`], a sub-network twice, a number that cannot be (an accuracy outside
+    /// of 0–1, a median above the 99th percentile, …), or rows that were measured at different thread counts.
+    pub fn new(mut rows: Vec<Row>) -> Result<Self> {
+        if rows.is_empty() || rows.len() > Self::MAX_ROWS {
+            return Err(Error::RowCount { got: rows.len(), limit: Self::MAX_ROWS });
+        }
+        for row in &mut rows {
+            row.latency.sort_by_key(|latency| latency.threads);
+        }
+        rows.sort_by_key(|row| (row.macs, row.subnet));
+        rows.iter().try_for_each(|row| check_row(row, &rows[0]))?;
+        let mut subnets: Vec<_> = rows.iter().map(|row| row.subnet).collect();
+        subnets.sort_unstable();
+        if let Some(twice) = subnets.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::Duplicate { name: twice[0].to_string() });
+        }
+        pareto::mark(&mut rows);
+        Ok(Self { rows, host: None })
+    }
+
+    /// The same table with the machine that its latencies are from.
+    pub fn measured_on(self, host: Host) -> Self {
+        Self { host: Some(host), ..self }
+    }
+
+    /// The rows, cheapest first.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The row of a sub-network.
+    pub fn row(&self, subnet: Subnet) -> Option<&Row> {
+        self.rows.iter().find(|row| row.subnet == subnet)
+    }
+
+    /// The rows of the Pareto front, cheapest first.
+    pub fn pareto(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.pareto)
+    }
+
+    /// The machine that the latencies are from.
+    pub fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+
+    /// The thread counts that every row has a latency for, ascending.
+    pub fn threads(&self) -> impl Iterator<Item = usize> {
+        self.rows[0].latency.iter().map(|latency| latency.threads)
+    }
+
+    /// The most accurate row that fits the budget; of equals the one with fewer MACs.
+    ///
+    /// A latency budget is compared with the 99th percentile at `threads`, a promise that holds for nearly every
+    /// request where the median holds for half of them; without `threads`, at the largest count that was measured.
+    ///
+    /// # Errors
+    /// No row fits (the error names the cheapest), or there are no latencies at `threads`.
+    pub fn choose(&self, budget: Budget, threads: Option<usize>) -> Result<&Row> {
+        match budget {
+            Budget::Macs(limit) => {
+                let fitting = self.rows.iter().filter(|row| row.macs <= limit);
+                best(fitting).ok_or_else(|| Error::Budget {
+                    budget,
+                    cheapest: self.rows[0].subnet,
+                    cost: Budget::Macs(self.rows[0].macs),
+                })
+            }
+            Budget::Latency(limit) => self.choose_by_latency(limit, threads),
+        }
+    }
+
+    fn choose_by_latency(&self, limit: Duration, threads: Option<usize>) -> Result<&Row> {
+        let measured: Vec<_> = self.threads().collect();
+        let at = match threads {
+            Some(threads) => measured.iter().position(|&n| n == threads),
+            None => measured.len().checked_sub(1),
+        };
+        let Some(at) = at else {
+            return Err(Error::NoLatency { threads, available: measured });
+        };
+        let p99 = |row: &Row| Duration::from_secs_f64(row.latency[at].p99_ms / 1e3);
+        best(self.rows.iter().filter(|row| p99(row) <= limit)).ok_or_else(|| {
+            let cheapest = self.rows.iter().min_by_key(|row| p99(row)).expect("a table has rows");
+            let cost = Budget::Latency(p99(cheapest));
+            Error::Budget { budget: Budget::Latency(limit), cheapest: cheapest.subnet, cost }
+        })
+    }
+
+    /// The JSON text of `docs/formats.md`.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a table of finite numbers is JSON")
+    }
+
+    /// Reads [`Self::to_json`]'s text.
+    ///
+    /// # Errors
+    /// The text is not a table of this version.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let read = |source| Error::Json { what: "the query table", source };
+        let file: TableFile = serde_json::from_str(text).map_err(|source| file::error(text, read(source)))?;
+        file.try_into()
+    }
+
+    /// Writes the JSON text, atomically.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut text = self.to_json();
+        text.push('\n');
+        storage::write_atomically(path, text.as_bytes()).map_err(|cause| storage::at(path, cause))
+    }
+
+    /// Reads a file that [`Self::write`] wrote.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not a table of this version.
+    pub fn read(path: &Path) -> Result<Self> {
+        let read = || {
+            let bytes = storage::read(path, file::MAX_BYTES)?;
+            Self::from_json(std::str::from_utf8(&bytes).map_err(|source| Error::Utf8 { source })?)
+        };
+        read().map_err(|cause| storage::at(path, cause))
+    }
+}
+
+/// Rows come cheapest first, and of equals the first is kept.
+fn best<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<&'a Row> {
+    rows.reduce(|a, b| if b.accuracy.value > a.accuracy.value { b } else { a })
+}
+
+fn check_row(row: &Row, first: &Row) -> Result<()> {
+    const MAX_MS: f64 = 1e9;
+    let wrong = |reason: &str| Err(Error::Row { subnet: row.subnet, reason: reason.to_owned() });
+    if !row.accuracy.is_valid() {
+        return wrong("accuracy must be 0 to 1, inside of its interval, of at least 1 sample");
+    }
+    if !row.latency.iter().map(|l| l.threads).eq(first.latency.iter().map(|l| l.threads)) {
+        return wrong(&format!("measured at other thread counts than row {}", first.subnet));
+    }
+    if row.latency.windows(2).any(|pair| pair[0].threads == pair[1].threads) {
+        return wrong("two latencies for one thread count");
+    }
+    let possible = |l: &Latency| {
+        l.threads >= 1 && l.n >= 1 && 0.0 <= l.p50_ms && l.p50_ms <= l.p99_ms && l.p99_ms <= MAX_MS
+    };
+    if !row.latency.iter().all(possible) {
+        return wrong("a latency needs a thread, a measurement, and 0 <= p50 <= p99 <= 1e9 ms");
+    }
+    Ok(())
+}

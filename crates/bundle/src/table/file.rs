@@ -1,0 +1,105 @@
+//! The query table as it stands in a file, not yet checked.
+//!
+//! Separate from the domain types so that the format stays put when they move.
+
+use std::collections::BTreeMap;
+
+use mutualnet_core::{Frames, Macs, Resolution, Subnet, Width};
+use serde::{Deserialize, Serialize};
+
+use super::{Accuracy, Latency, QueryTable, Row};
+use crate::{Error, Host, Result};
+
+/// Largest table file that is read.
+pub(super) const MAX_BYTES: u64 = 16 << 20;
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TableFile {
+    format_version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<Host>,
+    rows: Vec<RowFile>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RowFile {
+    width: Width,
+    resolution: Resolution,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    frames: Option<Frames>,
+    macs: Macs,
+    accuracy: Accuracy,
+    latency: Vec<Latency>,
+    pareto: bool,
+}
+
+/// The error of a text that does not read as a table: its version, if that is the reason, else `other`.
+pub(super) fn error(text: &str, other: Error) -> Error {
+    #[derive(Deserialize)]
+    struct Version {
+        format_version: u32,
+    }
+    match serde_json::from_str::<Version>(text) {
+        Ok(Version { format_version }) => check_version(format_version).err().unwrap_or(other),
+        Err(_) => other,
+    }
+}
+
+fn check_version(found: u32) -> Result<()> {
+    if found == QueryTable::FORMAT_VERSION {
+        return Ok(());
+    }
+    Err(Error::Version {
+        what: "the query table",
+        found: found.to_string(),
+        supported: QueryTable::FORMAT_VERSION,
+    })
+}
+
+impl TryFrom<TableFile> for QueryTable {
+    type Error = Error;
+
+    fn try_from(file: TableFile) -> Result<Self> {
+        check_version(file.format_version)?;
+        let marks: BTreeMap<_, _> = file.rows.iter().map(|row| (row.subnet(), row.pareto)).collect();
+        let mut table = Self::new(file.rows.into_iter().map(Row::from).collect())?;
+        table.host = file.host;
+        for row in table.rows() {
+            if marks.get(&row.subnet) != Some(&row.pareto) {
+                let reason = format!("its Pareto mark should be {}", row.pareto);
+                return Err(Error::Row { subnet: row.subnet, reason });
+            }
+        }
+        Ok(table)
+    }
+}
+
+impl RowFile {
+    fn subnet(&self) -> Subnet {
+        Subnet { width: self.width, resolution: self.resolution, frames: self.frames }
+    }
+}
+
+impl From<RowFile> for Row {
+    fn from(file: RowFile) -> Self {
+        Self::new(file.subnet(), file.macs, file.accuracy, file.latency)
+    }
+}
+
+impl From<QueryTable> for TableFile {
+    fn from(table: QueryTable) -> Self {
+        let rows = table.rows.into_iter().map(|row| RowFile {
+            width: row.subnet.width,
+            resolution: row.subnet.resolution,
+            frames: row.subnet.frames,
+            macs: row.macs,
+            accuracy: row.accuracy,
+            latency: row.latency,
+            pareto: row.pareto,
+        });
+        let rows = rows.collect();
+        Self { format_version: QueryTable::FORMAT_VERSION, host: table.host, rows }
+    }
+}
