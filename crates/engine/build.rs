@@ -8,8 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const VERSION: &str = "2.11";
-const SOURCES: [&str; 1] = ["shim/shim.cpp"];
-const HEADERS: [&str; 1] = ["shim/guard.h"];
+const SOURCES: [&str; 2] = ["shim/shim.cpp", "shim/norm.cpp"];
+const KERNELS: [&str; 1] = ["shim/kernels/norm.cpp"];
+const HEADERS: [&str; 3] = ["shim/guard.h", "shim/kernels/kernels.h", "shim/kernels/vector.h"];
+
+/// The instruction sets that the kernels are compiled for, and the flags that select them.
+const BASELINE: (&str, &[&str]) = ("baseline", &[]);
+const X86: [(&str, &[&str]); 2] = [
+    ("avx2", &["-mavx2", "-mfma"]),
+    ("avx512", &["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mprefer-vector-width=512"]),
+];
 const ASK_PYTHON: &str = "import torch, os; print(os.path.dirname(torch.__file__))";
 
 struct Libtorch {
@@ -21,6 +29,7 @@ fn main() -> ExitCode {
     match find().and_then(|libtorch| check_version(&libtorch).map(|()| libtorch)) {
         Ok(libtorch) => {
             compile(&libtorch);
+            compile_kernels();
             link(&libtorch);
             ExitCode::SUCCESS
         }
@@ -82,24 +91,37 @@ fn check_version(libtorch: &Libtorch) -> Result<(), String> {
 }
 
 /// The shim holds kernels: it is optimized in every profile.
+fn optimized() -> cc::Build {
+    let mut build = cc::Build::new();
+    build.cpp(true).pic(true).opt_level(3).debug(false).flag("-std=c++20");
+    build.flag("-fno-math-errno").flag("-fno-trapping-math").flag("-Wno-psabi");
+    build
+}
+
 fn compile(libtorch: &Libtorch) {
-    for file in SOURCES.iter().chain(&HEADERS) {
+    for file in SOURCES.iter().chain(&KERNELS).chain(&HEADERS) {
         println!("cargo::rerun-if-changed={file}");
     }
     let api = libtorch.include.join("torch/csrc/api/include");
-    cc::Build::new()
-        .cpp(true)
-        .pic(true)
-        .opt_level(3)
-        .debug(false)
-        .flag("-std=c++20")
+    optimized()
         .flag("-fopenmp")
-        .flag("-fno-math-errno")
-        .flag("-fno-trapping-math")
         .flag(format!("-isystem{}", libtorch.include.display()))
         .flag(format!("-isystem{}", api.display()))
         .files(SOURCES)
         .compile("mutualnet_shim");
+}
+
+fn compile_kernels() {
+    let x86 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
+    let sets = std::iter::once(BASELINE).chain(X86.into_iter().filter(|_| x86));
+    for (name, flags) in sets {
+        let mut build = optimized();
+        build.define("MUTUALNET_ISA", name).files(KERNELS);
+        for flag in flags {
+            build.flag(flag);
+        }
+        build.compile(&format!("mutualnet_kernels_{name}"));
+    }
 }
 
 fn link(libtorch: &Libtorch) {

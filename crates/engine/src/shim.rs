@@ -8,7 +8,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
 use crate::error::{EngineError, Result, Shapes, first_line};
-use crate::{SgdStep, Tensor};
+use crate::{Activation, Affine, BATCH_NORM_EPSILON, NormStatistics, SgdStep, Tensor};
 
 /// An `at::Tensor*` that C++ only reads or whose tensor it changes in place.
 type RawTensor = *mut c_void;
@@ -24,7 +24,35 @@ struct RawSgd {
     first_step: c_int,
 }
 
+#[repr(C)]
+struct RawNorm {
+    momentum: f64,
+    epsilon: f64,
+    low: f64,
+    high: f64,
+}
+
 unsafe extern "C" {
+    fn mutualnet_is_recording() -> c_int;
+    fn mutualnet_can_fuse(tensor: RawTensor) -> c_int;
+    fn mutualnet_norm_activation(
+        input: RawTensor,
+        weight: RawTensor,
+        bias: RawTensor,
+        running_mean: RawTensor,
+        running_variance: RawTensor,
+        settings: *const RawNorm,
+        out: *mut RawTensor,
+    ) -> RawMessage;
+    fn mutualnet_fixed_norm_activation(
+        input: RawTensor,
+        weight: RawTensor,
+        bias: RawTensor,
+        mean: RawTensor,
+        variance: RawTensor,
+        settings: *const RawNorm,
+        out: *mut RawTensor,
+    ) -> RawMessage;
     fn mutualnet_free_message(message: RawMessage);
     fn mutualnet_libtorch_version() -> *const c_char;
     fn mutualnet_set_threads(threads: c_int) -> RawMessage;
@@ -194,4 +222,49 @@ pub(crate) fn fused_sgd(
     let message =
         unsafe { mutualnet_fused_sgd(p.as_ptr(), g.as_ptr(), b.as_ptr(), p.len() as i64, &settings) };
     on_process("fused_sgd", message)
+}
+
+pub(crate) fn is_recording() -> bool {
+    // SAFETY: reads a thread-local flag.
+    unsafe { mutualnet_is_recording() != 0 }
+}
+
+pub(crate) fn can_fuse(tensor: &Tensor) -> bool {
+    // SAFETY: `tensor` outlives the call, which reads only its description.
+    unsafe { mutualnet_can_fuse(raw(tensor)) != 0 }
+}
+
+fn norm_settings(momentum: f64, activation: Activation) -> RawNorm {
+    let (low, high) = activation.limits();
+    RawNorm { momentum, epsilon: BATCH_NORM_EPSILON, low, high }
+}
+
+pub(crate) fn norm_activation(
+    input: &Tensor,
+    affine: Affine<'_>,
+    statistics: NormStatistics<'_>,
+    activation: Activation,
+) -> Result<Tensor> {
+    let (weight, bias) = (raw(affine.weight), raw(affine.bias));
+    let (x, none, mut out) = (raw(input), ptr::null_mut(), ptr::null_mut());
+    // SAFETY: every tensor is borrowed for the call, the running ones exclusively; null running
+    // statistics stand for none; `out` outlives the call.
+    let message = unsafe {
+        match statistics {
+            NormStatistics::Batch => {
+                let settings = norm_settings(0.0, activation);
+                mutualnet_norm_activation(x, weight, bias, none, none, &settings, &mut out)
+            }
+            NormStatistics::Collect { mean, variance, momentum } => {
+                let settings = norm_settings(momentum, activation);
+                mutualnet_norm_activation(x, weight, bias, raw(mean), raw(variance), &settings, &mut out)
+            }
+            NormStatistics::Fixed { mean, variance } => {
+                let settings = norm_settings(0.0, activation);
+                let (mean, variance) = (raw(mean), raw(variance));
+                mutualnet_fixed_norm_activation(x, weight, bias, mean, variance, &settings, &mut out)
+            }
+        }
+    };
+    on_tensors("batch_norm_activation", &[input, affine.weight], message).map(|()| adopt(out))
 }

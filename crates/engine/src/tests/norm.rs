@@ -69,15 +69,93 @@ fn collecting_with_one_over_k_is_the_cumulative_average() {
     assert_close(&values(&variance), &floats(&variance_sum), 1e-5);
 }
 
+/// Output and the gradients of input, weight and bias of a loss that weighs every output.
+fn outcome(
+    shape: &[usize],
+    activation: Activation,
+    run: impl Fn(&Tensor, Affine<'_>, Activation) -> Tensor,
+) -> Vec<Vec<f32>> {
+    let channels = shape[1];
+    let leaf = |tensor: Tensor| tensor.require_grad().unwrap();
+    // Far from zero mean and unit variance, so that about half of the outputs are clipped.
+    let shift = Tensor::from_slice(&noise(channels, 4), &[1, channels, 1, 1]).unwrap();
+    let input = random(shape, 1).scale(3.0).unwrap();
+    let input = leaf(if shape.len() == 4 { input.add(&shift).unwrap() } else { input });
+    let weight = leaf(Tensor::from_slice(&noise(channels, 5), &[channels]).unwrap().scale(8.0).unwrap());
+    let bias = leaf(Tensor::from_slice(&noise(channels, 6), &[channels]).unwrap());
+    let output = run(&input, Affine { weight: &weight, bias: &bias }, activation);
+    output.multiply(&random(shape, 7)).unwrap().sum().unwrap().backward().unwrap();
+    assert!(output.is_channels_last());
+    let grads = [&input, &weight, &bias].map(|leaf| values(&leaf.grad().unwrap().unwrap()));
+    std::iter::once(values(&output)).chain(grads).collect()
+}
+
 #[test]
 fn norm_and_activation_together_are_norm_then_activation() {
-    let weight = Tensor::from_slice(&noise(3, 5), &[3]).unwrap();
-    let bias = Tensor::from_slice(&noise(3, 6), &[3]).unwrap();
-    let affine = Affine { weight: &weight, bias: &bias };
-    let input = random(&[4, 3, 5, 5], 1);
-    for activation in [Activation::Identity, Activation::Relu, Activation::Relu6] {
-        let apart = input.batch_norm(affine, NormStatistics::Batch).unwrap().activation(activation).unwrap();
-        let together = input.batch_norm_activation(affine, NormStatistics::Batch, activation).unwrap();
-        assert_close(&values(&together), &values(&apart), 1e-5);
+    // Channel counts for every lane width and tail; rows for every block, unroll and chunk.
+    let shapes: [&[usize]; 5] =
+        [&[4, 3, 5, 5], &[2, 24, 17, 19], &[3, 41, 1, 7], &[2, 64, 40, 41], &[2, 9, 3, 4, 5]];
+    for shape in shapes {
+        for activation in [Activation::Identity, Activation::Relu, Activation::Relu6] {
+            let apart = outcome(shape, activation, |x, affine, activation| {
+                x.batch_norm(affine, NormStatistics::Batch).unwrap().activation(activation).unwrap()
+            });
+            let together = outcome(shape, activation, |x, affine, activation| {
+                x.batch_norm_activation(affine, NormStatistics::Batch, activation).unwrap()
+            });
+            for (together, apart) in together.iter().zip(&apart) {
+                assert_close(together, apart, 1e-5);
+            }
+        }
     }
+}
+
+#[test]
+fn fused_statistics_are_collected_and_fixed_like_the_plain_ones() {
+    let weight = Tensor::from_slice(&noise(5, 5), &[5]).unwrap();
+    let bias = Tensor::from_slice(&noise(5, 6), &[5]).unwrap();
+    let affine = Affine { weight: &weight, bias: &bias };
+    let input = random(&[4, 5, 6, 7], 1);
+    let collected = |fused: bool| {
+        let mut mean = random(&[5], 8);
+        let mut variance = Tensor::ones(&[5], CPU).unwrap();
+        let statistics = NormStatistics::Collect { mean: &mut mean, variance: &mut variance, momentum: 0.25 };
+        if fused {
+            input.batch_norm_activation(affine, statistics, Activation::Relu6).unwrap();
+        } else {
+            input.batch_norm(affine, statistics).unwrap();
+        }
+        (mean, variance)
+    };
+    let ((mean, variance), (plain_mean, plain_variance)) = (collected(true), collected(false));
+    assert_close(&values(&mean), &values(&plain_mean), 1e-6);
+    assert_close(&values(&variance), &values(&plain_variance), 1e-6);
+
+    let fixed = || NormStatistics::Fixed { mean: &mean, variance: &variance };
+    let together = input.batch_norm_activation(affine, fixed(), Activation::Relu6).unwrap();
+    let apart = input.batch_norm(affine, fixed()).unwrap().relu6().unwrap();
+    assert_close(&values(&together), &values(&apart), 1e-6);
+}
+
+#[test]
+fn fixed_statistics_still_give_gradients() {
+    let (mean, variance) = (Tensor::zeros(&[2], CPU).unwrap(), Tensor::ones(&[2], CPU).unwrap());
+    let weight = Tensor::ones(&[2], CPU).unwrap().require_grad().unwrap();
+    let bias = Tensor::zeros(&[2], CPU).unwrap();
+    let fixed = NormStatistics::Fixed { mean: &mean, variance: &variance };
+    let affine = Affine { weight: &weight, bias: &bias };
+    let output = random(&[2, 2, 3, 3], 1).batch_norm_activation(affine, fixed, Activation::Relu).unwrap();
+    output.sum().unwrap().backward().unwrap();
+    assert!(weight.grad().unwrap().is_some());
+}
+
+#[test]
+fn a_large_mean_costs_no_accuracy() {
+    let (weight, bias) = (Tensor::ones(&[3], CPU).unwrap(), Tensor::zeros(&[3], CPU).unwrap());
+    let affine = Affine { weight: &weight, bias: &bias };
+    let offset = Tensor::from_slice(&[100.0, -300.0, 0.0], &[1, 3, 1, 1]).unwrap();
+    let input = random(&[4, 3, 20, 20], 1).add(&offset).unwrap();
+    let apart = input.batch_norm(affine, NormStatistics::Batch).unwrap();
+    let together = input.batch_norm_activation(affine, NormStatistics::Batch, Activation::Identity).unwrap();
+    assert_close(&values(&together), &values(&apart), 1e-4);
 }

@@ -1,0 +1,153 @@
+// Batch-norm and activation kernels. Compiled once per instruction set, see build.rs.
+// Float accumulators are emptied into doubles every `FLUSH` rows: the error does not grow with rows.
+
+#include "kernels.h"
+#include "vector.h"
+
+#define CONCATENATE(a, b) a##b
+#define NAMED(prefix, isa) CONCATENATE(prefix, isa)
+
+namespace mutualnet {
+namespace {
+
+constexpr int64_t FLUSH = 256;
+constexpr int64_t UNROLL = 4;
+
+void clear(float* values, int64_t count) { std::memset(values, 0, count * sizeof(float)); }
+
+void empty_into(double* total, const float* part, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    total[i] += part[i];
+  }
+}
+
+// Calls body(first row, number of rows) in blocks of at most `size`.
+template <typename Body>
+MUTUALNET_INLINE void in_blocks(int64_t rows, int64_t size, Body&& body) {
+  for (int64_t row = 0; row < rows; row += size) {
+    body(row, rows - row < size ? rows - row : size);
+  }
+}
+
+template <int64_t ROWS>
+MUTUALNET_INLINE void moments_of(const float* x, int64_t channels, const float* pivot, float* sum,
+                                 float* square) {
+  over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
+    using V = decltype(lanes);
+    V origin = load<V>(pivot + c), s = load<V>(sum + c), q = load<V>(square + c);
+    for (int64_t r = 0; r < ROWS; ++r) {
+      V centered = load<V>(x + r * channels + c) - origin;
+      s += centered;
+      q += centered * centered;
+    }
+    store(sum + c, s);
+    store(square + c, q);
+  });
+}
+
+void moments(const float* x, int64_t rows, int64_t channels, const float* pivot, float* scratch,
+             double* sum, double* square) {
+  in_blocks(rows, FLUSH, [&](int64_t first, int64_t count) {
+    clear(scratch, 2 * channels);
+    const float* at = x + first * channels;
+    int64_t row = 0;
+    for (; row + UNROLL <= count; row += UNROLL) {
+      moments_of<UNROLL>(at + row * channels, channels, pivot, scratch, scratch + channels);
+    }
+    for (; row < count; ++row) {
+      moments_of<1>(at + row * channels, channels, pivot, scratch, scratch + channels);
+    }
+    empty_into(sum, scratch, channels);
+    empty_into(square, scratch + channels, channels);
+  });
+}
+
+template <typename V>
+MUTUALNET_INLINE V scaled(V x, const ScaleShift& norm, int64_t c) {
+  return x * load<V>(norm.scale + c) + load<V>(norm.shift + c);
+}
+
+// Comparisons are written so that a NaN passes, as in libtorch.
+void scale_shift(const float* x, float* y, int64_t rows, int64_t channels, const ScaleShift& norm) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* from = x + row * channels;
+    float* to = y + row * channels;
+    over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
+      using V = decltype(lanes);
+      V low = splat<V>(norm.low), high = splat<V>(norm.high);
+      V value = scaled(load<V>(from + c), norm, c);
+      value = value < low ? low : value;
+      store(to + c, value > high ? high : value);
+    });
+  }
+}
+
+template <typename V>
+MUTUALNET_INLINE V passed(V x, V dy, const ScaleShift& norm, int64_t c) {
+  V value = scaled(x, norm, c);
+  V kept = value <= splat<V>(norm.low) ? V{} : dy;
+  return value >= splat<V>(norm.high) ? V{} : kept;
+}
+
+template <int64_t ROWS>
+MUTUALNET_INLINE void gradient_moments_of(const float* x, const float* dy, int64_t channels,
+                                          const ScaleShift& norm, const float* mean, float* sum,
+                                          float* dot) {
+  over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
+    using V = decltype(lanes);
+    V center = load<V>(mean + c), s = load<V>(sum + c), d = load<V>(dot + c);
+    for (int64_t r = 0; r < ROWS; ++r) {
+      V value = load<V>(x + r * channels + c);
+      V g = passed(value, load<V>(dy + r * channels + c), norm, c);
+      s += g;
+      d += g * (value - center);
+    }
+    store(sum + c, s);
+    store(dot + c, d);
+  });
+}
+
+void gradient_moments(const float* x, const float* dy, int64_t rows, int64_t channels,
+                      const ScaleShift& norm, const float* mean, float* scratch, double* sum,
+                      double* dot) {
+  in_blocks(rows, FLUSH, [&](int64_t first, int64_t count) {
+    clear(scratch, 2 * channels);
+    const float* xs = x + first * channels;
+    const float* dys = dy + first * channels;
+    int64_t row = 0;
+    for (; row + UNROLL <= count; row += UNROLL) {
+      gradient_moments_of<UNROLL>(xs + row * channels, dys + row * channels, channels, norm, mean, scratch,
+                                  scratch + channels);
+    }
+    for (; row < count; ++row) {
+      gradient_moments_of<1>(xs + row * channels, dys + row * channels, channels, norm, mean, scratch,
+                             scratch + channels);
+    }
+    empty_into(sum, scratch, channels);
+    empty_into(dot, scratch + channels, channels);
+  });
+}
+
+void input_gradient(const float* x, const float* dy, float* dx, int64_t rows, int64_t channels,
+                    const ScaleShift& norm, const InputGradient& gradient) {
+  for (int64_t row = 0; row < rows; ++row) {
+    int64_t at = row * channels;
+    over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
+      using V = decltype(lanes);
+      V value = load<V>(x + at + c);
+      V g = passed(value, load<V>(dy + at + c), norm, c);
+      V centered = value - load<V>(gradient.mean + c);
+      V result = g * load<V>(gradient.gain + c) + load<V>(gradient.offset + c);
+      store(dx + at + c, result + centered * load<V>(gradient.slope + c));
+    });
+  }
+}
+
+}  // namespace
+
+const Kernels& NAMED(kernels_, MUTUALNET_ISA)() {
+  static const Kernels table = {moments, scale_shift, gradient_moments, input_gradient};
+  return table;
+}
+
+}  // namespace mutualnet

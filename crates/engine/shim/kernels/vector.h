@@ -1,0 +1,48 @@
+// Lanes of floats by the compiler's vector extension: each instruction set lowers them its way.
+// A plain `float` is a vector of one, so that one template covers the channel tail.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+typedef float Vec16 __attribute__((vector_size(64)));
+typedef float Vec8 __attribute__((vector_size(32)));
+
+#define MUTUALNET_INLINE inline __attribute__((always_inline))
+
+template <typename V>
+MUTUALNET_INLINE V load(const float* from) {
+  V value;
+  std::memcpy(&value, from, sizeof(V));
+  return value;
+}
+
+template <typename V>
+MUTUALNET_INLINE void store(float* to, V value) {
+  std::memcpy(to, &value, sizeof(V));
+}
+
+template <typename V>
+MUTUALNET_INLINE V splat(float value) {
+  return value - V{};
+}
+
+// Calls body(lane type, first channel) over all channels, widest lanes first.
+template <typename Body>
+MUTUALNET_INLINE void over_channels(int64_t channels, Body&& body) {
+  int64_t c = 0;
+  for (; c + 16 <= channels; c += 16) {
+    body(Vec16{}, c);
+  }
+  if (c + 8 <= channels) {
+    body(Vec8{}, c);
+    c += 8;
+  }
+  for (; c < channels; ++c) {
+    body(float{}, c);
+  }
+}
+
+}  // namespace
