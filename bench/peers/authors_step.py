@@ -48,20 +48,21 @@ class Batches:
 
     def __iter__(self):
         # `train` logs in its first iteration; that one is the warm-up.
-        draw([0.9, 0.5], [0, 1, 2])
+        draw([(0.9, 224), (0.5, 192), (0.25, 160)])
         yield self.images, self.target
-        for widths, indices in protocol.plans():
-            draw(widths, indices)
+        for students in protocol.plans():
+            draw(students)
             start = time.perf_counter()
             yield self.images, self.target
             protocol.report(time.perf_counter() - start)
 
 
-def draw(widths, indices):
-    """Lets their code draw these values from its generators."""
-    rest = iter(indices)
-    authors.np.random.uniform = lambda low, high, n: list(widths)
-    authors.random.randint = lambda low, high: next(rest)
+def draw(students):
+    """Lets their code draw these values from its generators; the smallest width it adds by itself."""
+    widths = [width for width, _ in students[:2]]
+    indices = iter([RESOLUTIONS.index(resolution) for _, resolution in students])
+    authors.np.random.uniform = lambda low, high, n: widths
+    authors.random.randint = lambda low, high: next(indices)
 
 
 def main():

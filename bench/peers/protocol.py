@@ -1,23 +1,21 @@
 """The protocol by which a benchmark driver interleaves programs; every program speaks it alike.
 
-The program prints `ready`. For each line `step WIDTH WIDTH INDEX INDEX INDEX` on stdin it does one
-mutual step and prints the seconds it took. The two random widths and the three indices into the
-resolutions (full-to-small order of the students) come with the line, so that all programs do the
-same work in the same round. An empty line or the end of stdin ends the program.
+The program prints `ready`. For each line `step STUDENT STUDENT STUDENT` on stdin it does one mutual
+step and prints the seconds it took. A student is a sub-network as `WIDTH-RESOLUTION`, widest first;
+they come with the line, so that all programs do the same work in the same round.
+The end of stdin ends the program.
 """
 import sys
 
 
 def plans():
-    """Yields (widths, resolution indices), one pair for each step that the driver asks for."""
+    """Yields the students of each step that the driver asks for, as (width, resolution)."""
     print("ready", flush=True)
     for line in sys.stdin:
         words = line.split()
-        if not words:
-            return
-        if words[0] != "step" or len(words) != 6:
-            sys.exit("expected `step WIDTH WIDTH INDEX INDEX INDEX`, got %r" % line)
-        yield [float(w) for w in words[1:3]], [int(w) for w in words[3:6]]
+        if len(words) != 4 or words[0] != "step":
+            sys.exit("expected `step STUDENT STUDENT STUDENT`, got %r" % line)
+        yield [(float(w), int(r)) for w, r in (word.split("-") for word in words[1:])]
 
 
 def report(seconds):

@@ -73,13 +73,13 @@ def optimizer_of(model):
     return torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True, foreach=True)
 
 
-def step(model, optimizer, images, target, widths, indices):
+def step(model, optimizer, images, target, students):
     optimizer.zero_grad(set_to_none=True)
-    full = model(images[0], 1.0)
+    full = model(images[RESOLUTIONS[0]], 1.0)
     F.cross_entropy(full, target).backward()
     teacher = F.softmax(full.detach(), dim=1)
-    for width, index in zip(sorted(widths + [0.25], reverse=True), indices):
-        student = F.log_softmax(model(images[index], width), dim=1)
+    for width, resolution in students:
+        student = F.log_softmax(model(images[resolution], width), dim=1)
         F.kl_div(student, teacher, reduction="batchmean").backward()
     optimizer.step()
 
@@ -90,12 +90,12 @@ def main(threads, batch):
     model = MobileNetV1().to(memory_format=torch.channels_last)
     optimizer = optimizer_of(model)
     image = torch.randn(batch, 3, 224, 224).to(memory_format=torch.channels_last)
-    images = [F.interpolate(image, (r, r), mode="bilinear", align_corners=True) for r in RESOLUTIONS]
+    images = {r: F.interpolate(image, (r, r), mode="bilinear", align_corners=True) for r in RESOLUTIONS}
     target = torch.randint(0, 1000, (batch,))
-    step(model, optimizer, images, target, [0.9, 0.5], [0, 1, 2])
-    for widths, indices in protocol.plans():
+    step(model, optimizer, images, target, [(0.9, 224), (0.5, 192), (0.25, 160)])
+    for students in protocol.plans():
         start = time.perf_counter()
-        step(model, optimizer, images, target, widths, indices)
+        step(model, optimizer, images, target, students)
         protocol.report(time.perf_counter() - start)
 
 

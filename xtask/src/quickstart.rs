@@ -35,7 +35,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     train(root, &mutualnet, &places)?;
     say("Tabulating: calibrating, measuring and timing every configuration");
     process::run(Command::new(&mutualnet).arg("tabulate").arg(&places.run))?;
-    let printed = process::output(Command::new(&mutualnet).arg("table").arg(&places.run).arg("--json"))?;
+    let printed =
+        process::output(Command::new(&mutualnet).arg("table").arg(&places.run).args(["--all", "--json"]))?;
     let table = Table::parse(&printed)?;
     predict(&mutualnet, &places, &table)?;
     say("What was seen");

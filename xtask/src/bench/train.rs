@@ -16,6 +16,7 @@ use super::{Report, peers};
 use crate::{process, product};
 
 const BATCH: usize = 16;
+const RESOLUTIONS: [u32; 4] = [224, 192, 160, 128];
 const N_WARM_UP: usize = 3;
 const N_ROUNDS: usize = 20;
 
@@ -43,7 +44,7 @@ fn start_all(root: &Path, n_threads: usize) -> Result<Vec<Program>> {
         command
     };
     let mut ours = Command::new(mutualnet);
-    ours.args(["bench", "train", "--network", "mobilenet_v1", "--steps-from-stdin"]);
+    ours.args(["bench", "train", "--network", "mobilenet_v1", "--lockstep"]);
     ours.args(["--batch", &batch, "--threads", &threads]);
     let mut tuned = peer("tuned_step.py");
     tuned.env("LD_PRELOAD", jemalloc).env("MALLOC_CONF", MALLOC_CONF);
@@ -54,7 +55,7 @@ fn start_all(root: &Path, n_threads: usize) -> Result<Vec<Program>> {
     ])
 }
 
-/// One line per round: two random widths and three resolution indices, always the same sequence.
+/// One line per round: its students as `width-resolution`, widest first; always the same sequence.
 fn requests(n: usize) -> Vec<String> {
     let mut state = 1_u64;
     let mut draw = |n_values: u64| {
@@ -63,9 +64,10 @@ fn requests(n: usize) -> Vec<String> {
         (state >> 33) % n_values
     };
     let mut line = |_| {
-        let widths = [draw(751), draw(751)].map(|thousandths| 0.25 + thousandths as f64 / 1000.0);
-        let [first, second, third] = [draw(4), draw(4), draw(4)];
-        format!("step {:.3} {:.3} {first} {second} {third}", widths[0], widths[1])
+        let mut thousandths = [250 + draw(751), 250 + draw(751), 250];
+        thousandths.sort_unstable_by(|a, b| b.cmp(a));
+        let student = |width| format!(" {}-{}", width as f64 / 1000.0, RESOLUTIONS[draw(4) as usize]);
+        format!("step{}", thousandths.map(student).concat())
     };
     (0..n).map(&mut line).collect()
 }
@@ -94,7 +96,7 @@ fn report(spreads: &[(&str, Spread)], n_threads: usize, processor: &str) -> Repo
     }
     let conditions = json!({
         "batch": BATCH, "rounds": N_ROUNDS, "threads": n_threads, "processor": processor,
-        "libtorch": crate::setup::VERSION, "resolutions": [224, 192, 160, 128], "precision": "fp32",
+        "libtorch": crate::setup::VERSION, "resolutions": RESOLUTIONS, "precision": "fp32",
     });
     let json = json!({
         "ratios": { "mobilenet_v1": ratios }, "seconds": { "mobilenet_v1": seconds }, "conditions": conditions,
@@ -120,9 +122,12 @@ mod tests {
     fn requests_stay_in_range_and_repeat() {
         assert_eq!(requests(50), requests(50));
         for request in requests(50) {
-            let words: Vec<f64> = request.split(' ').skip(1).map(|word| word.parse().unwrap()).collect();
-            assert!(words[..2].iter().all(|width| (0.25..=1.0).contains(width)), "{request}");
-            assert!(words[2..].iter().all(|index| *index < 4.0) && words.len() == 5, "{request}");
+            let students = request.strip_prefix("step ").unwrap().split(' ');
+            let students: Vec<_> = students.map(|student| student.split_once('-').unwrap()).collect();
+            let widths: Vec<f64> = students.iter().map(|(width, _)| width.parse().unwrap()).collect();
+            assert!(widths[0] <= 1.0 && widths.is_sorted_by(|a, b| a >= b), "{request}");
+            assert!(widths.len() == 3 && widths[2] == 0.25, "{request}");
+            assert!(students.iter().all(|(_, r)| RESOLUTIONS.contains(&r.parse().unwrap())), "{request}");
         }
     }
 

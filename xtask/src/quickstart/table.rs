@@ -112,7 +112,7 @@ impl Row {
             width: row["width"].as_f64().with_context(|| missing("width"))?.to_string(),
             resolution: row["resolution"].as_u64().with_context(|| missing("resolution"))?,
             macs: row["macs"].as_u64().with_context(|| missing("macs"))?,
-            accuracy: row["accuracy"]["top1"].as_f64().with_context(|| missing("accuracy.top1"))?,
+            accuracy: row["accuracy"]["value"].as_f64().with_context(|| missing("accuracy.value"))?,
             is_pareto: row["pareto"].as_bool().with_context(|| missing("pareto"))?,
         })
     }
@@ -138,7 +138,7 @@ mod tests {
         let row = |i: u64| {
             json!({
                 "width": 0.25, "resolution": 32, "frames": 1, "macs": 1_000_001 * (i + 1),
-                "accuracy": { "top1": best - 0.01 * (n_rows - 1 - i) as f64 }, "pareto": true
+                "accuracy": { "value": best - 0.01 * (n_rows - 1 - i) as f64 }, "pareto": true
             })
         };
         Table::parse(&json!({ "rows": (0..n_rows).map(row).collect::<Vec<_>>() }).to_string()).unwrap()
