@@ -1,0 +1,107 @@
+//! The page of a run: what was trained, what came out, as one HTML file without anything outside of it.
+
+use std::fmt::Write;
+
+use mutualnet_bundle::QueryTable;
+
+use crate::plot::{Cost, plot};
+
+/// What the page shows.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// Its head line.
+    pub title: &'a str,
+    /// Names and values: network, data, steps, …
+    pub facts: &'a [(&'a str, String)],
+    /// The query table.
+    pub table: &'a QueryTable,
+}
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:62rem;margin:2rem auto;padding:0 1rem}\
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse}\
+td,th{padding:.15rem .9rem .15rem 0;text-align:right;font-variant-numeric:tabular-nums}\
+td:first-child,th:first-child{text-align:left}th{border-bottom:1px solid #bbb;font-weight:600}\
+tr.front td{font-weight:600}svg{max-width:100%;height:auto}.facts td{text-align:left;font-weight:400}";
+
+/// The HTML text.
+pub fn page(page: &Page<'_>) -> String {
+    let Page { title, facts, table } = page;
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{0}</title><style>{STYLE}</style>\n<h1>{0}</h1>\n<table class=\"facts\">\n",
+        escape(title)
+    );
+    for (name, value) in *facts {
+        push(&mut html, &format!("<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(value)));
+    }
+    push(&mut html, "</table>\n<h2>Accuracy over cost</h2>");
+    let latencies = table.threads().map(|threads| Cost::Latency { threads });
+    for cost in std::iter::once(Cost::Macs).chain(latencies) {
+        if let Some(svg) = plot(table, cost) {
+            html.push_str(&svg);
+        }
+    }
+    push(
+        &mut html,
+        "<h2>Query table</h2>\n<p>Bold rows are the Pareto front of accuracy over MACs.</p>\n<table>",
+    );
+    rows(&mut html, table);
+    push(&mut html, "</table>\n</html>");
+    html
+}
+
+fn rows(html: &mut String, table: &QueryTable) {
+    html.push_str(
+        "<tr><th>width-resolution</th><th>MACs</th><th>accuracy</th><th>95 % interval</th><th>n</th>",
+    );
+    for threads in table.threads() {
+        write!(html, "<th>p50, {threads} thr.</th><th>p99</th>").expect("writing to a string does not fail");
+    }
+    push(html, "</tr>");
+    for row in table.rows().iter().rev() {
+        let accuracy = row.accuracy;
+        let percent = |share: f64| format!("{:.1}", share * 100.0);
+        let mut cells = vec![
+            row.subnet.to_string(),
+            row.macs.to_string(),
+            format!("{} %", percent(accuracy.value)),
+            format!("{}–{}", percent(accuracy.low), percent(accuracy.high)),
+            accuracy.n.to_string(),
+        ];
+        for latency in &row.latency {
+            cells.extend([latency.p50_ms, latency.p99_ms].map(|ms| format!("{ms:.2} ms")));
+        }
+        let class = if row.pareto { " class=\"front\"" } else { "" };
+        push(html, &format!("<tr{class}><td>{}</td></tr>", cells.join("</td><td>")));
+    }
+}
+
+fn push(html: &mut String, text: &str) {
+    html.push_str(text);
+    html.push('\n');
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use mutualnet_bundle::{Accuracy, Row};
+    use mutualnet_core::Macs;
+
+    use super::*;
+
+    #[test]
+    fn the_page_holds_facts_pictures_and_rows() {
+        let accuracy = Accuracy::new(9, 10).unwrap();
+        let rows = vec![Row::new("1.0-32".parse().unwrap(), Macs(24_500_000), accuracy, Vec::new())];
+        let table = QueryTable::new(rows).unwrap();
+        let html =
+            page(&Page { title: "a <run>", facts: &[("data", "12 & more".to_owned())], table: &table });
+        for part in
+            ["a &lt;run&gt;", "12 &amp; more", "<svg", "<td>1.0-32</td><td>24.5 M</td><td>90.0 %</td>"]
+        {
+            assert!(html.contains(part), "{part}: {html}");
+        }
+    }
+}
