@@ -27,5 +27,8 @@ mod order;
 pub use order::Position;
 mod quarantine;
 
+pub mod check;
+pub mod shapes;
+
 mod error;
 pub use error::{BrokenFile, DecodeError, Error, Result};

@@ -1,0 +1,98 @@
+//! `data check`: decodes every image below a directory and lists what is broken.
+//!
+//! Any layout of folders will do; nothing but the quarantine list is written.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::decode::read_and_decode;
+use crate::index::find_images;
+use crate::{BrokenFile, Error, Result, quarantine_list};
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Images that were decoded or tried.
+    pub n_images: usize,
+    /// Files that are no images by their name.
+    pub n_other: usize,
+    /// Bytes of all images.
+    pub bytes: u64,
+    /// Smallest and largest width in pixels; zeros when there are none.
+    pub width_px: [u32; 2],
+    /// Smallest and largest height in pixels; zeros when there are none.
+    pub height_px: [u32; 2],
+    /// What cannot be decoded, by path.
+    pub broken: Vec<BrokenFile>,
+}
+
+/// Decodes every JPEG and PNG file below a directory on all cores.
+///
+/// # Errors
+/// The directory does not exist or cannot be listed; broken images are no error.
+pub fn check(dir: &Path) -> Result<CheckReport> {
+    if !dir.is_dir() {
+        return Err(Error::NoDirectory { path: dir.to_owned() });
+    }
+    let found = find_images(dir, Path::new(""))?;
+    let decoded: Vec<Result<[u32; 2], BrokenFile>> = found
+        .images
+        .par_iter()
+        .map(|(path, _)| match read_and_decode(&dir.join(path)) {
+            Ok(image) => Ok([image.width(), image.height()]),
+            Err(error) => Err(BrokenFile { path: path.clone(), reason: error.to_string() }),
+        })
+        .collect();
+    let range = |axis: usize| {
+        let sides = || decoded.iter().flatten().map(|size| size[axis]);
+        [sides().min().unwrap_or(0), sides().max().unwrap_or(0)]
+    };
+    Ok(CheckReport {
+        n_images: found.images.len(),
+        n_other: found.n_other,
+        bytes: found.images.iter().map(|(_, bytes)| bytes).sum(),
+        width_px: range(0),
+        height_px: range(1),
+        broken: decoded.iter().filter_map(|result| result.as_ref().err().cloned()).collect(),
+    })
+}
+
+/// Writes the broken files to the directory's quarantine list, which indexing obeys; an old list is replaced.
+///
+/// # Errors
+/// The list cannot be written.
+pub fn write_quarantine(dir: &Path, report: &CheckReport) -> Result<()> {
+    quarantine_list::write(dir, &report.broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{Dataset, Image, Notice, Split, encode_png};
+
+    #[test]
+    fn broken_files_are_listed_and_left_out_from_then_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let class = dir.path().join("train/cat");
+        fs::create_dir_all(&class).unwrap();
+        let png = encode_png(&Image::new(4, 3, vec![1; 36]));
+        fs::write(class.join("1.png"), &png).unwrap();
+        fs::write(class.join("2.png"), &png[..png.len() / 2]).unwrap();
+        fs::write(class.join("3.jpg"), b"").unwrap();
+        fs::write(dir.path().join("readme.txt"), b"").unwrap();
+        let report = check(dir.path()).unwrap();
+        assert_eq!((report.n_images, report.n_other), (3, 1));
+        assert_eq!((report.width_px, report.height_px), ([4, 4], [3, 3]));
+        let broken: Vec<String> = report.broken.iter().map(ToString::to_string).collect();
+        assert!(broken[0].starts_with("train/cat/2.png: PNG: "), "{broken:?}");
+        assert_eq!(broken[1], "train/cat/3.jpg: the file is empty");
+        write_quarantine(dir.path(), &report).unwrap();
+        let dataset = Dataset::open_split(dir.path(), Split::Train).unwrap();
+        assert_eq!(dataset.samples().len(), 1);
+        assert!(dataset.notices().contains(&Notice::Quarantined { files: 2 }));
+        assert!(check(&dir.path().join("nowhere")).is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! What is in a picture: one textured object that the label is about, and clutter that it is not about.
+//!
+//! Separate from rendering: here is all of the difficulty, as named ranges.
+
+use std::ops::RangeInclusive;
+
+use mutualnet_core::RngStream;
+use rand::Rng;
+
+use super::geometry::{Outline, Point};
+
+/// Half of the object's size, as a share of the side.
+const RADIUS: RangeInclusive<f32> = 0.30..=0.44;
+/// Length of a texture's period, as a share of the side: 3.0 to 4.0 pixels of 32.
+const PERIOD: RangeInclusive<f32> = 0.094..=0.125;
+/// Number of decoys: untextured blobs and rings.
+const DECOYS: RangeInclusive<usize> = 1..=3;
+/// Number of lines behind the object.
+const LINES_BEHIND: RangeInclusive<usize> = 1..=3;
+/// Least difference between the two colors of a texture, in levels of luma.
+const CONTRAST: f32 = 70.0;
+/// Least difference between the object's mean color and the background, over all channels.
+const SEPARATION: f32 = 90.0;
+
+/// Red, green, blue from 0 to 255.
+pub(super) type Color = [f32; 3];
+
+/// What fills the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Texture {
+    /// One color.
+    Plain,
+    /// Two colors in bands.
+    Striped,
+    /// Two colors in squares.
+    Checkered,
+}
+
+impl Texture {
+    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Striped, Self::Checkered];
+
+    pub(super) fn adjective(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Striped => "striped",
+            Self::Checkered => "checkered",
+        }
+    }
+}
+
+/// A texture somewhere on the plane.
+#[derive(Debug, Clone)]
+pub(super) struct Fill {
+    pub(super) texture: Texture,
+    pub(super) colors: [Color; 2],
+    pub(super) direction: Point,
+    pub(super) period: f32,
+    /// Shift of the pattern, in periods.
+    pub(super) phase: Point,
+}
+
+/// One thing that is not the object.
+#[derive(Debug, Clone)]
+pub(super) enum Clutter {
+    Line { from: Point, direction: Point, half_length: f32, half_width: f32, color: Color },
+    Blob { center: Point, direction: Point, radii: Point, color: Color },
+    Ring { center: Point, radius: f32, half_width: f32, color: Color },
+}
+
+/// A whole picture, on the unit square.
+#[derive(Debug, Clone)]
+pub(super) struct Scene {
+    pub(super) outline: Outline,
+    pub(super) center: Point,
+    pub(super) direction: Point,
+    pub(super) radius: f32,
+    pub(super) fill: Fill,
+    /// Color at the origin and at distance 1 along the direction.
+    pub(super) background: [Color; 2],
+    pub(super) background_direction: Point,
+    pub(super) behind: Vec<Clutter>,
+    pub(super) in_front: Vec<Clutter>,
+    /// Amplitude of the pixel noise, in levels.
+    pub(super) noise: f32,
+}
+
+impl Scene {
+    pub(super) fn draw(outline: Outline, texture: Texture, rng: &mut RngStream) -> Self {
+        let radius = rng.random_range(RADIUS);
+        // The middle stays far enough inside for most of the outline to be seen.
+        let center = Point::new(rng.random_range(0.9 * radius..=1.0 - 0.9 * radius), 0.0);
+        let center = Point::new(center.x, rng.random_range(0.9 * radius..=1.0 - 0.9 * radius));
+        let fill = draw_fill(texture, rng);
+        let background = draw_background(&fill, rng);
+        let n_decoys = rng.random_range(DECOYS);
+        let n_lines = rng.random_range(LINES_BEHIND);
+        let mut behind: Vec<Clutter> = (0..n_decoys).map(|_| draw_decoy(rng)).collect();
+        behind.extend((0..n_lines).map(|_| draw_line(rng)));
+        let in_front = if rng.random_bool(0.5) { vec![draw_line(rng)] } else { Vec::new() };
+        Self {
+            outline,
+            center,
+            direction: Point::draw_direction(rng),
+            radius,
+            fill,
+            background,
+            background_direction: Point::draw_direction(rng),
+            behind,
+            in_front,
+            noise: rng.random_range(0.0..=14.0),
+        }
+    }
+}
+
+fn draw_color(rng: &mut RngStream) -> Color {
+    [(); 3].map(|()| rng.random_range(10.0..=245.0))
+}
+
+fn luma(color: Color) -> f32 {
+    0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
+}
+
+fn draw_fill(texture: Texture, rng: &mut RngStream) -> Fill {
+    let colors = loop {
+        let colors = [draw_color(rng), draw_color(rng)];
+        if (luma(colors[0]) - luma(colors[1])).abs() > CONTRAST {
+            break colors;
+        }
+    };
+    // A plain object has the mean of two such colors, so that its mean color does not tell the texture.
+    let mean = mix(colors[0], colors[1], 0.5);
+    let colors = if texture == Texture::Plain { [mean; 2] } else { colors };
+    let direction = Point::draw_direction(rng);
+    let period = rng.random_range(PERIOD);
+    Fill { texture, colors, direction, period, phase: Point::new(rng.random(), rng.random()) }
+}
+
+fn draw_background(fill: &Fill, rng: &mut RngStream) -> [Color; 2] {
+    let mean = mix(fill.colors[0], fill.colors[1], 0.5);
+    let distance = |color: Color| (0..3).map(|c| (color[c] - mean[c]).abs()).sum::<f32>();
+    loop {
+        let ends = [draw_color(rng), draw_color(rng)];
+        if [ends[0], ends[1], mix(ends[0], ends[1], 0.5)].iter().all(|&color| distance(color) > SEPARATION) {
+            return ends;
+        }
+    }
+}
+
+fn draw_place(rng: &mut RngStream) -> Point {
+    Point::new(rng.random_range(0.0..=1.0), rng.random_range(0.0..=1.0))
+}
+
+fn draw_line(rng: &mut RngStream) -> Clutter {
+    Clutter::Line {
+        from: draw_place(rng),
+        direction: Point::draw_direction(rng),
+        half_length: rng.random_range(0.15..=0.6),
+        half_width: rng.random_range(0.012..=0.03),
+        color: draw_color(rng),
+    }
+}
+
+fn draw_decoy(rng: &mut RngStream) -> Clutter {
+    if rng.random_bool(0.5) {
+        let radii = Point::new(rng.random_range(0.05..=0.14), rng.random_range(0.05..=0.14));
+        let direction = Point::draw_direction(rng);
+        return Clutter::Blob { center: draw_place(rng), direction, radii, color: draw_color(rng) };
+    }
+    let (radius, half_width) = (rng.random_range(0.06..=0.16), rng.random_range(0.012..=0.03));
+    Clutter::Ring { center: draw_place(rng), radius, half_width, color: draw_color(rng) }
+}
+
+/// `share` of the way from one color to another.
+pub(super) fn mix(from: Color, to: Color, share: f32) -> Color {
+    [0, 1, 2].map(|c| from[c] + share * (to[c] - from[c]))
+}
