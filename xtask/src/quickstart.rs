@@ -15,34 +15,47 @@ use anyhow::{Context, Result, bail};
 use crate::{process, product};
 use table::Table;
 
-/// Where everything lies, below one directory, so that deleting that one starts anew.
-struct Places {
-    home: PathBuf,
-    data: PathBuf,
-    run: PathBuf,
-    bundle: PathBuf,
+/// All below one directory, relative to the root, so that deleting it starts anew.
+const HOME: &str = "runs/quickstart";
+const DATA: &str = "runs/quickstart/data";
+const RUN: &str = "runs/quickstart/run";
+const BUNDLE: &str = "runs/quickstart/run/model.mnb";
+const RECIPE: &str = "recipes/quickstart.toml";
+
+/// The built product, run from the workspace root so that its command lines can be repeated by hand.
+struct Product<'a> {
+    binary: PathBuf,
+    root: &'a Path,
+}
+
+impl Product<'_> {
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.current_dir(self.root).args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Result<()> {
+        process::run(&mut self.command(args))
+    }
 }
 
 /// Does the whole way; an interrupted run goes on where it stopped.
 pub(crate) fn run(root: &Path) -> Result<()> {
-    let mutualnet = product::build(root)?;
-    let home = root.join("runs/quickstart");
-    let run = home.join("run");
-    let places = Places { data: home.join("data"), bundle: run.join("model.mnb"), run, home };
-    fs::create_dir_all(&places.home)?;
+    let mutualnet = Product { binary: product::build(root)?, root };
+    fs::create_dir_all(root.join(HOME))?;
     let start = Instant::now();
-    make_data(&mutualnet, &places)?;
-    train(root, &mutualnet, &places)?;
+    make_data(&mutualnet)?;
+    say("Training one network for all widths and resolutions");
+    mutualnet.run(&["train", RECIPE, &format!("data.path={DATA}"), "--out", RUN, "--resume"])?;
     say("Tabulating: calibrating, measuring and timing every configuration");
-    process::run(Command::new(&mutualnet).arg("tabulate").arg(&places.run))?;
-    let printed =
-        process::output(Command::new(&mutualnet).arg("table").arg(&places.run).args(["--all", "--json"]))?;
-    let table = Table::parse(&printed)?;
-    predict(&mutualnet, &places, &table)?;
+    mutualnet.run(&["tabulate", RUN])?;
+    let table = Table::parse(&process::output(&mut mutualnet.command(&["table", RUN, "--all", "--json"]))?)?;
+    predict(&mutualnet, &table)?;
     say("What was seen");
     println!("{}", table.told());
     println!("All this took {:.1} minutes after the build.", start.elapsed().as_secs_f64() / 60.0);
-    println!("Table, plots and report: {}; the bundle: {}", places.run.display(), places.bundle.display());
+    println!("Look at {RUN}/report.html; the bundle is {BUNDLE}.");
     let broken = table.broken_promises();
     if !broken.is_empty() {
         bail!("quickstart did not keep what it promises: {}", broken.join("; "));
@@ -54,48 +67,41 @@ fn say(what: &str) {
     eprintln!("\n== {what}");
 }
 
-fn make_data(mutualnet: &Path, places: &Places) -> Result<()> {
-    if places.data.exists() {
+fn make_data(mutualnet: &Product<'_>) -> Result<()> {
+    let data = mutualnet.root.join(DATA);
+    if data.exists() {
         return Ok(());
     }
     say("Making a data set of generated shapes");
-    let partial = places.home.join("data.partial");
-    if partial.exists() {
-        fs::remove_dir_all(&partial)?;
+    let partial = format!("{DATA}.partial");
+    let partial_path = mutualnet.root.join(&partial);
+    if partial_path.exists() {
+        fs::remove_dir_all(&partial_path)?;
     }
-    process::run(Command::new(mutualnet).args(["data", "make", "shapes"]).arg(&partial))?;
-    fs::rename(&partial, &places.data).context("cannot move the finished data set to its place")
-}
-
-fn train(root: &Path, mutualnet: &Path, places: &Places) -> Result<()> {
-    say("Training one network for all widths and resolutions");
-    let mut train = Command::new(mutualnet);
-    train.current_dir(root).args(["train", "recipes/quickstart.toml", "--out"]).arg(&places.run);
-    if places.run.exists() {
-        train.arg("--resume");
-    }
-    process::run(&mut train)
+    mutualnet.run(&["data", "make", "shapes", &partial])?;
+    fs::rename(&partial_path, &data).context("cannot move the finished data set to its place")
 }
 
 /// Shows the command's own output, which is what a user will see.
-fn predict(mutualnet: &Path, places: &Places, table: &Table) -> Result<()> {
-    let image = held_out_image(&places.data)?;
-    say(&format!("Predicting {} under three budgets", image.display()));
+fn predict(mutualnet: &Product<'_>, table: &Table) -> Result<()> {
+    let image = held_out_image(mutualnet.root)?;
+    say("Predicting one held-out image under three budgets");
     for budget in table.three_budgets() {
-        let mut predict = Command::new(mutualnet);
-        predict.arg("predict").arg(&places.bundle).arg(&image).args(["--budget", &budget]);
-        process::run(&mut predict)?;
+        mutualnet.run(&["predict", BUNDLE, &image, "--budget", &budget])?;
     }
     Ok(())
 }
 
-/// The first image of the first class that was not trained on.
-fn held_out_image(data: &Path) -> Result<PathBuf> {
-    let first_in = |dir: &Path| -> Result<PathBuf> {
-        let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
-        let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-        paths.sort();
-        paths.into_iter().next().with_context(|| format!("{} is empty", dir.display()))
-    };
-    first_in(&first_in(&data.join("test"))?)
+/// The first image of the first class that was not trained on, relative to the root.
+fn held_out_image(root: &Path) -> Result<String> {
+    let class = first_in(root, &format!("{DATA}/test"))?;
+    first_in(root, &class)
+}
+
+fn first_in(root: &Path, dir: &str) -> Result<String> {
+    let entries = fs::read_dir(root.join(dir)).with_context(|| format!("cannot read {dir}"))?;
+    let mut names = entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
+    names.sort();
+    let first = names.first().with_context(|| format!("{dir} is empty"))?;
+    Ok(format!("{dir}/{}", first.to_string_lossy()))
 }
