@@ -1,6 +1,6 @@
 """One mutual step of a plain PyTorch slimmable MobileNetV1, tuned as a good user would tune it.
 
-usage: tuned_step.py THREADS BATCH     (the driver preloads jemalloc)
+usage: tuned_step.py THREADS BATCH [DEVICE]     (the driver preloads jemalloc)
 Channels-last memory, foreach SGD with the reference's two weight-decay groups, batch statistics by
 `torch.nn.functional`; no hooks, no logging. Written from the paper, independent of the authors' code.
 """
@@ -84,19 +84,21 @@ def step(model, optimizer, images, target, students):
     optimizer.step()
 
 
-def main(threads, batch):
+def main(threads, batch, device="cpu"):
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = MobileNetV1().to(memory_format=torch.channels_last)
+    model = MobileNetV1().to(device, memory_format=torch.channels_last)
     optimizer = optimizer_of(model)
-    image = torch.randn(batch, 3, 224, 224).to(memory_format=torch.channels_last)
+    image = torch.randn(batch, 3, 224, 224).to(device, memory_format=torch.channels_last)
     images = {r: F.interpolate(image, (r, r), mode="bilinear", align_corners=True) for r in RESOLUTIONS}
-    target = torch.randint(0, 1000, (batch,))
+    target = torch.randint(0, 1000, (batch,)).to(device)
     step(model, optimizer, images, target, [(0.9, 224), (0.5, 192), (0.25, 160)])
     for students in protocol.plans():
         start = time.perf_counter()
         step(model, optimizer, images, target, students)
+        if device != "cpu":
+            torch.cuda.synchronize()
         protocol.report(time.perf_counter() - start)
 
 
-main(int(sys.argv[1]), int(sys.argv[2]))
+main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Our training step on an NVIDIA GPU against a tuned PyTorch one, with the libraries of the PyTorch
+# that is installed there: nothing is built or downloaded.
+# usage: bench/gpu.sh [BINARY [BATCH...]]     (target/release/mutualnet, batches 64 and 256)
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+binary=${1:-$here/../target/release/mutualnet}
+shift || true
+batches=("$@")
+[ ${#batches[@]} -gt 0 ] || batches=(64 256)
+
+directories=$(python3 - <<'END'
+import glob, os, torch
+root = os.path.dirname(torch.__file__)
+nvidia = glob.glob(os.path.join(os.path.dirname(root), "nvidia", "*", "lib"))
+print(":".join([os.path.join(root, "lib")] + nvidia))
+END
+)
+python3 -c 'import torch; print("PyTorch", torch.__version__, "on", torch.cuda.get_device_name(0))'
+
+# The same steps for both: 3 to warm up, 20 to count.
+requests=$(python3 - <<'END'
+import random
+draw = random.Random(1)
+for _ in range(23):
+    widths = sorted([draw.randint(250, 1000), draw.randint(250, 1000), 250], reverse=True)
+    print("step", *["%g-%d" % (w / 1000, draw.choice([224, 192, 160, 128])) for w in widths])
+END
+)
+
+median() {
+    grep -v ready | tail -n 20 | sort -g | sed -n 10p
+}
+
+for batch in "${batches[@]}"; do
+    for round in 1 2 3; do
+        ours=$(LD_LIBRARY_PATH="$directories${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
+            "$binary" bench train --lockstep --device cuda --batch "$batch" <<<"$requests" | median)
+        tuned=$(PYTHONDONTWRITEBYTECODE=1 python3 "$here/peers/tuned_step.py" 4 "$batch" cuda <<<"$requests" | median)
+        echo "batch $batch round $round: ours $ours s, tuned PyTorch $tuned s per mutual step"
+    done
+done
