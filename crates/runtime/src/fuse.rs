@@ -1,0 +1,160 @@
+//! From the list of nodes to the list of what is executed: convolutions take up what follows them.
+//!
+//! Independent of the row. Invariant: a fused node stands where the last node of its chain stands, so that all that
+//! it reads, the shortcut included, is computed before it.
+
+use mutualnet_core::network::{Activation, Op};
+use mutualnet_core::{Network, NodeId};
+
+/// One thing to execute: `post(pre(norm(node(input))) + residual)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fused {
+    /// What makes the numbers; `None` when they are the input's own.
+    pub(crate) producer: Option<NodeId>,
+    pub(crate) input: NodeId,
+    /// Batch norm.
+    pub(crate) norm: Option<NodeId>,
+    pub(crate) pre: Option<Activation>,
+    /// The other operand of a sum.
+    pub(crate) residual: Option<NodeId>,
+    pub(crate) post: Option<Activation>,
+    /// The node whose value it computes.
+    pub(crate) output: NodeId,
+}
+
+/// What to execute, in order, for the last node's value.
+pub(crate) fn fuse(network: &Network) -> Vec<Fused> {
+    let mut chains = Chains { network, users: users(network), taken: vec![false; network.nodes().len()] };
+    let mut fused = Vec::new();
+    for idx in 1..network.nodes().len() {
+        let is_last = idx + 1 == network.nodes().len();
+        if !chains.taken[idx] && (is_last || !chains.users[idx].is_empty()) {
+            fused.push(chains.begin(NodeId(idx)));
+        }
+    }
+    fused.sort_by_key(|fused| fused.output);
+    fused
+}
+
+/// For every node the nodes that read it, of those on which the last node depends.
+fn users(network: &Network) -> Vec<Vec<NodeId>> {
+    let nodes = network.nodes();
+    let mut users = vec![Vec::new(); nodes.len()];
+    for idx in (0..nodes.len()).rev() {
+        if idx + 1 == nodes.len() || !users[idx].is_empty() {
+            for input in &nodes[idx].inputs {
+                users[input.0].push(NodeId(idx));
+            }
+        }
+    }
+    users
+}
+
+struct Chains<'a> {
+    network: &'a Network,
+    users: Vec<Vec<NodeId>>,
+    /// Nodes that are part of a chain.
+    taken: Vec<bool>,
+}
+
+impl Chains<'_> {
+    /// The chain from a node on, as long as it gets.
+    fn begin(&mut self, start: NodeId) -> Fused {
+        self.taken[start.0] = true;
+        let node = self.network.node(start);
+        let mut chain = Fused {
+            producer: None,
+            input: node.inputs[0],
+            norm: None,
+            pre: None,
+            residual: None,
+            post: None,
+            output: start,
+        };
+        match &node.op {
+            Op::BatchNorm => chain.norm = Some(start),
+            Op::Activation(activation) => chain.pre = Some(*activation),
+            Op::Add => chain.residual = Some(node.inputs[1]),
+            _ => chain.producer = Some(start),
+        }
+        if node.op != Op::GlobalPool {
+            self.extend(&mut chain);
+        }
+        chain
+    }
+
+    fn extend(&mut self, chain: &mut Fused) {
+        let takes_norm = chain.producer.is_some_and(|node| matches!(self.network.node(node).op, Op::Conv(_)));
+        while let Some(next) = self.only_user(chain.output) {
+            let node = self.network.node(next);
+            let bare = chain.norm.is_none() && chain.pre.is_none() && chain.residual.is_none();
+            match &node.op {
+                Op::BatchNorm if takes_norm && bare => chain.norm = Some(next),
+                Op::Activation(activation) if chain.residual.is_none() && chain.pre.is_none() => {
+                    chain.pre = Some(*activation);
+                }
+                Op::Activation(activation) if chain.residual.is_some() && chain.post.is_none() => {
+                    chain.post = Some(*activation);
+                }
+                Op::Add if chain.residual.is_none() => {
+                    let other = node.inputs.iter().find(|&&input| input != chain.output);
+                    chain.residual = Some(*other.expect("a node added to itself has two users"));
+                }
+                _ => return,
+            }
+            self.taken[next.0] = true;
+            chain.output = next;
+        }
+    }
+
+    /// The one node that reads `id`, if there is one and it is in no chain yet.
+    fn only_user(&self, id: NodeId) -> Option<NodeId> {
+        match self.users[id.0][..] {
+            [user] if !self.taken[user.0] => Some(user),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mutualnet_core::network::{ChannelRule, Conv, Groups, NetworkBuilder, Rank};
+    use mutualnet_core::{Width, WidthRange};
+
+    use super::*;
+
+    fn conv(channels: usize) -> Conv {
+        Conv {
+            out: ChannelRule::whole(channels),
+            kernel: [1; 3],
+            stride: [1; 3],
+            padding: [0; 3],
+            groups: Groups::Dense,
+        }
+    }
+
+    /// Two branches that meet, both ending in a batch norm.
+    #[test]
+    fn one_branch_takes_the_sum_and_the_other_is_its_residual() {
+        let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
+        let mut net = NetworkBuilder::new("n", Rank::Image, widths);
+        let x = net.input(3);
+        let a = net.conv("a", x, conv(8));
+        let a = net.batch_norm("a_bn", a);
+        let b = net.conv("b", x, conv(8));
+        let b = net.batch_norm("b_bn", b);
+        let sum = net.add("sum", a, b);
+        let y = net.activation("act", sum, Activation::Relu);
+        let unused = net.conv("unused", y, conv(4));
+        let y = net.add("twice", y, y);
+        let y = net.global_pool("pool", y);
+        net.linear("fc", y, 2);
+        let fused = fuse(&net.finish().unwrap());
+        let outputs: Vec<_> = fused.iter().map(|fused| fused.output).collect();
+        let act = NodeId(sum.0 + 1);
+        assert_eq!(outputs, [b, act, NodeId(unused.0 + 1), NodeId(unused.0 + 2), NodeId(unused.0 + 3)]);
+        assert_eq!((fused[1].norm, fused[1].residual, fused[1].pre), (Some(a), Some(b), None));
+        assert_eq!(fused[1].post, Some(Activation::Relu));
+        assert_eq!((fused[2].producer, fused[2].input, fused[2].residual), (None, act, Some(act)));
+    }
+}

@@ -1,0 +1,51 @@
+//! AVX-512F: 16 lanes; a dense tile is 12 pixels × 2 panels in 24 of the 32 registers.
+
+use std::arch::x86_64::*;
+
+use super::{Lanes, kernels_for};
+
+#[derive(Clone, Copy)]
+struct F32x16(__m512);
+
+// SAFETY of all methods: the trait's contract.
+impl Lanes for F32x16 {
+    const N: usize = 16;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self(unsafe { _mm512_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn fma(self, by: Self, plus: Self) -> Self {
+        Self(unsafe { _mm512_fmadd_ps(self.0, by.0, plus.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    /// The second operand is the result where one is NaN.
+    #[inline(always)]
+    unsafe fn clamp(self, low: Self, high: Self) -> Self {
+        Self(unsafe { _mm512_min_ps(high.0, _mm512_max_ps(low.0, self.0)) })
+    }
+}
+
+kernels_for!(
+    F32x16,
+    [target_feature(enable = "avx512f")],
+    tiles: [1: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], 2: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]],
+    row: 4
+);

@@ -1,0 +1,60 @@
+//! What happens to a sum before it is stored: scale and shift, non-linearity, shortcut, non-linearity.
+
+use super::Lanes;
+
+/// `out = post(pre(sum · scale[c] + shift[c]) + residual)`; the non-linearities are clamps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Epilogue {
+    /// Of the first channel at hand; as many numbers as there are lanes to write, the tail included.
+    pub(crate) scale: *const f32,
+    /// Of the first channel at hand.
+    pub(crate) shift: *const f32,
+    /// First number of the shortcut that lies where the first output lies; null when there is none.
+    pub(crate) residual: *const f32,
+    /// Bounds of the first clamp.
+    pub(crate) pre: [f32; 2],
+    /// Bounds of the second clamp.
+    pub(crate) post: [f32; 2],
+}
+
+/// An [`Epilogue`] with its bounds in registers.
+#[derive(Clone, Copy)]
+pub(super) struct LoadedEpilogue<L> {
+    epilogue: Epilogue,
+    pre: [L; 2],
+    post: [L; 2],
+}
+
+impl Epilogue {
+    /// # Safety
+    /// That of [`Lanes`].
+    #[inline(always)]
+    pub(super) unsafe fn load<L: Lanes>(self) -> LoadedEpilogue<L> {
+        // SAFETY: same contract.
+        unsafe {
+            let pre = [L::splat(self.pre[0]), L::splat(self.pre[1])];
+            let post = [L::splat(self.post[0]), L::splat(self.post[1])];
+            LoadedEpilogue { epilogue: self, pre, post }
+        }
+    }
+}
+
+impl<L: Lanes> LoadedEpilogue<L> {
+    /// Finishes the sums of channels `c..c + N` and stores them at `out + at`; the shortcut is read at `at` too.
+    ///
+    /// # Safety
+    /// That of [`Lanes`]; scale and shift reach to `c + N`, `out` and the shortcut to `at + N`.
+    #[inline(always)]
+    pub(super) unsafe fn store(&self, sum: L, c: usize, out: *mut f32, at: usize) {
+        // SAFETY: the contract above.
+        unsafe {
+            let scale = L::load(self.epilogue.scale.add(c));
+            let shift = L::load(self.epilogue.shift.add(c));
+            let mut value = sum.fma(scale, shift).clamp(self.pre[0], self.pre[1]);
+            if !self.epilogue.residual.is_null() {
+                value = value.add(L::load(self.epilogue.residual.add(at))).clamp(self.post[0], self.post[1]);
+            }
+            value.store(out.add(at));
+        }
+    }
+}

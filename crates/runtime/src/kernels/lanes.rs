@@ -1,0 +1,21 @@
+//! What a kernel needs of a vector register; one implementation per instruction set.
+
+/// A vector of `N` f32; `N` divides [`PANEL`](super::PANEL).
+///
+/// # Safety
+/// Every method may be called only where the processor has the instruction set of the implementation; pointers must
+/// be good for `N` numbers. Alignment is not required.
+/// Methods are `inline(always)` in all implementations, so that kernels compile to single instructions inside the
+/// functions that switch the instruction set on.
+pub(super) trait Lanes: Copy {
+    const N: usize;
+
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    /// `self * by + plus`.
+    unsafe fn fma(self, by: Self, plus: Self) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
+    /// NaN stays NaN.
+    unsafe fn clamp(self, low: Self, high: Self) -> Self;
+}

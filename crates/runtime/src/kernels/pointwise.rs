@@ -1,0 +1,31 @@
+//! Elementwise layers that no convolution has taken up: an epilogue by itself.
+
+use super::{Epilogue, Lanes};
+
+/// A run of pixels.
+pub(super) struct Span {
+    pub(super) input: *const f32,
+    pub(super) out: *mut f32,
+    pub(super) pixels: usize,
+    /// Channel stride of all of them.
+    pub(super) stride_c: usize,
+    pub(super) epilogue: Epilogue,
+}
+
+/// Applies the epilogue to every number of the span.
+///
+/// # Safety
+/// That of [`Lanes`]; the pointers are good for `pixels × stride_c` numbers, scale and shift for `stride_c`.
+#[inline(always)]
+pub(super) unsafe fn span<L: Lanes>(span: &Span) {
+    // SAFETY: the contract above.
+    unsafe {
+        let epilogue = span.epilogue.load::<L>();
+        for pixel in 0..span.pixels {
+            for c in (0..span.stride_c).step_by(L::N) {
+                let at = pixel * span.stride_c + c;
+                epilogue.store(L::load(span.input.add(at)), c, span.out, at);
+            }
+        }
+    }
+}

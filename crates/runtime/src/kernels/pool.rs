@@ -1,0 +1,41 @@
+//! Global average pooling: a block of channels of one image.
+
+use super::Lanes;
+
+/// Channels `0..channels` from the pointers on, a multiple of the panel.
+pub(super) struct Column {
+    pub(super) input: *const f32,
+    pub(super) positions: usize,
+    /// Channel stride of the input.
+    pub(super) stride_c: usize,
+    pub(super) channels: usize,
+    pub(super) out: *mut f32,
+}
+
+/// Averages over positions; four interleaved sums, so that long sums lose less and do not wait for each other.
+///
+/// # Safety
+/// That of [`Lanes`]; the pointers are good for what the fields say.
+#[inline(always)]
+pub(super) unsafe fn column<L: Lanes>(column: &Column) {
+    // SAFETY: the contract above.
+    unsafe {
+        let zero = L::splat(0.0);
+        let share = L::splat(1.0 / column.positions as f32);
+        for c in (0..column.channels).step_by(L::N) {
+            let mut sums = [zero; 4];
+            let input = column.input.add(c);
+            let whole = column.positions / 4 * 4;
+            for position in (0..whole).step_by(4) {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    *sum = sum.add(L::load(input.add((position + i) * column.stride_c)));
+                }
+            }
+            for position in whole..column.positions {
+                sums[0] = sums[0].add(L::load(input.add(position * column.stride_c)));
+            }
+            let sum = sums[0].add(sums[1]).add(sums[2].add(sums[3]));
+            sum.fma(share, zero).store(column.out.add(c));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Plain Rust, for every processor; what the other sets are tested against.
+
+use super::{Lanes, kernels_for};
+
+#[derive(Clone, Copy)]
+struct Plain([f32; 4]);
+
+impl Lanes for Plain {
+    const N: usize = 4;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([value; 4])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the trait's contract.
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+
+    /// Rounds twice: a fused multiply-add is a slow function call where the processor has none.
+    #[inline(always)]
+    unsafe fn fma(self, by: Self, plus: Self) -> Self {
+        let ([a, b, c, d], [e, f, g, h], [i, j, k, l]) = (self.0, by.0, plus.0);
+        Self([a * e + i, b * f + j, c * g + k, d * h + l])
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        Self([a + e, b + f, c + g, d + h])
+    }
+
+    #[inline(always)]
+    unsafe fn clamp(self, low: Self, high: Self) -> Self {
+        let mut out = self.0;
+        for ((value, low), high) in out.iter_mut().zip(low.0).zip(high.0) {
+            *value = if *value < low { low } else { *value };
+            *value = if *value > high { high } else { *value };
+        }
+        Self(out)
+    }
+}
+
+kernels_for!(Plain, [], tiles: [4: [1, 2, 3]], row: 2);

@@ -1,0 +1,334 @@
+//! Every kernel of every instruction set that this processor has, through one-step plans, against sums in f64.
+
+use std::sync::Arc;
+
+use mutualnet_core::{NodeId, Resolution, Subnet, Width};
+
+use super::*;
+use crate::pack::{self, Packed};
+use crate::plan::{Feature, Pair, Plan, Step, Window, Work};
+use crate::prepare::Prepared;
+
+/// Numbers in (-1, 1), the same for the same seed.
+fn numbers(seed: usize, len: usize) -> Vec<f32> {
+    let value = |i: usize| ((i * 7919 + seed * 104_729) as f32 * 0.618).sin();
+    (0..len).map(value).collect()
+}
+
+/// One layer; the weights belong to a network that is wider by `spare` channels at both ends.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    depthwise: bool,
+    channels: Pair,
+    size: Pair,
+    window: Window,
+    spare: usize,
+    n: usize,
+    residual: bool,
+}
+
+impl Case {
+    fn full(&self) -> Pair {
+        [self.channels[0] + self.spare, self.channels[1] + self.spare]
+    }
+
+    fn out_size(&self) -> Pair {
+        let Window { kernel, stride, padding } = self.window;
+        [0, 1].map(|axis| (self.size[axis] + 2 * padding[axis] - kernel[axis]) / stride[axis] + 1)
+    }
+
+    fn input(&self) -> Vec<f32> {
+        numbers(1, self.n * self.size[0] * self.size[1] * self.channels[0])
+    }
+
+    fn residual(&self) -> Vec<f32> {
+        numbers(2, self.n * self.out_size()[0] * self.out_size()[1] * self.channels[1])
+    }
+
+    fn weight(&self) -> Vec<f32> {
+        let input = if self.depthwise { 1 } else { self.full()[0] };
+        numbers(3, self.full()[1] * input * self.window.taps())
+    }
+
+    fn coefficients(&self) -> [Vec<f32>; 2] {
+        [numbers(4, self.channels[1]), numbers(5, self.channels[1])]
+    }
+
+    /// The convolution at one output, in f64.
+    fn sum(&self, input: &[f32], weight: &[f32], [image, y, x, o]: [usize; 4]) -> f64 {
+        let Window { kernel, stride, padding } = self.window;
+        let inputs = if self.depthwise { o..o + 1 } else { 0..self.channels[0] };
+        let mut sum = 0.0;
+        for (ky, kx, i) in (0..kernel[0])
+            .flat_map(|ky| (0..kernel[1]).map(move |kx| (ky, kx)))
+            .flat_map(|(ky, kx)| inputs.clone().map(move |i| (ky, kx, i)))
+        {
+            let (iy, ix) = (y * stride[0] + ky, x * stride[1] + kx);
+            let inside =
+                |at: usize, axis: usize| at.checked_sub(padding[axis]).filter(|&at| at < self.size[axis]);
+            let (Some(iy), Some(ix)) = (inside(iy, 0), inside(ix, 1)) else { continue };
+            let of = if self.depthwise { o } else { o * self.full()[0] + i };
+            let weight = weight[(of * kernel[0] + ky) * kernel[1] + kx];
+            let at = ((image * self.size[0] + iy) * self.size[1] + ix) * self.channels[0] + i;
+            sum += f64::from(weight) * f64::from(input[at]);
+        }
+        sum
+    }
+
+    /// `[n, h, w, c]`, relu6 before the residual, relu after it.
+    fn expected(&self) -> Vec<f64> {
+        let ([scale, shift], residual) = (self.coefficients(), self.residual());
+        let (input, weight) = (self.input(), self.weight());
+        let [h, w] = self.out_size();
+        let mut out = Vec::new();
+        for at in 0..self.n * h * w {
+            for o in 0..self.channels[1] {
+                let sum = self.sum(&input, &weight, [at / (h * w), at % (h * w) / w, at % w, o]);
+                let mut value = sum * f64::from(scale[o]) + f64::from(shift[o]);
+                value = value.clamp(0.0, 6.0);
+                if self.residual {
+                    value = (value + f64::from(residual[at * self.channels[1] + o])).max(0.0);
+                }
+                out.push(value);
+            }
+        }
+        out
+    }
+
+    fn packed(&self) -> Packed {
+        let [input, out] = self.full();
+        let taps = self.window.taps();
+        if self.depthwise {
+            pack::depthwise(&self.weight(), [out, taps]).unwrap()
+        } else {
+            pack::dense(&self.weight(), [out, input, taps]).unwrap()
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        let place = |start: &mut usize, size: Pair, channels| {
+            let feature = Feature { start: *start, size, channels, stride_c: padded(channels) };
+            *start += self.n * feature.len();
+            feature
+        };
+        let mut start = 0;
+        let input = place(&mut start, self.size, self.channels[0]);
+        let output = place(&mut start, self.out_size(), self.channels[1]);
+        let residual = place(&mut start, self.out_size(), self.channels[1]);
+        let mut coefficients = Buffer::zeroed(2 * output.stride_c).unwrap();
+        for (part, numbers) in self.coefficients().iter().enumerate() {
+            coefficients[part * output.stride_c..][..numbers.len()].copy_from_slice(numbers);
+        }
+        let (weights, window) = (NodeId(0), self.window);
+        let step = Step {
+            work: if self.depthwise {
+                Work::Depthwise { weights, window }
+            } else {
+                Work::Dense { weights, window }
+            },
+            input,
+            residual: self.residual.then_some(residual),
+            output,
+            coefficients: 0,
+            pre: [0.0, 6.0],
+            post: [0.0, f32::INFINITY],
+        };
+        plan(vec![step], input, output, coefficients, start)
+    }
+
+    fn run(&self, isa: Isa, threads: usize) -> Vec<f32> {
+        let plan = self.plan();
+        let residual = plan.steps[0].residual.map(|feature| (feature, self.residual()));
+        run(prepared(plan, Some(self.packed()), isa), threads, self.n, &self.input(), residual)
+    }
+
+    fn check(&self) {
+        let expected = self.expected();
+        for isa in Isa::available() {
+            let got = self.run(isa, 1);
+            for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
+                let off = (f64::from(*got) - expected).abs();
+                assert!(off < 2e-4, "{isa} {self:?}: number {i} is {got}, not {expected}");
+            }
+            assert_eq!(got.len(), expected.len());
+            assert_eq!(bits(&got), bits(&self.run(isa, 3)), "{isa} {self:?} on 3 threads");
+        }
+    }
+}
+
+fn bits(numbers: &[f32]) -> Vec<u32> {
+    numbers.iter().map(|number| number.to_bits()).collect()
+}
+
+fn plan(steps: Vec<Step>, input: Feature, output: Feature, coefficients: Buffer, arena_len: usize) -> Plan {
+    let subnet = Subnet::image(Width::ONE, Resolution::new(1).unwrap());
+    Plan { subnet, input, output, steps, coefficients, arena_len }
+}
+
+fn prepared(plan: Plan, weights: Option<Packed>, isa: Isa) -> Prepared {
+    Prepared {
+        kernels: Kernels::of(isa),
+        weights: vec![weights],
+        zeros: Buffer::zeroed(plan.input.channels).unwrap(),
+        taps: taps_of_largest_kernel(plan.steps.iter()),
+        plans: vec![plan],
+    }
+}
+
+/// Runs a plan over `[n, h, w, c]`; all tails are poisoned before, to see that they stay where they are.
+fn run(
+    prepared: Prepared,
+    threads: usize,
+    n: usize,
+    input: &[f32],
+    residual: Option<(Feature, Vec<f32>)>,
+) -> Vec<f32> {
+    let [from, to] = [prepared.plans[0].input, prepared.plans[0].output];
+    let len = n * prepared.plans[0].arena_len;
+    let mut team = Team::new(Arc::new(prepared), threads, len).unwrap();
+    let inputs = [(from, input.to_vec())];
+    for (feature, numbers) in inputs.into_iter().chain(residual) {
+        for (at, pixel) in team.feature_mut(feature, n).chunks_exact_mut(feature.stride_c).enumerate() {
+            pixel.fill(f32::NAN);
+            let c = feature.channels;
+            pixel[..c].copy_from_slice(&numbers[at * c..][..c]);
+        }
+    }
+    team.run(0, n);
+    let pixels = team.feature_mut(to, n).chunks_exact(to.stride_c);
+    pixels.flat_map(|pixel| pixel[..to.channels].to_vec()).collect()
+}
+
+const BASE: Case = Case {
+    depthwise: false,
+    channels: [8, 8],
+    size: [5, 7],
+    window: Window { kernel: [1; 2], stride: [1; 2], padding: [0; 2] },
+    spare: 0,
+    n: 1,
+    residual: false,
+};
+
+fn window(kernel: usize, stride: usize, padding: usize) -> Window {
+    Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] }
+}
+
+#[test]
+fn dense_of_one_tap() {
+    for channels in [[3, 8], [8, 3], [24, 40], [40, 24], [16, 33], [1, 1], [100, 16], [5, 1280]] {
+        for (size, spare, residual) in [([1, 1], 0, false), ([5, 7], 8, true), ([3, 4], 17, false)] {
+            Case { channels, size, spare, residual, ..BASE }.check();
+        }
+    }
+    Case { channels: [6, 24], size: [13, 11], n: 3, ..BASE }.check();
+    Case { channels: [6, 24], window: window(1, 2, 0), n: 2, ..BASE }.check();
+}
+
+#[test]
+fn dense_of_many_taps() {
+    for (kernel, stride, padding) in [(3, 1, 1), (3, 2, 1), (3, 2, 0), (5, 1, 2), (2, 2, 1), (4, 3, 3)] {
+        for (channels, size) in [([3, 8], [9, 14]), ([8, 40], [5, 5]), ([5, 17], [4, 27])] {
+            let window = window(kernel, stride, padding);
+            Case { channels, size, window, spare: 5, n: 2, residual: stride == 1, ..BASE }.check();
+        }
+    }
+    let window = Window { kernel: [1, 3], stride: [1, 2], padding: [0, 1] };
+    Case { window, ..BASE }.check();
+    Case { size: [1, 1], window: self::window(7, 2, 3), ..BASE }.check();
+}
+
+#[test]
+fn depthwise_of_any_kernel() {
+    let case = Case { depthwise: true, ..BASE };
+    for (kernel, stride, padding) in
+        [(3, 1, 1), (3, 2, 1), (3, 1, 0), (3, 2, 2), (5, 1, 2), (5, 2, 2), (1, 1, 0)]
+    {
+        for size in [[5, 5], [9, 14], [6, 31], [kernel, kernel]] {
+            for channels in [3, 8, 24, 40] {
+                let window = window(kernel, stride, padding);
+                let channels = [channels; 2];
+                Case { channels, size, window, spare: 9, residual: stride == 1, n: 2, ..case }.check();
+            }
+        }
+    }
+    for (size, padding) in [([1, 1], 1), ([2, 2], 1), ([1, 2], 2), ([2, 9], 2)] {
+        for stride in [1, 2, 3] {
+            Case { size, window: window(3, stride, padding), ..case }.check();
+        }
+    }
+    Case { channels: [1280; 2], size: [4, 4], window: window(3, 1, 1), ..case }.check();
+}
+
+fn feature(start: usize, size: Pair, channels: usize) -> Feature {
+    Feature { start, size, channels, stride_c: padded(channels) }
+}
+
+#[test]
+fn pooling_is_the_mean() {
+    for (channels, size) in [(3, [1, 1]), (40, [7, 7]), (72, [3, 2]), (1280, [2, 2])] {
+        let n = 2;
+        let values = numbers(6, n * size[0] * size[1] * channels);
+        for isa in Isa::available() {
+            let input = feature(0, size, channels);
+            let output = feature(input.len(), [1, 1], channels);
+            let none = [f32::NEG_INFINITY, f32::INFINITY];
+            let step = Step {
+                work: Work::Pool,
+                input,
+                residual: None,
+                output,
+                coefficients: 0,
+                pre: none,
+                post: none,
+            };
+            let plan =
+                plan(vec![step], input, output, Buffer::zeroed(0).unwrap(), input.len() + output.len());
+            let got = run(prepared(plan, None, isa), 2, n, &values, None);
+            for (at, got) in got.iter().enumerate() {
+                let (image, c) = (at / channels, at % channels);
+                let positions = size[0] * size[1];
+                let of = |p: usize| f64::from(values[(image * positions + p) * channels + c]);
+                let mean = (0..positions).map(of).sum::<f64>() / positions as f64;
+                assert!((f64::from(*got) - mean).abs() < 1e-6, "{isa}: {got} {mean}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pointwise_is_the_epilogue() {
+    let (channels, size, n) = (20, [3, 5], 2);
+    let values = numbers(7, n * size[0] * size[1] * channels);
+    for isa in Isa::available() {
+        let input = feature(0, size, channels);
+        let output = feature(input.len(), size, channels);
+        let mut coefficients = Buffer::zeroed(2 * output.stride_c).unwrap();
+        coefficients[..channels].fill(2.0);
+        coefficients[output.stride_c..][..channels].fill(-0.5);
+        let step = Step {
+            work: Work::Pointwise,
+            input,
+            residual: Some(input),
+            output,
+            coefficients: 0,
+            pre: [0.0, 1.0],
+            post: [-0.25, f32::INFINITY],
+        };
+        let plan = plan(vec![step], input, output, coefficients, input.len() + output.len());
+        let got = run(prepared(plan, None, isa), 2, n, &values, None);
+        for (got, x) in got.iter().zip(&values) {
+            let expected = ((2.0 * x - 0.5).clamp(0.0, 1.0) + x).max(-0.25);
+            assert!((got - expected).abs() < 1e-6, "{isa}: {got} {expected}");
+        }
+    }
+}
+
+#[test]
+fn not_a_number_stays() {
+    let case = Case { channels: [2, 2], size: [1, 1], ..BASE };
+    for isa in Isa::available() {
+        let prepared = prepared(case.plan(), Some(case.packed()), isa);
+        let got = run(prepared, 1, 1, &[f32::NAN, 1.0], None);
+        assert!(got.iter().all(|value| value.is_nan()), "{isa}: {got:?}");
+    }
+}

@@ -1,0 +1,70 @@
+//! How long one image takes: the numbers of the query table.
+
+use std::time::{Duration, Instant};
+
+use mutualnet_core::Subnet;
+
+use crate::{Result, Session};
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MeasureConfig {
+    /// Runs that are not counted.
+    pub warmup: usize,
+    /// Runs that are counted, at least one.
+    pub runs: usize,
+    /// Counting ends after this time even if fewer runs are done.
+    pub time: Duration,
+}
+
+/// Wall time of single images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Latency {
+    /// Median.
+    pub p50_ms: f64,
+    /// 99th percentile; the largest where fewer than 100 were measured.
+    pub p99_ms: f64,
+    /// Runs counted.
+    pub n: usize,
+}
+
+/// Times a row with one gray image of the row's own resolution, on as many threads as the session has.
+///
+/// The session is left at this row.
+///
+/// # Errors
+/// The sub-network is not a row.
+pub fn measure(session: &mut Session, subnet: Subnet, config: MeasureConfig) -> Result<Latency> {
+    session.switch(subnet)?;
+    let input = vec![0.0; session.input_len()];
+    for _ in 0..config.warmup {
+        session.run(&input, 1)?;
+    }
+    let begin = Instant::now();
+    let mut times = Vec::new();
+    while times.is_empty() || (times.len() < config.runs && begin.elapsed() < config.time) {
+        let start = Instant::now();
+        session.run(&input, 1)?;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    Ok(Latency { p50_ms: percentile(&times, 50), p99_ms: percentile(&times, 99), n: times.len() })
+}
+
+/// The smallest time that `percent` of the times do not exceed, in milliseconds.
+fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted[rank - 1].as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_ranks() {
+        let times: Vec<_> = (1..=200).map(Duration::from_millis).collect();
+        assert_eq!([percentile(&times, 50), percentile(&times, 99)], [100.0, 198.0]);
+        assert_eq!([percentile(&times[..1], 50), percentile(&times[..3], 99)], [1.0, 3.0]);
+    }
+}

@@ -1,0 +1,77 @@
+//! Weights in the order in which kernels read them, packed once for all rows.
+//!
+//! Invariant: the layout's strides are those of the full width, so that a narrower network is a prefix: the first
+//! panels, and in every tap the first input channels.
+
+use crate::kernels::{Buffer, PANEL, padded};
+use crate::{Error, Result};
+
+/// One layer's weights.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    /// Dense: `[out / 16][taps][in][16]`; depthwise: `[taps][c]`, c rounded up to 16. Missing channels are zeros.
+    pub(crate) numbers: Buffer,
+    /// Numbers from one tap to the next.
+    pub(crate) tap_stride: usize,
+    /// Numbers from one panel to the next; 0 for depthwise.
+    pub(crate) panel_stride: usize,
+}
+
+/// Packs `[out, in, taps]`; a linear layer has one tap.
+///
+/// # Errors
+/// The memory is not to be had.
+pub(crate) fn dense(weight: &[f32], [out, input, taps]: [usize; 3]) -> Result<Packed> {
+    let tap_stride = input * PANEL;
+    let panel_stride = taps * tap_stride;
+    let len = panel_stride.checked_mul(out.div_ceil(PANEL)).ok_or(Error::Memory { numbers: usize::MAX })?;
+    let mut numbers = Buffer::zeroed(len)?;
+    for (o, weight) in weight.chunks_exact((input * taps).max(1)).enumerate() {
+        let panel = o / PANEL * panel_stride + o % PANEL;
+        for (i, weight) in weight.chunks_exact(taps).enumerate() {
+            for (tap, &weight) in weight.iter().enumerate() {
+                numbers[panel + tap * tap_stride + i * PANEL] = weight;
+            }
+        }
+    }
+    Ok(Packed { numbers, tap_stride, panel_stride })
+}
+
+/// Packs `[channels, taps]`.
+///
+/// # Errors
+/// The memory is not to be had.
+pub(crate) fn depthwise(weight: &[f32], [channels, taps]: [usize; 2]) -> Result<Packed> {
+    let tap_stride = padded(channels);
+    let mut numbers = Buffer::zeroed(tap_stride * taps)?;
+    for (c, weight) in weight.chunks_exact(taps).enumerate() {
+        for (tap, &weight) in weight.iter().enumerate() {
+            numbers[tap * tap_stride + c] = weight;
+        }
+    }
+    Ok(Packed { numbers, tap_stride, panel_stride: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrower_network_is_a_prefix() {
+        let (out, input, taps) = (20, 3, 4);
+        let weight: Vec<f32> = (0..out * input * taps).map(|i| i as f32).collect();
+        let packed = dense(&weight, [out, input, taps]).unwrap();
+        for (o, i, tap) in [(0, 0, 0), (17, 2, 3), (5, 1, 2)] {
+            let at = o / PANEL * packed.panel_stride + tap * packed.tap_stride + i * PANEL + o % PANEL;
+            assert_eq!(packed.numbers[at], weight[(o * input + i) * taps + tap]);
+        }
+        assert_eq!(packed.numbers.len(), 2 * taps * input * PANEL);
+    }
+
+    #[test]
+    fn depthwise_weights_are_taps_of_channels() {
+        let packed = depthwise(&[1.0, 2.0, 3.0, 4.0], [2, 2]).unwrap();
+        assert_eq!(packed.tap_stride, PANEL);
+        assert_eq!([packed.numbers[1], packed.numbers[PANEL]], [3.0, 2.0]);
+    }
+}

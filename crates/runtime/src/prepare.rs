@@ -1,0 +1,173 @@
+//! From a bundle's parts to what a team executes: weights packed once, one plan per row.
+
+use std::collections::BTreeMap;
+
+use mutualnet_core::network::{Conv, Groups, Op, Parameter, ParameterKind, Rank};
+use mutualnet_core::{Network, NodeId, Subnet};
+
+use crate::fuse::{Fused, fuse};
+use crate::kernels::{Buffer, Kernels, taps_of_largest_kernel};
+use crate::pack::{self, Packed};
+use crate::plan::{Plan, ScaleShift};
+use crate::{Error, Isa, Result};
+
+/// Everything that is shared by all sessions of a model.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) kernels: &'static Kernels,
+    /// By node; `None` for nodes without weights that kernels read.
+    pub(crate) weights: Vec<Option<Packed>>,
+    /// What taps on padding read.
+    pub(crate) zeros: Buffer,
+    /// By row.
+    pub(crate) plans: Vec<Plan>,
+    /// Taps of the largest dense kernel.
+    pub(crate) taps: usize,
+}
+
+/// A tensor of the source: shape and numbers.
+pub(crate) type Numbers<'a> = (&'a [usize], &'a [f32]);
+
+/// Mean and variance of one batch norm.
+pub(crate) type Moments<'a> = (&'a [f32], &'a [f32]);
+
+/// Where a network's numbers come from.
+pub(crate) struct Source<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) rows: &'a [Subnet],
+    /// A parameter at full width, by its name.
+    pub(crate) weight: &'a dyn Fn(&str) -> Option<Numbers<'a>>,
+    /// A row's statistics, in the order of [`Network::batch_norms`].
+    pub(crate) statistics: &'a dyn Fn(Subnet) -> Option<Vec<Moments<'a>>>,
+}
+
+/// A network's parameters at full width, of the shapes that the network says.
+struct Parameters<'a> {
+    /// Weights and scales.
+    factors: BTreeMap<NodeId, (Vec<usize>, &'a [f32])>,
+    /// Biases and shifts.
+    addends: BTreeMap<NodeId, &'a [f32]>,
+}
+
+impl Prepared {
+    /// Packs and plans.
+    ///
+    /// # Errors
+    /// The network reads clips or has a layer without kernel; a weight or a row's statistics are missing or do not
+    /// fit; no memory.
+    pub(crate) fn new(source: &Source<'_>, isa: Isa) -> Result<Self> {
+        if source.network.rank() == Rank::Clip {
+            return Err(Error::Clip);
+        }
+        if source.rows.is_empty() {
+            return Err(Error::NoRows);
+        }
+        let parameters = Parameters::collect(source)?;
+        let fused = fuse(source.network);
+        let norms: Vec<_> = source.network.batch_norms().collect();
+        let plans = source.rows.iter().map(|&row| plan(source, &parameters, &fused, &norms, row));
+        let plans: Vec<Plan> = plans.collect::<Result<_>>()?;
+        let steps = || plans.iter().flat_map(|plan| &plan.steps);
+        let channels = steps().map(|step| step.input.channels).max().unwrap_or(0);
+        Ok(Self {
+            kernels: Kernels::of(isa),
+            weights: pack(source.network, &parameters)?,
+            zeros: Buffer::zeroed(channels)?,
+            taps: taps_of_largest_kernel(steps()),
+            plans,
+        })
+    }
+
+    /// Numbers that one image of the largest row needs.
+    pub(crate) fn arena_len(&self) -> usize {
+        self.plans.iter().map(|plan| plan.arena_len).max().unwrap_or(0)
+    }
+}
+
+impl<'a> Parameters<'a> {
+    fn collect(source: &Source<'a>) -> Result<Self> {
+        let network = source.network;
+        let shapes = network.parameter_shapes(network.widths().full())?;
+        let mut parameters = Self { factors: BTreeMap::new(), addends: BTreeMap::new() };
+        for (Parameter { name, node, kind }, expected) in network.parameters().into_iter().zip(shapes) {
+            let found = (source.weight)(&name);
+            let fits = |&(shape, numbers): &Numbers<'_>| {
+                shape == expected && numbers.len() == expected.iter().product::<usize>()
+            };
+            let Some((_, numbers)) = found.filter(fits) else {
+                return Err(Error::Weight { name, expected, got: found.map(|(shape, _)| shape.to_vec()) });
+            };
+            match kind {
+                ParameterKind::Shift | ParameterKind::LinearBias => {
+                    parameters.addends.insert(node, numbers);
+                }
+                _ => {
+                    parameters.factors.insert(node, (expected, numbers));
+                }
+            }
+        }
+        Ok(parameters)
+    }
+
+    fn factor(&self, node: NodeId) -> (&[usize], &'a [f32]) {
+        let (shape, numbers) = &self.factors[&node];
+        (shape, numbers)
+    }
+
+    fn addend(&self, node: NodeId) -> &'a [f32] {
+        self.addends[&node]
+    }
+}
+
+fn pack(network: &Network, parameters: &Parameters<'_>) -> Result<Vec<Option<Packed>>> {
+    let pack = |(idx, op): (usize, &Op)| {
+        if !matches!(op, Op::Conv(_) | Op::Linear(_)) {
+            return Ok(None);
+        }
+        let (shape, numbers) = parameters.factor(NodeId(idx));
+        let taps = shape[2..].iter().product();
+        let packed = match op {
+            Op::Conv(Conv { groups: Groups::Depthwise, .. }) => pack::depthwise(numbers, [shape[0], taps])?,
+            _ => pack::dense(numbers, [shape[0], shape[1], taps])?,
+        };
+        Ok(Some(packed))
+    };
+    network.nodes().iter().map(|node| &node.op).enumerate().map(pack).collect()
+}
+
+fn plan(
+    source: &Source<'_>,
+    parameters: &Parameters<'_>,
+    fused: &[Fused],
+    norms: &[NodeId],
+    row: Subnet,
+) -> Result<Plan> {
+    let missing = || Error::Statistics { subnet: row };
+    let statistics =
+        if norms.is_empty() { Vec::new() } else { (source.statistics)(row).ok_or_else(missing)? };
+    Plan::new(source.network, fused, row, |node, channels| match &source.network.node(node).op {
+        Op::BatchNorm => {
+            let position = norms.binary_search(&node).expect("the list of batch norms has all of them");
+            let &(mean, variance) = statistics.get(position).ok_or_else(missing)?;
+            if mean.len() != channels || variance.len() != channels {
+                return Err(missing());
+            }
+            Ok(Some(fold(parameters.factor(node).1, parameters.addend(node), mean, variance)))
+        }
+        Op::Linear(_) => {
+            let shift = parameters.addend(node)[..channels].to_vec();
+            Ok(Some(ScaleShift { scale: vec![1.0; channels], shift }))
+        }
+        _ => Ok(None),
+    })
+}
+
+/// Batch norm with fixed statistics as a scale and a shift: `γ/√(var+eps)` and `β − mean·scale`.
+fn fold(gamma: &[f32], beta: &[f32], mean: &[f32], variance: &[f32]) -> ScaleShift {
+    let of = |c: usize| {
+        let scale = f64::from(gamma[c]) / (f64::from(variance[c]) + Op::BATCH_NORM_EPS).sqrt();
+        (scale as f32, (f64::from(beta[c]) - f64::from(mean[c]) * scale) as f32)
+    };
+    let (scale, shift) = (0..mean.len()).map(of).unzip();
+    ScaleShift { scale, shift }
+}

@@ -1,0 +1,113 @@
+//! From the largest resolution to a row's: bilinear with aligned corners, on normalized pixels.
+//!
+//! # Source
+//! `[MN-code train.py test]`: `F.interpolate(mode="bilinear", align_corners=True)`.
+
+use crate::plan::{Feature, Pair};
+
+/// Weights along one axis: for every output the first of two neighbors and the share of the second one.
+#[derive(Debug, Clone)]
+struct Axis {
+    taps: Vec<(usize, f32)>,
+    from: usize,
+}
+
+impl Axis {
+    fn new(from: usize, to: usize) -> Self {
+        // In f32, as the reference computes it.
+        let scale = if to > 1 { (from - 1) as f32 / (to - 1) as f32 } else { 0.0 };
+        let tap = |i: usize| {
+            let position = scale * i as f32;
+            let first = (position as usize).min(from - 1);
+            (first, position - first as f32)
+        };
+        Self { taps: (0..to).map(tap).collect(), from }
+    }
+
+    /// Both neighbors and the share of the second.
+    fn at(&self, i: usize) -> (usize, usize, f32) {
+        let (first, share) = self.taps[i];
+        (first, (first + 1).min(self.from - 1), share)
+    }
+}
+
+/// A resize between two sizes, prepared.
+#[derive(Debug, Clone)]
+pub(crate) struct Resize {
+    rows: Axis,
+    columns: Axis,
+}
+
+impl Resize {
+    /// From and to sizes of at least 1×1.
+    pub(crate) fn new(from: Pair, to: Pair) -> Self {
+        Self { rows: Axis::new(from[0], to[0]), columns: Axis::new(from[1], to[1]) }
+    }
+
+    /// Writes one image into `output`, `[h, w, stride_c]`; the tail becomes zeros.
+    ///
+    /// # Shapes
+    /// - `input`: `[h, w, channels]` of the size to resize from.
+    pub(crate) fn apply(&self, input: &[f32], output: &mut [f32], feature: Feature) {
+        let c = feature.channels;
+        let row = self.columns.from * c;
+        for (y, output) in output.chunks_exact_mut(feature.size[1] * feature.stride_c).enumerate() {
+            let (y0, y1, down) = self.rows.at(y);
+            let (upper, lower) = (&input[y0 * row..][..row], &input[y1 * row..][..row]);
+            for (x, pixel) in output.chunks_exact_mut(feature.stride_c).enumerate() {
+                let (x0, x1, right) = self.columns.at(x);
+                for (i, value) in pixel[..c].iter_mut().enumerate() {
+                    let mix = |row: &[f32]| (1.0 - right) * row[x0 * c + i] + right * row[x1 * c + i];
+                    *value = (1.0 - down) * mix(upper) + down * mix(lower);
+                }
+                pixel[c..].fill(0.0);
+            }
+        }
+    }
+}
+
+/// Writes one image of the row's own size into `output`, `[h, w, stride_c]`; the tail becomes zeros.
+pub(crate) fn copy(input: &[f32], output: &mut [f32], feature: Feature) {
+    if feature.stride_c == feature.channels {
+        output.copy_from_slice(input);
+        return;
+    }
+    let pixels = output.chunks_exact_mut(feature.stride_c);
+    for (pixel, input) in pixels.zip(input.chunks_exact(feature.channels)) {
+        pixel[..feature.channels].copy_from_slice(input);
+        pixel[feature.channels..].fill(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feature(size: Pair, channels: usize, stride_c: usize) -> Feature {
+        Feature { start: 0, size, channels, stride_c }
+    }
+
+    #[test]
+    fn corners_stay_and_the_middle_is_mixed() {
+        let input = [0.0, 1.0, 2.0, 3.0];
+        let mut output = [9.0; 9];
+        Resize::new([2, 2], [3, 3]).apply(&input, &mut output, feature([3, 3], 1, 1));
+        assert_eq!(output, [0.0, 0.5, 1.0, 1.0, 1.5, 2.0, 2.0, 2.5, 3.0]);
+    }
+
+    #[test]
+    fn one_pixel_is_the_first_one() {
+        let mut output = [9.0; 16];
+        Resize::new([2, 2], [1, 1]).apply(&[5.0, 1.0, 1.0, 1.0], &mut output, feature([1, 1], 1, 16));
+        assert_eq!((output[0], &output[1..]), (5.0, &[0.0; 15][..]));
+    }
+
+    #[test]
+    fn the_same_size_is_a_copy() {
+        let input: Vec<f32> = (0..5 * 5 * 2).map(|i| (i as f32).sin()).collect();
+        let [mut resized, mut copied] = [[9.0; 5 * 5 * 4], [9.0; 5 * 5 * 4]];
+        Resize::new([5, 5], [5, 5]).apply(&input, &mut resized, feature([5, 5], 2, 4));
+        copy(&input, &mut copied, feature([5, 5], 2, 4));
+        assert_eq!(resized, copied);
+    }
+}

@@ -1,0 +1,180 @@
+//! What must not make a difference does not, bit for bit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mutualnet_bundle::{Accuracy, Bundle, BundleParts, Provenance, QueryTable, Row, Tensor};
+use mutualnet_core::Subnet;
+use mutualnet_runtime::{Isa, MeasureConfig, Model, Session, measure};
+
+use crate::allocation::allocations;
+use crate::fixture::{bundle, images, odd_network, session, session_of, subnet, zoo};
+
+const ROWS: [&str; 4] = ["1.0-32", "0.25-32", "0.6-24", "0.35-16"];
+
+fn model(isa: Isa) -> Arc<Model> {
+    Arc::new(Model::with_isa(bundle(&zoo("mobilenet_v2"), &ROWS), isa).unwrap())
+}
+
+fn bits(logits: &[f32]) -> Vec<u32> {
+    logits.iter().map(|x| x.to_bits()).collect()
+}
+
+fn run(session: &mut Session, row: Subnet, n: usize) -> Vec<u32> {
+    session.switch(row).unwrap();
+    bits(session.run(&images(n, row.resolution), n).unwrap())
+}
+
+#[test]
+fn number_of_threads() {
+    for isa in Isa::available() {
+        let model = model(isa);
+        for row in ROWS.map(subnet) {
+            let one = run(&mut session(&model, 1), row, 2);
+            for threads in [2, 4] {
+                let mut session = session(&model, threads);
+                for _ in 0..4 {
+                    assert_eq!(run(&mut session, row, 2), one, "{row} on {threads} threads, {isa}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn batch_or_singles() {
+    let model = model(Isa::choose().unwrap());
+    let mut session = session(&model, 2);
+    for (row, n) in ROWS.map(subnet).into_iter().zip([3, 70, 2, 7]) {
+        let all = run(&mut session, row, n);
+        let input = images(n, row.resolution);
+        let singles = input.chunks_exact(input.len() / n);
+        let singles: Vec<_> = singles.flat_map(|image| bits(session.run(image, 1).unwrap())).collect();
+        assert_eq!(all, singles, "{row}");
+    }
+}
+
+#[test]
+fn rows_run_before() {
+    let model = model(Isa::choose().unwrap());
+    let fresh = ROWS.map(|row| run(&mut session(&model, 2), subnet(row), 1));
+    let mut session = session(&model, 2);
+    for turn in 0..12 {
+        let at = turn * 5 % ROWS.len();
+        assert_eq!(run(&mut session, subnet(ROWS[at]), 1), fresh[at], "turn {turn}");
+    }
+}
+
+#[test]
+fn switching_and_running_do_not_allocate() {
+    let model = model(Isa::choose().unwrap());
+    let mut session = session(&model, 1);
+    let inputs = ROWS.map(|row| (subnet(row), images(2, subnet(row).resolution)));
+    session.run(&inputs[0].1, 2).unwrap();
+    let allocated = allocations(|| {
+        for (row, input) in inputs.iter().chain(&inputs) {
+            session.switch(*row).unwrap();
+            session.run(input, 2).unwrap();
+        }
+    });
+    assert_eq!(allocated, 0);
+}
+
+#[test]
+fn switching_takes_no_time() {
+    let model = model(Isa::choose().unwrap());
+    let mut session = session(&model, 1);
+    let start = Instant::now();
+    for turn in 0..1000 {
+        session.switch(subnet(ROWS[turn % ROWS.len()])).unwrap();
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "below a millisecond each");
+}
+
+/// The network that a width is, by itself, with weights sliced by hand.
+fn narrowed(bundle: &Bundle, row: Subnet) -> Bundle {
+    let network = bundle.network().narrowed(row.width).unwrap();
+    let shapes = network.parameter_shapes(row.width).unwrap();
+    let slice = |full: &Tensor, shape: Vec<usize>| {
+        let mut data = Vec::new();
+        for at in 0..shape.iter().product() {
+            let (mut rest, mut from, mut step) = (at, 0, 1);
+            for (&narrow, &full) in shape.iter().zip(&full.shape).rev() {
+                from += rest % narrow * step;
+                rest /= narrow;
+                step *= full;
+            }
+            data.push(full.data[from]);
+        }
+        Tensor { shape, data }
+    };
+    let weights = network.parameters().into_iter().zip(shapes);
+    let weights = weights
+        .map(|(parameter, shape)| (parameter.name.clone(), slice(&bundle.weights()[&parameter.name], shape)));
+    let macs = network.macs(row).unwrap();
+    Bundle::new(BundleParts {
+        weights: weights.collect(),
+        classes: bundle.classes().to_vec(),
+        preprocess: *bundle.preprocess(),
+        table: QueryTable::new(vec![Row::new(row, macs, Accuracy::new(1, 2).unwrap(), Vec::new())]).unwrap(),
+        stats: BTreeMap::from([(row, bundle.stats(row).unwrap().clone())]),
+        provenance: Provenance::default(),
+        network,
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_slice_is_the_narrow_network() {
+    for (network, rows) in [
+        (zoo("mobilenet_v1"), ROWS),
+        (zoo("mobilenet_v2"), ROWS),
+        (odd_network(), ["1.0-32", "0.25-31", "0.6-24", "0.35-16"]),
+    ] {
+        let bundle = bundle(&network, &rows);
+        for row in rows.map(subnet) {
+            for isa in Isa::available() {
+                let slice = run(&mut session_of(&bundle, isa), row, 1);
+                let alone = run(&mut session_of(&narrowed(&bundle, row), isa), row, 1);
+                assert_eq!(slice, alone, "{} {row} {isa}", network.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_input_of_the_largest_resolution_is_resized() {
+    let model = model(Isa::choose().unwrap());
+    let mut session = session(&model, 1);
+    let row = subnet("0.35-16");
+    let largest = images(2, subnet(ROWS[0]).resolution);
+    session.switch(row).unwrap();
+    let got = session.run(&largest, 2).unwrap().to_vec();
+    let mut small = Vec::new();
+    for (image, y, x, c) in (0..2 * 16 * 16 * 3).map(|at| (at / 768, at / 48 % 16, at / 3 % 16, at % 3)) {
+        let (fy, fx) = (y as f64 * 31.0 / 15.0, x as f64 * 31.0 / 15.0);
+        let pixel = |y: f64, x: f64| {
+            let (y, x) = (y.min(31.0) as usize, x.min(31.0) as usize);
+            f64::from(largest[((image * 32 + y) * 32 + x) * 3 + c])
+        };
+        let mix =
+            |y: f64| pixel(y, fx.floor()) * (1.0 - fx.fract()) + pixel(y, fx.floor() + 1.0) * fx.fract();
+        small.push((mix(fy.floor()) * (1.0 - fy.fract()) + mix(fy.floor() + 1.0) * fy.fract()) as f32);
+    }
+    let expected = session.run(&small, 2).unwrap();
+    for (got, expected) in got.iter().zip(expected) {
+        assert!((got - expected).abs() < 1e-3, "{got} {expected}");
+    }
+}
+
+#[test]
+fn latency_is_measured() {
+    let model = model(Isa::choose().unwrap());
+    let mut session = session(&model, 2);
+    let config = MeasureConfig { warmup: 1, runs: 5, time: Duration::from_secs(5) };
+    let latency = measure(&mut session, subnet("0.35-16"), config).unwrap();
+    assert_eq!(latency.n, 5);
+    assert!(0.0 < latency.p50_ms && latency.p50_ms <= latency.p99_ms, "{latency:?}");
+    assert!(measure(&mut session, subnet("0.5-16"), config).is_err());
+}

@@ -1,0 +1,38 @@
+//! Every row's logits are those of the naive interpreter, for every instruction set.
+
+use mutualnet_core::Network;
+use mutualnet_runtime::Isa;
+
+use crate::fixture::{bundle, images, network_without_stem, odd_network, session_of, subnet, zoo};
+use crate::interpreter;
+
+fn check(network: &Network, rows: &[&str]) {
+    let bundle = bundle(network, rows);
+    for row in rows.iter().map(|text| subnet(text)) {
+        let image = images(1, row.resolution);
+        let expected = interpreter::logits(&bundle, row, &image);
+        let largest = expected.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+        for isa in Isa::available() {
+            let mut session = session_of(&bundle, isa);
+            session.switch(row).unwrap();
+            let got = session.run(&image, 1).unwrap();
+            let off = got.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs() / largest);
+            let off = off.fold(0.0, f64::max);
+            assert!(off < 1e-4, "{} {row} {isa}: off by {off} of {largest}", network.name());
+            assert_eq!(got.len(), expected.len());
+        }
+    }
+}
+
+#[test]
+fn mobilenets() {
+    for name in ["mobilenet_v1", "mobilenet_v2"] {
+        check(&zoo(name), &["1.0-32", "0.25-32", "0.6-24", "0.25-17", "0.35-3"]);
+    }
+}
+
+#[test]
+fn layers_that_mobilenets_do_not_have() {
+    check(&odd_network(), &["0.7-30", "1.0-23", "0.25-23", "0.5-12"]);
+    check(&network_without_stem(), &["1.0-9", "1.0-1"]);
+}
