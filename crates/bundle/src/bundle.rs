@@ -173,8 +173,8 @@ impl Bundle {
     /// # Errors
     /// The file system refuses, or as [`Self::to_bytes`].
     pub fn write(&self, path: &Path) -> Result<()> {
-        let write = || storage::write_atomically(path, &self.to_bytes()?);
-        write().map_err(|cause| storage::at(path, cause))
+        let bytes = self.to_bytes().map_err(|cause| storage::at(path, cause))?;
+        storage::write_atomically(path, &bytes)
     }
 
     /// Reads a file.

@@ -6,6 +6,9 @@ use mutualnet_core::{Network, Preprocess, Subnet, Width};
 use crate::bundle::{norm_paths, stats_names};
 use crate::{BundleParts, Error, Result, Row, Weights};
 
+/// MACs above this are not counted; the sum over all nodes could overflow.
+const MAX_MACS: f64 = (1_u64 << 60) as f64;
+
 /// Checks everything; cheap compared with reading the numbers.
 pub(crate) fn parts(parts: &BundleParts) -> Result<()> {
     let expected = parts.network.classes();
@@ -74,7 +77,7 @@ fn fits(parts: &BundleParts, row: &Row) -> Result<()> {
     if row.subnet.resolution > parts.preprocess.crop {
         return wrong(format!("its resolution is above the crop of {}", parts.preprocess.crop));
     }
-    if most_macs(&parts.network, row.subnet)? > 2.0_f64.powi(60) {
+    if most_macs(&parts.network, row.subnet)? > MAX_MACS {
         return wrong("the network is too large to compute with".to_owned());
     }
     let macs = parts.network.macs(row.subnet)?;
@@ -131,4 +134,38 @@ fn stats(parts: &BundleParts, subnet: Subnet) -> Result<()> {
 fn norm_channels(network: &Network, width: Width) -> Result<Vec<usize>> {
     let channels = network.channels(width)?;
     Ok(network.batch_norms().map(|id| channels[id.0]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use mutualnet_core::WidthRange;
+    use mutualnet_core::network::{ChannelRule, Conv, Groups, NetworkBuilder};
+
+    use super::*;
+
+    /// Depthwise convolutions of 65536 channels, as many as asked for.
+    fn chain(n_convs: usize, kernel: u32, padding: u32) -> Network {
+        let mut net =
+            NetworkBuilder::new("chain", Rank::Image, WidthRange::new(Width::ONE, Width::ONE).unwrap());
+        let mut x = net.input(1 << 16);
+        for idx in 0..n_convs {
+            let out = ChannelRule::whole(1 << 16);
+            let (kernel, padding) = ([kernel; 3], [padding; 3]);
+            let conv = Conv { out, kernel, stride: [1; 3], padding, groups: Groups::Depthwise };
+            x = net.conv(&idx.to_string(), x, conv);
+        }
+        let x = net.global_pool("pool", x);
+        net.linear("fc", x, 2);
+        net.finish().unwrap()
+    }
+
+    #[test]
+    fn the_bound_is_above_the_macs_and_never_overflows() {
+        let subnet: Subnet = "1.0-32".parse().unwrap();
+        let net = chain(3, 3, 1);
+        let macs = net.macs(subnet).unwrap().as_f64();
+        let bound = most_macs(&net, subnet).unwrap();
+        assert!(macs <= bound && bound < MAX_MACS, "{macs} {bound}");
+        assert!(most_macs(&chain(9000, 64, 63), subnet).unwrap() > MAX_MACS);
+    }
 }

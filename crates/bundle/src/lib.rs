@@ -21,6 +21,7 @@ mod container;
 mod manifest;
 mod seal;
 mod storage;
+pub use storage::write_atomically;
 
 mod error;
 pub use error::{Error, Result};

@@ -32,8 +32,15 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Writes beside `path`, syncs, renames, and syncs the folder: afterwards there is the old file or the new one.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes beside `path`, syncs, renames, and syncs the folder: afterwards there is the old file or the new one, whole.
+///
+/// # Errors
+/// The file system refuses; the error has the path.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes).map_err(|cause| at(path, cause))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = create_in(folder).map_err(io("create"))?;
     file.write_all(bytes).map_err(io("write"))?;

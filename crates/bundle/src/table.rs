@@ -188,7 +188,7 @@ impl QueryTable {
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut text = self.to_json();
         text.push('\n');
-        storage::write_atomically(path, text.as_bytes()).map_err(|cause| storage::at(path, cause))
+        storage::write_atomically(path, text.as_bytes())
     }
 
     /// Reads a file that [`Self::write`] wrote.

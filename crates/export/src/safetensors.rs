@@ -1,0 +1,75 @@
+//! A row as a plain PyTorch state dict in safetensors.
+//!
+//! The names are the reference's, so that a network of the row's widths loads it with `strict=True`: weights and
+//! biases, and for every batch norm `running_mean`, `running_var` and `num_batches_tracked`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use ::safetensors::tensor::{Dtype, TensorView, serialize};
+use mutualnet_bundle::Bundle;
+use mutualnet_core::Subnet;
+
+use crate::{Error, Result, slice};
+
+/// One entry of the state dict, as bytes.
+struct Entry {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Entry {
+    fn numbers(name: String, shape: Vec<usize>, data: &[f32]) -> Self {
+        let bytes = data.iter().flat_map(|number| number.to_le_bytes()).collect();
+        Self { name, dtype: Dtype::F32, shape, bytes }
+    }
+
+    /// PyTorch counts the batches that statistics were averaged over; nothing at inference reads the count.
+    fn no_batches(name: String) -> Self {
+        Self { name, dtype: Dtype::I64, shape: vec![], bytes: 0_i64.to_le_bytes().to_vec() }
+    }
+}
+
+/// The bytes of a safetensors file that a plain PyTorch network of this row's channels loads.
+///
+/// # Errors
+/// `subnet` is not a row of the table.
+pub fn to_safetensors(bundle: &Bundle, subnet: Subnet) -> Result<Vec<u8>> {
+    let wrong = |source| Error::Safetensors { subnet, source };
+    let entries = entries(&slice(bundle, subnet)?, subnet);
+    let mut views = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let view = TensorView::new(entry.dtype, entry.shape.clone(), &entry.bytes).map_err(wrong)?;
+        views.push((entry.name.as_str(), view));
+    }
+    // One entry only: the library writes several in no fixed order.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    serialize(views, Some(metadata)).map_err(wrong)
+}
+
+fn entries(row: &Bundle, subnet: Subnet) -> Vec<Entry> {
+    let weights = row.weights().iter();
+    let mut entries: Vec<_> = weights
+        .map(|(name, tensor)| Entry::numbers(name.clone(), tensor.shape.clone(), &tensor.data))
+        .collect();
+    let stats = row.stats(subnet).expect("the bundle was cut to this row");
+    for (id, stats) in row.network().batch_norms().zip(stats) {
+        let path = &row.network().node(id).path;
+        for (what, data) in [("running_mean", &stats.mean), ("running_var", &stats.var)] {
+            entries.push(Entry::numbers(format!("{path}.{what}"), vec![data.len()], data));
+        }
+        entries.push(Entry::no_batches(format!("{path}.num_batches_tracked")));
+    }
+    entries
+}
+
+/// Writes [`to_safetensors`]'s bytes to a file; afterwards there is the old file or the new one, whole.
+///
+/// # Errors
+/// As [`to_safetensors`], or the file system refuses.
+pub fn write_safetensors(bundle: &Bundle, subnet: Subnet, path: &Path) -> Result<()> {
+    let bytes = to_safetensors(bundle, subnet)?;
+    Ok(mutualnet_bundle::write_atomically(path, &bytes)?)
+}

@@ -1,0 +1,82 @@
+//! A row as a bundle of its own: the narrow network with its part of every weight.
+
+use std::collections::BTreeMap;
+
+use mutualnet_bundle::{Bundle, BundleParts, QueryTable, Tensor, Weights};
+use mutualnet_core::Subnet;
+
+use crate::{Error, Result};
+
+/// The bundle that holds this row only, at its width only.
+///
+/// # Errors
+/// `subnet` is not a row of the table.
+pub fn slice(bundle: &Bundle, subnet: Subnet) -> Result<Bundle> {
+    let (Some(row), Some(stats)) = (bundle.table().row(subnet), bundle.stats(subnet)) else {
+        let rows = bundle.table().rows().iter().map(|row| row.subnet).collect();
+        return Err(Error::NotARow { subnet, rows });
+    };
+    let mut table = QueryTable::new(vec![row.clone()])?;
+    if let Some(host) = bundle.table().host() {
+        table = table.measured_on(host.clone());
+    }
+    let parts = BundleParts {
+        network: bundle.network().narrowed(subnet.width)?,
+        classes: bundle.classes().to_vec(),
+        preprocess: *bundle.preprocess(),
+        table,
+        weights: weights(bundle, subnet)?,
+        stats: BTreeMap::from([(subnet, stats.clone())]),
+        provenance: bundle.provenance().clone(),
+    };
+    Ok(Bundle::new(parts)?)
+}
+
+fn weights(bundle: &Bundle, subnet: Subnet) -> Result<Weights> {
+    let shapes = bundle.network().parameter_shapes(subnet.width)?;
+    let parameters = bundle.network().parameters().into_iter().zip(shapes);
+    let sliced = parameters.map(|(parameter, shape)| {
+        let full = &bundle.weights()[&parameter.name];
+        (parameter.name, prefix(full, shape))
+    });
+    Ok(sliced.collect())
+}
+
+/// The first `shape[i]` entries along every axis `i`.
+fn prefix(full: &Tensor, shape: Vec<usize>) -> Tensor {
+    let mut data = Vec::with_capacity(shape.iter().product());
+    copy_prefix(&full.data, &full.shape, &shape, &mut data);
+    Tensor { shape, data }
+}
+
+fn copy_prefix(full: &[f32], full_shape: &[usize], shape: &[usize], into: &mut Vec<f32>) {
+    if full_shape[1..] == shape[1..] {
+        let stride: usize = shape[1..].iter().product();
+        into.extend_from_slice(&full[..shape[0] * stride]);
+        return;
+    }
+    let stride = full.len() / full_shape[0];
+    for row in full.chunks_exact(stride).take(shape[0]) {
+        copy_prefix(row, &full_shape[1..], &shape[1..], into);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_taken_along_every_axis() {
+        let full = Tensor { shape: vec![3, 4, 2], data: (0..24).map(|n| n as f32).collect() };
+        for (shape, data) in [
+            (vec![2, 3, 2], vec![0., 1., 2., 3., 4., 5., 8., 9., 10., 11., 12., 13.]),
+            (vec![1, 4, 2], vec![0., 1., 2., 3., 4., 5., 6., 7.]),
+            (vec![3, 1, 1], vec![0., 8., 16.]),
+        ] {
+            assert_eq!(prefix(&full, shape.clone()), Tensor { shape, data });
+        }
+        let line = Tensor { shape: vec![4], data: vec![1., 2., 3., 4.] };
+        assert_eq!(prefix(&line, vec![2]).data, [1., 2.]);
+        assert_eq!(prefix(&line, vec![4]), line);
+    }
+}

@@ -1,0 +1,135 @@
+//! Bundles made up from a network: random weights, plausible statistics, a table that grows better with its costs.
+
+use std::collections::BTreeMap;
+
+use mutualnet_bundle::{
+    Accuracy, BatchNormStats, Bundle, BundleParts, Latency, Provenance, QueryTable, Row, RowStats, Tensor,
+    Weights,
+};
+use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder, ParameterKind, Rank};
+use mutualnet_core::rng::{Key, Purpose, RngStream};
+use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Width, WidthRange};
+use rand::Rng;
+
+/// A sub-network from its text, such as `0.75-192`.
+///
+/// # Panics
+/// The text is not one.
+pub fn subnet(text: &str) -> Subnet {
+    text.parse().expect("the test names a sub-network")
+}
+
+/// Every operation once, widths 0.25 to 1, 5 classes: a stem, a depthwise convolution, a residual sum, a head.
+pub fn small_network() -> Network {
+    let smallest = Width::new(0.25).expect("0.25 is a width");
+    let widths = WidthRange::new(smallest, Width::ONE).expect("0.25 is below 1");
+    let conv = |out, kernel: u32, stride, groups| {
+        let padding = [0, kernel / 2, kernel / 2];
+        Conv { out, kernel: [1, kernel, kernel], stride: [1, stride, stride], padding, groups }
+    };
+    let slim = ChannelRule::slim(32);
+    let mut net = NetworkBuilder::new("small", Rank::Image, widths);
+    let x = net.input(3);
+    let x = net.conv("features.0.0", x, conv(slim, 3, 2, Groups::Dense));
+    let x = net.batch_norm("features.0.1", x);
+    let x = net.activation("features.0.2", x, Activation::Relu6);
+    let y = net.conv("features.1.body.0", x, conv(slim, 3, 1, Groups::Depthwise));
+    let y = net.batch_norm("features.1.body.1", y);
+    let y = net.activation("features.1.body.2", y, Activation::Relu);
+    let y = net.conv("features.1.body.3", y, conv(slim, 1, 1, Groups::Dense));
+    let y = net.batch_norm("features.1.body.4", y);
+    let x = net.add("features.1", x, y);
+    let x = net.conv("features.2.0", x, conv(ChannelRule::whole(48), 1, 1, Groups::Dense));
+    let x = net.batch_norm("features.2.1", x);
+    let x = net.activation("features.2.2", x, Activation::Relu6);
+    let x = net.global_pool("pool", x);
+    net.linear("classifier.0", x, 5);
+    net.finish().expect("the small network is one")
+}
+
+/// The parts of [`bundle`], to be changed before they are put together.
+///
+/// # Panics
+/// A sub-network is not the network's.
+pub fn parts(network: Network, subnets: &[Subnet]) -> BundleParts {
+    let stats =
+        subnets.iter().zip(0..).map(|(&subnet, idx)| (subnet, row_stats(&network, subnet.width, idx)));
+    let crop = subnets.iter().map(|subnet| subnet.resolution).max();
+    BundleParts {
+        classes: (0..network.classes()).map(|idx| format!("class {idx}")).collect(),
+        preprocess: Preprocess {
+            resize: None,
+            crop: crop.unwrap_or(Resolution::new(32).expect("32 is a resolution")),
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
+        },
+        table: table(&network, subnets),
+        weights: weights(&network),
+        stats: stats.collect(),
+        provenance: Provenance { seed: SEED, commit: "none".to_owned(), ..Provenance::default() },
+        network,
+    }
+}
+
+/// A valid bundle of any network at the given rows, the same each time.
+///
+/// # Panics
+/// As [`parts`], or there are no rows.
+pub fn bundle(network: Network, subnets: &[Subnet]) -> Bundle {
+    Bundle::new(parts(network, subnets)).expect("the parts of a fixture fit together")
+}
+
+const SEED: u64 = 7;
+
+fn draw(rng: &mut RngStream, n: usize, from: f32, to: f32) -> Vec<f32> {
+    (0..n).map(|_| rng.random_range(from..to)).collect()
+}
+
+/// Weights of the size that keeps activations near 1 from layer to layer.
+fn weights(network: &Network) -> Weights {
+    let shapes = network.parameter_shapes(network.widths().full()).expect("the full width is a width");
+    let tensors = network.parameters().into_iter().zip(shapes).zip(0..).map(|((parameter, shape), idx)| {
+        let mut rng = Key::new(SEED, Purpose::Init).sample(idx).stream();
+        let n = shape.iter().product();
+        let fan_in: usize = shape[1..].iter().product();
+        let bound = match parameter.kind {
+            ParameterKind::Scale => return (parameter.name, tensor(shape, draw(&mut rng, n, 0.5, 1.5))),
+            ParameterKind::Shift | ParameterKind::LinearBias => 0.3,
+            _ => (6.0 / fan_in as f32).sqrt(),
+        };
+        (parameter.name, tensor(shape, draw(&mut rng, n, -bound, bound)))
+    });
+    tensors.collect()
+}
+
+fn tensor(shape: Vec<usize>, data: Vec<f32>) -> Tensor {
+    Tensor { shape, data }
+}
+
+fn row_stats(network: &Network, width: Width, row_idx: u64) -> RowStats {
+    let channels = network.channels(width).expect("the rows are of the network's widths");
+    let mut rng = Key::new(SEED, Purpose::Calibrate).sample(row_idx).stream();
+    let stats = network.batch_norms().map(|id| BatchNormStats {
+        mean: draw(&mut rng, channels[id.0], -0.5, 0.5),
+        var: draw(&mut rng, channels[id.0], 0.5, 1.5),
+    });
+    stats.collect()
+}
+
+/// More MACs, more right answers, more time.
+fn table(network: &Network, subnets: &[Subnet]) -> QueryTable {
+    const N: u64 = 1000;
+    let mut costs = BTreeMap::new();
+    for &subnet in subnets {
+        costs.insert((network.macs(subnet).expect("the rows are the network's"), subnet), ());
+    }
+    let rows = costs.into_keys().zip(1..).map(|((macs, subnet), rank)| {
+        let accuracy = Accuracy::new(N - N / (rank + 1), N).expect("not more right than there are");
+        let latency = [1, 2].map(|threads| {
+            let p50_ms = macs.as_f64() * 1e-6 / threads as f64;
+            Latency { threads, p50_ms, p99_ms: 1.25 * p50_ms, n: 100 }
+        });
+        Row::new(subnet, macs, accuracy, latency.to_vec())
+    });
+    QueryTable::new(rows.collect()).expect("the rows of a fixture are valid")
+}
