@@ -1,6 +1,6 @@
 //! Whether the parts of a bundle fit together: the one place that decides.
 
-use mutualnet_core::network::Rank;
+use mutualnet_core::network::{Op, Rank};
 use mutualnet_core::{Network, Preprocess, Subnet, Width};
 
 use crate::bundle::{norm_paths, stats_names};
@@ -89,7 +89,6 @@ fn fits(parts: &BundleParts, row: &Row) -> Result<()> {
 
 /// An upper bound of MACs that cannot overflow, whatever a file asks for: padding may grow the input at every layer.
 fn most_macs(network: &Network, subnet: Subnet) -> Result<f64> {
-    use mutualnet_core::network::Op;
     let channels = network.channels(subnet.width)?;
     let time = match network.rank() {
         Rank::Image => 1,
