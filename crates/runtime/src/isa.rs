@@ -35,7 +35,6 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
             Self::Portable => true,
-            #[allow(unreachable_patterns, reason = "which are left depends on the processor")]
             _ => false,
         }
     }

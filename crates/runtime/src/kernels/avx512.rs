@@ -7,38 +7,43 @@ use super::{Lanes, kernels_for};
 #[derive(Clone, Copy)]
 struct F32x16(__m512);
 
-// SAFETY of all methods: the trait's contract.
 impl Lanes for F32x16 {
     const N: usize = 16;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the trait's contract.
         Self(unsafe { _mm512_set1_ps(value) })
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the trait's contract.
         Self(unsafe { _mm512_loadu_ps(from) })
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the trait's contract.
         unsafe { _mm512_storeu_ps(to, self.0) }
     }
 
     #[inline(always)]
     unsafe fn fma(self, by: Self, plus: Self) -> Self {
+        // SAFETY: the trait's contract.
         Self(unsafe { _mm512_fmadd_ps(self.0, by.0, plus.0) })
     }
 
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: the trait's contract.
         Self(unsafe { _mm512_add_ps(self.0, other.0) })
     }
 
     /// The second operand is the result where one is NaN.
     #[inline(always)]
     unsafe fn clamp(self, low: Self, high: Self) -> Self {
+        // SAFETY: the trait's contract.
         Self(unsafe { _mm512_min_ps(high.0, _mm512_max_ps(low.0, self.0)) })
     }
 }

@@ -1,5 +1,7 @@
 //! NEON: 4 lanes; a dense tile is 6 pixels × 1 panel in 24 of the 32 registers.
 
+#![allow(unused_unsafe, reason = "NEON belongs to the target's baseline, so that some intrinsics are safe")]
+
 use std::arch::aarch64::*;
 
 use super::{Lanes, kernels_for};
@@ -7,38 +9,43 @@ use super::{Lanes, kernels_for};
 #[derive(Clone, Copy)]
 struct F32x4(float32x4_t);
 
-// SAFETY of all methods: the trait's contract.
 impl Lanes for F32x4 {
     const N: usize = 4;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the trait's contract.
         Self(unsafe { vdupq_n_f32(value) })
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the trait's contract.
         Self(unsafe { vld1q_f32(from) })
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the trait's contract.
         unsafe { vst1q_f32(to, self.0) }
     }
 
     #[inline(always)]
     unsafe fn fma(self, by: Self, plus: Self) -> Self {
+        // SAFETY: the trait's contract.
         Self(unsafe { vfmaq_f32(plus.0, self.0, by.0) })
     }
 
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: the trait's contract.
         Self(unsafe { vaddq_f32(self.0, other.0) })
     }
 
     /// Both instructions give NaN where an operand is.
     #[inline(always)]
     unsafe fn clamp(self, low: Self, high: Self) -> Self {
+        // SAFETY: the trait's contract.
         Self(unsafe { vminq_f32(high.0, vmaxq_f32(low.0, self.0)) })
     }
 }

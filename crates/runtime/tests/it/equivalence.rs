@@ -27,6 +27,32 @@ fn run(session: &mut Session, row: Subnet, n: usize) -> Vec<u32> {
 }
 
 #[test]
+fn models_are_shared_and_sessions_move() {
+    fn shared<T: Send + Sync>() {}
+    fn moved<T: Send>() {}
+    shared::<Model>();
+    moved::<Session>();
+}
+
+/// Several sessions of one model at once, each switching on its own.
+#[test]
+fn sessions_side_by_side() {
+    let model = model(Isa::choose().unwrap());
+    let expected = ROWS.map(|row| run(&mut session(&model, 1), subnet(row), 1));
+    std::thread::scope(|scope| {
+        for first in 0..ROWS.len() {
+            let (model, expected) = (&model, &expected);
+            scope.spawn(move || {
+                let mut session = session(model, 1 + first % 2);
+                for at in (0..ROWS.len()).cycle().skip(first).take(8) {
+                    assert_eq!(run(&mut session, subnet(ROWS[at]), 1), expected[at]);
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn number_of_threads() {
     for isa in Isa::available() {
         let model = model(isa);
