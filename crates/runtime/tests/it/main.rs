@@ -9,3 +9,4 @@ mod interpreter;
 mod equivalence;
 mod errors;
 mod parity;
+mod random;

@@ -1,0 +1,95 @@
+//! Networks that nobody would draw, against the naive interpreter: what fusing, placing and borders get wrong.
+
+use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder, Rank};
+use mutualnet_core::{Network, NodeId};
+use mutualnet_runtime::Isa;
+
+use crate::fixture::{bundle, images, session_of, subnet, widths};
+use crate::interpreter;
+
+/// A source of small numbers.
+struct Dice(u64);
+
+impl Dice {
+    /// A number below `n`.
+    fn roll(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+
+    fn rule(&mut self) -> ChannelRule {
+        let base = 1 + self.roll(40) as u32;
+        // Multiples of 16, because rounding takes others above their full number.
+        if self.roll(2) == 0 {
+            ChannelRule::slim(base.next_multiple_of(16))
+        } else {
+            ChannelRule::whole(base as usize)
+        }
+    }
+
+    /// Kernels up to 4×4 that need not be square.
+    fn conv(&mut self, out: ChannelRule, groups: Groups) -> Conv {
+        let kernel = [1, 1 + self.roll(4) as u32, 1 + self.roll(4) as u32];
+        let stride = [1, 1 + self.roll(2) as u32, 1 + self.roll(2) as u32];
+        let padding = kernel.map(|size| self.roll(size.into()) as u32);
+        Conv { out, kernel, stride, padding, groups }
+    }
+
+    fn activation(&mut self) -> Activation {
+        [Activation::Relu, Activation::Relu6][self.roll(2) as usize]
+    }
+}
+
+/// A network of up to twelve random layers, each on any of the nodes before it.
+fn network(dice: &mut Dice) -> Network {
+    let mut net = NetworkBuilder::new("random", Rank::Image, widths(0.25));
+    // With every node its channels and which nodes have its shape.
+    let mut nodes = vec![(net.input(3), ChannelRule::whole(3), 0)];
+    for idx in 1..2 + dice.roll(12) as usize {
+        let back = dice.roll(nodes.len().min(3) as u64) as usize;
+        let (from, channels, shape) = nodes[nodes.len() - 1 - back];
+        let path = format!("layer{idx}");
+        let same: Vec<NodeId> = nodes.iter().filter(|node| node.2 == shape).map(|node| node.0).collect();
+        let other = same[dice.roll(same.len() as u64) as usize];
+        nodes.push(match dice.roll(6) {
+            0 => (net.batch_norm(&path, from), channels, shape),
+            1 => (net.activation(&path, from, dice.activation()), channels, shape),
+            2 => (net.add(&path, from, other), channels, shape),
+            3 => (net.conv(&path, from, dice.conv(channels, Groups::Depthwise)), channels, idx),
+            _ => {
+                let out = dice.rule();
+                (net.conv(&path, from, dice.conv(out, Groups::Dense)), out, idx)
+            }
+        });
+    }
+    let last = nodes[nodes.len() - 1].0;
+    let pooled = net.global_pool("pool", last);
+    net.linear("fc", pooled, 1 + dice.roll(20) as usize);
+    net.finish().unwrap()
+}
+
+#[test]
+fn any_network_is_executed_as_it_reads() {
+    let mut dice = Dice(17);
+    let mut run = 0;
+    for turn in 0..150 {
+        let network = network(&mut dice);
+        let row = ["1.0-13", "0.25-9", "0.6-6"][turn % 3];
+        if network.costs(subnet(row)).is_err() {
+            continue;
+        }
+        run += 1;
+        let bundle = bundle(&network, &[row]);
+        let image = images(1, subnet(row).resolution);
+        let expected = interpreter::logits(&bundle, subnet(row), &image);
+        let largest = expected.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+        for isa in Isa::available() {
+            let mut session = session_of(&bundle, isa);
+            for (got, expected) in session.run(&image, 1).unwrap().iter().zip(&expected) {
+                let off = (f64::from(*got) - expected).abs() / largest;
+                assert!(off < 1e-5, "{isa} {row}: off by {off}, {network:?}");
+            }
+        }
+    }
+    assert!(run > 75, "only {run} networks took their input");
+}
