@@ -180,6 +180,24 @@ impl Network {
                 reason: format!("its widths are {} to {}", range.smallest(), range.full()),
             });
         }
+        let channels = self.channels_at(width)?;
+        if width < self.widths.full() {
+            // Rounding can give a few channels more at a narrower width; then there is no prefix to slice.
+            let full = self.channels_at(self.widths.full())?;
+            if let Some(idx) = (0..channels.len()).find(|&idx| channels[idx] > full[idx]) {
+                return Err(Error::Network {
+                    path: self.nodes[idx].path.clone(),
+                    reason: format!(
+                        "{} channels at width {width}, {} at the full one",
+                        channels[idx], full[idx]
+                    ),
+                });
+            }
+        }
+        Ok(channels)
+    }
+
+    fn channels_at(&self, width: Width) -> Result<Vec<usize>> {
         let mut channels = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let inputs: Vec<usize> = node.inputs.iter().map(|input| channels[input.0]).collect();

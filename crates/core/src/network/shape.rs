@@ -13,14 +13,14 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Positions per channel.
+    /// Positions per channel; saturating, since a file may ask for anything.
     pub fn positions(self) -> usize {
-        self.extent.iter().map(|&n| n as usize).product()
+        self.extent.iter().fold(1, |product: usize, &n| product.saturating_mul(n as usize))
     }
 
     /// Numbers in the output.
     pub fn elements(self) -> usize {
-        self.channels * self.positions()
+        self.channels.saturating_mul(self.positions())
     }
 }
 
@@ -99,7 +99,7 @@ impl Conv {
     fn extent(&self, input: Extent) -> Result<Extent, String> {
         let mut out = [0; 3];
         for axis in 0..3 {
-            let padded = input[axis] + 2 * self.padding[axis];
+            let padded = input[axis].saturating_add(2 * self.padding[axis]);
             let Some(room) = padded.checked_sub(self.kernel[axis]) else {
                 return Err(format!("an input of {:?} is smaller than the kernel {:?}", input, self.kernel));
             };

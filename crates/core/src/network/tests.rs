@@ -88,6 +88,36 @@ fn files_are_checked() {
 }
 
 #[test]
+fn a_width_that_rounds_above_the_full_network_is_refused() {
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
+    let mut net = NetworkBuilder::new("odd", Rank::Image, widths);
+    let x = net.input(3);
+    let x = net.conv("stem", x, conv(ChannelRule::slim(5), 3, Groups::Dense));
+    let x = net.global_pool("pool", x);
+    net.linear("fc", x, 10);
+    // 5 × 0.25 rounds to 1, which is more than 10 % below, so to 9; the full network has 8.
+    let error = net.finish().unwrap_err().to_string();
+    assert!(error.contains("9 channels at width 0.25, 8 at the full one"), "{error}");
+}
+
+#[test]
+fn absurd_sizes_saturate() {
+    let mut net = NetworkBuilder::new("huge", Rank::Image, widths());
+    let mut x = net.input(3);
+    for layer in 0..300 {
+        let grow = Conv {
+            kernel: [1, 1, 64],
+            padding: [0, 0, 63],
+            ..conv(ChannelRule::whole(1 << 16), 1, Groups::Dense)
+        };
+        x = net.conv(&format!("conv{layer}"), x, grow);
+    }
+    let x = net.global_pool("pool", x);
+    net.linear("fc", x, 10);
+    assert!(net.finish().unwrap().macs(subnet(1.0, 8192)).unwrap().0 > 1 << 60);
+}
+
+#[test]
 fn subnets_are_checked() {
     let net = small().finish().unwrap();
     assert!(net.macs(subnet(0.2, 8)).is_err());
