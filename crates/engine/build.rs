@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const VERSION: &str = "2.11";
-const SOURCES: [&str; 2] = ["shim/shim.cpp", "shim/norm.cpp"];
-const KERNELS: [&str; 1] = ["shim/kernels/norm.cpp"];
-const HEADERS: [&str; 3] = ["shim/guard.h", "shim/kernels/kernels.h", "shim/kernels/vector.h"];
+const SOURCES: [&str; 3] = ["shim/shim.cpp", "shim/norm.cpp", "shim/depthwise.cpp"];
+const KERNELS: [&str; 2] = ["shim/kernels/norm.cpp", "shim/kernels/depthwise.cpp"];
+const HEADERS: [&str; 4] = ["shim/guard.h", "shim/norm.h", "shim/kernels/kernels.h", "shim/kernels/vector.h"];
 
 /// The instruction sets that the kernels are compiled for, and the flags that select them.
 const BASELINE: (&str, &[&str]) = ("baseline", &[]);

@@ -90,25 +90,30 @@ impl Net {
     /// Logits, and the leaves the pass read, in the order of `params`.
     fn forward(&self, images: &Tensor, width: f64) -> Result<(Tensor, Vec<Tensor>)> {
         let slim = |channels: usize| (channels as f64 * width / 8.0).round().max(1.0) as usize * 8;
-        let (mut x, mut leaves) = (images.alias(), Vec::new());
-        for layer in &self.layers {
+        let mut leaves: Vec<Tensor> = Vec::new();
+        let mut x = images.alias();
+        for (index, layer) in self.layers.iter().enumerate() {
             let shape = layer.weight.shape();
-            let (c_in, c_out) = (x.shape()[1], slim(shape[0]));
-            let sizes = [c_out, if layer.depthwise { 1 } else { c_in }];
-            let leaf = [
-                layer.weight.leaf_prefix(&sizes)?,
-                layer.scale.leaf_prefix(&[c_out])?,
-                layer.shift.leaf_prefix(&[c_out])?,
-            ];
+            let c_out = slim(shape[0]);
+            let c_in = if index == 0 || layer.depthwise { shape[1] } else { x.shape()[1] };
+            let kernel = layer.weight.leaf_prefix(&[c_out, c_in])?;
             let (stride, padding) = ([layer.stride; 2], [shape[2] / 2; 2]);
             let groups = if layer.depthwise { c_out } else { 1 };
             let geometry = ConvGeometry { stride: &stride, padding: &padding, dilation: &[1, 1], groups };
-            let affine = Affine { weight: &leaf[1], bias: &leaf[2] };
-            x = x.convolution(&leaf[0], None, &geometry)?;
-            x = x.batch_norm_activation(affine, NormStatistics::Batch, Activation::Relu6)?;
-            leaves.extend(leaf);
+            x = match leaves.as_slice() {
+                [.., scale, shift] => {
+                    let affine = Affine { weight: scale, bias: shift };
+                    let (statistics, activation) = (NormStatistics::Batch, Activation::Relu6);
+                    x.batch_norm_activation_convolution(affine, statistics, activation, &kernel, &geometry)?
+                }
+                _ => x.convolution(&kernel, None, &geometry)?,
+            };
+            leaves.extend([kernel, layer.scale.leaf_prefix(&[c_out])?, layer.shift.leaf_prefix(&[c_out])?]);
         }
-        let pooled = x.global_average()?;
+        let [.., scale, shift] = leaves.as_slice() else { unreachable!("there are layers") };
+        let affine = Affine { weight: scale, bias: shift };
+        let activated = x.batch_norm_activation(affine, NormStatistics::Batch, Activation::Relu6)?;
+        let pooled = activated.global_average()?;
         let head = self.head.leaf_prefix(&[1000, pooled.shape()[1]])?;
         let bias = self.head_bias.leaf_prefix(&[1000])?;
         let logits = pooled.linear(&head, Some(&bias))?;

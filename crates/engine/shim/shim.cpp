@@ -49,12 +49,22 @@ std::vector<at::Tensor> list_of(at::Tensor* const* tensors, int64_t count) {
   return list;
 }
 
+// Whether two tensors of one shape keep their elements in one order; strides of single entries are free.
+bool same_order(const at::Tensor& a, const at::Tensor& b) {
+  for (int64_t dim = 0; dim < a.dim(); ++dim) {
+    if (a.size(dim) > 1 && a.stride(dim) != b.stride(dim)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // The fused kernel walks raw memory: equal order of elements is its precondition.
 at::Tensor in_memory_order_of(const at::Tensor& reference, const at::Tensor& tensor) {
   TORCH_CHECK(reference.is_non_overlapping_and_dense(), "a parameter must be dense");
   TORCH_CHECK(reference.sizes() == tensor.sizes(), "parameter of shape ", reference.sizes(),
               " and gradient or momentum of shape ", tensor.sizes());
-  if (tensor.strides() == reference.strides()) {
+  if (same_order(reference, tensor)) {
     return tensor;
   }
   at::Tensor ordered = at::empty_strided(reference.sizes(), reference.strides(), tensor.options());
@@ -169,12 +179,11 @@ char* mutualnet_fused_sgd(at::Tensor* const* params, at::Tensor* const* grads, a
     }
     std::vector<at::Tensor> param_list = list_of(params, count);
     std::vector<at::Tensor> grad_list = list_of(grads, count);
-    std::vector<at::Tensor> buffer_list = list_of(buffers, count);
     for (int64_t i = 0; i < count; ++i) {
       grad_list[i] = in_memory_order_of(param_list[i], grad_list[i]);
-      TORCH_CHECK(buffer_list[i].strides() == param_list[i].strides(),
-                  "a momentum buffer must lie in memory like its parameter");
+      *buffers[i] = in_memory_order_of(param_list[i], *buffers[i]);
     }
+    std::vector<at::Tensor> buffer_list = list_of(buffers, count);
     at::_fused_sgd_(param_list, grad_list, buffer_list, settings->weight_decay, settings->momentum,
                     settings->lr, /*dampening=*/0.0, settings->nesterov != 0, /*maximize=*/false,
                     settings->first_step != 0);

@@ -6,7 +6,7 @@
 
 use crate::error::failed;
 use crate::shim;
-use crate::{Result, Tensor};
+use crate::{ConvGeometry, Result, Tensor};
 
 /// Added to the variance under the root, as everywhere in the reference.
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
@@ -109,11 +109,57 @@ impl Tensor {
         statistics: NormStatistics<'_>,
         activation: Activation,
     ) -> Result<Self> {
-        let fixed = matches!(statistics, NormStatistics::Fixed { .. });
-        let recorded = [self, affine.weight, affine.bias].iter().any(|tensor| tensor.requires_grad());
-        if shim::can_fuse(self) && !(fixed && recorded && shim::is_recording()) {
+        if self.fuses(&affine, &statistics) {
             return shim::norm_activation(self, affine, statistics, activation);
         }
         self.batch_norm(affine, statistics)?.activation(activation)
+    }
+
+    /// [`Tensor::batch_norm_activation`] and the convolution (without bias) behind it.
+    ///
+    /// On the CPU, a 3 × 3 depthwise convolution with padding 1 and stride 1 or 2 is one operation
+    /// with them, equal up to rounding: the activated tensor is never written, and backward makes
+    /// its rows again. Every other convolution is the two operations.
+    ///
+    /// # Errors
+    /// As [`Tensor::batch_norm`] and [`Tensor::convolution`].
+    pub fn batch_norm_activation_convolution(
+        &self,
+        affine: Affine<'_>,
+        statistics: NormStatistics<'_>,
+        activation: Activation,
+        kernel: &Self,
+        geometry: &ConvGeometry<'_>,
+    ) -> Result<Self> {
+        match self.depthwise_stride(kernel, geometry) {
+            Some(stride) if self.fuses(&affine, &statistics) => {
+                shim::norm_activation_depthwise(self, affine, statistics, activation, (kernel, stride))
+            }
+            _ => {
+                let activated = self.batch_norm_activation(affine, statistics, activation)?;
+                activated.convolution(kernel, None, geometry)
+            }
+        }
+    }
+
+    fn fuses(&self, affine: &Affine<'_>, statistics: &NormStatistics<'_>) -> bool {
+        let fixed = matches!(statistics, NormStatistics::Fixed { .. });
+        let recorded = [self, affine.weight, affine.bias].iter().any(|tensor| tensor.requires_grad());
+        shim::can_fuse(self) && !(fixed && recorded && shim::is_recording())
+    }
+
+    /// The stride, when this is a depthwise convolution that the fused operation knows.
+    fn depthwise_stride(&self, kernel: &Self, geometry: &ConvGeometry<'_>) -> Option<usize> {
+        let channels = *self.shape().get(1)?;
+        let known = self.shape().len() == 4
+            && kernel.shape() == [channels, 1, 3, 3]
+            && geometry.groups == channels
+            && geometry.padding == [1, 1]
+            && geometry.dilation == [1, 1];
+        match geometry.stride {
+            [1, 1] if known => Some(1),
+            [2, 2] if known => Some(2),
+            _ => None,
+        }
     }
 }

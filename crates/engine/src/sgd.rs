@@ -1,7 +1,7 @@
 //! The SGD update of a group of parameters, in place and in one call.
 //!
-//! Separate because it is the one operation on a list of tensors. Invariant: a momentum buffer
-//! lies in memory exactly as its parameter does.
+//! Separate because it is the one operation on a list of tensors. Invariant: after a
+//! step, a momentum buffer lies in memory exactly as its parameter does.
 
 use crate::shim;
 use crate::{Result, Tensor};
@@ -36,7 +36,9 @@ impl FusedSgd {
         Ok(Self { buffers, started: false })
     }
 
-    /// Buffers restored from a checkpoint: the next step is not the first.
+    /// Buffers restored from a checkpoint, in the order of the parameters: the next step is not
+    /// the first. They may lie in any memory order; the next step puts them into that of the
+    /// parameters.
     pub fn resume(buffers: Vec<Tensor>) -> Self {
         Self { buffers, started: true }
     }

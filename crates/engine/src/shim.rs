@@ -80,6 +80,28 @@ unsafe extern "C" {
         count: i64,
         settings: *const RawSgd,
     ) -> RawMessage;
+    fn mutualnet_norm_activation_depthwise(
+        input: RawTensor,
+        weight: RawTensor,
+        bias: RawTensor,
+        running_mean: RawTensor,
+        running_variance: RawTensor,
+        kernel: RawTensor,
+        stride: i64,
+        settings: *const RawNorm,
+        out: *mut RawTensor,
+    ) -> RawMessage;
+    fn mutualnet_fixed_norm_activation_depthwise(
+        input: RawTensor,
+        weight: RawTensor,
+        bias: RawTensor,
+        mean: RawTensor,
+        variance: RawTensor,
+        kernel: RawTensor,
+        stride: i64,
+        settings: *const RawNorm,
+        out: *mut RawTensor,
+    ) -> RawMessage;
 }
 
 fn raw(tensor: &Tensor) -> RawTensor {
@@ -234,9 +256,24 @@ pub(crate) fn can_fuse(tensor: &Tensor) -> bool {
     unsafe { mutualnet_can_fuse(raw(tensor)) != 0 }
 }
 
-fn norm_settings(momentum: f64, activation: Activation) -> RawNorm {
+/// The statistics of a call as the shim takes them: running (or no) or fixed, and the momentum.
+struct RawStatistics {
+    fixed: bool,
+    mean: RawTensor,
+    variance: RawTensor,
+    settings: RawNorm,
+}
+
+fn raw_statistics(statistics: NormStatistics<'_>, activation: Activation) -> RawStatistics {
+    let none = ptr::null_mut();
+    let (fixed, mean, variance, momentum) = match statistics {
+        NormStatistics::Batch => (false, none, none, 0.0),
+        NormStatistics::Collect { mean, variance, momentum } => (false, raw(mean), raw(variance), momentum),
+        NormStatistics::Fixed { mean, variance } => (true, raw(mean), raw(variance), 0.0),
+    };
     let (low, high) = activation.limits();
-    RawNorm { momentum, epsilon: BATCH_NORM_EPSILON, low, high }
+    let settings = RawNorm { momentum, epsilon: BATCH_NORM_EPSILON, low, high };
+    RawStatistics { fixed, mean, variance, settings }
 }
 
 pub(crate) fn norm_activation(
@@ -245,26 +282,30 @@ pub(crate) fn norm_activation(
     statistics: NormStatistics<'_>,
     activation: Activation,
 ) -> Result<Tensor> {
-    let (weight, bias) = (raw(affine.weight), raw(affine.bias));
-    let (x, none, mut out) = (raw(input), ptr::null_mut(), ptr::null_mut());
-    // SAFETY: every tensor is borrowed for the call, the running ones exclusively; null running
-    // statistics stand for none; `out` outlives the call.
-    let message = unsafe {
-        match statistics {
-            NormStatistics::Batch => {
-                let settings = norm_settings(0.0, activation);
-                mutualnet_norm_activation(x, weight, bias, none, none, &settings, &mut out)
-            }
-            NormStatistics::Collect { mean, variance, momentum } => {
-                let settings = norm_settings(momentum, activation);
-                mutualnet_norm_activation(x, weight, bias, raw(mean), raw(variance), &settings, &mut out)
-            }
-            NormStatistics::Fixed { mean, variance } => {
-                let settings = norm_settings(0.0, activation);
-                let (mean, variance) = (raw(mean), raw(variance));
-                mutualnet_fixed_norm_activation(x, weight, bias, mean, variance, &settings, &mut out)
-            }
-        }
-    };
+    let (x, weight, bias) = (raw(input), raw(affine.weight), raw(affine.bias));
+    let RawStatistics { fixed, mean, variance, settings } = raw_statistics(statistics, activation);
+    let call = if fixed { mutualnet_fixed_norm_activation } else { mutualnet_norm_activation };
+    let mut out = ptr::null_mut();
+    // SAFETY: every tensor is borrowed by the caller, running statistics exclusively (null: none);
+    // `settings` and `out` outlive the call.
+    let message = unsafe { call(x, weight, bias, mean, variance, &settings, &mut out) };
     on_tensors("batch_norm_activation", &[input, affine.weight], message).map(|()| adopt(out))
+}
+
+pub(crate) fn norm_activation_depthwise(
+    input: &Tensor,
+    affine: Affine<'_>,
+    statistics: NormStatistics<'_>,
+    activation: Activation,
+    (kernel, stride): (&Tensor, usize),
+) -> Result<Tensor> {
+    let (x, weight, bias) = (raw(input), raw(affine.weight), raw(affine.bias));
+    let RawStatistics { fixed, mean, variance, settings } = raw_statistics(statistics, activation);
+    let call =
+        if fixed { mutualnet_fixed_norm_activation_depthwise } else { mutualnet_norm_activation_depthwise };
+    let (step, mut out) = (stride as i64, ptr::null_mut());
+    // SAFETY: as in `norm_activation`.
+    let message = unsafe { call(x, weight, bias, mean, variance, raw(kernel), step, &settings, &mut out) };
+    let inputs = [input, affine.weight, kernel];
+    on_tensors("batch_norm_activation_convolution", &inputs, message).map(|()| adopt(out))
 }

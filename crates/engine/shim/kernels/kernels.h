@@ -23,7 +23,25 @@ struct InputGradient {
   const float* mean;
 };
 
-struct Kernels {
+// A row of a 3 x 3 depthwise convolution with padding 1; `taps` is [9][channels].
+struct DepthwiseRow {
+  int64_t columns_in;
+  int64_t columns_out;
+  int64_t channels;
+  int64_t stride;
+  const float* taps;
+};
+
+struct DepthwiseKernels {
+  // One output row; each input row begins and ends with a column of zeros.
+  void (*row)(const float* const (&rows)[3], float* y, const DepthwiseRow& shape);
+  // One input row `a`: its gradient, and += its part of the taps' gradient.
+  // dy[k] is the output row that tap row k carried `a` to, or null.
+  void (*gradient)(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
+                   const DepthwiseRow& shape);
+};
+
+struct NormKernels {
   // sum += Σ (x - pivot), square += Σ (x - pivot)²; `scratch` holds 2 * channels floats.
   void (*moments)(const float* x, int64_t rows, int64_t channels, const float* pivot, float* scratch,
                   double* sum, double* square);
@@ -36,23 +54,39 @@ struct Kernels {
                          const ScaleShift& norm, const InputGradient& gradient);
 };
 
-const Kernels& kernels_baseline();
+struct Kernels {
+  const NormKernels& norm;
+  const DepthwiseKernels& depthwise;
+};
+
+#define MUTUALNET_DECLARE(isa)             \
+  const NormKernels& norm_kernels_##isa(); \
+  const DepthwiseKernels& depthwise_kernels_##isa();
+#define MUTUALNET_TABLE(isa) Kernels{norm_kernels_##isa(), depthwise_kernels_##isa()}
+
+MUTUALNET_DECLARE(baseline)
 #if defined(__x86_64__)
-const Kernels& kernels_avx2();
-const Kernels& kernels_avx512();
+MUTUALNET_DECLARE(avx2)
+MUTUALNET_DECLARE(avx512)
 #endif
+
+inline Kernels fastest_kernels() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
+    return MUTUALNET_TABLE(avx512);
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    return MUTUALNET_TABLE(avx2);
+  }
+#endif
+  return MUTUALNET_TABLE(baseline);
+}
 
 // The fastest that this processor runs.
 inline const Kernels& kernels() {
-#if defined(__x86_64__)
-  static const Kernels& chosen =
-      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") ? kernels_avx512()
-      : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")       ? kernels_avx2()
-                                                                              : kernels_baseline();
+  static const Kernels chosen = fastest_kernels();
   return chosen;
-#else
-  return kernels_baseline();
-#endif
 }
 
 }  // namespace mutualnet

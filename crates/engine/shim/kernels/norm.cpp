@@ -4,9 +4,6 @@
 #include "kernels.h"
 #include "vector.h"
 
-#define CONCATENATE(a, b) a##b
-#define NAMED(prefix, isa) CONCATENATE(prefix, isa)
-
 namespace mutualnet {
 namespace {
 
@@ -145,8 +142,8 @@ void input_gradient(const float* x, const float* dy, float* dx, int64_t rows, in
 
 }  // namespace
 
-const Kernels& NAMED(kernels_, MUTUALNET_ISA)() {
-  static const Kernels table = {moments, scale_shift, gradient_moments, input_gradient};
+const NormKernels& NAMED(norm_kernels_, MUTUALNET_ISA)() {
+  static const NormKernels table = {moments, scale_shift, gradient_moments, input_gradient};
   return table;
 }
 

@@ -29,6 +29,10 @@ MUTUALNET_INLINE V splat(float value) {
   return value - V{};
 }
 
+// `prefix` followed by the instruction set that this file is compiled for.
+#define CONCATENATE(a, b) a##b
+#define NAMED(prefix, isa) CONCATENATE(prefix, isa)
+
 // Calls body(lane type, first channel) over all channels, widest lanes first.
 template <typename Body>
 MUTUALNET_INLINE void over_channels(int64_t channels, Body&& body) {

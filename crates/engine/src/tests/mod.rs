@@ -1,6 +1,7 @@
 //! The engine against hand computations, identities and finite differences.
 
 mod autograd;
+mod depthwise;
 mod errors;
 mod layout;
 mod loss;

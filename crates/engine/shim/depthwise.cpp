@@ -1,0 +1,270 @@
+// Batch norm, activation and the 3 x 3 depthwise convolution behind them as one operation.
+// The activated tensor is never written: forward makes three rows of it at a time, backward makes
+// each row again. Work is cut into bands of rows by the shape alone, so results do not depend on
+// the thread count.
+
+#include "guard.h"
+#include "norm.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t LEAST_BANDS = 32;
+constexpr int64_t LEAST_BAND_ROWS = 16;
+// Products that a float sum of tap gradients takes before it is emptied into a double.
+constexpr int64_t FLUSH = 256;
+
+// The images of a batch, in and out, and how their rows are cut into bands.
+struct Planes {
+  int64_t images, channels, height, width, stride, height_out, width_out;
+
+  Planes(const at::Tensor& x, int64_t step)
+      : images(x.size(0)),
+        channels(x.size(1)),
+        height(x.size(2)),
+        width(x.size(3)),
+        stride(step),
+        height_out((x.size(2) - 1) / step + 1),
+        width_out((x.size(3) - 1) / step + 1) {}
+
+  int64_t row_in() const { return width * channels; }
+  int64_t row_out() const { return width_out * channels; }
+
+  mutualnet::DepthwiseRow row(const float* taps) const { return {width, width_out, channels, stride, taps}; }
+
+  int64_t bands(int64_t rows) const {
+    return std::max<int64_t>(1, std::min(LEAST_BANDS / images, rows / LEAST_BAND_ROWS));
+  }
+
+  // body(band, image, first row, last row) for every band of images of `rows` rows
+  template <typename Body>
+  void each_band(int64_t rows, Body&& body) const {
+    int64_t per_image = bands(rows), size = (rows + per_image - 1) / per_image;
+    at::parallel_for(0, images * per_image, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t band = begin; band < end; ++band) {
+        int64_t first = band % per_image * size;
+        body(band, band / per_image, first, std::min(first + size, rows));
+      }
+    });
+  }
+};
+
+// [channels][1][3][3] to [9][channels]
+std::vector<float> taps_of(const at::Tensor& kernel) {
+  at::Tensor plain = kernel.detach().contiguous();
+  const float* from = plain.const_data_ptr<float>();
+  int64_t channels = plain.size(0);
+  std::vector<float> taps(9 * channels);
+  for (int64_t i = 0; i < 9 * channels; ++i) {
+    taps[i % 9 * channels + i / 9] = from[i];
+  }
+  return taps;
+}
+
+// Three consecutive activated rows, each between two columns of zeros.
+class RowWindow {
+ public:
+  RowWindow(const Planes& planes, const float* image, const mutualnet::ScaleShift& norm)
+      : planes_(planes), image_(image), norm_(norm), pitch_((planes.width + 2) * planes.channels),
+        rows_(4 * pitch_, 0.0f) {}
+
+  // The rows around `center`; centers come in ascending order.
+  void around(int64_t center, const float* (&window)[3]) {
+    for (int64_t k = 0; k < 3; ++k) {
+      int64_t y = center - 1 + k;
+      bool inside = y >= 0 && y < planes_.height;
+      if (inside && y > newest_) {
+        mutualnet::kernels().norm.scale_shift(image_ + y * planes_.row_in(), slot(y) + planes_.channels,
+                                              planes_.width, planes_.channels, norm_);
+        newest_ = y;
+      }
+      window[k] = inside ? slot(y) : rows_.data() + 3 * pitch_;
+    }
+  }
+
+ private:
+  float* slot(int64_t y) { return rows_.data() + y % 3 * pitch_; }
+
+  const Planes& planes_;
+  const float* image_;
+  const mutualnet::ScaleShift& norm_;
+  int64_t pitch_;
+  std::vector<float> rows_;
+  int64_t newest_ = -1;
+};
+
+at::Tensor convolved(const at::Tensor& x, const at::Tensor& kernel, int64_t stride,
+                     const std::vector<float>& both, Limits limits) {
+  Planes planes(x, stride);
+  at::Tensor y = at::empty({planes.images, planes.channels, planes.height_out, planes.width_out}, x.options(),
+                           at::MemoryFormat::ChannelsLast);
+  std::vector<float> taps = taps_of(kernel);
+  mutualnet::DepthwiseRow shape = planes.row(taps.data());
+  mutualnet::ScaleShift norm = norm_of(both, limits);
+  const float* xs = x.const_data_ptr<float>();
+  float* ys = y.data_ptr<float>();
+  planes.each_band(planes.height_out, [&](int64_t, int64_t image, int64_t first, int64_t last) {
+    RowWindow rows(planes, xs + image * planes.height * planes.row_in(), norm);
+    for (int64_t row = first; row < last; ++row) {
+      const float* window[3];
+      rows.around(row * stride, window);
+      mutualnet::kernels().depthwise.row(window, ys + (image * planes.height_out + row) * planes.row_out(),
+                                         shape);
+    }
+  });
+  return y;
+}
+
+// What backward sums up: per channel the two sums of the norm, then the nine of the taps.
+constexpr int64_t SUMS = 11;
+
+class BandGradient {
+ public:
+  BandGradient(const Planes& planes, const NormPass& pass, const mutualnet::ScaleShift& norm,
+               const mutualnet::DepthwiseRow& shape, double* sums)
+      : planes_(planes), pass_(pass), norm_(norm), shape_(shape), sums_(sums),
+        activated_(planes.row_in()), scratch_(2 * planes.channels), d_taps_(9 * planes.channels, 0.0f) {}
+
+  // The gradient `da` of the activated row `y`, and its part of all sums.
+  void row(const float* x, const float* dy_image, float* da, int64_t y) {
+    mutualnet::kernels().norm.scale_shift(x, activated_.data(), planes_.width, planes_.channels, norm_);
+    const float* dy[3];
+    for (int64_t ky = 0; ky < 3; ++ky) {
+      int64_t reach = y + 1 - ky, out = reach / planes_.stride;
+      bool reached = reach >= 0 && reach % planes_.stride == 0 && out < planes_.height_out;
+      dy[ky] = reached ? dy_image + out * planes_.row_out() : nullptr;
+    }
+    mutualnet::kernels().depthwise.gradient(activated_.data(), dy, da, d_taps_.data(), shape_);
+    mutualnet::kernels().norm.gradient_moments(x, da, planes_.width, planes_.channels, norm_,
+                                               pass_.mean.const_data_ptr<float>(), scratch_.data(), sums_,
+                                               sums_ + planes_.channels);
+    pending_ += planes_.width;
+    if (pending_ >= FLUSH) {
+      flush();
+    }
+  }
+
+  void flush() {
+    for (int64_t i = 0; i < 9 * planes_.channels; ++i) {
+      sums_[2 * planes_.channels + i] += d_taps_[i];
+      d_taps_[i] = 0.0f;
+    }
+    pending_ = 0;
+  }
+
+ private:
+  const Planes& planes_;
+  const NormPass& pass_;
+  const mutualnet::ScaleShift& norm_;
+  const mutualnet::DepthwiseRow& shape_;
+  double* sums_;
+  std::vector<float> activated_, scratch_, d_taps_;
+  int64_t pending_ = 0;
+};
+
+std::vector<double> gradient_of_activated(const NormPass& pass, const Planes& planes, const at::Tensor& dy,
+                                          const std::vector<float>& both, const std::vector<float>& taps,
+                                          const at::Tensor& da) {
+  int64_t size = SUMS * planes.channels, bands = planes.images * planes.bands(planes.height);
+  std::vector<double> parts(bands * size, 0.0);
+  mutualnet::ScaleShift norm = norm_of(both, pass.limits);
+  mutualnet::DepthwiseRow shape = planes.row(taps.data());
+  const float* xs = pass.x.const_data_ptr<float>();
+  const float* dys = dy.const_data_ptr<float>();
+  float* das = da.data_ptr<float>();
+  planes.each_band(planes.height, [&](int64_t band, int64_t image, int64_t first, int64_t last) {
+    BandGradient gradient(planes, pass, norm, shape, parts.data() + band * size);
+    for (int64_t y = first; y < last; ++y) {
+      int64_t at = (image * planes.height + y) * planes.row_in();
+      gradient.row(xs + at, dys + image * planes.height_out * planes.row_out(), das + at, y);
+    }
+    gradient.flush();
+  });
+  for (int64_t band = 1; band < bands; ++band) {
+    for (int64_t i = 0; i < size; ++i) {
+      parts[i] += parts[band * size + i];
+    }
+  }
+  parts.resize(size);
+  return parts;
+}
+
+struct NormActivationDepthwise : torch::autograd::Function<NormActivationDepthwise> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
+                            const at::Tensor& bias, const at::Tensor& mean, const at::Tensor& inverse,
+                            const at::Tensor& kernel, int64_t stride, Limits limits) {
+    ctx->save_for_backward({x, weight, bias, mean, inverse, kernel});
+    ctx->saved_data["stride"] = stride;
+    ctx->saved_data["low"] = limits.low;
+    ctx->saved_data["high"] = limits.high;
+    return convolved(x, kernel, stride, folded(weight, bias, mean, inverse), limits);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    variable_list saved = ctx->get_saved_variables();
+    NormPass pass{saved[0], saved[1], saved[2], saved[3], saved[4],
+                  {ctx->saved_data["low"].toDouble(), ctx->saved_data["high"].toDouble()}};
+    const at::Tensor& kernel = saved[5];
+    Planes planes(pass.x, ctx->saved_data["stride"].toInt());
+    std::vector<float> both = pass.scale_and_shift();
+    at::Tensor dy = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
+    at::Tensor da = at::empty_like(pass.x);
+    std::vector<double> sums = gradient_of_activated(pass, planes, dy, both, taps_of(kernel), da);
+
+    at::Tensor d_kernel = at::empty(kernel.sizes(), kernel.options());
+    for (int64_t i = 0; i < 9 * planes.channels; ++i) {
+      d_kernel.data_ptr<float>()[i] = static_cast<float>(sums[(2 + i % 9) * planes.channels + i / 9]);
+    }
+    variable_list result = pass.gradients(da, da, both, sums);
+    result.resize(8);
+    result[5] = d_kernel;
+    return result;
+  }
+};
+
+void check_kernel(const at::Tensor& x, const at::Tensor& kernel, int64_t stride) {
+  TORCH_CHECK(x.dim() == 4 && kernel.dim() == 4 && kernel.size(0) == x.size(1) && kernel.size(1) == 1 &&
+                  kernel.size(2) == 3 && kernel.size(3) == 3 && (stride == 1 || stride == 2) &&
+                  kernel.scalar_type() == at::kFloat && kernel.device().is_cpu(),
+              "a depthwise kernel of shape ", kernel.sizes(), " and stride ", stride, " for ", x.sizes());
+}
+
+}  // namespace
+
+extern "C" {
+
+// `mean` and `variance` are running ones to bring forward, or both null.
+char* mutualnet_norm_activation_depthwise(const at::Tensor* input, const at::Tensor* weight,
+                                          const at::Tensor* bias, at::Tensor* running_mean,
+                                          at::Tensor* running_variance, const at::Tensor* kernel,
+                                          int64_t stride, const NormSettings* settings, at::Tensor** out) {
+  return guarded([&] {
+    check_kernel(*input, *kernel, stride);
+    at::Tensor x = input->contiguous(at::MemoryFormat::ChannelsLast);
+    Statistics statistics = batch_statistics(x, *weight, *bias, running_mean, running_variance, *settings);
+    *out = new at::Tensor(NormActivationDepthwise::apply(x, *weight, *bias, statistics.mean,
+                                                         statistics.inverse, *kernel, stride,
+                                                         Limits{settings->low, settings->high}));
+  });
+}
+
+// Fixed statistics, not recorded.
+char* mutualnet_fixed_norm_activation_depthwise(const at::Tensor* input, const at::Tensor* weight,
+                                                const at::Tensor* bias, const at::Tensor* mean,
+                                                const at::Tensor* variance, const at::Tensor* kernel,
+                                                int64_t stride, const NormSettings* settings,
+                                                at::Tensor** out) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    check_kernel(*input, *kernel, stride);
+    at::Tensor x = input->contiguous(at::MemoryFormat::ChannelsLast);
+    std::vector<float> both = fixed_scale_and_shift(x, *weight, *bias, *mean, *variance, settings->epsilon);
+    *out = new at::Tensor(convolved(x, *kernel, stride, both, {settings->low, settings->high}));
+  });
+}
+
+}  // extern "C"

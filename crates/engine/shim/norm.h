@@ -1,0 +1,216 @@
+// Shared by the fused operations: how rows are cut, channel statistics, and the folded normalization.
+// Rows are cut into chunks by their number alone, so results do not depend on the thread count.
+#pragma once
+
+#include "kernels/kernels.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace {
+
+constexpr int64_t CHUNK_ELEMENTS = 1 << 16;
+constexpr int64_t MOST_CHUNKS = 64;
+
+struct Rows {
+  int64_t count;
+  int64_t channels;
+  int64_t chunk;
+
+  explicit Rows(const at::Tensor& x) : count(x.numel() / x.size(1)), channels(x.size(1)) {
+    int64_t chunks = std::clamp(count * channels / CHUNK_ELEMENTS, int64_t{1}, MOST_CHUNKS);
+    chunk = (count + chunks - 1) / chunks;
+  }
+
+  int64_t chunks() const { return (count + chunk - 1) / chunk; }
+
+  // body(chunk, offset of its first element, its number of rows)
+  template <typename Body>
+  void each(Body&& body) const {
+    at::parallel_for(0, chunks(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        body(i, i * chunk * channels, std::min(chunk, count - i * chunk));
+      }
+    });
+  }
+
+  // Two sums per channel, chunk by chunk and then in the order of the chunks.
+  template <typename Body>
+  std::vector<double> two_sums(Body&& body) const {
+    std::vector<double> parts(chunks() * 2 * channels, 0.0);
+    std::vector<float> scratch(chunks() * 2 * channels);
+    each([&](int64_t i, int64_t offset, int64_t rows) {
+      double* sums = parts.data() + i * 2 * channels;
+      body(offset, rows, scratch.data() + i * 2 * channels, sums, sums + channels);
+    });
+    for (int64_t i = 1; i < chunks(); ++i) {
+      for (int64_t c = 0; c < 2 * channels; ++c) {
+        parts[c] += parts[i * 2 * channels + c];
+      }
+    }
+    parts.resize(2 * channels);
+    return parts;
+  }
+};
+
+inline at::MemoryFormat channels_last_of(const at::Tensor& x) {
+  return x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
+}
+
+struct Limits {
+  double low;
+  double high;
+};
+
+// Mean and inverse deviation of every channel, and the running ones brought forward.
+struct Statistics {
+  at::Tensor mean;
+  at::Tensor inverse;
+
+  Statistics(const at::Tensor& x, const at::Tensor& running_mean, const at::Tensor& running_variance,
+             double momentum, double epsilon)
+      : mean(at::empty({x.size(1)}, x.options())), inverse(at::empty({x.size(1)}, x.options())) {
+    Rows rows(x);
+    TORCH_CHECK(rows.count > 1, "expected more than 1 value per channel when training");
+    const float* from = x.const_data_ptr<float>();
+    std::vector<double> sums = rows.two_sums(
+        [&](int64_t offset, int64_t count, float* scratch, double* sum, double* square) {
+          mutualnet::kernels().norm.moments(from + offset, count, rows.channels, from, scratch, sum, square);
+        });
+    float* running_m = running_mean.defined() ? running_mean.data_ptr<float>() : nullptr;
+    float* running_v = running_variance.defined() ? running_variance.data_ptr<float>() : nullptr;
+    double n = static_cast<double>(rows.count);
+    for (int64_t c = 0; c < rows.channels; ++c) {
+      double shift = sums[c] / n;
+      double m = from[c] + shift;
+      double v = std::max(sums[rows.channels + c] / n - shift * shift, 0.0);
+      mean.data_ptr<float>()[c] = static_cast<float>(m);
+      inverse.data_ptr<float>()[c] = static_cast<float>(1.0 / std::sqrt(v + epsilon));
+      if (running_m != nullptr) {
+        running_m[c] = static_cast<float>((1.0 - momentum) * running_m[c] + momentum * m);
+        running_v[c] = static_cast<float>((1.0 - momentum) * running_v[c] + momentum * v * n / (n - 1.0));
+      }
+    }
+  }
+};
+
+// Scale and shift of the whole normalization, in one buffer of two rows.
+inline std::vector<float> folded(const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& mean,
+                          const at::Tensor& inverse) {
+  int64_t channels = mean.size(0);
+  std::vector<float> both(2 * channels);
+  for (int64_t c = 0; c < channels; ++c) {
+    both[c] = weight.const_data_ptr<float>()[c] * inverse.const_data_ptr<float>()[c];
+    both[channels + c] = bias.const_data_ptr<float>()[c] - mean.const_data_ptr<float>()[c] * both[c];
+  }
+  return both;
+}
+
+inline mutualnet::ScaleShift norm_of(const std::vector<float>& both, Limits limits) {
+  return {both.data(), both.data() + both.size() / 2, static_cast<float>(limits.low),
+          static_cast<float>(limits.high)};
+}
+
+inline at::Tensor normalized(const at::Tensor& x, const std::vector<float>& both, Limits limits) {
+  at::Tensor y = at::empty_like(x);
+  Rows rows(x);
+  mutualnet::ScaleShift norm = norm_of(both, limits);
+  const float* from = x.const_data_ptr<float>();
+  float* to = y.data_ptr<float>();
+  rows.each([&](int64_t, int64_t offset, int64_t count) {
+    mutualnet::kernels().norm.scale_shift(from + offset, to + offset, count, rows.channels, norm);
+  });
+  return y;
+}
+
+// One normalization of one tensor: what backward needs of it.
+struct NormPass {
+  at::Tensor x, weight, bias, mean, inverse;
+  Limits limits;
+
+  std::vector<float> scale_and_shift() const { return folded(weight, bias, mean, inverse); }
+
+  std::vector<double> gradient_sums(const at::Tensor& dy, const mutualnet::ScaleShift& norm) const {
+    Rows rows(x);
+    const float* xs = x.const_data_ptr<float>();
+    const float* dys = dy.const_data_ptr<float>();
+    const float* center = mean.const_data_ptr<float>();
+    return rows.two_sums([&](int64_t offset, int64_t count, float* scratch, double* sum, double* dot) {
+      mutualnet::kernels().norm.gradient_moments(xs + offset, dys + offset, count, rows.channels, norm,
+                                                 center, scratch, sum, dot);
+    });
+  }
+
+  // The gradients of x, weight and bias from that of the output and its two sums per channel.
+  // `dx` may be `dy`.
+  std::vector<at::Tensor> gradients(const at::Tensor& dy, at::Tensor dx, const std::vector<float>& both,
+                                    const std::vector<double>& sums) const {
+    Rows rows(x);
+    at::Tensor d_weight = at::empty_like(weight), d_bias = at::empty_like(weight);
+    std::vector<float> slope(rows.channels), offset_of(rows.channels);
+    double n = static_cast<double>(rows.count);
+    for (int64_t c = 0; c < rows.channels; ++c) {
+      double sum = sums[c], dot = sums[rows.channels + c];
+      double deviation = inverse.const_data_ptr<float>()[c];
+      d_weight.data_ptr<float>()[c] = static_cast<float>(dot * deviation);
+      d_bias.data_ptr<float>()[c] = static_cast<float>(sum);
+      slope[c] = static_cast<float>(-both[c] * deviation * deviation * dot / n);
+      offset_of[c] = static_cast<float>(-both[c] * sum / n);
+    }
+    mutualnet::ScaleShift norm = norm_of(both, limits);
+    mutualnet::InputGradient gradient{both.data(), slope.data(), offset_of.data(),
+                                      mean.const_data_ptr<float>()};
+    const float* xs = x.const_data_ptr<float>();
+    const float* dys = dy.const_data_ptr<float>();
+    float* dxs = dx.data_ptr<float>();
+    rows.each([&](int64_t, int64_t offset, int64_t count) {
+      mutualnet::kernels().norm.input_gradient(xs + offset, dys + offset, dxs + offset, count, rows.channels,
+                                               norm, gradient);
+    });
+    return {dx, d_weight, d_bias};
+  }
+};
+
+inline void check_channels(const at::Tensor& x, const at::Tensor& vector) {
+  TORCH_CHECK(vector.dim() == 1 && vector.size(0) == x.size(1) && vector.is_contiguous() &&
+                  vector.scalar_type() == at::kFloat && vector.device().is_cpu(),
+              "a per-channel value of shape ", vector.sizes(), " for ", x.size(1), " channels");
+}
+
+// What `RawNorm` of the Rust side holds.
+struct NormSettings {
+  double momentum;
+  double epsilon;
+  double low;
+  double high;
+};
+
+// The statistics of one checked call; the running ones may both be null.
+inline Statistics batch_statistics(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                                   at::Tensor* running_mean, at::Tensor* running_variance,
+                                   const NormSettings& settings) {
+  check_channels(x, weight);
+  check_channels(x, bias);
+  at::Tensor none;
+  if (running_mean == nullptr) {
+    return Statistics(x.detach(), none, none, settings.momentum, settings.epsilon);
+  }
+  check_channels(x, *running_mean);
+  check_channels(x, *running_variance);
+  return Statistics(x.detach(), *running_mean, *running_variance, settings.momentum, settings.epsilon);
+}
+
+inline std::vector<float> fixed_scale_and_shift(const at::Tensor& x, const at::Tensor& weight,
+                                                const at::Tensor& bias, const at::Tensor& mean,
+                                                const at::Tensor& variance, double epsilon) {
+  for (const at::Tensor* vector : {&weight, &bias, &mean, &variance}) {
+    check_channels(x, *vector);
+  }
+  return folded(weight, bias, mean, variance.add(epsilon).rsqrt());
+}
+
+}  // namespace
