@@ -10,17 +10,27 @@ use rand::Rng;
 use super::geometry::{Outline, Point};
 
 /// Half of the object's size, as a share of the side.
-const RADIUS: RangeInclusive<f32> = 0.30..=0.44;
-/// Length of a texture's period, as a share of the side: 3.0 to 4.0 pixels of 32.
-const PERIOD: RangeInclusive<f32> = 0.094..=0.125;
+const RADIUS: RangeInclusive<f32> = 0.34..=0.46;
+/// Length of a texture's period, as a share of the side: 3.8 to 5.1 pixels of 32.
+const PERIOD: RangeInclusive<f32> = 0.12..=0.16;
 /// Number of decoys: untextured blobs and rings.
-const DECOYS: RangeInclusive<usize> = 1..=3;
+const DECOYS: RangeInclusive<usize> = 0..=2;
 /// Number of lines behind the object.
-const LINES_BEHIND: RangeInclusive<usize> = 1..=3;
-/// Least difference between the two colors of a texture, in levels of luma.
-const CONTRAST: f32 = 70.0;
-/// Least difference between the object's mean color and the background, over all channels.
-const SEPARATION: f32 = 90.0;
+const LINES_BEHIND: RangeInclusive<usize> = 0..=2;
+/// Luma of the background, in levels.
+const BACKGROUND: RangeInclusive<f32> = 15.0..=85.0;
+/// Luma of the darker color of a texture, in levels.
+const DARKER: RangeInclusive<f32> = 110.0..=150.0;
+/// Luma of the brighter color of a texture, in levels.
+const BRIGHTER: RangeInclusive<f32> = 200.0..=245.0;
+/// Luma of clutter, in levels.
+const CLUTTER: RangeInclusive<f32> = 30.0..=150.0;
+/// Most rotation from upright to each side, as the sideways part of a direction: 30 degrees.
+const TILT: f32 = 0.5;
+/// Amplitude of the pixel noise, in levels.
+const NOISE: RangeInclusive<f32> = 0.0..=8.0;
+/// Share of pictures with a line across the object.
+const OCCLUDED: f64 = 0.25;
 
 /// Red, green, blue from 0 to 255.
 pub(super) type Color = [f32; 3];
@@ -91,42 +101,39 @@ impl Scene {
         let center = Point::new(rng.random_range(0.9 * radius..=1.0 - 0.9 * radius), 0.0);
         let center = Point::new(center.x, rng.random_range(0.9 * radius..=1.0 - 0.9 * radius));
         let fill = draw_fill(texture, rng);
-        let background = draw_background(&fill, rng);
+        let background = [draw_color(BACKGROUND, rng), draw_color(BACKGROUND, rng)];
         let n_decoys = rng.random_range(DECOYS);
         let n_lines = rng.random_range(LINES_BEHIND);
         let mut behind: Vec<Clutter> = (0..n_decoys).map(|_| draw_decoy(rng)).collect();
         behind.extend((0..n_lines).map(|_| draw_line(rng)));
-        let in_front = if rng.random_bool(0.5) { vec![draw_line(rng)] } else { Vec::new() };
+        let in_front = if rng.random_bool(OCCLUDED) { vec![draw_line(rng)] } else { Vec::new() };
         Self {
             outline,
             center,
-            direction: Point::draw_direction(rng),
+            direction: draw_tilt(rng),
             radius,
             fill,
             background,
             background_direction: Point::draw_direction(rng),
             behind,
             in_front,
-            noise: rng.random_range(0.0..=14.0),
+            noise: rng.random_range(NOISE),
         }
     }
 }
 
-fn draw_color(rng: &mut RngStream) -> Color {
-    [(); 3].map(|()| rng.random_range(10.0..=245.0))
-}
-
-fn luma(color: Color) -> f32 {
-    0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
+/// A color of random hue whose luma is in a range.
+fn draw_color(luma_range: RangeInclusive<f32>, rng: &mut RngStream) -> Color {
+    loop {
+        let color = [(); 3].map(|()| rng.random_range(5.0..=250.0_f32));
+        if luma_range.contains(&(0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2])) {
+            return color;
+        }
+    }
 }
 
 fn draw_fill(texture: Texture, rng: &mut RngStream) -> Fill {
-    let colors = loop {
-        let colors = [draw_color(rng), draw_color(rng)];
-        if (luma(colors[0]) - luma(colors[1])).abs() > CONTRAST {
-            break colors;
-        }
-    };
+    let colors = [draw_color(DARKER, rng), draw_color(BRIGHTER, rng)];
     // A plain object has the mean of two such colors, so that its mean color does not tell the texture.
     let mean = mix(colors[0], colors[1], 0.5);
     let colors = if texture == Texture::Plain { [mean; 2] } else { colors };
@@ -135,15 +142,10 @@ fn draw_fill(texture: Texture, rng: &mut RngStream) -> Fill {
     Fill { texture, colors, direction, period, phase: Point::new(rng.random(), rng.random()) }
 }
 
-fn draw_background(fill: &Fill, rng: &mut RngStream) -> [Color; 2] {
-    let mean = mix(fill.colors[0], fill.colors[1], 0.5);
-    let distance = |color: Color| (0..3).map(|c| (color[c] - mean[c]).abs()).sum::<f32>();
-    loop {
-        let ends = [draw_color(rng), draw_color(rng)];
-        if [ends[0], ends[1], mix(ends[0], ends[1], 0.5)].iter().all(|&color| distance(color) > SEPARATION) {
-            return ends;
-        }
-    }
+/// The first axis of an object that is turned a little.
+fn draw_tilt(rng: &mut RngStream) -> Point {
+    let sideways = rng.random_range(-TILT..=TILT);
+    Point::new((1.0 - sideways * sideways).sqrt(), sideways)
 }
 
 fn draw_place(rng: &mut RngStream) -> Point {
@@ -156,7 +158,7 @@ fn draw_line(rng: &mut RngStream) -> Clutter {
         direction: Point::draw_direction(rng),
         half_length: rng.random_range(0.15..=0.6),
         half_width: rng.random_range(0.012..=0.03),
-        color: draw_color(rng),
+        color: draw_color(CLUTTER, rng),
     }
 }
 
@@ -164,10 +166,10 @@ fn draw_decoy(rng: &mut RngStream) -> Clutter {
     if rng.random_bool(0.5) {
         let radii = Point::new(rng.random_range(0.05..=0.14), rng.random_range(0.05..=0.14));
         let direction = Point::draw_direction(rng);
-        return Clutter::Blob { center: draw_place(rng), direction, radii, color: draw_color(rng) };
+        return Clutter::Blob { center: draw_place(rng), direction, radii, color: draw_color(CLUTTER, rng) };
     }
     let (radius, half_width) = (rng.random_range(0.06..=0.16), rng.random_range(0.012..=0.03));
-    Clutter::Ring { center: draw_place(rng), radius, half_width, color: draw_color(rng) }
+    Clutter::Ring { center: draw_place(rng), radius, half_width, color: draw_color(CLUTTER, rng) }
 }
 
 /// `share` of the way from one color to another.
