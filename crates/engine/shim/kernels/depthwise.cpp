@@ -1,5 +1,5 @@
 // Rows of the 3 x 3 depthwise convolution, forward and backward. Once per instruction set.
-// Interior columns go in blocks that share loaded columns and taps; the rest one by one.
+// Columns go in blocks that share loaded columns and taps.
 
 #include "kernels.h"
 #include "vector.h"
@@ -8,6 +8,28 @@ namespace mutualnet {
 namespace {
 
 constexpr int64_t BLOCK = 4;
+
+template <int64_t N>
+struct Columns {
+  static constexpr int64_t COUNT = N;
+};
+
+// Calls body(Columns<n>, first column) until `count` columns are done, n at most BLOCK.
+template <typename Body>
+MUTUALNET_INLINE void in_column_blocks(int64_t count, Body&& body) {
+  int64_t column = 0;
+  for (; column + BLOCK <= count; column += BLOCK) {
+    body(Columns<BLOCK>{}, column);
+  }
+  switch (count - column) {
+    case 3:
+      return body(Columns<3>{}, column);
+    case 2:
+      return body(Columns<2>{}, column);
+    case 1:
+      return body(Columns<1>{}, column);
+  }
+}
 
 template <int64_t STRIDE, int64_t COLUMNS>
 MUTUALNET_INLINE void row_block(const float* const (&rows)[3], float* y, int64_t column,
@@ -37,13 +59,9 @@ MUTUALNET_INLINE void row_block(const float* const (&rows)[3], float* y, int64_t
 
 template <int64_t STRIDE>
 MUTUALNET_INLINE void row_of(const float* const (&rows)[3], float* y, const DepthwiseRow& shape) {
-  int64_t column = 0;
-  for (; column + BLOCK <= shape.columns_out; column += BLOCK) {
-    row_block<STRIDE, BLOCK>(rows, y, column, shape);
-  }
-  for (; column < shape.columns_out; ++column) {
-    row_block<STRIDE, 1>(rows, y, column, shape);
-  }
+  in_column_blocks(shape.columns_out, [&](auto columns, int64_t column) __attribute__((always_inline)) {
+    row_block<STRIDE, decltype(columns)::COUNT>(rows, y, column, shape);
+  });
 }
 
 void row(const float* const (&rows)[3], float* y, const DepthwiseRow& shape) {
@@ -54,87 +72,75 @@ void row(const float* const (&rows)[3], float* y, const DepthwiseRow& shape) {
   }
 }
 
-// Any one column, with its neighbors checked.
-void gradient_column(const float* a, const float* const (&dy)[3], float* da, float* d_taps, int64_t column,
-                     const DepthwiseRow& shape) {
-  int64_t channels = shape.channels, at = column * channels;
-  over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
-    using V = decltype(lanes);
-    V input = load<V>(a + at + c), total{};
-    for (int64_t k = 0; k < 9; ++k) {
-      int64_t ky = k / 3, reach = column + 1 - k % 3, out = reach / shape.stride;
-      if (dy[ky] == nullptr || reach < 0 || reach % shape.stride != 0 || out >= shape.columns_out) {
-        continue;
-      }
-      V g = load<V>(dy[ky] + out * channels + c);
-      total += g * load<V>(shape.taps + k * channels + c);
-      store(d_taps + k * channels + c, load<V>(d_taps + k * channels + c) + input * g);
-    }
-    store(da + at + c, total);
-  });
-}
-
 template <typename V>
 MUTUALNET_INLINE void add_to(float* where, V value) {
   store(where, load<V>(where) + value);
 }
 
-// Columns [column, column + BLOCK), none of them at an edge.
+// A column of an output row, zeros outside of it.
+template <typename V>
+MUTUALNET_INLINE V column_of(const float* dy, int64_t column, int64_t c, const DepthwiseRow& shape) {
+  bool inside = column >= 0 && column < shape.columns_out;
+  return inside ? load<V>(dy + column * shape.channels + c) : V{};
+}
+
+template <int64_t COLUMNS>
 MUTUALNET_INLINE void gradient_block_1(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
                                        int64_t column, const DepthwiseRow& shape) {
   int64_t channels = shape.channels, at = column * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
     using V = decltype(lanes);
-    V input[BLOCK], total[BLOCK] = {};
-    for (int64_t o = 0; o < BLOCK; ++o) {
+    V input[COLUMNS], total[COLUMNS] = {};
+    for (int64_t o = 0; o < COLUMNS; ++o) {
       input[o] = load<V>(a + at + o * channels + c);
     }
     for (int64_t ky = 0; ky < 3; ++ky) {
       if (dy[ky] == nullptr) {
         continue;
       }
-      V g[BLOCK + 2];
-      for (int64_t i = 0; i < BLOCK + 2; ++i) {
-        g[i] = load<V>(dy[ky] + at + (i - 1) * channels + c);
+      V g[COLUMNS + 2];
+      for (int64_t i = 0; i < COLUMNS + 2; ++i) {
+        g[i] = column_of<V>(dy[ky], column + i - 1, c, shape);
       }
       for (int64_t kx = 0; kx < 3; ++kx) {
         int64_t k = (ky * 3 + kx) * channels + c;
         V tap = load<V>(shape.taps + k), part{};
-        for (int64_t o = 0; o < BLOCK; ++o) {
+        for (int64_t o = 0; o < COLUMNS; ++o) {
           total[o] += g[o + 2 - kx] * tap;
           part += input[o] * g[o + 2 - kx];
         }
         add_to(d_taps + k, part);
       }
     }
-    for (int64_t o = 0; o < BLOCK; ++o) {
+    for (int64_t o = 0; o < COLUMNS; ++o) {
       store(da + at + o * channels + c, total[o]);
     }
   });
 }
 
-// Columns [2 * out, 2 * (out + BLOCK)) of a stride-2 row, none of them at the right edge.
+// Columns [2 * out, 2 * (out + COLUMNS)) of a stride-2 row.
+template <int64_t COLUMNS>
 MUTUALNET_INLINE void gradient_block_2(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
                                        int64_t out, const DepthwiseRow& shape) {
   int64_t channels = shape.channels, at = 2 * out * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
     using V = decltype(lanes);
-    V input[2 * BLOCK], total[2 * BLOCK] = {};
-    for (int64_t o = 0; o < 2 * BLOCK; ++o) {
+    V input[2 * COLUMNS], total[2 * COLUMNS] = {};
+    for (int64_t o = 0; o < 2 * COLUMNS; ++o) {
       input[o] = load<V>(a + at + o * channels + c);
     }
     for (int64_t ky = 0; ky < 3; ++ky) {
       if (dy[ky] == nullptr) {
         continue;
       }
-      V g[BLOCK + 1], part[3] = {};
-      for (int64_t i = 0; i < BLOCK + 1; ++i) {
-        g[i] = load<V>(dy[ky] + (out + i) * channels + c);
+      V g[COLUMNS + 1], part[3] = {};
+      for (int64_t i = 0; i < COLUMNS + 1; ++i) {
+        g[i] = column_of<V>(dy[ky], out + i, c, shape);
       }
       float* d_tap = d_taps + ky * 3 * channels + c;
       const float* taps = shape.taps + ky * 3 * channels + c;
       V left = load<V>(taps), middle = load<V>(taps + channels), right = load<V>(taps + 2 * channels);
-      for (int64_t o = 0; o < BLOCK; ++o) {
+      for (int64_t o = 0; o < COLUMNS; ++o) {
         total[2 * o] += g[o] * middle;
         total[2 * o + 1] += g[o + 1] * left + g[o] * right;
         part[0] += input[2 * o + 1] * g[o + 1];
@@ -145,27 +151,44 @@ MUTUALNET_INLINE void gradient_block_2(const float* a, const float* const (&dy)[
         add_to(d_tap + kx * channels, part[kx]);
       }
     }
-    for (int64_t o = 0; o < 2 * BLOCK; ++o) {
+    for (int64_t o = 0; o < 2 * COLUMNS; ++o) {
       store(da + at + o * channels + c, total[o]);
     }
   });
 }
 
+// The last column of a stride-2 row of odd length: only the middle taps carried it anywhere.
+MUTUALNET_INLINE void gradient_last_2(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
+                                      const DepthwiseRow& shape) {
+  int64_t channels = shape.channels, at = (shape.columns_in - 1) * channels;
+  over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
+    using V = decltype(lanes);
+    V input = load<V>(a + at + c), total{};
+    for (int64_t ky = 0; ky < 3; ++ky) {
+      if (dy[ky] != nullptr) {
+        V g = load<V>(dy[ky] + (shape.columns_out - 1) * channels + c);
+        int64_t middle = (ky * 3 + 1) * channels + c;
+        total += g * load<V>(shape.taps + middle);
+        add_to(d_taps + middle, input * g);
+      }
+    }
+    store(da + at + c, total);
+  });
+}
+
 void gradient(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
               const DepthwiseRow& shape) {
-  int64_t column = 0;
   if (shape.stride == 1) {
-    gradient_column(a, dy, da, d_taps, column++, shape);
-    for (; column + BLOCK < shape.columns_in; column += BLOCK) {
-      gradient_block_1(a, dy, da, d_taps, column, shape);
-    }
-  } else {
-    for (; column / 2 + BLOCK < shape.columns_out; column += 2 * BLOCK) {
-      gradient_block_2(a, dy, da, d_taps, column / 2, shape);
-    }
+    in_column_blocks(shape.columns_in, [&](auto columns, int64_t column) __attribute__((always_inline)) {
+      gradient_block_1<decltype(columns)::COUNT>(a, dy, da, d_taps, column, shape);
+    });
+    return;
   }
-  for (; column < shape.columns_in; ++column) {
-    gradient_column(a, dy, da, d_taps, column, shape);
+  in_column_blocks(shape.columns_in / 2, [&](auto columns, int64_t out) __attribute__((always_inline)) {
+    gradient_block_2<decltype(columns)::COUNT>(a, dy, da, d_taps, out, shape);
+  });
+  if (shape.columns_in % 2 != 0) {
+    gradient_last_2(a, dy, da, d_taps, shape);
   }
 }
 
