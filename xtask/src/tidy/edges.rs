@@ -28,8 +28,11 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "data", may_name: &["core"] },
     Allowed { krate: "engine", may_name: &[] },
     Allowed { krate: "nn", may_name: &["core", "engine"] },
-    // The sweep times each row in the executor that users run, so `train` names `runtime`.
-    Allowed { krate: "train", may_name: &["bundle", "core", "data", "engine", "nn", "runtime", "zoo"] },
+    // The sweep times each row in the executor that users run, and writes the run's page.
+    Allowed {
+        krate: "train",
+        may_name: &["bundle", "core", "data", "engine", "nn", "report", "runtime", "zoo"],
+    },
     // `bench train` runs bare steps, without a recipe, and so names `engine` and `nn`.
     Allowed {
         krate: "cli",
