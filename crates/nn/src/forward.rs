@@ -48,6 +48,18 @@ impl Statistics {
         Ok(Self { layers: layers.collect::<Result<_>>()? })
     }
 
+    /// Given means and variances, per batch norm.
+    ///
+    /// # Errors
+    /// The engine has no memory.
+    pub fn from_vecs(layers: &[(Vec<f32>, Vec<f32>)], device: Device) -> Result<Self> {
+        let tensor = |values: &[f32]| Tensor::from_slice(values, &[values.len()])?.to_device(device);
+        let layers = layers
+            .iter()
+            .map(|(mean, variance)| Ok(LayerStatistics { mean: tensor(mean)?, variance: tensor(variance)? }));
+        Ok(Self { layers: layers.collect::<Result<_>>()? })
+    }
+
     /// Means and variances, per batch norm.
     ///
     /// # Errors

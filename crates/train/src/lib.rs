@@ -1,1 +1,38 @@
-//! To be written.
+//! Training: recipe → plan → steps → checkpoint → calibrate → sweep → bundle.
+//!
+//! [`mutual_step`](mutual_step::mutual_step) is the heart; the rest brings data to it and keeps what it learned.
+//! Invariant: nothing here prints; what happens is told by [`Event`]s.
+
+pub mod mutual_step;
+
+pub mod recipe;
+pub use recipe::Recipe;
+
+pub mod plan;
+pub use plan::{Plan, Planned};
+
+pub mod events;
+pub use events::{Event, Reporter};
+
+pub mod training;
+pub use training::{Outcome, resume, train};
+
+pub mod schedule;
+pub mod update;
+
+pub mod checkpoint;
+
+pub mod calibrate;
+
+pub mod sweep;
+
+mod tabulate;
+pub use tabulate::tabulate;
+
+mod run_dir;
+pub use run_dir::RunDir;
+
+mod digest;
+
+mod error;
+pub use error::{Error, Result};

@@ -1,0 +1,165 @@
+//! The one error type of this crate.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What can go wrong between a recipe and a bundle.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The recipe is not one.
+    #[error("recipe{}: {reason}", .path.as_ref().map(|path| format!(" {}", path.display())).unwrap_or_default())]
+    Recipe {
+        /// The file, if it was one.
+        path: Option<PathBuf>,
+        /// What is wrong, with the line where there is one.
+        reason: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// There is a run already where a new one should go.
+    #[error("there is a run already: {}", .path.display())]
+    RunExists {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// There is no run, or it has not got far enough.
+    #[error("{what} is missing: {}", .path.display())]
+    NoRun {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// The run is not at its end.
+    #[error("training is at step {step} of {total_steps}: {}", .path.display())]
+    Unfinished {
+        /// Steps done.
+        step: u64,
+        /// Steps of the plan.
+        total_steps: u64,
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// A run is resumed with a recipe that is not its own.
+    #[error("the recipe is not the one this run was started with: {}", .path.display())]
+    OtherRecipe {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// A run is resumed on data that are not its own.
+    #[error("the training data changed since the run was started: {}", .path.display())]
+    OtherData {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// No checkpoint of the run is whole.
+    #[error("no whole checkpoint: {}", .path.display())]
+    NoCheckpoint {
+        /// The directory of checkpoints.
+        path: PathBuf,
+    },
+    /// A file of ours does not read as what it should be.
+    #[error("{what}: {reason}: {}", .path.display())]
+    Format {
+        /// What it should be.
+        what: &'static str,
+        /// Why it is not.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Losses were no numbers too often.
+    #[error("{n} steps gave a loss that is no number; the last at step {step}, sub-network {subnet}")]
+    Diverged {
+        /// How many.
+        n: u64,
+        /// The last of them.
+        step: u64,
+        /// Its sub-network.
+        subnet: mutualnet_core::Subnet,
+    },
+    /// The data do not fit the recipe.
+    #[error("{reason}: {}", .path.display())]
+    Data {
+        /// What does not fit.
+        reason: String,
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A value is out of its range.
+    #[error(transparent)]
+    Core(#[from] mutualnet_core::Error),
+    /// There is no such network.
+    #[error(transparent)]
+    Zoo(#[from] mutualnet_zoo::Error),
+    /// The loader gave up.
+    #[error(transparent)]
+    Loader(#[from] mutualnet_data::Error),
+    /// The tensor engine refused.
+    #[error(transparent)]
+    Engine(#[from] mutualnet_engine::EngineError),
+    /// The network could not be built or run.
+    #[error(transparent)]
+    Nn(#[from] mutualnet_nn::Error),
+    /// The bundle could not be put together.
+    #[error(transparent)]
+    Bundle(#[from] mutualnet_bundle::Error),
+    /// The run side refused the bundle.
+    #[error(transparent)]
+    Runtime(#[from] mutualnet_runtime::Error),
+}
+
+impl Error {
+    pub(crate) fn read(path: &Path, source: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn write(path: &Path, source: io::Error) -> Self {
+        Self::Write { path: path.to_owned(), source }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Recipe { hint, .. } => hint.clone(),
+            Self::RunExists { .. } => {
+                Some("go on with it by --resume, or choose another directory for --out".to_owned())
+            }
+            Self::NoRun { .. } => Some("train first: mutualnet train RECIPE --out RUN".to_owned()),
+            Self::Unfinished { .. } => {
+                Some("finish it first: mutualnet train RECIPE --out RUN --resume".to_owned())
+            }
+            Self::OtherRecipe { .. } => Some(
+                "resume with the same recipe and overrides (plan.toml has them), or start a new run"
+                    .to_owned(),
+            ),
+            Self::OtherData { .. } => Some("bring the data back, or start a new run".to_owned()),
+            Self::NoCheckpoint { .. } => Some("start the run again, in a new directory".to_owned()),
+            Self::Diverged { .. } => {
+                Some("lower train.lr; events.jsonl names the layers and images".to_owned())
+            }
+            Self::Zoo(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// Result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,99 @@
+//! One step of mutual learning: from a batch and a choice of sub-networks to gradients. Read this first.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use mutualnet_core::Resolution;
+use mutualnet_core::sample::StepPlan;
+use mutualnet_engine::Tensor;
+use mutualnet_nn::{Gradients, Net, Norm, Parameters};
+
+use crate::Result;
+use crate::events::StudentLoss;
+
+/// A batch on the engine's device.
+#[derive(Debug)]
+pub struct StepBatch {
+    /// `[n, 3, r, r]` f32 at the largest resolution, normalized, channels-last.
+    pub images: Tensor,
+    /// `[n]` i64, class numbers.
+    pub labels: Tensor,
+}
+
+/// What a step found.
+#[derive(Debug)]
+pub struct StepLosses {
+    /// Cross-entropy of the full network, mean over the batch.
+    pub full: f64,
+    /// Images of the batch that the full network got right.
+    pub full_correct: usize,
+    /// Divergence of every student from the full network, in the order of training.
+    pub students: Vec<StudentLoss>,
+}
+
+/// The gradient of one step for every parameter, in the order of the network, and the losses it is made of:
+///
+/// 1. The full network sees the batch at the largest resolution and learns from the labels (cross-entropy).
+/// 2. Every student sees the same images at a resolution of its own and learns from the full network's output
+///    (KL divergence, temperature 1, no labels; the output is detached, so nothing flows back into the teacher).
+/// 3. The gradients are summed with weight 1; narrower networks reach the leading channels only.
+///
+/// Batch norms use the statistics of the batch at hand in every pass and remember nothing.
+///
+/// # Errors
+/// The batch does not fit the network, or the engine has no memory.
+///
+/// # Source
+/// `[MN-ECCV §3.3, Eq. 1–3]`, `[MN-code train.py train]`.
+pub fn mutual_step(
+    net: &Net,
+    parameters: &Parameters,
+    batch: &StepBatch,
+    plan: &StepPlan,
+) -> Result<(Vec<Tensor>, StepLosses)> {
+    let mut gradients = Gradients::none(parameters);
+    let pyramid = pyramid(&batch.images, plan)?;
+
+    let slice = parameters.slice(net.network(), plan.full.width)?;
+    let logits = net.forward(&slice, &pyramid[&plan.full.resolution], Norm::Batch)?;
+    let full_loss = logits.cross_entropy(&batch.labels)?;
+    full_loss.backward()?;
+    gradients.add(parameters, slice)?;
+    let teacher = logits.detach()?;
+
+    let mut student_losses = Vec::with_capacity(plan.students.len());
+    for student in &plan.students {
+        let slice = parameters.slice(net.network(), student.width)?;
+        let logits = net.forward(&slice, &pyramid[&student.resolution], Norm::Batch)?;
+        let loss = logits.kl_divergence(&teacher)?;
+        loss.backward()?;
+        gradients.add(parameters, slice)?;
+        student_losses.push(loss);
+    }
+
+    // Read last: on a GPU each of these waits for the device.
+    let students = plan.students.iter().zip(student_losses);
+    let losses = StepLosses {
+        full: full_loss.scalar()?,
+        full_correct: teacher.top1_correct(&batch.labels)?,
+        students: students
+            .map(|(&subnet, loss)| Ok(StudentLoss { subnet, loss: loss.scalar()? }))
+            .collect::<Result<_>>()?,
+    };
+    Ok((gradients.into_tensors(parameters)?, losses))
+}
+
+/// The batch at every resolution of the plan, each made once, from the largest.
+///
+/// # Source
+/// `[MN-code utils/transforms.py InputList]`: bilinear, aligned corners, on the normalized images.
+fn pyramid(images: &Tensor, plan: &StepPlan) -> Result<BTreeMap<Resolution, Tensor>> {
+    let mut pyramid = BTreeMap::new();
+    for subnet in std::iter::once(&plan.full).chain(&plan.students) {
+        if let Entry::Vacant(entry) = pyramid.entry(subnet.resolution) {
+            let side = subnet.resolution.get() as usize;
+            entry.insert(images.resize_bilinear(side, side)?);
+        }
+    }
+    Ok(pyramid)
+}

@@ -1,0 +1,83 @@
+//! Recipes as people write them, right and wrong.
+
+use super::*;
+
+const SMALL: &str = r#"
+[network]
+name = "mobilenet_v2"
+widths = [0.25, 1.0]
+resolutions = [32, 24]
+
+[data]
+path = "somewhere"
+
+[train]
+epochs = 2
+batch = 8
+lr = 0.1
+"#;
+
+fn error(text: &str, overrides: &[&str]) -> (String, Option<String>) {
+    let overrides: Vec<_> = overrides.iter().map(|&text| text.to_owned()).collect();
+    match Recipe::parse(text, &overrides).unwrap_err() {
+        Error::Recipe { reason, hint, .. } => (reason, hint),
+        other => (other.to_string(), None),
+    }
+}
+
+#[test]
+fn defaults_are_the_reference() {
+    let recipe = Recipe::parse(SMALL, &[]).unwrap();
+    assert_eq!((recipe.train.momentum, recipe.train.nesterov, recipe.train.weight_decay), (0.9, true, 1e-4));
+    assert_eq!(recipe.train.random_subnets, 2);
+    assert_eq!(recipe.table_widths().unwrap().len(), 16);
+    assert_eq!(Recipe::parse(&recipe.to_toml(), &[]).unwrap(), recipe);
+}
+
+#[test]
+fn overrides_win() {
+    let overrides = ["train.epochs=7", "data.path=other/place", "network.resolutions=[40, 20]", "seed=5"];
+    let recipe = Recipe::parse(SMALL, &overrides.map(str::to_owned)).unwrap();
+    assert_eq!(recipe.train.epochs, 7);
+    assert_eq!(recipe.data.path, Path::new("other/place"));
+    assert_eq!((recipe.crop().get(), recipe.seed), (40, 5));
+}
+
+#[test]
+fn unknown_keys_name_the_nearest() {
+    let (reason, hint) = error(&SMALL.replace("epochs", "epoch"), &[]);
+    assert!(reason.contains("unknown field `epoch`") && reason.contains("line"), "{reason}");
+    assert_eq!(hint.as_deref(), Some("did you mean `epochs`?"));
+    let (_, hint) = error(SMALL, &["train.momentun=0.5"]);
+    assert_eq!(hint.as_deref(), Some("did you mean `momentum`?"));
+    let (_, hint) = error(SMALL, &["trian.epochs=3"]);
+    assert_eq!(hint.as_deref(), Some("did you mean `train`?"));
+}
+
+#[test]
+fn nonsense_is_named() {
+    for (replaced, by, says) in [
+        ("[32, 24]", "[24, 32]", "largest first"),
+        ("[32, 24]", "[]", "at least one"),
+        ("batch = 8", "batch = 1", "batch norm"),
+        ("lr = 0.1", "lr = -0.1", "train.lr"),
+        ("[0.25, 1.0]", "[1.0, 0.25]", "lower end"),
+        ("[0.25, 1.0]", "[0.0, 1.0]", "width"),
+        ("epochs = 2", "epochs = \"two\"", "invalid type"),
+    ] {
+        let (reason, _) = error(&SMALL.replace(replaced, by), &[]);
+        assert!(reason.contains(says), "{by}: {reason}");
+    }
+    assert!(error(SMALL, &["epochs"]).0.contains("key=value"));
+    assert!(error(SMALL, &["train.lr.x=1"]).0.contains("`lr` is not a section"));
+}
+
+#[test]
+fn hash_is_of_what_decides() {
+    let hash = |overrides: &[&str]| {
+        let overrides: Vec<_> = overrides.iter().map(|&text| text.to_owned()).collect();
+        Recipe::parse(SMALL, &overrides).unwrap().hash()
+    };
+    assert_eq!(hash(&[]), hash(&["data.path=elsewhere", "train.threads=3"]));
+    assert_ne!(hash(&[]), hash(&["train.lr=0.2"]));
+}

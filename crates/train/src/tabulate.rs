@@ -1,0 +1,225 @@
+//! From a trained run to its table and bundle: calibrate, evaluate, time, write.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use mutualnet_bundle::{
+    Accuracy, BatchNormStats, Bundle, BundleParts, Host, Latency, Provenance, QueryTable, Row, RowStats,
+};
+use mutualnet_core::Subnet;
+use mutualnet_data::{Batches, Dataset};
+use mutualnet_engine::{Device, Tensor};
+use mutualnet_nn::{Net, Parameters, Statistics};
+use mutualnet_report::{Cost, Page, page, plot};
+use mutualnet_runtime::{MeasureConfig, Model, Session, measure};
+
+use crate::calibrate::Calibration;
+use crate::checkpoint::Checkpoint;
+use crate::events::{Event, EventLog, Reporter, Stage};
+use crate::plan::{Plan, Planned};
+use crate::recipe::Recipe;
+use crate::run_dir::{RunDir, write_whole};
+use crate::sweep::Sweep;
+use crate::training::{loader, set_up, to_named};
+use crate::{Error, Result};
+
+/// Images per evaluation batch: results do not depend on it, memory does.
+const EVALUATION_BATCH: usize = 64;
+/// Single-image runs before a row's times count.
+const LATENCY_WARM_UP: usize = 5;
+/// Time that one row may take at one thread count.
+const LATENCY_TIME: Duration = Duration::from_secs(2);
+
+/// Calibrates, evaluates and times every row, and writes table, bundle, plots and report into the run directory.
+///
+/// `program` goes into the bundle's provenance: version or commit of the program that runs.
+///
+/// # Errors
+/// The run is not finished, its data are gone, or something cannot be written.
+pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Result<QueryTable> {
+    let recipe = Plan::read(&run.plan())?.recipe;
+    let planned = Plan::make(&recipe)?;
+    let (checkpoint, _) = Checkpoint::latest(&run.checkpoints())?;
+    let derived = &planned.plan.derived;
+    if checkpoint.step < derived.total_steps {
+        let (step, total_steps) = (checkpoint.step, derived.total_steps);
+        return Err(Error::Unfinished { step, total_steps, path: run.path().to_owned() });
+    }
+    let device = set_up(&recipe)?;
+    let parameters = Parameters::from_named(&planned.network, &to_named(checkpoint.weights.clone()), device)?;
+    let mut tabulation = Tabulation {
+        net: Net::new(planned.network.clone()),
+        rows: rows(&recipe)?,
+        log: EventLog::open(&run.events(), console)?,
+        recipe: &recipe,
+        parameters,
+        device,
+    };
+    let statistics = tabulation.calibrate(&planned.train)?;
+    let rows = tabulation.evaluate(&planned.test, &statistics)?;
+    let Planned { plan, network, .. } = planned;
+    let parts = BundleParts {
+        network,
+        classes: plan.derived.classes.clone(),
+        preprocess: recipe.preprocess(),
+        table: QueryTable::new(rows)?,
+        weights: checkpoint.weights,
+        stats: to_stats(&statistics)?,
+        provenance: provenance(&plan, program),
+    };
+    let table = tabulation.time(Bundle::new(parts.clone())?)?.measured_on(Host::detect());
+    tabulation.log.flush()?;
+    Bundle::new(BundleParts { table: table.clone(), ..parts })?.write(&run.bundle())?;
+    table.write(&run.table())?;
+    write_pictures(run, &plan, &table)?;
+    Ok(table)
+}
+
+/// Every width at every resolution.
+fn rows(recipe: &Recipe) -> Result<Vec<Subnet>> {
+    let widths = recipe.table_widths()?.into_iter();
+    let resolutions = &recipe.network.resolutions;
+    Ok(widths.flat_map(|width| resolutions.iter().map(move |&r| Subnet::image(width, r))).collect())
+}
+
+struct Tabulation<'a> {
+    recipe: &'a Recipe,
+    net: Net,
+    parameters: Parameters,
+    device: Device,
+    rows: Vec<Subnet>,
+    log: EventLog<'a>,
+}
+
+impl Tabulation<'_> {
+    fn calibrate(&mut self, train: &Dataset) -> Result<BTreeMap<Subnet, Statistics>> {
+        let section = &self.recipe.tabulate;
+        let batch = match section.calibration_batch {
+            0 => self.recipe.train.batch,
+            images => images,
+        };
+        let loader = loader(self.recipe, train.clone(), batch)?;
+        let data = &self.recipe.data;
+        let batches =
+            loader.calibrate(data.augment, &self.recipe.preprocess(), section.calibration_batches)?;
+        let mut calibration = Calibration::new(&self.net, &self.rows, self.device)?;
+        for (idx, batch) in batches.enumerate() {
+            let (images, _) = on_device(&batch?, self.device)?;
+            calibration.add(&self.net, &self.parameters, &images)?;
+            self.tell(Stage::Calibrate, idx + 1, section.calibration_batches)?;
+        }
+        Ok(calibration.finish())
+    }
+
+    fn evaluate(&mut self, test: &Dataset, statistics: &BTreeMap<Subnet, Statistics>) -> Result<Vec<Row>> {
+        let loader = loader(self.recipe, test.clone(), EVALUATION_BATCH)?;
+        let batches: Batches = loader.evaluate(&self.recipe.preprocess())?;
+        let mut sweep = Sweep::new(statistics);
+        for batch in batches {
+            let (images, labels) = on_device(&batch?, self.device)?;
+            sweep.add(&self.net, &self.parameters, &images, &labels)?;
+            self.tell(Stage::Evaluate, sweep.n() as usize, test.samples().len())?;
+        }
+        let rows = sweep.correct().map(|(subnet, correct)| {
+            let macs = self.net.network().macs(subnet)?;
+            Ok(Row::new(subnet, macs, Accuracy::new(correct, sweep.n())?, Vec::new()))
+        });
+        rows.collect()
+    }
+
+    /// Times the rows where they will run: in the run-side executor, on one thread and on all.
+    fn time(&mut self, bundle: Bundle) -> Result<QueryTable> {
+        let mut rows = bundle.table().rows().to_vec();
+        let model = Arc::new(Model::new(bundle)?);
+        let all = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let mut thread_counts = vec![NonZeroUsize::MIN, all];
+        thread_counts.dedup();
+        let runs = self.recipe.tabulate.latency_runs;
+        let config = MeasureConfig { warmup: LATENCY_WARM_UP, runs, time: LATENCY_TIME };
+        let of = rows.len() * thread_counts.len();
+        let mut done = 0;
+        for threads in thread_counts {
+            let mut session = Session::new(Arc::clone(&model), threads)?;
+            for row in &mut rows {
+                let times = measure(&mut session, row.subnet, config)?;
+                row.latency.push(Latency {
+                    threads: threads.get(),
+                    p50_ms: times.p50_ms,
+                    p99_ms: times.p99_ms,
+                    n: times.n as u64,
+                });
+                done += 1;
+                self.tell(Stage::Time, done, of)?;
+            }
+        }
+        Ok(QueryTable::new(rows)?)
+    }
+
+    fn tell(&mut self, stage: Stage, done: usize, of: usize) -> Result<()> {
+        self.log.log(&Event::Tabulating { stage, done, of })
+    }
+}
+
+fn on_device(batch: &mutualnet_data::Batch, device: Device) -> Result<(Tensor, Tensor)> {
+    let side = batch.side as usize;
+    let images = Tensor::from_nhwc(&batch.images, [batch.n, side, side, 3], device)?;
+    Ok((images, Tensor::from_slice_i64(&batch.labels, &[batch.n])?.to_device(device)?))
+}
+
+fn to_stats(statistics: &BTreeMap<Subnet, Statistics>) -> Result<BTreeMap<Subnet, RowStats>> {
+    let rows = statistics.iter().map(|(&subnet, statistics)| {
+        let layers = statistics.to_vecs()?.into_iter();
+        Ok((subnet, layers.map(|(mean, var)| BatchNormStats { mean, var }).collect()))
+    });
+    rows.collect()
+}
+
+fn provenance(plan: &Plan, program: &str) -> Provenance {
+    Provenance {
+        recipe_sha256: plan.derived.recipe_sha256.clone(),
+        data_sha256: plan.derived.train_sha256.clone(),
+        seed: plan.recipe.seed,
+        commit: program.to_owned(),
+        created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        host: Some(Host::detect()),
+    }
+}
+
+fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
+    for (path, cost) in [(run.plot("macs"), Cost::Macs), (run.plot("latency"), Cost::Latency { threads: 1 })]
+    {
+        if let Some(svg) = plot(table, cost) {
+            write_whole(&path, svg.as_bytes())?;
+        }
+    }
+    let (recipe, derived) = (&plan.recipe, &plan.derived);
+    let widths = recipe.network.widths;
+    let resolutions: Vec<_> = recipe.network.resolutions.iter().map(ToString::to_string).collect();
+    let facts = [
+        ("network", format!("{}, widths {} to {}", recipe.network.name, widths.smallest(), widths.full())),
+        ("resolutions", format!("{} px", resolutions.join(", "))),
+        (
+            "data",
+            format!(
+                "{}: {} training, {} test images",
+                recipe.data.path.display(),
+                derived.n_train,
+                derived.n_test
+            ),
+        ),
+        (
+            "training",
+            format!(
+                "{} epochs, {} steps of {} images",
+                recipe.train.epochs, derived.total_steps, recipe.train.batch
+            ),
+        ),
+        ("cost of a step", format!("{:.2} × one of plain training", derived.relative_cost)),
+        ("host", table.host().map_or_else(String::new, |host| format!("{}, {} cores", host.cpu, host.cores))),
+    ];
+    let title = format!("{} at {} budgets", recipe.network.name, table.rows().len());
+    let html = page(&Page { title: &title, facts: &facts, table });
+    write_whole(&run.report(), html.as_bytes())
+}

@@ -1,0 +1,332 @@
+//! The run: steps from the first, or from the last checkpoint, to the last.
+//!
+//! Invariant: the state after a step depends on the plan alone, not on interruptions, threads or the time of day;
+//! a run killed at any instant and resumed ends in the same bits as one that was not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use mutualnet_bundle::Weights;
+use mutualnet_core::rng::{Key, Purpose};
+use mutualnet_core::sample::{SandwichSampler, StepPlan};
+use mutualnet_data::{Batch, Batches, Loader, LoaderConfig, Position};
+use mutualnet_engine::{Device, Tensor};
+use mutualnet_nn::{NamedTensor, Net, Parameters};
+
+use crate::checkpoint::Checkpoint;
+use crate::events::{Event, EventLog, Reporter};
+use crate::mutual_step::{StepBatch, StepLosses, mutual_step};
+use crate::plan::{Plan, Planned};
+use crate::recipe::Recipe;
+use crate::run_dir::RunDir;
+use crate::schedule::cosine;
+use crate::update::Optimizer;
+use crate::{Error, Result};
+
+/// Batches made ahead of the step that needs them.
+const PREFETCH: usize = 4;
+
+/// How a call of [`train`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done.
+    Finished,
+    /// The stop flag was seen; a checkpoint of the last step is there.
+    Interrupted,
+}
+
+/// Trains after a recipe in a new run directory.
+///
+/// `stop` is looked at after every step: once it is set, the state is written and the call returns.
+///
+/// # Errors
+/// The directory holds a run already, the data do not fit, or training fails.
+pub fn train(
+    recipe: &Recipe,
+    run: &RunDir,
+    stop: &AtomicBool,
+    console: &mut dyn Reporter,
+) -> Result<Outcome> {
+    let planned = Plan::make(recipe)?;
+    run.create()?;
+    planned.plan.write(&run.plan())?;
+    let device = set_up(recipe)?;
+    let state = State::first(&planned, device)?;
+    Training::new(planned, run, device, state, console)?.run(stop)
+}
+
+/// Goes on with a run from its newest whole checkpoint, or from the start if it had none.
+///
+/// # Errors
+/// There is no run, the recipe or the data are not those it was started with, or training fails.
+pub fn resume(
+    recipe: &Recipe,
+    run: &RunDir,
+    stop: &AtomicBool,
+    console: &mut dyn Reporter,
+) -> Result<Outcome> {
+    let stored = Plan::read(&run.plan())?;
+    let planned = Plan::make(recipe)?;
+    if planned.plan.derived.recipe_sha256 != stored.derived.recipe_sha256 {
+        return Err(Error::OtherRecipe { path: run.path().to_owned() });
+    }
+    if planned.plan.derived.train_sha256 != stored.derived.train_sha256 {
+        return Err(Error::OtherData { path: recipe.data.path.clone() });
+    }
+    let device = set_up(recipe)?;
+    let (state, damaged) = match Checkpoint::latest(&run.checkpoints()) {
+        Ok((checkpoint, damaged)) => (State::restore(&planned, checkpoint, device)?, damaged),
+        Err(Error::NoCheckpoint { .. }) => (State::first(&planned, device)?, Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut training = Training::new(planned, run, device, state, console)?;
+    for error in damaged {
+        training.log.log(&Event::DamagedCheckpoint { reason: error.to_string() })?;
+    }
+    training.run(stop)
+}
+
+/// Threads and device, as the recipe says.
+pub(crate) fn set_up(recipe: &Recipe) -> Result<Device> {
+    let device = Device::parse(&recipe.train.device)?;
+    let threads = match recipe.train.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+        threads => threads,
+    };
+    mutualnet_engine::set_threads(threads)?;
+    mutualnet_engine::flush_denormals()?;
+    Ok(device)
+}
+
+/// All that a step changes.
+struct State {
+    step: u64,
+    n_non_finite: u64,
+    parameters: Parameters,
+    optimizer: Optimizer,
+}
+
+impl State {
+    fn first(planned: &Planned, device: Device) -> Result<Self> {
+        let recipe = &planned.plan.recipe;
+        let parameters = Parameters::init(&planned.network, recipe.seed, device)?;
+        let optimizer = Optimizer::new(&parameters, &recipe.train.sgd())?;
+        Ok(Self { step: 0, n_non_finite: 0, parameters, optimizer })
+    }
+
+    fn restore(planned: &Planned, checkpoint: Checkpoint, device: Device) -> Result<Self> {
+        let Checkpoint { step, n_non_finite, weights, momentum } = checkpoint;
+        let parameters = Parameters::from_named(&planned.network, &to_named(weights), device)?;
+        let config = planned.plan.recipe.train.sgd();
+        let optimizer = if momentum.is_empty() {
+            Optimizer::new(&parameters, &config)?
+        } else {
+            let buffers = Parameters::from_named(&planned.network, &to_named(momentum), device)?;
+            let names = buffers.list().iter().map(|parameter| parameter.name.clone());
+            let buffers: BTreeMap<_, _> = names.zip(buffers.tensors().iter().map(Tensor::alias)).collect();
+            Optimizer::resume(&parameters, &config, &buffers)?
+        };
+        Ok(Self { step, n_non_finite, parameters, optimizer })
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        let momentum = self.optimizer.momentum().map(|buffers| self.parameters.name(&buffers)).transpose()?;
+        Ok(Checkpoint {
+            step: self.step,
+            n_non_finite: self.n_non_finite,
+            weights: from_named(self.parameters.to_named()?),
+            momentum: from_named(momentum.unwrap_or_default()),
+        })
+    }
+}
+
+pub(crate) fn from_named(named: BTreeMap<String, NamedTensor>) -> Weights {
+    named.into_iter().map(|(name, (shape, data))| (name, mutualnet_bundle::Tensor { shape, data })).collect()
+}
+
+pub(crate) fn to_named(weights: Weights) -> BTreeMap<String, NamedTensor> {
+    weights.into_iter().map(|(name, tensor)| (name, (tensor.shape, tensor.data))).collect()
+}
+
+/// The loader of a split, as the recipe says.
+pub(crate) fn loader(recipe: &Recipe, dataset: mutualnet_data::Dataset, batch_size: usize) -> Result<Loader> {
+    let config = LoaderConfig {
+        batch_size,
+        workers: recipe.data.workers,
+        prefetch: PREFETCH,
+        seed: recipe.seed,
+        broken_limit: recipe.data.broken_limit,
+    };
+    Ok(Loader::new(Arc::new(dataset), config)?)
+}
+
+/// A run in progress.
+struct Training<'a> {
+    plan: Plan,
+    run: &'a RunDir,
+    net: Net,
+    device: Device,
+    loader: Loader,
+    sampler: SandwichSampler,
+    state: State,
+    log: EventLog<'a>,
+    /// Broken files that were reported.
+    quarantined: BTreeSet<PathBuf>,
+}
+
+impl<'a> Training<'a> {
+    fn new(
+        planned: Planned,
+        run: &'a RunDir,
+        device: Device,
+        state: State,
+        console: &'a mut dyn Reporter,
+    ) -> Result<Self> {
+        let Planned { plan, network, train, .. } = planned;
+        Ok(Self {
+            loader: loader(&plan.recipe, train, plan.recipe.train.batch)?,
+            sampler: plan.recipe.sampler()?,
+            net: Net::new(network),
+            log: EventLog::open(&run.events(), console)?,
+            quarantined: BTreeSet::new(),
+            plan,
+            run,
+            device,
+            state,
+        })
+    }
+
+    fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
+        let begun = Instant::now();
+        let total_steps = self.plan.derived.total_steps;
+        let checkpoint_steps = match self.plan.recipe.train.checkpoint_steps {
+            0 => self.plan.derived.steps_per_epoch,
+            steps => steps,
+        };
+        self.log.log(&Event::Start {
+            total_steps,
+            step: self.state.step,
+            steps_per_epoch: self.plan.derived.steps_per_epoch,
+            batch: self.plan.recipe.train.batch,
+        })?;
+        let mut batches = self.batches()?;
+        while self.state.step < total_steps {
+            if stop.load(Ordering::Relaxed) {
+                self.save()?;
+                self.log.log(&Event::Interrupted { step: self.state.step })?;
+                self.log.flush()?;
+                return Ok(Outcome::Interrupted);
+            }
+            let step_begun = Instant::now();
+            let batch = batches.next().expect("the loader has a batch for every step of the plan")?;
+            self.step(&batch, step_begun)?;
+            if self.state.step.is_multiple_of(checkpoint_steps) || self.state.step == total_steps {
+                self.save()?;
+            }
+        }
+        self.log.log(&Event::Trained { seconds: begun.elapsed().as_secs_f64() })?;
+        self.log.flush()?;
+        Ok(Outcome::Finished)
+    }
+
+    fn batches(&self) -> Result<Batches> {
+        let recipe = &self.plan.recipe;
+        let steps_per_epoch = self.plan.derived.steps_per_epoch;
+        let from = Position {
+            epoch: (self.state.step / steps_per_epoch) as u32,
+            step: (self.state.step % steps_per_epoch) as usize,
+        };
+        Ok(self.loader.train(recipe.data.augment, &recipe.preprocess(), from, recipe.train.epochs)?)
+    }
+
+    fn step(&mut self, batch: &Batch, begun: Instant) -> Result<()> {
+        let step = self.state.step;
+        let recipe = &self.plan.recipe;
+        let plan = self.sampler.sample(Key::new(recipe.seed, Purpose::Sample).step(step));
+        let on_device = self.on_device(batch)?;
+        let (gradients, losses) = mutual_step(&self.net, &self.state.parameters, &on_device, &plan)?;
+        let lr = cosine(recipe.train.lr, step, self.plan.derived.total_steps);
+        if is_finite(&losses, &gradients)? {
+            self.state.optimizer.step(&self.state.parameters, &gradients, lr)?;
+            let images_per_s = batch.n as f64 / begun.elapsed().as_secs_f64();
+            self.log.log(&Event::Step {
+                step,
+                epoch: batch.epoch,
+                lr,
+                full_loss: losses.full,
+                full_accuracy: losses.full_correct as f64 / batch.n as f64,
+                students: losses.students,
+                images_per_s,
+            })?;
+        } else {
+            self.non_finite(batch, &on_device, &plan, &losses)?;
+        }
+        self.state.step += 1;
+        self.report_quarantined()
+    }
+
+    fn on_device(&self, batch: &Batch) -> Result<StepBatch> {
+        let side = batch.side as usize;
+        Ok(StepBatch {
+            images: Tensor::from_nhwc(&batch.images, [batch.n, side, side, 3], self.device)?,
+            labels: Tensor::from_slice_i64(&batch.labels, &[batch.n])?.to_device(self.device)?,
+        })
+    }
+
+    /// Says which sub-network and layer broke; the parameters stay as they were.
+    fn non_finite(
+        &mut self,
+        batch: &Batch,
+        on_device: &StepBatch,
+        plan: &StepPlan,
+        losses: &StepLosses,
+    ) -> Result<()> {
+        let student = losses.students.iter().find(|student| !student.loss.is_finite());
+        let subnet =
+            if losses.full.is_finite() { student.map_or(plan.full, |s| s.subnet) } else { plan.full };
+        let side = subnet.resolution.get() as usize;
+        let slice = self.state.parameters.slice(self.net.network(), subnet.width)?;
+        let images = on_device.images.resize_bilinear(side, side)?;
+        let layer =
+            mutualnet_engine::no_grad(|| self.net.first_non_finite(&slice, &images))?.map(str::to_owned);
+        let (step, samples) = (self.state.step, batch.indices.clone());
+        self.log.log(&Event::NonFinite { step, subnet, layer, samples })?;
+        self.state.n_non_finite += 1;
+        if self.state.n_non_finite > self.plan.recipe.train.non_finite_limit {
+            self.log.flush()?;
+            return Err(Error::Diverged { n: self.state.n_non_finite, step, subnet });
+        }
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.state.checkpoint()?.save(&self.run.checkpoints())?;
+        self.log.log(&Event::Checkpoint { step: self.state.step })?;
+        self.log.flush()
+    }
+
+    fn report_quarantined(&mut self) -> Result<()> {
+        for file in self.loader.broken_files() {
+            if self.quarantined.insert(file.path.clone()) {
+                self.log.log(&Event::Quarantined { path: file.path, reason: file.reason })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_finite(losses: &StepLosses, gradients: &[Tensor]) -> Result<bool> {
+    if !losses.full.is_finite() || losses.students.iter().any(|student| !student.loss.is_finite()) {
+        return Ok(false);
+    }
+    // One sum per tensor: a single NaN or infinity shows in it, and it costs less than looking at every number.
+    for gradient in gradients {
+        if !gradient.sum()?.scalar()?.is_finite() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

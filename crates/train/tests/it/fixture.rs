@@ -1,0 +1,81 @@
+//! A generated data set of a few images and a recipe that trains on it in seconds.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mutualnet_data::shapes::{ShapesSpec, generate};
+use mutualnet_train::{Event, Outcome, Recipe, Reporter, RunDir};
+use tempfile::TempDir;
+
+/// Batch 8, 96 training images.
+pub(crate) const STEPS_PER_EPOCH: u64 = 12;
+
+pub(crate) struct Fixture {
+    pub(crate) dir: TempDir,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        generate(&dir.path().join("data"), &ShapesSpec { seed: 3, train: 96, test: 48, side: 32 }).unwrap();
+        Self { dir }
+    }
+
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub(crate) fn recipe(&self, overrides: &[&str]) -> Recipe {
+        let mut all = vec![format!("data.path={:?}", self.data())];
+        all.extend(overrides.iter().map(|&text| text.to_owned()));
+        Recipe::parse(include_str!("recipe.toml"), &all).unwrap()
+    }
+
+    pub(crate) fn run(&self, name: &str) -> RunDir {
+        RunDir::new(self.dir.path().join(name))
+    }
+
+    /// Trains to the end.
+    pub(crate) fn train(&self, name: &str, overrides: &[&str]) -> RunDir {
+        let run = self.run(name);
+        let outcome = mutualnet_train::train(&self.recipe(overrides), &run, &AtomicBool::new(false), &mut ());
+        assert_eq!(outcome.unwrap(), Outcome::Finished);
+        run
+    }
+}
+
+/// The weights and momentum after `step` steps, as they lie in the files.
+pub(crate) fn state(run: &RunDir, step: u64) -> [Vec<u8>; 2] {
+    let dir = run.checkpoints().join(step.to_string());
+    ["weights.safetensors", "momentum.safetensors"].map(|name| std::fs::read(dir.join(name)).unwrap())
+}
+
+/// All events of a run.
+pub(crate) fn events(run: &RunDir) -> Vec<Event> {
+    let text = std::fs::read_to_string(run.events()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Asks for an end after a number of steps.
+pub(crate) struct StopAfter<'a> {
+    pub(crate) step: u64,
+    pub(crate) stop: &'a AtomicBool,
+}
+
+impl Reporter for StopAfter<'_> {
+    fn report(&mut self, event: &Event) {
+        if matches!(event, Event::Step { step, .. } if step + 1 == self.step) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Removes a checkpoint.
+pub(crate) fn forget(run: &RunDir, step: u64) {
+    std::fs::remove_dir_all(run.checkpoints().join(step.to_string())).unwrap();
+}
+
+/// Whether a path exists below the run.
+pub(crate) fn has(run: &RunDir, name: &str) -> bool {
+    Path::new(run.path()).join(name).exists()
+}

@@ -1,0 +1,20 @@
+//! Integration tests of the train crate, in one binary.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests; the exception for tests covers test functions alone"
+)]
+
+/// A small data set and recipe, and what runs leave behind.
+mod fixture;
+
+/// Every network learns.
+mod learning;
+
+/// Against a straightforward PyTorch program.
+mod parity;
+
+/// Interruptions, worker counts and damage leave no trace in the result.
+mod resume;
+
+/// From files to a prediction, end to end.
+mod way_of_a_batch;

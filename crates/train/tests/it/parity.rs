@@ -1,0 +1,189 @@
+//! Forward passes, one mutual step and three updates against PyTorch: `golden/mutual_step/make.py`.
+//!
+//! Ours computes in single precision, the reference in double.
+
+use std::collections::BTreeMap;
+
+use mutualnet_core::network::{Network, ParameterKind};
+use mutualnet_core::sample::StepPlan;
+use mutualnet_core::{Subnet, Width, WidthRange};
+use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
+use mutualnet_nn::{NamedTensor, Net, Norm, Parameters, Statistics};
+use mutualnet_train::mutual_step::{StepBatch, mutual_step};
+use mutualnet_train::update::{Decay, Optimizer, SgdConfig};
+use mutualnet_zoo::{NetworkConfig, OutputStride};
+use safetensors::SafeTensors;
+
+const BATCH: usize = 16;
+const SIDE: usize = 32;
+const CLASSES: usize = 10;
+const LR: f64 = 0.01;
+/// Largest difference relative to the largest number of the reference.
+const TOLERANCE: f32 = 1e-4;
+const STEPS: [[&str; 3]; 3] =
+    [["0.8123-24", "0.41-32", "0.25-20"], ["0.95-32", "0.5-20", "0.25-28"], ["0.7-28", "0.3-24", "0.25-32"]];
+
+/// The script's `fill`: uniform numbers in [-1, 1) out of an integer hash of seed and position.
+fn fill(seed: u32, n: usize) -> Vec<f32> {
+    let number = |i: usize| {
+        let mut x = (i as u32)
+            .wrapping_mul(2_654_435_761)
+            .wrapping_add(seed.wrapping_mul(40_503))
+            .wrapping_add(12_345);
+        x = (x ^ (x >> 15)).wrapping_mul(0x2C1B_3C6D);
+        x = (x ^ (x >> 12)).wrapping_mul(0x297A_2D39);
+        x ^= x >> 15;
+        (f64::from(x >> 8) / f64::from(1 << 23) - 1.0) as f32
+    };
+    (0..n).map(number).collect()
+}
+
+fn network(name: &str) -> Network {
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
+    let config = NetworkConfig { classes: CLASSES, widths, output_stride: OutputStride::S16 };
+    mutualnet_zoo::build(name, &config).unwrap()
+}
+
+fn parameters(network: &Network) -> Parameters {
+    let shapes = network.parameter_shapes(Width::ONE).unwrap();
+    let named = network.parameters().into_iter().zip(shapes).enumerate().map(|(idx, (parameter, shape))| {
+        let (scale, mean) = match parameter.kind {
+            ParameterKind::ConvWeight | ParameterKind::DepthwiseWeight => {
+                ((6.0 / (shape[2] * shape[3] * shape[0]) as f64).sqrt(), 0.0)
+            }
+            ParameterKind::Scale => (0.1, 0.4),
+            ParameterKind::Shift => (0.3, 1.5),
+            ParameterKind::LinearWeight => (0.05, 0.0),
+            ParameterKind::LinearBias => (0.1, 0.0),
+        };
+        let values = fill(1000 + idx as u32, shape.iter().product()).into_iter();
+        (parameter.name, (shape, values.map(|value| (f64::from(value) * scale + mean) as f32).collect()))
+    });
+    let named: BTreeMap<String, NamedTensor> = named.collect();
+    Parameters::from_named(network, &named, Device::Cpu).unwrap()
+}
+
+/// The script's images, row-major `[n, 3, h, w]`, in channels-last memory.
+fn images(seed: u32) -> Tensor {
+    let values: Vec<_> = fill(seed, BATCH * 3 * SIDE * SIDE).into_iter().map(|value| value * 1.7).collect();
+    Tensor::from_slice(&values, &[BATCH, 3, SIDE, SIDE]).unwrap().channels_last().unwrap()
+}
+
+fn labels() -> Tensor {
+    let labels: Vec<_> = (0..BATCH as i64).map(|i| i * 7 % CLASSES as i64).collect();
+    Tensor::from_slice_i64(&labels, &[BATCH]).unwrap()
+}
+
+fn resized(images: &Tensor, subnet: Subnet) -> Tensor {
+    let side = subnet.resolution.get() as usize;
+    images.resize_bilinear(side, side).unwrap()
+}
+
+/// Every n-th number, 256 at the most.
+fn some(tensor: &Tensor) -> Vec<f32> {
+    let values = tensor.to_vec_f32().unwrap();
+    let step = (values.len() / 256).max(1);
+    values.into_iter().step_by(step).take(256).collect()
+}
+
+fn norms(tensors: &[Tensor]) -> Vec<f32> {
+    let norm =
+        |tensor: &Tensor| tensor.to_vec_f32().unwrap().iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
+    tensors.iter().map(|tensor| norm(tensor).sqrt() as f32).collect()
+}
+
+struct Golden<'a>(SafeTensors<'a>);
+
+impl Golden<'_> {
+    fn get(&self, name: &str) -> Vec<f32> {
+        let view = self.0.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    }
+
+    /// Relative difference, bounded; numbers that are all but zero count from the scale `floor` on.
+    fn check(&self, name: &str, ours: &[f32], floor: f32) {
+        let theirs = self.get(name);
+        assert_eq!(ours.len(), theirs.len(), "{name}");
+        let scale = theirs.iter().fold(floor, |max, value| max.max(value.abs()));
+        let difference = ours.iter().zip(&theirs).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
+        assert!(difference <= TOLERANCE * scale, "{name}: {} relative", difference / scale);
+    }
+}
+
+fn check_forward(golden: &Golden<'_>, net: &Net) {
+    let parameters = parameters(net.network());
+    let names: Vec<_> = golden
+        .0
+        .names()
+        .iter()
+        .filter_map(|name| name.strip_prefix("logits/train/"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(names.len(), 8);
+    for name in names {
+        let subnet: Subnet = name.parse().unwrap();
+        let slice = parameters.slice(net.network(), subnet.width).unwrap();
+        let input = resized(&images(1), subnet);
+        let logits = no_grad(|| net.forward(&slice, &input, Norm::Batch)).unwrap();
+        golden.check(&format!("logits/train/{name}"), &logits.to_vec_f32().unwrap(), 0.0);
+
+        let mut statistics = Statistics::new(net.network(), subnet.width, Device::Cpu).unwrap();
+        for t in 0..3 {
+            let momentum = 1.0 / f64::from(t + 1);
+            let batch = resized(&images(10 + t), subnet);
+            let collect = Norm::Collect { statistics: &mut statistics, momentum };
+            no_grad(|| net.forward(&slice, &batch, collect)).unwrap();
+        }
+        let logits = no_grad(|| net.forward(&slice, &input, Norm::Fixed(&statistics))).unwrap();
+        golden.check(&format!("logits/calibrated/{name}"), &logits.to_vec_f32().unwrap(), 0.0);
+    }
+}
+
+fn check_steps(golden: &Golden<'_>, net: &Net) {
+    let parameters = parameters(net.network());
+    let config = SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 1e-3, decay: Decay::Weights };
+    let mut optimizer = Optimizer::new(&parameters, &config).unwrap();
+    let mut losses = Vec::new();
+    for (step, students) in STEPS.into_iter().enumerate() {
+        let plan = StepPlan {
+            full: "1.0-32".parse().unwrap(),
+            students: students.map(|name| name.parse().unwrap()).to_vec(),
+        };
+        let batch = StepBatch { images: images(20 + step as u32), labels: labels() };
+        let (gradients, found) = mutual_step(net, &parameters, &batch, &plan).unwrap();
+        losses.push(found.full as f32);
+        losses.extend(found.students.iter().map(|student| student.loss as f32));
+        if step == 0 {
+            golden.check("grad_norm", &norms(&gradients), 0.0);
+            for (gradient, parameter) in gradients.iter().zip(parameters.list()) {
+                golden.check(&format!("grad/{}", parameter.name), &some(gradient), 1e-3);
+            }
+        }
+        optimizer.step(&parameters, &gradients, LR).unwrap();
+    }
+    golden.check("losses", &losses, 0.0);
+    golden.check("weight_norm", &norms(parameters.tensors()), 0.0);
+    for (tensor, parameter) in parameters.tensors().iter().zip(parameters.list()) {
+        golden.check(&format!("weight/{}", parameter.name), &some(tensor), 0.0);
+    }
+}
+
+#[test]
+fn mobilenet_v1_is_what_pytorch_computes() {
+    set_threads(1).unwrap();
+    let bytes = include_bytes!("../../golden/mutual_step/mobilenet_v1.safetensors");
+    let golden = Golden(SafeTensors::deserialize(bytes).unwrap());
+    let net = Net::new(network("mobilenet_v1"));
+    check_forward(&golden, &net);
+    check_steps(&golden, &net);
+}
+
+#[test]
+fn mobilenet_v2_is_what_pytorch_computes() {
+    set_threads(1).unwrap();
+    let bytes = include_bytes!("../../golden/mutual_step/mobilenet_v2.safetensors");
+    let golden = Golden(SafeTensors::deserialize(bytes).unwrap());
+    let net = Net::new(network("mobilenet_v2"));
+    check_forward(&golden, &net);
+    check_steps(&golden, &net);
+}

@@ -1,0 +1,103 @@
+//! The state after a step depends on the plan alone.
+
+use std::fs;
+use std::sync::atomic::AtomicBool;
+
+use mutualnet_train::{Error, Event, Outcome, resume, train};
+
+use crate::fixture::{Fixture, STEPS_PER_EPOCH, StopAfter, events, forget, state};
+
+const LAST: u64 = 2 * STEPS_PER_EPOCH;
+
+#[test]
+fn a_resumed_run_ends_in_the_same_bits() {
+    let fixture = Fixture::new();
+    let straight = fixture.train("straight", &["train.checkpoint_steps=5"]);
+    let recipe = fixture.recipe(&["train.checkpoint_steps=5"]);
+
+    // Stopped in the middle of the first and of the second epoch.
+    let run = fixture.run("stopped");
+    for (step, first) in [(7, true), (17, false)] {
+        let stop = AtomicBool::new(false);
+        let mut console = StopAfter { step, stop: &stop };
+        let outcome = match first {
+            true => train(&recipe, &run, &stop, &mut console),
+            false => resume(&recipe, &run, &stop, &mut console),
+        };
+        assert_eq!(outcome.unwrap(), Outcome::Interrupted);
+        assert!(events(&run).contains(&Event::Interrupted { step }));
+    }
+    // Killed: what was done since the last checkpoint but one is lost and done again.
+    forget(&run, 17);
+    assert_eq!(resume(&recipe, &run, &AtomicBool::new(false), &mut ()).unwrap(), Outcome::Finished);
+    assert!(state(&run, LAST) == state(&straight, LAST));
+}
+
+#[test]
+fn the_number_of_workers_leaves_no_trace() {
+    let fixture = Fixture::new();
+    let one = fixture.train("one", &["data.workers=1", "train.epochs=1"]);
+    let four = fixture.train("four", &["data.workers=4", "train.epochs=1"]);
+    assert!(state(&one, STEPS_PER_EPOCH) == state(&four, STEPS_PER_EPOCH));
+}
+
+#[test]
+fn a_run_is_not_overwritten_or_resumed_as_another() {
+    let fixture = Fixture::new();
+    let run = fixture.train("run", &["train.epochs=1"]);
+    let stop = AtomicBool::new(false);
+    let recipe = fixture.recipe(&["train.epochs=1"]);
+    assert!(matches!(train(&recipe, &run, &stop, &mut ()), Err(Error::RunExists { .. })));
+    let other = fixture.recipe(&["train.epochs=1", "train.lr=0.1"]);
+    assert!(matches!(resume(&other, &run, &stop, &mut ()), Err(Error::OtherRecipe { .. })));
+    let class = fs::read_dir(fixture.data().join("train")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(fs::read_dir(class).unwrap().next().unwrap().unwrap().path()).unwrap();
+    assert!(matches!(resume(&recipe, &run, &stop, &mut ()), Err(Error::OtherData { .. })));
+    let nothing = fixture.run("nothing");
+    assert!(matches!(resume(&recipe, &nothing, &stop, &mut ()), Err(Error::NoRun { .. })));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_and_told() {
+    let fixture = Fixture::new();
+    let straight = fixture.train("straight", &[]);
+    let run = fixture.train("damaged", &[]);
+    let weights = run.checkpoints().join(LAST.to_string()).join("weights.safetensors");
+    fs::write(&weights, b"nothing").unwrap();
+    resume(&fixture.recipe(&[]), &run, &AtomicBool::new(false), &mut ()).unwrap();
+    assert!(events(&run).iter().any(|event| matches!(event, Event::DamagedCheckpoint { .. })));
+    assert!(state(&run, LAST) == state(&straight, LAST));
+}
+
+#[test]
+fn a_broken_image_is_replaced_and_told() {
+    let fixture = Fixture::new();
+    let class = fs::read_dir(fixture.data().join("train")).unwrap().next().unwrap().unwrap().path();
+    let file = fs::read_dir(class).unwrap().next().unwrap().unwrap().path();
+    fs::write(&file, b"not an image").unwrap();
+    let run = fixture.train("broken", &["train.epochs=1", "data.broken_limit=0.05"]);
+    let told = events(&run).into_iter().filter_map(|event| match event {
+        Event::Quarantined { path, .. } => Some(path),
+        _ => None,
+    });
+    assert_eq!(
+        told.map(|path| path.file_name().unwrap().to_owned()).collect::<Vec<_>>(),
+        [file.file_name().unwrap()]
+    );
+}
+
+#[test]
+fn a_run_that_diverges_says_where_and_stops() {
+    let fixture = Fixture::new();
+    let recipe = fixture.recipe(&["train.lr=1e30", "train.non_finite_limit=2"]);
+    let run = fixture.run("diverged");
+    let error = train(&recipe, &run, &AtomicBool::new(false), &mut ()).unwrap_err();
+    assert!(matches!(error, Error::Diverged { n: 3, .. }), "{error}");
+    let found = events(&run).into_iter().filter_map(|event| match event {
+        Event::NonFinite { layer, samples, .. } => Some((layer, samples.len())),
+        _ => None,
+    });
+    let found: Vec<_> = found.collect();
+    assert_eq!(found.len(), 3);
+    assert!(found.iter().all(|(layer, n)| layer.is_some() && *n == 8), "{found:?}");
+}
