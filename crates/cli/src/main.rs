@@ -1,2 +1,31 @@
-//! To be written.
-fn main() {}
+//! The `mutualnet` program: one file per command, which reads arguments, calls a library and prints.
+//!
+//! Data go to stdout, everything else to stderr.
+//! Exit codes: 0 fine, 1 the user's input, 2 our fault.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[cfg(feature = "train")]
+mod allocator;
+mod args;
+mod commands;
+mod failure;
+#[cfg(feature = "train")]
+mod progress;
+mod text;
+
+/// What made a bundle: the version and the commit.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("MUTUALNET_COMMIT"), ")");
+
+fn main() -> ExitCode {
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return failure::usage(&error),
+    };
+    match commands::run(args.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}

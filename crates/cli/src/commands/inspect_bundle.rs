@@ -1,0 +1,71 @@
+//! `mutualnet inspect bundle`: what is in the file.
+
+use anyhow::Result;
+use mutualnet_bundle::{Bundle, Provenance};
+use mutualnet_core::{Macs, Preprocess};
+use serde::Serialize;
+
+use crate::args::InspectBundleArgs;
+use crate::text;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    network: &'a str,
+    classes: &'a [String],
+    params: u64,
+    rows: usize,
+    pareto_rows: usize,
+    cheapest: Macs,
+    dearest: Macs,
+    preprocess: &'a Preprocess,
+    provenance: &'a Provenance,
+}
+
+pub(super) fn run(args: &InspectBundleArgs) -> Result<()> {
+    let bundle = Bundle::read(&args.bundle)?;
+    let (network, table) = (bundle.network(), bundle.table());
+    let report = Report {
+        network: network.name(),
+        classes: bundle.classes(),
+        params: network.params(network.widths().full())?,
+        rows: table.rows().len(),
+        pareto_rows: table.pareto().count(),
+        cheapest: table.rows().iter().map(|row| row.macs).min().unwrap_or_default(),
+        dearest: table.rows().iter().map(|row| row.macs).max().unwrap_or_default(),
+        preprocess: bundle.preprocess(),
+        provenance: bundle.provenance(),
+    };
+    if args.json {
+        return text::json(&report);
+    }
+    for (what, value) in [
+        ("network", format!("{}, {} parameters", report.network, report.params)),
+        ("classes", format!("{}: {}", report.classes.len(), report.classes.join(", "))),
+        (
+            "rows",
+            format!(
+                "{} ({} on the Pareto front), {} to {} MACs",
+                report.rows, report.pareto_rows, report.cheapest, report.dearest
+            ),
+        ),
+        (
+            "input",
+            format!(
+                "{} px, mean {:?}, std {:?}",
+                report.preprocess.crop, report.preprocess.mean, report.preprocess.std
+            ),
+        ),
+        (
+            "made",
+            format!(
+                "{} by {}, seed {}",
+                report.provenance.created, report.provenance.commit, report.provenance.seed
+            ),
+        ),
+        ("recipe", report.provenance.recipe_sha256.clone()),
+        ("data", report.provenance.data_sha256.clone()),
+    ] {
+        text::line(&format!("{what:<10}{value}"))?;
+    }
+    Ok(())
+}

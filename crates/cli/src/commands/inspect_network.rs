@@ -1,0 +1,76 @@
+//! `mutualnet inspect network`: what a sub-network computes and costs.
+
+use anyhow::Result;
+use mutualnet_core::{Macs, Subnet, WidthRange};
+use mutualnet_zoo::{NetworkConfig, OutputStride};
+use serde::Serialize;
+
+use crate::args::InspectNetworkArgs;
+use crate::text;
+
+#[derive(Serialize)]
+struct Report {
+    network: String,
+    subnet: Subnet,
+    macs: Macs,
+    params: u64,
+    layers: Vec<Layer>,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    path: String,
+    op: &'static str,
+    inputs: Vec<String>,
+    channels: usize,
+    /// Time, height, width.
+    extent: [u32; 3],
+    macs: Macs,
+    params: u64,
+}
+
+pub(super) fn run(args: &InspectNetworkArgs) -> Result<()> {
+    let subnet = Subnet { width: args.width, resolution: args.resolution, frames: args.frames };
+    let config = NetworkConfig {
+        classes: args.classes,
+        widths: WidthRange::new(args.width, args.width)?,
+        output_stride: OutputStride::try_from(args.output_stride)?,
+    };
+    let network = mutualnet_zoo::build(&args.name, &config)?;
+    let costs = network.costs(subnet)?;
+    let layers = network.nodes().iter().zip(&costs).map(|(node, cost)| Layer {
+        path: node.path.clone(),
+        op: node.op.name(),
+        inputs: node.inputs.iter().map(|&input| network.node(input).path.clone()).collect(),
+        channels: cost.shape.channels,
+        extent: cost.shape.extent,
+        macs: cost.macs,
+        params: cost.params,
+    });
+    let report = Report {
+        network: args.name.clone(),
+        subnet,
+        macs: network.macs(subnet)?,
+        params: network.params(args.width)?,
+        layers: layers.collect(),
+    };
+    if args.json { text::json(&report) } else { print(&report) }
+}
+
+fn print(report: &Report) -> Result<()> {
+    let rows = report.layers.iter().map(|layer| {
+        let [_, height, width] = layer.extent;
+        vec![
+            layer.path.clone(),
+            layer.op.to_owned(),
+            format!("{}×{height}×{width}", layer.channels),
+            layer.macs.0.to_string(),
+            layer.params.to_string(),
+        ]
+    });
+    text::table(&["layer", "operation", "output", "MACs", "parameters"], &rows.collect::<Vec<_>>())?;
+    text::line(&format!(
+        "\n{} at {}: {} MACs, {} parameters",
+        report.network, report.subnet, report.macs.0, report.params
+    ))
+}

@@ -1,0 +1,79 @@
+//! Errors on the terminal: what, where, what to do; and the exit code.
+
+use std::process::ExitCode;
+
+/// What went wrong was asked for wrongly.
+const USER: u8 = 1;
+/// What went wrong is ours.
+const OURS: u8 = 2;
+
+/// An error that the user cannot mend.
+#[derive(Debug)]
+pub(crate) struct Ours(pub(crate) anyhow::Error);
+
+impl std::fmt::Display for Ours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Ours {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Prints what clap found, help included.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing can be done when the terminal is gone.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(USER) } else { ExitCode::SUCCESS }
+}
+
+/// Prints an error, its causes and its hint.
+#[expect(clippy::print_stderr, reason = "this is where errors reach the terminal")]
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    if let Some(hint) = hint(error) {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(if is_ours(error) { OURS } else { USER })
+}
+
+/// A closed pipe (`mutualnet table … | head`) is a graceful end.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.into_iter().any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn is_ours(error: &anyhow::Error) -> bool {
+    let ours = error.is::<Ours>();
+    #[cfg(feature = "train")]
+    let ours = ours
+        || error.downcast_ref::<mutualnet_train::Error>().is_some_and(|error| {
+            use mutualnet_train::Error::{Bundle, Engine, Nn, Runtime};
+            matches!(error, Engine(_) | Nn(_) | Bundle(_) | Runtime(_))
+        });
+    ours
+}
+
+/// The first hint of the chain.
+fn hint(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        let hint = cause.downcast_ref::<mutualnet_bundle::Error>().and_then(|error| error.hint());
+        let hint =
+            hint.or_else(|| cause.downcast_ref::<mutualnet_runtime::Error>().and_then(|error| error.hint()));
+        let hint = hint.or_else(|| {
+            cause.downcast_ref::<mutualnet_data::Error>().and_then(|error| error.hint()).map(str::to_owned)
+        });
+        let hint =
+            hint.or_else(|| cause.downcast_ref::<mutualnet_zoo::Error>().and_then(|error| error.hint()));
+        #[cfg(feature = "train")]
+        let hint =
+            hint.or_else(|| cause.downcast_ref::<mutualnet_train::Error>().and_then(|error| error.hint()));
+        hint
+    })
+}

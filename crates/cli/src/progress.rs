@@ -1,0 +1,176 @@
+//! Events as a progress display on a terminal, as plain lines elsewhere.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mutualnet_train::events::{Stage, StudentLoss};
+use mutualnet_train::{Event, Reporter};
+
+/// Time between two plain lines.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows events on stderr.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    is_terminal: bool,
+    last_line: Option<Instant>,
+    steps_per_epoch: u64,
+    average: Averages,
+    stage: Option<Stage>,
+}
+
+/// Running averages over about the last fifty steps: single steps jump.
+#[derive(Default)]
+struct Averages {
+    full_loss: Option<f64>,
+    full_accuracy: Option<f64>,
+    student_loss: Option<f64>,
+    images_per_s: Option<f64>,
+}
+
+fn follow(average: &mut Option<f64>, value: f64) -> f64 {
+    let followed = average.map_or(value, |old| old + (value - old) / 50.0);
+    *average = Some(followed);
+    followed
+}
+
+impl Progress {
+    /// A display that says nothing yet.
+    pub(crate) fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        Self {
+            is_terminal: !bar.is_hidden(),
+            bar,
+            last_line: None,
+            steps_per_epoch: 1,
+            average: Averages::default(),
+            stage: None,
+        }
+    }
+
+    #[expect(clippy::print_stderr, reason = "this is where progress reaches the terminal")]
+    fn line(&self, text: &str) {
+        if self.is_terminal {
+            self.bar.println(text);
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
+    fn begin(&mut self, length: u64, position: u64, unit: &str) {
+        let template = format!("{{wide_bar}} {{pos}}/{{len}} {unit} · {{eta}} left\n{{msg}}");
+        let style = ProgressStyle::with_template(&template).expect("the template is a constant");
+        self.bar.set_style(style);
+        self.bar.set_length(length);
+        self.bar.set_position(position);
+        self.bar.reset_eta();
+        self.last_line = None;
+    }
+
+    fn advance(&mut self, position: u64, message: &str) {
+        self.bar.set_position(position);
+        self.bar.set_message(message.to_owned());
+        let is_last = self.bar.length() == Some(position);
+        let is_due = self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
+        if !self.is_terminal && (is_due || is_last) {
+            let length = self.bar.length().unwrap_or(0);
+            let left = duration(self.bar.eta());
+            self.line(&format!("{position}/{length} · {message} · {left} left"));
+            self.last_line = Some(Instant::now());
+        }
+    }
+
+    fn step(&mut self, step: u64, losses: (f64, f64, &[StudentLoss]), images_per_s: f64) {
+        let (full_loss, full_accuracy, students) = losses;
+        let full_loss = follow(&mut self.average.full_loss, full_loss);
+        let full_accuracy = follow(&mut self.average.full_accuracy, full_accuracy);
+        let images_per_s = follow(&mut self.average.images_per_s, images_per_s);
+        let mean = students.iter().map(|student| student.loss).sum::<f64>() / students.len().max(1) as f64;
+        let student_loss = follow(&mut self.average.student_loss, mean);
+        let epoch = step / self.steps_per_epoch + 1;
+        let message = format!(
+            "epoch {epoch} · full loss {full_loss:.3}, {:.1} % right · sub-networks {student_loss:.3} · {images_per_s:.0} images/s",
+            full_accuracy * 100.0,
+        );
+        self.advance(step + 1, &message);
+    }
+
+    fn tabulating(&mut self, stage: Stage, done: usize, of: usize) {
+        let (what, unit) = match stage {
+            Stage::Calibrate => ("calibrating batch-norm statistics of every row", "batches"),
+            Stage::Evaluate => ("evaluating every row", "images"),
+            Stage::Time => ("timing every row", "rows"),
+        };
+        if self.stage != Some(stage) {
+            self.stage = Some(stage);
+            self.begin(of as u64, 0, unit);
+        }
+        self.advance(done as u64, what);
+        if stage == Stage::Time && done == of {
+            self.bar.finish_and_clear();
+        }
+    }
+}
+
+impl Reporter for Progress {
+    fn report(&mut self, event: &Event) {
+        match event {
+            Event::Start { total_steps, step, steps_per_epoch, .. } => {
+                self.steps_per_epoch = *steps_per_epoch;
+                if *step > 0 {
+                    self.line(&format!("going on from step {step} of {total_steps}"));
+                }
+                self.begin(*total_steps, *step, "steps");
+            }
+            Event::Step { step, full_loss, full_accuracy, students, images_per_s, .. } => {
+                self.step(*step, (*full_loss, *full_accuracy, students), *images_per_s);
+            }
+            Event::NonFinite { step, subnet, layer, .. } => {
+                let layer = layer
+                    .as_deref()
+                    .map_or("in the gradient".to_owned(), |layer| format!("from `{layer}` on"));
+                self.line(&format!(
+                    "warning: step {step} gave no number at {subnet} {layer}; it is left out"
+                ));
+            }
+            Event::Quarantined { path, reason } => {
+                self.line(&format!("warning: another image stands in for {}: {reason}", path.display()));
+            }
+            Event::DamagedCheckpoint { reason } => {
+                self.line(&format!("warning: a checkpoint was passed over: {reason}"));
+            }
+            Event::Interrupted { step } => {
+                self.bar.finish_and_clear();
+                self.line(&format!("stopped after step {step}; the state is saved"));
+            }
+            Event::Trained { seconds } => {
+                self.bar.finish_and_clear();
+                self.line(&format!("trained in {}", duration(Duration::from_secs_f64(*seconds))));
+            }
+            Event::Tabulating { stage, done, of } => self.tabulating(*stage, *done, *of),
+            Event::Checkpoint { .. } => {}
+        }
+    }
+}
+
+/// `1 h 05 min`, `3 min 20 s`, `12 s`.
+pub(crate) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, min, s) => format!("{min} min {s:02} s"),
+        (h, min, _) => format!("{h} h {min:02} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        for (seconds, text) in [(9, "9 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")] {
+            assert_eq!(duration(Duration::from_secs(seconds)), text);
+        }
+    }
+}
