@@ -1,7 +1,8 @@
 //! Times one mutual training step of MobileNetV1, written with nothing but the engine.
 //!
 //! Separate from `mutualnet bench` to tell the engine's share of a step from everything above it.
-//! Run: `MALLOC_CONF=thp:always,dirty_decay_ms:-1 cargo run -p mutualnet-engine --example mobilenet_step [batch] [steps]`.
+//! Run: `MALLOC_CONF=thp:always,dirty_decay_ms:-1 cargo run -p mutualnet-engine --example mobilenet_step [batch] [steps] [apart]`;
+//! `apart` leaves norm, activation and convolution unfused.
 #![allow(clippy::print_stdout)]
 
 use std::time::Instant;
@@ -43,6 +44,7 @@ struct Layer {
 }
 
 struct Net {
+    fused: bool,
     layers: Vec<Layer>,
     head: Tensor,
     head_bias: Tensor,
@@ -69,7 +71,7 @@ fn layer(shape: [usize; 4], stride: usize, depthwise: bool, seed: &mut u64) -> R
 }
 
 impl Net {
-    fn new() -> Result<Self> {
+    fn new(fused: bool) -> Result<Self> {
         let mut seed = 1;
         let mut layers = vec![layer([32, 3, 3, 3], 2, false, &mut seed)?];
         let mut channels = 32;
@@ -79,12 +81,26 @@ impl Net {
             channels = out;
         }
         let head = uniform(&[1000, 1024], 0.03, &mut seed)?;
-        Ok(Self { layers, head, head_bias: Tensor::zeros(&[1000], Device::Cpu)?.require_grad()? })
+        Ok(Self { fused, layers, head, head_bias: Tensor::zeros(&[1000], Device::Cpu)?.require_grad()? })
     }
 
     fn params(&self) -> Vec<&Tensor> {
         let layers = self.layers.iter().flat_map(|l| [&l.weight, &l.scale, &l.shift]);
         layers.chain([&self.head, &self.head_bias]).collect()
+    }
+
+    fn convolve(
+        &self,
+        x: &Tensor,
+        affine: Affine<'_>,
+        kernel: &Tensor,
+        geometry: &ConvGeometry<'_>,
+    ) -> Result<Tensor> {
+        let (statistics, activation) = (NormStatistics::Batch, Activation::Relu6);
+        if self.fused {
+            return x.batch_norm_activation_convolution(affine, statistics, activation, kernel, geometry);
+        }
+        x.batch_norm(affine, statistics)?.activation(activation)?.convolution(kernel, None, geometry)
     }
 
     /// Logits, and the leaves the pass read, in the order of `params`.
@@ -103,8 +119,7 @@ impl Net {
             x = match leaves.as_slice() {
                 [.., scale, shift] => {
                     let affine = Affine { weight: scale, bias: shift };
-                    let (statistics, activation) = (NormStatistics::Batch, Activation::Relu6);
-                    x.batch_norm_activation_convolution(affine, statistics, activation, &kernel, &geometry)?
+                    self.convolve(&x, affine, &kernel, &geometry)?
                 }
                 _ => x.convolution(&kernel, None, &geometry)?,
             };
@@ -172,7 +187,7 @@ fn main() -> Result<()> {
         std::env::args().nth(at).and_then(|text| text.parse().ok()).unwrap_or(default)
     };
     let (batch, steps) = (argument(1, 16), argument(2, 8));
-    let net = Net::new()?;
+    let net = Net::new(std::env::args().nth(3).as_deref() != Some("apart"))?;
     let mut sgd = FusedSgd::new(&net.params())?;
     let pixels: Vec<f32> = (0..batch * 224 * 224 * 3).map(|i| (i % 255) as f32 / 128.0 - 1.0).collect();
     let images = Tensor::from_nhwc(&pixels, [batch, 224, 224, 3], Device::Cpu)?;
