@@ -77,15 +77,17 @@ pub struct Net {
     steps: Vec<Step>,
 }
 
-/// A node, or a batch norm together with the activation behind it.
+/// A node, or a batch norm together with the activation and the convolution behind it.
 #[derive(Debug)]
 struct Step {
     node: NodeId,
-    /// The node whose value comes out: the node itself, or the activation.
+    /// The node whose value comes out: the last of those that are run as one.
     out: NodeId,
     activation: Activation,
     /// Index of the node's first parameter.
     parameter: usize,
+    /// Index of the weight of the convolution that is run with a batch norm.
+    kernel: Option<usize>,
     /// Index among the batch norms.
     norm: usize,
     /// Values that nobody reads after this step.
@@ -100,21 +102,31 @@ impl Net {
         let (mut parameter, mut norm) = (0, 0);
         for (idx, node) in network.nodes().iter().enumerate() {
             let id = NodeId(idx);
-            if let (Op::Activation(activation), Some(step)) = (&node.op, steps.last_mut()) {
-                let is_norm = matches!(network.node(step.node).op, Op::BatchNorm);
-                if is_norm && node.inputs == [step.out] && last_uses[step.out.0] == id {
+            // What only its successor reads is run with it.
+            let previous = steps.last_mut().filter(|step| {
+                let follows = node.inputs == [step.out] && last_uses[step.out.0] == id;
+                follows && step.kernel.is_none() && matches!(network.node(step.node).op, Op::BatchNorm)
+            });
+            match (&node.op, previous) {
+                (Op::Activation(activation), Some(step)) => {
                     (step.out, step.activation) = (id, engine_activation(*activation));
                     continue;
                 }
+                (Op::Conv(_), Some(step)) => {
+                    (step.out, step.kernel) = (id, Some(parameter));
+                    parameter += 1;
+                    continue;
+                }
+                _ => {}
             }
-            let done_with = node.inputs.iter().copied().filter(|input| last_uses[input.0] == id).collect();
             steps.push(Step {
                 node: id,
                 out: id,
                 activation: Activation::Identity,
                 parameter,
+                kernel: None,
                 norm,
-                done_with,
+                done_with: node.inputs.iter().copied().filter(|input| last_uses[input.0] == id).collect(),
             });
             match node.op {
                 Op::Conv(_) => parameter += 1,
@@ -159,7 +171,12 @@ impl Net {
             }
             let value = values[step.out.0].as_ref().expect("just computed");
             if !value.is_finite()? {
-                return Ok(Some(&self.network.node(step.node).path));
+                let broken_kernel = match step.kernel {
+                    Some(kernel) => !slice.tensors()[kernel].is_finite()?,
+                    None => false,
+                };
+                let node = if broken_kernel { step.out } else { step.node };
+                return Ok(Some(&self.network.node(node).path));
             }
         }
         Ok(None)
@@ -183,10 +200,24 @@ impl Net {
         let parameter = |n: usize| &slice.tensors()[step.parameter + n];
         let out = match &node.op {
             Op::Input { .. } => unreachable!("checked at construction: only the first node is an input"),
-            Op::Conv(conv) => convolution(self.network.rank(), conv, input(0), parameter(0))?,
+            Op::Conv(conv) => {
+                let geometry = Geometry::new(self.network.rank(), conv, parameter(0));
+                input(0).convolution(parameter(0), None, &geometry.engine())?
+            }
             Op::BatchNorm => {
                 let affine = Affine { weight: parameter(0), bias: parameter(1) };
-                input(0).batch_norm_activation(affine, norm.layer(step.norm), step.activation)?
+                let (statistics, activation) = (norm.layer(step.norm), step.activation);
+                match (&self.network.node(step.out).op, step.kernel) {
+                    (Op::Conv(conv), Some(kernel)) => {
+                        let kernel = &slice.tensors()[kernel];
+                        let geometry = Geometry::new(self.network.rank(), conv, kernel);
+                        let geometry = geometry.engine();
+                        input(0).batch_norm_activation_convolution(
+                            affine, statistics, activation, kernel, &geometry,
+                        )?
+                    }
+                    _ => input(0).batch_norm_activation(affine, statistics, activation)?,
+                }
             }
             Op::Activation(activation) => input(0).activation(engine_activation(*activation))?,
             Op::Add => input(0).add(input(1))?,
@@ -226,21 +257,38 @@ fn engine_activation(activation: network::Activation) -> Activation {
     }
 }
 
-fn convolution(rank: Rank, conv: &network::Conv, input: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let first_axis = match rank {
-        Rank::Image => 1,
-        Rank::Clip => 0,
-    };
-    let sizes = |extent: &network::Extent| extent.map(|n| n as usize);
-    let (stride, padding) = (sizes(&conv.stride), sizes(&conv.padding));
-    let geometry = ConvGeometry {
-        stride: &stride[first_axis..],
-        padding: &padding[first_axis..],
-        dilation: &[1; 3][first_axis..],
-        groups: match conv.groups {
-            Groups::Dense => 1,
-            Groups::Depthwise => weight.shape()[0],
-        },
-    };
-    Ok(input.convolution(weight, None, &geometry)?)
+/// How a kernel moves, in the engine's words.
+struct Geometry {
+    stride: [usize; 3],
+    padding: [usize; 3],
+    groups: usize,
+    /// 0 for clips; 1 for images, which have no axis of time.
+    first_axis: usize,
+}
+
+impl Geometry {
+    fn new(rank: Rank, conv: &network::Conv, weight: &Tensor) -> Self {
+        let sizes = |extent: &network::Extent| extent.map(|n| n as usize);
+        Self {
+            stride: sizes(&conv.stride),
+            padding: sizes(&conv.padding),
+            groups: match conv.groups {
+                Groups::Dense => 1,
+                Groups::Depthwise => weight.shape()[0],
+            },
+            first_axis: match rank {
+                Rank::Image => 1,
+                Rank::Clip => 0,
+            },
+        }
+    }
+
+    fn engine(&self) -> ConvGeometry<'_> {
+        ConvGeometry {
+            stride: &self.stride[self.first_axis..],
+            padding: &self.padding[self.first_axis..],
+            dilation: &[1; 3][self.first_axis..],
+            groups: self.groups,
+        }
+    }
 }
