@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn macs_are_written_with_three_digits() {
-        for (macs, text) in [(7, "7"), (5_400, "5.40 k"), (41_000_000, "41.0 M"), (568_740_352, "569 M")] {
+        for (macs, text) in [(7, "7"), (5_400, "5.40 k"), (41_000_000, "41.0 M"), (568_790_528, "569 M")] {
             assert_eq!(Macs(macs).to_string(), text);
         }
         assert_eq!(Budget::Macs(Macs(4_089_284_608)).to_string(), "4.09 G MACs");

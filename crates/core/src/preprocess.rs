@@ -13,7 +13,7 @@ use crate::Resolution;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
-    /// Length of the shorter side after the resize, in pixels; `None` leaves images as they are.
+    /// Length of the shorter side after the resize, in pixels; `None` resizes it to `crop`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resolution>,
     /// Side of the center crop: the largest resolution.

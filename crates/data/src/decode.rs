@@ -126,5 +126,4 @@ fn to_rgb(pixels: Vec<u8>, n_pixels: usize) -> Result<Vec<u8>, DecodeError> {
 }
 
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

@@ -152,5 +152,4 @@ impl Loader {
 }
 
 #[cfg(test)]
-#[path = "loader_tests.rs"]
 mod tests;

@@ -170,3 +170,22 @@ fn relative_cost(recipe: &Recipe, network: &Network) -> Result<f64> {
     let students = mean_over_resolutions(range.smallest())? + recipe.train.random_subnets as f64 * random;
     Ok(1.0 + students / full)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reference's costs of a step [MN-ECCV, worked out from its networks], to a hundredth.
+    #[test]
+    fn relative_costs_are_those_of_the_paper() {
+        for (name, smallest, cost) in [("mobilenet_v1", 0.25, 1.63), ("mobilenet_v2", 0.7, 2.42)] {
+            let text = format!(
+                "[network]\nname = \"{name}\"\nwidths = [{smallest}, 1.0]\nresolutions = [224, 192, 160, 128]\n\
+                 [data]\npath = \"x\"\n[train]\nepochs = 1\nbatch = 2\nlr = 0.1\n"
+            );
+            let recipe = Recipe::parse(&text, &[]).unwrap();
+            let relative = relative_cost(&recipe, &network(&recipe, 1000).unwrap()).unwrap();
+            assert!((relative - cost).abs() < 0.01, "{name}: {relative}");
+        }
+    }
+}

@@ -67,7 +67,7 @@ pub struct DataSection {
     /// Standard deviation of the color channels, on the scale 0–1.
     #[serde(default = "DataSection::imagenet_std")]
     pub std: [f32; 3],
-    /// Length of the shorter side before the center crop at test time; without it images are taken as they are.
+    /// Length of the shorter side before the center crop at test time; without it the largest resolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resolution>,
     /// Augmentation of training images.

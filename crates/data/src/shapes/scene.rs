@@ -10,11 +10,11 @@ use rand::Rng;
 use super::geometry::{Outline, Point};
 
 /// Half of the object's size, as a share of the side.
-const RADIUS: RangeInclusive<f32> = 0.34..=0.46;
-/// Length of a texture's period, as a share of the side: 3.8 to 5.1 pixels of 32.
-const PERIOD: RangeInclusive<f32> = 0.12..=0.16;
+const RADIUS: RangeInclusive<f32> = 0.28..=0.44;
+/// Length of a texture's period, as a share of the side: 3.0 to 4.5 pixels of 32.
+const PERIOD: RangeInclusive<f32> = 0.095..=0.14;
 /// Number of decoys: untextured blobs and rings.
-const DECOYS: RangeInclusive<usize> = 0..=2;
+const DECOYS: RangeInclusive<usize> = 0..=3;
 /// Number of lines behind the object.
 const LINES_BEHIND: RangeInclusive<usize> = 0..=2;
 /// Luma of the background, in levels.
@@ -25,12 +25,12 @@ const DARKER: RangeInclusive<f32> = 110.0..=150.0;
 const BRIGHTER: RangeInclusive<f32> = 200.0..=245.0;
 /// Luma of clutter, in levels.
 const CLUTTER: RangeInclusive<f32> = 30.0..=150.0;
-/// Most rotation from upright to each side, as the sideways part of a direction: 30 degrees.
-const TILT: f32 = 0.5;
+/// Most rotation from upright to each side, as the sideways part of a direction: 44 degrees.
+const TILT: f32 = 0.7;
 /// Amplitude of the pixel noise, in levels.
-const NOISE: RangeInclusive<f32> = 0.0..=8.0;
+const NOISE: RangeInclusive<f32> = 0.0..=20.0;
 /// Share of pictures with a line across the object.
-const OCCLUDED: f64 = 0.25;
+const OCCLUDED: f64 = 0.4;
 
 /// Red, green, blue from 0 to 255.
 pub(super) type Color = [f32; 3];

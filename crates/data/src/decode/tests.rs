@@ -1,3 +1,5 @@
+//! Every kind of file that people have, right or refused with a reason.
+
 use jpeg_encoder::{ColorType, Encoder};
 use png::BitDepth;
 

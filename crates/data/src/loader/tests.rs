@@ -1,3 +1,5 @@
+//! Order, damage and ends of loading.
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};

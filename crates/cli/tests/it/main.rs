@@ -1,0 +1,20 @@
+//! The program as its users meet it: status, stdout and stderr of whole commands.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests; the exception for tests covers test functions alone"
+)]
+
+mod program;
+
+/// Commands of the deploy binary on a bundle of random weights.
+mod bundle;
+
+/// Data sets and networks.
+mod data;
+
+/// What is typed wrongly.
+mod mistakes;
+
+/// Recipes, training, interruption.
+#[cfg(feature = "train")]
+mod train;

@@ -1,0 +1,66 @@
+//! What is typed wrongly gets one clear sentence and exit code 1.
+
+use insta::assert_snapshot;
+
+use crate::program::Program;
+
+#[test]
+fn help_lists_the_commands() {
+    assert!(Program::new().told(&["--help"]).starts_with("exit 0"));
+    let told = Program::new().told(&[]);
+    assert!(told.starts_with("exit 1") && told.contains("Usage: mutualnet"), "{told}");
+}
+
+#[test]
+fn unknown_networks_are_answered_with_the_nearest() {
+    assert_snapshot!(Program::new().told(&["inspect", "network", "mobilenetv2"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: no network is called `mobilenetv2`
+    hint: did you mean `mobilenet_v2`? There are: mobilenet_v1, mobilenet_v2
+    "#);
+}
+
+#[test]
+fn budgets_that_are_none() {
+    assert_snapshot!(Program::new().told(&["table", "x.mnb", "--budget", "fast"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: invalid value 'fast' for '--budget <BUDGET>': `fast` is not a number of MACs: expected a number with k, M or G, such as 150M
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(Program::new().told(&["table", "x.mnb", "--latency", "10M"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: invalid value '10M' for '--latency <LATENCY>': expected a time such as 10ms
+
+    For more information, try '--help'.
+    "#);
+}
+
+#[test]
+fn widths_and_resolutions_that_are_none() {
+    assert_snapshot!(Program::new().told(&["inspect", "network", "mobilenet_v2", "--width", "0"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: invalid value '0' for '--width <WIDTH>': width 0 is out of range (above 0, at most 8)
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(Program::new().told(&["predict", "x.mnb", "x.jpg", "--width", "0.5"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: the following required arguments were not provided:
+      --resolution <RESOLUTION>
+
+    Usage: mutualnet predict --width <WIDTH> --resolution <RESOLUTION> <BUNDLE> <IMAGES>...
+
+    For more information, try '--help'.
+    "#);
+}

@@ -1,0 +1,135 @@
+//! `plan`, `train`, `tabulate`: from a recipe to a table, with an interruption.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use insta::assert_snapshot;
+
+use crate::program::Program;
+
+const RECIPE: &str = r#"
+seed = 1
+
+[network]
+name = "mobilenet_v2"
+widths = [0.25, 1.0]
+resolutions = [32, 20]
+
+[data]
+path = "data"
+
+[train]
+epochs = 2
+batch = 8
+lr = 0.05
+threads = 1
+
+[tabulate]
+width_step = 0.75
+calibration_batches = 2
+latency_runs = 3
+"#;
+
+fn program() -> Program {
+    let program = Program::new().with_shapes();
+    std::fs::write(program.path("recipe.toml"), RECIPE).unwrap();
+    program
+}
+
+#[test]
+fn a_plan_is_told_before_a_run() {
+    assert_snapshot!(program().told(&["plan", "recipe.toml", "train.epochs=3"]), @r#"
+    exit 0
+    -- stdout
+    network           mobilenet_v2, widths 0.25 to 1.0, 32/20 px
+    full network      6.13 M MACs, 2239244 parameters
+    smallest network  516 k MACs
+    data              48 training and 24 test images, 12 classes
+    steps             3 epochs × 6 steps of 8 images = 18
+    cost of a step    2.02 × one of plain training
+    query table       4 rows
+    -- stderr
+    "#);
+}
+
+#[test]
+fn wrong_recipes_name_key_and_line() {
+    let program = program();
+    std::fs::write(program.path("wrong.toml"), RECIPE.replace("epochs", "epoch")).unwrap();
+    assert_snapshot!(program.told(&["plan", "wrong.toml"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: recipe wrong.toml: TOML parse error at line 13, column 1
+       |
+    13 | epoch = 2
+       | ^^^^^
+    unknown field `epoch`, expected one of `epochs`, `batch`, `lr`, `momentum`, `nesterov`, `weight_decay`, `decay`, `random_subnets`, `width_step`, `device`, `threads`, `checkpoint_steps`, `non_finite_limit`
+    hint: did you mean `epochs`?
+    "#);
+    assert_snapshot!(program.told(&["train", "recipe.toml", "train.momentun=0.5", "--out", "run"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: recipe recipe.toml: unknown field `momentun`, expected one of `epochs`, `batch`, `lr`, `momentum`, `nesterov`, `weight_decay`, `decay`, `random_subnets`, `width_step`, `device`, `threads`, `checkpoint_steps`, `non_finite_limit`
+    in `train`
+    hint: did you mean `momentum`?
+    "#);
+    assert_snapshot!(program.told(&["plan", "recipe.toml", "data.path=elsewhere"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: no such directory: elsewhere/train
+    "#);
+    assert_snapshot!(program.told(&["tabulate", "nothing"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: the plan of a run is missing: nothing/plan.toml
+    hint: train first: mutualnet train RECIPE --out RUN
+    "#);
+}
+
+#[test]
+fn the_whole_way_with_an_interruption() {
+    let program = program();
+    let mut child = program
+        .command(&["train", "recipe.toml", "train.epochs=400", "--out", "long"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !program.path("long/events.jsonl").exists() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(child.wait().unwrap().success(), "a stopped run is no failure");
+    let events = std::fs::read_to_string(program.path("long/events.jsonl")).unwrap();
+    assert!(events.lines().last().unwrap().contains("interrupted"), "{events}");
+    let told = program.told(&["tabulate", "long"]);
+    assert!(told.starts_with("exit 1") && told.contains("hint: finish it first"), "{told}");
+
+    for args in [
+        ["train", "recipe.toml", "--out", "run", "--resume"].as_slice(),
+        &["train", "recipe.toml", "--out", "run", "--resume"],
+        &["tabulate", "run"],
+    ] {
+        let told = program.told(args);
+        assert!(told.starts_with("exit 0"), "{told}");
+    }
+    let again = program.told(&["train", "recipe.toml", "--out", "run"]);
+    assert_snapshot!(again, @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: there is a run already: run
+    hint: go on with it by --resume, or choose another directory for --out
+    "#);
+    let table = program.json(&["table", "run", "--json"]);
+    assert_eq!(table["rows"].as_array().unwrap().len(), 4);
+    let latency = table["rows"][0]["latency"].as_array().unwrap();
+    assert_eq!(latency[0]["threads"], 1);
+    let report = program.json(&["predict", "run/model.mnb", &program.image(), "--latency", "10s", "--json"]);
+    assert_eq!(report["images"].as_array().unwrap().len(), 1);
+}
