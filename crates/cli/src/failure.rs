@@ -7,22 +7,6 @@ const USER: u8 = 1;
 /// What went wrong is ours.
 const OURS: u8 = 2;
 
-/// An error that the user cannot mend.
-#[derive(Debug)]
-pub(crate) struct Ours(pub(crate) anyhow::Error);
-
-impl std::fmt::Display for Ours {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Ours {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
-}
-
 /// Prints what clap found, help included.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     // Nothing can be done when the terminal is gone.
@@ -36,11 +20,20 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", told(error));
     if let Some(hint) = hint(error) {
         eprintln!("hint: {hint}");
     }
     ExitCode::from(if is_ours(error) { OURS } else { USER })
+}
+
+/// The error and its causes on one line; a cause that an error above it tells already is left out.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| match cause.to_string() {
+        cause if told.is_empty() => cause,
+        cause if told.contains(&cause) => told,
+        cause => format!("{told}: {cause}"),
+    })
 }
 
 /// A closed pipe (`mutualnet table … | head`) is a graceful end.
@@ -49,15 +42,22 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     io.into_iter().any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// Whether the user cannot mend it: the engine refused, or what we made ourselves is refused.
+#[cfg(feature = "train")]
 fn is_ours(error: &anyhow::Error) -> bool {
-    let ours = error.is::<Ours>();
-    #[cfg(feature = "train")]
-    let ours = ours
-        || error.downcast_ref::<mutualnet_train::Error>().is_some_and(|error| {
-            use mutualnet_train::Error::{Bundle, Engine, Nn, Runtime};
-            matches!(error, Engine(_) | Nn(_) | Bundle(_) | Runtime(_))
-        });
-    ours
+    use mutualnet_engine::EngineError::{NoSuchDevice, UnknownDevice};
+    use mutualnet_train::Error::{Bundle, Engine, Nn, Runtime};
+    error.downcast_ref::<mutualnet_train::Error>().is_some_and(|error| match error {
+        Engine(error) => !matches!(error, NoSuchDevice { .. } | UnknownDevice { .. }),
+        Nn(_) | Bundle(_) | Runtime(_) => true,
+        _ => false,
+    })
+}
+
+/// Everything that the deploy binary reads is the user's.
+#[cfg(not(feature = "train"))]
+fn is_ours(_: &anyhow::Error) -> bool {
+    false
 }
 
 /// The first hint of the chain.

@@ -51,10 +51,10 @@ pub fn train(
     console: &mut dyn Reporter,
 ) -> Result<Outcome> {
     let planned = Plan::make(recipe)?;
-    run.create()?;
-    planned.plan.write(&run.plan())?;
     let device = set_up(recipe)?;
     let state = State::first(&planned, device)?;
+    run.create()?;
+    planned.plan.write(&run.plan())?;
     Training::new(planned, run, device, state, console)?.run(stop)
 }
 

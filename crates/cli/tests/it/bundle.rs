@@ -84,7 +84,7 @@ fn a_row_can_be_named() {
     exit 1
     -- stdout
     -- stderr
-    error: cannot decode nothing.jpg: cannot be read: No such file or directory (os error 2): No such file or directory (os error 2)
+    error: cannot decode nothing.jpg: cannot be read: No such file or directory (os error 2)
     "#);
 }
 

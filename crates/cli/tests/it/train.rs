@@ -80,7 +80,11 @@ fn wrong_recipes_name_key_and_line() {
     -- stdout
     -- stderr
     error: no such directory: elsewhere/train
+    hint: a data set is a folder with train/CLASS/*.jpg and test/CLASS/*.jpg
     "#);
+    let told = program.told(&["train", "recipe.toml", "train.device=tpu", "--out", "run"]);
+    assert!(told.starts_with("exit 1") && told.contains("hint: write cpu, cuda, or cuda:N"), "{told}");
+    assert!(!program.path("run").exists());
     assert_snapshot!(program.told(&["tabulate", "nothing"]), @r#"
     exit 1
     -- stdout
