@@ -32,18 +32,6 @@ pub enum Error {
         /// Shape in the bundle; `None` when it is missing.
         got: Option<Vec<usize>>,
     },
-    /// A row whose width has more channels somewhere than the full network: rounding can do that to small counts.
-    #[error("row {subnet} needs {needed:?} of weight `{name}`, whose full shape is {full:?}")]
-    NotAPrefix {
-        /// The row.
-        subnet: Subnet,
-        /// Name of the weight.
-        name: String,
-        /// Shape that the row's width needs.
-        needed: Vec<usize>,
-        /// Shape at full width.
-        full: Vec<usize>,
-    },
     /// A row has no batch-norm statistics, or not as many as the network has channels.
     #[error("the bundle has no fitting batch-norm statistics for row {subnet}")]
     Statistics {

@@ -142,7 +142,6 @@ fn plan(
     norms: &[NodeId],
     row: Subnet,
 ) -> Result<Plan> {
-    check_prefix(source.network, row)?;
     let missing = || Error::Statistics { subnet: row };
     let statistics =
         if norms.is_empty() { Vec::new() } else { (source.statistics)(row).ok_or_else(missing)? };
@@ -161,18 +160,6 @@ fn plan(
         }
         _ => Ok(None),
     })
-}
-
-/// Kernels read as much of a weight as the row's width has channels, without looking.
-fn check_prefix(network: &Network, row: Subnet) -> Result<()> {
-    let full = network.parameter_shapes(network.widths().full())?;
-    let needed = network.parameter_shapes(row.width)?;
-    for ((parameter, full), needed) in network.parameters().into_iter().zip(full).zip(needed) {
-        if needed.iter().zip(&full).any(|(needed, full)| needed > full) {
-            return Err(Error::NotAPrefix { subnet: row, name: parameter.name, needed, full });
-        }
-    }
-    Ok(())
 }
 
 /// Batch norm with fixed statistics as a scale and a shift: `γ/√(var+eps)` and `β − mean·scale`.

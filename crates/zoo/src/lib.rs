@@ -2,8 +2,8 @@
 //!
 //! Invariant: no weights, no engine. Shapes, MACs, training, inference and export all follow from the list.
 
-use mutualnet_core::network::{ChannelRule, Conv, Groups};
-use mutualnet_core::{Network, WidthRange};
+use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder};
+use mutualnet_core::{Network, NodeId, WidthRange};
 use serde::{Deserialize, Serialize};
 
 pub mod mobilenet_v1;
@@ -126,6 +126,17 @@ fn conv(out: ChannelRule, size: u32, stride: u32, groups: Groups) -> Conv {
     let padding = size / 2;
     Conv { out, kernel: [1, size, size], stride: [1, stride, stride], padding: [0, padding, padding], groups }
 }
+
+/// The first layers of both MobileNets: input, 3×3 convolution to 32 channels, batch norm, ReLU6.
+fn mobile_stem(net: &mut NetworkBuilder, stride: u32) -> NodeId {
+    let x = net.input(3);
+    let x = net.conv("features.0.0", x, conv(ChannelRule::slim(STEM_CHANNELS), 3, stride, Groups::Dense));
+    let x = net.batch_norm("features.0.1", x);
+    net.activation("features.0.2", x, Activation::Relu6)
+}
+
+/// Channels after [`mobile_stem`].
+const STEM_CHANNELS: u32 = 32;
 
 /// Gives the stride-2 layers their strides in the order of the network.
 struct Strides {

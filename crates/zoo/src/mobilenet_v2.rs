@@ -6,7 +6,7 @@
 use mutualnet_core::Network;
 use mutualnet_core::network::{Activation, ChannelRule, Groups, NetworkBuilder, NodeId, Rank};
 
-use crate::{NetworkConfig, Strides, conv};
+use crate::{NetworkConfig, STEM_CHANNELS, Strides, conv, mobile_stem};
 
 /// Its name in recipes.
 pub const NAME: &str = "mobilenet_v2";
@@ -33,13 +33,8 @@ pub fn mobilenet_v2(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
     let mut strides = Strides::new(config.output_stride);
 
-    let x = net.input(3);
-    let stem = conv(ChannelRule::slim(32), 3, strides.next(2), Groups::Dense);
-    let x = net.conv("features.0.0", x, stem);
-    let x = net.batch_norm("features.0.1", x);
-    let mut x = net.activation("features.0.2", x, Activation::Relu6);
-
-    let (mut idx, mut channels) = (1, 32);
+    let mut x = mobile_stem(&mut net, strides.next(2));
+    let (mut idx, mut channels) = (1, STEM_CHANNELS);
     for (expansion, out, repeats, stride) in BLOCKS {
         for repeat in 0..repeats {
             // The shortcut follows the published stride: a stride taken away does not add a connection.

@@ -72,25 +72,6 @@ fn clip_networks_are_refused() {
     assert_eq!(error.to_string(), "clip networks are not executed by this version");
 }
 
-/// 5 channels become 8 at width 1 and 9 at width 0.6.
-#[test]
-fn a_width_that_rounds_above_the_full_one_is_refused() {
-    let mut net = NetworkBuilder::new("small", Rank::Image, widths(0.25));
-    let x = net.input(3);
-    let conv = Conv {
-        out: ChannelRule::slim(5),
-        kernel: [1; 3],
-        stride: [1; 3],
-        padding: [0; 3],
-        groups: Groups::Dense,
-    };
-    let x = net.conv("conv", x, conv);
-    let x = net.global_pool("pool", x);
-    net.linear("fc", x, 2);
-    let error = Model::new(bundle(&net.finish().unwrap(), &["1.0-4", "0.6-4"])).unwrap_err();
-    assert!(matches!(&error, Error::NotAPrefix { name, .. } if name == "conv.weight"), "{error}");
-}
-
 #[test]
 fn predictions_are_named_and_sorted() {
     let model = Arc::new(Model::new(bundle(&zoo("mobilenet_v2"), &ROWS)).unwrap());
