@@ -135,6 +135,8 @@ fn pack(network: &Network, parameters: &Parameters<'_>) -> Result<Vec<Option<Pac
     network.nodes().iter().map(|node| &node.op).enumerate().map(pack).collect()
 }
 
+/// The steps of one row. Its channels are prefixes of the full network's: `Network::channels` refuses every other width,
+/// and kernels rely on it.
 fn plan(
     source: &Source<'_>,
     parameters: &Parameters<'_>,
