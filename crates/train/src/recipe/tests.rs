@@ -81,3 +81,14 @@ fn hash_is_of_what_decides() {
     assert_eq!(hash(&[]), hash(&["data.path=elsewhere", "train.threads=3"]));
     assert_ne!(hash(&[]), hash(&["train.lr=0.2"]));
 }
+
+#[test]
+fn the_shipped_recipes_are_recipes() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 4);
+    for file in files {
+        let recipe = Recipe::load(&file, &[]).unwrap_or_else(|error| panic!("{error}"));
+        crate::plan::network(&recipe, 10).unwrap();
+    }
+}
