@@ -14,8 +14,8 @@ use crate::Result;
 /// The average over batches is cumulative, the variance unbiased.
 ///
 /// # Source
-/// `[MN-code ComputePostBN.py]`. Deviation: the same images in the same order for every row, and exactly as many
-/// batches as asked for; the reference takes one more, shuffled anew for each row.
+/// `[MN-code ComputePostBN.py]`. Deviation: the same images in the same order for every row, and no batch more than
+/// asked for; the reference takes one more, shuffled anew for each row.
 #[derive(Debug)]
 pub struct Calibration {
     rows: BTreeMap<Subnet, Statistics>,

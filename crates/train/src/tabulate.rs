@@ -41,11 +41,13 @@ const LATENCY_TIME: Duration = Duration::from_secs(2);
 pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Result<QueryTable> {
     let recipe = Plan::read(&run.plan())?.recipe;
     let planned = Plan::make(&recipe)?;
-    let (checkpoint, _) = Checkpoint::latest(&run.checkpoints())?;
+    let (checkpoint, damaged) = Checkpoint::latest(&run.checkpoints())?;
     let derived = &planned.plan.derived;
     if checkpoint.step < derived.total_steps {
         let (step, total_steps) = (checkpoint.step, derived.total_steps);
-        return Err(Error::Unfinished { step, total_steps, path: run.path().to_owned() });
+        let unfinished = Error::Unfinished { step, total_steps, path: run.path().to_owned() };
+        // The last state may have been written and be damaged: then that is what to know.
+        return Err(damaged.into_iter().next().unwrap_or(unfinished));
     }
     let device = set_up(&recipe)?;
     let parameters = Parameters::from_named(&planned.network, &to_named(checkpoint.weights.clone()), device)?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::AtomicBool;
 
-use mutualnet_train::{Error, Event, Outcome, resume, train};
+use mutualnet_train::{Error, Event, Outcome, resume, tabulate, train};
 
 use crate::fixture::{Fixture, STEPS_PER_EPOCH, StopAfter, events, forget, state};
 
@@ -64,6 +64,8 @@ fn a_damaged_checkpoint_is_passed_over_and_told() {
     let run = fixture.train("damaged", &[]);
     let weights = run.checkpoints().join(LAST.to_string()).join("weights.safetensors");
     fs::write(&weights, b"nothing").unwrap();
+    let error = tabulate(&run, "test", &mut ()).unwrap_err();
+    assert!(matches!(error, Error::Format { .. }), "{error}");
     resume(&fixture.recipe(&[]), &run, &AtomicBool::new(false), &mut ()).unwrap();
     assert!(events(&run).iter().any(|event| matches!(event, Event::DamagedCheckpoint { .. })));
     assert!(state(&run, LAST) == state(&straight, LAST));
