@@ -150,7 +150,7 @@ mod tests {
         for idx in 0..n_convs {
             let out = ChannelRule::whole(1 << 16);
             let (kernel, padding) = ([kernel; 3], [padding; 3]);
-            let conv = Conv { out, kernel, stride: [1; 3], padding, groups: Groups::Depthwise };
+            let conv = Conv { out, kernel, stride: [1; 3], padding, groups: Groups::Depthwise, bias: false };
             x = net.conv(&idx.to_string(), x, conv);
         }
         let x = net.global_pool("pool", x);

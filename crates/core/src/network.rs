@@ -13,7 +13,7 @@ mod channels;
 pub use channels::{ChannelRule, make_divisible};
 
 mod op;
-pub use op::{Activation, Conv, Extent, Groups, Linear, Op};
+pub use op::{Activation, BatchNorm, Conv, Extent, Groups, Linear, MaxPool, Op};
 
 mod builder;
 pub use builder::NetworkBuilder;

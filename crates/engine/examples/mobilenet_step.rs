@@ -118,7 +118,7 @@ impl Net {
             let geometry = ConvGeometry { stride: &stride, padding: &padding, dilation: &[1, 1], groups };
             x = match leaves.as_slice() {
                 [.., scale, shift] => {
-                    let affine = Affine { weight: scale, bias: shift };
+                    let affine = Affine { weight: scale, bias: shift, eps: 1e-5 };
                     self.convolve(&x, affine, &kernel, &geometry)?
                 }
                 _ => x.convolution(&kernel, None, &geometry)?,
@@ -126,12 +126,13 @@ impl Net {
             leaves.extend([kernel, layer.scale.leaf_prefix(&[c_out])?, layer.shift.leaf_prefix(&[c_out])?]);
         }
         let [.., scale, shift] = leaves.as_slice() else { unreachable!("there are layers") };
-        let affine = Affine { weight: scale, bias: shift };
+        let affine = Affine { weight: scale, bias: shift, eps: 1e-5 };
         let activated = x.batch_norm_activation(affine, NormStatistics::Batch, Activation::Relu6)?;
         let pooled = activated.global_average()?;
         let head = self.head.leaf_prefix(&[1000, pooled.shape()[1]])?;
         let bias = self.head_bias.leaf_prefix(&[1000])?;
-        let logits = pooled.linear(&head, Some(&bias))?;
+        let flat = pooled.reshape(&pooled.shape()[..2])?;
+        let logits = flat.linear(&head, Some(&bias))?;
         leaves.extend([head, bias]);
         Ok((logits, leaves))
     }

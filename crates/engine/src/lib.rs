@@ -28,6 +28,7 @@ pub use device::{
     Device, cuda_devices, flush_denormals, libtorch_version, manual_seed, set_threads, synchronize, threads,
 };
 pub use error::{EngineError, Result, Shapes};
-pub use norm::{Activation, Affine, BATCH_NORM_EPSILON, NormStatistics};
+pub use norm::{Activation, Affine, NormStatistics};
+pub use resample::PoolGeometry;
 pub use sgd::{FusedSgd, SgdStep};
 pub use tensor::Tensor;

@@ -8,16 +8,15 @@ use crate::error::failed;
 use crate::shim;
 use crate::{ConvGeometry, Result, Tensor};
 
-/// Added to the variance under the root, as everywhere in the reference.
-pub const BATCH_NORM_EPSILON: f64 = 1e-5;
-
-/// The learned scale and shift of a batch norm, each `[c]`.
+/// What a batch norm has besides statistics: the learned scale and shift, each `[c]`, and its eps.
 #[derive(Debug, Clone, Copy)]
 pub struct Affine<'a> {
     /// Scale.
     pub weight: &'a Tensor,
     /// Shift.
     pub bias: &'a Tensor,
+    /// Added to the variance under the root.
+    pub eps: f64,
 }
 
 /// Which mean and variance normalize a batch.
@@ -53,15 +52,24 @@ pub enum Activation {
     Relu,
     /// `min(max(x, 0), 6)`.
     Relu6,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `min(max(x + 3, 0), 6) / 6`.
+    HardSigmoid,
+    /// `x · sigmoid(x)`.
+    Swish,
+    /// `x · hard_sigmoid(x)`.
+    HardSwish,
 }
 
 impl Activation {
-    /// The interval that outputs are clipped to.
-    pub(crate) fn limits(self) -> (f64, f64) {
+    /// The interval that outputs are clipped to, if clipping is all that happens.
+    pub(crate) fn limits(self) -> Option<(f64, f64)> {
         match self {
-            Self::Identity => (f64::NEG_INFINITY, f64::INFINITY),
-            Self::Relu => (0.0, f64::INFINITY),
-            Self::Relu6 => (0.0, 6.0),
+            Self::Identity => Some((f64::NEG_INFINITY, f64::INFINITY)),
+            Self::Relu => Some((0.0, f64::INFINITY)),
+            Self::Relu6 => Some((0.0, 6.0)),
+            Self::Sigmoid | Self::HardSigmoid | Self::Swish | Self::HardSwish => None,
         }
     }
 }
@@ -89,7 +97,7 @@ impl Tensor {
             variance,
             training,
             momentum,
-            BATCH_NORM_EPSILON,
+            affine.eps,
             true,
         );
         output.map(Self).map_err(failed("batch_norm", [self, affine.weight]))
@@ -97,9 +105,10 @@ impl Tensor {
 
     /// [`Tensor::batch_norm`] and the activation behind it.
     ///
-    /// On the CPU this is one operation, equal to the two up to rounding, that goes over memory
-    /// about half as often and keeps only its input for the gradient; it converts row-major input
-    /// to channels-last. Elsewhere, and for fixed statistics under recording, it is the two.
+    /// On the CPU, an activation that clips is one operation with it, equal to the two up to rounding,
+    /// that goes over memory about half as often and keeps only its input for the gradient; it converts
+    /// row-major input to channels-last. Elsewhere, for other activations, and for fixed statistics under
+    /// recording, it is the two.
     ///
     /// # Errors
     /// As [`Tensor::batch_norm`].
@@ -109,8 +118,10 @@ impl Tensor {
         statistics: NormStatistics<'_>,
         activation: Activation,
     ) -> Result<Self> {
-        if self.fuses(&affine, &statistics) {
-            return shim::norm_activation(self, affine, statistics, activation);
+        if let Some(limits) = activation.limits()
+            && self.fuses(&affine, &statistics)
+        {
+            return shim::norm_activation(self, affine, statistics, limits);
         }
         self.batch_norm(affine, statistics)?.activation(activation)
     }
@@ -131,9 +142,9 @@ impl Tensor {
         kernel: &Self,
         geometry: &ConvGeometry<'_>,
     ) -> Result<Self> {
-        match self.depthwise_stride(kernel, geometry) {
-            Some(stride) if self.fuses(&affine, &statistics) => {
-                shim::norm_activation_depthwise(self, affine, statistics, activation, (kernel, stride))
+        match (self.depthwise_stride(kernel, geometry), activation.limits()) {
+            (Some(stride), Some(limits)) if self.fuses(&affine, &statistics) => {
+                shim::norm_activation_depthwise(self, affine, statistics, limits, (kernel, stride))
             }
             _ => {
                 let activated = self.batch_norm_activation(affine, statistics, activation)?;

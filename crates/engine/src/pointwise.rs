@@ -32,6 +32,12 @@ impl Tensor {
             Activation::Identity => Ok(self.alias()),
             Activation::Relu => self.relu(),
             Activation::Relu6 => self.relu6(),
+            Activation::Sigmoid => self.0.f_sigmoid().map(Self).map_err(failed("sigmoid", [self])),
+            Activation::HardSigmoid => {
+                self.0.f_hardsigmoid().map(Self).map_err(failed("hard_sigmoid", [self]))
+            }
+            Activation::Swish => self.0.f_silu().map(Self).map_err(failed("swish", [self])),
+            Activation::HardSwish => self.0.f_hardswish().map(Self).map_err(failed("hard_swish", [self])),
         }
     }
 

@@ -4,10 +4,39 @@
 //! channels-last out.
 
 use crate::error::failed;
+use crate::tensor::signed;
 use crate::{EngineError, Result, Tensor};
 
+/// How a pooling window moves: one entry per spatial dimension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolGeometry<'a> {
+    /// Size.
+    pub kernel: &'a [usize],
+    /// Step, in input elements.
+    pub stride: &'a [usize],
+    /// Positions added on both sides that never win; at most half of the size.
+    pub padding: &'a [usize],
+}
+
 impl Tensor {
-    /// Mean over all spatial positions: `[n, c, spatial…]` to `[n, c]`.
+    /// The largest value under a window, channel by channel: `[n, c, spatial…]` to `[n, c, spatial'…]`.
+    ///
+    /// # Errors
+    /// [`EngineError::Rank`] without two or three spatial dimensions; when the window does not fit.
+    pub fn max_pool(&self, geometry: &PoolGeometry<'_>) -> Result<Self> {
+        let [kernel, stride, padding] = [geometry.kernel, geometry.stride, geometry.padding].map(signed);
+        let pooled = match self.shape().len() {
+            4 => self.0.f_max_pool2d(kernel, stride, padding, [1, 1], false),
+            5 => self.0.f_max_pool3d(kernel, stride, padding, [1, 1, 1], false),
+            _ => {
+                let expected = "[n, c, h, w] or [n, c, t, h, w]";
+                return Err(EngineError::Rank { op: "max_pool", expected, shape: self.shape() });
+            }
+        };
+        pooled.map(Self).map_err(failed("max_pool", [self]))
+    }
+
+    /// Mean over all spatial positions: `[n, c, spatial…]` to `[n, c, 1…]`.
     ///
     /// # Errors
     /// [`EngineError::Rank`] without a spatial dimension.
@@ -17,7 +46,7 @@ impl Tensor {
             return Err(EngineError::Rank { op: "global_average", expected: "[n, c, spatial…]", shape });
         }
         let spatial: Vec<i64> = (2..shape.len() as i64).collect();
-        let mean = self.0.f_mean_dim(spatial.as_slice(), false, None);
+        let mean = self.0.f_mean_dim(spatial.as_slice(), true, None);
         mean.map(Self).map_err(failed("global_average", [self]))
     }
 

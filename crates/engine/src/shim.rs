@@ -8,7 +8,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
 use crate::error::{EngineError, Result, Shapes, first_line};
-use crate::{Activation, Affine, BATCH_NORM_EPSILON, NormStatistics, SgdStep, Tensor};
+use crate::{Affine, NormStatistics, SgdStep, Tensor};
 
 /// An `at::Tensor*` that C++ only reads or whose tensor it changes in place.
 type RawTensor = *mut c_void;
@@ -264,15 +264,14 @@ struct RawStatistics {
     settings: RawNorm,
 }
 
-fn raw_statistics(statistics: NormStatistics<'_>, activation: Activation) -> RawStatistics {
+fn raw_statistics(statistics: NormStatistics<'_>, epsilon: f64, (low, high): (f64, f64)) -> RawStatistics {
     let none = ptr::null_mut();
     let (fixed, mean, variance, momentum) = match statistics {
         NormStatistics::Batch => (false, none, none, 0.0),
         NormStatistics::Collect { mean, variance, momentum } => (false, raw(mean), raw(variance), momentum),
         NormStatistics::Fixed { mean, variance } => (true, raw(mean), raw(variance), 0.0),
     };
-    let (low, high) = activation.limits();
-    let settings = RawNorm { momentum, epsilon: BATCH_NORM_EPSILON, low, high };
+    let settings = RawNorm { momentum, epsilon, low, high };
     RawStatistics { fixed, mean, variance, settings }
 }
 
@@ -280,10 +279,10 @@ pub(crate) fn norm_activation(
     input: &Tensor,
     affine: Affine<'_>,
     statistics: NormStatistics<'_>,
-    activation: Activation,
+    limits: (f64, f64),
 ) -> Result<Tensor> {
     let (x, weight, bias) = (raw(input), raw(affine.weight), raw(affine.bias));
-    let RawStatistics { fixed, mean, variance, settings } = raw_statistics(statistics, activation);
+    let RawStatistics { fixed, mean, variance, settings } = raw_statistics(statistics, affine.eps, limits);
     let call = if fixed { mutualnet_fixed_norm_activation } else { mutualnet_norm_activation };
     let mut out = ptr::null_mut();
     // SAFETY: every tensor is borrowed by the caller, running statistics exclusively (null: none);
@@ -296,11 +295,11 @@ pub(crate) fn norm_activation_depthwise(
     input: &Tensor,
     affine: Affine<'_>,
     statistics: NormStatistics<'_>,
-    activation: Activation,
+    limits: (f64, f64),
     (kernel, stride): (&Tensor, usize),
 ) -> Result<Tensor> {
     let (x, weight, bias) = (raw(input), raw(affine.weight), raw(affine.bias));
-    let RawStatistics { fixed, mean, variance, settings } = raw_statistics(statistics, activation);
+    let RawStatistics { fixed, mean, variance, settings } = raw_statistics(statistics, affine.eps, limits);
     let call =
         if fixed { mutualnet_fixed_norm_activation_depthwise } else { mutualnet_norm_activation_depthwise };
     let (step, mut out) = (stride as i64, ptr::null_mut());

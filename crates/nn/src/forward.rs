@@ -1,7 +1,7 @@
 //! Running the list on the tensor engine.
 
-use mutualnet_core::network::{self, Groups, Network, NodeId, Op, Rank};
-use mutualnet_engine::{Activation, Affine, ConvGeometry, Device, NormStatistics, Tensor};
+use mutualnet_core::network::{self, Extent, Groups, Network, NodeId, Op, Rank};
+use mutualnet_engine::{Activation, Affine, ConvGeometry, Device, NormStatistics, PoolGeometry, Tensor};
 
 use crate::{Result, Slice};
 
@@ -105,14 +105,14 @@ impl Net {
             // What only its successor reads is run with it.
             let previous = steps.last_mut().filter(|step| {
                 let follows = node.inputs == [step.out] && last_uses[step.out.0] == id;
-                follows && step.kernel.is_none() && matches!(network.node(step.node).op, Op::BatchNorm)
+                follows && step.kernel.is_none() && matches!(network.node(step.node).op, Op::BatchNorm(_))
             });
             match (&node.op, previous) {
                 (Op::Activation(activation), Some(step)) => {
                     (step.out, step.activation) = (id, engine_activation(*activation));
                     continue;
                 }
-                (Op::Conv(_), Some(step)) => {
+                (Op::Conv(conv), Some(step)) if !conv.bias => {
                     (step.out, step.kernel) = (id, Some(parameter));
                     parameter += 1;
                     continue;
@@ -129,8 +129,8 @@ impl Net {
                 done_with: node.inputs.iter().copied().filter(|input| last_uses[input.0] == id).collect(),
             });
             match node.op {
-                Op::Conv(_) => parameter += 1,
-                Op::BatchNorm => (parameter, norm) = (parameter + 2, norm + 1),
+                Op::Conv(ref conv) => parameter += if conv.bias { 2 } else { 1 },
+                Op::BatchNorm(_) => (parameter, norm) = (parameter + 2, norm + 1),
                 Op::Linear(_) => parameter += 2,
                 _ => {}
             }
@@ -202,10 +202,11 @@ impl Net {
             Op::Input { .. } => unreachable!("checked at construction: only the first node is an input"),
             Op::Conv(conv) => {
                 let geometry = Geometry::new(self.network.rank(), conv, parameter(0));
-                input(0).convolution(parameter(0), None, &geometry.engine())?
+                let bias = conv.bias.then(|| parameter(1));
+                input(0).convolution(parameter(0), bias, &geometry.engine())?
             }
-            Op::BatchNorm => {
-                let affine = Affine { weight: parameter(0), bias: parameter(1) };
+            Op::BatchNorm(norm_op) => {
+                let affine = Affine { weight: parameter(0), bias: parameter(1), eps: norm_op.eps };
                 let (statistics, activation) = (norm.layer(step.norm), step.activation);
                 match (&self.network.node(step.out).op, step.kernel) {
                     (Op::Conv(conv), Some(kernel)) => {
@@ -221,8 +222,23 @@ impl Net {
             }
             Op::Activation(activation) => input(0).activation(engine_activation(*activation))?,
             Op::Add => input(0).add(input(1))?,
+            Op::Multiply => input(0).multiply(input(1))?,
+            Op::MaxPool(pool) => {
+                let [kernel, stride, padding] = [&pool.kernel, &pool.stride, &pool.padding].map(sizes);
+                let first = first_axis(self.network.rank());
+                let geometry = PoolGeometry {
+                    kernel: &kernel[first..],
+                    stride: &stride[first..],
+                    padding: &padding[first..],
+                };
+                input(0).max_pool(&geometry)?
+            }
             Op::GlobalPool => input(0).global_average()?,
-            Op::Linear(_) => input(0).linear(parameter(0), Some(parameter(1)))?,
+            Op::Linear(_) => {
+                let features = parameter(0).shape()[1];
+                let flat = input(0).reshape(&[input(0).shape()[0], features])?;
+                flat.linear(parameter(0), Some(parameter(1)))?
+            }
             op => unreachable!("no such operation: {op:?}"),
         };
         for id in &step.done_with {
@@ -253,7 +269,23 @@ fn engine_activation(activation: network::Activation) -> Activation {
     match activation {
         network::Activation::Relu => Activation::Relu,
         network::Activation::Relu6 => Activation::Relu6,
+        network::Activation::Sigmoid => Activation::Sigmoid,
+        network::Activation::HardSigmoid => Activation::HardSigmoid,
+        network::Activation::Swish => Activation::Swish,
+        network::Activation::HardSwish => Activation::HardSwish,
         other => unreachable!("no such activation: {other:?}"),
+    }
+}
+
+fn sizes(extent: &Extent) -> [usize; 3] {
+    extent.map(|n| n as usize)
+}
+
+/// The first axis of an extent that tensors have: images have none of time.
+fn first_axis(rank: Rank) -> usize {
+    match rank {
+        Rank::Image => 1,
+        Rank::Clip => 0,
     }
 }
 
@@ -268,7 +300,6 @@ struct Geometry {
 
 impl Geometry {
     fn new(rank: Rank, conv: &network::Conv, weight: &Tensor) -> Self {
-        let sizes = |extent: &network::Extent| extent.map(|n| n as usize);
         Self {
             stride: sizes(&conv.stride),
             padding: sizes(&conv.padding),
@@ -276,10 +307,7 @@ impl Geometry {
                 Groups::Dense => 1,
                 Groups::Depthwise => weight.shape()[0],
             },
-            first_axis: match rank {
-                Rank::Image => 1,
-                Rank::Clip => 0,
-            },
+            first_axis: first_axis(rank),
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) fn first_values(kind: ParameterKind, shape: &[usize], seed: u64, inde
         }
         ParameterKind::LinearWeight => 0.01,
         ParameterKind::Scale => return vec![1.0; n],
-        ParameterKind::Shift | ParameterKind::LinearBias => return vec![0.0; n],
+        ParameterKind::Shift | ParameterKind::Bias => return vec![0.0; n],
     };
     let normal = Normal::new(0.0, deviation).expect("the deviation is finite and positive");
     let mut rng = Key::new(seed, Purpose::Init).sample(index as u64).stream();

@@ -72,7 +72,7 @@ impl Chains<'_> {
             output: start,
         };
         match &node.op {
-            Op::BatchNorm => chain.norm = Some(start),
+            Op::BatchNorm(_) => chain.norm = Some(start),
             Op::Activation(activation) => chain.pre = Some(*activation),
             Op::Add => chain.residual = Some(node.inputs[1]),
             _ => chain.producer = Some(start),
@@ -89,7 +89,7 @@ impl Chains<'_> {
             let node = self.network.node(next);
             let bare = chain.norm.is_none() && chain.pre.is_none() && chain.residual.is_none();
             match &node.op {
-                Op::BatchNorm if takes_norm && bare => chain.norm = Some(next),
+                Op::BatchNorm(_) if takes_norm && bare => chain.norm = Some(next),
                 Op::Activation(activation) if chain.residual.is_none() && chain.pre.is_none() => {
                     chain.pre = Some(*activation);
                 }
@@ -130,6 +130,7 @@ mod tests {
             stride: [1; 3],
             padding: [0; 3],
             groups: Groups::Dense,
+            bias: false,
         }
     }
 

@@ -137,8 +137,8 @@ impl Plan {
                 residual: fused.residual.map(|node| layout.features[node.0]),
                 output,
                 coefficients: append(&mut coefficients, folded, output),
-                pre: bounds(fused.pre),
-                post: bounds(fused.post),
+                pre: bounds(network, fused.pre)?,
+                post: bounds(network, fused.post)?,
             });
         }
         let mut buffer = Buffer::zeroed(coefficients.len())?;
@@ -156,6 +156,7 @@ fn work(network: &Network, fused: &Fused) -> Result<Work> {
     let unsupported = |what: &str| Error::Unsupported { what: what.to_owned(), path: node.path.clone() };
     match &node.op {
         Op::Conv(conv) if conv.kernel[0] != 1 => Err(unsupported("kernel along time")),
+        Op::Conv(conv) if conv.bias => Err(unsupported("bias of a convolution")),
         Op::Conv(conv) => {
             let window = window(conv);
             Ok(match conv.groups {
@@ -175,11 +176,14 @@ fn window(conv: &Conv) -> Window {
 }
 
 /// A non-linearity as a clamp.
-fn bounds(activation: Option<Activation>) -> [f32; 2] {
+fn bounds(network: &Network, activation: Option<Activation>) -> Result<[f32; 2]> {
     match activation {
-        Some(Activation::Relu) => [0.0, f32::INFINITY],
-        Some(Activation::Relu6) => [0.0, 6.0],
-        _ => [f32::NEG_INFINITY, f32::INFINITY],
+        None => Ok([f32::NEG_INFINITY, f32::INFINITY]),
+        Some(Activation::Relu) => Ok([0.0, f32::INFINITY]),
+        Some(Activation::Relu6) => Ok([0.0, 6.0]),
+        Some(other) => {
+            Err(Error::Unsupported { what: other.name().to_owned(), path: network.name().to_owned() })
+        }
     }
 }
 

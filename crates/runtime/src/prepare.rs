@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mutualnet_core::network::{Conv, Groups, Op, Parameter, ParameterKind, Rank};
+use mutualnet_core::network::{BatchNorm, Conv, Groups, Op, Parameter, ParameterKind, Rank};
 use mutualnet_core::{Network, NodeId, Subnet};
 
 use crate::fuse::{Fused, fuse};
@@ -98,7 +98,7 @@ impl<'a> Parameters<'a> {
                 return Err(Error::Weight { name, expected, got: found.map(|(shape, _)| shape.to_vec()) });
             };
             match kind {
-                ParameterKind::Shift | ParameterKind::LinearBias => {
+                ParameterKind::Shift | ParameterKind::Bias => {
                     parameters.addends.insert(node, numbers);
                 }
                 _ => {
@@ -148,13 +148,14 @@ fn plan(
     let statistics =
         if norms.is_empty() { Vec::new() } else { (source.statistics)(row).ok_or_else(missing)? };
     Plan::new(source.network, fused, row, |node, channels| match &source.network.node(node).op {
-        Op::BatchNorm => {
+        Op::BatchNorm(BatchNorm { eps }) => {
             let position = norms.binary_search(&node).expect("the list of batch norms has all of them");
             let &(mean, variance) = statistics.get(position).ok_or_else(missing)?;
             if mean.len() != channels || variance.len() != channels {
                 return Err(missing());
             }
-            Ok(Some(fold(parameters.factor(node).1, parameters.addend(node), mean, variance)))
+            let affine = (parameters.factor(node).1, parameters.addend(node));
+            Ok(Some(fold(affine, (mean, variance), *eps)))
         }
         Op::Linear(_) => {
             let shift = parameters.addend(node)[..channels].to_vec();
@@ -165,9 +166,9 @@ fn plan(
 }
 
 /// Batch norm with fixed statistics as a scale and a shift: `γ/√(var+eps)` and `β − mean·scale`.
-fn fold(gamma: &[f32], beta: &[f32], mean: &[f32], variance: &[f32]) -> ScaleShift {
+fn fold((gamma, beta): (&[f32], &[f32]), (mean, variance): (&[f32], &[f32]), eps: f64) -> ScaleShift {
     let of = |c: usize| {
-        let scale = f64::from(gamma[c]) / (f64::from(variance[c]) + Op::BATCH_NORM_EPS).sqrt();
+        let scale = f64::from(gamma[c]) / (f64::from(variance[c]) + eps).sqrt();
         (scale as f32, (f64::from(beta[c]) - f64::from(mean[c]) * scale) as f32)
     };
     let (scale, shift) = (0..mean.len()).map(of).unzip();

@@ -25,7 +25,7 @@ pub fn small_network() -> Network {
     let widths = WidthRange::new(smallest, Width::ONE).expect("0.25 is below 1");
     let conv = |out, kernel: u32, stride, groups| {
         let padding = [0, kernel / 2, kernel / 2];
-        Conv { out, kernel: [1, kernel, kernel], stride: [1, stride, stride], padding, groups }
+        Conv { out, kernel: [1, kernel, kernel], stride: [1, stride, stride], padding, groups, bias: false }
     };
     let slim = ChannelRule::slim(32);
     let mut net = NetworkBuilder::new("small", Rank::Image, widths);
@@ -94,7 +94,7 @@ fn weights(network: &Network) -> Weights {
         let fan_in: usize = shape[1..].iter().product();
         let bound = match parameter.kind {
             ParameterKind::Scale => return (parameter.name, tensor(shape, draw(&mut rng, n, 0.5, 1.5))),
-            ParameterKind::Shift | ParameterKind::LinearBias => 0.3,
+            ParameterKind::Shift | ParameterKind::Bias => 0.3,
             _ => (6.0 / fan_in as f32).sqrt(),
         };
         (parameter.name, tensor(shape, draw(&mut rng, n, -bound, bound)))

@@ -124,7 +124,14 @@ pub fn build(name: &str, config: &NetworkConfig) -> Result<Network, Error> {
 /// A square convolution of odd size, padded to keep its size at stride 1.
 fn conv(out: ChannelRule, size: u32, stride: u32, groups: Groups) -> Conv {
     let padding = size / 2;
-    Conv { out, kernel: [1, size, size], stride: [1, stride, stride], padding: [0, padding, padding], groups }
+    Conv {
+        out,
+        kernel: [1, size, size],
+        stride: [1, stride, stride],
+        padding: [0, padding, padding],
+        groups,
+        bias: false,
+    }
 }
 
 /// The first layers of both MobileNets: input, 3×3 convolution to 32 channels, batch norm, ReLU6.

@@ -1,6 +1,6 @@
 //! Writing a network down, node by node.
 
-use super::{Activation, Conv, Linear, Network, Node, NodeId, Op, Rank};
+use super::{Activation, BatchNorm, Conv, Linear, MaxPool, Network, Node, NodeId, Op, Rank};
 use crate::{Result, WidthRange};
 
 /// Collects nodes; every method appends one and returns its id.
@@ -28,14 +28,19 @@ impl NetworkBuilder {
         self.push("input", Op::Input { channels }, &[])
     }
 
-    /// A convolution, weight `path.weight`.
+    /// A convolution, weight `path.weight` and, if it has one, bias `path.bias`.
     pub fn conv(&mut self, path: &str, input: NodeId, conv: Conv) -> NodeId {
         self.push(path, Op::Conv(conv), &[input])
     }
 
-    /// A batch norm, parameters `path.weight` and `path.bias`.
+    /// A batch norm with the usual eps, parameters `path.weight` and `path.bias`.
     pub fn batch_norm(&mut self, path: &str, input: NodeId) -> NodeId {
-        self.push(path, Op::BatchNorm, &[input])
+        self.batch_norm_with(path, input, BatchNorm { eps: BatchNorm::EPS })
+    }
+
+    /// A batch norm, parameters `path.weight` and `path.bias`.
+    pub fn batch_norm_with(&mut self, path: &str, input: NodeId, norm: BatchNorm) -> NodeId {
+        self.push(path, Op::BatchNorm(norm), &[input])
     }
 
     /// A non-linearity.
@@ -46,6 +51,16 @@ impl NetworkBuilder {
     /// The sum of two nodes.
     pub fn add(&mut self, path: &str, a: NodeId, b: NodeId) -> NodeId {
         self.push(path, Op::Add, &[a, b])
+    }
+
+    /// `x`, every channel multiplied by its factor in `gate`, which has one position.
+    pub fn multiply(&mut self, path: &str, x: NodeId, gate: NodeId) -> NodeId {
+        self.push(path, Op::Multiply, &[x, gate])
+    }
+
+    /// The largest values under a window.
+    pub fn max_pool(&mut self, path: &str, input: NodeId, pool: MaxPool) -> NodeId {
+        self.push(path, Op::MaxPool(pool), &[input])
     }
 
     /// The mean over all positions.

@@ -20,13 +20,17 @@ pub enum Op {
     },
     /// Convolution.
     Conv(Conv),
-    /// Batch normalization over all channels of its input, eps [`Op::BATCH_NORM_EPS`].
-    BatchNorm,
+    /// Batch normalization over all channels of its input.
+    BatchNorm(BatchNorm),
     /// Elementwise non-linearity.
     Activation(Activation),
     /// Elementwise sum of two inputs of the same shape.
     Add,
-    /// Mean over all positions: `[n, c, …]` to `[n, c]`.
+    /// Elementwise product of a first input and a second one that has one position: a factor per channel.
+    Multiply,
+    /// Largest value under a window, channel by channel.
+    MaxPool(MaxPool),
+    /// Mean over all positions: `[n, c, …]` to `[n, c, 1…]`.
     GlobalPool,
     /// Fully connected layer over a pooled input.
     Linear(Linear),
@@ -46,6 +50,34 @@ pub struct Conv {
     pub padding: Extent,
     /// Which inputs an output sees.
     pub groups: Groups,
+    /// Whether a number is added to every output channel; where a batch norm follows it would have no effect.
+    #[serde(default)]
+    pub bias: bool,
+}
+
+/// Batch normalization.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchNorm {
+    /// Added to the variance under the root.
+    pub eps: f64,
+}
+
+impl BatchNorm {
+    /// What almost every network uses, and PyTorch by default.
+    pub const EPS: f64 = 1e-5;
+}
+
+/// Max pooling; what lies outside of the input never wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaxPool {
+    /// Size of the window.
+    pub kernel: Extent,
+    /// Stride.
+    pub stride: Extent,
+    /// Padding on both sides, at most half of the window.
+    pub padding: Extent,
 }
 
 /// Which input channels an output channel of a convolution sees.
@@ -67,6 +99,28 @@ pub enum Activation {
     Relu,
     /// `min(max(x, 0), 6)`.
     Relu6,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `min(max(x + 3, 0), 6) / 6`.
+    HardSigmoid,
+    /// `x · sigmoid(x)`.
+    Swish,
+    /// `x · hard_sigmoid(x)`.
+    HardSwish,
+}
+
+impl Activation {
+    /// The lower-case name, as in files and listings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::Relu6 => "relu6",
+            Self::Sigmoid => "sigmoid",
+            Self::HardSigmoid => "hard_sigmoid",
+            Self::Swish => "swish",
+            Self::HardSwish => "hard_swish",
+        }
+    }
 }
 
 /// A fully connected layer with bias; its outputs are never slimmed.
@@ -78,19 +132,17 @@ pub struct Linear {
 }
 
 impl Op {
-    /// Added to the variance by every batch norm.
-    pub const BATCH_NORM_EPS: f64 = 1e-5;
-
     /// The lower-case name, as in files and listings.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Input { .. } => "input",
             Self::Conv(Conv { groups: Groups::Dense, .. }) => "conv",
             Self::Conv(Conv { groups: Groups::Depthwise, .. }) => "depthwise_conv",
-            Self::BatchNorm => "batch_norm",
-            Self::Activation(Activation::Relu) => "relu",
-            Self::Activation(Activation::Relu6) => "relu6",
+            Self::BatchNorm(_) => "batch_norm",
+            Self::Activation(activation) => activation.name(),
             Self::Add => "add",
+            Self::Multiply => "multiply",
+            Self::MaxPool(_) => "max_pool",
             Self::GlobalPool => "global_pool",
             Self::Linear(_) => "linear",
         }
@@ -99,7 +151,7 @@ impl Op {
     pub(super) fn arity(&self) -> usize {
         match self {
             Self::Input { .. } => 0,
-            Self::Add => 2,
+            Self::Add | Self::Multiply => 2,
             _ => 1,
         }
     }
@@ -127,6 +179,18 @@ impl Op {
                     Ok(())
                 }
             }
+            Self::BatchNorm(BatchNorm { eps }) if !(1e-12..=1.0).contains(eps) => {
+                Err("eps of a batch norm must be 1e-12 to 1")
+            }
+            Self::MaxPool(MaxPool { kernel, stride, padding }) => {
+                if !kernel.iter().chain(stride).all(|n| (1..=64).contains(n)) {
+                    Err("window and stride must be 1 to 64")
+                } else if padding.iter().zip(kernel).any(|(padding, kernel)| padding * 2 > *kernel) {
+                    Err("padding must be at most half of the window")
+                } else {
+                    Ok(())
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -142,10 +206,15 @@ impl Op {
                 }
                 (out, _) => Ok(out),
             },
-            Self::Add if inputs[0] != inputs[1] => {
+            Self::Add | Self::Multiply if inputs[0] != inputs[1] => {
                 Err(format!("the inputs have {} and {} channels", inputs[0], inputs[1]))
             }
-            Self::BatchNorm | Self::Activation(_) | Self::Add | Self::GlobalPool => Ok(inputs[0]),
+            Self::BatchNorm(_)
+            | Self::Activation(_)
+            | Self::Add
+            | Self::Multiply
+            | Self::MaxPool(_)
+            | Self::GlobalPool => Ok(inputs[0]),
             Self::Linear(linear) => Ok(linear.out_features),
         }
     }

@@ -16,8 +16,8 @@ pub enum ParameterKind {
     Shift,
     /// Weight of a linear layer, `[out, in]`.
     LinearWeight,
-    /// Bias of a linear layer, `[out]`.
-    LinearBias,
+    /// Bias of a linear layer or a convolution, `[out]`.
+    Bias,
 }
 
 impl ParameterKind {
@@ -55,19 +55,30 @@ impl Network {
                 });
             };
             match &node.op {
-                Op::Conv(Conv { groups: Groups::Dense, .. }) => push("weight", ParameterKind::ConvWeight),
-                Op::Conv(Conv { groups: Groups::Depthwise, .. }) => {
-                    push("weight", ParameterKind::DepthwiseWeight)
+                Op::Conv(Conv { groups, bias, .. }) => {
+                    let kind = match groups {
+                        Groups::Dense => ParameterKind::ConvWeight,
+                        Groups::Depthwise => ParameterKind::DepthwiseWeight,
+                    };
+                    push("weight", kind);
+                    if *bias {
+                        push("bias", ParameterKind::Bias);
+                    }
                 }
-                Op::BatchNorm => {
+                Op::BatchNorm(_) => {
                     push("weight", ParameterKind::Scale);
                     push("bias", ParameterKind::Shift);
                 }
                 Op::Linear(_) => {
                     push("weight", ParameterKind::LinearWeight);
-                    push("bias", ParameterKind::LinearBias);
+                    push("bias", ParameterKind::Bias);
                 }
-                Op::Input { .. } | Op::Activation(_) | Op::Add | Op::GlobalPool => {}
+                Op::Input { .. }
+                | Op::Activation(_)
+                | Op::Add
+                | Op::Multiply
+                | Op::MaxPool(_)
+                | Op::GlobalPool => {}
             }
         }
         parameters
@@ -84,6 +95,7 @@ impl Network {
             let out = channels[parameter.node.0];
             let input = channels[node.inputs[0].0];
             match (&node.op, parameter.kind) {
+                (_, ParameterKind::Bias) => vec![out],
                 (Op::Conv(conv), kind) => {
                     let input = if kind == ParameterKind::ConvWeight { input } else { 1 };
                     let first_axis = match self.rank() {
@@ -102,7 +114,7 @@ impl Network {
 
     /// The batch norms, in the order of the list; each has a mean and a variance per channel and row.
     pub fn batch_norms(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let norms = self.nodes().iter().enumerate().filter(|(_, node)| node.op == Op::BatchNorm);
+        let norms = self.nodes().iter().enumerate().filter(|(_, node)| matches!(node.op, Op::BatchNorm(_)));
         norms.map(|(idx, _)| NodeId(idx))
     }
 }

@@ -1,6 +1,6 @@
 //! What a sub-network computes and costs: output shapes, MACs and parameter counts, exactly.
 
-use super::{Conv, Extent, Groups, Network, Op};
+use super::{Conv, Extent, Groups, MaxPool, Network, Op};
 use crate::{Error, Macs, Result, Subnet, Width};
 
 /// Output of a node for one sample.
@@ -39,7 +39,7 @@ impl Network {
     /// Output shape, MACs and parameters of every node at `subnet`.
     ///
     /// Counted are convolutions, linear layers and the elements that an average pool reads.
-    /// Batch norm, activations and sums are free.
+    /// Batch norm, activations, max pooling, sums and products of two feature maps are free.
     ///
     /// # Errors
     /// The sub-network does not fit: width out of range, frames given or missing, input too small.
@@ -55,11 +55,17 @@ impl Network {
             let inputs: Vec<Shape> = node.inputs.iter().map(|input| costs[input.0].shape).collect();
             let extent = match &node.op {
                 Op::Input { .. } => Ok([time, side, side]),
-                Op::Conv(conv) => conv.extent(inputs[0].extent),
+                Op::Conv(Conv { kernel, stride, padding, .. })
+                | Op::MaxPool(MaxPool { kernel, stride, padding }) => {
+                    windows(inputs[0].extent, *kernel, *stride, *padding)
+                }
                 Op::Add if inputs[0].extent != inputs[1].extent => {
                     Err("the inputs differ in size".to_owned())
                 }
-                Op::BatchNorm | Op::Activation(_) | Op::Add => Ok(inputs[0].extent),
+                Op::Multiply if inputs[1].extent != [1; 3] => {
+                    Err("the second input is not pooled".to_owned())
+                }
+                Op::BatchNorm(_) | Op::Activation(_) | Op::Add | Op::Multiply => Ok(inputs[0].extent),
                 Op::GlobalPool => Ok([1; 3]),
                 Op::Linear(_) if inputs[0].extent != [1; 3] => Err("the input is not pooled".to_owned()),
                 Op::Linear(_) => Ok([1; 3]),
@@ -94,20 +100,20 @@ impl Network {
     }
 }
 
-impl Conv {
-    /// Size of the output for an input of size `input`.
-    fn extent(&self, input: Extent) -> Result<Extent, String> {
-        let mut out = [0; 3];
-        for axis in 0..3 {
-            let padded = input[axis].saturating_add(2 * self.padding[axis]);
-            let Some(room) = padded.checked_sub(self.kernel[axis]) else {
-                return Err(format!("an input of {:?} is smaller than the kernel {:?}", input, self.kernel));
-            };
-            out[axis] = room / self.stride[axis] + 1;
-        }
-        Ok(out)
+/// How many windows fit along each axis of an input of size `input`.
+fn windows(input: Extent, kernel: Extent, stride: Extent, padding: Extent) -> Result<Extent, String> {
+    let mut out = [0; 3];
+    for axis in 0..3 {
+        let padded = input[axis].saturating_add(2 * padding[axis]);
+        let Some(room) = padded.checked_sub(kernel[axis]) else {
+            return Err(format!("an input of {input:?} is smaller than the kernel {kernel:?}"));
+        };
+        out[axis] = room / stride[axis] + 1;
     }
+    Ok(out)
+}
 
+impl Conv {
     /// Weights that one output channel has.
     pub(super) fn weights_per_output(&self, in_channels: usize) -> u64 {
         let kernel: u64 = self.kernel.iter().map(|&n| u64::from(n)).product();
@@ -125,15 +131,18 @@ impl Op {
         match self {
             Self::Conv(conv) => {
                 let per_output = conv.weights_per_output(input.channels);
-                (per_output.saturating_mul(out.elements() as u64), per_output * out.channels as u64)
+                let biases = if conv.bias { out.channels as u64 } else { 0 };
+                (per_output.saturating_mul(out.elements() as u64), per_output * out.channels as u64 + biases)
             }
             Self::Linear(_) => {
                 let weights = input.channels as u64 * out.channels as u64;
                 (weights, weights + out.channels as u64)
             }
             Self::GlobalPool => (input.elements() as u64, 0),
-            Self::BatchNorm => (0, 2 * out.channels as u64),
-            Self::Input { .. } | Self::Activation(_) | Self::Add => (0, 0),
+            Self::BatchNorm(_) => (0, 2 * out.channels as u64),
+            Self::Input { .. } | Self::Activation(_) | Self::Add | Self::Multiply | Self::MaxPool(_) => {
+                (0, 0)
+            }
         }
     }
 }

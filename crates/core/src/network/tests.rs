@@ -11,7 +11,14 @@ fn widths() -> WidthRange {
 
 fn conv(out: ChannelRule, kernel: u32, groups: Groups) -> Conv {
     let padding = kernel / 2;
-    Conv { out, kernel: [1, kernel, kernel], stride: [1; 3], padding: [0, padding, padding], groups }
+    Conv {
+        out,
+        kernel: [1, kernel, kernel],
+        stride: [1; 3],
+        padding: [0, padding, padding],
+        groups,
+        bias: false,
+    }
 }
 
 /// conv3×3(3→64) – depthwise – pool – linear(10)
@@ -141,4 +148,59 @@ proptest! {
         let macs = |width, resolution| net.macs(subnet(width, resolution)).unwrap();
         prop_assert!(macs(a.min(b), r.min(s)) <= macs(a.max(b), r.max(s)));
     }
+}
+
+/// A convolution whose channels are multiplied by what a squeeze-and-excitation branch makes of them.
+fn gated(gate_kernel: u32) -> Result<Network> {
+    let mut net = NetworkBuilder::new("gated", Rank::Image, widths());
+    let x = net.input(3);
+    let x = net.conv("stem", x, conv(ChannelRule::slim(32), 3, Groups::Dense));
+    let pool = MaxPool { kernel: [1, 3, 3], stride: [1, 2, 2], padding: [0, 1, 1] };
+    let x = net.max_pool("max_pool", x, pool);
+    let gate = net.global_pool("avgpool", x);
+    let gate =
+        net.conv("fc1", gate, Conv { bias: true, ..conv(ChannelRule::slim_by(4, 0.25), 1, Groups::Dense) });
+    let gate = net.activation("activation", gate, Activation::Swish);
+    let gate =
+        net.conv("fc2", gate, Conv { bias: true, ..conv(ChannelRule::slim(gate_kernel), 1, Groups::Dense) });
+    let x = net.multiply("scale", x, gate);
+    let x = net.global_pool("pool", x);
+    net.linear("fc", x, 10);
+    net.finish()
+}
+
+#[test]
+fn a_gate_is_counted_by_hand() {
+    let net = gated(32).unwrap();
+    let costs = net.costs(subnet(1.0, 9)).unwrap();
+    let extents: Vec<_> = costs.iter().map(|cost| cost.shape.extent[1]).collect();
+    assert_eq!(extents, [9, 9, 5, 1, 1, 1, 1, 5, 1, 1]);
+    let macs = 27 * 32 * 81 + 32 * 25 + 32 * 4 + 4 * 32 + 32 * 25 + 320;
+    assert_eq!(net.macs(subnet(1.0, 9)).unwrap().0, macs);
+    assert_eq!(net.params(Width::ONE).unwrap(), 27 * 32 + (32 * 4 + 4) + (4 * 32 + 32) + 330);
+    let names: Vec<_> = net.parameters().into_iter().map(|parameter| parameter.name).collect();
+    assert_eq!(names[1..5], ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
+    assert_eq!(net.parameter_shapes(Width::new(0.5).unwrap()).unwrap()[1..3], [vec![2, 16, 1, 1], vec![2]]);
+}
+
+#[test]
+fn a_gate_must_fit_what_it_multiplies() {
+    assert!(gated(40).unwrap_err().to_string().contains("8 and 16 channels"));
+    let mut net = NetworkBuilder::new("wide gate", Rank::Image, widths());
+    let x = net.input(3);
+    let y = net.multiply("scale", x, x);
+    let y = net.global_pool("pool", y);
+    net.linear("fc", y, 10);
+    let error = net.finish().unwrap().costs(subnet(1.0, 9)).unwrap_err().to_string();
+    assert!(error.contains("node `scale`: the second input is not pooled"), "{error}");
+}
+
+#[test]
+fn a_window_is_padded_by_half_of_it_at_most() {
+    let mut net = NetworkBuilder::new("pool", Rank::Image, widths());
+    let x = net.input(3);
+    let x = net.max_pool("max", x, MaxPool { kernel: [1, 3, 3], stride: [1; 3], padding: [0, 2, 1] });
+    let x = net.global_pool("pool", x);
+    net.linear("fc", x, 10);
+    assert!(net.finish().unwrap_err().to_string().contains("at most half of the window"));
 }

@@ -1,6 +1,6 @@
 //! Norm, activation and depthwise convolution as one operation, against the three.
 
-use super::{CPU, assert_close, noise, random, relative_error, values};
+use super::{CPU, EPS, assert_close, noise, random, relative_error, values};
 use crate::{Activation, Affine, ConvGeometry, NormStatistics, Tensor, no_grad};
 
 type Shape = [usize; 4];
@@ -17,7 +17,7 @@ fn outcome(shape: Shape, stride: usize, activation: Activation, fused: bool) -> 
     let weight = leaf(Tensor::from_slice(&noise(channels, 2), &[channels]).unwrap().scale(8.0).unwrap());
     let bias = leaf(Tensor::from_slice(&noise(channels, 3), &[channels]).unwrap());
     let kernel = leaf(random(&[channels, 1, 3, 3], 4));
-    let (affine, strides) = (Affine { weight: &weight, bias: &bias }, [stride; 2]);
+    let (affine, strides) = (Affine { weight: &weight, bias: &bias, eps: EPS }, [stride; 2]);
     let geometry = geometry(&strides, channels);
     let output = if fused {
         input
@@ -63,7 +63,7 @@ fn one_operation_equals_three() {
 fn collected_and_fixed_statistics_are_the_plain_ones() {
     let weight = Tensor::from_slice(&noise(5, 5), &[5]).unwrap();
     let bias = Tensor::from_slice(&noise(5, 6), &[5]).unwrap();
-    let affine = Affine { weight: &weight, bias: &bias };
+    let affine = Affine { weight: &weight, bias: &bias, eps: EPS };
     let (input, kernel) = (random(&[4, 5, 6, 7], 1), random(&[5, 1, 3, 3], 2));
     let geometry = geometry(&[2, 2], 5);
     let start = || (Tensor::zeros(&[5], CPU).unwrap(), Tensor::ones(&[5], CPU).unwrap());
@@ -99,7 +99,7 @@ fn the_thread_count_changes_no_bit() {
 #[test]
 fn other_convolutions_are_the_plain_operations() {
     let (weight, bias) = (Tensor::ones(&[4], CPU).unwrap(), Tensor::zeros(&[4], CPU).unwrap());
-    let affine = Affine { weight: &weight, bias: &bias };
+    let affine = Affine { weight: &weight, bias: &bias, eps: EPS };
     let (input, kernel) = (random(&[2, 4, 5, 5], 1), random(&[6, 4, 1, 1], 2));
     let pointwise = ConvGeometry { stride: &[1, 1], padding: &[0, 0], dilation: &[1, 1], groups: 1 };
     let run = || {

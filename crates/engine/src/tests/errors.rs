@@ -1,6 +1,6 @@
 //! Misuse is an error that says what met what, never a panic.
 
-use super::{CPU, random, values};
+use super::{CPU, EPS, random, values};
 use crate::{Affine, ConvGeometry, EngineError, NormStatistics, Tensor};
 
 const POINTWISE: ConvGeometry<'_> =
@@ -39,7 +39,7 @@ fn mismatches_are_errors() {
 #[test]
 fn a_batch_norm_of_other_channels_is_an_error() {
     let (weight, bias) = (Tensor::ones(&[4], CPU).unwrap(), Tensor::zeros(&[4], CPU).unwrap());
-    let affine = Affine { weight: &weight, bias: &bias };
+    let affine = Affine { weight: &weight, bias: &bias, eps: EPS };
     assert!(random(&[2, 3, 4, 4], 1).batch_norm(affine, NormStatistics::Batch).is_err());
 }
 

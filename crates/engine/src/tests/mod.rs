@@ -11,6 +11,9 @@ mod sgd;
 
 use crate::{Device, Tensor};
 
+/// Of every batch norm in these tests.
+const EPS: f64 = 1e-5;
+
 /// Reproducible values in `[-1, 1)`, without libtorch's generator.
 fn noise(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;

@@ -1,7 +1,7 @@
 //! Batch normalization in its three modes.
 
-use super::{CPU, assert_close, noise, random, values};
-use crate::{Activation, Affine, BATCH_NORM_EPSILON, NormStatistics, Tensor};
+use super::{CPU, EPS, assert_close, noise, random, values};
+use crate::{Activation, Affine, NormStatistics, Tensor};
 
 /// Mean and unbiased variance of every channel.
 fn statistics(batch: &Tensor) -> (Vec<f64>, Vec<f64>) {
@@ -26,7 +26,7 @@ fn floats(values: &[f64]) -> Vec<f32> {
 #[test]
 fn batch_statistics_normalize_each_channel() {
     let (weight, bias) = (Tensor::ones(&[3], CPU).unwrap(), Tensor::zeros(&[3], CPU).unwrap());
-    let affine = Affine { weight: &weight, bias: &bias };
+    let affine = Affine { weight: &weight, bias: &bias, eps: EPS };
     let output = random(&[4, 3, 5, 5], 1).batch_norm(affine, NormStatistics::Batch).unwrap();
     assert!(output.is_channels_last());
     let (mean, variance) = statistics(&output);
@@ -42,15 +42,15 @@ fn fixed_statistics_are_a_scale_and_a_shift() {
     let variance = Tensor::from_slice(&[4.0], &[1]).unwrap();
     let input = Tensor::from_slice(&[3.0, 5.0], &[1, 1, 1, 2]).unwrap();
     let fixed = NormStatistics::Fixed { mean: &mean, variance: &variance };
-    let output = input.batch_norm(Affine { weight: &weight, bias: &bias }, fixed).unwrap();
-    let expected = 1.0 + 4.0 / (4.0 + BATCH_NORM_EPSILON).sqrt();
+    let output = input.batch_norm(Affine { weight: &weight, bias: &bias, eps: EPS }, fixed).unwrap();
+    let expected = 1.0 + 4.0 / (4.0 + EPS).sqrt();
     assert_close(&values(&output), &[1.0, expected as f32], 1e-6);
 }
 
 #[test]
 fn collecting_with_one_over_k_is_the_cumulative_average() {
     let (weight, bias) = (Tensor::ones(&[2], CPU).unwrap(), Tensor::zeros(&[2], CPU).unwrap());
-    let affine = Affine { weight: &weight, bias: &bias };
+    let affine = Affine { weight: &weight, bias: &bias, eps: EPS };
     let mut mean = Tensor::zeros(&[2], CPU).unwrap();
     let mut variance = Tensor::ones(&[2], CPU).unwrap();
     let (mut mean_sum, mut variance_sum) = ([0.0; 2], [0.0; 2]);
@@ -83,7 +83,7 @@ fn outcome(
     let input = leaf(if shape.len() == 4 { input.add(&shift).unwrap() } else { input });
     let weight = leaf(Tensor::from_slice(&noise(channels, 5), &[channels]).unwrap().scale(8.0).unwrap());
     let bias = leaf(Tensor::from_slice(&noise(channels, 6), &[channels]).unwrap());
-    let output = run(&input, Affine { weight: &weight, bias: &bias }, activation);
+    let output = run(&input, Affine { weight: &weight, bias: &bias, eps: EPS }, activation);
     output.multiply(&random(shape, 7)).unwrap().sum().unwrap().backward().unwrap();
     assert!(output.is_channels_last());
     let grads = [&input, &weight, &bias].map(|leaf| values(&leaf.grad().unwrap().unwrap()));
@@ -114,7 +114,7 @@ fn norm_and_activation_together_are_norm_then_activation() {
 fn fused_statistics_are_collected_and_fixed_like_the_plain_ones() {
     let weight = Tensor::from_slice(&noise(5, 5), &[5]).unwrap();
     let bias = Tensor::from_slice(&noise(5, 6), &[5]).unwrap();
-    let affine = Affine { weight: &weight, bias: &bias };
+    let affine = Affine { weight: &weight, bias: &bias, eps: EPS };
     let input = random(&[4, 5, 6, 7], 1);
     let collected = |fused: bool| {
         let mut mean = random(&[5], 8);
@@ -143,7 +143,7 @@ fn fixed_statistics_still_give_gradients() {
     let weight = Tensor::ones(&[2], CPU).unwrap().require_grad().unwrap();
     let bias = Tensor::zeros(&[2], CPU).unwrap();
     let fixed = NormStatistics::Fixed { mean: &mean, variance: &variance };
-    let affine = Affine { weight: &weight, bias: &bias };
+    let affine = Affine { weight: &weight, bias: &bias, eps: EPS };
     let output = random(&[2, 2, 3, 3], 1).batch_norm_activation(affine, fixed, Activation::Relu).unwrap();
     output.sum().unwrap().backward().unwrap();
     assert!(weight.grad().unwrap().is_some());
@@ -152,7 +152,7 @@ fn fixed_statistics_still_give_gradients() {
 #[test]
 fn a_large_mean_costs_no_accuracy() {
     let (weight, bias) = (Tensor::ones(&[3], CPU).unwrap(), Tensor::zeros(&[3], CPU).unwrap());
-    let affine = Affine { weight: &weight, bias: &bias };
+    let affine = Affine { weight: &weight, bias: &bias, eps: EPS };
     let offset = Tensor::from_slice(&[100.0, -300.0, 0.0], &[1, 3, 1, 1]).unwrap();
     let input = random(&[4, 3, 20, 20], 1).add(&offset).unwrap();
     let apart = input.batch_norm(affine, NormStatistics::Batch).unwrap();

@@ -1,7 +1,7 @@
 //! Convolution, pooling, resizing, linear and elementwise operations against plain loops.
 
 use super::{CPU, assert_close, random, values};
-use crate::{ConvGeometry, Tensor};
+use crate::{Activation, ConvGeometry, PoolGeometry, Tensor};
 
 /// The definition, for square strides and paddings.
 fn naive_convolution(
@@ -74,7 +74,7 @@ fn a_clip_of_one_frame_is_an_image() {
 fn pooling_averages_every_position() {
     let pooled = Tensor::from_slice(&[1.0, 2.0, 3.0, 6.0, 0.0, 0.0, 0.0, 8.0], &[1, 2, 2, 2]).unwrap();
     let pooled = pooled.channels_last().unwrap().global_average().unwrap();
-    assert_eq!(pooled.shape(), [1, 2]);
+    assert_eq!(pooled.shape(), [1, 2, 1, 1]);
     assert_eq!(values(&pooled), [3.0, 2.0]);
 }
 
@@ -116,4 +116,49 @@ fn a_prefix_is_the_leading_block() {
     assert_eq!(values(&weight.prefix(&[1]).unwrap()), [0.0, 1.0, 2.0]);
     assert_eq!(values(&weight.narrow(1, 2, 1).unwrap()), [2.0, 5.0, 8.0]);
     assert_eq!(Tensor::zeros(&[2], CPU).unwrap().to_device(CPU).unwrap().device(), CPU);
+}
+
+#[test]
+fn activations_equal_their_formulas() {
+    let input = Tensor::from_slice(&[-7.0, -2.5, -0.5, 0.0, 1.0, 4.0, 7.5], &[7]).unwrap();
+    let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+    let hard_sigmoid = |x: f32| (x + 3.0).clamp(0.0, 6.0) / 6.0;
+    let formulas: [(Activation, &dyn Fn(f32) -> f32); 6] = [
+        (Activation::Relu, &|x| x.max(0.0)),
+        (Activation::Relu6, &|x| x.clamp(0.0, 6.0)),
+        (Activation::Sigmoid, &sigmoid),
+        (Activation::HardSigmoid, &hard_sigmoid),
+        (Activation::Swish, &|x| x * sigmoid(x)),
+        (Activation::HardSwish, &|x| x * hard_sigmoid(x)),
+    ];
+    for (activation, formula) in formulas {
+        let expected: Vec<_> = values(&input).into_iter().map(formula).collect();
+        assert_close(&values(&input.activation(activation).unwrap()), &expected, 1e-6);
+    }
+}
+
+#[test]
+fn max_pooling_ignores_its_padding() {
+    let values_of = |shape: &[usize], geometry: &PoolGeometry<'_>| {
+        let n = shape.iter().product::<usize>() as i32;
+        // All negative, so that a padding of zeros would win.
+        let input: Vec<f32> = (0..n).map(|i| ((i * 5) % 7 - 9) as f32).collect();
+        values(
+            &Tensor::from_slice(&input, shape).unwrap().channels_last().unwrap().max_pool(geometry).unwrap(),
+        )
+    };
+    // -9 -4 -6
+    // -8 -3 -5
+    // -7 -9 -4
+    let plane = PoolGeometry { kernel: &[3, 3], stride: &[2, 2], padding: &[1, 1] };
+    assert_eq!(values_of(&[1, 1, 3, 3], &plane), [-3.0, -3.0, -3.0, -3.0]);
+    let rows = PoolGeometry { kernel: &[1, 2], stride: &[1, 1], padding: &[0, 1] };
+    assert_eq!(
+        values_of(&[1, 1, 3, 3], &rows),
+        [-9.0, -4.0, -4.0, -6.0, -8.0, -3.0, -3.0, -5.0, -7.0, -7.0, -4.0, -4.0]
+    );
+    let clip = PoolGeometry { kernel: &[1, 3, 3], stride: &[1, 2, 2], padding: &[0, 1, 1] };
+    assert_eq!(values_of(&[1, 1, 1, 3, 3], &clip), [-3.0; 4]);
+    let flat = Tensor::from_slice(&[1.0], &[1, 1]).unwrap();
+    assert!(flat.max_pool(&plane).unwrap_err().to_string().contains("max_pool"));
 }

@@ -54,6 +54,7 @@ fn a_kernel_along_time_is_refused() {
         stride: [1; 3],
         padding: [1, 0, 0],
         groups: Groups::Dense,
+        bias: false,
     };
     let x = net.conv("conv", x, conv);
     let x = net.global_pool("pool", x);

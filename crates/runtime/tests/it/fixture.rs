@@ -46,6 +46,7 @@ pub(crate) fn odd_network() -> Network {
         stride: [1, stride, stride],
         padding: [0, padding, padding],
         groups,
+        bias: false,
     };
     let mut net = NetworkBuilder::new("odd", Rank::Image, widths(0.25));
     let x = net.input(3);
@@ -83,6 +84,7 @@ pub(crate) fn network_without_stem() -> Network {
         stride: [1, 1, 1],
         padding: [0, 1, 1],
         groups: Groups::Depthwise,
+        bias: false,
     };
     let y = net.conv("dw", x, depthwise);
     let x = net.add("sum", x, y);

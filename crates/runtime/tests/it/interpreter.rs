@@ -2,7 +2,7 @@
 
 use mutualnet_bundle::Bundle;
 use mutualnet_core::Subnet;
-use mutualnet_core::network::{Activation, Conv, Groups, Op};
+use mutualnet_core::network::{Activation, BatchNorm, Conv, Groups, Op};
 
 /// A feature map, `[h, w, c]`.
 #[derive(Clone)]
@@ -44,12 +44,12 @@ pub(crate) fn logits(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<f64> {
         let map = match &node.op {
             Op::Input { .. } => Map { h, w, c, data: image.iter().map(|&x| x.into()).collect() },
             Op::Conv(conv) => convolve(input(0), conv, &parameter("weight"), [h, w, c]),
-            Op::BatchNorm => {
+            Op::BatchNorm(BatchNorm { eps }) => {
                 let stats = &stats[norms.iter().position(|id| id.0 == idx).unwrap()];
                 let (gamma, beta) = (parameter("weight").1, parameter("bias").1);
                 input(0).map(|x, i| {
                     let i = i % c;
-                    let deviation = (f64::from(stats.var[i]) + Op::BATCH_NORM_EPS).sqrt();
+                    let deviation = (f64::from(stats.var[i]) + eps).sqrt();
                     (x - f64::from(stats.mean[i])) / deviation * f64::from(gamma[i]) + f64::from(beta[i])
                 })
             }

@@ -32,7 +32,7 @@ impl Dice {
         let kernel = [1, 1 + self.roll(4) as u32, 1 + self.roll(4) as u32];
         let stride = [1, 1 + self.roll(2) as u32, 1 + self.roll(2) as u32];
         let padding = kernel.map(|size| self.roll(size.into()) as u32);
-        Conv { out, kernel, stride, padding, groups }
+        Conv { out, kernel, stride, padding, groups, bias: false }
     }
 
     fn activation(&mut self) -> Activation {

@@ -54,7 +54,7 @@ fn parameters(network: &Network) -> Parameters {
             ParameterKind::Scale => (0.1, 0.4),
             ParameterKind::Shift => (0.3, 1.5),
             ParameterKind::LinearWeight => (0.05, 0.0),
-            ParameterKind::LinearBias => (0.1, 0.0),
+            ParameterKind::Bias => (0.1, 0.0),
         };
         let values = fill(1000 + idx as u32, shape.iter().product()).into_iter();
         (parameter.name, (shape, values.map(|value| (f64::from(value) * scale + mean) as f32).collect()))
