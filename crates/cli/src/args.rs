@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Tabulate(TabulateArgs),
     /// Show a query table, or the row that a budget buys
     Table(TableArgs),
+    /// Lay the tables of several methods beside each other: accuracy at equal MACs, over seeds
+    Compare(CompareArgs),
     /// Classify images under a budget
     Predict(PredictArgs),
     /// Cut one configuration out of a bundle
@@ -89,6 +91,12 @@ pub(crate) struct CheckArgs {
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
+    /// Plan for so many training images instead of the recipe's data, which need not be there
+    #[arg(long, requires = "classes")]
+    pub(crate) train_images: Option<usize>,
+    /// Classes of data that are not there
+    #[arg(long, requires = "train_images")]
+    pub(crate) classes: Option<usize>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -179,6 +187,20 @@ pub(crate) struct RowArgs {
     /// Resolution of the row to run
     #[arg(long, requires = "width")]
     pub(crate) resolution: Option<Resolution>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CompareArgs {
+    /// Name and tables of a method, one table per seed: run directories, bundles or table files.
+    /// The others are measured against the first
+    #[arg(value_name = "NAME=TABLE[,TABLE...]", required = true)]
+    pub(crate) series: Vec<String>,
+    /// Draw the curves
+    #[arg(long, value_name = "SVG")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

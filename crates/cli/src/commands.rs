@@ -6,6 +6,7 @@ use crate::args::{Command, InspectCommand};
 
 #[cfg(feature = "train")]
 mod bench;
+mod compare;
 mod data;
 mod export;
 mod inspect_bundle;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         #[cfg(feature = "train")]
         Command::Tabulate(args) => tabulate::run(&args),
         Command::Table(args) => table::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(InspectCommand::Network(args)) => inspect_network::run(&args),

@@ -85,11 +85,16 @@ impl Progress {
         let full_loss = follow(&mut self.average.full_loss, full_loss);
         let full_accuracy = follow(&mut self.average.full_accuracy, full_accuracy);
         let images_per_s = follow(&mut self.average.images_per_s, images_per_s);
-        let mean = students.iter().map(|student| student.loss).sum::<f64>() / students.len().max(1) as f64;
-        let student_loss = follow(&mut self.average.student_loss, mean);
         let epoch = step / self.steps_per_epoch + 1;
+        let students = match students.len() {
+            0 => String::new(),
+            n => {
+                let mean = students.iter().map(|student| student.loss).sum::<f64>() / n as f64;
+                format!("sub-networks {:.3} · ", follow(&mut self.average.student_loss, mean))
+            }
+        };
         let message = format!(
-            "epoch {epoch} · full loss {full_loss:.3}, {:.1} % right · sub-networks {student_loss:.3} · {images_per_s:.0} images/s",
+            "epoch {epoch} · full loss {full_loss:.3}, {:.1} % right · {students}{images_per_s:.0} images/s",
             full_accuracy * 100.0,
         );
         self.advance(step + 1, &message);

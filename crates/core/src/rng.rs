@@ -24,6 +24,8 @@ pub enum Purpose {
     Calibrate = 6,
     /// Splits of a data set.
     Split = 7,
+    /// Which features dropout leaves out.
+    Dropout = 8,
 }
 
 /// The name of a stream.

@@ -1,9 +1,13 @@
-//! Which sub-networks a training step visits: the sandwich rule with an independent resolution for each.
+//! Which sub-networks a training step visits, and at which resolutions: the sandwich rule of mutual learning, and
+//! the rules of the methods that it is compared with.
 
 use rand::Rng;
 
 use crate::rng::Key;
 use crate::{Resolution, Subnet, Width, WidthRange};
+
+mod regret;
+pub use regret::Regret;
 
 /// Where the random widths of a step come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,21 +28,47 @@ impl WidthChoice {
 
     fn draw(&self, rng: &mut impl Rng) -> Width {
         match self {
-            Self::Continuous(range) => {
-                let fraction = rng.random_range(range.smallest().fraction()..=range.full().fraction());
-                Width::new(fraction).expect("a number between two widths is a width")
-            }
+            Self::Continuous(range) => range.draw(rng),
             Self::Grid(widths) => widths[rng.random_range(0..widths.len())],
         }
     }
+
+    /// The width of the choice that is nearest to `width`.
+    fn nearest(&self, width: Width) -> Width {
+        match self {
+            Self::Continuous(_) => width,
+            Self::Grid(widths) => {
+                let nearest = widths.iter().min_by_key(|at| at.millionths().abs_diff(width.millionths()));
+                *nearest.expect("a grid has at least one width")
+            }
+        }
+    }
+}
+
+impl WidthRange {
+    fn draw(self, rng: &mut impl Rng) -> Width {
+        let fraction = rng.random_range(self.smallest().fraction()..=self.full().fraction());
+        Width::new(fraction).expect("a number between two widths is a width")
+    }
+}
+
+/// At which resolutions the sub-networks of one step see the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResolutionChoice {
+    /// All at the largest one.
+    Largest,
+    /// All at one that is drawn for the step.
+    Common,
+    /// The full network at the largest, every student at one that is drawn for it (the largest included).
+    Own,
 }
 
 /// One step: the full network teaches, the students learn from its output, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepPlan {
-    /// The full network at the largest resolution; learns from the labels.
+    /// The full network; learns from the labels.
     pub full: Subnet,
-    /// The sub-networks that learn from the full network's output, widest first.
+    /// The sub-networks that learn from the full network's output, widest first; maybe none.
     pub students: Vec<Subnet>,
 }
 
@@ -47,29 +77,55 @@ pub struct StepPlan {
 /// # Source
 /// `[MN-ECCV §3.3]`, `[MN-code train.py train]`.
 #[derive(Debug, Clone)]
-pub struct SandwichSampler {
+pub struct SubnetSampler {
     /// Where widths come from; its ends are the smallest and the full width.
     pub widths: WidthChoice,
     /// Resolutions, largest first; at least one.
     pub resolutions: Vec<Resolution>,
-    /// Random sub-networks per step, besides the smallest.
-    pub n_random: usize,
+    /// Who sees which of them.
+    pub resolution_choice: ResolutionChoice,
+    /// Random sub-networks per step besides the smallest; `None` for no students at all.
+    pub n_random: Option<usize>,
 }
 
-impl SandwichSampler {
-    /// The plan of the step that `key` names: the full network at the largest resolution; the smallest and
-    /// `n_random` random widths in descending order, each at a resolution drawn by itself (the largest included).
-    pub fn sample(&self, key: Key) -> StepPlan {
+impl SubnetSampler {
+    /// The plan of the step that `key` names: the full network; the smallest and `n_random` random widths in
+    /// descending order.
+    ///
+    /// With `adaptive`, random sub-networks are drawn where students lag most (see [`Regret`]).
+    pub fn sample(&self, key: Key, adaptive: Option<&Regret>) -> StepPlan {
         let mut rng = key.stream();
         let (smallest, full) = self.widths.ends();
-        let mut widths = vec![smallest];
-        widths.extend((0..self.n_random).map(|_| self.widths.draw(&mut rng)));
-        widths.sort_unstable_by(|a, b| b.cmp(a));
-        let students = widths.into_iter().map(|width| {
-            let resolution = self.resolutions[rng.random_range(0..self.resolutions.len())];
+        let common = match self.resolution_choice {
+            ResolutionChoice::Largest | ResolutionChoice::Own => self.resolutions[0],
+            ResolutionChoice::Common => self.any_resolution(&mut rng),
+        };
+        // Widths come first, all of them, and then resolutions: the order of the reference.
+        let mut drawn: Vec<(Width, Option<Resolution>)> = Vec::new();
+        if let Some(n_random) = self.n_random {
+            drawn.push((smallest, None));
+            for _ in 0..n_random {
+                drawn.push(match adaptive.and_then(|regret| regret.draw(&mut rng)) {
+                    Some((width, resolution)) => {
+                        (self.widths.nearest(width), Some(self.resolutions[resolution]))
+                    }
+                    None => (self.widths.draw(&mut rng), None),
+                });
+            }
+        }
+        drawn.sort_by(|(a, _), (b, _)| b.cmp(a));
+        let students = drawn.into_iter().map(|(width, resolution)| {
+            let resolution = match self.resolution_choice {
+                ResolutionChoice::Largest | ResolutionChoice::Common => common,
+                ResolutionChoice::Own => resolution.unwrap_or_else(|| self.any_resolution(&mut rng)),
+            };
             Subnet::image(width, resolution)
         });
-        StepPlan { students: students.collect(), full: Subnet::image(full, self.resolutions[0]) }
+        StepPlan { students: students.collect(), full: Subnet::image(full, common) }
+    }
+
+    fn any_resolution(&self, rng: &mut impl Rng) -> Resolution {
+        self.resolutions[rng.random_range(0..self.resolutions.len())]
     }
 }
 
@@ -78,39 +134,80 @@ mod tests {
     use super::*;
     use crate::rng::Purpose;
 
-    fn sampler() -> SandwichSampler {
+    fn sampler() -> SubnetSampler {
         let range = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
-        SandwichSampler {
+        SubnetSampler {
             widths: WidthChoice::Continuous(range),
             resolutions: [224, 192, 160, 128].map(|r| Resolution::new(r).unwrap()).to_vec(),
-            n_random: 2,
+            resolution_choice: ResolutionChoice::Own,
+            n_random: Some(2),
         }
+    }
+
+    fn plans(sampler: &SubnetSampler, n: u64) -> Vec<StepPlan> {
+        (0..n).map(|step| sampler.sample(Key::new(3, Purpose::Sample).step(step), None)).collect()
+    }
+
+    /// How often each resolution is among `subnets`.
+    fn resolutions<'a>(
+        subnets: impl IntoIterator<Item = &'a Subnet>,
+    ) -> std::collections::BTreeMap<u32, usize> {
+        let mut seen = std::collections::BTreeMap::new();
+        for subnet in subnets {
+            *seen.entry(subnet.resolution.get()).or_insert(0) += 1;
+        }
+        seen
     }
 
     #[test]
     fn every_step_is_a_sandwich() {
-        let sampler = sampler();
-        let mut seen = std::collections::BTreeMap::new();
-        for step in 0..400 {
-            let plan = sampler.sample(Key::new(3, Purpose::Sample).step(step));
+        let plans = plans(&sampler(), 400);
+        for plan in &plans {
             assert_eq!(plan.full.to_string(), "1.0-224");
             assert_eq!(plan.students.len(), 3);
             assert!(plan.students.is_sorted_by(|a, b| a.width >= b.width));
             assert_eq!(plan.students[2].width.to_string(), "0.25");
-            for student in plan.students {
-                *seen.entry(student.resolution.get()).or_insert(0) += 1;
-            }
         }
+        let seen = resolutions(plans.iter().flat_map(|plan| &plan.students));
         assert_eq!(seen.len(), 4);
         assert!(seen.values().all(|n| (240..360).contains(n)), "{seen:?}");
     }
 
     #[test]
+    fn one_resolution_or_a_common_one() {
+        let largest = SubnetSampler { resolution_choice: ResolutionChoice::Largest, ..sampler() };
+        for plan in plans(&largest, 50) {
+            assert_eq!(resolutions(plan.students.iter().chain([&plan.full])), [(224, 4)].into());
+        }
+        let common = SubnetSampler { resolution_choice: ResolutionChoice::Common, ..sampler() };
+        let plans = plans(&common, 400);
+        for plan in &plans {
+            assert_eq!(resolutions(plan.students.iter().chain([&plan.full])).len(), 1);
+        }
+        let seen = resolutions(plans.iter().map(|plan| &plan.full));
+        assert!(seen.len() == 4 && seen.values().all(|n| (70..130).contains(n)), "{seen:?}");
+    }
+
+    #[test]
+    fn without_students_the_full_network_is_alone() {
+        let alone = SubnetSampler { n_random: None, ..sampler() };
+        assert!(plans(&alone, 20).iter().all(|plan| plan.students.is_empty()));
+        let only_smallest = SubnetSampler { n_random: Some(0), ..sampler() };
+        assert!(plans(&only_smallest, 20).iter().all(|plan| plan.students.len() == 1));
+    }
+
+    #[test]
     fn grid_widths_stay_on_the_grid() {
         let grid: Vec<_> = [0.25, 0.5, 1.0].map(|w| Width::new(w).unwrap()).to_vec();
-        let sampler = SandwichSampler { widths: WidthChoice::Grid(grid.clone()), ..sampler() };
+        let sampler = SubnetSampler { widths: WidthChoice::Grid(grid.clone()), ..sampler() };
+        for plan in plans(&sampler, 50) {
+            assert!(plan.students.iter().all(|student| grid.contains(&student.width)));
+        }
+        let widths = WidthRange::new(grid[0], grid[2]).unwrap();
+        let mut regret = Regret::new(widths, &sampler.resolutions, 1.0);
+        regret.observe("0.4-160".parse().unwrap(), 1.0);
         for step in 0..50 {
-            let plan = sampler.sample(Key::new(0, Purpose::Sample).step(step));
+            let plan = sampler.sample(Key::new(3, Purpose::Sample).step(step), Some(&regret));
             assert!(plan.students.iter().all(|student| grid.contains(&student.width)));
         }
     }

@@ -166,7 +166,7 @@ fn step(net: &Net, sgd: &mut FusedSgd, images: &Tensor, labels: &Tensor) -> Resu
         let resized = images.resize_bilinear(resolution, resolution)?;
         let (logits, leaves) = net.forward(&resized, width)?;
         let loss = match &teacher {
-            None => logits.cross_entropy(labels)?,
+            None => logits.cross_entropy(labels, 0.0)?,
             Some(teacher) => logits.kl_divergence(teacher)?,
         };
         times.forward[index] = start.elapsed().as_secs_f64();

@@ -1,4 +1,4 @@
-// What `tch` does not expose: memory formats, fused SGD, gradient slices, process settings.
+// What `tch` does not expose: memory formats, fused SGD and AdamW, gradient slices, process settings.
 // Tensors cross as `at::Tensor*`, the pointer that `tch::Tensor` holds.
 // Results are new heap tensors that the caller adopts.
 
@@ -187,6 +187,37 @@ char* mutualnet_fused_sgd(at::Tensor* const* params, at::Tensor* const* grads, a
     at::_fused_sgd_(param_list, grad_list, buffer_list, settings->weight_decay, settings->momentum,
                     settings->lr, /*dampening=*/0.0, settings->nesterov != 0, /*maximize=*/false,
                     settings->first_step != 0);
+  });
+}
+
+struct AdamWSettings {
+  double lr;
+  double beta1;
+  double beta2;
+  double eps;
+  double weight_decay;
+  int64_t step;
+};
+
+char* mutualnet_fused_adamw(at::Tensor* const* params, at::Tensor* const* grads, at::Tensor* const* means,
+                            at::Tensor* const* squares, int64_t count, const AdamWSettings* settings) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    if (count == 0) {
+      return;
+    }
+    std::vector<at::Tensor> param_list = list_of(params, count);
+    std::vector<at::Tensor> grad_list = list_of(grads, count);
+    std::vector<at::Tensor> step_list;
+    for (int64_t i = 0; i < count; ++i) {
+      grad_list[i] = in_memory_order_of(param_list[i], grad_list[i]);
+      *means[i] = in_memory_order_of(param_list[i], *means[i]);
+      *squares[i] = in_memory_order_of(param_list[i], *squares[i]);
+      step_list.push_back(at::full({}, settings->step, param_list[i].options()));
+    }
+    at::_fused_adamw_(param_list, grad_list, list_of(means, count), list_of(squares, count),
+                      /*max_exp_avg_sqs=*/{}, step_list, settings->lr, settings->beta1, settings->beta2,
+                      settings->weight_decay, settings->eps, /*amsgrad=*/false, /*maximize=*/false);
   });
 }
 

@@ -10,6 +10,7 @@ mod shim;
 mod device;
 mod tensor;
 
+mod adamw;
 mod autograd;
 mod convolution;
 mod linear;
@@ -22,6 +23,7 @@ mod sgd;
 #[cfg(test)]
 mod tests;
 
+pub use adamw::{AdamWStep, FusedAdamW};
 pub use autograd::no_grad;
 pub use convolution::ConvGeometry;
 pub use device::{

@@ -10,13 +10,14 @@ use crate::{Result, Tensor};
 const IGNORE_NOTHING: i64 = -100;
 
 impl Tensor {
-    /// Mean cross-entropy of logits `[n, classes]` against labels `[n]` (`i64`).
+    /// Mean cross-entropy of logits `[n, classes]` against labels `[n]` (`i64`), of which the share `smoothing` is
+    /// spread evenly over all classes.
     ///
     /// # Errors
     /// When the shapes do not fit or, on the CPU, when a label is no class.
-    pub fn cross_entropy(&self, labels: &Self) -> Result<Self> {
-        let none = None::<&tch::Tensor>;
-        let loss = self.0.f_cross_entropy_loss(&labels.0, none, tch::Reduction::Mean, IGNORE_NOTHING, 0.0);
+    pub fn cross_entropy(&self, labels: &Self, smoothing: f64) -> Result<Self> {
+        let (none, mean) = (None::<&tch::Tensor>, tch::Reduction::Mean);
+        let loss = self.0.f_cross_entropy_loss(&labels.0, none, mean, IGNORE_NOTHING, smoothing);
         loss.map(Self).map_err(failed("cross_entropy", [self, labels]))
     }
 
@@ -40,6 +41,45 @@ impl Tensor {
             let student = self.0.f_log_softmax(-1, None)?;
             let target = teacher.0.f_softmax(-1, None)?;
             student.f_kl_div(&target, tch::Reduction::Sum, false)?.f_div_scalar(batch)
+        };
+        divergence().map(Self).map_err(failure)
+    }
+
+    /// The larger one, image by image, of the α-divergences of the student (`self`) from the teacher, both logits
+    /// `[n, classes]`, with α = 1 (Kullback-Leibler) and α = −1; mean over the batch.
+    ///
+    /// With α = −1 the ratio of probabilities, student over teacher, counts up to `ratio_clip`. The value is the
+    /// divergence; its gradient, which reaches the student only, is that of the source's surrogate.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    ///
+    /// # Source
+    /// `[AlphaNet, Eq. 6–8]`; `[AlphaNet-code loss_ops.py AdaptiveLossSoft]`.
+    pub fn alpha_divergence(&self, teacher: &Self, ratio_clip: f64) -> Result<Self> {
+        let failure = failed("alpha_divergence", [self, teacher]);
+        let sum = |tensor: tch::Tensor| tensor.f_sum_dim_intlist(-1, false, None);
+        let divergence = || {
+            if self.0.size() != teacher.0.size() {
+                return Err(tch::TchError::Shape("student and teacher differ in shape".into()));
+            }
+            let log_student = self.0.f_log_softmax(-1, None)?;
+            let constant_log_student = log_student.f_detach()?;
+            let student = constant_log_student.f_exp()?;
+            let log_teacher = teacher.0.f_detach()?.f_log_softmax(-1, None)?;
+            let log_ratio = log_teacher.f_sub(&constant_log_student)?;
+            let ratio = log_ratio.f_exp()?;
+            let inverse_ratio = log_ratio.f_neg()?.f_exp()?.f_clamp(0.0, ratio_clip)?;
+
+            let kl = sum(log_teacher.f_exp()?.f_mul(&log_ratio)?)?;
+            let reverse = sum(student.f_mul(&inverse_ratio.f_sub_scalar(1.0)?)?)?.f_mul_scalar(0.5)?;
+            let is_reverse = reverse.f_gt_tensor(&kl)?;
+            let weight = inverse_ratio.f_neg()?.f_add_scalar(0.5)?;
+            let weight = weight.f_where_self(&is_reverse.f_unsqueeze(-1)?, &ratio)?;
+            let surrogate = sum(student.f_mul(&weight)?.f_mul(&log_student)?)?.f_neg()?.f_mean(None)?;
+            let value = reverse.f_where_self(&is_reverse, &kl)?.f_mean(None)?;
+            // The value of the divergence with the gradient of the surrogate.
+            surrogate.f_add(&value)?.f_sub(&surrogate.f_detach()?)
         };
         divergence().map(Self).map_err(failure)
     }

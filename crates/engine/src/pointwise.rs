@@ -3,8 +3,8 @@
 //! Separate because they have no geometry. Invariant: the output keeps the memory order of the
 //! first input.
 
-use crate::error::failed;
-use crate::{Activation, Result, Tensor};
+use crate::error::{failed, failed_shapes};
+use crate::{Activation, Result, Tensor, no_grad};
 
 impl Tensor {
     /// `max(x, 0)`.
@@ -79,5 +79,44 @@ impl Tensor {
     /// When libtorch refuses.
     pub fn sum(&self) -> Result<Self> {
         self.0.f_sum(None).map(Self).map_err(failed("sum", [self]))
+    }
+
+    /// Euclidean norm of all elements.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn norm(&self) -> Result<Self> {
+        self.0.f_norm().map(Self).map_err(failed("norm", [self]))
+    }
+
+    /// Every element times `factor`, in place.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn scale_(&mut self, factor: f64) -> Result<()> {
+        let failure = failed_shapes("scale_", vec![self.shape()]);
+        no_grad(|| self.0.f_mul_scalar_(factor)).map(drop).map_err(failure)
+    }
+
+    /// Every element brought into `-limit..=limit`, in place.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn clamp_(&mut self, limit: f64) -> Result<()> {
+        let failure = failed_shapes("clamp_", vec![self.shape()]);
+        no_grad(|| self.0.f_clamp_(-limit, limit)).map(drop).map_err(failure)
+    }
+
+    /// Goes the share `weight` of the way to `end`, in place.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub fn lerp_(&mut self, end: &Self, weight: f64) -> Result<()> {
+        let failure = failed_shapes("lerp_", vec![self.shape(), end.shape()]);
+        if self.shape() != end.shape() {
+            // An error inside the call would panic in tch, which drops the scalar while it is pending.
+            return Err(failure(tch::TchError::Shape("the two differ in shape".into())));
+        }
+        no_grad(|| self.0.f_lerp_(&end.0, weight)).map(drop).map_err(failure)
     }
 }

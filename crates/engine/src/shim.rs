@@ -8,7 +8,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
 use crate::error::{EngineError, Result, Shapes, first_line};
-use crate::{Affine, NormStatistics, SgdStep, Tensor};
+use crate::{AdamWStep, Affine, NormStatistics, SgdStep, Tensor};
 
 /// An `at::Tensor*` that C++ only reads or whose tensor it changes in place.
 type RawTensor = *mut c_void;
@@ -22,6 +22,16 @@ struct RawSgd {
     weight_decay: f64,
     nesterov: c_int,
     first_step: c_int,
+}
+
+#[repr(C)]
+struct RawAdamW {
+    lr: f64,
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    weight_decay: f64,
+    step: i64,
 }
 
 #[repr(C)]
@@ -79,6 +89,14 @@ unsafe extern "C" {
         buffers: *const RawTensor,
         count: i64,
         settings: *const RawSgd,
+    ) -> RawMessage;
+    fn mutualnet_fused_adamw(
+        params: *const RawTensor,
+        grads: *const RawTensor,
+        means: *const RawTensor,
+        squares: *const RawTensor,
+        count: i64,
+        settings: *const RawAdamW,
     ) -> RawMessage;
     fn mutualnet_norm_activation_depthwise(
         input: RawTensor,
@@ -223,6 +241,10 @@ pub(crate) fn add_prefix(whole: &mut Tensor, part: &Tensor) -> Result<()> {
     on_tensors("add_prefix_", &[whole, part], unsafe { mutualnet_add_prefix(raw(whole), raw(part)) })
 }
 
+fn pointers(list: &[&Tensor]) -> Vec<RawTensor> {
+    list.iter().map(|tensor| raw(tensor)).collect()
+}
+
 pub(crate) fn fused_sgd(
     params: &[&Tensor],
     grads: &[&Tensor],
@@ -231,7 +253,6 @@ pub(crate) fn fused_sgd(
     first: bool,
 ) -> Result<()> {
     assert!(params.len() == grads.len() && params.len() == buffers.len(), "one gradient and buffer each");
-    let pointers = |list: &[&Tensor]| list.iter().map(|tensor| raw(tensor)).collect::<Vec<_>>();
     let (p, g, b) = (pointers(params), pointers(grads), pointers(buffers));
     let settings = RawSgd {
         lr: step.lr,
@@ -244,6 +265,32 @@ pub(crate) fn fused_sgd(
     let message =
         unsafe { mutualnet_fused_sgd(p.as_ptr(), g.as_ptr(), b.as_ptr(), p.len() as i64, &settings) };
     on_process("fused_sgd", message)
+}
+
+/// `buffers` are the running means of the gradients and of their squares; `count` is 1 for the first step.
+pub(crate) fn fused_adamw(
+    params: &[&Tensor],
+    grads: &[&Tensor],
+    buffers: [&[&Tensor]; 2],
+    step: &AdamWStep,
+    count: u64,
+) -> Result<()> {
+    let same_length = |list: &[&Tensor]| list.len() == params.len();
+    assert!([grads, buffers[0], buffers[1]].into_iter().all(same_length), "one gradient and buffer each");
+    let (p, g, [m, s]) = (pointers(params), pointers(grads), buffers.map(pointers));
+    let settings = RawAdamW {
+        lr: step.lr,
+        beta1: step.betas[0],
+        beta2: step.betas[1],
+        eps: step.eps,
+        weight_decay: step.weight_decay,
+        step: count as i64,
+    };
+    let n = p.len() as i64;
+    // SAFETY: the four arrays hold `n` live tensors; all outlive the call.
+    let message =
+        unsafe { mutualnet_fused_adamw(p.as_ptr(), g.as_ptr(), m.as_ptr(), s.as_ptr(), n, &settings) };
+    on_process("fused_adamw", message)
 }
 
 pub(crate) fn is_recording() -> bool {

@@ -3,7 +3,7 @@
 use mutualnet_core::network::{self, Extent, Groups, Network, NodeId, Op, Rank};
 use mutualnet_engine::{Activation, Affine, ConvGeometry, Device, NormStatistics, PoolGeometry, Tensor};
 
-use crate::{Result, Slice};
+use crate::{Dropout, Result, Slice};
 
 /// Which statistics the batch norms of a forward pass use.
 #[derive(Debug)]
@@ -151,11 +151,32 @@ impl Net {
     ///
     /// # Errors
     /// The input does not fit, or the engine has no memory.
-    pub fn forward(&self, slice: &Slice, input: &Tensor, mut norm: Norm<'_>) -> Result<Tensor> {
+    pub fn forward(&self, slice: &Slice, input: &Tensor, norm: Norm<'_>) -> Result<Tensor> {
+        self.forward_with_dropout(slice, input, norm, None)
+    }
+
+    /// As [`Self::forward`], with some of the last layer's inputs left out.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_with_dropout(
+        &self,
+        slice: &Slice,
+        input: &Tensor,
+        mut norm: Norm<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor> {
         let mut values = self.values(input);
-        for step in &self.steps[1..] {
+        let (last, before) = self.steps[1..].split_last().expect("a network has an output");
+        for step in before {
             self.run(step, slice, &mut norm, &mut values)?;
         }
+        if let Some(dropout) = dropout {
+            let features = &mut values[self.network.node(last.node).inputs[0].0];
+            let pooled = features.as_ref().expect("inputs come before their users");
+            *features = Some(dropout.apply(pooled)?);
+        }
+        self.run(last, slice, &mut norm, &mut values)?;
         Ok(values.pop().flatten().expect("the last node's value is never given away"))
     }
 

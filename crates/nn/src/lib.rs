@@ -10,6 +10,9 @@ pub use error::{Error, Result};
 mod parameters;
 pub use parameters::{Gradients, NamedTensor, Parameters, Slice};
 
+mod dropout;
+pub use dropout::Dropout;
+
 mod forward;
 pub use forward::{Net, Norm, Statistics};
 

@@ -77,6 +77,17 @@ impl Parameters {
         named.map(|(p, tensor)| Ok((p.name.clone(), (tensor.shape(), tensor.to_vec_f32()?)))).collect()
     }
 
+    /// Goes the share `weight` of the way to `other`, parameters of the same network, in place.
+    ///
+    /// # Errors
+    /// The engine refused.
+    pub fn follow(&mut self, other: &Self, weight: f64) -> Result<()> {
+        for (tensor, end) in self.tensors.iter_mut().zip(&other.tensors) {
+            tensor.lerp_(end, weight)?;
+        }
+        Ok(())
+    }
+
     /// What the tensors are, in the order of the network.
     pub fn list(&self) -> &[Parameter] {
         &self.parameters

@@ -1,6 +1,7 @@
 //! The engine's reading of the list against the list's own arithmetic, and slices against narrow networks.
 
 use mutualnet_core::network::Network;
+use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::{Width, WidthRange};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
@@ -119,4 +120,28 @@ fn weights_are_matched_by_name_and_shape() {
     assert!(error(|named| drop(named.remove("classifier.0.bias"))).contains("missing"));
     assert!(error(|named| drop(named.insert("x".to_owned(), (vec![], vec![0.0])))).contains("no layer"));
     assert!(error(|named| named.get_mut("classifier.0.bias").unwrap().0 = vec![8]).contains("[8]"));
+}
+
+#[test]
+fn dropout_leaves_out_a_share_and_keeps_the_mean() {
+    let key = Key::new(1, Purpose::Dropout);
+    let features = Tensor::ones(&[40, 50, 1, 1], Device::Cpu).unwrap();
+    let dropped = |share, key| Dropout { share, key }.apply(&features).unwrap().to_vec_f32().unwrap();
+    let values = dropped(0.2, key);
+    let zeros = values.iter().filter(|v| **v == 0.0).count();
+    assert!((320..480).contains(&zeros), "{zeros} of 2000");
+    assert!(values.iter().all(|v| *v == 0.0 || *v == 1.25));
+    assert_eq!(values, dropped(0.2, key));
+    assert_ne!(values, dropped(0.2, key.step(1)));
+
+    let net = Net::new(network("mobilenet_v2"));
+    let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+    let slice = parameters.slice(net.network(), Width::ONE).unwrap();
+    let input = batch(2, 20);
+    let logits = |share| {
+        let dropout = Some(Dropout { share, key });
+        net.forward_with_dropout(&slice, &input, Norm::Batch, dropout).unwrap().to_vec_f32().unwrap()
+    };
+    assert_eq!(logits(0.0), net.forward(&slice, &input, Norm::Batch).unwrap().to_vec_f32().unwrap());
+    assert_ne!(logits(0.0), logits(0.5));
 }

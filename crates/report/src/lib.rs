@@ -5,8 +5,15 @@
 
 mod scale;
 
+mod picture;
+
+mod cost;
+pub use cost::Cost;
+
 mod plot;
-pub use plot::{Cost, plot};
+pub use plot::plot;
+
+pub mod compare;
 
 mod page;
 pub use page::{Page, page};

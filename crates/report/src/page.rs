@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use mutualnet_bundle::QueryTable;
 
-use crate::plot::{Cost, plot};
+use crate::cost::Cost;
+use crate::plot::plot;
 
 /// What the page shows.
 #[derive(Debug)]

@@ -1,23 +1,25 @@
 //! Checkpoints: the whole state of a run, on disk.
 //!
-//! A checkpoint is a directory named by the number of steps done: weights and momentum as safetensors and a small
-//! `state.json` with their hashes. It is written beside, synced and renamed.
+//! A checkpoint is a directory named by the number of steps done: safetensors files, one per part of the state, and a
+//! small `state.json` with their hashes. It is written beside, synced and renamed.
 //! Invariant: a directory with a plain number for a name was whole once, and older ones are removed only then.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use mutualnet_bundle::{Tensor, Weights};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use mutualnet_bundle::Weights;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, digest};
+use crate::{Error, Result, digest, weights};
 
-const WEIGHTS: &str = "weights.safetensors";
-const MOMENTUM: &str = "momentum.safetensors";
+/// The part that every checkpoint has: the parameters.
+pub const WEIGHTS: &str = "weights";
+/// The part that there is if the recipe asks for it: the running average of the parameters.
+pub const EMA: &str = "ema";
+
 const STATE: &str = "state.json";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 /// Checkpoints kept besides the newest.
 const N_OLDER: usize = 1;
 
@@ -28,20 +30,34 @@ pub struct Checkpoint {
     pub step: u64,
     /// Steps so far that taught nothing because a loss was no number.
     pub n_non_finite: u64,
-    /// Parameters by name.
-    pub weights: Weights,
-    /// Momentum of every parameter; empty before the first step.
-    pub momentum: Weights,
+    /// Tensors by part: [`WEIGHTS`], the optimizer's buffers, [`EMA`] …
+    pub parts: BTreeMap<String, Weights>,
 }
 
+/// `state.json`
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StateFile {
     format_version: u32,
     step: u64,
     n_non_finite: u64,
-    weights_sha256: String,
-    momentum_sha256: String,
+    /// Of the file of every part.
+    #[serde(default)]
+    sha256: BTreeMap<String, String>,
+    /// Version 1, which had these two parts.
+    #[serde(default, skip_serializing)]
+    weights_sha256: Option<String>,
+    #[serde(default, skip_serializing)]
+    momentum_sha256: Option<String>,
+}
+
+impl StateFile {
+    /// Name and hash of every part, whatever the version.
+    fn parts(self) -> BTreeMap<String, String> {
+        let version_1 = [(WEIGHTS, self.weights_sha256), ("momentum", self.momentum_sha256)];
+        let version_1 = version_1.into_iter().filter_map(|(part, sha256)| Some((part.to_owned(), sha256?)));
+        self.sha256.into_iter().chain(version_1).collect()
+    }
 }
 
 impl Checkpoint {
@@ -55,21 +71,22 @@ impl Checkpoint {
             fs::remove_dir_all(&partial).map_err(|source| Error::write(&partial, source))?;
         }
         fs::create_dir_all(&partial).map_err(|source| Error::write(&partial, source))?;
-        let weights = to_bytes(&self.weights);
-        let momentum = to_bytes(&self.momentum);
+        let mut sha256 = BTreeMap::new();
+        for (part, tensors) in &self.parts {
+            let bytes = weights::to_bytes(tensors);
+            sha256.insert(part.clone(), digest::hex(&bytes));
+            write_synced(&file(&partial, part), &bytes)?;
+        }
         let state = StateFile {
             format_version: FORMAT_VERSION,
             step: self.step,
             n_non_finite: self.n_non_finite,
-            weights_sha256: digest::hex(&weights),
-            momentum_sha256: digest::hex(&momentum),
+            sha256,
+            weights_sha256: None,
+            momentum_sha256: None,
         };
         let state = serde_json::to_vec_pretty(&state).expect("plain values");
-        for (name, bytes) in [(WEIGHTS, &weights), (MOMENTUM, &momentum), (STATE, &state)] {
-            let path = partial.join(name);
-            let written = fs::write(&path, bytes).and_then(|()| File::open(&path)?.sync_all());
-            written.map_err(|source| Error::write(&path, source))?;
-        }
+        write_synced(&partial.join(STATE), &state)?;
         let whole = dir.join(self.step.to_string());
         if whole.exists() {
             fs::remove_dir_all(&whole).map_err(|source| Error::write(&whole, source))?;
@@ -102,18 +119,31 @@ impl Checkpoint {
         let bytes = fs::read(&state_path).map_err(|source| Error::read(&state_path, source))?;
         let state: StateFile =
             serde_json::from_slice(&bytes).map_err(|error| wrong(&state_path, error.to_string()))?;
-        if state.format_version != FORMAT_VERSION {
+        if !(1..=FORMAT_VERSION).contains(&state.format_version) {
             let reason =
-                format!("format version {} (this program reads {FORMAT_VERSION})", state.format_version);
+                format!("format version {} (this program reads 1 to {FORMAT_VERSION})", state.format_version);
             return Err(wrong(&state_path, reason));
         }
-        Ok(Self {
-            step: state.step,
-            n_non_finite: state.n_non_finite,
-            weights: read_tensors(&path.join(WEIGHTS), &state.weights_sha256)?,
-            momentum: read_tensors(&path.join(MOMENTUM), &state.momentum_sha256)?,
-        })
+        let (step, n_non_finite) = (state.step, state.n_non_finite);
+        let parts = state.parts().into_iter().map(|(part, sha256)| {
+            let tensors = read_part(&file(path, &part), &sha256)?;
+            Ok((part, tensors))
+        });
+        let parts: BTreeMap<_, _> = parts.collect::<Result<_>>()?;
+        if !parts.contains_key(WEIGHTS) {
+            return Err(wrong(&state_path, "there are no weights".to_owned()));
+        }
+        Ok(Self { step, n_non_finite, parts })
     }
+}
+
+fn file(dir: &Path, part: &str) -> PathBuf {
+    dir.join(format!("{part}.safetensors"))
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = fs::write(path, bytes).and_then(|()| File::open(path)?.sync_all());
+    written.map_err(|source| Error::write(path, source))
 }
 
 fn wrong(path: &Path, reason: String) -> Error {
@@ -134,39 +164,25 @@ fn list(dir: &Path) -> Result<BTreeMap<u64, PathBuf>> {
     Ok(found)
 }
 
-fn to_bytes(tensors: &Weights) -> Vec<u8> {
-    let bytes: BTreeMap<&String, Vec<u8>> = tensors
-        .iter()
-        .map(|(name, tensor)| (name, tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect()))
-        .collect();
-    let views = tensors.iter().map(|(name, tensor)| {
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), &bytes[name]);
-        (name, view.expect("a tensor has as many numbers as its shape says"))
-    });
-    safetensors::serialize(views, None).expect("names and shapes are plain")
-}
-
-fn read_tensors(path: &Path, sha256: &str) -> Result<Weights> {
+fn read_part(path: &Path, sha256: &str) -> Result<Weights> {
     let bytes = fs::read(path).map_err(|source| Error::read(path, source))?;
     if digest::hex(&bytes) != sha256 {
         return Err(wrong(path, "the content does not match its checksum".to_owned()));
     }
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| wrong(path, error.to_string()))?;
-    let read = tensors.iter().map(|(name, view)| {
-        let numbers = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        (name.to_owned(), Tensor { shape: view.shape().to_vec(), data: numbers.collect() })
-    });
-    Ok(read.collect())
+    weights::from_bytes(&bytes).map_err(|reason| wrong(path, reason))
 }
 
 #[cfg(test)]
 mod tests {
+    use mutualnet_bundle::Tensor;
+
     use super::*;
 
     fn checkpoint(step: u64) -> Checkpoint {
         let tensor = Tensor { shape: vec![2, 2], data: vec![step as f32, -0.0, f32::MIN_POSITIVE, 3.5] };
         let weights: Weights = [("a.weight".to_owned(), tensor.clone()), ("b".to_owned(), tensor)].into();
-        Checkpoint { step, n_non_finite: 1, momentum: weights.clone(), weights }
+        let parts = [WEIGHTS, "momentum", EMA].map(|part| (part.to_owned(), weights.clone()));
+        Checkpoint { step, n_non_finite: 1, parts: parts.into() }
     }
 
     #[test]
@@ -186,7 +202,7 @@ mod tests {
         checkpoint(10).save(dir.path()).unwrap();
         checkpoint(20).save(dir.path()).unwrap();
         fs::create_dir(dir.path().join("30.partial")).unwrap();
-        let weights = dir.path().join("20").join(WEIGHTS);
+        let weights = file(&dir.path().join("20"), WEIGHTS);
         let mut bytes = fs::read(&weights).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&weights, bytes).unwrap();
@@ -195,5 +211,21 @@ mod tests {
         assert!(damaged[0].to_string().contains("checksum"), "{}", damaged[0]);
         fs::remove_file(dir.path().join("10").join(STATE)).unwrap();
         assert!(Checkpoint::latest(dir.path()).is_err());
+    }
+
+    #[test]
+    fn version_1_is_still_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut checkpoint = checkpoint(10);
+        checkpoint.parts.remove(EMA);
+        checkpoint.save(dir.path()).unwrap();
+        let path = dir.path().join("10").join(STATE);
+        let state: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let version_1 = serde_json::json!({
+            "format_version": 1, "step": 10, "n_non_finite": 1,
+            "weights_sha256": state["sha256"]["weights"], "momentum_sha256": state["sha256"]["momentum"],
+        });
+        fs::write(&path, version_1.to_string()).unwrap();
+        assert_eq!(Checkpoint::latest(dir.path()).unwrap().0, checkpoint);
     }
 }

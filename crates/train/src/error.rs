@@ -59,6 +59,24 @@ pub enum Error {
         /// The directory of checkpoints.
         path: PathBuf,
     },
+    /// First weights do not fit the network.
+    #[error("the weights do not fit the network: {}", .path.display())]
+    Init {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: mutualnet_nn::Error,
+    },
+    /// First weights have a classifier of other classes.
+    #[error("the weights tell {found} classes apart, the data have {needed}: {}", .path.display())]
+    OtherClasses {
+        /// Classes of the file; 0 if it has no classifier of the network's name.
+        found: usize,
+        /// Classes of the data.
+        needed: usize,
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of ours does not read as what it should be.
     #[error("{what}: {reason}: {}", .path.display())]
     Format {
@@ -151,6 +169,9 @@ impl Error {
                     .to_owned(),
             ),
             Self::OtherData { .. } => Some("bring the data back, or start a new run".to_owned()),
+            Self::OtherClasses { .. } => {
+                Some("train.new_head=true begins with a random classifier".to_owned())
+            }
             Self::NoCheckpoint { .. } => Some("start the run again, in a new directory".to_owned()),
             Self::Diverged { .. } => {
                 Some("lower train.lr; events.jsonl names the layers and images".to_owned())

@@ -5,6 +5,11 @@
 
 pub mod mutual_step;
 
+pub mod step_rules;
+
+mod method;
+pub use method::Method;
+
 pub mod recipe;
 pub use recipe::Recipe;
 
@@ -17,8 +22,13 @@ pub use events::{Event, Reporter};
 pub mod training;
 pub use training::{Outcome, resume, train};
 
+mod state;
+
+mod average;
+mod init;
 pub mod schedule;
 pub mod update;
+mod weights;
 
 pub mod checkpoint;
 

@@ -6,10 +6,11 @@ use std::collections::btree_map::Entry;
 use mutualnet_core::Resolution;
 use mutualnet_core::sample::StepPlan;
 use mutualnet_engine::Tensor;
-use mutualnet_nn::{Gradients, Net, Norm, Parameters};
+use mutualnet_nn::{Gradients, Net, Norm, Parameters, Slice};
 
 use crate::Result;
 use crate::events::StudentLoss;
+use crate::step_rules::StepRules;
 
 /// A batch on the engine's device.
 #[derive(Debug)]
@@ -33,12 +34,13 @@ pub struct StepLosses {
 
 /// The gradient of one step for every parameter, in the order of the network, and the losses it is made of:
 ///
-/// 1. The full network sees the batch at the largest resolution and learns from the labels (cross-entropy).
+/// 1. The full network sees the batch (at the largest resolution) and learns from the labels (cross-entropy).
 /// 2. Every student sees the same images at a resolution of its own and learns from the full network's output
 ///    (KL divergence, temperature 1, no labels; the output is detached, so nothing flows back into the teacher).
 /// 3. The gradients are summed with weight 1; narrower networks reach the leading channels only.
 ///
 /// Batch norms use the statistics of the batch at hand in every pass and remember nothing.
+/// `rules` can put another teacher or divergence in place; a plan without students is plain training.
 ///
 /// # Errors
 /// The batch does not fit the network, or the engine has no memory.
@@ -50,32 +52,39 @@ pub fn mutual_step(
     parameters: &Parameters,
     batch: &StepBatch,
     plan: &StepPlan,
+    rules: &StepRules<'_>,
 ) -> Result<(Vec<Tensor>, StepLosses)> {
     let mut gradients = Gradients::none(parameters);
-    let pyramid = pyramid(&batch.images, plan)?;
+    let pyramid = pyramid(&batch.images, plan, rules)?;
+    let forward = |slice: &Slice, resolution, dropout| {
+        net.forward_with_dropout(slice, &pyramid[&resolution], Norm::Batch, dropout)
+    };
 
     let slice = parameters.slice(net.network(), plan.full.width)?;
-    let logits = net.forward(&slice, &pyramid[&plan.full.resolution], Norm::Batch)?;
-    let full_loss = logits.cross_entropy(&batch.labels)?;
+    let logits = forward(&slice, plan.full.resolution, rules.dropout_of(0))?;
+    let full_loss = logits.cross_entropy(&batch.labels, rules.label_smoothing)?;
     full_loss.backward()?;
     gradients.add(parameters, slice)?;
-    let teacher = logits.detach()?;
+    let logits = logits.detach()?;
 
     let mut student_losses = Vec::with_capacity(plan.students.len());
-    for student in &plan.students {
-        let slice = parameters.slice(net.network(), student.width)?;
-        let logits = net.forward(&slice, &pyramid[&student.resolution], Norm::Batch)?;
-        let loss = logits.kl_divergence(&teacher)?;
-        loss.backward()?;
-        gradients.add(parameters, slice)?;
-        student_losses.push(loss);
+    if !plan.students.is_empty() {
+        let teacher = rules.teacher.logits(net, parameters, &pyramid, (plan.full, &logits))?;
+        for (idx, student) in plan.students.iter().enumerate() {
+            let slice = parameters.slice(net.network(), student.width)?;
+            let logits = forward(&slice, student.resolution, rules.dropout_of(idx + 1))?;
+            let loss = rules.distance(&logits, &teacher)?;
+            loss.backward()?;
+            gradients.add(parameters, slice)?;
+            student_losses.push(loss);
+        }
     }
 
     // Read last: on a GPU each of these waits for the device.
     let students = plan.students.iter().zip(student_losses);
     let losses = StepLosses {
         full: full_loss.scalar()?,
-        full_correct: teacher.top1_correct(&batch.labels)?,
+        full_correct: logits.top1_correct(&batch.labels)?,
         students: students
             .map(|(&subnet, loss)| Ok(StudentLoss { subnet, loss: loss.scalar()? }))
             .collect::<Result<_>>()?,
@@ -83,15 +92,17 @@ pub fn mutual_step(
     Ok((gradients.into_tensors(parameters)?, losses))
 }
 
-/// The batch at every resolution of the plan, each made once, from the largest.
+/// The batch at every resolution that the step needs, each made once, from the largest.
 ///
 /// # Source
 /// `[MN-code utils/transforms.py InputList]`: bilinear, aligned corners, on the normalized images.
-fn pyramid(images: &Tensor, plan: &StepPlan) -> Result<BTreeMap<Resolution, Tensor>> {
+fn pyramid(images: &Tensor, plan: &StepPlan, rules: &StepRules<'_>) -> Result<BTreeMap<Resolution, Tensor>> {
     let mut pyramid = BTreeMap::new();
-    for subnet in std::iter::once(&plan.full).chain(&plan.students) {
-        if let Entry::Vacant(entry) = pyramid.entry(subnet.resolution) {
-            let side = subnet.resolution.get() as usize;
+    let subnets = std::iter::once(&plan.full).chain(&plan.students);
+    for resolution in subnets.map(|subnet| subnet.resolution).chain(rules.more_resolutions().iter().copied())
+    {
+        if let Entry::Vacant(entry) = pyramid.entry(resolution) {
+            let side = resolution.get() as usize;
             entry.insert(images.resize_bilinear(side, side)?);
         }
     }

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
-use mutualnet_core::{Macs, Network, Subnet};
+use mutualnet_core::{Macs, Network, Subnet, WidthRange};
 use mutualnet_data::Dataset;
 use mutualnet_zoo::NetworkConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::recipe::Recipe;
 use crate::run_dir::write_whole;
+use crate::schedule::LearningRate;
 use crate::{Error, Result};
+
+mod cost;
 
 const FORMAT_VERSION: u32 = 1;
 
@@ -43,7 +46,7 @@ pub struct Derived {
     pub full_macs: Macs,
     /// Cost of the narrowest network at the smallest resolution.
     pub smallest_macs: Macs,
-    /// Expected cost of a step relative to one of plain training of the full network.
+    /// Expected MACs of a step relative to one of plain training of the widest network at the largest resolution.
     pub relative_cost: f64,
     /// Learnable numbers of the full network.
     pub params: u64,
@@ -55,6 +58,9 @@ pub struct Derived {
     pub train_sha256: String,
     /// Hash of the test split's file names and sizes.
     pub test_sha256: String,
+    /// Hash of the file that the first weights come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_sha256: Option<String>,
 }
 
 /// A plan together with what it was made from.
@@ -70,6 +76,21 @@ pub struct Planned {
     pub test: Dataset,
 }
 
+/// What a plan needs to know of the data.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DataFacts {
+    /// Class names in the order of the network's outputs.
+    pub classes: Vec<String>,
+    /// Training images.
+    pub n_train: usize,
+    /// Test images.
+    pub n_test: usize,
+    /// Hash of the training split.
+    pub train_sha256: String,
+    /// Hash of the test split.
+    pub test_sha256: String,
+}
+
 impl Plan {
     /// Indexes the data and works everything out.
     ///
@@ -79,34 +100,61 @@ impl Plan {
         let data = &recipe.data;
         let train = Dataset::open(&data.path.join(&data.train))?;
         let test = Dataset::open(&data.path.join(&data.test))?;
-        let wrong = |reason: String| Error::Data { reason, path: data.path.clone() };
         train.check_same_classes(&test)?;
-        let steps_per_epoch = (train.samples().len() / recipe.train.batch) as u64;
-        if steps_per_epoch == 0 {
-            let n = train.samples().len();
-            return Err(wrong(format!(
-                "{n} training images are fewer than a batch of {}",
-                recipe.train.batch
-            )));
-        }
-        let network = network(recipe, train.classes().len())?;
-        let derived = Derived {
+        let facts = DataFacts {
+            classes: train.classes().to_vec(),
             n_train: train.samples().len(),
             n_test: test.samples().len(),
-            steps_per_epoch,
-            total_steps: steps_per_epoch * u64::from(recipe.train.epochs),
-            full_macs: network.macs(Subnet::image(network.widths().full(), recipe.crop()))?,
-            smallest_macs: network.macs(smallest(recipe))?,
-            relative_cost: relative_cost(recipe, &network)?,
-            params: network.params(network.widths().full())?,
-            rows: recipe.table_widths()?.len() * recipe.network.resolutions.len(),
-            recipe_sha256: recipe.hash(),
             train_sha256: train.hash(),
             test_sha256: test.hash(),
-            classes: train.classes().to_vec(),
         };
-        let plan = Self { format_version: FORMAT_VERSION, derived, recipe: recipe.clone() };
+        let (plan, network) = Self::of(recipe, facts)?;
         Ok(Planned { plan, network, train, test })
+    }
+
+    /// Works everything out for data of which only `facts` are known.
+    ///
+    /// # Errors
+    /// There are fewer images than a batch, or the network cannot be built.
+    pub fn of(recipe: &Recipe, facts: DataFacts) -> Result<(Self, Network)> {
+        let DataFacts { classes, n_train, n_test, train_sha256, test_sha256 } = facts;
+        let steps_per_epoch = (n_train / recipe.train.batch) as u64;
+        if steps_per_epoch == 0 {
+            let reason =
+                format!("{n_train} training images are fewer than a batch of {}", recipe.train.batch);
+            return Err(Error::Data { reason, path: recipe.data.path.clone() });
+        }
+        let network = network(recipe, classes.len())?;
+        let dearest = network.macs(Subnet::image(network.widths().full(), recipe.resolutions()[0]))?;
+        let init = recipe.train.init.as_deref();
+        let derived = Derived {
+            n_train,
+            n_test,
+            steps_per_epoch,
+            total_steps: steps_per_epoch * u64::from(recipe.train.epochs),
+            full_macs: dearest,
+            smallest_macs: network.macs(smallest(recipe))?,
+            relative_cost: cost::relative(recipe, classes.len())?,
+            params: network.params(network.widths().full())?,
+            rows: recipe.table_rows()?.len(),
+            recipe_sha256: recipe.hash(),
+            train_sha256,
+            test_sha256,
+            init_sha256: init.map(file_hash).transpose()?,
+            classes,
+        };
+        Ok((Self { format_version: FORMAT_VERSION, derived, recipe: recipe.clone() }, network))
+    }
+
+    /// How the learning rate goes.
+    pub fn learning_rate(&self) -> LearningRate {
+        let train = &self.recipe.train;
+        LearningRate {
+            peak: train.lr,
+            schedule: train.schedule,
+            warmup_steps: (train.warmup_epochs * self.derived.steps_per_epoch as f64).round() as u64,
+            total_steps: self.derived.total_steps,
+        }
     }
 
     /// Reads a stored plan.
@@ -135,57 +183,27 @@ impl Plan {
     }
 }
 
-/// The recipe's network for a number of classes.
+/// The network that the recipe trains, for a number of classes.
 pub(crate) fn network(recipe: &Recipe, classes: usize) -> Result<Network> {
+    build(recipe, recipe.trained_widths(), classes)
+}
+
+/// The recipe's network at other widths.
+fn build(recipe: &Recipe, widths: WidthRange, classes: usize) -> Result<Network> {
     let section = &recipe.network;
-    let config = NetworkConfig { classes, widths: section.widths, output_stride: section.output_stride };
+    let config = NetworkConfig { classes, widths, output_stride: section.output_stride };
     Ok(mutualnet_zoo::build(&section.name, &config)?)
 }
 
 fn smallest(recipe: &Recipe) -> Subnet {
-    let resolutions = &recipe.network.resolutions;
-    Subnet::image(recipe.network.widths.smallest(), resolutions[resolutions.len() - 1])
+    let resolutions = recipe.resolutions();
+    Subnet::image(recipe.trained_widths().smallest(), resolutions[resolutions.len() - 1])
 }
 
-/// Mean MACs of a step over those of the full network alone, over the sub-networks that training can draw.
-fn relative_cost(recipe: &Recipe, network: &Network) -> Result<f64> {
-    /// Widths that stand for a continuous range.
-    const GRID: usize = 64;
-    let range = recipe.network.widths;
-    let (low, high) = (range.smallest().fraction(), range.full().fraction());
-    let widths = match recipe.train.width_step {
-        Some(step) => range.grid(step)?,
-        None => (0..GRID)
-            .map(|i| mutualnet_core::Width::new(low + (high - low) * (i as f64 + 0.5) / GRID as f64))
-            .collect::<Result<_, _>>()?,
-    };
-    let mean_over_resolutions = |width| {
-        let macs = recipe.network.resolutions.iter().map(|&r| network.macs(Subnet::image(width, r)));
-        let macs: Vec<_> = macs.collect::<mutualnet_core::Result<_>>()?;
-        Ok::<_, Error>(macs.iter().map(|macs| macs.as_f64()).sum::<f64>() / macs.len() as f64)
-    };
-    let random =
-        widths.iter().map(|&width| mean_over_resolutions(width)).sum::<Result<f64>>()? / widths.len() as f64;
-    let full = network.macs(Subnet::image(range.full(), recipe.crop()))?.as_f64();
-    let students = mean_over_resolutions(range.smallest())? + recipe.train.random_subnets as f64 * random;
-    Ok(1.0 + students / full)
+fn file_hash(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|source| Error::read(path, source))?;
+    Ok(crate::digest::hex(&bytes))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The reference's costs of a step [MN-ECCV, worked out from its networks], to a hundredth.
-    #[test]
-    fn relative_costs_are_those_of_the_paper() {
-        for (name, smallest, cost) in [("mobilenet_v1", 0.25, 1.63), ("mobilenet_v2", 0.7, 2.42)] {
-            let text = format!(
-                "[network]\nname = \"{name}\"\nwidths = [{smallest}, 1.0]\nresolutions = [224, 192, 160, 128]\n\
-                 [data]\npath = \"x\"\n[train]\nepochs = 1\nbatch = 2\nlr = 0.1\n"
-            );
-            let recipe = Recipe::parse(&text, &[]).unwrap();
-            let relative = relative_cost(&recipe, &network(&recipe, 1000).unwrap()).unwrap();
-            assert!((relative - cost).abs() < 0.01, "{name}: {relative}");
-        }
-    }
-}
+mod tests;

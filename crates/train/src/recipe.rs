@@ -5,16 +5,17 @@
 
 use std::path::{Path, PathBuf};
 
-use mutualnet_core::sample::{SandwichSampler, WidthChoice};
-use mutualnet_core::{Preprocess, Resolution, Width, WidthRange};
+use mutualnet_core::sample::{SubnetSampler, WidthChoice};
+use mutualnet_core::{Preprocess, Resolution, Subnet, WidthRange};
 use mutualnet_data::TrainTransform;
 use mutualnet_zoo::OutputStride;
 use serde::{Deserialize, Serialize};
 
-use crate::update::{Decay, SgdConfig};
-use crate::{Error, Result};
+use crate::{Error, Method, Result};
 
 mod overrides;
+mod train_section;
+pub use train_section::{OptimizerKind, TrainSection};
 
 /// A whole recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,84 +104,12 @@ impl DataSection {
     }
 }
 
-/// `[train]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainSection {
-    /// Passes over the training images.
-    pub epochs: u32,
-    /// Images per step.
-    pub batch: usize,
-    /// Learning rate of the first step; falls to 0 along a cosine.
-    pub lr: f64,
-    /// Momentum of SGD.
-    #[serde(default = "TrainSection::default_momentum")]
-    pub momentum: f64,
-    /// Nesterov's form of momentum.
-    #[serde(default = "TrainSection::default_nesterov")]
-    pub nesterov: bool,
-    /// L2 penalty.
-    #[serde(default = "TrainSection::default_weight_decay")]
-    pub weight_decay: f64,
-    /// Which parameters the penalty applies to.
-    #[serde(default)]
-    pub decay: Decay,
-    /// Random sub-networks per step, besides the full and the smallest.
-    #[serde(default = "TrainSection::default_random_subnets")]
-    pub random_subnets: usize,
-    /// Draw widths from a grid of this step instead of continuously.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub width_step: Option<f64>,
-    /// `cpu`, `cuda` or `cuda:N`.
-    #[serde(default = "TrainSection::default_device")]
-    pub device: String,
-    /// Threads of the engine; 0 stands for one per core.
-    #[serde(default)]
-    pub threads: usize,
-    /// Steps between checkpoints; 0 stands for once per epoch.
-    #[serde(default)]
-    pub checkpoint_steps: u64,
-    /// Steps with a loss that is no number after which the run stops.
-    #[serde(default = "TrainSection::default_non_finite_limit")]
-    pub non_finite_limit: u64,
-}
-
-impl TrainSection {
-    /// The optimizer's part.
-    pub fn sgd(&self) -> SgdConfig {
-        let Self { momentum, nesterov, weight_decay, decay, .. } = *self;
-        SgdConfig { momentum, nesterov, weight_decay, decay }
-    }
-
-    fn default_momentum() -> f64 {
-        0.9
-    }
-
-    fn default_nesterov() -> bool {
-        true
-    }
-
-    fn default_weight_decay() -> f64 {
-        1e-4
-    }
-
-    fn default_random_subnets() -> usize {
-        2
-    }
-
-    fn default_device() -> String {
-        "cpu".to_owned()
-    }
-
-    fn default_non_finite_limit() -> u64 {
-        20
-    }
-}
-
 /// `[tabulate]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TabulateSection {
+    /// Which weights are tabulated: `last`, `ema`.
+    pub weights: TabulateWeights,
     /// Distance between the widths of the table; both ends of the range are always in it.
     pub width_step: f64,
     /// Batches of training images that each row's batch-norm statistics are averaged over.
@@ -191,9 +120,26 @@ pub struct TabulateSection {
     pub latency_runs: usize,
 }
 
+/// Which weights of a finished run go into the table and the bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum TabulateWeights {
+    /// Those after the last step.
+    #[default]
+    Last,
+    /// Their running average; needs `train.ema`.
+    Ema,
+}
+
 impl Default for TabulateSection {
     fn default() -> Self {
-        Self { width_step: 0.05, calibration_batches: 16, calibration_batch: 0, latency_runs: 60 }
+        Self {
+            weights: TabulateWeights::Last,
+            width_step: 0.05,
+            calibration_batches: 16,
+            calibration_batch: 0,
+            latency_runs: 60,
+        }
     }
 }
 
@@ -236,54 +182,80 @@ impl Recipe {
     }
 
     fn check(&self) -> Result<()> {
-        let resolutions = &self.network.resolutions;
+        let NetworkSection { widths, resolutions, .. } = &self.network;
         let train = &self.train;
+        let fits = |subnet: Subnet| widths.contains(subnet.width) && resolutions.contains(&subnet.resolution);
         let wrong = [
             (resolutions.is_empty(), "network.resolutions: at least one is needed"),
             (!resolutions.is_sorted_by(|a, b| a > b), "network.resolutions: largest first, each once"),
-            (train.epochs == 0, "train.epochs: at least 1"),
-            (train.batch < 2, "train.batch: at least 2, batch norm needs a batch"),
-            (!(train.lr > 0.0 && train.lr.is_finite()), "train.lr: above 0"),
-            (!(0.0..1.0).contains(&train.momentum), "train.momentum: from 0 to below 1"),
-            (train.nesterov && train.momentum == 0.0, "train.nesterov: needs a momentum"),
-            (!(0.0..1.0).contains(&train.weight_decay), "train.weight_decay: from 0 to below 1"),
+            (
+                train.subnet.is_some_and(|subnet| !fits(subnet)),
+                "train.subnet: not one of network.widths and network.resolutions",
+            ),
             (!(0.0..=1.0).contains(&self.data.broken_limit), "data.broken_limit: from 0 to 1"),
             (!self.data.std.iter().all(|&s| s > 0.0), "data.std: above 0"),
+            (
+                self.tabulate.weights == TabulateWeights::Ema && train.ema.is_none(),
+                "tabulate.weights: `ema` needs a train.ema, e.g. 0.999",
+            ),
             (self.tabulate.calibration_batches == 0, "tabulate.calibration_batches: at least 1"),
             (self.tabulate.calibration_batch == 1, "tabulate.calibration_batch: 0 or at least 2"),
             (self.tabulate.latency_runs == 0, "tabulate.latency_runs: at least 1"),
         ];
-        if let Some((_, reason)) = wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
+        let wrong = wrong.into_iter().find(|(is_wrong, _)| *is_wrong).map(|(_, reason)| reason);
+        if let Some(reason) = wrong.or(train.check().err()) {
             return Err(Error::Recipe { path: None, reason: reason.to_owned(), hint: None });
         }
-        self.table_widths()?;
+        self.table_rows()?;
         self.sampler()?;
         Ok(())
+    }
+
+    /// The widths that the method trains, which are those that the network gets.
+    pub fn trained_widths(&self) -> WidthRange {
+        let only = |width| WidthRange::new(width, width).expect("a width is not above itself");
+        match (self.train.method, self.train.subnet) {
+            (Method::Independent, Some(subnet)) => only(subnet.width),
+            (method, _) if method.has_students() => self.network.widths,
+            _ => only(self.network.widths.full()),
+        }
+    }
+
+    /// The resolutions that the method trains or, for one that trains the full network only, is evaluated at.
+    pub fn resolutions(&self) -> Vec<Resolution> {
+        match self.train.subnet {
+            Some(subnet) => vec![subnet.resolution],
+            None => self.network.resolutions.clone(),
+        }
     }
 
     /// Draws the sub-networks of a step.
     ///
     /// # Errors
     /// `train.width_step` is no step.
-    pub fn sampler(&self) -> Result<SandwichSampler> {
-        let range = self.network.widths;
+    pub fn sampler(&self) -> Result<SubnetSampler> {
+        let range = self.trained_widths();
+        let method = self.train.method;
         let widths = match self.train.width_step {
             Some(step) => WidthChoice::Grid(range.grid(step)?),
             None => WidthChoice::Continuous(range),
         };
-        Ok(SandwichSampler {
+        Ok(SubnetSampler {
             widths,
-            resolutions: self.network.resolutions.clone(),
-            n_random: self.train.random_subnets,
+            resolutions: self.resolutions(),
+            resolution_choice: method.resolution_choice(),
+            n_random: method.has_students().then_some(self.train.random_subnets),
         })
     }
 
-    /// The widths of the query table, ascending.
+    /// The rows of the query table: every trained width at every resolution, ascending widths.
     ///
     /// # Errors
     /// `tabulate.width_step` is no step.
-    pub fn table_widths(&self) -> Result<Vec<Width>> {
-        Ok(self.network.widths.grid(self.tabulate.width_step)?)
+    pub fn table_rows(&self) -> Result<Vec<Subnet>> {
+        let widths = self.trained_widths().grid(self.tabulate.width_step)?;
+        let resolutions = self.resolutions();
+        Ok(widths.into_iter().flat_map(|w| resolutions.iter().map(move |&r| Subnet::image(w, r))).collect())
     }
 
     /// The largest resolution: what images are cropped to.

@@ -1,23 +1,69 @@
 //! The learning rate over the run.
 
-/// Learning rate of a step: from `lr` down to 0 along half a cosine, one value per step.
-///
-/// # Source
-/// `[MN-code train.py]`: `CosineAnnealingLR` stepped per iteration.
-pub fn cosine(lr: f64, step: u64, total_steps: u64) -> f64 {
-    let progress = step as f64 / total_steps as f64;
-    0.5 * lr * (1.0 + (std::f64::consts::PI * progress).cos())
+use serde::{Deserialize, Serialize};
+
+/// The curve along which the learning rate falls to 0, one value per step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Half a cosine: `[MN-code train.py]`, `CosineAnnealingLR` stepped per iteration.
+    #[default]
+    Cosine,
+    /// A straight line: `[US-Net]`.
+    Linear,
+}
+
+/// How the learning rate goes over a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LearningRate {
+    /// The highest value, at the end of the warm-up.
+    pub peak: f64,
+    /// The curve after the warm-up.
+    pub schedule: Schedule,
+    /// Steps in which it rises linearly to the peak; step `i` has `(i + 1) / warmup_steps` of it.
+    pub warmup_steps: u64,
+    /// Steps of the run.
+    pub total_steps: u64,
+}
+
+impl LearningRate {
+    /// The learning rate of a step.
+    pub fn at(&self, step: u64) -> f64 {
+        if step < self.warmup_steps {
+            return self.peak * (step + 1) as f64 / self.warmup_steps as f64;
+        }
+        let progress = (step - self.warmup_steps) as f64 / (self.total_steps - self.warmup_steps) as f64;
+        match self.schedule {
+            Schedule::Cosine => 0.5 * self.peak * (1.0 + (std::f64::consts::PI * progress).cos()),
+            Schedule::Linear => self.peak * (1.0 - progress),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::cosine;
+    use super::*;
+
+    const COSINE: LearningRate =
+        LearningRate { peak: 0.5, schedule: Schedule::Cosine, warmup_steps: 0, total_steps: 100 };
 
     #[test]
-    fn falls_from_lr_to_zero() {
-        assert_eq!(cosine(0.5, 0, 100), 0.5);
-        assert!((cosine(0.5, 50, 100) - 0.25).abs() < 1e-12);
-        assert!(cosine(0.5, 99, 100) < 2e-4);
-        assert!((1..100).all(|step| cosine(0.5, step, 100) < cosine(0.5, step - 1, 100)));
+    fn falls_from_the_peak_to_zero() {
+        for schedule in [Schedule::Cosine, Schedule::Linear] {
+            let lr = LearningRate { schedule, ..COSINE };
+            assert_eq!(lr.at(0), 0.5);
+            assert!((lr.at(50) - 0.25).abs() < 1e-12);
+            assert!(lr.at(99) < 6e-3);
+            assert!((1..100).all(|step| lr.at(step) < lr.at(step - 1)));
+        }
+    }
+
+    #[test]
+    fn rises_before_it_falls() {
+        let lr = LearningRate { warmup_steps: 10, ..COSINE };
+        assert!((lr.at(0) - 0.05).abs() < 1e-12);
+        assert!((1..10).all(|step| lr.at(step) > lr.at(step - 1)));
+        assert_eq!((lr.at(9), lr.at(10)), (0.5, 0.5));
+        assert!((lr.at(55) - 0.25).abs() < 1e-12);
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use mutualnet_bundle::{
     Accuracy, BatchNormStats, Bundle, BundleParts, Host, Latency, Provenance, QueryTable, Row, RowStats,
+    Weights,
 };
 use mutualnet_core::Subnet;
 use mutualnet_data::{Batches, Dataset};
@@ -16,13 +17,14 @@ use mutualnet_report::{Cost, Page, page, plot};
 use mutualnet_runtime::{MeasureConfig, Model, Session, measure};
 
 use crate::calibrate::Calibration;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, EMA, WEIGHTS};
 use crate::events::{Event, EventLog, Reporter, Stage};
 use crate::plan::{Plan, Planned};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, TabulateWeights};
 use crate::run_dir::{RunDir, write_whole};
+use crate::state::to_named;
 use crate::sweep::Sweep;
-use crate::training::{loader, set_up, to_named};
+use crate::training::{loader, set_up};
 use crate::{Error, Result};
 
 /// Images per evaluation batch: results do not depend on it, memory does.
@@ -50,10 +52,11 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
         return Err(damaged.into_iter().next().unwrap_or(unfinished));
     }
     let device = set_up(&recipe)?;
-    let parameters = Parameters::from_named(&planned.network, &to_named(checkpoint.weights.clone()), device)?;
+    let weights = weights(&recipe, checkpoint, run)?;
+    let parameters = Parameters::from_named(&planned.network, &to_named(weights.clone()), device)?;
     let mut tabulation = Tabulation {
         net: Net::new(planned.network.clone()),
-        rows: rows(&recipe)?,
+        rows: recipe.table_rows()?,
         log: EventLog::open(&run.events(), console)?,
         recipe: &recipe,
         parameters,
@@ -67,7 +70,7 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
         classes: plan.derived.classes.clone(),
         preprocess: recipe.preprocess(),
         table: QueryTable::new(rows)?,
-        weights: checkpoint.weights,
+        weights,
         stats: to_stats(&statistics)?,
         provenance: provenance(&plan, program),
     };
@@ -79,11 +82,18 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
     Ok(table)
 }
 
-/// Every width at every resolution.
-fn rows(recipe: &Recipe) -> Result<Vec<Subnet>> {
-    let widths = recipe.table_widths()?.into_iter();
-    let resolutions = &recipe.network.resolutions;
-    Ok(widths.flat_map(|width| resolutions.iter().map(move |&r| Subnet::image(width, r))).collect())
+/// The weights that the recipe wants to see tabulated.
+fn weights(recipe: &Recipe, mut checkpoint: Checkpoint, run: &RunDir) -> Result<Weights> {
+    let part = match recipe.tabulate.weights {
+        TabulateWeights::Last => WEIGHTS,
+        TabulateWeights::Ema => EMA,
+    };
+    let missing = || Error::Format {
+        what: "checkpoint",
+        reason: format!("part `{part}` is missing"),
+        path: run.checkpoints(),
+    };
+    checkpoint.parts.remove(part).ok_or_else(missing)
 }
 
 struct Tabulation<'a> {
@@ -214,8 +224,11 @@ fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
         (
             "training",
             format!(
-                "{} epochs, {} steps of {} images",
-                recipe.train.epochs, derived.total_steps, recipe.train.batch
+                "method {}, {} epochs, {} steps of {} images",
+                recipe.train.method.name(),
+                recipe.train.epochs,
+                derived.total_steps,
+                recipe.train.batch
             ),
         ),
         ("cost of a step", format!("{:.2} × one of plain training", derived.relative_cost)),

@@ -3,18 +3,17 @@
 //! Invariant: the state after a step depends on the plan alone, not on interruptions, threads or the time of day;
 //! a run killed at any instant and resumed ends in the same bits as one that was not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use mutualnet_bundle::Weights;
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::sample::{SandwichSampler, StepPlan};
+use mutualnet_core::sample::{StepPlan, SubnetSampler};
 use mutualnet_data::{Batch, Batches, Loader, LoaderConfig, Position};
 use mutualnet_engine::{Device, Tensor};
-use mutualnet_nn::{NamedTensor, Net, Parameters};
+use mutualnet_nn::Net;
 
 use crate::checkpoint::Checkpoint;
 use crate::events::{Event, EventLog, Reporter};
@@ -22,8 +21,9 @@ use crate::mutual_step::{StepBatch, StepLosses, mutual_step};
 use crate::plan::{Plan, Planned};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
-use crate::schedule::cosine;
-use crate::update::Optimizer;
+use crate::schedule::LearningRate;
+use crate::state::State;
+use crate::step_rules::{StepDropout, StepRules, Teacher, TeacherKind};
 use crate::{Error, Result};
 
 /// Batches made ahead of the step that needs them.
@@ -101,56 +101,6 @@ pub(crate) fn set_up(recipe: &Recipe) -> Result<Device> {
     Ok(device)
 }
 
-/// All that a step changes.
-struct State {
-    step: u64,
-    n_non_finite: u64,
-    parameters: Parameters,
-    optimizer: Optimizer,
-}
-
-impl State {
-    fn first(planned: &Planned, device: Device) -> Result<Self> {
-        let recipe = &planned.plan.recipe;
-        let parameters = Parameters::init(&planned.network, recipe.seed, device)?;
-        let optimizer = Optimizer::new(&parameters, &recipe.train.sgd())?;
-        Ok(Self { step: 0, n_non_finite: 0, parameters, optimizer })
-    }
-
-    fn restore(planned: &Planned, checkpoint: Checkpoint, device: Device) -> Result<Self> {
-        let Checkpoint { step, n_non_finite, weights, momentum } = checkpoint;
-        let parameters = Parameters::from_named(&planned.network, &to_named(weights), device)?;
-        let config = planned.plan.recipe.train.sgd();
-        let optimizer = if momentum.is_empty() {
-            Optimizer::new(&parameters, &config)?
-        } else {
-            let buffers = Parameters::from_named(&planned.network, &to_named(momentum), device)?;
-            let names = buffers.list().iter().map(|parameter| parameter.name.clone());
-            let buffers: BTreeMap<_, _> = names.zip(buffers.tensors().iter().map(Tensor::alias)).collect();
-            Optimizer::resume(&parameters, &config, &buffers)?
-        };
-        Ok(Self { step, n_non_finite, parameters, optimizer })
-    }
-
-    fn checkpoint(&self) -> Result<Checkpoint> {
-        let momentum = self.optimizer.momentum().map(|buffers| self.parameters.name(&buffers)).transpose()?;
-        Ok(Checkpoint {
-            step: self.step,
-            n_non_finite: self.n_non_finite,
-            weights: from_named(self.parameters.to_named()?),
-            momentum: from_named(momentum.unwrap_or_default()),
-        })
-    }
-}
-
-pub(crate) fn from_named(named: BTreeMap<String, NamedTensor>) -> Weights {
-    named.into_iter().map(|(name, (shape, data))| (name, mutualnet_bundle::Tensor { shape, data })).collect()
-}
-
-pub(crate) fn to_named(weights: Weights) -> BTreeMap<String, NamedTensor> {
-    weights.into_iter().map(|(name, tensor)| (name, (tensor.shape, tensor.data))).collect()
-}
-
 /// The loader of a split, as the recipe says.
 pub(crate) fn loader(recipe: &Recipe, dataset: mutualnet_data::Dataset, batch_size: usize) -> Result<Loader> {
     let config = LoaderConfig {
@@ -170,7 +120,8 @@ struct Training<'a> {
     net: Net,
     device: Device,
     loader: Loader,
-    sampler: SandwichSampler,
+    sampler: SubnetSampler,
+    lr: LearningRate,
     state: State,
     log: EventLog<'a>,
     /// Broken files that were reported.
@@ -189,6 +140,7 @@ impl<'a> Training<'a> {
         Ok(Self {
             loader: loader(&plan.recipe, train, plan.recipe.train.batch)?,
             sampler: plan.recipe.sampler()?,
+            lr: plan.learning_rate(),
             net: Net::new(network),
             log: EventLog::open(&run.events(), console)?,
             quarantined: BTreeSet::new(),
@@ -244,13 +196,18 @@ impl<'a> Training<'a> {
 
     fn step(&mut self, batch: &Batch, begun: Instant) -> Result<()> {
         let step = self.state.step;
-        let recipe = &self.plan.recipe;
-        let plan = self.sampler.sample(Key::new(recipe.seed, Purpose::Sample).step(step));
+        let key = Key::new(self.plan.recipe.seed, Purpose::Sample).step(step);
+        let plan = self.sampler.sample(key, self.state.regret.as_ref());
         let on_device = self.on_device(batch)?;
-        let (gradients, losses) = mutual_step(&self.net, &self.state.parameters, &on_device, &plan)?;
-        let lr = cosine(recipe.train.lr, step, self.plan.derived.total_steps);
+        let (mut gradients, losses) =
+            mutual_step(&self.net, &self.state.parameters, &on_device, &plan, &self.rules())?;
         if is_finite(&losses, &gradients)? {
-            self.state.optimizer.step(&self.state.parameters, &gradients, lr)?;
+            let lr = self.lr.at(step);
+            if let Some(clip) = self.plan.recipe.train.clip {
+                clip.apply(&mut gradients)?;
+            }
+            self.state.update(&gradients, lr)?;
+            self.observe(&losses);
             let images_per_s = batch.n as f64 / begun.elapsed().as_secs_f64();
             self.log.log(&Event::Step {
                 step,
@@ -266,6 +223,31 @@ impl<'a> Training<'a> {
         }
         self.state.step += 1;
         self.report_quarantined()
+    }
+
+    fn rules(&self) -> StepRules<'_> {
+        let train = &self.plan.recipe.train;
+        let key = Key::new(self.plan.recipe.seed, Purpose::Dropout).step(self.state.step);
+        let dropout = StepDropout { share: train.dropout, regularize: train.regularize, key };
+        let teacher = match (train.teacher, &self.state.average) {
+            (TeacherKind::Ema, Some(average)) => Teacher::Ema(average.parameters()),
+            (TeacherKind::Ensemble, _) => Teacher::Ensemble(&self.plan.recipe.network.resolutions),
+            _ => Teacher::Full,
+        };
+        StepRules {
+            teacher,
+            divergence: train.divergence,
+            label_smoothing: train.label_smoothing,
+            dropout: (train.dropout > 0.0).then_some(dropout),
+        }
+    }
+
+    fn observe(&mut self, losses: &StepLosses) {
+        if let Some(regret) = &mut self.state.regret {
+            for student in &losses.students {
+                regret.observe(student.subnet, student.loss);
+            }
+        }
     }
 
     fn on_device(&self, batch: &Batch) -> Result<StepBatch> {

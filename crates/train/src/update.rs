@@ -1,8 +1,8 @@
-//! From gradients to parameters: SGD with momentum in two groups, of which one decays.
+//! From gradients to parameters: SGD or AdamW, in two groups of which one decays.
 
 use std::collections::BTreeMap;
 
-use mutualnet_engine::{FusedSgd, SgdStep, Tensor};
+use mutualnet_engine::{AdamWStep, FusedAdamW, FusedSgd, SgdStep, Tensor};
 use mutualnet_nn::Parameters;
 
 use serde::{Deserialize, Serialize};
@@ -22,22 +22,93 @@ pub enum Decay {
 
 /// What an update depends on besides the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SgdConfig {
-    /// Momentum.
-    pub momentum: f64,
-    /// Nesterov's form of momentum.
-    pub nesterov: bool,
-    /// L2 penalty.
+pub struct OptimizerConfig {
+    /// The rule.
+    pub rule: Rule,
+    /// L2 penalty of SGD, decoupled decay of AdamW.
     pub weight_decay: f64,
     /// Which parameters the penalty applies to.
     pub decay: Decay,
 }
 
-/// The optimizer: who decays, and the momentum of each parameter.
+/// How a gradient becomes a change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Share of the last change that stays.
+        momentum: f64,
+        /// Nesterov's form of it.
+        nesterov: bool,
+    },
+    /// AdamW, with PyTorch's eps of 1e-8.
+    AdamW {
+        /// Shares of the running means that stay.
+        betas: [f64; 2],
+    },
+}
+
+const ADAMW_EPS: f64 = 1e-8;
+
+/// A bound on the gradient of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clip {
+    /// What is bounded.
+    pub kind: ClipKind,
+    /// The bound.
+    pub limit: f64,
+}
+
+/// What a [`Clip`] bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClipKind {
+    /// The Euclidean norm of all gradients together: they are scaled down.
+    Norm,
+    /// Every single number `[AlphaNet]`.
+    Value,
+}
+
+impl Clip {
+    /// Applies the bound, in place.
+    ///
+    /// # Errors
+    /// The engine refused.
+    pub fn apply(self, gradients: &mut [Tensor]) -> Result<()> {
+        match self.kind {
+            ClipKind::Value => {
+                for gradient in gradients {
+                    gradient.clamp_(self.limit)?;
+                }
+            }
+            ClipKind::Norm => {
+                let norms = gradients.iter().map(|gradient| gradient.norm()?.scalar());
+                let squares = norms.map(|norm| Ok(norm?.powi(2)));
+                let norm = squares.sum::<Result<f64, mutualnet_engine::EngineError>>()?.sqrt();
+                if norm > self.limit {
+                    for gradient in gradients {
+                        gradient.scale_(self.limit / norm)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Running sums of an optimizer, one tensor per parameter, by what they are: `momentum` (of SGD, or the mean of
+/// gradients of AdamW) and `square` (the mean of squared gradients).
+pub type Buffers = BTreeMap<&'static str, Vec<Tensor>>;
+
+const MOMENTUM: &str = "momentum";
+const SQUARE: &str = "square";
+
+/// The optimizer: who decays, and the running sums of each parameter.
 #[derive(Debug)]
 pub struct Optimizer {
     groups: [Group; 2],
-    settings: SgdStep,
+    rule: Rule,
 }
 
 #[derive(Debug)]
@@ -45,41 +116,63 @@ struct Group {
     /// Indices of its parameters, ascending.
     members: Vec<usize>,
     weight_decay: f64,
-    sgd: FusedSgd,
+    fused: Fused,
+}
+
+#[derive(Debug)]
+enum Fused {
+    Sgd(FusedSgd),
+    AdamW(FusedAdamW),
 }
 
 impl Optimizer {
+    /// What there can be among its [`Buffers`].
+    pub const BUFFERS: [&'static str; 2] = [MOMENTUM, SQUARE];
+
     /// An optimizer before its first step.
     ///
     /// # Errors
-    /// The engine has no memory for the momentum.
-    pub fn new(parameters: &Parameters, config: &SgdConfig) -> Result<Self> {
-        Self::build(parameters, config, |members| Ok(FusedSgd::new(&pick(parameters.tensors(), members))?))
+    /// The engine has no memory for its buffers.
+    pub fn new(parameters: &Parameters, config: &OptimizerConfig) -> Result<Self> {
+        Self::build(parameters, config, |members| {
+            let tensors = pick(parameters.tensors(), members);
+            Ok(match config.rule {
+                Rule::Sgd { .. } => Fused::Sgd(FusedSgd::new(&tensors)?),
+                Rule::AdamW { .. } => Fused::AdamW(FusedAdamW::new(&tensors)?),
+            })
+        })
     }
 
-    /// An optimizer with the momentum that another one had, by parameter name.
+    /// An optimizer with the buffers that another one had after `n_steps` steps, of every parameter in order.
     ///
     /// # Errors
-    /// Momentum is missing or of the wrong shape.
+    /// A buffer is missing.
     pub fn resume(
         parameters: &Parameters,
-        config: &SgdConfig,
-        momentum: &BTreeMap<String, Tensor>,
+        config: &OptimizerConfig,
+        buffers: &Buffers,
+        n_steps: u64,
     ) -> Result<Self> {
+        let pick = |what: &str, members: &[usize]| -> Result<Vec<Tensor>> {
+            let missing = || mutualnet_nn::Error::MissingWeight { name: what.to_owned() };
+            let tensors = buffers.get(what).ok_or_else(missing)?;
+            Ok(members.iter().map(|&idx| tensors[idx].alias()).collect())
+        };
         Self::build(parameters, config, |members| {
-            let buffers = members.iter().map(|&idx| {
-                let name = &parameters.list()[idx].name;
-                let found = momentum.get(name).map(Tensor::alias);
-                found.ok_or_else(|| mutualnet_nn::Error::MissingWeight { name: name.clone() })
-            });
-            Ok(FusedSgd::resume(buffers.collect::<Result<_, _>>()?))
+            Ok(match config.rule {
+                Rule::Sgd { .. } => Fused::Sgd(FusedSgd::resume(pick(MOMENTUM, members)?)),
+                Rule::AdamW { .. } => {
+                    let (means, squares) = (pick(MOMENTUM, members)?, pick(SQUARE, members)?);
+                    Fused::AdamW(FusedAdamW::resume(means, squares, n_steps))
+                }
+            })
         })
     }
 
     fn build(
         parameters: &Parameters,
-        config: &SgdConfig,
-        sgd: impl Fn(&[usize]) -> Result<FusedSgd>,
+        config: &OptimizerConfig,
+        fused: impl Fn(&[usize]) -> Result<Fused>,
     ) -> Result<Self> {
         let decays = |idx: &usize| match config.decay {
             Decay::Weights => parameters.list()[*idx].kind.decays(),
@@ -87,17 +180,9 @@ impl Optimizer {
         };
         let (decaying, plain): (Vec<_>, Vec<_>) = (0..parameters.list().len()).partition(decays);
         let group = |members: Vec<usize>, weight_decay| {
-            Ok::<_, crate::Error>(Group { sgd: sgd(&members)?, members, weight_decay })
+            Ok::<_, crate::Error>(Group { fused: fused(&members)?, members, weight_decay })
         };
-        Ok(Self {
-            groups: [group(decaying, config.weight_decay)?, group(plain, 0.0)?],
-            settings: SgdStep {
-                lr: 0.0,
-                momentum: config.momentum,
-                weight_decay: 0.0,
-                nesterov: config.nesterov,
-            },
-        })
+        Ok(Self { groups: [group(decaying, config.weight_decay)?, group(plain, 0.0)?], rule: config.rule })
     }
 
     /// Changes every parameter along its gradient, in place.
@@ -105,27 +190,79 @@ impl Optimizer {
     /// # Errors
     /// The engine refused.
     pub fn step(&mut self, parameters: &Parameters, gradients: &[Tensor], lr: f64) -> Result<()> {
-        for Group { members, weight_decay, sgd } in
-            self.groups.iter_mut().filter(|group| !group.members.is_empty())
-        {
-            let settings = SgdStep { lr, weight_decay: *weight_decay, ..self.settings };
-            sgd.step(&pick(parameters.tensors(), members), &pick(gradients, members), &settings)?;
+        let rule = self.rule;
+        for group in self.groups.iter_mut().filter(|group| !group.members.is_empty()) {
+            group.step(rule, parameters, gradients, lr)?;
         }
         Ok(())
     }
 
-    /// Momentum of every parameter, in the order of the network; `None` before the first step.
-    pub fn momentum(&self) -> Option<Vec<Tensor>> {
-        if !self.groups.iter().any(|group| group.sgd.started()) {
-            return None;
+    /// The buffers of every parameter, in the order of the network; none before the first step.
+    pub fn buffers(&self) -> Buffers {
+        let mut found: BTreeMap<&'static str, BTreeMap<usize, Tensor>> = BTreeMap::new();
+        for Group { members, fused, .. } in &self.groups {
+            for (what, buffers) in fused.buffers() {
+                let buffers = buffers.iter().map(Tensor::alias);
+                found.entry(what).or_default().extend(members.iter().copied().zip(buffers));
+            }
         }
-        let buffers = self.groups.iter().flat_map(|group| group.members.iter().zip(group.sgd.buffers()));
-        let mut buffers: Vec<_> = buffers.collect();
-        buffers.sort_unstable_by_key(|(idx, _)| **idx);
-        Some(buffers.into_iter().map(|(_, buffer)| buffer.alias()).collect())
+        found.into_iter().map(|(what, buffers)| (what, buffers.into_values().collect())).collect()
+    }
+}
+
+impl Group {
+    fn step(&mut self, rule: Rule, parameters: &Parameters, gradients: &[Tensor], lr: f64) -> Result<()> {
+        let Self { members, weight_decay, fused } = self;
+        let weight_decay = *weight_decay;
+        let (tensors, gradients) = (pick(parameters.tensors(), members), pick(gradients, members));
+        match (fused, rule) {
+            (Fused::Sgd(sgd), Rule::Sgd { momentum, nesterov }) => {
+                sgd.step(&tensors, &gradients, &SgdStep { lr, momentum, weight_decay, nesterov })?;
+            }
+            (Fused::AdamW(adamw), Rule::AdamW { betas }) => {
+                let step = AdamWStep { lr, betas, eps: ADAMW_EPS, weight_decay };
+                adamw.step(&tensors, &gradients, &step)?;
+            }
+            _ => unreachable!("the buffers were made for the rule"),
+        }
+        Ok(())
+    }
+}
+
+impl Fused {
+    fn buffers(&self) -> Vec<(&'static str, &[Tensor])> {
+        match self {
+            Self::Sgd(sgd) if sgd.started() => vec![(MOMENTUM, sgd.buffers())],
+            Self::AdamW(adamw) if adamw.n_steps() > 0 => {
+                vec![(MOMENTUM, adamw.means()), (SQUARE, adamw.squares())]
+            }
+            _ => vec![],
+        }
     }
 }
 
 fn pick<'a>(tensors: &'a [Tensor], members: &[usize]) -> Vec<&'a Tensor> {
     members.iter().map(|&idx| &tensors[idx]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clipped(kind: ClipKind, limit: f64) -> Vec<f32> {
+        let mut gradients = [
+            Tensor::from_slice(&[3.0, 0.0], &[2]).unwrap(),
+            Tensor::from_slice(&[0.0, -4.0], &[2, 1]).unwrap(),
+        ];
+        Clip { kind, limit }.apply(&mut gradients).unwrap();
+        gradients.iter().flat_map(|gradient| gradient.to_vec_f32().unwrap()).collect()
+    }
+
+    #[test]
+    fn clipping_scales_the_whole_gradient_or_cuts_numbers() {
+        assert_eq!(clipped(ClipKind::Norm, 10.0), [3.0, 0.0, 0.0, -4.0]);
+        let halved = clipped(ClipKind::Norm, 2.5);
+        assert!(halved.iter().zip([1.5, 0.0, 0.0, -2.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{halved:?}");
+        assert_eq!(clipped(ClipKind::Value, 3.5), [3.0, 0.0, 0.0, -3.5]);
+    }
 }

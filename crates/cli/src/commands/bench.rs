@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::sample::{SandwichSampler, StepPlan, WidthChoice};
+use mutualnet_core::sample::{ResolutionChoice, StepPlan, SubnetSampler, WidthChoice};
 use mutualnet_core::{Width, WidthRange};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::{Net, Parameters};
 use mutualnet_train::mutual_step::{StepBatch, mutual_step};
-use mutualnet_train::update::{Decay, Optimizer, SgdConfig};
+use mutualnet_train::step_rules::StepRules;
+use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 use serde::Serialize;
 
@@ -21,8 +22,11 @@ use crate::text;
 const WARM_UP: usize = 2;
 const CLASSES: usize = 1000;
 /// As the reference trains MobileNets on ImageNet.
-const REFERENCE: SgdConfig =
-    SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 1e-4, decay: Decay::Weights };
+const REFERENCE: OptimizerConfig = OptimizerConfig {
+    rule: Rule::Sgd { momentum: 0.9, nesterov: true },
+    weight_decay: 1e-4,
+    decay: Decay::Weights,
+};
 
 #[derive(Serialize)]
 struct Report {
@@ -92,7 +96,7 @@ struct Bench {
     net: Net,
     parameters: Parameters,
     optimizer: Optimizer,
-    sampler: SandwichSampler,
+    sampler: SubnetSampler,
     batch: StepBatch,
     device: Device,
     n_done: u64,
@@ -112,10 +116,11 @@ impl Bench {
             optimizer: Optimizer::new(&parameters, &REFERENCE)?,
             net: Net::new(network),
             parameters,
-            sampler: SandwichSampler {
+            sampler: SubnetSampler {
                 widths: WidthChoice::Continuous(widths),
                 resolutions: args.resolutions.clone(),
-                n_random: 2,
+                resolution_choice: ResolutionChoice::Own,
+                n_random: Some(2),
             },
             batch: StepBatch {
                 images: Tensor::from_nhwc(&images, [args.batch, side, side, 3], device)?,
@@ -127,7 +132,7 @@ impl Bench {
     }
 
     fn draw(&self) -> StepPlan {
-        self.sampler.sample(Key::new(0, Purpose::Sample).step(self.n_done))
+        self.sampler.sample(Key::new(0, Purpose::Sample).step(self.n_done), None)
     }
 
     fn draw_and_step(&mut self) -> Result<f64> {
@@ -138,7 +143,8 @@ impl Bench {
     /// Does a step and says how long it took.
     fn step(&mut self, plan: &StepPlan) -> Result<f64> {
         let begun = Instant::now();
-        let (gradients, _) = mutual_step(&self.net, &self.parameters, &self.batch, plan)?;
+        let rules = StepRules::default();
+        let (gradients, _) = mutual_step(&self.net, &self.parameters, &self.batch, plan, &rules)?;
         self.optimizer.step(&self.parameters, &gradients, 0.01)?;
         mutualnet_engine::synchronize(self.device)?;
         self.n_done += 1;

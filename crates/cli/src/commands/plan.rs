@@ -1,6 +1,7 @@
 //! `mutualnet plan`: what a recipe will do.
 
 use anyhow::Result;
+use mutualnet_train::plan::DataFacts;
 use mutualnet_train::{Plan, Recipe};
 
 use crate::args::PlanArgs;
@@ -8,19 +9,28 @@ use crate::text;
 
 pub(super) fn run(args: &PlanArgs) -> Result<()> {
     let recipe = Recipe::load(&args.recipe.recipe, &args.recipe.overrides)?;
-    let planned = Plan::make(&recipe)?;
-    for dataset in [&planned.train, &planned.test] {
-        for notice in dataset.notices() {
-            text::note(&format!("note: {notice}: {}", dataset.dir().display()));
+    let plan = match (args.train_images, args.classes) {
+        (Some(n_train), Some(classes)) => {
+            let classes = (0..classes).map(|class| format!("class {class}")).collect();
+            Plan::of(&recipe, DataFacts { classes, n_train, ..DataFacts::default() })?.0
         }
-    }
-    if args.json { text::json(&planned.plan) } else { print(&planned.plan) }
+        _ => {
+            let planned = Plan::make(&recipe)?;
+            for dataset in [&planned.train, &planned.test] {
+                for notice in dataset.notices() {
+                    text::note(&format!("note: {notice}: {}", dataset.dir().display()));
+                }
+            }
+            planned.plan
+        }
+    };
+    if args.json { text::json(&plan) } else { print(&plan) }
 }
 
 fn print(plan: &Plan) -> Result<()> {
     let (recipe, derived) = (&plan.recipe, &plan.derived);
-    let range = recipe.network.widths;
-    let resolutions: Vec<_> = recipe.network.resolutions.iter().map(ToString::to_string).collect();
+    let range = recipe.trained_widths();
+    let resolutions: Vec<_> = recipe.resolutions().iter().map(ToString::to_string).collect();
     for (what, value) in [
         (
             "network",
@@ -32,6 +42,7 @@ fn print(plan: &Plan) -> Result<()> {
                 resolutions.join("/")
             ),
         ),
+        ("method", recipe.train.method.name().to_owned()),
         ("full network", format!("{} MACs, {} parameters", derived.full_macs, derived.params)),
         ("smallest network", format!("{} MACs", derived.smallest_macs)),
         (

@@ -26,7 +26,7 @@ pub(super) fn run(args: &TableArgs) -> Result<()> {
 }
 
 /// The table of a run directory, a bundle or a table file.
-fn read(path: &Path) -> Result<QueryTable> {
+pub(super) fn read(path: &Path) -> Result<QueryTable> {
     if path.is_dir() {
         let table = path.join("table.json");
         if !table.exists() {

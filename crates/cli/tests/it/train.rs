@@ -42,12 +42,33 @@ fn a_plan_is_told_before_a_run() {
     exit 0
     -- stdout
     network           mobilenet_v2, widths 0.25 to 1.0, 32/20 px
+    method            mutual
     full network      6.13 M MACs, 2239244 parameters
     smallest network  516 k MACs
     data              48 training and 24 test images, 12 classes
     steps             3 epochs × 6 steps of 8 images = 18
     cost of a step    2.02 × one of plain training
     query table       4 rows
+    -- stderr
+    "#);
+}
+
+#[test]
+fn a_plan_needs_no_data_where_their_size_is_given() {
+    let program = Program::new();
+    std::fs::write(program.path("recipe.toml"), RECIPE).unwrap();
+    let args = ["plan", "recipe.toml", "train.method=plain", "--train-images", "50000", "--classes", "100"];
+    assert_snapshot!(program.told(&args), @r#"
+    exit 0
+    -- stdout
+    network           mobilenet_v2, widths 1.0 to 1.0, 32/20 px
+    method            plain
+    full network      6.24 M MACs, 2351972 parameters
+    smallest network  4.88 M MACs
+    data              50000 training and 0 test images, 100 classes
+    steps             2 epochs × 6250 steps of 8 images = 12500
+    cost of a step    1.00 × one of plain training
+    query table       2 rows
     -- stderr
     "#);
 }
@@ -64,14 +85,14 @@ fn wrong_recipes_name_key_and_line() {
        |
     13 | epoch = 2
        | ^^^^^
-    unknown field `epoch`, expected one of `epochs`, `batch`, `lr`, `momentum`, `nesterov`, `weight_decay`, `decay`, `random_subnets`, `width_step`, `device`, `threads`, `checkpoint_steps`, `non_finite_limit`
+    unknown field `epoch`
     hint: did you mean `epochs`?
     "#);
     assert_snapshot!(program.told(&["train", "recipe.toml", "train.momentun=0.5", "--out", "run"]), @r#"
     exit 1
     -- stdout
     -- stderr
-    error: recipe recipe.toml: unknown field `momentun`, expected one of `epochs`, `batch`, `lr`, `momentum`, `nesterov`, `weight_decay`, `decay`, `random_subnets`, `width_step`, `device`, `threads`, `checkpoint_steps`, `non_finite_limit`
+    error: recipe recipe.toml: unknown field `momentun`
     in `train`
     hint: did you mean `momentum`?
     "#);

@@ -1,6 +1,6 @@
 //! Losses against their formulas.
 
-use super::{noise, random, values};
+use super::{assert_close, noise, random, values};
 use crate::Tensor;
 
 fn log_softmax(row: &[f32]) -> Vec<f64> {
@@ -10,13 +10,33 @@ fn log_softmax(row: &[f32]) -> Vec<f64> {
 
 #[test]
 fn cross_entropy_is_the_mean_negative_log_likelihood() {
-    let logits = noise(3 * 4, 1);
+    let values = noise(3 * 4, 1);
     let labels = [2_i64, 0, 3];
-    let expected: f64 =
-        logits.chunks(4).zip(labels).map(|(row, label)| -log_softmax(row)[label as usize]).sum::<f64>() / 3.0;
-    let logits = Tensor::from_slice(&logits, &[3, 4]).unwrap();
-    let loss = logits.cross_entropy(&Tensor::from_slice_i64(&labels, &[3]).unwrap()).unwrap();
-    assert!((loss.scalar().unwrap() - expected).abs() < 1e-6);
+    for smoothing in [0.0, 0.1] {
+        let loss = |(row, label): (&[f32], i64)| {
+            let log = log_softmax(row);
+            -(1.0 - smoothing) * log[label as usize] - smoothing * log.iter().sum::<f64>() / 4.0
+        };
+        let expected = values.chunks(4).zip(labels).map(loss).sum::<f64>() / 3.0;
+        let logits = Tensor::from_slice(&values, &[3, 4]).unwrap();
+        let labels = Tensor::from_slice_i64(&labels, &[3]).unwrap();
+        let loss = logits.cross_entropy(&labels, smoothing).unwrap().scalar().unwrap();
+        assert!((loss - expected).abs() < 1e-6, "{loss}, not {expected}");
+    }
+}
+
+#[test]
+fn alpha_divergence_is_what_alphanet_computes() {
+    let lines = include_str!("../../golden/alpha_divergence/expected.txt").lines();
+    let numbers = lines.map(|line| line.split(' ').map(|number| number.parse().unwrap()).collect());
+    let [student, teacher, images, gradient]: [Vec<f32>; 4] = numbers.collect::<Vec<_>>().try_into().unwrap();
+    let student = Tensor::from_slice(&student, &[4, 5]).unwrap().require_grad().unwrap();
+    let teacher = Tensor::from_slice(&teacher, &[4, 5]).unwrap();
+    let loss = student.alpha_divergence(&teacher, 5.0).unwrap();
+    let mean = f64::from(images.iter().sum::<f32>()) / 4.0;
+    assert!((loss.scalar().unwrap() - mean).abs() < 1e-5 * mean, "{loss:?}, not {mean}");
+    loss.backward().unwrap();
+    assert_close(&values(&student.grad().unwrap().unwrap()), &gradient, 1e-5);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The engine against hand computations, identities and finite differences.
 
+mod adamw;
 mod autograd;
 mod depthwise;
 mod errors;

@@ -1,6 +1,6 @@
 //! Convolution, pooling, resizing, linear and elementwise operations against plain loops.
 
-use super::{CPU, assert_close, random, values};
+use super::{CPU, assert_close, noise, random, values};
 use crate::{Activation, ConvGeometry, PoolGeometry, Tensor};
 
 /// The definition, for square strides and paddings.
@@ -161,4 +161,22 @@ fn max_pooling_ignores_its_padding() {
     assert_eq!(values_of(&[1, 1, 1, 3, 3], &clip), [-3.0; 4]);
     let flat = Tensor::from_slice(&[1.0], &[1, 1]).unwrap();
     assert!(flat.max_pool(&plane).unwrap_err().to_string().contains("max_pool"));
+}
+
+#[test]
+fn changes_in_place_follow_their_formulas() {
+    let (start, end) = (noise(6, 1), noise(6, 2));
+    let tensor = || Tensor::from_slice(&start, &[2, 3]).unwrap();
+    let norm = start.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    assert!((tensor().norm().unwrap().scalar().unwrap() - norm).abs() < 1e-6);
+    let mut changed = tensor();
+    changed.scale_(0.5).unwrap();
+    assert_close(&values(&changed), &start.iter().map(|v| v * 0.5).collect::<Vec<_>>(), 1e-6);
+    changed.clamp_(0.1).unwrap();
+    assert!(values(&changed).iter().all(|v| v.abs() <= 0.1));
+    let mut changed = tensor();
+    changed.lerp_(&Tensor::from_slice(&end, &[2, 3]).unwrap(), 0.25).unwrap();
+    let expected: Vec<_> = start.iter().zip(&end).map(|(a, b)| 0.75 * a + 0.25 * b).collect();
+    assert_close(&values(&changed), &expected, 1e-6);
+    assert!(changed.lerp_(&Tensor::ones(&[4], CPU).unwrap(), 0.5).is_err());
 }

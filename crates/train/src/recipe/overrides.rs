@@ -49,9 +49,19 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<()> {
 fn wrong(error: &toml::de::Error) -> Error {
     Error::Recipe {
         path: None,
-        reason: error.to_string().trim_end().to_owned(),
+        reason: without_expected(&error.to_string()),
         hint: nearest_key(error.message()),
     }
+}
+
+/// The message without serde's list of all keys: there are dozens, and the nearest one goes into the hint.
+fn without_expected(message: &str) -> String {
+    let lines = message.trim_end().lines();
+    let lines = lines.map(|line| match line.split_once(", expected one of `") {
+        Some((says, _)) if says.contains("unknown field") => says,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Out of serde's "unknown field `x`, expected one of `a`, `b`" the key most like `x`.

@@ -30,7 +30,7 @@ fn defaults_are_the_reference() {
     let recipe = Recipe::parse(SMALL, &[]).unwrap();
     assert_eq!((recipe.train.momentum, recipe.train.nesterov, recipe.train.weight_decay), (0.9, true, 1e-4));
     assert_eq!(recipe.train.random_subnets, 2);
-    assert_eq!(recipe.table_widths().unwrap().len(), 16);
+    assert_eq!(recipe.table_rows().unwrap().len(), 32);
     assert_eq!(Recipe::parse(&recipe.to_toml(), &[]).unwrap(), recipe);
 }
 
@@ -91,4 +91,35 @@ fn the_shipped_recipes_are_recipes() {
         let recipe = Recipe::load(&file, &[]).unwrap_or_else(|error| panic!("{error}"));
         crate::plan::network(&recipe, 10).unwrap();
     }
+}
+
+#[test]
+fn switches_that_do_not_go_together_are_named() {
+    for (overrides, says) in [
+        (vec!["train.method=ours"], "unknown variant `ours`"),
+        (vec!["train.method=independent"], "train.subnet: goes with"),
+        (vec!["train.subnet=0.5-32"], "train.subnet: goes with"),
+        (vec!["train.method=independent", "train.subnet=0.5-30"], "train.subnet: not one of"),
+        (vec!["train.method=independent", "train.subnet=0.2-32"], "train.subnet: not one of"),
+        (vec!["train.method=plain", "train.teacher=ensemble"], "train.teacher: this train.method"),
+        (vec!["train.method=plain", "train.divergence=alpha"], "train.divergence: this train.method"),
+        (vec!["train.method=us", "train.adaptive_sampling=0.5"], "train.adaptive_sampling: only"),
+        (vec!["train.teacher=ema"], "needs a train.ema"),
+        (vec!["tabulate.weights=ema"], "needs a train.ema"),
+        (vec!["train.warmup_epochs=2"], "train.warmup_epochs"),
+        (vec!["train.clip={kind=\"norm\", limit=0}"], "train.clip.limit"),
+        (vec!["train.dropout=1.0"], "train.dropout"),
+        (vec!["train.new_head=true"], "train.new_head"),
+    ] {
+        let (reason, _) = error(SMALL, &overrides);
+        assert!(reason.contains(says), "{overrides:?}: {reason}");
+    }
+}
+
+#[test]
+fn an_independent_recipe_survives_its_text() {
+    let overrides = ["train.method=independent", "train.subnet=0.5-24"].map(str::to_owned);
+    let recipe = Recipe::parse(SMALL, &overrides).unwrap();
+    assert_eq!(Recipe::parse(&recipe.to_toml(), &[]).unwrap(), recipe);
+    assert_eq!(recipe.trained_widths().smallest(), recipe.trained_widths().full());
 }

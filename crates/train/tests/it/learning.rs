@@ -1,12 +1,13 @@
 //! Every network learns eight images by heart, at every width that was trained.
 
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::sample::{SandwichSampler, WidthChoice};
+use mutualnet_core::sample::{ResolutionChoice, SubnetSampler, WidthChoice};
 use mutualnet_core::{Resolution, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters};
 use mutualnet_train::mutual_step::{StepBatch, mutual_step};
-use mutualnet_train::update::{Decay, Optimizer, SgdConfig};
+use mutualnet_train::step_rules::StepRules;
+use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 use rand::Rng;
 
@@ -36,22 +37,32 @@ fn every_family_learns_eight_images_by_heart() {
         let network = NetworkConfig { classes: 4, widths, output_stride: OutputStride::S16 };
         let net = Net::new(mutualnet_zoo::build(name, &network).unwrap());
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
-        let config = SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 1e-4, decay: Decay::Weights };
+        let config = OptimizerConfig {
+            rule: Rule::Sgd { momentum: 0.9, nesterov: true },
+            weight_decay: 1e-4,
+            decay: Decay::Weights,
+        };
         let mut optimizer = Optimizer::new(&parameters, &config).unwrap();
         let resolutions = [32].map(|r| Resolution::new(r).unwrap()).to_vec();
-        let sampler = SandwichSampler { widths: WidthChoice::Continuous(widths), resolutions, n_random: 1 };
+        let sampler = SubnetSampler {
+            widths: WidthChoice::Continuous(widths),
+            resolutions,
+            resolution_choice: ResolutionChoice::Own,
+            n_random: Some(1),
+        };
         let batch = batch();
         let mut first = None;
         for step in 0..40 {
-            let plan = sampler.sample(Key::new(1, Purpose::Sample).step(step));
-            let (gradients, losses) = mutual_step(&net, &parameters, &batch, &plan).unwrap();
+            let plan = sampler.sample(Key::new(1, Purpose::Sample).step(step), None);
+            let (gradients, losses) =
+                mutual_step(&net, &parameters, &batch, &plan, &StepRules::default()).unwrap();
             first.get_or_insert(losses.full);
             optimizer.step(&parameters, &gradients, 0.02).unwrap();
         }
         for width in [0.25, 1.0] {
             let slice = parameters.slice(net.network(), Width::new(width).unwrap()).unwrap();
             let logits = no_grad(|| net.forward(&slice, &batch.images, Norm::Batch)).unwrap();
-            let loss = logits.cross_entropy(&batch.labels).unwrap().scalar().unwrap();
+            let loss = logits.cross_entropy(&batch.labels, 0.0).unwrap().scalar().unwrap();
             assert_eq!(logits.top1_correct(&batch.labels).unwrap(), 8, "{name} at {width}: loss {loss}");
             assert!(loss < 0.5 * first.unwrap(), "{name} at {width}: loss {loss}, first {first:?}");
         }

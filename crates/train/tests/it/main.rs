@@ -15,6 +15,7 @@ mod parity;
 
 /// Interruptions, worker counts and damage leave no trace in the result.
 mod resume;
+mod switches;
 
 /// From files to a prediction, end to end.
 mod way_of_a_batch;

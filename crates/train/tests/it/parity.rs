@@ -10,7 +10,8 @@ use mutualnet_core::{Subnet, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{NamedTensor, Net, Norm, Parameters, Statistics};
 use mutualnet_train::mutual_step::{StepBatch, mutual_step};
-use mutualnet_train::update::{Decay, Optimizer, SgdConfig};
+use mutualnet_train::step_rules::StepRules;
+use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 use safetensors::SafeTensors;
 
@@ -141,7 +142,11 @@ fn check_forward(golden: &Golden<'_>, net: &Net) {
 
 fn check_steps(golden: &Golden<'_>, net: &Net) {
     let parameters = parameters(net.network());
-    let config = SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 1e-3, decay: Decay::Weights };
+    let config = OptimizerConfig {
+        rule: Rule::Sgd { momentum: 0.9, nesterov: true },
+        weight_decay: 1e-3,
+        decay: Decay::Weights,
+    };
     let mut optimizer = Optimizer::new(&parameters, &config).unwrap();
     let mut losses = Vec::new();
     for (step, students) in STEPS.into_iter().enumerate() {
@@ -150,7 +155,7 @@ fn check_steps(golden: &Golden<'_>, net: &Net) {
             students: students.map(|name| name.parse().unwrap()).to_vec(),
         };
         let batch = StepBatch { images: images(20 + step as u32), labels: labels() };
-        let (gradients, found) = mutual_step(net, &parameters, &batch, &plan).unwrap();
+        let (gradients, found) = mutual_step(net, &parameters, &batch, &plan, &StepRules::default()).unwrap();
         losses.push(found.full as f32);
         losses.extend(found.students.iter().map(|student| student.loss as f32));
         if step == 0 {

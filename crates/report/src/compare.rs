@@ -1,0 +1,242 @@
+//! Tables beside each other: what every method reaches at equal MACs, over several seeds.
+
+use mutualnet_bundle::QueryTable;
+use mutualnet_core::Macs;
+use serde::Serialize;
+
+use crate::cost::Cost;
+use crate::picture::{COLORS, Frame, begin, end, legend, push};
+
+/// Budgets that a comparison shows.
+const N_BUDGETS: usize = 8;
+/// Budgets that the area between two curves is summed over.
+const N_FINE: usize = 128;
+
+/// The tables of one method, one per seed.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// What to call it.
+    pub name: String,
+    /// Its tables; at least one.
+    pub tables: Vec<QueryTable>,
+}
+
+/// Accuracies at equal MACs, in percent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// From the cheapest row of all tables to the dearest, in equal factors.
+    pub budgets: Vec<Macs>,
+    /// One entry per series, in their order.
+    pub series: Vec<Compared>,
+}
+
+/// One series of a [`Comparison`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Compared {
+    /// Its name.
+    pub name: String,
+    /// Its number of tables.
+    pub n: usize,
+    /// The best accuracy that each budget buys; nothing where no row of some table is as cheap.
+    pub accuracy: Vec<Option<Spread>>,
+    /// Area between its curve and that of the first series, over the logarithm of the MACs where both have rows,
+    /// divided by the length: how many points of accuracy it is above on average. With as many tables as the first
+    /// series the n-th of both are a pair.
+    pub above_first: Option<Spread>,
+}
+
+/// Mean and sample standard deviation over seeds; no deviation for a single one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Sample standard deviation.
+    pub std: Option<f64>,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Option<Self> {
+        let n = values.len() as f64;
+        if values.is_empty() {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / n;
+        let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+        Some(Self { mean, std: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()) })
+    }
+}
+
+/// `61.20 ± 0.31`, in percent or points.
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { mean, std } = self;
+        write!(f, "{mean:.2}")?;
+        std.map_or(Ok(()), |std| write!(f, " ± {std:.2}"))
+    }
+}
+
+/// Best accuracy in percent among the rows that cost at most `macs`.
+fn bought(table: &QueryTable, macs: f64) -> Option<f64> {
+    let rows = table.rows().iter().filter(|row| row.macs.as_f64() <= macs);
+    rows.map(|row| row.accuracy.value * 100.0).reduce(f64::max)
+}
+
+/// The cheapest and the dearest row.
+fn ends<'a>(tables: impl Iterator<Item = &'a QueryTable>) -> [f64; 2] {
+    let macs = tables.flat_map(|table| table.rows().iter().map(|row| row.macs.as_f64()));
+    macs.fold([f64::INFINITY, 0.0], |[low, high], macs| [low.min(macs), high.max(macs)])
+}
+
+/// `n` budgets from `low` to `high` in equal factors; whole, so that both ends buy their rows.
+fn budgets([low, high]: [f64; 2], n: usize) -> impl Iterator<Item = f64> {
+    (0..n).map(move |i| (low * (high / low).powf(i as f64 / (n - 1) as f64)).ceil().min(high))
+}
+
+/// Lays the series beside each other; the first one is the one that the others are measured against.
+///
+/// # Panics
+/// There is no series, or one without a table.
+pub fn compare(series: &[Series]) -> Comparison {
+    assert!(series.iter().all(|series| !series.tables.is_empty()), "every series has a table");
+    let shown: Vec<_> = budgets(ends(series.iter().flat_map(|s| &s.tables)), N_BUDGETS).collect();
+    let compared = series.iter().map(|one| Compared {
+        name: one.name.clone(),
+        n: one.tables.len(),
+        accuracy: shown.iter().map(|&budget| at(one, budget)).collect(),
+        above_first: above(one, &series[0]),
+    });
+    Comparison { series: compared.collect(), budgets: shown.iter().map(|&macs| Macs(macs as u64)).collect() }
+}
+
+fn at(series: &Series, budget: f64) -> Option<Spread> {
+    let bought: Option<Vec<f64>> = series.tables.iter().map(|table| bought(table, budget)).collect();
+    Spread::of(&bought?)
+}
+
+fn above(one: &Series, first: &Series) -> Option<Spread> {
+    if one.tables.len() == first.tables.len() {
+        let pairs = one.tables.iter().zip(&first.tables);
+        return Spread::of(&pairs.map(|(a, b)| area(a, b)).collect::<Option<Vec<_>>>()?);
+    }
+    let all: Option<Vec<f64>> =
+        one.tables.iter().flat_map(|a| first.tables.iter().map(|b| area(a, b))).collect();
+    Some(Spread { std: None, ..Spread::of(&all?)? })
+}
+
+/// Mean difference of `a` and `b` over the logarithm of the MACs that both have rows for.
+fn area(a: &QueryTable, b: &QueryTable) -> Option<f64> {
+    let ([low_a, high_a], [low_b, high_b]) = (ends([a].into_iter()), ends([b].into_iter()));
+    let common = [low_a.max(low_b), high_a.min(high_b)];
+    if common[0] > common[1] {
+        return None;
+    }
+    let differences: Option<Vec<f64>> =
+        budgets(common, N_FINE).map(|macs| Some(bought(a, macs)? - bought(b, macs)?)).collect();
+    Spread::of(&differences?).map(|spread| spread.mean)
+}
+
+/// The curves as a picture: for every series the mean over its tables of what a budget buys, with bars of one
+/// standard deviation at the budgets of the comparison.
+pub fn plot(series: &[Series], comparison: &Comparison) -> String {
+    let curves: Vec<Vec<(f64, f64)>> = series.iter().map(curve).collect();
+    let points = || curves.iter().flatten();
+    let range = |f: fn(&(f64, f64)) -> f64| {
+        points().map(f).fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(v), high.max(v)])
+    };
+    let frame = Frame::around(range(|point| point.0), range(|point| point.1));
+    let color = |idx: usize| COLORS[idx % COLORS.len()];
+    let mut svg = begin();
+    frame.axes(&mut svg, Cost::Macs);
+    for (idx, (curve, compared)) in curves.iter().zip(&comparison.series).enumerate() {
+        frame.line(&mut svg, curve.iter().copied(), color(idx));
+        for (budget, spread) in comparison.budgets.iter().zip(&compared.accuracy) {
+            if let Some(Spread { mean, std }) = spread {
+                bar(&mut svg, frame, budget.as_f64(), (*mean, std.unwrap_or(0.0)), color(idx));
+            }
+        }
+    }
+    let names = comparison.series.iter().enumerate().map(|(idx, one)| (one.name.clone(), color(idx)));
+    legend(&mut svg, names);
+    end(svg)
+}
+
+/// Mean accuracy at the MACs of every row, as steps would be drawn through their upper corners.
+fn curve(series: &Series) -> Vec<(f64, f64)> {
+    let mut macs: Vec<u64> =
+        series.tables.iter().flat_map(|table| table.rows().iter().map(|row| row.macs.0)).collect();
+    macs.sort_unstable();
+    macs.dedup();
+    let points = macs.into_iter().map(|macs| macs as f64);
+    let mut curve: Vec<(f64, f64)> =
+        points.filter_map(|macs| at(series, macs).map(|spread| (macs, spread.mean))).collect();
+    curve.dedup_by(|next, kept| next.1 <= kept.1);
+    curve
+}
+
+fn bar(svg: &mut String, frame: Frame, macs: f64, (mean, std): (f64, f64), color: &str) {
+    let ((x, y), (_, top), (_, bottom)) =
+        (frame.place(macs, mean), frame.place(macs, mean + std), frame.place(macs, mean - std));
+    push(
+        svg,
+        &format!(
+            "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{bottom:.1}\" stroke=\"{color}\"/>\
+             <circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{color}\"/>"
+        ),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use mutualnet_bundle::{Accuracy, Row};
+
+    use super::*;
+
+    /// Rows of 1, 10 and 100 M MACs with so many of 1000 right.
+    fn table(correct: [u64; 3]) -> QueryTable {
+        let rows = correct.into_iter().zip([("0.25-20", 1), ("0.5-24", 10), ("1.0-32", 100)]);
+        let rows = rows.map(|(correct, (subnet, mega))| {
+            let accuracy = Accuracy::new(correct, 1000).unwrap();
+            Row::new(subnet.parse().unwrap(), Macs(mega * 1_000_000), accuracy, vec![])
+        });
+        QueryTable::new(rows.collect()).unwrap()
+    }
+
+    fn series(name: &str, tables: &[[u64; 3]]) -> Series {
+        Series { name: name.to_owned(), tables: tables.iter().map(|&correct| table(correct)).collect() }
+    }
+
+    #[test]
+    fn budgets_buy_the_best_row_they_can_pay() {
+        let one = series("a", &[[500, 700, 650], [520, 700, 750]]);
+        let Comparison { budgets, series } = compare(&[one]);
+        assert_eq!((budgets[0], budgets[7]), (Macs(1_000_000), Macs(100_000_000)));
+        assert!(budgets.is_sorted());
+        let accuracy: Vec<_> = series[0].accuracy.iter().map(|spread| spread.unwrap().mean).collect();
+        // 1, 1.9, 3.7, 7.2, 13.9 … M: the row of 10 M from the fifth on; the dearest of seed 1 buys nothing more.
+        assert_eq!(accuracy[..4], [51.0; 4]);
+        assert_eq!(accuracy[4..7], [70.0; 3]);
+        assert_eq!(accuracy[7], 72.5);
+        let std = series[0].accuracy[0].unwrap().std.unwrap();
+        assert!((std - 2.0_f64.sqrt()).abs() < 1e-9, "{std}");
+        assert_eq!(series[0].above_first, Some(Spread { mean: 0.0, std: Some(0.0) }));
+    }
+
+    #[test]
+    fn the_area_is_the_mean_lead() {
+        let first = series("a", &[[500, 600, 700], [500, 600, 700]]);
+        let better = series("b", &[[510, 610, 710], [530, 630, 730]]);
+        let narrow = series("c", &[[700, 700, 700]]);
+        let Comparison { series, .. } = compare(&[first, better, narrow]);
+        let above = series[1].above_first.unwrap();
+        assert!((above.mean - 2.0).abs() < 1e-9 && (above.std.unwrap() - 2.0_f64.sqrt()).abs() < 1e-9);
+        assert!(series[2].above_first.unwrap().std.is_none(), "no pairs");
+    }
+
+    #[test]
+    fn every_series_is_a_curve_with_a_name() {
+        let all = [series("mutual & more", &[[500, 600, 700]; 2]), series("us", &[[400, 600, 590]])];
+        let svg = plot(&all, &compare(&all));
+        assert_eq!(svg.matches("<polyline").count(), 2);
+        assert!(svg.contains(">mutual &amp; more</text>") && svg.contains(">us</text>"), "{svg}");
+    }
+}

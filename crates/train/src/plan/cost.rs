@@ -1,0 +1,78 @@
+//! What a step of a method costs, before a long run.
+
+use mutualnet_core::sample::ResolutionChoice;
+use mutualnet_core::{Network, Resolution, Subnet, Width};
+
+use super::{build, network};
+use crate::recipe::Recipe;
+use crate::step_rules::TeacherKind;
+use crate::{Error, Result};
+
+/// Widths that stand for a continuous range.
+const GRID: usize = 64;
+/// Part that the forward pass has in a training step: backward takes two more of its size.
+const FORWARD: f64 = 1.0 / 3.0;
+
+/// Mean MACs of a step over those of plain training of the widest network at the largest resolution, over all
+/// sub-networks that the method can draw. Adaptive sampling counts as uniform.
+pub(super) fn relative(recipe: &Recipe, classes: usize) -> Result<f64> {
+    let plain = build(recipe, recipe.network.widths, classes)?;
+    let plain = macs(&plain, recipe.network.widths.full(), &[recipe.crop()])?;
+    let expected = Expected { network: network(recipe, classes)?, recipe };
+    Ok((expected.full()? + expected.students()?) / plain)
+}
+
+struct Expected<'a> {
+    recipe: &'a Recipe,
+    network: Network,
+}
+
+impl Expected<'_> {
+    /// The full network's pass, and one more where it takes part in teaching.
+    fn full(&self) -> Result<f64> {
+        let all = self.recipe.resolutions();
+        let full = self.recipe.trained_widths().full();
+        let seen = match self.recipe.train.method.resolution_choice() {
+            ResolutionChoice::Common => all.as_slice(),
+            ResolutionChoice::Largest | ResolutionChoice::Own => &all[..1],
+        };
+        let own = macs(&self.network, full, seen)?;
+        let teaching = match self.recipe.train.teacher {
+            TeacherKind::Full => 0.0,
+            TeacherKind::Ema => FORWARD * own,
+            TeacherKind::Ensemble => {
+                FORWARD * (macs(&self.network, full, &all)? * all.len() as f64 - own).max(0.0)
+            }
+        };
+        Ok(own + teaching)
+    }
+
+    fn students(&self) -> Result<f64> {
+        let train = &self.recipe.train;
+        if !train.method.has_students() {
+            return Ok(0.0);
+        }
+        let all = self.recipe.resolutions();
+        let seen = match train.method.resolution_choice() {
+            ResolutionChoice::Largest => &all[..1],
+            ResolutionChoice::Common | ResolutionChoice::Own => all.as_slice(),
+        };
+        let range = self.recipe.trained_widths();
+        let (low, high) = (range.smallest().fraction(), range.full().fraction());
+        let widths = match train.width_step {
+            Some(step) => range.grid(step)?,
+            None => (0..GRID)
+                .map(|i| Width::new(low + (high - low) * (i as f64 + 0.5) / GRID as f64))
+                .collect::<Result<_, _>>()?,
+        };
+        let random = widths.iter().map(|&width| macs(&self.network, width, seen)).sum::<Result<f64>>()?;
+        let smallest = macs(&self.network, range.smallest(), seen)?;
+        Ok(smallest + train.random_subnets as f64 * random / widths.len() as f64)
+    }
+}
+
+/// Mean MACs of a width over resolutions.
+fn macs(network: &Network, width: Width, resolutions: &[Resolution]) -> Result<f64> {
+    let macs = resolutions.iter().map(|&r| Ok::<_, Error>(network.macs(Subnet::image(width, r))?.as_f64()));
+    Ok(macs.sum::<Result<f64>>()? / resolutions.len() as f64)
+}

@@ -1,0 +1,67 @@
+//! Plans of the shipped recipes and of every method, without data.
+
+use std::path::PathBuf;
+
+use super::*;
+
+fn recipe(name: &str, overrides: &[&str]) -> Recipe {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../recipes").join(name);
+    let overrides: Vec<_> = overrides.iter().map(|&text| text.to_owned()).collect();
+    Recipe::load(&path, &overrides).unwrap_or_else(|error| panic!("{error}: {:?}", error.hint()))
+}
+
+fn plan(recipe: &Recipe, n_train: usize, classes: usize) -> Plan {
+    let classes = (0..classes).map(|class| class.to_string()).collect();
+    let facts = DataFacts { classes, n_train, n_test: 10_000, ..DataFacts::default() };
+    Plan::of(recipe, facts).unwrap().0
+}
+
+fn relative(overrides: &[&str]) -> f64 {
+    plan(&recipe("imagenet_mobilenet_v2.toml", overrides), 2000, 1000).derived.relative_cost
+}
+
+fn near(value: f64, expected: f64) -> bool {
+    (value - expected).abs() < 0.01
+}
+
+#[test]
+fn costs_of_the_methods() {
+    // Mutual and universally slimmable training as worked out from the reference's networks.
+    assert!(near(relative(&[]), 2.42), "{}", relative(&[]));
+    assert!(near(relative(&["train.method=us"]), 3.20), "{}", relative(&["train.method=us"]));
+    assert_eq!(relative(&["train.method=plain"]), 1.0);
+    let scales = [1.0, 221.0 / 300.6, 154.0 / 300.6, 99.0 / 300.6];
+    let mean = scales.iter().sum::<f64>() / 4.0;
+    assert!(
+        near(relative(&["train.method=multi-scale"]), mean),
+        "{}",
+        relative(&["train.method=multi-scale"])
+    );
+    let common = relative(&["train.method=us-multi-scale"]);
+    assert!(near(common, relative(&["train.method=us"]) * mean), "{common}");
+    let alone = relative(&["train.method=independent", "train.subnet=0.7-128"]);
+    assert!(near(alone, 57.2 / 300.6), "{alone}");
+    let ema = relative(&["train.ema=0.99", "train.teacher=ema"]);
+    assert!(near(ema, relative(&[]) + 1.0 / 3.0), "{ema}");
+    let ensemble = relative(&["train.teacher=ensemble"]);
+    assert!(near(ensemble, relative(&[]) + (4.0 * mean - 1.0) / 3.0), "{ensemble}");
+}
+
+#[test]
+fn rows_follow_the_method() {
+    let rows = |overrides: &[&str]| recipe("imagenet_mobilenet_v1.toml", overrides).table_rows().unwrap();
+    assert_eq!(rows(&[]).len(), 16 * 4);
+    assert_eq!(rows(&["train.method=us"]).len(), 16 * 4);
+    let plain = rows(&["train.method=plain"]);
+    assert!(plain.len() == 4 && plain.iter().all(|row| row.width.fraction() == 1.0));
+    let alone = rows(&["train.method=independent", "train.subnet=0.5-160"]);
+    assert_eq!(alone, ["0.5-160".parse().unwrap()]);
+}
+
+#[test]
+fn too_few_images_are_an_error() {
+    let recipe = recipe("imagenet_mobilenet_v2.toml", &[]);
+    let facts = DataFacts { classes: vec!["a".into(), "b".into()], n_train: 100, ..DataFacts::default() };
+    let error = Plan::of(&recipe, facts).unwrap_err().to_string();
+    assert!(error.contains("100 training images are fewer than a batch of 1024"), "{error}");
+}
