@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 use crate::quarantine_list;
 use crate::{Error, Result};
 
+mod share;
+
 /// Folders in folders below a class, at most: a link back up must not run forever.
 const MAX_DEPTH: usize = 8;
 

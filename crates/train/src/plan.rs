@@ -34,7 +34,7 @@ pub struct Plan {
 pub struct Derived {
     /// Class names in the order of the network's outputs.
     pub classes: Vec<String>,
-    /// Training images.
+    /// Training images, of the share that the recipe asks for.
     pub n_train: usize,
     /// Test images.
     pub n_test: usize,
@@ -54,7 +54,7 @@ pub struct Derived {
     pub rows: usize,
     /// Hash of what decides the result, of the recipe.
     pub recipe_sha256: String,
-    /// Hash of the training split's file names and sizes.
+    /// Hash of the file names and sizes that are trained on.
     pub train_sha256: String,
     /// Hash of the test split's file names and sizes.
     pub test_sha256: String,
@@ -98,7 +98,7 @@ impl Plan {
     /// The data are missing, do not fit each other, or are fewer than a batch; or the network cannot be built.
     pub fn make(recipe: &Recipe) -> Result<Planned> {
         let data = &recipe.data;
-        let train = Dataset::open(&data.path.join(&data.train))?;
+        let train = Dataset::open(&data.path.join(&data.train))?.share(data.train_share)?;
         let test = Dataset::open(&data.path.join(&data.test))?;
         train.check_same_classes(&test)?;
         let facts = DataFacts {

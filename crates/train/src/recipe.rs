@@ -62,6 +62,9 @@ pub struct DataSection {
     /// Sub-folder to evaluate on.
     #[serde(default = "DataSection::default_test")]
     pub test: String,
+    /// Share of the training images of each class that is used, evenly spaced, the same for every seed.
+    #[serde(default = "DataSection::default_train_share")]
+    pub train_share: f64,
     /// Mean of the color channels, on the scale 0–1.
     #[serde(default = "DataSection::imagenet_mean")]
     pub mean: [f32; 3],
@@ -89,6 +92,10 @@ impl DataSection {
 
     fn default_test() -> String {
         "test".to_owned()
+    }
+
+    fn default_train_share() -> f64 {
+        1.0
     }
 
     fn imagenet_mean() -> [f32; 3] {
@@ -191,6 +198,10 @@ impl Recipe {
             (
                 train.subnet.is_some_and(|subnet| !fits(subnet)),
                 "train.subnet: not one of network.widths and network.resolutions",
+            ),
+            (
+                !(self.data.train_share > 0.0 && self.data.train_share <= 1.0),
+                "data.train_share: above 0 to 1",
             ),
             (!(0.0..=1.0).contains(&self.data.broken_limit), "data.broken_limit: from 0 to 1"),
             (!self.data.std.iter().all(|&s| s > 0.0), "data.std: above 0"),

@@ -64,6 +64,7 @@ fn nonsense_is_named() {
         ("[0.25, 1.0]", "[1.0, 0.25]", "lower end"),
         ("[0.25, 1.0]", "[0.0, 1.0]", "width"),
         ("epochs = 2", "epochs = \"two\"", "invalid type"),
+        ("path = \"somewhere\"", "path = \"somewhere\"\ntrain_share = 0.0", "data.train_share"),
     ] {
         let (reason, _) = error(&SMALL.replace(replaced, by), &[]);
         assert!(reason.contains(says), "{by}: {reason}");
@@ -80,6 +81,7 @@ fn hash_is_of_what_decides() {
     };
     assert_eq!(hash(&[]), hash(&["data.path=elsewhere", "train.threads=3"]));
     assert_ne!(hash(&[]), hash(&["train.lr=0.2"]));
+    assert_ne!(hash(&[]), hash(&["data.train_share=0.2"]));
 }
 
 #[test]
