@@ -6,6 +6,7 @@
 
 mod bench;
 mod check;
+mod experiment;
 mod process;
 mod product;
 mod quickstart;
@@ -25,6 +26,8 @@ usage: cargo xtask <task>
   ci [STEP...]          test, fmt, clippy, tidy, docs; or only the steps named
   tidy [--binary]       the rules of the house (--binary: look into the built deploy binary too)
   bench train [--json]  ours against the authors' code and tuned PyTorch, interleaved
+  experiment cifar-methods [KEY=VALUE...]
+                        every method on CIFAR-10, three seeds, compared at equal MACs; hours, resumable
 ";
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["tidy"] => return tidy_code(tidy::run(&root, tidy::Depth::Graph)?),
         ["tidy", "--binary"] => return tidy_code(tidy::run(&root, tidy::Depth::Binary)?),
         ["quickstart"] => quickstart::run(&root)?,
+        ["experiment", args @ ..] => experiment::run(&root, args)?,
         ["bench", args @ ..] => bench::run(&root, args)?,
         [] | ["help" | "--help" | "-h"] => print!("{USAGE}"),
         other => bail!("unknown task `{}`\n\n{USAGE}", other.join(" ")),

@@ -191,8 +191,8 @@ pub(crate) struct RowArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CompareArgs {
-    /// Name and tables of a method, one table per seed: run directories, bundles or table files.
-    /// The others are measured against the first
+    /// Name and tables of a method, one table per seed: run directories, bundles or table files;
+    /// A+B is the table with the rows of both. The others are measured against the first
     #[arg(value_name = "NAME=TABLE[,TABLE...]", required = true)]
     pub(crate) series: Vec<String>,
     /// Draw the curves

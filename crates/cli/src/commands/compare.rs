@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use mutualnet_bundle::QueryTable;
 use mutualnet_report::compare::{Comparison, Series, Spread, compare, plot};
 
 use super::table;
@@ -20,12 +21,17 @@ pub(super) fn run(args: &CompareArgs) -> Result<()> {
     if args.json { text::json(&comparison) } else { print(&comparison) }
 }
 
-/// `NAME=TABLE,TABLE,…`
+/// `NAME=TABLE,TABLE,…`, where a table can be put together from several: `RUN+RUN`.
 fn read(text: &str) -> Result<Series> {
     let (name, tables) =
         text.split_once('=').with_context(|| format!("`{text}` is not of the form NAME=TABLE[,TABLE…]"))?;
     ensure!(!tables.is_empty(), "`{name}` has no table");
-    let tables = tables.split(',').map(|path| table::read(&PathBuf::from(path)));
+    let tables = tables.split(',').map(|parts| {
+        let parts = parts.split('+').map(|path| table::read(&PathBuf::from(path)));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let rows = parts.iter().flat_map(|part| part.rows().to_vec()).collect();
+        QueryTable::new(rows).with_context(|| format!("the tables of `{name}` do not fit together"))
+    });
     Ok(Series { name: name.to_owned(), tables: tables.collect::<Result<_>>()? })
 }
 

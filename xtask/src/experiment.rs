@@ -1,0 +1,105 @@
+//! `experiment`: the same data and network by every method and with several seeds, laid beside each other.
+//!
+//! Separate because it takes hours: every run is resumed or skipped when the task is started again.
+//! Invariant: what is compared is what `mutualnet compare` computes; nothing is measured here.
+
+mod data;
+mod jobs;
+mod report;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{process, product};
+use jobs::Job;
+
+/// All runs lie below, so that deleting it starts anew.
+const HOME: &str = "runs/experiments/cifar-methods";
+const RECIPE: &str = "recipes/cifar10_methods.toml";
+const RESULTS: &str = "docs/results/cifar10-methods";
+const SEEDS: [u64; 3] = [1, 2, 3];
+/// Of `independent`: what a product team would train without this project.
+const CONFIGURATIONS: [&str; 4] = ["0.5-32", "0.35-28", "0.25-24", "0.15-20"];
+
+/// A curve of the comparison: one or more runs per seed that make up its table.
+struct Series {
+    name: &'static str,
+    /// Overrides of the recipe, one list per run.
+    runs: Vec<Vec<String>>,
+}
+
+/// The methods in the order of the table; the first is what the others are measured against.
+fn series() -> Vec<Series> {
+    let keys = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>();
+    let one = |name, overrides: &[&str]| Series { name, runs: vec![keys(overrides)] };
+    let alone = |at: &&str| keys(&["train.method=independent", &format!("train.subnet={at}")]);
+    vec![
+        one("us", &["train.method=us"]),
+        one("us-multi-scale", &["train.method=us-multi-scale"]),
+        one("mutual", &["train.method=mutual"]),
+        Series { name: "independent", runs: CONFIGURATIONS.iter().map(alone).collect() },
+        one("plain", &["train.method=plain"]),
+        one("multi-scale", &["train.method=multi-scale"]),
+        one("mutual+", BEST),
+    ]
+}
+
+/// `mutual` with the switches that did best together in a search with another seed: see docs/methods.md.
+const BEST: &[&str] =
+    &["train.method=mutual", "train.teacher=ensemble", "train.ema=0.99", "tabulate.weights=ema"];
+
+/// Trains, tabulates and compares; goes on where an earlier call stopped.
+pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
+    let overrides: Vec<String> = match args {
+        ["cifar-methods", overrides @ ..] if overrides.iter().all(|arg| arg.contains('=')) => {
+            overrides.iter().map(|&arg| arg.to_owned()).collect()
+        }
+        _ => bail!("usage: cargo xtask experiment cifar-methods [KEY=VALUE…]"),
+    };
+    let data = data::cifar10(root)?;
+    let binary = product::build(root)?;
+    let all = series();
+    let mut runs = Vec::new();
+    for seed in SEEDS {
+        for one in &all {
+            for (idx, keys) in one.runs.iter().enumerate() {
+                let mut keys = keys.clone();
+                keys.extend([format!("seed={seed}"), format!("data.path={}", data.display())]);
+                keys.extend(overrides.iter().cloned());
+                runs.push(Job { dir: run_dir(one.name, seed, idx), keys });
+            }
+        }
+    }
+    jobs::run_all(root, &binary, RECIPE, &runs)?;
+    compare(root, &binary, &all, &overrides)
+}
+
+fn run_dir(name: &str, seed: u64, idx: usize) -> PathBuf {
+    PathBuf::from(format!("{HOME}/{name}-{seed}-{idx}"))
+}
+
+/// Writes the results under `docs/results`.
+fn compare(root: &Path, binary: &Path, all: &[Series], overrides: &[String]) -> Result<()> {
+    let tables = |one: &Series| {
+        let seed = |seed| {
+            let runs = (0..one.runs.len()).map(|idx| run_dir(one.name, seed, idx).display().to_string());
+            runs.collect::<Vec<_>>().join("+")
+        };
+        format!("{}={}", one.name, SEEDS.map(seed).join(","))
+    };
+    let mut command = process::command(binary, root);
+    command.arg("compare").args(all.iter().map(tables)).arg("--json");
+    command.args(["--plot", &format!("{RESULTS}.svg")]);
+    let json = process::output(&mut command)?;
+    let plan = fs::read_to_string(root.join(run_dir("mutual", SEEDS[0], 0)).join("plan.toml"))?;
+    let page = report::markdown(&json, &plan, overrides, BEST)?;
+    for (ending, text) in [("json", &json), ("md", &page)] {
+        let path = root.join(format!("{RESULTS}.{ending}"));
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    print!("{page}");
+    eprintln!("written: {RESULTS}.md, .json, .svg");
+    Ok(())
+}
