@@ -6,9 +6,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::decode::read_and_decode;
-use crate::index::find_images;
-use crate::{BrokenFile, Error, Result, quarantine_list};
+use crate::index::folders::find_images;
+use crate::{BrokenFile, Error, Place, Result, quarantine_list};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +36,11 @@ pub fn check(dir: &Path) -> Result<CheckReport> {
     }
     let found = find_images(dir, Path::new(""))?;
     let decoded: Vec<Result<[u32; 2], BrokenFile>> = found
-        .images
+        .places
         .par_iter()
-        .map(|(path, _)| match read_and_decode(&dir.join(path)) {
+        .map(|place| match place.read(dir) {
             Ok(image) => Ok([image.width(), image.height()]),
-            Err(error) => Err(BrokenFile { path: path.clone(), reason: error.to_string() }),
+            Err(error) => Err(BrokenFile { path: place.name(), reason: error.to_string() }),
         })
         .collect();
     let range = |axis: usize| {
@@ -49,9 +48,9 @@ pub fn check(dir: &Path) -> Result<CheckReport> {
         [sides().min().unwrap_or(0), sides().max().unwrap_or(0)]
     };
     Ok(CheckReport {
-        n_images: found.images.len(),
+        n_images: found.places.len(),
         n_other: found.n_other,
-        bytes: found.images.iter().map(|(_, bytes)| bytes).sum(),
+        bytes: found.places.iter().map(Place::bytes).sum(),
         width_px: range(0),
         height_px: range(1),
         broken: decoded.iter().filter_map(|result| result.as_ref().err().cloned()).collect(),

@@ -1,22 +1,19 @@
-//! A folder of class folders to a list of samples.
+//! A directory to a list of samples.
 //!
-//! Only names and sizes are read here; files are opened by the loader.
-//! Invariant: samples are ordered by class and then by path, whatever order the file system lists them in.
+//! How a directory is laid out is known by the modules below; images are read by the loader.
+//! Invariant: samples are ordered by class and then by name, whatever order the file system lists them in.
 
 use std::fmt;
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::quarantine_list;
-use crate::{Error, Result};
+use crate::{Error, Image, Place, Result};
 
+pub(crate) mod folders;
 mod share;
-
-/// Folders in folders below a class, at most: a link back up must not run forever.
-const MAX_DEPTH: usize = 8;
 
 /// Part of a data set, a folder of that name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,12 +51,20 @@ impl Split {
 /// One image of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleRef {
-    /// Path of the file, relative to the data set's directory.
-    pub path: PathBuf,
+    /// Where it is.
+    pub place: Place,
     /// Index into the classes.
     pub class: u32,
-    /// Size of the file.
-    pub bytes: u64,
+}
+
+/// What a layout holds, before the quarantine list is obeyed.
+#[derive(Debug)]
+struct Contents {
+    classes: Vec<String>,
+    /// Ordered by class and then by name.
+    samples: Vec<SampleRef>,
+    /// Files that are no images by their name.
+    n_other: usize,
 }
 
 /// The images of one split.
@@ -130,56 +135,32 @@ impl Dataset {
     /// # Errors
     /// No such directory, no class folders, no images in them, or a directory that cannot be read.
     pub fn open(dir: &Path) -> Result<Self> {
-        if !dir.is_dir() {
-            return Err(Error::NoDirectory { path: dir.to_owned() });
-        }
-        let classes = class_folders(dir)?;
-        if classes.is_empty() {
-            return Err(Error::NoClasses { path: dir.to_owned() });
-        }
-        let mut dataset = Self {
-            dir: dir.to_owned(),
-            classes,
-            samples: Vec::new(),
-            ranges: Vec::new(),
-            notices: Vec::new(),
-        };
-        dataset.collect()?;
-        if dataset.samples.is_empty() {
-            return Err(Error::NoImages { classes: dataset.classes.len(), path: dir.to_owned() });
-        }
-        Ok(dataset)
+        Self::assemble(dir, folders::contents(dir)?)
     }
 
-    fn collect(&mut self) -> Result<()> {
-        let excluded = quarantine_list::for_split(&self.dir)?;
-        let (mut ignored, mut quarantined) = (0, 0);
-        if let [class] = self.classes.as_slice() {
-            self.notices.push(Notice::OneClass { class: class.clone() });
+    /// Leaves out what is quarantined and notes what a person should know.
+    fn assemble(dir: &Path, contents: Contents) -> Result<Self> {
+        let Contents { classes, mut samples, n_other } = contents;
+        let excluded = quarantine_list::for_split(dir)?;
+        let n_found = samples.len();
+        samples.retain(|sample| !excluded.contains(&sample.place.name()));
+        if samples.is_empty() {
+            return Err(Error::NoImages { classes: classes.len(), path: dir.to_owned() });
         }
-        for (number, class) in self.classes.iter().enumerate() {
-            let found = find_images(&self.dir, Path::new(class))?;
-            ignored += found.n_other;
-            let first = self.samples.len();
-            for (path, bytes) in found.images {
-                if excluded.contains(&path) {
-                    quarantined += 1;
-                } else {
-                    self.samples.push(SampleRef { path, class: number as u32, bytes });
-                }
-            }
-            if self.samples.len() == first {
-                self.notices.push(Notice::EmptyClass { class: class.clone() });
-            }
-            self.ranges.push(first..self.samples.len());
+        let ranges = class_ranges(&samples, classes.len());
+        let mut notices = Vec::new();
+        if let [class] = classes.as_slice() {
+            notices.push(Notice::OneClass { class: class.clone() });
         }
-        if ignored > 0 {
-            self.notices.push(Notice::Ignored { files: ignored });
+        let empty = classes.iter().zip(&ranges).filter(|(_, range)| range.is_empty());
+        notices.extend(empty.map(|(class, _)| Notice::EmptyClass { class: class.clone() }));
+        if n_other > 0 {
+            notices.push(Notice::Ignored { files: n_other });
         }
-        if quarantined > 0 {
-            self.notices.push(Notice::Quarantined { files: quarantined });
+        if samples.len() < n_found {
+            notices.push(Notice::Quarantined { files: n_found - samples.len() });
         }
-        Ok(())
+        Ok(Self { dir: dir.to_owned(), classes, samples, ranges, notices })
     }
 
     /// The directory that sample paths are relative to.
@@ -192,7 +173,7 @@ impl Dataset {
         &self.classes
     }
 
-    /// All samples, ordered by class and then by path.
+    /// All samples, ordered by class and then by name.
     pub fn samples(&self) -> &[SampleRef] {
         &self.samples
     }
@@ -203,6 +184,18 @@ impl Dataset {
     /// No such class.
     pub fn class_range(&self, class: u32) -> Range<usize> {
         self.ranges[class as usize].clone()
+    }
+
+    /// Reads one image.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] with its name and the reason.
+    ///
+    /// # Panics
+    /// No such sample.
+    pub fn image(&self, index: usize) -> Result<Image> {
+        let place = &self.samples[index].place;
+        place.read(&self.dir).map_err(|source| Error::Decode { path: self.dir.join(place.name()), source })
     }
 
     /// What a person should know.
@@ -222,7 +215,7 @@ impl Dataset {
         }
     }
 
-    /// SHA-256 over classes and the path and size of every sample, in hexadecimal: which data a result belongs to.
+    /// SHA-256 over classes and the name and size of every sample, in hexadecimal: which data a result belongs to.
     ///
     /// It does not depend on where the data lie, and does not read the files.
     pub fn hash(&self) -> String {
@@ -232,90 +225,22 @@ impl Dataset {
             hasher.update(b"\n");
         }
         for sample in &self.samples {
-            for part in sample.path.components() {
-                hasher.update(part.as_os_str().as_encoded_bytes());
-                hasher.update(b"/");
-            }
-            hasher.update(sample.bytes.to_le_bytes());
+            sample.place.hash_into(&mut hasher);
         }
         hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-/// What lies below a folder.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// Paths relative to the root with file sizes, sorted.
-    pub(crate) images: Vec<(PathBuf, u64)>,
-    /// Files that are no images by their name.
-    pub(crate) n_other: usize,
-}
-
-/// Finds JPEG and PNG files below `root/below`, in folders of folders too.
-pub(crate) fn find_images(root: &Path, below: &Path) -> Result<Found> {
-    let mut found = Found::default();
-    descend(root, below, MAX_DEPTH, &mut found)?;
-    found.images.sort();
-    Ok(found)
-}
-
-fn descend(root: &Path, below: &Path, depth: usize, found: &mut Found) -> Result<()> {
-    for (name, kind) in list(&root.join(below))? {
-        let path = below.join(&name);
-        match kind {
-            Kind::Folder if depth > 0 => descend(root, &path, depth - 1, found)?,
-            Kind::Folder => {}
-            Kind::File(bytes) if is_image_name(&path) => found.images.push((path, bytes)),
-            Kind::File(_) => found.n_other += 1,
-        }
-    }
-    Ok(())
-}
-
-fn is_image_name(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    ["jpg", "jpeg", "png"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-}
-
-fn class_folders(dir: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for (name, kind) in list(dir)? {
-        if matches!(kind, Kind::Folder) {
-            names.push(name.into_os_string().to_string_lossy().into_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-enum Kind {
-    Folder,
-    File(u64),
-}
-
-/// Entries of a directory without hidden ones; links are followed, broken ones are files of size 0.
-fn list(dir: &Path) -> Result<Vec<(PathBuf, Kind)>> {
-    let fail = |source| Error::Io { action: "list", path: dir.to_owned(), source };
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(dir).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let kind = match fs::metadata(entry.path()) {
-            Ok(metadata) if metadata.is_dir() => Kind::Folder,
-            Ok(metadata) => Kind::File(metadata.len()),
-            // It stays in the list, and the loader reports it as broken.
-            Err(_) => Kind::File(0),
-        };
-        entries.push((PathBuf::from(name), kind));
-    }
-    Ok(entries)
+/// Where each class begins and ends.
+fn class_ranges(samples: &[SampleRef], n_classes: usize) -> Vec<Range<usize>> {
+    let begin = |class: usize| samples.partition_point(|sample| (sample.class as usize) < class);
+    (0..n_classes).map(|class| begin(class)..begin(class + 1)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn tree(files: &[&str]) -> tempfile::TempDir {
@@ -343,8 +268,9 @@ mod tests {
         ]);
         let dataset = Dataset::open_split(dir.path(), Split::Train).unwrap();
         assert_eq!(dataset.classes(), ["ant", "cat", "dog"]);
-        let paths: Vec<_> = dataset.samples().iter().map(|s| (s.path.to_str().unwrap(), s.class)).collect();
-        assert_eq!(paths, [("cat/a/z.jpeg", 1), ("cat/b.png", 1), ("dog/10.jpg", 2), ("dog/2.JPG", 2)]);
+        let paths: Vec<_> = dataset.samples().iter().map(|s| (s.place.name(), s.class)).collect();
+        let expected = [("cat/a/z.jpeg", 1), ("cat/b.png", 1), ("dog/10.jpg", 2), ("dog/2.JPG", 2)];
+        assert_eq!(paths, expected.map(|(name, class)| (PathBuf::from(name), class)));
         assert_eq!(dataset.class_range(0), 0..0);
         assert_eq!(dataset.class_range(2), 2..4);
         assert_eq!(dataset.notices(), [Notice::EmptyClass { class: "ant".into() }]);

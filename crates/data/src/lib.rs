@@ -5,6 +5,8 @@
 
 pub mod index;
 pub use index::{Dataset, Notice, SampleRef, Split};
+mod place;
+pub use place::Place;
 
 pub mod image;
 pub use image::Image;

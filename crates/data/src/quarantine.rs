@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::decode::read_and_decode;
 use crate::{BrokenFile, Dataset, Error, Image, Result};
 
 /// The broken files of a data set that are known so far.
@@ -39,7 +38,7 @@ impl Quarantine {
         if self.lock().contains_key(&index) {
             return Ok(None);
         }
-        match read_and_decode(&dataset.dir().join(&dataset.samples()[index as usize].path)) {
+        match dataset.samples()[index as usize].place.read(dataset.dir()) {
             Ok(image) => Ok(Some(image)),
             Err(error) => {
                 let mut reasons = self.lock();
@@ -66,7 +65,7 @@ impl Quarantine {
 
 fn named(dataset: &Dataset, reasons: &BTreeMap<u32, String>) -> Vec<BrokenFile> {
     let file = |(index, reason): (&u32, &String)| BrokenFile {
-        path: dataset.samples()[*index as usize].path.clone(),
+        path: dataset.samples()[*index as usize].place.name(),
         reason: reason.clone(),
     };
     reasons.iter().map(file).collect()

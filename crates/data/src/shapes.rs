@@ -128,8 +128,8 @@ mod tests {
             assert!((2..=3).contains(&train.class_range(class).len()));
         }
         for sample in train.samples() {
-            let read = |dir: &Path| fs::read(dir.join("train").join(&sample.path)).unwrap();
-            assert_eq!(read(a.path()), read(b.path()), "{}", sample.path.display());
+            let read = |dir: &Path| fs::read(dir.join("train").join(sample.place.name())).unwrap();
+            assert_eq!(read(a.path()), read(b.path()), "{}", sample.place.name().display());
         }
         let error = generate(a.path(), &SPEC).unwrap_err();
         assert!(matches!(error, Error::NotEmpty { .. }), "{error}");

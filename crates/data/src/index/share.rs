@@ -58,8 +58,8 @@ mod tests {
         (dir, dataset)
     }
 
-    fn names(dataset: &Dataset) -> Vec<&str> {
-        dataset.samples().iter().map(|sample| sample.path.to_str().unwrap()).collect()
+    fn names(dataset: &Dataset) -> Vec<String> {
+        dataset.samples().iter().map(|sample| sample.place.name().display().to_string()).collect()
     }
 
     #[test]

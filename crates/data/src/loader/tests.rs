@@ -112,7 +112,7 @@ fn evaluation_sees_every_image_once_with_its_label() {
     let labels: Vec<i64> = batches.iter().flat_map(|b| b.3.clone()).collect();
     let expected: Vec<i64> = loader.dataset().samples().iter().map(|s| s.class.into()).collect();
     assert_eq!(labels, expected);
-    let image = crate::decode::decode_file(&dir.path().join(&loader.dataset().samples()[5].path)).unwrap();
+    let image = loader.dataset().image(5).unwrap();
     assert_eq!(batches[1].4[192..384], crate::preprocess_test(&image, &preprocess()).unwrap());
 }
 
@@ -121,7 +121,7 @@ fn a_broken_file_is_counted_and_replaced_by_its_class() {
     let dir = data(26);
     let dataset = Dataset::open(dir.path()).unwrap();
     let last_bee = dataset.class_range(1).end - 1;
-    fs::write(dir.path().join(&dataset.samples()[last_bee].path), b"").unwrap();
+    fs::write(dir.path().join(dataset.samples()[last_bee].place.name()), b"").unwrap();
     for workers in [1, 4] {
         let loader = loader(dir.path(), config(workers));
         let batches = contents(loader.evaluate(&preprocess()).unwrap());
@@ -134,7 +134,7 @@ fn a_broken_file_is_counted_and_replaced_by_its_class() {
         let broken = loader.broken_files();
         assert_eq!(broken.len(), 1);
         assert_eq!(broken[0].reason, "the file is empty");
-        assert_eq!(broken[0].path, dataset.samples()[last_bee].path);
+        assert_eq!(broken[0].path, dataset.samples()[last_bee].place.name());
         assert_eq!(train(&loader, Position::default()).len(), 18);
         assert_eq!(loader.broken_files().len(), 1, "counted once");
     }
@@ -145,7 +145,7 @@ fn too_many_broken_files_stop_with_the_list() {
     let dir = data(26);
     let dataset = Dataset::open(dir.path()).unwrap();
     for sample in dataset.samples().iter().step_by(5) {
-        fs::write(dir.path().join(&sample.path), b"not an image").unwrap();
+        fs::write(dir.path().join(sample.place.name()), b"not an image").unwrap();
     }
     let loader = loader(dir.path(), config(2));
     let mut batches = loader.evaluate(&preprocess()).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mutualnet_bundle::{Bundle, QueryTable};
 use mutualnet_core::{Budget, Macs};
-use mutualnet_data::{Dataset, decode, preprocess_test};
+use mutualnet_data::{Dataset, preprocess_test};
 use mutualnet_engine::{Device, Tensor, no_grad};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_runtime::{Model, Session};
@@ -19,11 +19,8 @@ const TOLERANCE: f32 = 1e-4;
 /// Test images, preprocessed at the largest resolution.
 fn inputs(fixture: &Fixture, bundle: &Bundle, n: usize) -> Vec<Vec<f32>> {
     let test = Dataset::open(&fixture.data().join("test")).unwrap();
-    let images = test.samples().iter().step_by(7).take(n).map(|sample| {
-        let image = decode::decode_file(&test.dir().join(&sample.path)).unwrap();
-        preprocess_test(&image, bundle.preprocess()).unwrap()
-    });
-    images.collect()
+    let images = (0..test.samples().len()).step_by(7).take(n);
+    images.map(|index| preprocess_test(&test.image(index).unwrap(), bundle.preprocess()).unwrap()).collect()
 }
 
 /// The run side's logits of every row against the engine's.

@@ -1,0 +1,103 @@
+//! Folders: one for each class, with its JPEG and PNG files in it or in folders below.
+//!
+//! Separate from the index because only this file lists directories.
+//! Invariant: what comes out is sorted, whatever order the file system lists it in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Contents, SampleRef};
+use crate::{Error, Place, Result};
+
+/// Folders in folders below a class, at most: a link back up must not run forever.
+const MAX_DEPTH: usize = 8;
+
+/// The images of a folder of class folders.
+pub(super) fn contents(dir: &Path) -> Result<Contents> {
+    if !dir.is_dir() {
+        return Err(Error::NoDirectory { path: dir.to_owned() });
+    }
+    let classes = class_folders(dir)?;
+    if classes.is_empty() {
+        return Err(Error::NoClasses { path: dir.to_owned() });
+    }
+    let (mut samples, mut n_other) = (Vec::new(), 0);
+    for (number, class) in classes.iter().enumerate() {
+        let found = find_images(dir, Path::new(class))?;
+        n_other += found.n_other;
+        samples.extend(found.places.into_iter().map(|place| SampleRef { place, class: number as u32 }));
+    }
+    Ok(Contents { classes, samples, n_other })
+}
+
+/// What lies below a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Images, sorted.
+    pub(crate) places: Vec<Place>,
+    /// Files that are no images by their name.
+    pub(crate) n_other: usize,
+}
+
+/// Finds JPEG and PNG files below `root/below`, in folders of folders too.
+pub(crate) fn find_images(root: &Path, below: &Path) -> Result<Found> {
+    let mut found = Found::default();
+    descend(root, below, MAX_DEPTH, &mut found)?;
+    found.places.sort();
+    Ok(found)
+}
+
+fn descend(root: &Path, below: &Path, depth: usize, found: &mut Found) -> Result<()> {
+    for (name, kind) in list(&root.join(below))? {
+        let path = below.join(&name);
+        match kind {
+            Kind::Folder if depth > 0 => descend(root, &path, depth - 1, found)?,
+            Kind::Folder => {}
+            Kind::File(bytes) if is_image_name(&path) => found.places.push(Place::File { path, bytes }),
+            Kind::File(_) => found.n_other += 1,
+        }
+    }
+    Ok(())
+}
+
+fn is_image_name(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    ["jpg", "jpeg", "png"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+fn class_folders(dir: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for (name, kind) in list(dir)? {
+        if matches!(kind, Kind::Folder) {
+            names.push(name.into_os_string().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+enum Kind {
+    Folder,
+    File(u64),
+}
+
+/// Entries of a directory without hidden ones; links are followed, broken ones are files of size 0.
+fn list(dir: &Path) -> Result<Vec<(PathBuf, Kind)>> {
+    let fail = |source| Error::Io { action: "list", path: dir.to_owned(), source };
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(dir).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let kind = match fs::metadata(entry.path()) {
+            Ok(metadata) if metadata.is_dir() => Kind::Folder,
+            Ok(metadata) => Kind::File(metadata.len()),
+            // It stays in the list, and the loader reports it as broken.
+            Err(_) => Kind::File(0),
+        };
+        entries.push((PathBuf::from(name), kind));
+    }
+    Ok(entries)
+}

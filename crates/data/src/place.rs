@@ -1,0 +1,55 @@
+//! Where the bytes of one image are, and how they become an [`Image`].
+//!
+//! Separate so that loading, checking and hashing need not know how a data set is laid out.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::decode::read_and_decode;
+use crate::{DecodeError, Image};
+
+/// Where an image is; paths are relative to the data set's directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Place {
+    /// A JPEG or PNG file.
+    File {
+        /// Path of the file.
+        path: PathBuf,
+        /// Size of the file.
+        bytes: u64,
+    },
+}
+
+impl Place {
+    /// What quarantine lists and messages call it.
+    pub fn name(&self) -> PathBuf {
+        match self {
+            Self::File { path, .. } => path.clone(),
+        }
+    }
+
+    /// Bytes that are read for it.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::File { bytes, .. } => *bytes,
+        }
+    }
+
+    /// Reads and decodes the image below a data set's directory.
+    pub(crate) fn read(&self, dir: &Path) -> Result<Image, DecodeError> {
+        match self {
+            Self::File { path, .. } => read_and_decode(&dir.join(path)),
+        }
+    }
+
+    /// Adds to a hash what tells this image from others without reading it again.
+    pub(crate) fn hash_into(&self, hasher: &mut Sha256) {
+        for part in self.name().components() {
+            hasher.update(part.as_os_str().as_encoded_bytes());
+            hasher.update(b"/");
+        }
+        hasher.update(self.bytes().to_le_bytes());
+    }
+}
