@@ -1,13 +1,14 @@
 //! `data check`: decodes every image below a directory and lists what is broken.
 //!
-//! Any layout of folders will do; nothing but the quarantine list is written.
+//! Any layout of folders will do, and CIFAR's binary files; nothing but the quarantine list is written.
 
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::index::folders::find_images;
-use crate::{BrokenFile, Error, Place, Result, quarantine_list};
+use crate::index::cifar::Cifar;
+use crate::index::{Contents, folders};
+use crate::{BrokenFile, DecodeError, Error, Image, Place, Result, quarantine_list};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,35 +27,52 @@ pub struct CheckReport {
     pub broken: Vec<BrokenFile>,
 }
 
-/// Decodes every JPEG and PNG file below a directory on all cores.
+/// Decodes every JPEG and PNG file below a directory, or every record of CIFAR's binary files in it, on all cores.
 ///
 /// # Errors
-/// The directory does not exist or cannot be listed; broken images are no error.
+/// The directory does not exist or cannot be listed, or a binary file is missing; broken images are no error.
 pub fn check(dir: &Path) -> Result<CheckReport> {
     if !dir.is_dir() {
         return Err(Error::NoDirectory { path: dir.to_owned() });
     }
-    let found = find_images(dir, Path::new(""))?;
-    let decoded: Vec<Result<[u32; 2], BrokenFile>> = found
-        .places
-        .par_iter()
-        .map(|place| match place.read(dir) {
-            Ok(image) => Ok([image.width(), image.height()]),
-            Err(error) => Err(BrokenFile { path: place.name(), reason: error.to_string() }),
-        })
-        .collect();
+    let Found { places, mut broken, n_other } = find(dir)?;
+    let n_images = places.len() + broken.len();
+    let bytes = places.iter().map(Place::bytes).sum();
+    let decoded: Vec<_> = places.par_iter().map(|place| place.read(dir)).map(size).collect();
     let range = |axis: usize| {
         let sides = || decoded.iter().flatten().map(|size| size[axis]);
         [sides().min().unwrap_or(0), sides().max().unwrap_or(0)]
     };
-    Ok(CheckReport {
-        n_images: found.places.len(),
-        n_other: found.n_other,
-        bytes: found.places.iter().map(Place::bytes).sum(),
-        width_px: range(0),
-        height_px: range(1),
-        broken: decoded.iter().filter_map(|result| result.as_ref().err().cloned()).collect(),
-    })
+    let (width_px, height_px) = (range(0), range(1));
+    broken.extend(places.into_iter().zip(decoded).filter_map(|(place, size)| Some((place, size.err()?))));
+    broken.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let broken =
+        broken.iter().map(|(place, reason)| BrokenFile { path: place.name(), reason: reason.to_string() });
+    Ok(CheckReport { n_images, n_other, bytes, width_px, height_px, broken: broken.collect() })
+}
+
+fn size(image: Result<Image, DecodeError>) -> Result<[u32; 2], DecodeError> {
+    image.map(|image| [image.width(), image.height()])
+}
+
+/// What there is to decode, and what is known to be broken before.
+struct Found {
+    places: Vec<Place>,
+    broken: Vec<(Place, DecodeError)>,
+    n_other: usize,
+}
+
+fn find(dir: &Path) -> Result<Found> {
+    if let Some(cifar) = Cifar::of(dir) {
+        let Contents { samples, broken, n_other, .. } = cifar.whole(dir)?;
+        return Ok(Found {
+            places: samples.into_iter().map(|sample| sample.place).collect(),
+            broken,
+            n_other,
+        });
+    }
+    let folders::Found { places, n_other } = folders::find_images(dir, Path::new(""))?;
+    Ok(Found { places, broken: Vec::new(), n_other })
 }
 
 /// Writes the broken files to the directory's quarantine list, which indexing obeys; an old list is replaced.

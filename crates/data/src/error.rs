@@ -36,10 +36,18 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
-    /// Class folders without images.
-    #[error("no JPEG or PNG images in the {classes} class folders of {}", path.display())]
+    /// A split that CIFAR's binary files do not have.
+    #[error("no split `{split}` in the binary files of {}", path.display())]
+    NoSplit {
+        /// The split that was asked for.
+        split: String,
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Classes without images.
+    #[error("no images of the {classes} classes in {}", path.display())]
     NoImages {
-        /// How many class folders there are.
+        /// How many classes there are.
         classes: usize,
         /// The directory.
         path: PathBuf,
@@ -66,7 +74,7 @@ pub enum Error {
         /// Images in the split.
         images: usize,
     },
-    /// One image that was asked for by name cannot be decoded.
+    /// One image that was asked for by name cannot be decoded, or a record has no usable label.
     #[error("cannot decode {}", path.display())]
     Decode {
         /// The file.
@@ -112,12 +120,19 @@ pub enum Error {
     },
 }
 
+const BROKEN_HINT: &str =
+    "`mutualnet data check DIR` lists broken files and writes a quarantine list that loading obeys";
+
 impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoDirectory { .. } => {
-                Some("a data set is a folder with train/CLASS/*.jpg and test/CLASS/*.jpg")
+            Self::NoDirectory { .. } => Some(
+                "a data set is a folder with train/CLASS/*.jpg and test/CLASS/*.jpg, or with CIFAR's binary files",
+            ),
+            Self::NoSplit { .. } => Some("they have `train` and `test`"),
+            Self::Decode { source: DecodeError::Label { .. } | DecodeError::CutRecord { .. }, .. } => {
+                Some(BROKEN_HINT)
             }
             Self::NoClasses { .. } | Self::NoImages { .. } => {
                 Some("every class is a folder with its JPEG or PNG images in it")
@@ -126,9 +141,7 @@ impl Error {
                 Some("give every split the same class folders; empty ones are allowed")
             }
             Self::BatchTooLarge { .. } => Some("make the batch smaller"),
-            Self::TooManyBroken { .. } => Some(
-                "`mutualnet data check DIR` lists broken files and writes a quarantine list that loading obeys",
-            ),
+            Self::TooManyBroken { .. } => Some(BROKEN_HINT),
             Self::NotEmpty { .. } => Some("give a new directory, or empty this one"),
             _ => None,
         }
@@ -176,6 +189,22 @@ pub enum DecodeError {
         /// What the system says.
         #[source]
         source: io::Error,
+    },
+    /// The last record of a file is not whole.
+    #[error("the record ends after {bytes} of {of} bytes")]
+    CutRecord {
+        /// Bytes that are there.
+        bytes: usize,
+        /// Bytes of a record.
+        of: usize,
+    },
+    /// A record whose label is no class.
+    #[error("label {label} is not one of the {classes} classes")]
+    Label {
+        /// The label.
+        label: u32,
+        /// How many classes there are.
+        classes: usize,
     },
     /// Nothing in it.
     #[error("the file is empty")]

@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::quarantine_list;
-use crate::{Error, Image, Place, Result};
+use crate::{DecodeError, Error, Image, Place, Result};
 
+pub(crate) mod cifar;
 pub(crate) mod folders;
 mod share;
+use cifar::Cifar;
 
-/// Part of a data set, a folder of that name.
+/// Part of a data set: a folder of that name, or the files that CIFAR has for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// What the network learns from.
@@ -27,7 +29,7 @@ pub enum Split {
 }
 
 impl Split {
-    /// The folder's name.
+    /// The split's name, which is its folder's.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -41,6 +43,9 @@ impl Split {
     /// # Errors
     /// Neither folder exists.
     pub fn held_out(root: &Path) -> Result<Self> {
+        if Cifar::of(root).is_some() {
+            return Ok(Self::Test);
+        }
         [Self::Test, Self::Val]
             .into_iter()
             .find(|split| root.join(split.folder()).is_dir())
@@ -59,12 +64,14 @@ pub struct SampleRef {
 
 /// What a layout holds, before the quarantine list is obeyed.
 #[derive(Debug)]
-struct Contents {
+pub(crate) struct Contents {
     classes: Vec<String>,
     /// Ordered by class and then by name.
-    samples: Vec<SampleRef>,
+    pub(crate) samples: Vec<SampleRef>,
+    /// What has no class because its label cannot be read.
+    pub(crate) broken: Vec<(Place, DecodeError)>,
     /// Files that are no images by their name.
-    n_other: usize,
+    pub(crate) n_other: usize,
 }
 
 /// The images of one split.
@@ -123,9 +130,21 @@ impl Dataset {
     /// Indexes one split of a data set.
     ///
     /// # Errors
-    /// As [`Dataset::open`].
+    /// As [`Dataset::open_named`].
     pub fn open_split(root: &Path, split: Split) -> Result<Self> {
-        Self::open(&root.join(split.folder()))
+        Self::open_named(root, split.folder())
+    }
+
+    /// Indexes one split of a data set by its name: a folder in `root`, or `train` and `test` of CIFAR's binary files.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`]; for binary files one that is missing, another split, or a record without a usable label
+    /// that no quarantine list names.
+    pub fn open_named(root: &Path, split: &str) -> Result<Self> {
+        match Cifar::of(root) {
+            Some(cifar) => Self::assemble(root, cifar.split(root, split)?),
+            None => Self::open(&root.join(split)),
+        }
     }
 
     /// Indexes a folder of class folders; class numbers follow the sorted folder names.
@@ -140,9 +159,13 @@ impl Dataset {
 
     /// Leaves out what is quarantined and notes what a person should know.
     fn assemble(dir: &Path, contents: Contents) -> Result<Self> {
-        let Contents { classes, mut samples, n_other } = contents;
+        let Contents { classes, mut samples, broken, n_other } = contents;
         let excluded = quarantine_list::for_split(dir)?;
-        let n_found = samples.len();
+        let n_found = samples.len() + broken.len();
+        if let Some((place, source)) = broken.into_iter().find(|(place, _)| !excluded.contains(&place.name()))
+        {
+            return Err(Error::Decode { path: dir.join(place.name()), source });
+        }
         samples.retain(|sample| !excluded.contains(&sample.place.name()));
         if samples.is_empty() {
             return Err(Error::NoImages { classes: classes.len(), path: dir.to_owned() });
@@ -217,6 +240,7 @@ impl Dataset {
 
     /// SHA-256 over classes and the name and size of every sample, in hexadecimal: which data a result belongs to.
     ///
+    /// Names and sizes of records say nothing, so their class and the hash of the file that holds them count too.
     /// It does not depend on where the data lie, and does not read the files.
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
@@ -226,6 +250,10 @@ impl Dataset {
         }
         for sample in &self.samples {
             sample.place.hash_into(&mut hasher);
+            if let Place::Record { file, .. } = &sample.place {
+                hasher.update(file.sha256());
+                hasher.update(sample.class.to_le_bytes());
+            }
         }
         hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -282,7 +310,7 @@ mod tests {
         let message = |name: &str| Dataset::open(&dir.path().join(name)).unwrap_err().to_string();
         assert!(message("nowhere").starts_with("no such directory: "));
         assert!(message("none").starts_with("no class folders in "));
-        assert!(message("text").starts_with("no JPEG or PNG images in the 1 class folders of "));
+        assert!(message("text").starts_with("no images of the 1 classes in "));
         assert!(Split::held_out(dir.path()).unwrap_err().hint().unwrap().contains("test/CLASS"));
     }
 

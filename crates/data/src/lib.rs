@@ -7,6 +7,8 @@ pub mod index;
 pub use index::{Dataset, Notice, SampleRef, Split};
 mod place;
 pub use place::Place;
+mod records;
+pub use records::RecordFile;
 
 pub mod image;
 pub use image::Image;

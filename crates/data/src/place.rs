@@ -3,10 +3,12 @@
 //! Separate so that loading, checking and hashing need not know how a data set is laid out.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::decode::read_and_decode;
+use crate::records::RecordFile;
 use crate::{DecodeError, Image};
 
 /// Where an image is; paths are relative to the data set's directory.
@@ -20,6 +22,13 @@ pub enum Place {
         /// Size of the file.
         bytes: u64,
     },
+    /// One record of a file of many.
+    Record {
+        /// The file.
+        file: Arc<RecordFile>,
+        /// Number of the record in the file, from 0.
+        number: u32,
+    },
 }
 
 impl Place {
@@ -27,6 +36,7 @@ impl Place {
     pub fn name(&self) -> PathBuf {
         match self {
             Self::File { path, .. } => path.clone(),
+            Self::Record { file, number } => file.name(*number),
         }
     }
 
@@ -34,6 +44,7 @@ impl Place {
     pub fn bytes(&self) -> u64 {
         match self {
             Self::File { bytes, .. } => *bytes,
+            Self::Record { file, .. } => file.record_bytes() as u64,
         }
     }
 
@@ -41,10 +52,11 @@ impl Place {
     pub(crate) fn read(&self, dir: &Path) -> Result<Image, DecodeError> {
         match self {
             Self::File { path, .. } => read_and_decode(&dir.join(path)),
+            Self::Record { file, number } => file.read(dir, *number),
         }
     }
 
-    /// Adds to a hash what tells this image from others without reading it again.
+    /// Adds name and size to a hash.
     pub(crate) fn hash_into(&self, hasher: &mut Sha256) {
         for part in self.name().components() {
             hasher.update(part.as_os_str().as_encoded_bytes());

@@ -98,8 +98,8 @@ impl Plan {
     /// The data are missing, do not fit each other, or are fewer than a batch; or the network cannot be built.
     pub fn make(recipe: &Recipe) -> Result<Planned> {
         let data = &recipe.data;
-        let train = Dataset::open(&data.path.join(&data.train))?.share(data.train_share)?;
-        let test = Dataset::open(&data.path.join(&data.test))?;
+        let train = Dataset::open_named(&data.path, &data.train)?.share(data.train_share)?;
+        let test = Dataset::open_named(&data.path, &data.test)?;
         train.check_same_classes(&test)?;
         let facts = DataFacts {
             classes: train.classes().to_vec(),

@@ -54,7 +54,7 @@ pub struct NetworkSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSection {
-    /// Image folder, relative to the working directory.
+    /// Image folder or folder of CIFAR's binary files, relative to the working directory.
     pub path: PathBuf,
     /// Sub-folder to train on.
     #[serde(default = "DataSection::default_train")]

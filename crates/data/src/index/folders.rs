@@ -27,7 +27,7 @@ pub(super) fn contents(dir: &Path) -> Result<Contents> {
         n_other += found.n_other;
         samples.extend(found.places.into_iter().map(|place| SampleRef { place, class: number as u32 }));
     }
-    Ok(Contents { classes, samples, n_other })
+    Ok(Contents { classes, samples, broken: Vec::new(), n_other })
 }
 
 /// What lies below a folder.

@@ -1,0 +1,106 @@
+//! Record files: many small images in one file, one after another, all of the same size.
+//!
+//! Separate from the data sets that come in such files, so that a further one is a table entry.
+//! Invariant: a record is read by its number alone; nothing is kept open or in memory between two of them.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::{DecodeError, Error, Image, Result};
+
+/// Side of the images.
+const SIDE: usize = 32;
+/// Bytes of one color of an image.
+const PLANE: usize = SIDE * SIDE;
+
+/// One file of records: label bytes, of which the last one counts, then 32 x 32 pixels of red, of green and of blue.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordFile {
+    /// Path relative to the data set's directory.
+    path: PathBuf,
+    label_bytes: usize,
+    sha256: [u8; 32],
+}
+
+/// The label of every record, or why it has none that can be used.
+pub(crate) type Labels = Vec<Result<u32, DecodeError>>;
+
+impl RecordFile {
+    /// Reads a whole file for its labels and its hash.
+    pub(crate) fn scan(
+        root: &Path,
+        path: &str,
+        label_bytes: usize,
+        n_classes: usize,
+    ) -> Result<(Self, Labels)> {
+        let whole_path = root.join(path);
+        let fail = |source| Error::Io { action: "read", path: whole_path.clone(), source };
+        let mut file = BufReader::new(File::open(&whole_path).map_err(fail)?);
+        let (mut hasher, mut labels) = (Sha256::new(), Labels::new());
+        let mut record = vec![0; label_bytes + 3 * PLANE];
+        loop {
+            let n = read_up_to(&mut file, &mut record).map_err(fail)?;
+            hasher.update(&record[..n]);
+            let label = u32::from(record[label_bytes - 1]);
+            labels.push(match n {
+                0 => break,
+                n if n < record.len() => Err(DecodeError::CutRecord { bytes: n, of: record.len() }),
+                _ if label as usize >= n_classes => Err(DecodeError::Label { label, classes: n_classes }),
+                _ => Ok(label),
+            });
+        }
+        Ok((Self { path: path.into(), label_bytes, sha256: hasher.finalize().into() }, labels))
+    }
+
+    /// What lists and messages call a record: as if the file were a folder of numbered files.
+    pub(crate) fn name(&self, number: u32) -> PathBuf {
+        self.path.join(number.to_string())
+    }
+
+    /// Bytes of one record.
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.label_bytes + 3 * PLANE
+    }
+
+    /// Hash of the file's content when it was scanned.
+    pub(crate) fn sha256(&self) -> &[u8] {
+        &self.sha256
+    }
+
+    /// Reads the image of one record below a data set's directory.
+    pub(crate) fn read(&self, root: &Path, number: u32) -> Result<Image, DecodeError> {
+        let read = |source| DecodeError::Read { source };
+        let mut file = File::open(root.join(&self.path)).map_err(read)?;
+        let begin = u64::from(number) * self.record_bytes() as u64;
+        file.seek(SeekFrom::Start(begin)).map_err(read)?;
+        let mut record = vec![0; self.record_bytes()];
+        let n = read_up_to(&mut file, &mut record).map_err(read)?;
+        if n < record.len() {
+            return Err(DecodeError::CutRecord { bytes: n, of: record.len() });
+        }
+        Ok(image(&record[self.label_bytes..]))
+    }
+}
+
+/// Three planes to one row of pixels after the other.
+fn image(planes: &[u8]) -> Image {
+    let pixels = (0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]).collect();
+    Image::new(SIDE as u32, SIDE as u32, pixels)
+}
+
+/// Fills the buffer as far as the file goes, and says how far.
+fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
