@@ -1,0 +1,151 @@
+//! Zip archives whose entries are stored, not compressed, as PyTorch writes them.
+//!
+//! Our own because that is all there is to read, and the usual crate brings a dozen others for the rest of the format.
+//! Invariant: entries are used where they lie, with their checksums compared; together they are no longer than the
+//! file, so reading takes time and memory for bytes that are there.
+
+use std::collections::HashMap;
+
+use crate::{Error, Result};
+
+/// The content of every entry, by name.
+pub(crate) type Entries<'a> = HashMap<&'a str, &'a [u8]>;
+
+const END: &[u8] = b"PK\x05\x06";
+const END_64: &[u8] = b"PK\x06\x06";
+const LOCATOR_64: &[u8] = b"PK\x06\x07";
+const ENTRY: &[u8] = b"PK\x01\x02";
+const LOCAL: &[u8] = b"PK\x03\x04";
+
+/// Lengths of the fixed parts.
+const END_BYTES: usize = 22;
+const LOCATOR_64_BYTES: usize = 20;
+const ENTRY_BYTES: usize = 46;
+const LOCAL_BYTES: usize = 30;
+/// Longest comment behind the end record.
+const MAX_COMMENT: usize = 0xffff;
+/// Says that the true value is in the 64-bit record.
+const IN_64: u64 = 0xffff_ffff;
+
+pub(crate) fn is_zip(bytes: &[u8]) -> bool {
+    bytes.starts_with(LOCAL)
+}
+
+fn wrong(reason: impl Into<String>) -> Error {
+    Error::Container { reason: reason.into() }
+}
+
+/// A part of the file and numbers in it.
+#[derive(Clone, Copy)]
+struct Part<'a>(&'a [u8]);
+
+impl<'a> Part<'a> {
+    /// `length` bytes at `at`, which begin with `signature`.
+    fn at(file: &'a [u8], at: usize, length: usize, signature: &[u8]) -> Result<Self> {
+        let part = at.checked_add(length).and_then(|end| file.get(at..end));
+        let part = part.filter(|part| part.starts_with(signature));
+        part.map(Self).ok_or_else(|| wrong("the archive's directory points to what is no part of it"))
+    }
+
+    fn u16(self, at: usize) -> usize {
+        usize::from(u16::from_le_bytes([self.0[at], self.0[at + 1]]))
+    }
+
+    fn u32(self, at: usize) -> u64 {
+        u64::from(u32::from_le_bytes(self.0[at..at + 4].try_into().expect("4 bytes")))
+    }
+
+    fn u64(self, at: usize) -> u64 {
+        u64::from_le_bytes(self.0[at..at + 8].try_into().expect("8 bytes"))
+    }
+}
+
+fn size(number: u64) -> Result<usize> {
+    usize::try_from(number).map_err(|_| wrong("a size in the archive is absurd"))
+}
+
+/// All entries of an archive.
+pub(crate) fn entries(file: &[u8]) -> Result<Entries<'_>> {
+    let (n_entries, mut at) = directory(file)?;
+    let mut entries = Entries::new();
+    let mut total = 0;
+    for _ in 0..n_entries {
+        let entry = Part::at(file, at, ENTRY_BYTES, ENTRY)?;
+        let [name_bytes, extra_bytes, comment_bytes] = [28, 30, 32].map(|field| entry.u16(field));
+        let behind = Part::at(file, at, ENTRY_BYTES + name_bytes + extra_bytes + comment_bytes, ENTRY)?.0;
+        let (name, extra) = behind[ENTRY_BYTES..].split_at(name_bytes);
+        let name = std::str::from_utf8(name).map_err(|_| wrong("the name of an entry is not UTF-8"))?;
+        let content = content(file, entry, &extra[..extra_bytes], name)?;
+        total += content.len();
+        if total > file.len() {
+            return Err(wrong("the archive's entries overlap"));
+        }
+        if crc32fast::hash(content) != entry.u32(16) as u32 {
+            return Err(wrong(format!("entry `{name}` does not match its checksum")));
+        }
+        if entries.insert(name, content).is_some() {
+            return Err(wrong(format!("entry `{name}` occurs twice")));
+        }
+        at += behind.len();
+    }
+    Ok(entries)
+}
+
+/// Number of entries, and where their directory begins.
+fn directory(file: &[u8]) -> Result<(u64, usize)> {
+    let from = file.len().saturating_sub(END_BYTES + MAX_COMMENT);
+    let end = file[from..].windows(END.len()).rposition(|window| window == END);
+    let end = from + end.ok_or_else(|| wrong("the archive has no end: it is cut off"))?;
+    let record = Part::at(file, end, END_BYTES, END)?;
+    let locator = end.checked_sub(LOCATOR_64_BYTES);
+    let locator = locator.and_then(|at| Part::at(file, at, LOCATOR_64_BYTES, LOCATOR_64).ok());
+    let (n_entries, begin) = match locator {
+        Some(locator) => {
+            let record = Part::at(file, size(locator.u64(8))?, 56, END_64)?;
+            (record.u64(32), record.u64(48))
+        }
+        None => (record.u16(10) as u64, record.u32(16)),
+    };
+    Ok((n_entries, size(begin)?))
+}
+
+/// The bytes of one entry of the directory.
+fn content<'a>(file: &'a [u8], entry: Part<'_>, extra: &[u8], name: &str) -> Result<&'a [u8]> {
+    const ENCRYPTED: usize = 1;
+    if entry.u16(10) != 0 || entry.u16(8) & ENCRYPTED != 0 {
+        return Err(wrong(format!("entry `{name}` is compressed or encrypted")));
+    }
+    let [mut packed, mut unpacked, mut local] = [20, 24, 42].map(|field| entry.u32(field));
+    // The 64-bit values that are needed stand in this order.
+    let mut wide = extra_64(extra);
+    for value in [&mut unpacked, &mut packed, &mut local] {
+        if *value == IN_64
+            && let Some((first, rest)) = wide.split_first_chunk::<8>()
+        {
+            (*value, wide) = (u64::from_le_bytes(*first), rest);
+        }
+    }
+    if packed != unpacked {
+        return Err(wrong(format!("entry `{name}` has two sizes")));
+    }
+    let local = size(local)?;
+    let header = Part::at(file, local, LOCAL_BYTES, LOCAL)?;
+    let begin = local + LOCAL_BYTES + header.u16(26) + header.u16(28);
+    let end = begin.checked_add(size(packed)?);
+    let content = end.and_then(|end| file.get(begin..end));
+    content.ok_or_else(|| wrong(format!("entry `{name}` goes on behind the end of the file")))
+}
+
+/// The extra field with 64-bit sizes, or nothing.
+fn extra_64(mut extra: &[u8]) -> &[u8] {
+    const SIZES_64: u16 = 1;
+    while let Some((head, rest)) = extra.split_first_chunk::<4>() {
+        let [id, length] = [[head[0], head[1]], [head[2], head[3]]].map(u16::from_le_bytes);
+        let Some((field, behind)) = rest.split_at_checked(length.into()) else { break };
+        if id == SIZES_64 {
+            return field;
+        }
+        extra = behind;
+    }
+    &[]
+}

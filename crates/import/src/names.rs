@@ -1,0 +1,119 @@
+//! Whose names a checkpoint has: for each of our modules, what it is called there.
+//!
+//! One file per source. Our own paths are the authors' where they have the network, else torchvision's.
+//! Invariant: a name follows from the family and the path alone, never from what a checkpoint happens to hold.
+
+use mutualnet_core::Network;
+use serde::Serialize;
+
+mod timm;
+mod torchvision;
+
+/// Whose names they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The authors of MutualNet, slimmable networks, and this project.
+    Authors,
+    /// torchvision.
+    Torchvision,
+    /// timm.
+    Timm,
+}
+
+impl Source {
+    /// The name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Authors => "the authors",
+            Self::Torchvision => "torchvision",
+            Self::Timm => "timm",
+        }
+    }
+
+    /// Those whose names a network's checkpoint may have; the first one is the one with our own names.
+    pub(crate) fn of(network: &Network) -> [Self; 3] {
+        match Family::of(network) {
+            Family::Mobile | Family::ResNet | Family::Other => [Self::Authors, Self::Torchvision, Self::Timm],
+            Family::Torchvision => [Self::Torchvision, Self::Authors, Self::Timm],
+        }
+    }
+
+    /// What the module at `path` is called there, if the source has it.
+    pub(crate) fn module(self, network: &Network, path: &str) -> Option<String> {
+        let own = || Some(path.to_owned());
+        match (self, Family::of(network)) {
+            (Self::Authors, _) | (Self::Torchvision, Family::Torchvision) => own(),
+            (Self::Torchvision, _) => torchvision::module(network, path),
+            (Self::Timm, _) => timm::module(network, path),
+        }
+    }
+}
+
+/// Networks that are named alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Mobile,
+    ResNet,
+    /// Those that the authors do not have, under torchvision's names.
+    Torchvision,
+    Other,
+}
+
+impl Family {
+    fn of(network: &Network) -> Self {
+        match network.name() {
+            "mobilenet_v1" | "mobilenet_v2" => Self::Mobile,
+            "mobilenet_v3_large" | "efficientnet_b0" | "vgg16_bn" => Self::Torchvision,
+            name if resnet_stages(name).is_some() => Self::ResNet,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Blocks per stage.
+fn resnet_stages(name: &str) -> Option<[usize; 4]> {
+    match name.strip_prefix("resnet")? {
+        "18" => Some([2, 2, 2, 2]),
+        "34" | "50" => Some([3, 4, 6, 3]),
+        "101" => Some([3, 4, 23, 3]),
+        "152" => Some([3, 8, 36, 3]),
+        _ => None,
+    }
+}
+
+/// Stage and index within it of the block that is the `idx`-th of all.
+fn stage_of(stages: &[usize], mut idx: usize) -> Option<(usize, usize)> {
+    for (stage, &blocks) in stages.iter().enumerate() {
+        if idx < blocks {
+            return Some((stage, idx));
+        }
+        idx -= blocks;
+    }
+    None
+}
+
+/// `layerS.K.…` of a ResNet, which torchvision and timm share.
+fn resnet_module(stages: &[usize], path: &str) -> Option<String> {
+    let parts: Vec<_> = path.split('.').collect();
+    match parts[..] {
+        ["features", "0", "0"] => Some("conv1".to_owned()),
+        ["features", "0", "1"] => Some("bn1".to_owned()),
+        ["classifier", "0"] => Some("fc".to_owned()),
+        ["features", block, part, layer] => {
+            let (stage, block) = stage_of(stages, block.parse::<usize>().ok()?.checked_sub(1)?)?;
+            let layer: usize = layer.parse().ok()?;
+            let layer = match (part, layer % 3) {
+                ("shortcut", _) => format!("downsample.{layer}"),
+                ("body", 0) => format!("conv{}", layer / 3 + 1),
+                ("body", 1) => format!("bn{}", layer / 3 + 1),
+                _ => return None,
+            };
+            Some(format!("layer{}.{block}.{layer}", stage + 1))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

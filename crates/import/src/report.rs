@@ -1,0 +1,67 @@
+//! What was imported and what was not, for people and machines.
+
+use mutualnet_bundle::Weights;
+use mutualnet_core::WidthRange;
+use serde::Serialize;
+
+use crate::matching::Matching;
+use crate::{Format, Source};
+
+/// Weights of a network, and how they were found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Imported {
+    /// All learned tensors at full width, by our names.
+    pub weights: Weights,
+    /// How they were found.
+    pub report: Report,
+}
+
+/// How a checkpoint became a network's weights.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Kind of file.
+    pub format: Format,
+    /// The key of the file that was read; none if the file holds tensors only.
+    pub entry: Option<String>,
+    /// Further state dicts of the file, which were not read.
+    pub other_entries: Vec<String>,
+    /// What was taken off before every name.
+    pub prefix: String,
+    /// Whose names it has; none when matched by position.
+    pub source: Option<Source>,
+    /// How tensors were told apart.
+    pub matching: Matching,
+    /// The network.
+    pub network: String,
+    /// Its classes.
+    pub classes: usize,
+    /// Its widths.
+    pub widths: WidthRange,
+    /// Numbers in all weights.
+    pub params: u64,
+    /// What became what, in the order of the network.
+    pub matched: Vec<Matched>,
+    /// Stored statistics of batch norms, left out: every row is calibrated.
+    pub n_statistics: usize,
+    /// Counters and other integers, left out.
+    pub n_counters: usize,
+    /// Biases before a batch norm, which takes them away again; left out.
+    pub without_effect: Vec<String>,
+    /// Tensors that the network has no place for, left out since that was allowed.
+    pub unused: Vec<String>,
+    /// How many groups of channels were sorted by importance; none if that was not asked for.
+    pub sorted_groups: Option<usize>,
+}
+
+/// One tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Matched {
+    /// Name in the network.
+    pub name: String,
+    /// Name in the checkpoint, after the prefix.
+    pub from: String,
+    /// Its shape in the network.
+    pub shape: Vec<usize>,
+    /// Type of its numbers in the checkpoint.
+    pub dtype: &'static str,
+}
