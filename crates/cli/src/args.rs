@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use mutualnet_core::{Budget, Frames, Resolution, Width};
+use mutualnet_core::{Budget, Frames, Resolution, Width, WidthRange};
 
 /// One network, trained once, that runs at any budget: channel width × input resolution.
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Predict(PredictArgs),
     /// Cut one configuration out of a bundle
     Export(ExportArgs),
+    /// Turn a PyTorch checkpoint into weights of a network, by name
+    Import(ImportArgs),
     /// Look into networks and bundles
     #[command(subcommand)]
     Inspect(InspectCommand),
@@ -232,6 +234,45 @@ pub(crate) struct ExportArgs {
     /// File to write: .safetensors (PyTorch names) or .mnb (a bundle of that row alone)
     #[arg(short, long)]
     pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportArgs {
+    /// Checkpoint: .pt or .pth of PyTorch (nothing in it is executed), or .safetensors
+    pub(crate) checkpoint: PathBuf,
+    /// Network, e.g. mobilenet_v2
+    #[arg(long)]
+    pub(crate) network: String,
+    /// Narrowest and widest sub-network; the checkpoint's tensors are those of the widest
+    #[arg(long, value_name = "LOW,HIGH", value_parser = widths, default_value = "1.0,1.0")]
+    pub(crate) widths: WidthRange,
+    /// Classes that the checkpoint must have; as many as it has if not given
+    #[arg(long)]
+    pub(crate) classes: Option<usize>,
+    /// Key of the state dict in the file, when it holds several
+    #[arg(long)]
+    pub(crate) entry: Option<String>,
+    /// Match tensors by their order and shapes, not by name
+    #[arg(long)]
+    pub(crate) by_position: bool,
+    /// Leave tensors out that the network has no place for
+    #[arg(long)]
+    pub(crate) allow_unused: bool,
+    /// Reorder channels, the most important ones first, so that narrow widths begin with good ones
+    #[arg(long)]
+    pub(crate) sort_channels: bool,
+    /// File to write: weights as .safetensors with the authors' names
+    #[arg(short, long)]
+    pub(crate) output: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn widths(text: &str) -> Result<WidthRange, String> {
+    let (low, high) = text.split_once(',').ok_or("expected two widths, such as 0.25,1.0")?;
+    let width = |text: &str| text.trim().parse::<Width>().map_err(|error| error.to_string());
+    WidthRange::new(width(low)?, width(high)?).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ mod bench;
 mod compare;
 mod data;
 mod export;
+mod import;
 mod inspect_bundle;
 mod inspect_network;
 #[cfg(feature = "train")]
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Compare(args) => compare::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Inspect(InspectCommand::Network(args)) => inspect_network::run(&args),
         Command::Inspect(InspectCommand::Bundle(args)) => inspect_bundle::run(&args),
         #[cfg(feature = "train")]

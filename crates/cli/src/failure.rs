@@ -71,6 +71,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         });
         let hint =
             hint.or_else(|| cause.downcast_ref::<mutualnet_zoo::Error>().and_then(|error| error.hint()));
+        let hint =
+            hint.or_else(|| cause.downcast_ref::<mutualnet_import::Error>().and_then(|error| error.hint()));
         #[cfg(feature = "train")]
         let hint =
             hint.or_else(|| cause.downcast_ref::<mutualnet_train::Error>().and_then(|error| error.hint()));

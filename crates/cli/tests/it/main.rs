@@ -9,6 +9,9 @@ mod program;
 /// Commands of the deploy binary on a bundle of random weights.
 mod bundle;
 
+/// Checkpoints of other programs.
+mod import;
+
 /// Data sets and networks.
 mod data;
 

@@ -1,0 +1,90 @@
+//! `mutualnet import`: a checkpoint of another program as weights of a network of ours.
+
+use anyhow::{Result, bail};
+use mutualnet_core::Network;
+use mutualnet_import::{
+    Error, Extra, Matching, Report, Rules, StateDict, classes, import, read_file, sort_channels,
+    write_safetensors,
+};
+use mutualnet_zoo::{NetworkConfig, OutputStride};
+
+use crate::args::ImportArgs;
+use crate::text;
+
+pub(super) fn run(args: &ImportArgs) -> Result<()> {
+    if args.output.extension().is_none_or(|extension| extension != "safetensors") {
+        bail!("the name of the output must end in .safetensors: {}", args.output.display());
+    }
+    // Names do not depend on the number of classes, so that any will do to read it.
+    let probe = network(args, 1)?;
+    let bytes = read_file(&args.checkpoint)?;
+    let state = StateDict::read(&bytes, args.entry.as_deref())?;
+    let rules = rules(args);
+    let found = classes(&state, &probe, rules)?;
+    if let Some(expected) = args.classes.filter(|expected| *expected != found) {
+        return Err(Error::Classes { found, expected }.into());
+    }
+    let network = network(args, found)?;
+    let mut imported = import(&state, &network, rules)?;
+    if args.sort_channels {
+        imported.report.sorted_groups = Some(sort_channels(&network, &mut imported.weights)?);
+    }
+    write_safetensors(&imported.weights, &args.output)?;
+    if args.json { text::json(&imported.report) } else { print(&imported.report) }?;
+    text::note(&format!("weights written to {}", args.output.display()));
+    Ok(())
+}
+
+/// Weights do not depend on the output stride.
+fn network(args: &ImportArgs, classes: usize) -> Result<Network> {
+    let config = NetworkConfig { classes, widths: args.widths, output_stride: OutputStride::S32 };
+    Ok(mutualnet_zoo::build(&args.network, &config)?)
+}
+
+fn rules(args: &ImportArgs) -> Rules {
+    Rules {
+        matching: if args.by_position { Matching::Position } else { Matching::Name },
+        extra: if args.allow_unused { Extra::LeaveOut } else { Extra::Refuse },
+    }
+}
+
+fn print(report: &Report) -> Result<()> {
+    let Report { network, classes, widths, params, .. } = report;
+    let source = match report.source {
+        Some(source) => format!("by the names of {}", source.name()),
+        None => "by position".to_owned(),
+    };
+    let under = report.entry.as_ref().map(|entry| format!(", under `{entry}`"));
+    let prefix = Some(format!(", prefix `{}`", report.prefix)).filter(|_| !report.prefix.is_empty());
+    let mut lines = vec![
+        (
+            "network",
+            format!("{network}, widths {} to {}, {classes} classes", widths.smallest(), widths.full()),
+        ),
+        (
+            "checkpoint",
+            format!("{}{}{}", report.format.name(), under.unwrap_or_default(), prefix.unwrap_or_default()),
+        ),
+        ("matched", format!("{} tensors ({params} parameters) {source}", report.matched.len())),
+        (
+            "left out",
+            format!(
+                "{} statistics of batch norms (every row is calibrated), {} counters",
+                report.n_statistics, report.n_counters
+            ),
+        ),
+    ];
+    for (what, why, names) in [
+        ("", "without effect before a batch norm", &report.without_effect),
+        ("", "not in the network", &report.unused),
+        ("not read", "further state dicts; see --entry", &report.other_entries),
+    ] {
+        if !names.is_empty() {
+            lines.push((what, format!("{}: {}", why, names.join(", "))));
+        }
+    }
+    if let Some(n_groups) = report.sorted_groups {
+        lines.push(("sorted", format!("{n_groups} groups of channels by importance")));
+    }
+    lines.iter().try_for_each(|(what, value)| text::line(&format!("{what:<12}{value}")))
+}

@@ -1,0 +1,156 @@
+//! `import`: checkpoints become weights, or it is said why not.
+
+use insta::assert_snapshot;
+use mutualnet_bundle::Weights;
+use mutualnet_core::{Width, WidthRange};
+use mutualnet_import::write_safetensors;
+use mutualnet_zoo::{NetworkConfig, OutputStride};
+
+use crate::program::Program;
+
+const HOSTILE: &[u8] = include_bytes!("../../../import/golden/hostile.pt");
+const SMALL: &[u8] = include_bytes!("../../../import/golden/authors.pt");
+
+/// `checkpoint.safetensors`: MobileNetV1 of 12 classes as `DataParallel` names it, with statistics.
+fn program() -> (Program, Weights) {
+    let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
+    let config = NetworkConfig { classes: 12, widths, output_stride: OutputStride::S32 };
+    let network = mutualnet_zoo::build("mobilenet_v1", &config).unwrap();
+    let weights = mutualnet_testkit::parts(network, &["1.0-32".parse().unwrap()]).weights;
+    let program = Program::new();
+    write(
+        &program,
+        "checkpoint.safetensors",
+        &weights,
+        &[("features.0.1.bn.0.running_mean", "features.0.1.bias")],
+    );
+    (program, weights)
+}
+
+/// Writes `weights` and copies of some under further names.
+fn write(program: &Program, file: &str, weights: &Weights, further: &[(&str, &str)]) {
+    let mut tensors: Weights =
+        weights.iter().map(|(name, tensor)| (format!("module.{name}"), tensor.clone())).collect();
+    for (name, of) in further {
+        tensors.insert(format!("module.{name}"), weights[*of].clone());
+    }
+    write_safetensors(&tensors, &program.path(file)).unwrap();
+}
+
+#[test]
+fn what_matched_is_told() {
+    let (program, _) = program();
+    let arguments =
+        ["import", "checkpoint.safetensors", "--network", "mobilenet_v1", "-o", "weights.safetensors"];
+    assert_snapshot!(program.told(&arguments), @r#"
+    exit 0
+    -- stdout
+    network     mobilenet_v1, widths 1.0 to 1.0, 12 classes
+    checkpoint  safetensors, prefix `module.`
+    matched     83 tensors (3219276 parameters) by the names of the authors
+    left out    1 statistics of batch norms (every row is calibrated), 0 counters
+    -- stderr
+    weights written to weights.safetensors
+    "#);
+    let report = program.json(&[arguments.as_slice(), &["--json", "--classes", "12"]].concat());
+    assert_eq!(report["matched"].as_array().unwrap().len(), 83);
+    assert_eq!((&report["source"], &report["matching"]), (&"authors".into(), &"name".into()));
+    // What is written is imported again, and says the same.
+    let again = ["import", "weights.safetensors", "--network", "mobilenet_v1", "-o", "again.safetensors"];
+    program.run(&again);
+    let bytes = |name: &str| std::fs::read(program.path(name)).unwrap();
+    assert_eq!(bytes("again.safetensors"), bytes("weights.safetensors"));
+    let told = program.told(&[again.as_slice(), &["--sort-channels"]].concat());
+    assert!(told.contains("sorted      14 groups of channels by importance"), "{told}");
+    assert_ne!(bytes("again.safetensors"), bytes("weights.safetensors"));
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let (program, weights) = program();
+    write(
+        &program,
+        "more.safetensors",
+        &weights,
+        &[("features.0.0.bias", "features.0.1.bias"), ("aux.fc.weight", "classifier.0.weight")],
+    );
+    let told =
+        |arguments: &[&str]| program.told(&[&["import"], arguments, &["-o", "weights.safetensors"]].concat());
+    assert_snapshot!(told(&["checkpoint.safetensors", "--network", "mobilenet_v2"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: 75 of the 158 tensors of mobilenet_v2 are not in the checkpoint (read with the names of the authors): features.2.body.6.weight, features.2.body.7.weight, features.2.body.7.bias, features.3.body.6.weight, …
+    hint: is it another network? If only the names differ and the order is the same, try --by-position
+    "#);
+    assert_snapshot!(told(&["checkpoint.safetensors", "--network", "mobilenet_v1", "--widths", "1.0,2.0"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: `features.0.0.weight` of the checkpoint is [32, 3, 3, 3], but `features.0.0.weight` of mobilenet_v1 is [64, 3, 3, 3]
+    hint: a network trained up to another width has other shapes: give its range with --widths
+    "#);
+    assert_snapshot!(told(&["checkpoint.safetensors", "--network", "mobilenet_v1", "--classes", "10"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: the checkpoint has 12 classes, not 10
+    hint: import it with the classes it has; the recipe's `train.new_head` replaces the classifier
+    "#);
+    assert_snapshot!(told(&["more.safetensors", "--network", "mobilenet_v1"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: mobilenet_v1 has no place for 1 of the checkpoint's tensors: aux.fc.weight
+    hint: is it another network? Otherwise --allow-unused leaves them out
+    "#);
+    assert!(!program.path("weights.safetensors").exists());
+    assert_snapshot!(told(&["more.safetensors", "--network", "mobilenet_v1", "--allow-unused"]), @r#"
+    exit 0
+    -- stdout
+    network     mobilenet_v1, widths 1.0 to 1.0, 12 classes
+    checkpoint  safetensors, prefix `module.`
+    matched     83 tensors (3219276 parameters) by the names of the authors
+    left out    0 statistics of batch norms (every row is calibrated), 0 counters
+                without effect before a batch norm: features.0.0.bias
+                not in the network: aux.fc.weight
+    -- stderr
+    weights written to weights.safetensors
+    "#);
+}
+
+#[test]
+fn hostile_and_damaged_files_are_refused() {
+    let program = Program::new();
+    std::fs::write(program.path("hostile.pt"), HOSTILE).unwrap();
+    std::fs::write(program.path("cut.pt"), &SMALL[..SMALL.len() / 2]).unwrap();
+    let told = |arguments: &[&str]| {
+        program.told(&[&["import", "--network", "mobilenet_v1", "-o", "w.safetensors"], arguments].concat())
+    };
+    assert_snapshot!(told(&["hostile.pt"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: the checkpoint names `posix.system`, which is not part of a state dict; nothing of it was run
+    hint: if you trust the file, load it in Python and save `model.state_dict()` alone
+    "#);
+    assert_snapshot!(told(&["cut.pt"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: damaged checkpoint: the archive has no end: it is cut off
+    hint: the file may be damaged or incomplete
+    "#);
+    assert_snapshot!(told(&["absent.pt"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: cannot read `absent.pt`: No such file or directory (os error 2)
+    "#);
+    assert_snapshot!(program.told(&["import", "x.pt", "--network", "mobilenet_v1", "-o", "weights.pt"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: the name of the output must end in .safetensors: weights.pt
+    "#);
+}
