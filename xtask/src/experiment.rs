@@ -21,7 +21,7 @@ const RECIPE: &str = "recipes/cifar10_methods.toml";
 const RESULTS: &str = "docs/results/cifar10-methods";
 const SEEDS: [u64; 3] = [1, 2, 3];
 /// Of `independent`: what a product team would train without this project.
-const CONFIGURATIONS: [&str; 4] = ["0.5-32", "0.35-28", "0.25-24", "0.15-20"];
+const CONFIGURATIONS: [&str; 4] = ["1.0-32", "0.75-28", "0.5-24", "0.25-20"];
 
 /// A curve of the comparison: one or more runs per seed that make up its table.
 struct Series {
@@ -62,8 +62,8 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     let binary = product::build(root)?;
     let all = series();
     let mut runs = Vec::new();
-    for seed in SEEDS {
-        for one in &all {
+    for one in &all {
+        for seed in SEEDS {
             for (idx, keys) in one.runs.iter().enumerate() {
                 let mut keys = keys.clone();
                 keys.extend([format!("seed={seed}"), format!("data.path={}", data.display())]);

@@ -70,7 +70,8 @@ pub fn resume(
 ) -> Result<Outcome> {
     let stored = Plan::read(&run.plan())?;
     let planned = Plan::make(recipe)?;
-    if planned.plan.derived.recipe_sha256 != stored.derived.recipe_sha256 {
+    // Not the stored hash: a newer program may know more keys, which the stored recipe then has at their defaults.
+    if planned.plan.derived.recipe_sha256 != stored.recipe.hash() {
         return Err(Error::OtherRecipe { path: run.path().to_owned() });
     }
     if planned.plan.derived.train_sha256 != stored.derived.train_sha256 {

@@ -51,11 +51,10 @@ fn conditions(plan: &str, series: &[Value]) -> Result<String> {
     };
     let seeds = series[0]["n"].as_u64().unwrap_or_default();
     Ok(format!(
-        "{}, widths {}, output stride {}, resolutions {}; {} training images (the same for all), {} test images; \
+        "{}, widths {}, resolutions {}; {} training images (the same for all), {} test images; \
          {} epochs of {} steps of {} images, learning rate {}; {seeds} seeds.\n",
         value("name")?,
         value("widths")?,
-        value("output_stride")?,
         list(plan, "resolutions"),
         value("n_train")?,
         value("n_test")?,
@@ -95,8 +94,8 @@ mod tests {
     use super::*;
 
     const PLAN: &str = "[derived]\nn_train = 10000\nn_test = 500\nsteps_per_epoch = 156\n[recipe.network]\n\
-                        name = \"mobilenet_v2\"\nwidths = [0.15, 0.5]\nresolutions = [\n    32,\n    20,\n]\n\
-                        output_stride = 16\n[recipe.train]\nepochs = 12\nbatch = 64\nlr = 0.05\n";
+                        name = \"wide_resnet10_1\"\nwidths = [0.25, 1.0]\nresolutions = [\n    32,\n    20,\n]\n\
+                        [recipe.train]\nepochs = 12\nbatch = 64\nlr = 0.05\n";
 
     #[test]
     fn a_page_has_a_line_for_every_method() {
@@ -107,7 +106,7 @@ mod tests {
         let page = markdown(json, PLAN, &["train.epochs=2".to_owned()], &["train.ema=0.99"]).unwrap();
         for line in [
             "Written by `cargo xtask experiment cifar-methods train.epochs=2`.",
-            "mobilenet_v2, widths [0.15, 0.5], output stride 16, resolutions 32, 20; 10000 training images (the same \
+            "wide_resnet10_1, widths [0.25, 1.0], resolutions 32, 20; 10000 training images (the same \
              for all), 500 test images; 12 epochs of 156 steps of 64 images, learning rate 0.05; 3 seeds.",
             "| method | 1.50 M | 8.00 M | above `us` |",
             "| `us` | 50.0 ± 0.5 | 60.0 ± 0.3 | 0.0 ± 0.0 |",
