@@ -1,13 +1,20 @@
-//! The augmentations, one file each: what is drawn, and what is done with it.
+//! The augmentations, one file each: what is drawn, and what is done with it; and the image operations under them.
 //!
 //! Each takes its randomness from the stream it is given, so that a sample's augmentation depends on its key alone.
 
+mod affine;
 mod color_jitter;
+mod enhance;
 mod lighting;
 mod pad_crop;
+mod rand_augment;
+mod random_erasing;
 mod random_resized_crop;
+mod tone;
 
 pub use color_jitter::ColorJitter;
 pub use lighting::Lighting;
 pub use pad_crop::{PadCrop, PadMode};
+pub use rand_augment::RandAugment;
+pub use random_erasing::RandomErasing;
 pub use random_resized_crop::RandomResizedCrop;

@@ -6,12 +6,17 @@ use mutualnet_core::{Preprocess, Resolution, RngStream};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::{ColorJitter, Lighting, PadCrop, PadMode, RandomResizedCrop};
+use crate::augment::{
+    ColorJitter, Lighting, PadCrop, PadMode, RandAugment, RandomErasing, RandomResizedCrop,
+};
 use crate::normalize::Normalize;
 use crate::resize::Resizer;
 use crate::{Error, Image, Result};
 
-/// How training images are augmented: crop, color jitter, lighting, flip, in this order.
+/// How training images are augmented: crop, color jitter, flip, RandAugment, normalization with lighting, erasing, in
+/// this order.
+///
+/// It is torchvision's order: color jitter does not see where a pixel is, so it may stand before or after the flip.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainTransform {
@@ -27,6 +32,12 @@ pub struct TrainTransform {
     /// Strength of color shifts along ImageNet's principal components; 0 is off.
     #[serde(default)]
     pub lighting: f32,
+    /// Random operations of one magnitude.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rand_augment: Option<RandAugment>,
+    /// Probability that a rectangle becomes the mean color; 0 is off.
+    #[serde(default)]
+    pub random_erasing: f32,
 }
 
 fn yes() -> bool {
@@ -35,7 +46,14 @@ fn yes() -> bool {
 
 impl Default for TrainTransform {
     fn default() -> Self {
-        Self { crop: TrainCrop::default(), flip: true, color_jitter: 0.0, lighting: 0.0 }
+        Self {
+            crop: TrainCrop::default(),
+            flip: true,
+            color_jitter: 0.0,
+            lighting: 0.0,
+            rand_augment: None,
+            random_erasing: 0.0,
+        }
     }
 }
 
@@ -104,6 +122,8 @@ impl TrainPipeline {
         };
         strength("color_jitter", transform.color_jitter, 1.0)?;
         strength("lighting", transform.lighting, 10.0)?;
+        strength("random_erasing", transform.random_erasing, 1.0)?;
+        check_rand_augment(transform.rand_augment)?;
         Ok(Self { transform, side, normalize: checked_normalize(preprocess)? })
     }
 
@@ -121,7 +141,8 @@ impl TrainPipeline {
     /// `out` has another length.
     pub fn write(&self, image: &Image, rng: &mut RngStream, resizer: &mut Resizer, out: &mut [f32]) {
         let mut cropped = self.crop(image, rng, resizer);
-        let TrainTransform { flip, color_jitter, lighting, .. } = self.transform;
+        let TrainTransform { flip, color_jitter, lighting, rand_augment, random_erasing, .. } =
+            self.transform;
         if color_jitter > 0.0 {
             ColorJitter { strength: color_jitter }.apply(&mut cropped, rng);
         }
@@ -129,7 +150,13 @@ impl TrainPipeline {
         if flip && rng.random() {
             cropped.flip_horizontal();
         }
+        if let Some(rand_augment) = rand_augment {
+            rand_augment.apply(&mut cropped, rng);
+        }
         self.normalize.write(cropped.pixels(), shift, out);
+        if random_erasing > 0.0 {
+            RandomErasing { probability: random_erasing }.apply(out, self.side, rng);
+        }
     }
 
     fn crop(&self, image: &Image, rng: &mut RngStream, resizer: &mut Resizer) -> Image {
@@ -163,6 +190,22 @@ fn check_crop(crop: &TrainCrop, side: u32) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::Setting { setting, reason })
+}
+
+fn check_rand_augment(rand_augment: Option<RandAugment>) -> Result<()> {
+    /// More would only be slow.
+    const MAX_N: u32 = 14;
+    let check = |setting, value: u32, least: u32, most: u32| {
+        let reason = || format!("{value} is not from {least} to {most}");
+        if (least..=most).contains(&value) {
+            Ok(())
+        } else {
+            Err(Error::Setting { setting, reason: reason() })
+        }
+    };
+    let RandAugment { n, magnitude } = rand_augment.unwrap_or_default();
+    check("rand_augment.n", n, 1, MAX_N)?;
+    check("rand_augment.magnitude", magnitude, 0, RandAugment::MAX_MAGNITUDE)
 }
 
 fn checked_normalize(preprocess: &Preprocess) -> Result<Normalize> {
@@ -269,7 +312,7 @@ mod tests {
     #[test]
     fn training_without_augmentation_is_test_time() {
         let image = image(20, 13);
-        let plain = TrainTransform { crop: TrainCrop::Center, flip: false, color_jitter: 0.0, lighting: 0.0 };
+        let plain = TrainTransform { crop: TrainCrop::Center, flip: false, ..TrainTransform::default() };
         assert_eq!(write(plain, &image, 0), preprocess_test(&image, &preprocess(None, 8)).unwrap());
     }
 
@@ -279,10 +322,34 @@ mod tests {
         let crops =
             [TrainCrop::default(), TrainCrop::Pad { pad: 2, mode: PadMode::Reflect }, TrainCrop::Center];
         for crop in crops {
-            let transform = TrainTransform { crop, flip: true, color_jitter: 0.4, lighting: 0.1 };
+            let transform = TrainTransform {
+                crop,
+                flip: true,
+                color_jitter: 0.4,
+                lighting: 0.1,
+                rand_augment: Some(RandAugment::default()),
+                random_erasing: 0.5,
+            };
             assert_eq!(write(transform, &image, 3), write(transform, &image, 3));
             assert_ne!(write(transform, &image, 3), write(transform, &image, 4));
             assert!(write(transform, &image, 3).iter().all(|v| v.is_finite()));
+        }
+    }
+
+    #[test]
+    fn erasing_comes_last_and_leaves_the_mean() {
+        let erasing = |random_erasing, lighting| {
+            let crop = TrainCrop::Center;
+            let transform =
+                TrainTransform { crop, flip: false, lighting, random_erasing, ..TrainTransform::default() };
+            write(transform, &image(8, 8), 5)
+        };
+        for lighting in [0.0, 1.0] {
+            let (whole, erased) = (erasing(0.0, lighting), erasing(1.0, lighting));
+            let changed: Vec<f32> =
+                erased.iter().zip(&whole).filter(|(a, b)| a != b).map(|(a, _)| *a).collect();
+            assert!(!changed.is_empty() && changed.len() < whole.len() / 2, "{}", changed.len());
+            assert!(changed.iter().all(|&value| value == 0.0));
         }
     }
 
@@ -310,6 +377,13 @@ mod tests {
         check(of(TrainCrop::RandomResized { scale: default_scale(), ratio: [2.0, 1.0] }), "crop.ratio: ");
         check(of(TrainCrop::Pad { pad: 8, mode: PadMode::Zero }), "crop.pad: ");
         check(TrainTransform { color_jitter: 1.5, ..TrainTransform::default() }, "color_jitter: ");
+        check(TrainTransform { random_erasing: -0.1, ..TrainTransform::default() }, "random_erasing: ");
+        let of = |n, magnitude| TrainTransform {
+            rand_augment: Some(RandAugment { n, magnitude }),
+            ..TrainTransform::default()
+        };
+        check(of(0, 9), "rand_augment.n: 0 is not from 1 to 14");
+        check(of(2, 31), "rand_augment.magnitude: 31 is not from 0 to 30");
         let error = TestPipeline::new(&preprocess(Some(7), 8)).unwrap_err().to_string();
         assert_eq!(error, "resize: 7 is below the largest resolution 8");
         let flat = Preprocess { std: [0.2, 0.0, 0.2], ..preprocess(None, 8) };
@@ -324,6 +398,8 @@ mod tests {
         assert_eq!(cifar.crop, TrainCrop::Pad { pad: 4, mode: PadMode::Reflect });
         let round: TrainTransform = read(&serde_json::to_string(&cifar).unwrap()).unwrap();
         assert_eq!(round, cifar);
+        let strong = read(r#"{"rand_augment": {"magnitude": 14}, "random_erasing": 0.2}"#).unwrap();
+        assert_eq!(strong.rand_augment, Some(RandAugment { n: 2, magnitude: 14 }));
         assert!(read(r#"{"flipp": true}"#).unwrap_err().to_string().contains("flipp"));
         assert!(read(r#"{"crop": {"kind": "pad", "pad": 4, "mode": "reflect", "side": 3}}"#).is_err());
     }

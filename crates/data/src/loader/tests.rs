@@ -39,7 +39,13 @@ fn preprocess() -> Preprocess {
 }
 
 fn transform() -> TrainTransform {
-    TrainTransform { color_jitter: 0.4, lighting: 0.1, ..TrainTransform::default() }
+    TrainTransform {
+        color_jitter: 0.4,
+        lighting: 0.1,
+        rand_augment: Some(crate::augment::RandAugment::default()),
+        random_erasing: 0.25,
+        ..TrainTransform::default()
+    }
 }
 
 /// What a batch holds, without the buffer's way home.
