@@ -58,7 +58,7 @@ pub struct Derived {
     pub train_sha256: String,
     /// Hash of the test split's file names and sizes.
     pub test_sha256: String,
-    /// Hash of the file that the first weights come from.
+    /// Hash of the file that the first weights come from; known once the run is begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_sha256: Option<String>,
 }
@@ -126,7 +126,6 @@ impl Plan {
         }
         let network = network(recipe, classes.len())?;
         let dearest = network.macs(Subnet::image(network.widths().full(), recipe.resolutions()[0]))?;
-        let init = recipe.train.init.as_deref();
         let derived = Derived {
             n_train,
             n_test,
@@ -140,7 +139,7 @@ impl Plan {
             recipe_sha256: recipe.hash(),
             train_sha256,
             test_sha256,
-            init_sha256: init.map(file_hash).transpose()?,
+            init_sha256: None,
             classes,
         };
         Ok((Self { format_version: FORMAT_VERSION, derived, recipe: recipe.clone() }, network))
@@ -198,11 +197,6 @@ fn build(recipe: &Recipe, widths: WidthRange, classes: usize) -> Result<Network>
 fn smallest(recipe: &Recipe) -> Subnet {
     let resolutions = recipe.resolutions();
     Subnet::image(recipe.trained_widths().smallest(), resolutions[resolutions.len() - 1])
-}
-
-fn file_hash(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|source| Error::read(path, source))?;
-    Ok(crate::digest::hex(&bytes))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::run_dir::RunDir;
 use crate::schedule::LearningRate;
 use crate::state::State;
 use crate::step_rules::{StepDropout, StepRules, Teacher, TeacherKind};
-use crate::{Error, Result};
+use crate::{Error, Result, digest};
 
 /// Batches made ahead of the step that needs them.
 const PREFETCH: usize = 4;
@@ -50,9 +50,10 @@ pub fn train(
     stop: &AtomicBool,
     console: &mut dyn Reporter,
 ) -> Result<Outcome> {
-    let planned = Plan::make(recipe)?;
+    let mut planned = Plan::make(recipe)?;
     let device = set_up(recipe)?;
     let state = State::first(&planned, device)?;
+    planned.plan.derived.init_sha256 = recipe.train.init.as_deref().map(digest::of_file).transpose()?;
     run.create()?;
     planned.plan.write(&run.plan())?;
     Training::new(planned, run, device, state, console)?.run(stop)
