@@ -4,7 +4,7 @@
 //! Invariant: peers live outside the tree, and all programs of a run do the same work in each round.
 
 mod interleave;
-mod peers;
+pub(crate) mod peers;
 mod train;
 
 use std::path::Path;

@@ -6,6 +6,7 @@
 
 mod bench;
 mod check;
+mod compat;
 mod experiment;
 mod process;
 mod product;
@@ -26,6 +27,7 @@ usage: cargo xtask <task>
   ci [STEP...]          test, fmt, clippy, tidy, docs; or only the steps named
   tidy [--binary]       the rules of the house (--binary: look into the built deploy binary too)
   bench train [--json]  ours against the authors' code and tuned PyTorch, interleaved
+  compat [PART...]      our checkpoints and logits against the authors' code, torchvision and timm
   experiment cifar-methods [KEY=VALUE...]
                         every method on CIFAR-10, three seeds, compared at equal MACs; hours, resumable
 ";
@@ -54,6 +56,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["quickstart"] => quickstart::run(&root)?,
         ["experiment", args @ ..] => experiment::run(&root, args)?,
         ["bench", args @ ..] => bench::run(&root, args)?,
+        ["compat", parts @ ..] => compat::run(&root, parts)?,
         [] | ["help" | "--help" | "-h"] => print!("{USAGE}"),
         other => bail!("unknown task `{}`\n\n{USAGE}", other.join(" ")),
     }

@@ -22,8 +22,13 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf> {
 
 /// The last binary that cargo's JSON messages name.
 pub(crate) fn executable(messages: &str) -> Option<PathBuf> {
+    executables(messages).next_back()
+}
+
+/// The binaries that cargo's JSON messages name.
+pub(crate) fn executables(messages: &str) -> impl DoubleEndedIterator<Item = PathBuf> {
     let parsed = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    parsed.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?))).next_back()
+    parsed.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
 }
 
 #[cfg(test)]

@@ -23,31 +23,37 @@ const JEMALLOC_PLACES: &[&str] = &[
 
 /// A Python that has the torch we are built against, torchvision, numpy and yaml.
 pub(super) fn python() -> Result<PathBuf> {
+    python_with(&[])
+}
+
+/// The same with further packages.
+pub(crate) fn python_with(packages: &[&str]) -> Result<PathBuf> {
     let system = PathBuf::from("python3");
-    if has_torch(&system) {
+    if has_torch(&system, packages) {
         return Ok(system);
     }
     let venv = cache()?.join("venv");
     let python = venv.join("bin/python");
-    if !has_torch(&python) {
+    if !has_torch(&python, packages) {
         eprintln!("making a Python environment with PyTorch in {} (about 5 GB, once)", venv.display());
         process::run(process::python().args(["-m", "venv"]).arg(&venv).stdout(process::to_stderr()))?;
         let torch = format!("torch=={}", setup::VERSION);
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--disable-pip-version-check", &torch]);
-        pip.args(["torchvision==0.26.0", "numpy", "pillow", "pyyaml"]);
+        pip.args(["torchvision==0.26.0", "numpy", "pillow", "pyyaml"]).args(packages);
         process::run(pip.stdout(process::to_stderr()))?;
     }
     Ok(python)
 }
 
-fn has_torch(python: &Path) -> bool {
-    let script = "import torch, torchvision, numpy, yaml, sys; print(torch.__version__.split('+')[0])";
-    process::output(Command::new(python).args(["-c", script])).is_ok_and(|v| v.trim() == setup::VERSION)
+fn has_torch(python: &Path, packages: &[&str]) -> bool {
+    let modules = [&["torch", "torchvision", "numpy", "yaml"], packages].concat().join(", ");
+    let script = format!("import {modules}; print(torch.__version__.split('+')[0])");
+    process::output(Command::new(python).args(["-c", &script])).is_ok_and(|v| v.trim() == setup::VERSION)
 }
 
 /// A checkout of the authors' code: `MUTUALNET_AUTHORS_CODE`, or cloned once.
-pub(super) fn authors_code() -> Result<PathBuf> {
+pub(crate) fn authors_code() -> Result<PathBuf> {
     if let Some(given) = env::var_os("MUTUALNET_AUTHORS_CODE").map(PathBuf::from) {
         if given.join("train.py").exists() {
             return Ok(given);

@@ -33,6 +33,9 @@ const INERT: &[(&str, &str)] = &[
     ("builtins", "list"),
     ("builtins", "dict"),
     ("__builtin__", "set"),
+    // Counters of slimmable networks' training program.
+    ("utils.meters", "Meter"),
+    ("utils.meters", "ScalarMeter"),
     ("pathlib", "PosixPath"),
     ("pathlib", "WindowsPath"),
     ("numpy", "dtype"),

@@ -1,0 +1,36 @@
+//! `compat`: our checkpoints and logits against those of the authors' code, torchvision and timm.
+//!
+//! Separate from the benchmarks, with which it shares the programs of others: it measures differences, not time.
+//! Invariant: the comparison itself is one Python script; here is only what it needs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::bench::peers;
+use crate::{process, product, setup};
+
+/// Compares everything, or only the parts named as `bench/peers/compat.py` explains; one JSON object goes to stdout.
+pub(crate) fn run(root: &Path, parts: &[&str]) -> Result<()> {
+    let python = peers::python_with(&["safetensors", "timm"])?;
+    let authors = peers::authors_code()?;
+    let programs = build(root)?;
+    let mut compare = Command::new(python);
+    compare.arg("-B").arg(root.join("bench/peers/compat.py")).arg(authors).arg(programs).args(parts);
+    process::run(&mut compare)
+}
+
+/// The folder of our programs. Nothing is timed, so a quick build will do.
+fn build(root: &Path) -> Result<PathBuf> {
+    setup::ensure(root)?;
+    let mut cargo = process::cargo(root);
+    cargo.args(["build", "--package", "mutualnet-cli", "--package", "mutualnet-train"]);
+    cargo.args(["--bin", "mutualnet", "--example", "calibrated_logits", "--example", "first_weights"]);
+    cargo.arg("--message-format=json-render-diagnostics");
+    let messages = process::output_showing_stderr(&mut cargo)?;
+    let binary =
+        product::executables(&messages).find(|path| path.file_stem().is_some_and(|n| n == "mutualnet"));
+    let folder = binary.as_deref().and_then(Path::parent).map(Path::to_owned);
+    folder.context("cargo said it was done, but named no binary")
+}
