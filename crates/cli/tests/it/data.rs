@@ -33,6 +33,37 @@ fn a_data_set_is_not_written_over() {
 }
 
 #[test]
+fn cifar_is_a_data_set_as_it_is_published() {
+    let program = Program::new();
+    std::fs::create_dir(program.path("cifar")).unwrap();
+    let write = |file: &str, bytes: Vec<u8>| std::fs::write(program.path("cifar").join(file), bytes).unwrap();
+    let record = |label: u8| [&[0, label], [label; 3072].as_slice()].concat();
+    write("fine_label_names.txt", b"apple\nbear\n".to_vec());
+    write("train.bin", [record(0), record(1), record(2), record(1)].concat());
+    write("test.bin", [record(1), record(0)].concat());
+    let recipe = "[network]\nname = \"mobilenet_v2\"\nwidths = [0.25, 1.0]\nresolutions = [32]\n\
+                  [data]\npath = \"cifar\"\n[train]\nepochs = 1\nbatch = 2\nlr = 0.1\n";
+    std::fs::write(program.path("recipe.toml"), recipe).unwrap();
+    assert_snapshot!(program.told(&["plan", "recipe.toml"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: cannot decode cifar/train.bin/2: label 2 is not one of the 2 classes
+    hint: `mutualnet data check DIR` lists broken files and writes a quarantine list that loading obeys
+    "#);
+    assert_snapshot!(program.told(&["data", "check", "cifar"]), @r#"
+    exit 0
+    -- stdout
+    train.bin/2: label 2 is not one of the 2 classes
+    -- stderr
+    6 images checked, 1 broken
+    the broken ones are on a quarantine list in that directory; training leaves them out
+    "#);
+    let told = program.told(&["plan", "recipe.toml"]);
+    assert!(told.contains("3 training and 2 test images, 2 classes"), "{told}");
+}
+
+#[test]
 fn a_network_tells_its_cost() {
     let program = Program::new();
     let report = program.json(&["inspect", "network", "mobilenet_v1", "--json"]);
