@@ -299,9 +299,9 @@ pub(crate) struct InspectNetworkArgs {
     /// Number of classes
     #[arg(long, default_value_t = 1000)]
     pub(crate) classes: usize,
-    /// Factor between input and last feature map: 32, 16 or 8
-    #[arg(long, default_value_t = 32)]
-    pub(crate) output_stride: u32,
+    /// Factor between input and last feature map: 32, 16 or 8; as published without it
+    #[arg(long)]
+    pub(crate) output_stride: Option<u32>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

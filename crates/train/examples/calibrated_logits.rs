@@ -14,7 +14,7 @@ use mutualnet_core::{Network, Subnet, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad};
 use mutualnet_nn::{NamedTensor, Net, Norm, Parameters};
 use mutualnet_train::calibrate::Calibration;
-use mutualnet_zoo::{NetworkConfig, OutputStride};
+use mutualnet_zoo::NetworkConfig;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
@@ -56,7 +56,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, NamedTensor>> {
 fn build(name: &str, widths: &str, weights: &BTreeMap<String, NamedTensor>) -> Result<Network> {
     let (low, high) = widths.split_once(',').ok_or("widths are LOW,HIGH")?;
     let widths = WidthRange::new(low.parse()?, high.parse()?)?;
-    let config = NetworkConfig { classes: 1, widths, output_stride: OutputStride::S32 };
+    let config = NetworkConfig { classes: 1, widths, output_stride: None };
     let probe = mutualnet_zoo::build(name, &config)?;
     let head = probe.parameters().pop().ok_or("the network has no parameters")?.name;
     let classes = weights.get(&head).ok_or("the weights have no classifier")?.0[0];

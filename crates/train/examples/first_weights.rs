@@ -8,7 +8,7 @@ use std::error::Error;
 use mutualnet_core::WidthRange;
 use mutualnet_engine::Device;
 use mutualnet_nn::Parameters;
-use mutualnet_zoo::{NetworkConfig, OutputStride};
+use mutualnet_zoo::NetworkConfig;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (low, high) = widths.split_once(',').ok_or("widths are LOW,HIGH")?;
     let widths = WidthRange::new(low.parse()?, high.parse()?)?;
-    let config = NetworkConfig { classes: classes.parse()?, widths, output_stride: OutputStride::S32 };
+    let config = NetworkConfig { classes: classes.parse()?, widths, output_stride: None };
     let network = mutualnet_zoo::build(network, &config)?;
     let weights = Parameters::init(&network, seed.parse()?, Device::Cpu)?.to_named()?;
     let tensors = weights.into_iter().map(|(name, (shape, values))| {

@@ -45,9 +45,9 @@ pub struct NetworkSection {
     pub widths: WidthRange,
     /// Sides of the square inputs in pixels, largest first.
     pub resolutions: Vec<Resolution>,
-    /// 32 as published, 16 or 8 for small images.
-    #[serde(default)]
-    pub output_stride: OutputStride,
+    /// 16 or 8 for small images; none is as published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_stride: Option<OutputStride>,
 }
 
 /// `[data]`

@@ -2,12 +2,20 @@
 //!
 //! Invariant: no weights, no engine. Shapes, MACs, training, inference and export all follow from the list.
 
-use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder};
+use layers::conv;
+use mutualnet_core::network::{Activation, ChannelRule, Groups, NetworkBuilder};
 use mutualnet_core::{Network, NodeId, WidthRange};
 use serde::{Deserialize, Serialize};
 
 pub mod mobilenet_v1;
 pub mod mobilenet_v2;
+pub mod resnet;
+pub mod wide_resnet;
+
+mod layers;
+
+mod output_stride;
+pub use output_stride::OutputStride;
 
 /// What every family can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -17,54 +25,9 @@ pub struct NetworkConfig {
     pub classes: usize,
     /// Widths it can run at.
     pub widths: WidthRange,
-    /// How often the input is halved in all, as a factor: 32 as published, 16 or 8 for small images.
-    pub output_stride: OutputStride,
-}
-
-/// Factor between the sides of the input and of the last feature map.
-///
-/// Smaller ones turn the first stride-2 layers, from the stem on, into stride 1: 8 is what the field uses for
-/// 32-pixel images (MobileNetV2 on CIFAR with 4×4 at the end), 16 costs a quarter of that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(try_from = "u32", into = "u32")]
-pub enum OutputStride {
-    /// As published, for about 128 pixels and more.
-    #[default]
-    S32,
-    /// Stem at stride 1.
-    S16,
-    /// Stem and the next stride-2 layer at stride 1.
-    S8,
-}
-
-impl OutputStride {
-    /// How many of the first stride-2 layers have stride 1.
-    fn n_unstrided(self) -> usize {
-        match self {
-            Self::S32 => 0,
-            Self::S16 => 1,
-            Self::S8 => 2,
-        }
-    }
-}
-
-impl TryFrom<u32> for OutputStride {
-    type Error = Error;
-
-    fn try_from(stride: u32) -> Result<Self, Error> {
-        match stride {
-            32 => Ok(Self::S32),
-            16 => Ok(Self::S16),
-            8 => Ok(Self::S8),
-            _ => Err(Error::OutputStride { stride }),
-        }
-    }
-}
-
-impl From<OutputStride> for u32 {
-    fn from(stride: OutputStride) -> Self {
-        32 >> stride.n_unstrided()
-    }
+    /// How often the input is halved in all, as a factor: 16 or 8 for small images; `None` as published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_stride: Option<OutputStride>,
 }
 
 /// Why there is no such network.
@@ -83,6 +46,22 @@ pub enum Error {
         /// The stride as given.
         stride: u32,
     },
+    /// A wide ResNet of an impossible depth.
+    #[error("`{name}` has {depth} layers: the depth of a wide ResNet is 6n + 4, from 10 to 1000")]
+    Depth {
+        /// The name as given.
+        name: String,
+        /// Its depth.
+        depth: u32,
+    },
+    /// An output stride was asked of a network that has but one.
+    #[error("`{name}` has an output stride of {stride} and no other")]
+    FixedOutputStride {
+        /// The network.
+        name: String,
+        /// The one it has.
+        stride: u32,
+    },
     /// The list is refused; for example the width range leaves no channels.
     #[error(transparent)]
     Network(#[from] mutualnet_core::Error),
@@ -91,47 +70,67 @@ pub enum Error {
 impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
-        let Self::Unknown { name } = self else { return None };
-        let nearest =
-            names().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-        nearest.map(|nearest| {
-            let all: Vec<_> = names().collect();
-            format!("did you mean `{nearest}`? There are: {}", all.join(", "))
-        })
+        match self {
+            Self::Unknown { name } => {
+                let likeness = |known: &&str| strsim::jaro_winkler(known, name);
+                let nearest = names().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+                let all: Vec<_> = names().collect();
+                Some(format!(
+                    "did you mean `{nearest}`? There are: {}; and wide ResNets of any depth 6n + 4 and widening",
+                    all.join(", ")
+                ))
+            }
+            Self::Depth { name, depth } => {
+                let nearest = (depth.saturating_sub(1).min(996) / 6 * 6 + 4).max(10);
+                Some(format!("a depth near to that of `{name}` is {nearest}"))
+            }
+            Self::FixedOutputStride { .. } => Some("leave output_stride out".to_owned()),
+            _ => None,
+        }
     }
 }
 
-type Build = fn(&NetworkConfig) -> mutualnet_core::Result<Network>;
+/// Networks that are written in one file.
+struct Family {
+    names: &'static [&'static str],
+    /// One of them that is small, or smaller than the others.
+    sample: &'static str,
+    /// The network of a name, if it is one of the family.
+    build: fn(&str, &NetworkConfig) -> Option<Result<Network, Error>>,
+}
 
-const FAMILIES: [(&str, Build); 2] =
-    [(mobilenet_v1::NAME, mobilenet_v1::mobilenet_v1), (mobilenet_v2::NAME, mobilenet_v2::mobilenet_v2)];
+const FAMILIES: &[Family] = &[
+    Family {
+        names: &[mobilenet_v1::NAME],
+        sample: mobilenet_v1::NAME,
+        build: |name, config| (name == mobilenet_v1::NAME).then(|| Ok(mobilenet_v1::mobilenet_v1(config)?)),
+    },
+    Family {
+        names: &[mobilenet_v2::NAME],
+        sample: mobilenet_v2::NAME,
+        build: |name, config| (name == mobilenet_v2::NAME).then(|| Ok(mobilenet_v2::mobilenet_v2(config)?)),
+    },
+    Family { names: resnet::NAMES, sample: "resnet18", build: resnet::resnet },
+    Family { names: wide_resnet::NAMES, sample: "wide_resnet10_2", build: wide_resnet::wide_resnet },
+];
 
-/// The names that [`build`] knows.
+/// The names that [`build`] knows; of those with numbers in them, that have any, some.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    FAMILIES.iter().map(|(name, _)| *name)
+    FAMILIES.iter().flat_map(|family| family.names).copied()
+}
+
+/// A small network of every family, for what must hold for all of them.
+pub fn samples() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(|family| family.sample)
 }
 
 /// The network of a name.
 ///
 /// # Errors
-/// No family has the name, or the configuration leaves a layer without channels.
+/// No family has the name, the family has no such member, or the configuration leaves a layer without channels.
 pub fn build(name: &str, config: &NetworkConfig) -> Result<Network, Error> {
-    let family = FAMILIES.iter().find(|(family, _)| *family == name);
-    let (_, build) = family.ok_or_else(|| Error::Unknown { name: name.to_owned() })?;
-    Ok(build(config)?)
-}
-
-/// A square convolution of odd size, padded to keep its size at stride 1.
-fn conv(out: ChannelRule, size: u32, stride: u32, groups: Groups) -> Conv {
-    let padding = size / 2;
-    Conv {
-        out,
-        kernel: [1, size, size],
-        stride: [1, stride, stride],
-        padding: [0, padding, padding],
-        groups,
-        bias: false,
-    }
+    let network = FAMILIES.iter().find_map(|family| (family.build)(name, config));
+    network.unwrap_or_else(|| Err(Error::Unknown { name: name.to_owned() }))
 }
 
 /// The first layers of both MobileNets: input, 3×3 convolution to 32 channels, batch norm, ReLU6.
@@ -144,26 +143,6 @@ fn mobile_stem(net: &mut NetworkBuilder, stride: u32) -> NodeId {
 
 /// Channels after [`mobile_stem`].
 const STEM_CHANNELS: u32 = 32;
-
-/// Gives the stride-2 layers their strides in the order of the network.
-struct Strides {
-    n_unstrided: usize,
-}
-
-impl Strides {
-    fn new(output_stride: OutputStride) -> Self {
-        Self { n_unstrided: output_stride.n_unstrided() }
-    }
-
-    /// The stride that a layer published with `stride` gets.
-    fn next(&mut self, stride: u32) -> u32 {
-        if stride == 2 && self.n_unstrided > 0 {
-            self.n_unstrided -= 1;
-            return 1;
-        }
-        stride
-    }
-}
 
 #[cfg(test)]
 mod tests;

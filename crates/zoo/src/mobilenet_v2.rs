@@ -6,7 +6,9 @@
 use mutualnet_core::Network;
 use mutualnet_core::network::{Activation, ChannelRule, Groups, NetworkBuilder, NodeId, Rank};
 
-use crate::{NetworkConfig, STEM_CHANNELS, Strides, conv, mobile_stem};
+use crate::layers::conv;
+use crate::output_stride::Strides;
+use crate::{NetworkConfig, STEM_CHANNELS, mobile_stem};
 
 /// Its name in recipes.
 pub const NAME: &str = "mobilenet_v2";

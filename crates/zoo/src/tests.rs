@@ -1,6 +1,6 @@
 //! Every family against the figures of the reference, to the last MAC.
 
-use mutualnet_core::network::ParameterKind;
+use mutualnet_core::network::{Op, ParameterKind};
 use mutualnet_core::{Resolution, Subnet, Width, WidthRange};
 
 use super::*;
@@ -8,7 +8,7 @@ use super::*;
 fn config(smallest: f64, full: f64) -> NetworkConfig {
     let [smallest, full] = [smallest, full].map(|width| Width::new(width).unwrap());
     let widths = WidthRange::new(smallest, full).unwrap();
-    NetworkConfig { classes: 1000, widths, output_stride: OutputStride::S32 }
+    NetworkConfig { classes: 1000, widths, output_stride: None }
 }
 
 fn subnet(width: f64, resolution: u32) -> Subnet {
@@ -84,8 +84,8 @@ fn query_tables_of_the_paper() {
 #[derive(serde::Deserialize)]
 struct Golden {
     network: String,
-    tensors: usize,
-    params: u64,
+    /// Names and shapes of the learnable tensors.
+    parameters: Vec<(String, Vec<usize>)>,
     rows: Vec<GoldenRow>,
 }
 
@@ -96,24 +96,83 @@ struct GoldenRow {
     macs: u64,
 }
 
+fn golden(name: &str) -> Golden {
+    let path = format!("{}/golden/macs/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Names and shapes of a network's parameters at width 1, in the order of its list.
+fn parameters(net: &Network) -> Vec<(String, Vec<usize>)> {
+    let shapes = net.parameter_shapes(Width::ONE).unwrap();
+    net.parameters().into_iter().map(|parameter| parameter.name).zip(shapes).collect()
+}
+
 #[test]
-fn every_row_to_the_last_mac() {
-    for golden in
-        [include_str!("../golden/macs/mobilenet_v1.json"), include_str!("../golden/macs/mobilenet_v2.json")]
-    {
-        let golden: Golden = serde_json::from_str(golden).unwrap();
-        let net = build(&golden.network, &config(golden.rows[0].width, 1.0)).unwrap();
+fn the_authors_networks_to_the_last_mac_and_name() {
+    for (file, name) in [
+        ("mobilenet_v1", "mobilenet_v1"),
+        ("mobilenet_v2", "mobilenet_v2"),
+        ("resnet50", "resnet50"),
+        ("wideresnet", "wide_resnet28_10"),
+    ] {
+        let golden = golden(file);
+        assert_eq!(golden.network, file);
+        let classes = golden.parameters.last().unwrap().1[0];
+        let net = build(name, &NetworkConfig { classes, ..config(golden.rows[0].width, 1.0) }).unwrap();
         for row in golden.rows {
-            assert_eq!(
-                net.macs(subnet(row.width, row.resolution)).unwrap().0,
-                row.macs,
-                "{}",
-                golden.network
-            );
+            assert_eq!(net.macs(subnet(row.width, row.resolution)).unwrap().0, row.macs, "{name}");
         }
-        assert_eq!(net.parameters().len(), golden.tensors);
-        assert_eq!(net.params(Width::ONE).unwrap(), golden.params);
+        assert_eq!(parameters(&net), golden.parameters, "{name}");
     }
+}
+
+#[test]
+fn resnet_50_of_the_authors_profiler() {
+    let net = build("resnet50", &config(0.9, 1.0)).unwrap();
+    assert_eq!(net.macs(subnet(1.0, 224)).unwrap().0, 4_089_284_608);
+    assert_eq!(net.macs(subnet(0.9, 224)).unwrap().0, 3_338_064_192);
+    assert_eq!((net.parameters().len(), net.params(Width::ONE).unwrap()), (161, 25_557_032));
+    for (width, expected) in [(1.0, [4089, 3004, 2087, 1336]), (0.9, [3338, 2452, 1703, 1091])] {
+        assert_eq!([224, 192, 160, 128].map(|side| mega_macs(&net, &[width], side)[0]), expected);
+    }
+    let channels = net.channels(Width::new(0.9).unwrap()).unwrap();
+    let of = |path: &str| channels[net.nodes().iter().position(|node| node.path == path).unwrap()];
+    assert_eq!(of("features.0.0"), 58);
+    assert_eq!([1, 4, 8, 14].map(|block| of(&format!("features.{block}.body.3"))), [58, 116, 230, 460]);
+    assert_eq!([1, 4, 8, 14].map(|block| of(&format!("features.{block}.shortcut.0"))), [232, 464, 920, 1840]);
+}
+
+#[test]
+fn wide_resnet_28_10_of_the_paper() {
+    let net = build("wide_resnet28_10", &NetworkConfig { classes: 100, ..config(0.9, 1.0) }).unwrap();
+    assert_eq!((net.parameters().len(), net.params(Width::ONE).unwrap()), (80, 36_536_884));
+    for (width, expected) in [(1.0, [5243, 4014, 2949, 2048]), (0.9, [4249, 3253, 2390, 1660])] {
+        assert_eq!([32, 28, 24, 20].map(|side| mega_macs(&net, &[width], side)[0]), expected);
+    }
+    let channels = net.channels(Width::new(0.9).unwrap()).unwrap();
+    let of = |path: &str| channels[net.nodes().iter().position(|node| node.path == path).unwrap()];
+    assert_eq!(of("conv1"), 16);
+    assert_eq!([1, 2, 3].map(|group| of(&format!("block{group}.layer.0.conv1"))), [144, 288, 576]);
+}
+
+#[test]
+fn wide_resnets_of_any_depth_and_widening() {
+    for (name, convolutions) in [("wide_resnet10_1", 9), ("wide_resnet16_8", 16), ("wide_resnet40_4", 40)] {
+        let net = build(name, &config(0.25, 2.0)).unwrap();
+        let n = net.parameters().iter().filter(|p| p.kind == ParameterKind::ConvWeight).count();
+        assert_eq!((net.name(), n), (name, convolutions));
+    }
+    for (name, hint) in [("wide_resnet27_10", "28"), ("wide_resnet50_2", "52"), ("wide_resnet4_1", "10")] {
+        let error = build(name, &config(0.25, 1.0)).unwrap_err();
+        assert!(error.to_string().contains("6n + 4"), "{error}");
+        assert!(error.hint().unwrap().ends_with(hint), "{:?}", error.hint());
+    }
+    for name in ["wide_resnet", "wide_resnet28", "wide_resnet28_x"] {
+        assert!(matches!(build(name, &config(0.25, 1.0)).unwrap_err(), Error::Unknown { .. }), "{name}");
+    }
+    let strided = NetworkConfig { output_stride: Some(OutputStride::S16), ..config(0.25, 1.0) };
+    let error = build("wide_resnet10_2", &strided).unwrap_err();
+    assert!(matches!(error, Error::FixedOutputStride { stride: 4, .. }), "{error}");
 }
 
 #[test]
@@ -121,6 +180,12 @@ fn scale_up() {
     let wide = build("mobilenet_v1", &config(1.0, 2.0)).unwrap();
     assert_eq!(mega_macs(&wide, &[1.6], 288), [2352]);
     assert_eq!(mega_macs(&wide, &[2.0], 320), [4521]);
+    for name in samples() {
+        let wide = build(name, &config(1.0, 2.0)).unwrap();
+        let published = build(name, &config(0.25, 1.0)).unwrap();
+        assert_eq!(wide.macs(subnet(1.0, 64)).unwrap(), published.macs(subnet(1.0, 64)).unwrap(), "{name}");
+        assert!(wide.macs(subnet(2.0, 64)).unwrap().0 > 2 * wide.macs(subnet(1.0, 64)).unwrap().0, "{name}");
+    }
 }
 
 #[test]
@@ -148,12 +213,16 @@ fn channels_of_the_reference() {
 
 #[test]
 fn small_images_keep_their_detail() {
-    for name in names() {
+    for name in names().filter(|name| !name.starts_with(wide_resnet::PREFIX)) {
+        let published = build(name, &config(0.25, 1.0)).unwrap();
         for (output_stride, side) in [(OutputStride::S32, 1), (OutputStride::S16, 2), (OutputStride::S8, 4)] {
-            let net = build(name, &NetworkConfig { output_stride, ..config(0.25, 1.0) }).unwrap();
+            let config = NetworkConfig { output_stride: Some(output_stride), ..config(0.25, 1.0) };
+            let net = build(name, &config).unwrap();
             let costs = net.costs(subnet(1.0, 32)).unwrap();
-            assert_eq!(costs[costs.len() - 3].shape.extent, [1, side, side], "{name}");
+            let pool = net.nodes().iter().rposition(|node| node.op == Op::GlobalPool).unwrap();
+            assert_eq!(costs[pool - 1].shape.extent, [1, side, side], "{name}");
             assert_eq!(u32::from(output_stride) * side, 32);
+            assert_eq!(parameters(&net), parameters(&published), "{name}");
         }
     }
 }
@@ -162,4 +231,12 @@ fn small_images_keep_their_detail() {
 fn unknown_names_are_answered_with_the_nearest() {
     let error = build("mobilnet2", &config(0.25, 1.0)).unwrap_err();
     assert!(error.hint().unwrap().contains("did you mean `mobilenet_v2`"), "{:?}", error.hint());
+}
+
+#[test]
+fn every_name_is_built_and_every_family_has_a_sample() {
+    for name in names().chain(samples()) {
+        assert_eq!(build(name, &config(0.25, 1.0)).unwrap().name(), name);
+    }
+    assert_eq!(samples().count(), FAMILIES.len());
 }

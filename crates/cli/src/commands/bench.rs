@@ -12,7 +12,7 @@ use mutualnet_nn::{Net, Parameters};
 use mutualnet_train::mutual_step::{StepBatch, mutual_step};
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
-use mutualnet_zoo::{NetworkConfig, OutputStride};
+use mutualnet_zoo::NetworkConfig;
 use serde::Serialize;
 
 use crate::args::{BenchCommand, BenchTrainArgs};
@@ -106,7 +106,7 @@ impl Bench {
     fn new(args: &BenchTrainArgs) -> Result<Self> {
         let device = Device::parse(&args.device)?;
         let widths = WidthRange::new(args.smallest, Width::ONE)?;
-        let config = NetworkConfig { classes: CLASSES, widths, output_stride: OutputStride::S32 };
+        let config = NetworkConfig { classes: CLASSES, widths, output_stride: None };
         let network = mutualnet_zoo::build(&args.network, &config)?;
         let parameters = Parameters::init(&network, 0, device)?;
         let side = args.resolutions[0].get() as usize;

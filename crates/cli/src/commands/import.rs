@@ -6,7 +6,7 @@ use mutualnet_import::{
     Error, Extra, Matching, Report, Rules, StateDict, classes, import, read_file, sort_channels,
     write_safetensors,
 };
-use mutualnet_zoo::{NetworkConfig, OutputStride};
+use mutualnet_zoo::NetworkConfig;
 
 use crate::args::ImportArgs;
 use crate::text;
@@ -37,7 +37,7 @@ pub(super) fn run(args: &ImportArgs) -> Result<()> {
 
 /// Weights do not depend on the output stride.
 fn network(args: &ImportArgs, classes: usize) -> Result<Network> {
-    let config = NetworkConfig { classes, widths: args.widths, output_stride: OutputStride::S32 };
+    let config = NetworkConfig { classes, widths: args.widths, output_stride: None };
     Ok(mutualnet_zoo::build(&args.network, &config)?)
 }
 

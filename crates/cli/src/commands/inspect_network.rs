@@ -34,7 +34,7 @@ pub(super) fn run(args: &InspectNetworkArgs) -> Result<()> {
     let config = NetworkConfig {
         classes: args.classes,
         widths: WidthRange::new(args.width, args.width)?,
-        output_stride: OutputStride::try_from(args.output_stride)?,
+        output_stride: args.output_stride.map(OutputStride::try_from).transpose()?,
     };
     let network = mutualnet_zoo::build(&args.name, &config)?;
     let costs = network.costs(subnet)?;

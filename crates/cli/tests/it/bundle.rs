@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use mutualnet_bundle::Bundle;
 use mutualnet_core::{Width, WidthRange};
-use mutualnet_zoo::{NetworkConfig, OutputStride};
+use mutualnet_zoo::NetworkConfig;
 
 use crate::program::Program;
 
@@ -13,7 +13,7 @@ const ROWS: [&str; 4] = ["0.25-20", "0.25-32", "0.5-32", "1.0-32"];
 fn program() -> Program {
     let program = Program::new().with_shapes();
     let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
-    let config = NetworkConfig { classes: 12, widths, output_stride: OutputStride::S32 };
+    let config = NetworkConfig { classes: 12, widths, output_stride: None };
     let network = mutualnet_zoo::build("mobilenet_v2", &config).unwrap();
     let bundle = mutualnet_testkit::bundle(network, &ROWS.map(|row| row.parse().unwrap()));
     bundle.write(&program.path("model.mnb")).unwrap();

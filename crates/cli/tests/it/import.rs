@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use mutualnet_bundle::Weights;
 use mutualnet_core::{Width, WidthRange};
 use mutualnet_import::write_safetensors;
-use mutualnet_zoo::{NetworkConfig, OutputStride};
+use mutualnet_zoo::NetworkConfig;
 
 use crate::program::Program;
 
@@ -14,7 +14,7 @@ const SMALL: &[u8] = include_bytes!("../../../import/golden/authors.pt");
 /// `checkpoint.safetensors`: MobileNetV1 of 12 classes as `DataParallel` names it, with statistics.
 fn program() -> (Program, Weights) {
     let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
-    let config = NetworkConfig { classes: 12, widths, output_stride: OutputStride::S32 };
+    let config = NetworkConfig { classes: 12, widths, output_stride: None };
     let network = mutualnet_zoo::build("mobilenet_v1", &config).unwrap();
     let weights = mutualnet_testkit::parts(network, &["1.0-32".parse().unwrap()]).weights;
     let program = Program::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mutualnet_core::{Network, Width, WidthRange};
-use mutualnet_zoo::{NetworkConfig, OutputStride};
+use mutualnet_zoo::NetworkConfig;
 
 use crate::matching::by_name;
 use crate::{Error, Source, StateDict};
@@ -15,7 +15,7 @@ fn golden() -> BTreeMap<String, BTreeMap<String, Vec<usize>>> {
 
 fn network(name: &str) -> Network {
     let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
-    let config = NetworkConfig { classes: 1000, widths, output_stride: OutputStride::S32 };
+    let config = NetworkConfig { classes: 1000, widths, output_stride: None };
     mutualnet_zoo::build(name, &config).unwrap()
 }
 

@@ -14,7 +14,7 @@ use super::*;
 
 fn zoo(name: &str) -> Network {
     let widths = WidthRange::new(Width::new(0.5).unwrap(), Width::ONE).unwrap();
-    let config = NetworkConfig { classes: 10, widths, output_stride: OutputStride::S8 };
+    let config = NetworkConfig { classes: 10, widths, output_stride: Some(OutputStride::S8) };
     mutualnet_zoo::build(name, &config).unwrap()
 }
 

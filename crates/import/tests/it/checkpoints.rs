@@ -74,8 +74,7 @@ fn by_position() {
 fn zoo(name: &str, full: f64) -> Network {
     let full = Width::new(full).unwrap();
     let widths = WidthRange::new(full, full).unwrap();
-    let config =
-        mutualnet_zoo::NetworkConfig { classes: 5, widths, output_stride: mutualnet_zoo::OutputStride::S32 };
+    let config = mutualnet_zoo::NetworkConfig { classes: 5, widths, output_stride: None };
     mutualnet_zoo::build(name, &config).unwrap()
 }
 

@@ -33,7 +33,9 @@ pub(crate) fn subnet(text: &str) -> Subnet {
 
 /// A network of the zoo for 32 pixels.
 pub(crate) fn zoo(name: &str) -> Network {
-    let config = NetworkConfig { classes: 10, widths: widths(0.25), output_stride: OutputStride::S8 };
+    // Wide ResNets are for 32 pixels as they are.
+    let output_stride = (!name.starts_with("wide_resnet")).then_some(OutputStride::S8);
+    let config = NetworkConfig { classes: 10, widths: widths(0.25), output_stride };
     mutualnet_zoo::build(name, &config).unwrap()
 }
 

@@ -41,7 +41,7 @@ fn fill(seed: u32, n: usize) -> Vec<f32> {
 
 fn network(name: &str) -> Network {
     let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
-    let config = NetworkConfig { classes: CLASSES, widths, output_stride: OutputStride::S16 };
+    let config = NetworkConfig { classes: CLASSES, widths, output_stride: Some(OutputStride::S16) };
     mutualnet_zoo::build(name, &config).unwrap()
 }
 

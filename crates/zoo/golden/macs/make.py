@@ -2,7 +2,9 @@
 
 Run from a checkout of github.com/taoyang1122/MutualNet (torch 2.11.0), once per network:
     python make.py mobilenet_v1 > mobilenet_v1.json
-Counted by forward hooks, by the definition of the authors' utils/model_profiling.py.
+Counted by forward hooks, by the definition of the authors' utils/model_profiling.py, which counts average pooling
+where it is a module; wideresnet calls it as a function, and here that counts as well.
+`parameters` are the learnable tensors in their order, with their shapes at the full width.
 """
 
 import importlib
@@ -17,7 +19,7 @@ sys.path.insert(0, os.getcwd())
 sys.argv = [sys.argv[0], f"app:apps/{name}.yml"]
 from utils.config import FLAGS  # noqa: E402
 
-low = {"mobilenet_v1": 25, "mobilenet_v2": 70}[name]
+low = {"mobilenet_v1": 25, "mobilenet_v2": 70, "resnet50": 90, "wideresnet": 90}[name]
 widths = [percent / 100 for percent in range(low, 101, 5)]
 FLAGS.width_mult_list = widths
 FLAGS.width_mult_range = [widths[0], widths[-1]]
@@ -38,6 +40,13 @@ def count(module, inputs, output):
         macs += x.numel()
 
 
+def pool(x, output_size):
+    count(torch.nn.AdaptiveAvgPool2d(1), [x], None)
+    return x.mean((2, 3), keepdim=True)
+
+
+if name == "wideresnet":
+    importlib.import_module(FLAGS.model).F.adaptive_avg_pool2d = pool
 for module in model.modules():
     module.register_forward_hook(count)
 rows = []
@@ -48,5 +57,9 @@ with torch.no_grad():
             model.apply(lambda m: setattr(m, "width_mult", width))
             model.train()(torch.zeros(2, 3, resolution, resolution))
             rows.append({"width": width, "resolution": resolution, "macs": macs})
-learnable = [p.numel() for p in model.parameters()]
-print(json.dumps({"network": name, "tensors": len(learnable), "params": sum(learnable), "rows": rows}))
+parameters = [[path, list(p.shape)] for path, p in model.named_parameters()]
+print(f'{{"network": "{name}", "parameters": [')
+print(",\n".join(json.dumps(parameter) for parameter in parameters))
+print('], "rows": [')
+print(",\n".join(json.dumps(row) for row in rows))
+print("]}")

@@ -1,0 +1,78 @@
+//! Layers that several families are written with.
+//!
+//! Separate so that a family's file is its list. Invariant: nothing here knows a family.
+
+use mutualnet_core::NodeId;
+use mutualnet_core::network::{Activation, BatchNorm, ChannelRule, Conv, Groups, MaxPool, NetworkBuilder};
+
+/// A square convolution of odd size, padded to keep its size at stride 1.
+pub(crate) fn conv(out: ChannelRule, size: u32, stride: u32, groups: Groups) -> Conv {
+    let padding = size / 2;
+    Conv {
+        out,
+        kernel: [1, size, size],
+        stride: [1, stride, stride],
+        padding: [0, padding, padding],
+        groups,
+        bias: false,
+    }
+}
+
+/// [`conv`] over all channels.
+pub(crate) fn dense(out: ChannelRule, size: u32, stride: u32) -> Conv {
+    conv(out, size, stride, Groups::Dense)
+}
+
+/// Max pooling over a square.
+pub(crate) fn max_pool(size: u32, stride: u32, padding: u32) -> MaxPool {
+    MaxPool { kernel: [1, size, size], stride: [1, stride, stride], padding: [0, padding, padding] }
+}
+
+/// Layers one after the other under one path, numbered like the entries of PyTorch's `Sequential`.
+pub(crate) struct Sequential<'a> {
+    pub(crate) net: &'a mut NetworkBuilder,
+    path: String,
+    number: usize,
+    /// The last layer so far.
+    pub(crate) last: NodeId,
+}
+
+impl<'a> Sequential<'a> {
+    pub(crate) fn new(net: &'a mut NetworkBuilder, path: &str, input: NodeId) -> Self {
+        Self { net, path: path.to_owned(), number: 0, last: input }
+    }
+
+    /// The path of the layer that comes next.
+    pub(crate) fn path(&mut self) -> String {
+        self.number += 1;
+        format!("{}.{}", self.path, self.number - 1)
+    }
+
+    pub(crate) fn conv(&mut self, conv: Conv) -> &mut Self {
+        let path = self.path();
+        self.last = self.net.conv(&path, self.last, conv);
+        self
+    }
+
+    pub(crate) fn batch_norm(&mut self) -> &mut Self {
+        self.batch_norm_with(BatchNorm { eps: BatchNorm::EPS })
+    }
+
+    pub(crate) fn batch_norm_with(&mut self, norm: BatchNorm) -> &mut Self {
+        let path = self.path();
+        self.last = self.net.batch_norm_with(&path, self.last, norm);
+        self
+    }
+
+    pub(crate) fn activation(&mut self, activation: Activation) -> &mut Self {
+        let path = self.path();
+        self.last = self.net.activation(&path, self.last, activation);
+        self
+    }
+
+    pub(crate) fn max_pool(&mut self, pool: MaxPool) -> &mut Self {
+        let path = self.path();
+        self.last = self.net.max_pool(&path, self.last, pool);
+        self
+    }
+}
