@@ -9,14 +9,7 @@ shift || true
 batches=("$@")
 [ ${#batches[@]} -gt 0 ] || batches=(64 256)
 
-directories=$(python3 - <<'END'
-import glob, os, torch
-root = os.path.dirname(torch.__file__)
-nvidia = glob.glob(os.path.join(os.path.dirname(root), "nvidia", "*", "lib"))
-print(":".join([os.path.join(root, "lib")] + nvidia))
-END
-)
-python3 -c 'import torch; print("PyTorch", torch.__version__, "on", torch.cuda.get_device_name(0))'
+source "$here/gpu_libraries.sh"
 
 # The same steps for both: 3 to warm up, 20 to count.
 requests=$(python3 - <<'END'
@@ -34,8 +27,7 @@ median() {
 
 for batch in "${batches[@]}"; do
     for round in 1 2 3; do
-        ours=$(LD_LIBRARY_PATH="$directories${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
-            "$binary" bench train --lockstep --device cuda --batch "$batch" <<<"$requests" | median)
+        ours=$("$binary" bench train --lockstep --device cuda --batch "$batch" <<<"$requests" | median)
         tuned=$(PYTHONDONTWRITEBYTECODE=1 python3 "$here/peers/tuned_step.py" 4 "$batch" cuda <<<"$requests" | median)
         echo "batch $batch round $round: ours $ours s, tuned PyTorch $tuned s per mutual step"
     done

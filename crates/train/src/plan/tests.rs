@@ -65,3 +65,33 @@ fn too_few_images_are_an_error() {
     let error = Plan::of(&recipe, facts).unwrap_err().to_string();
     assert!(error.contains("100 training images are fewer than a batch of 1024"), "{error}");
 }
+
+/// Every classification experiment of the paper: recipe, training images, classes, expected cost of a step relative
+/// to plain training (worked out from the reference's networks, where the paper's page has it), rows of the table.
+const EXPERIMENTS: [(&str, usize, usize, Option<f64>, usize); 11] = [
+    ("imagenet_mobilenet_v1.toml", 1_281_167, 1000, Some(1.63), 64),
+    ("imagenet_mobilenet_v1_scale_up.toml", 1_281_167, 1000, Some(2.05), 44),
+    ("imagenet_mobilenet_v2.toml", 1_281_167, 1000, Some(2.42), 28),
+    ("imagenet_mobilenet_v2_from_0.8.toml", 1_281_167, 1000, None, 20),
+    ("imagenet_mobilenet_v2_from_0.9.toml", 1_281_167, 1000, None, 12),
+    ("imagenet_resnet50.toml", 1_281_167, 1000, Some(2.69), 12),
+    ("cifar10_wide_resnet28_10.toml", 50_000, 10, Some(2.78), 12),
+    ("cifar100_wide_resnet28_10.toml", 50_000, 100, Some(2.78), 12),
+    ("transfer_cifar100_mobilenet_v1.toml", 50_000, 100, Some(1.63), 64),
+    ("transfer_food101_mobilenet_v1.toml", 75_750, 101, Some(1.63), 64),
+    ("transfer_indoor67_mobilenet_v1.toml", 5_360, 67, Some(1.63), 64),
+];
+
+#[test]
+fn every_experiment_of_the_paper_is_planned() {
+    for (name, n_train, classes, cost, rows) in EXPERIMENTS {
+        let recipe = recipe(name, &[]);
+        let derived = plan(&recipe, n_train, classes).derived;
+        let epochs = u64::from(recipe.train.epochs);
+        assert_eq!(derived.total_steps, epochs * (n_train / recipe.train.batch) as u64, "{name}");
+        assert_eq!(derived.rows, rows, "{name}");
+        if let Some(cost) = cost {
+            assert!(near(derived.relative_cost, cost), "{name}: {} × a plain step", derived.relative_cost);
+        }
+    }
+}
