@@ -6,20 +6,29 @@
 use mutualnet_core::network::{Activation, Op};
 use mutualnet_core::{Network, NodeId};
 
-/// One thing to execute: `post(pre(norm(node(input))) + residual)`.
+/// One thing to execute: `curve(post(pre(norm(node(input))) + residual))`, where `pre` and `post` are clamps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fused {
     /// What makes the numbers; `None` when they are the input's own.
     pub(crate) producer: Option<NodeId>,
     pub(crate) input: NodeId,
+    /// The factor per channel of a product.
+    pub(crate) gate: Option<NodeId>,
     /// Batch norm.
     pub(crate) norm: Option<NodeId>,
     pub(crate) pre: Option<Activation>,
     /// The other operand of a sum.
     pub(crate) residual: Option<NodeId>,
     pub(crate) post: Option<Activation>,
+    /// A non-linearity that is not a clamp; nothing comes after it.
+    pub(crate) curve: Option<Activation>,
     /// The node whose value it computes.
     pub(crate) output: NodeId,
+}
+
+/// Whether a non-linearity only cuts off what is too small or too large.
+fn clamps(activation: Activation) -> bool {
+    matches!(activation, Activation::Relu | Activation::Relu6)
 }
 
 /// What to execute, in order, for the last node's value.
@@ -65,16 +74,20 @@ impl Chains<'_> {
         let mut chain = Fused {
             producer: None,
             input: node.inputs[0],
+            gate: None,
             norm: None,
             pre: None,
             residual: None,
             post: None,
+            curve: None,
             output: start,
         };
         match &node.op {
             Op::BatchNorm(_) => chain.norm = Some(start),
-            Op::Activation(activation) => chain.pre = Some(*activation),
+            Op::Activation(activation) if clamps(*activation) => chain.pre = Some(*activation),
+            Op::Activation(activation) => chain.curve = Some(*activation),
             Op::Add => chain.residual = Some(node.inputs[1]),
+            Op::Multiply => chain.gate = Some(node.inputs[1]),
             _ => chain.producer = Some(start),
         }
         if node.op != Op::GlobalPool {
@@ -89,7 +102,9 @@ impl Chains<'_> {
             let node = self.network.node(next);
             let bare = chain.norm.is_none() && chain.pre.is_none() && chain.residual.is_none();
             match &node.op {
+                _ if chain.curve.is_some() => return,
                 Op::BatchNorm(_) if takes_norm && bare => chain.norm = Some(next),
+                Op::Activation(activation) if !clamps(*activation) => chain.curve = Some(*activation),
                 Op::Activation(activation) if chain.residual.is_none() && chain.pre.is_none() => {
                     chain.pre = Some(*activation);
                 }

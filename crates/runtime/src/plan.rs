@@ -3,11 +3,11 @@
 //! Invariant: every size that a kernel relies on is set here, from [`Network::costs`], and the arena's length covers
 //! all of them.
 
-use mutualnet_core::network::{Activation, Conv, Groups, NodeCost, Op};
+use mutualnet_core::network::{Activation, Extent, Groups, NodeCost, Op};
 use mutualnet_core::{Network, NodeId, Subnet};
 
 use crate::fuse::Fused;
-use crate::kernels::{Buffer, padded};
+use crate::kernels::{Buffer, Curve, padded};
 use crate::place::Placer;
 use crate::{Error, Result};
 
@@ -74,8 +74,12 @@ pub(crate) enum Work {
         weights: NodeId,
         window: Window,
     },
-    /// The epilogue alone.
+    MaxPool {
+        window: Window,
+    },
+    /// The epilogue alone, after a gate if there is one.
     Pointwise,
+    /// The mean of all positions.
     Pool,
 }
 
@@ -84,6 +88,8 @@ pub(crate) enum Work {
 pub(crate) struct Step {
     pub(crate) work: Work,
     pub(crate) input: Feature,
+    /// A factor per channel and image, of pointwise work only.
+    pub(crate) gate: Option<Feature>,
     pub(crate) residual: Option<Feature>,
     pub(crate) output: Feature,
     /// Scale, then shift, in the plan's coefficients; each as long as the output's channel stride.
@@ -92,6 +98,8 @@ pub(crate) struct Step {
     pub(crate) pre: [f32; 2],
     /// Bounds of the clamp after it.
     pub(crate) post: [f32; 2],
+    /// Applied last.
+    pub(crate) curve: Option<Curve>,
 }
 
 /// One row of the table, ready to run.
@@ -113,7 +121,7 @@ pub(crate) struct ScaleShift {
 }
 
 impl Plan {
-    /// Plans a row; `scale_shift` gives a batch norm's or a linear layer's numbers for the row's channels.
+    /// Plans a row; `scale_shift` gives what batch norm and bias of a fused node do to the row's channels.
     ///
     /// # Errors
     /// The network refuses the row, has a layer without kernel, or a layer would need more memory than is allowed.
@@ -121,7 +129,7 @@ impl Plan {
         network: &Network,
         fused: &[Fused],
         subnet: Subnet,
-        scale_shift: impl Fn(NodeId, usize) -> Result<Option<ScaleShift>>,
+        scale_shift: impl Fn(&Fused, usize) -> Result<ScaleShift>,
     ) -> Result<Self> {
         let costs = network.costs(subnet)?;
         let mut layout = Layout::new(network, fused, &costs)?;
@@ -129,16 +137,16 @@ impl Plan {
         let mut steps = Vec::with_capacity(fused.len());
         for (time, fused) in fused.iter().enumerate() {
             let output = layout.place(fused.output, time + 1)?;
-            let source = fused.norm.or(fused.producer);
-            let folded = source.map(|node| scale_shift(node, output.channels)).transpose()?.flatten();
             steps.push(Step {
                 work: work(network, fused)?,
                 input: layout.features[fused.input.0],
+                gate: fused.gate.map(|node| layout.features[node.0]),
                 residual: fused.residual.map(|node| layout.features[node.0]),
                 output,
-                coefficients: append(&mut coefficients, folded, output),
+                coefficients: append(&mut coefficients, scale_shift(fused, output.channels)?, output),
                 pre: bounds(network, fused.pre)?,
                 post: bounds(network, fused.post)?,
+                curve: fused.curve.map(|activation| curve(network, activation)).transpose()?,
             });
         }
         let mut buffer = Buffer::zeroed(coefficients.len())?;
@@ -156,23 +164,25 @@ fn work(network: &Network, fused: &Fused) -> Result<Work> {
     let unsupported = |what: &str| Error::Unsupported { what: what.to_owned(), path: node.path.clone() };
     match &node.op {
         Op::Conv(conv) if conv.kernel[0] != 1 => Err(unsupported("kernel along time")),
-        Op::Conv(conv) if conv.bias => Err(unsupported("bias of a convolution")),
+        Op::MaxPool(pool) if pool.kernel[0] != 1 => Err(unsupported("window along time")),
         Op::Conv(conv) => {
-            let window = window(conv);
+            let window = window(conv.kernel, conv.stride, conv.padding);
             Ok(match conv.groups {
                 Groups::Dense => Work::Dense { weights, window },
                 Groups::Depthwise => Work::Depthwise { weights, window },
             })
         }
         Op::Linear(_) => Ok(Work::Dense { weights, window: Window::POINT }),
+        Op::MaxPool(pool) => Ok(Work::MaxPool { window: window(pool.kernel, pool.stride, pool.padding) }),
+        Op::Multiply => Ok(Work::Pointwise),
         Op::GlobalPool => Ok(Work::Pool),
         op => Err(unsupported(op.name())),
     }
 }
 
-fn window(conv: &Conv) -> Window {
-    let pair = |extent: [u32; 3]| [extent[1] as usize, extent[2] as usize];
-    Window { kernel: pair(conv.kernel), stride: pair(conv.stride), padding: pair(conv.padding) }
+fn window(kernel: Extent, stride: Extent, padding: Extent) -> Window {
+    let pair = |extent: Extent| [extent[1] as usize, extent[2] as usize];
+    Window { kernel: pair(kernel), stride: pair(stride), padding: pair(padding) }
 }
 
 /// A non-linearity as a clamp.
@@ -181,19 +191,28 @@ fn bounds(network: &Network, activation: Option<Activation>) -> Result<[f32; 2]>
         None => Ok([f32::NEG_INFINITY, f32::INFINITY]),
         Some(Activation::Relu) => Ok([0.0, f32::INFINITY]),
         Some(Activation::Relu6) => Ok([0.0, 6.0]),
-        Some(other) => {
-            Err(Error::Unsupported { what: other.name().to_owned(), path: network.name().to_owned() })
-        }
+        Some(other) => Err(unknown(network, other)),
     }
 }
 
-/// Adds scale and shift (1 and 0 where there are none), zeros in the tail, and returns where they begin.
-fn append(coefficients: &mut Vec<f32>, folded: Option<ScaleShift>, output: Feature) -> usize {
+/// A non-linearity that is not a clamp.
+fn curve(network: &Network, activation: Activation) -> Result<Curve> {
+    match activation {
+        Activation::Sigmoid => Ok(Curve::Sigmoid),
+        Activation::HardSigmoid => Ok(Curve::HardSigmoid),
+        Activation::Swish => Ok(Curve::Swish),
+        Activation::HardSwish => Ok(Curve::HardSwish),
+        other => Err(unknown(network, other)),
+    }
+}
+
+fn unknown(network: &Network, activation: Activation) -> Error {
+    Error::Unsupported { what: activation.name().to_owned(), path: network.name().to_owned() }
+}
+
+/// Adds scale and shift, zeros in the tail, and returns where they begin.
+fn append(coefficients: &mut Vec<f32>, folded: ScaleShift, output: Feature) -> usize {
     let start = coefficients.len();
-    let folded = folded.unwrap_or_else(|| ScaleShift {
-        scale: vec![1.0; output.channels],
-        shift: vec![0.0; output.channels],
-    });
     for numbers in [folded.scale, folded.shift] {
         let end = coefficients.len() + output.stride_c;
         coefficients.extend(numbers);
@@ -216,11 +235,13 @@ impl<'a> Layout<'a> {
         let mut last_use = vec![usize::MAX; costs.len()];
         let mut input_is_dense_only = true;
         for (time, fused) in fused.iter().enumerate() {
-            for node in std::iter::once(fused.input).chain(fused.residual) {
+            for node in std::iter::once(fused.input).chain(fused.gate).chain(fused.residual) {
                 last_use[node.0] = time + 1;
             }
             let dense = matches!(work(network, fused)?, Work::Dense { .. });
-            input_is_dense_only &= (dense || fused.input.0 != 0) && fused.residual != Some(NodeId(0));
+            let first = Some(NodeId(0));
+            input_is_dense_only &=
+                (dense || fused.input.0 != 0) && fused.gate != first && fused.residual != first;
         }
         let features = vec![Feature::default(); costs.len()];
         let mut layout = Self { costs, last_use, features, placer: Placer::default() };

@@ -147,29 +147,35 @@ fn plan(
     let missing = || Error::Statistics { subnet: row };
     let statistics =
         if norms.is_empty() { Vec::new() } else { (source.statistics)(row).ok_or_else(missing)? };
-    Plan::new(source.network, fused, row, |node, channels| match &source.network.node(node).op {
-        Op::BatchNorm(BatchNorm { eps }) => {
-            let position = norms.binary_search(&node).expect("the list of batch norms has all of them");
-            let &(mean, variance) = statistics.get(position).ok_or_else(missing)?;
-            if mean.len() != channels || variance.len() != channels {
-                return Err(missing());
-            }
-            let affine = (parameters.factor(node).1, parameters.addend(node));
-            Ok(Some(fold(affine, (mean, variance), *eps)))
+    Plan::new(source.network, fused, row, |fused, channels| {
+        let bias = fused.producer.and_then(|node| parameters.addends.get(&node));
+        let shift = bias.map_or(vec![0.0; channels], |bias| bias[..channels].to_vec());
+        let plain = ScaleShift { scale: vec![1.0; channels], shift };
+        let Some(node) = fused.norm else { return Ok(plain) };
+        let Op::BatchNorm(BatchNorm { eps }) = source.network.node(node).op else {
+            unreachable!("only batch norms are fused as one")
+        };
+        let position = norms.binary_search(&node).expect("the list of batch norms has all of them");
+        let &(mean, variance) = statistics.get(position).ok_or_else(missing)?;
+        if mean.len() != channels || variance.len() != channels {
+            return Err(missing());
         }
-        Op::Linear(_) => {
-            let shift = parameters.addend(node)[..channels].to_vec();
-            Ok(Some(ScaleShift { scale: vec![1.0; channels], shift }))
-        }
-        _ => Ok(None),
+        let affine = (parameters.factor(node).1, parameters.addend(node));
+        Ok(fold(affine, (mean, variance), eps, &plain.shift))
     })
 }
 
-/// Batch norm with fixed statistics as a scale and a shift: `γ/√(var+eps)` and `β − mean·scale`.
-fn fold((gamma, beta): (&[f32], &[f32]), (mean, variance): (&[f32], &[f32]), eps: f64) -> ScaleShift {
+/// Batch norm with fixed statistics behind a bias as a scale and a shift: `γ/√(var+eps)`, `β + (bias − mean)·scale`.
+fn fold(
+    (gamma, beta): (&[f32], &[f32]),
+    (mean, variance): (&[f32], &[f32]),
+    eps: f64,
+    bias: &[f32],
+) -> ScaleShift {
     let of = |c: usize| {
         let scale = f64::from(gamma[c]) / (f64::from(variance[c]) + eps).sqrt();
-        (scale as f32, (f64::from(beta[c]) - f64::from(mean[c]) * scale) as f32)
+        let centered = f64::from(bias[c]) - f64::from(mean[c]);
+        (scale as f32, (f64::from(beta[c]) + centered * scale) as f32)
     };
     let (scale, shift) = (0..mean.len()).map(of).unzip();
     ScaleShift { scale, shift }

@@ -3,7 +3,7 @@
 //! Taps are reached through a table of pointers, so that 1×1, k×k, strided and padded convolutions are one kernel;
 //! a tap that falls on padding points at zeros.
 
-use super::{Epilogue, Lanes, PANEL};
+use super::{Epilogue, Lanes, PANEL, curve};
 
 /// One tile: `P` pixels × `V` vectors of outputs.
 pub(super) struct Tile {
@@ -60,6 +60,11 @@ pub(super) unsafe fn tile<L: Lanes, const P: usize, const V: usize>(tile: &Tile)
         for (p, sums) in sums.iter().enumerate() {
             for (v, &sum) in sums.iter().enumerate() {
                 epilogue.store(sum, v * L::N, tile.out, p * tile.out_stride + v * L::N);
+            }
+        }
+        if let Some(bend) = tile.epilogue.curve {
+            for p in 0..P {
+                curve::bend::<L>(bend, tile.out.add(p * tile.out_stride), V * L::N);
             }
         }
     }

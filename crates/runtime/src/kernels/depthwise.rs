@@ -3,10 +3,7 @@
 //! 3×3 at stride 1 and 2, which is what networks are made of, computes several neighbors at once away from the
 //! borders, so that inputs they share are loaded once; everything else goes tap by tap.
 
-use super::{Epilogue, Lanes};
-
-/// Sizes along height and width.
-pub(super) type Pair = [usize; 2];
+use super::{Epilogue, Lanes, Pair, curve};
 
 /// One row of outputs of one image.
 pub(super) struct Row {
@@ -34,7 +31,7 @@ pub(super) struct Row {
 
 /// Which taps of a kernel of `kernel` hit an input of `size` when it begins `start - padding` into it.
 #[inline(always)]
-fn taps(start: usize, padding: usize, kernel: usize, size: usize) -> (usize, usize) {
+pub(super) fn taps(start: usize, padding: usize, kernel: usize, size: usize) -> (usize, usize) {
     let first = padding.saturating_sub(start).min(kernel);
     let last = (size + padding).saturating_sub(start).min(kernel);
     (first, last.max(first))
@@ -56,6 +53,9 @@ pub(super) unsafe fn row<L: Lanes, const T: usize>(row: &Row) {
                     pixel::<L>(row, x);
                 }
             }
+        }
+        if let Some(bend) = row.epilogue.curve {
+            curve::bend::<L>(bend, row.out, row.width * row.stride_c);
         }
     }
 }

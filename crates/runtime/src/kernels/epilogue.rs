@@ -1,8 +1,10 @@
 //! What happens to a sum before it is stored: scale and shift, non-linearity, shortcut, non-linearity.
+//!
+//! Non-linearities are clamps here; one that is not comes last and is left to [`curve`](super::curve).
 
-use super::Lanes;
+use super::{Curve, Lanes};
 
-/// `out = post(pre(sum · scale[c] + shift[c]) + residual)`; the non-linearities are clamps.
+/// `out = curve(post(pre(sum · scale[c] + shift[c]) + residual))`; all but the last are clamps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epilogue {
     /// Of the first channel at hand; as many numbers as there are lanes to write, the tail included.
@@ -15,6 +17,8 @@ pub(crate) struct Epilogue {
     pub(crate) pre: [f32; 2],
     /// Bounds of the second clamp.
     pub(crate) post: [f32; 2],
+    /// What a kernel does with all that it has stored.
+    pub(crate) curve: Option<Curve>,
 }
 
 /// An [`Epilogue`] with its bounds in registers.

@@ -1,6 +1,6 @@
 //! One step of a plan, cut into tasks: which part of the output a task computes, and with which kernel.
 
-use super::{Buffer, Epilogue, Kernels, Scratch, dense, depthwise, pointwise, pool};
+use super::{Buffer, Epilogue, Kernels, Scratch, dense, depthwise, max_pool, pointwise, pool};
 use crate::kernels::{MAX_TILE_PIXELS, PANEL};
 use crate::pack::Packed;
 use crate::plan::{Feature, Plan, Step, Window, Work};
@@ -67,7 +67,9 @@ impl Pass<'_> {
                 let cut = self.cut(step, window);
                 cut.chunks() * cut.groups()
             }
-            Work::Depthwise { .. } => (self.n * output.size[0]).div_ceil(self.depthwise_rows(output)),
+            Work::Depthwise { .. } | Work::MaxPool { .. } => {
+                (self.n * output.size[0]).div_ceil(self.rows_of_task(output))
+            }
             Work::Pointwise => (self.n * output.pixels()).div_ceil(self.span_pixels(output)),
             Work::Pool => self.n * output.stride_c.div_ceil(POOL_CHANNELS),
         }
@@ -83,6 +85,7 @@ impl Pass<'_> {
             match step.work {
                 Work::Dense { window, .. } => self.dense(step, window, task, scratch),
                 Work::Depthwise { window, .. } => self.depthwise(step, window, task),
+                Work::MaxPool { window } => self.max_pool(step, window, task),
                 Work::Pointwise => self.pointwise(step, task),
                 Work::Pool => self.pool(step, task),
             }
@@ -117,7 +120,8 @@ impl Pass<'_> {
                 self.feature(residual).add(pixel * residual.stride_c + c).cast_const()
             });
             let shift = scale.add(step.output.stride_c + c);
-            Epilogue { scale: scale.add(c), shift, residual, pre: step.pre, post: step.post }
+            let Step { pre, post, curve, .. } = *step;
+            Epilogue { scale: scale.add(c), shift, residual, pre, post, curve }
         }
     }
 
@@ -224,7 +228,7 @@ impl Pass<'_> {
         }
     }
 
-    fn depthwise_rows(&self, output: Feature) -> usize {
+    fn rows_of_task(&self, output: Feature) -> usize {
         (self.n * output.size[0]).div_ceil(self.threads * TASKS_PER_THREAD)
     }
 
@@ -233,7 +237,7 @@ impl Pass<'_> {
     unsafe fn depthwise(&self, step: &Step, window: Window, task: usize) {
         let (input, output) = (step.input, step.output);
         let weights = self.weights(step.work);
-        let rows = self.depthwise_rows(output);
+        let rows = self.rows_of_task(output);
         for row in task * rows..((task + 1) * rows).min(self.n * output.size[0]) {
             let (image, pixel) = (row / output.size[0], row * output.size[1]);
             // SAFETY: the step is the plan's, so that all sizes are those of what the pointers point to.
@@ -257,6 +261,32 @@ impl Pass<'_> {
         }
     }
 
+    /// # Safety
+    /// As [`Self::execute`].
+    unsafe fn max_pool(&self, step: &Step, window: Window, task: usize) {
+        let (input, output) = (step.input, step.output);
+        let rows = self.rows_of_task(output);
+        for row in task * rows..((task + 1) * rows).min(self.n * output.size[0]) {
+            let (image, pixel) = (row / output.size[0], row * output.size[1]);
+            // SAFETY: the step is the plan's, so that all sizes are those of what the pointers point to.
+            unsafe {
+                let row = max_pool::Row {
+                    input: self.feature(input).add(image * input.len()),
+                    size: input.size,
+                    stride_c: output.stride_c,
+                    kernel: window.kernel,
+                    stride: window.stride,
+                    padding: window.padding,
+                    y: row % output.size[0],
+                    width: output.size[1],
+                    out: self.feature(output).add(pixel * output.stride_c),
+                    epilogue: self.epilogue(step, pixel, 0),
+                };
+                (self.kernels.max_pool)(&row);
+            }
+        }
+    }
+
     fn span_pixels(&self, output: Feature) -> usize {
         (self.n * output.pixels()).div_ceil(self.threads * TASKS_PER_THREAD)
     }
@@ -266,18 +296,26 @@ impl Pass<'_> {
     unsafe fn pointwise(&self, step: &Step, task: usize) {
         let (input, output) = (step.input, step.output);
         let pixels = self.span_pixels(output);
-        let begin = task * pixels;
+        let mut begin = task * pixels;
         let end = (begin + pixels).min(self.n * output.pixels());
-        // SAFETY: the step is the plan's, and input, output and residual have one shape.
-        unsafe {
-            let span = pointwise::Span {
-                input: self.feature(input).add(begin * input.stride_c),
-                out: self.feature(output).add(begin * output.stride_c),
-                pixels: end - begin,
-                stride_c: output.stride_c,
-                epilogue: self.epilogue(step, begin, 0),
-            };
-            (self.kernels.pointwise)(&span);
+        while begin < end {
+            let image = begin / output.pixels();
+            let stop = end.min((image + 1) * output.pixels());
+            // SAFETY: the step is the plan's, and input, output and residual have one shape; a gate has one pixel.
+            unsafe {
+                let span = pointwise::Span {
+                    input: self.feature(input).add(begin * input.stride_c),
+                    gate: step.gate.map_or(std::ptr::null(), |gate| {
+                        self.feature(gate).add(image * gate.stride_c).cast_const()
+                    }),
+                    out: self.feature(output).add(begin * output.stride_c),
+                    pixels: stop - begin,
+                    stride_c: output.stride_c,
+                    epilogue: self.epilogue(step, begin, 0),
+                };
+                (self.kernels.pointwise)(&span);
+            }
+            begin = stop;
         }
     }
 

@@ -16,6 +16,14 @@ pub(super) trait Lanes: Copy {
     /// `self * by + plus`.
     unsafe fn fma(self, by: Self, plus: Self) -> Self;
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
+    unsafe fn div(self, other: Self) -> Self;
+    /// The larger one; NaN where one is NaN.
+    unsafe fn max(self, other: Self) -> Self;
+    /// To the nearest integer.
+    unsafe fn round(self) -> Self;
+    /// `2^self` for integers from -126 to 127.
+    unsafe fn power_of_two(self) -> Self;
     /// NaN stays NaN.
     unsafe fn clamp(self, low: Self, high: Self) -> Self;
 }

@@ -5,7 +5,7 @@
 //! - a feature map is `[n, h, w, stride]` f32 with `stride` = channels rounded up to [`PANEL`]; the input of the
 //!   network alone may have stride = channels, and then only dense convolutions read it;
 //! - lanes above the channels (the *tail*) hold something finite or not that is never moved into another lane, so
-//!   no kernel needs a remainder loop; scale and shift are 0 there, so that the tail is 0 for finite weights;
+//!   no kernel needs a remainder loop; scale and shift are 0 there, so that the tail is small for finite weights;
 //! - an output is summed in the order of taps and input channels, whichever tile, thread or batch it falls in, so
 //!   results do not depend on any of these, bit for bit.
 
@@ -20,8 +20,12 @@ use lanes::Lanes;
 mod epilogue;
 pub(crate) use epilogue::Epilogue;
 
+mod curve;
+pub(crate) use curve::Curve;
+
 mod dense;
 mod depthwise;
+mod max_pool;
 mod pointwise;
 mod pool;
 
@@ -41,6 +45,9 @@ pub(crate) use team::Team;
 
 use crate::Isa;
 
+/// Sizes along height and width.
+type Pair = [usize; 2];
+
 /// Channels in a panel of packed weights, and the unit of a feature map's channel stride.
 pub(crate) const PANEL: usize = 16;
 
@@ -58,6 +65,7 @@ pub(crate) struct Kernels {
     /// Dense tiles, `[panels - 1][pixels - 1]`.
     dense: &'static [&'static [unsafe fn(&dense::Tile)]],
     depthwise: unsafe fn(&depthwise::Row),
+    max_pool: unsafe fn(&max_pool::Row),
     pointwise: unsafe fn(&pointwise::Span),
     pool: unsafe fn(&pool::Column),
 }
@@ -108,6 +116,12 @@ macro_rules! kernels_for {
         }
 
         $(#[$feature])?
+        unsafe fn max_pool_row(row: &super::max_pool::Row) {
+            // SAFETY: same contract, and the feature is on.
+            unsafe { super::max_pool::row::<$lanes>(row) }
+        }
+
+        $(#[$feature])?
         unsafe fn pointwise_span(span: &super::pointwise::Span) {
             // SAFETY: same contract, and the feature is on.
             unsafe { super::pointwise::span::<$lanes>(span) }
@@ -122,6 +136,7 @@ macro_rules! kernels_for {
         pub(super) static KERNELS: super::Kernels = super::Kernels {
             dense: &[$(&[$(dense_tile::<$pixels, $vectors>),+]),+],
             depthwise: depthwise_row,
+            max_pool: max_pool_row,
             pointwise: pointwise_span,
             pool: pool_column,
         };

@@ -42,6 +42,41 @@ impl Lanes for F32x4 {
         Self(unsafe { vaddq_f32(self.0, other.0) })
     }
 
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { vmulq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { vdivq_f32(self.0, other.0) })
+    }
+
+    /// The instruction gives NaN where an operand is.
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { vmaxq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn round(self) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { vrndnq_f32(self.0) })
+    }
+
+    /// Puts the exponent together.
+    #[inline(always)]
+    unsafe fn power_of_two(self) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe {
+            let exponent = vaddq_s32(vcvtq_s32_f32(self.0), vdupq_n_s32(127));
+            vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent))
+        })
+    }
+
     /// Both instructions give NaN where an operand is.
     #[inline(always)]
     unsafe fn clamp(self, low: Self, high: Self) -> Self {

@@ -1,10 +1,12 @@
 //! Elementwise layers that no convolution has taken up: an epilogue by itself.
 
-use super::{Epilogue, Lanes};
+use super::{Epilogue, Lanes, curve};
 
-/// A run of pixels.
+/// A run of pixels of one image.
 pub(super) struct Span {
     pub(super) input: *const f32,
+    /// A factor per channel; null when there is none.
+    pub(super) gate: *const f32,
     pub(super) out: *mut f32,
     pub(super) pixels: usize,
     /// Channel stride of all of them.
@@ -15,7 +17,7 @@ pub(super) struct Span {
 /// Applies the epilogue to every number of the span.
 ///
 /// # Safety
-/// That of [`Lanes`]; the pointers are good for `pixels × stride_c` numbers, scale and shift for `stride_c`.
+/// That of [`Lanes`]; the pointers are good for `pixels × stride_c` numbers, scale, shift and gate for `stride_c`.
 #[inline(always)]
 pub(super) unsafe fn span<L: Lanes>(span: &Span) {
     // SAFETY: the contract above.
@@ -24,8 +26,15 @@ pub(super) unsafe fn span<L: Lanes>(span: &Span) {
         for pixel in 0..span.pixels {
             for c in (0..span.stride_c).step_by(L::N) {
                 let at = pixel * span.stride_c + c;
-                epilogue.store(L::load(span.input.add(at)), c, span.out, at);
+                let mut value = L::load(span.input.add(at));
+                if !span.gate.is_null() {
+                    value = value.mul(L::load(span.gate.add(c)));
+                }
+                epilogue.store(value, c, span.out, at);
             }
+        }
+        if let Some(bend) = span.epilogue.curve {
+            curve::bend::<L>(bend, span.out, span.pixels * span.stride_c);
         }
     }
 }

@@ -39,6 +39,39 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        Self([a * e, b * f, c * g, d * h])
+    }
+
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        Self([a / e, b / f, c / g, d / h])
+    }
+
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        let mut out = other.0;
+        for (value, other) in out.iter_mut().zip(self.0) {
+            // A NaN of `other` is not larger than anything, and stays.
+            *value = if other > *value || other.is_nan() { other } else { *value };
+        }
+        Self(out)
+    }
+
+    #[inline(always)]
+    unsafe fn round(self) -> Self {
+        Self(self.0.map(f32::round_ties_even))
+    }
+
+    /// Puts the exponent together.
+    #[inline(always)]
+    unsafe fn power_of_two(self) -> Self {
+        Self(self.0.map(|power| f32::from_bits(((power as i32).wrapping_add(127) as u32) << 23)))
+    }
+
+    #[inline(always)]
     unsafe fn clamp(self, low: Self, high: Self) -> Self {
         let mut out = self.0;
         for ((value, low), high) in out.iter_mut().zip(low.0).zip(high.0) {

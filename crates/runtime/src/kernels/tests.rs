@@ -5,6 +5,9 @@ use std::sync::Arc;
 use mutualnet_core::{NodeId, Resolution, Subnet, Width};
 
 use super::*;
+
+mod elementwise;
+
 use crate::pack::{self, Packed};
 use crate::plan::{Feature, Pair, Plan, Step, Window, Work};
 use crate::prepare::Prepared;
@@ -25,6 +28,7 @@ struct Case {
     spare: usize,
     n: usize,
     residual: bool,
+    curve: Option<Curve>,
 }
 
 impl Case {
@@ -75,7 +79,7 @@ impl Case {
         sum
     }
 
-    /// `[n, h, w, c]`, relu6 before the residual, relu after it.
+    /// `[n, h, w, c]`, relu6 before the residual, relu after it, the curve last.
     fn expected(&self) -> Vec<f64> {
         let ([scale, shift], residual) = (self.coefficients(), self.residual());
         let (input, weight) = (self.input(), self.weight());
@@ -89,7 +93,7 @@ impl Case {
                 if self.residual {
                     value = (value + f64::from(residual[at * self.channels[1] + o])).max(0.0);
                 }
-                out.push(value);
+                out.push(self.curve.map_or(value, |curve| bent(curve, value)));
             }
         }
         out
@@ -127,11 +131,13 @@ impl Case {
                 Work::Dense { weights, window }
             },
             input,
+            gate: None,
             residual: self.residual.then_some(residual),
             output,
             coefficients: 0,
             pre: [0.0, 6.0],
             post: [0.0, f32::INFINITY],
+            curve: self.curve,
         };
         plan(vec![step], input, output, coefficients, start)
     }
@@ -155,6 +161,19 @@ impl Case {
         }
     }
 }
+
+fn bent(curve: Curve, x: f64) -> f64 {
+    let sigmoid = 1.0 / (1.0 + (-x).exp());
+    let hard_sigmoid = ((x + 3.0) / 6.0).clamp(0.0, 1.0);
+    match curve {
+        Curve::Sigmoid => sigmoid,
+        Curve::HardSigmoid => hard_sigmoid,
+        Curve::Swish => x * sigmoid,
+        Curve::HardSwish => x * hard_sigmoid,
+    }
+}
+
+const CURVES: [Curve; 4] = [Curve::Sigmoid, Curve::HardSigmoid, Curve::Swish, Curve::HardSwish];
 
 fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|number| number.to_bits()).collect()
@@ -207,6 +226,7 @@ const BASE: Case = Case {
     spare: 0,
     n: 1,
     residual: false,
+    curve: None,
 };
 
 fn window(kernel: usize, stride: usize, padding: usize) -> Window {
@@ -264,6 +284,18 @@ fn feature(start: usize, size: Pair, channels: usize) -> Feature {
 }
 
 #[test]
+fn curves_bend_what_was_stored() {
+    for curve in CURVES.map(Some) {
+        Case { channels: [6, 24], size: [13, 11], n: 3, curve, ..BASE }.check();
+        Case { channels: [5, 17], window: window(3, 2, 1), curve, residual: true, ..BASE }.check();
+        for (kernel, stride) in [(3, 1), (5, 2)] {
+            let window = window(kernel, stride, 1);
+            Case { depthwise: true, channels: [40, 40], window, n: 2, curve, ..BASE }.check();
+        }
+    }
+}
+
+#[test]
 fn pooling_is_the_mean() {
     for (channels, size) in [(3, [1, 1]), (40, [7, 7]), (72, [3, 2]), (1280, [2, 2])] {
         let n = 2;
@@ -275,11 +307,13 @@ fn pooling_is_the_mean() {
             let step = Step {
                 work: Work::Pool,
                 input,
+                gate: None,
                 residual: None,
                 output,
                 coefficients: 0,
                 pre: none,
                 post: none,
+                curve: None,
             };
             let plan =
                 plan(vec![step], input, output, Buffer::zeroed(0).unwrap(), input.len() + output.len());
@@ -291,34 +325,6 @@ fn pooling_is_the_mean() {
                 let mean = (0..positions).map(of).sum::<f64>() / positions as f64;
                 assert!((f64::from(*got) - mean).abs() < 1e-6, "{isa}: {got} {mean}");
             }
-        }
-    }
-}
-
-#[test]
-fn pointwise_is_the_epilogue() {
-    let (channels, size, n) = (20, [3, 5], 2);
-    let values = numbers(7, n * size[0] * size[1] * channels);
-    for isa in Isa::available() {
-        let input = feature(0, size, channels);
-        let output = feature(input.len(), size, channels);
-        let mut coefficients = Buffer::zeroed(2 * output.stride_c).unwrap();
-        coefficients[..channels].fill(2.0);
-        coefficients[output.stride_c..][..channels].fill(-0.5);
-        let step = Step {
-            work: Work::Pointwise,
-            input,
-            residual: Some(input),
-            output,
-            coefficients: 0,
-            pre: [0.0, 1.0],
-            post: [-0.25, f32::INFINITY],
-        };
-        let plan = plan(vec![step], input, output, coefficients, input.len() + output.len());
-        let got = run(prepared(plan, None, isa), 2, n, &values, None);
-        for (got, x) in got.iter().zip(&values) {
-            let expected = ((2.0 * x - 0.5).clamp(0.0, 1.0) + x).max(-0.25);
-            assert!((got - expected).abs() < 1e-6, "{isa}: {got} {expected}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use mutualnet_bundle::Bundle;
 use mutualnet_core::Subnet;
-use mutualnet_core::network::{Activation, BatchNorm, Conv, Groups, Op};
+use mutualnet_core::network::{Activation, BatchNorm, Conv, Groups, MaxPool, Op};
 
 /// A feature map, `[h, w, c]`.
 #[derive(Clone)]
@@ -43,7 +43,11 @@ pub(crate) fn logits(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<f64> {
         };
         let map = match &node.op {
             Op::Input { .. } => Map { h, w, c, data: image.iter().map(|&x| x.into()).collect() },
-            Op::Conv(conv) => convolve(input(0), conv, &parameter("weight"), [h, w, c]),
+            Op::Conv(conv) => {
+                let map = convolve(input(0), conv, &parameter("weight"), [h, w, c]);
+                let bias = if conv.bias { parameter("bias").1 } else { vec![0.0; c] };
+                map.map(|x, i| x + f64::from(bias[i % c]))
+            }
             Op::BatchNorm(BatchNorm { eps }) => {
                 let stats = &stats[norms.iter().position(|id| id.0 == idx).unwrap()];
                 let (gamma, beta) = (parameter("weight").1, parameter("bias").1);
@@ -53,9 +57,10 @@ pub(crate) fn logits(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<f64> {
                     (x - f64::from(stats.mean[i])) / deviation * f64::from(gamma[i]) + f64::from(beta[i])
                 })
             }
-            Op::Activation(Activation::Relu) => input(0).map(|x, _| x.max(0.0)),
-            Op::Activation(Activation::Relu6) => input(0).map(|x, _| x.clamp(0.0, 6.0)),
+            Op::Activation(activation) => input(0).map(|x, _| activate(*activation, x)),
             Op::Add => input(0).map(|x, i| x + input(1).data[i]),
+            Op::Multiply => input(0).map(|x, i| x * input(1).data[i % c]),
+            Op::MaxPool(pool) => max_pool(input(0), pool, [h, w, c]),
             Op::GlobalPool => {
                 let positions = (input(0).h * input(0).w) as f64;
                 let mean = |i| input(0).data.iter().skip(i).step_by(c).sum::<f64>() / positions;
@@ -74,6 +79,35 @@ pub(crate) fn logits(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<f64> {
         maps.push(map);
     }
     maps.pop().unwrap().data
+}
+
+fn activate(activation: Activation, x: f64) -> f64 {
+    let sigmoid = 1.0 / (1.0 + (-x).exp());
+    let hard_sigmoid = (x + 3.0).clamp(0.0, 6.0) / 6.0;
+    match activation {
+        Activation::Relu => x.max(0.0),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::Sigmoid => sigmoid,
+        Activation::HardSigmoid => hard_sigmoid,
+        Activation::Swish => x * sigmoid,
+        Activation::HardSwish => x * hard_sigmoid,
+        other => panic!("the interpreter does not know {other:?}"),
+    }
+}
+
+fn max_pool(input: &Map, pool: &MaxPool, [h, w, c]: [usize; 3]) -> Map {
+    let mut data = Vec::new();
+    for at in 0..h * w * c {
+        let (y, x, c) = (at / (w * c), at / c % w, at % c);
+        let from = |axis: usize, at: usize, k: u32| {
+            (at * pool.stride[axis] as usize + k as usize).checked_sub(pool.padding[axis] as usize)
+        };
+        let ys = (0..pool.kernel[1]).filter_map(|k| from(1, y, k).filter(|&y| y < input.h));
+        let xs = |k: u32| from(2, x, k).filter(|&x| x < input.w);
+        let inside = ys.flat_map(|y| (0..pool.kernel[2]).filter_map(xs).map(move |x| (y, x)));
+        data.push(inside.map(|(y, x)| input.at(y as isize, x as isize, c)).fold(f64::NEG_INFINITY, f64::max));
+    }
+    Map { h, w, c, data }
 }
 
 fn convolve(input: &Map, conv: &Conv, (shape, weight): &(Vec<usize>, Vec<f32>), out: [usize; 3]) -> Map {

@@ -32,6 +32,12 @@ fn mobilenets() {
 }
 
 #[test]
+fn resnets() {
+    check(&zoo("resnet18"), &["1.0-24", "0.25-17"]);
+    check(&zoo("wide_resnet10_1"), &["1.0-16", "0.6-13"]);
+}
+
+#[test]
 fn layers_that_mobilenets_do_not_have() {
     check(&odd_network(), &["0.7-30", "1.0-23", "0.25-23", "0.5-12"]);
     check(&network_without_stem(), &["1.0-9", "1.0-1"]);

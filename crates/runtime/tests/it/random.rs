@@ -1,6 +1,6 @@
 //! Networks that nobody would draw, against the naive interpreter: what fusing, placing and borders get wrong.
 
-use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder, Rank};
+use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, MaxPool, NetworkBuilder, Rank};
 use mutualnet_core::{Network, NodeId};
 use mutualnet_runtime::Isa;
 
@@ -32,11 +32,20 @@ impl Dice {
         let kernel = [1, 1 + self.roll(4) as u32, 1 + self.roll(4) as u32];
         let stride = [1, 1 + self.roll(2) as u32, 1 + self.roll(2) as u32];
         let padding = kernel.map(|size| self.roll(size.into()) as u32);
-        Conv { out, kernel, stride, padding, groups, bias: false }
+        Conv { out, kernel, stride, padding, groups, bias: self.roll(3) == 0 }
     }
 
+    /// Windows up to 3×3.
+    fn max_pool(&mut self) -> MaxPool {
+        let kernel = [1, 1 + self.roll(3) as u32, 1 + self.roll(3) as u32];
+        let stride = [1, 1 + self.roll(2) as u32, 1 + self.roll(2) as u32];
+        MaxPool { kernel, stride, padding: kernel.map(|size| self.roll((size / 2 + 1).into()) as u32) }
+    }
+
+    /// The clamps more often than the others, which end a chain.
     fn activation(&mut self) -> Activation {
-        [Activation::Relu, Activation::Relu6][self.roll(2) as usize]
+        use Activation::{HardSigmoid, HardSwish, Relu, Relu6, Sigmoid, Swish};
+        [Relu, Relu6, Relu, Relu6, Sigmoid, HardSigmoid, Swish, HardSwish][self.roll(8) as usize]
     }
 }
 
@@ -51,11 +60,25 @@ fn network(dice: &mut Dice) -> Network {
         let path = format!("layer{idx}");
         let same: Vec<NodeId> = nodes.iter().filter(|node| node.2 == shape).map(|node| node.0).collect();
         let other = same[dice.roll(same.len() as u64) as usize];
-        nodes.push(match dice.roll(6) {
+        nodes.push(match dice.roll(8) {
             0 => (net.batch_norm(&path, from), channels, shape),
             1 => (net.activation(&path, from, dice.activation()), channels, shape),
             2 => (net.add(&path, from, other), channels, shape),
             3 => (net.conv(&path, from, dice.conv(channels, Groups::Depthwise)), channels, idx),
+            4 => (net.max_pool(&path, from, dice.max_pool()), channels, idx),
+            5 => {
+                // A gate as networks have it, from any node of the same shape.
+                let gate = net.global_pool(&format!("{path}.pool"), other);
+                let squeeze = Conv {
+                    kernel: [1; 3],
+                    stride: [1; 3],
+                    padding: [0; 3],
+                    ..dice.conv(channels, Groups::Dense)
+                };
+                let gate = net.conv(&format!("{path}.fc"), gate, squeeze);
+                let gate = net.activation(&format!("{path}.gate"), gate, dice.activation());
+                (net.multiply(&path, from, gate), channels, shape)
+            }
             _ => {
                 let out = dice.rule();
                 (net.conv(&path, from, dice.conv(out, Groups::Dense)), out, idx)

@@ -1,0 +1,92 @@
+//! Non-linearities that are not clamps, applied to what a kernel has just stored.
+//!
+//! Separate from the epilogue, which is in the midst of unrolled loops: a loop of its own over numbers that are still in
+//! the first-level cache costs little and keeps exponentials out of every tile.
+
+use super::Lanes;
+
+/// A non-linearity by its formula.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Curve {
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `min(max(x + 3, 0), 6) / 6`.
+    HardSigmoid,
+    /// `x · sigmoid(x)`.
+    Swish,
+    /// `x · hard_sigmoid(x)`.
+    HardSwish,
+}
+
+/// Bends `len` numbers from `start` on, in place.
+///
+/// # Safety
+/// That of [`Lanes`]; `len` is a multiple of the panel, and the numbers are the caller's alone.
+#[inline(always)]
+pub(super) unsafe fn bend<L: Lanes>(curve: Curve, start: *mut f32, len: usize) {
+    // SAFETY: the contract above.
+    unsafe {
+        match curve {
+            Curve::Sigmoid => each::<L>(start, len, |x| sigmoid(x)),
+            Curve::HardSigmoid => each::<L>(start, len, |x| hard_sigmoid(x)),
+            Curve::Swish => each::<L>(start, len, |x| x.mul(sigmoid(x))),
+            Curve::HardSwish => each::<L>(start, len, |x| x.mul(hard_sigmoid(x))),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn each<L: Lanes>(start: *mut f32, len: usize, of: impl Fn(L) -> L) {
+    for at in (0..len).step_by(L::N) {
+        // SAFETY: the contract of `bend`.
+        unsafe {
+            let at = start.add(at);
+            of(L::load(at)).store(at);
+        }
+    }
+}
+
+/// # Safety
+/// That of [`Lanes`].
+#[inline(always)]
+unsafe fn hard_sigmoid<L: Lanes>(x: L) -> L {
+    // SAFETY: same contract.
+    unsafe { x.add(L::splat(3.0)).clamp(L::splat(0.0), L::splat(6.0)).mul(L::splat(1.0 / 6.0)) }
+}
+
+/// # Safety
+/// That of [`Lanes`].
+#[inline(always)]
+unsafe fn sigmoid<L: Lanes>(x: L) -> L {
+    // SAFETY: same contract.
+    unsafe {
+        let one = L::splat(1.0);
+        one.div(one.add(exp(x.mul(L::splat(-1.0)))))
+    }
+}
+
+/// `exp(x)`, clamped where it would leave the range of normal numbers; off by at most 2 units in the last place.
+///
+/// With `n` the integer nearest to `x / ln 2`, it is `2^n` times the exponential of what is left, of magnitude up to
+/// `ln 2 / 2`, for which the first eight terms of the series are exact to single precision.
+///
+/// # Safety
+/// That of [`Lanes`].
+#[inline(always)]
+unsafe fn exp<L: Lanes>(x: L) -> L {
+    /// `ln 2`, its first 15 bits (so that products with small integers are exact) and the rest.
+    const LN_2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
+    const TERMS: [f32; 7] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 1.0 / 2.0, 1.0, 1.0];
+    // SAFETY: same contract; the clamp keeps `n` from -126 to 126.
+    unsafe {
+        let x = x.clamp(L::splat(-87.0), L::splat(87.0));
+        let n = x.mul(L::splat(std::f32::consts::LOG2_E)).round();
+        let rest = n.fma(L::splat(-LN_2[0]), x);
+        let rest = n.fma(L::splat(-LN_2[1]), rest);
+        let mut sum = L::splat(1.0 / 5040.0);
+        for term in TERMS {
+            sum = sum.fma(rest, L::splat(term));
+        }
+        sum.mul(n.power_of_two())
+    }
+}
