@@ -53,7 +53,10 @@ fn a_slice_is_the_narrow_network() {
         let input = batch(3, 24);
         let ours = net.forward(&slice, &input, Norm::Batch).unwrap().to_vec_f32().unwrap();
         let theirs = narrow.forward(&whole, &input, Norm::Batch).unwrap().to_vec_f32().unwrap();
-        assert_eq!(ours, theirs, "{name}");
+        // Libtorch may sum in another order over weights that lie further apart.
+        let scale = theirs.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+        let difference = ours.iter().zip(&theirs).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
+        assert!(difference <= 1e-5 * scale, "{name}: {} relative", difference / scale);
     }
 }
 

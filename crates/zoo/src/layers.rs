@@ -3,7 +3,7 @@
 //! Separate so that a family's file is its list. Invariant: nothing here knows a family.
 
 use mutualnet_core::NodeId;
-use mutualnet_core::network::{Activation, BatchNorm, ChannelRule, Conv, Groups, MaxPool, NetworkBuilder};
+use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, MaxPool, NetworkBuilder};
 
 /// A square convolution of odd size, padded to keep its size at stride 1.
 pub(crate) fn conv(out: ChannelRule, size: u32, stride: u32, groups: Groups) -> Conv {
@@ -30,7 +30,7 @@ pub(crate) fn max_pool(size: u32, stride: u32, padding: u32) -> MaxPool {
 
 /// Layers one after the other under one path, numbered like the entries of PyTorch's `Sequential`.
 pub(crate) struct Sequential<'a> {
-    pub(crate) net: &'a mut NetworkBuilder,
+    net: &'a mut NetworkBuilder,
     path: String,
     number: usize,
     /// The last layer so far.
@@ -42,8 +42,14 @@ impl<'a> Sequential<'a> {
         Self { net, path: path.to_owned(), number: 0, last: input }
     }
 
+    /// Leaves a number out.
+    pub(crate) fn skip(&mut self) -> &mut Self {
+        self.number += 1;
+        self
+    }
+
     /// The path of the layer that comes next.
-    pub(crate) fn path(&mut self) -> String {
+    fn path(&mut self) -> String {
         self.number += 1;
         format!("{}.{}", self.path, self.number - 1)
     }
@@ -55,12 +61,8 @@ impl<'a> Sequential<'a> {
     }
 
     pub(crate) fn batch_norm(&mut self) -> &mut Self {
-        self.batch_norm_with(BatchNorm { eps: BatchNorm::EPS })
-    }
-
-    pub(crate) fn batch_norm_with(&mut self, norm: BatchNorm) -> &mut Self {
         let path = self.path();
-        self.last = self.net.batch_norm_with(&path, self.last, norm);
+        self.last = self.net.batch_norm(&path, self.last);
         self
     }
 

@@ -7,10 +7,15 @@ use mutualnet_core::network::{Activation, ChannelRule, Groups, NetworkBuilder};
 use mutualnet_core::{Network, NodeId, WidthRange};
 use serde::{Deserialize, Serialize};
 
+pub mod efficientnet;
 pub mod mobilenet_v1;
 pub mod mobilenet_v2;
+pub mod mobilenet_v3;
 pub mod resnet;
+pub mod vgg;
 pub mod wide_resnet;
+
+mod inverted_residual;
 
 mod layers;
 
@@ -110,8 +115,27 @@ const FAMILIES: &[Family] = &[
         sample: mobilenet_v2::NAME,
         build: |name, config| (name == mobilenet_v2::NAME).then(|| Ok(mobilenet_v2::mobilenet_v2(config)?)),
     },
+    Family {
+        names: &[mobilenet_v3::NAME],
+        sample: mobilenet_v3::NAME,
+        build: |name, config| {
+            (name == mobilenet_v3::NAME).then(|| Ok(mobilenet_v3::mobilenet_v3_large(config)?))
+        },
+    },
+    Family {
+        names: &[efficientnet::NAME],
+        sample: efficientnet::NAME,
+        build: |name, config| {
+            (name == efficientnet::NAME).then(|| Ok(efficientnet::efficientnet_b0(config)?))
+        },
+    },
     Family { names: resnet::NAMES, sample: "resnet18", build: resnet::resnet },
     Family { names: wide_resnet::NAMES, sample: "wide_resnet10_2", build: wide_resnet::wide_resnet },
+    Family {
+        names: &[vgg::NAME],
+        sample: vgg::NAME,
+        build: |name, config| (name == vgg::NAME).then(|| Ok(vgg::vgg16_bn(config)?)),
+    },
 ];
 
 /// The names that [`build`] knows; of those with numbers in them, that have any, some.

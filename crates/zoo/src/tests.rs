@@ -97,7 +97,7 @@ struct GoldenRow {
 }
 
 fn golden(name: &str) -> Golden {
-    let path = format!("{}/golden/macs/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
@@ -115,7 +115,7 @@ fn the_authors_networks_to_the_last_mac_and_name() {
         ("resnet50", "resnet50"),
         ("wideresnet", "wide_resnet28_10"),
     ] {
-        let golden = golden(file);
+        let golden = golden(&format!("macs/{file}"));
         assert_eq!(golden.network, file);
         let classes = golden.parameters.last().unwrap().1[0];
         let net = build(name, &NetworkConfig { classes, ..config(golden.rows[0].width, 1.0) }).unwrap();
@@ -123,6 +123,83 @@ fn the_authors_networks_to_the_last_mac_and_name() {
             assert_eq!(net.macs(subnet(row.width, row.resolution)).unwrap().0, row.macs, "{name}");
         }
         assert_eq!(parameters(&net), golden.parameters, "{name}");
+    }
+}
+
+#[test]
+fn torchvisions_networks_to_the_last_mac_and_name() {
+    for name in [
+        "resnet18",
+        "resnet34",
+        "resnet101",
+        "resnet152",
+        "vgg16_bn",
+        "mobilenet_v3_large",
+        "efficientnet_b0",
+    ] {
+        let golden = golden(&format!("torchvision/{name}"));
+        let net = build(name, &config(0.25, 1.0)).unwrap();
+        for row in golden.rows {
+            let ours = net.macs(subnet(row.width, row.resolution)).unwrap().0;
+            assert_eq!(ours, row.macs, "{name} at {}", row.resolution);
+        }
+        let (ours, mut theirs) = (parameters(&net), golden.parameters);
+        // ResNets have the names of the authors', in the same order.
+        if name.starts_with("resnet") {
+            theirs = ours.iter().zip(theirs).map(|((path, _), (_, shape))| (path.clone(), shape)).collect();
+        }
+        assert_eq!(ours, theirs, "{name}");
+    }
+}
+
+/// The paper's detection results are over the convolutions of VGG-16 alone, at a square of the image's shorter side.
+#[test]
+fn vgg_16_as_the_papers_backbone() {
+    let net = build("vgg16_bn", &config(0.25, 1.0)).unwrap();
+    for (width, side, billions) in [
+        (1.0, 600, "109.8"),
+        (0.95, 600, "99.8"),
+        (0.9, 600, "88.2"),
+        (1.0, 480, "70.5"),
+        (0.95, 480, "64.0"),
+        (0.9, 480, "56.6"),
+        (0.8, 480, "44.9"),
+        (0.7, 480, "34.9"),
+        (0.8, 360, "25.1"),
+        (0.65, 360, "16.5"),
+        (0.55, 360, "11.9"),
+        (0.4, 360, "6.2"),
+        (0.25, 480, "4.5"),
+        (0.25, 360, "2.5"),
+        (0.25, 240, "1.1"),
+    ] {
+        let costs = net.costs(subnet(width, side)).unwrap();
+        let convolutions = net.nodes().iter().zip(costs).filter(|(node, _)| matches!(node.op, Op::Conv(_)));
+        let macs: u64 = convolutions.map(|(_, cost)| cost.macs.0).sum();
+        assert_eq!(format!("{:.1}", macs as f64 / 1e9), billions, "{width}-{side}");
+    }
+}
+
+#[test]
+fn gates_are_prefixes_at_every_width() {
+    for (name, gates, at_one) in [
+        ("mobilenet_v3_large", 8, vec![24, 32, 32, 120, 168, 168, 240, 240]),
+        ("efficientnet_b0", 16, vec![8, 4, 6, 6, 10, 10, 20, 20, 20, 28, 28, 28, 48, 48, 48, 48]),
+    ] {
+        let net = build(name, &config(0.25, 2.0)).unwrap();
+        let squeezed = |width: f64| {
+            let channels = net.channels(Width::new(width).unwrap()).unwrap();
+            let nodes = net.nodes().iter().zip(channels).filter(|(node, _)| node.path.ends_with(".fc1"));
+            nodes.map(|(_, channels)| channels).collect::<Vec<_>>()
+        };
+        assert_eq!(squeezed(1.0), at_one, "{name}");
+        let mut narrower = squeezed(0.25);
+        assert_eq!(narrower.len(), gates);
+        for percent in 26..=200 {
+            let wider = squeezed(f64::from(percent) / 100.0);
+            assert!(narrower.iter().zip(&wider).all(|(a, b)| a <= b), "{name} at {percent} %");
+            narrower = wider;
+        }
     }
 }
 

@@ -1,0 +1,83 @@
+//! The inverted residual with a gate, as MobileNetV3 and EfficientNet have it, under torchvision's names.
+//!
+//! Separate because two families share it. Invariant: every channel count follows from the rules that it is given, so
+//! that a gate, like everything else, is a prefix at every width.
+
+use mutualnet_core::NodeId;
+use mutualnet_core::network::{Activation, BatchNorm, ChannelRule, Conv, Groups, NetworkBuilder};
+
+use crate::layers::{conv, dense};
+
+/// What all blocks of a network have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Style {
+    pub(crate) norm: BatchNorm,
+    /// Non-linearity in front of a gate's second convolution, and the gate's own.
+    pub(crate) gate: [Activation; 2],
+}
+
+/// One block, without its shortcut.
+pub(crate) struct Block {
+    /// Of the depthwise convolution; the same number as the input's without `expands`.
+    pub(crate) hidden: ChannelRule,
+    /// Whether there is a 1×1 convolution in front of the depthwise one.
+    pub(crate) expands: bool,
+    pub(crate) kernel: u32,
+    pub(crate) stride: u32,
+    pub(crate) activation: Activation,
+    /// Of the gate's first convolution, where there is a gate.
+    pub(crate) squeeze: Option<ChannelRule>,
+    pub(crate) out: ChannelRule,
+}
+
+impl Style {
+    /// A convolution, its batch norm and, if any, its non-linearity: torchvision's `Conv2dNormActivation`.
+    pub(crate) fn layer(
+        self,
+        net: &mut NetworkBuilder,
+        path: &str,
+        input: NodeId,
+        (conv, activation): (Conv, Option<Activation>),
+    ) -> NodeId {
+        let x = net.conv(&format!("{path}.0"), input, conv);
+        let x = net.batch_norm_with(&format!("{path}.1"), x, self.norm);
+        match activation {
+            Some(activation) => net.activation(&format!("{path}.2"), x, activation),
+            None => x,
+        }
+    }
+
+    /// Expansion, depthwise convolution, gate, projection.
+    pub(crate) fn block(self, net: &mut NetworkBuilder, path: &str, input: NodeId, block: &Block) -> NodeId {
+        let mut layer = 0;
+        let mut next = || {
+            layer += 1;
+            format!("{path}.block.{}", layer - 1)
+        };
+        let activation = Some(block.activation);
+        let mut x = input;
+        if block.expands {
+            x = self.layer(net, &next(), x, (dense(block.hidden, 1, 1), activation));
+        }
+        let depthwise = conv(block.hidden, block.kernel, block.stride, Groups::Depthwise);
+        x = self.layer(net, &next(), x, (depthwise, activation));
+        if let Some(squeeze) = block.squeeze {
+            x = self.gate(net, &next(), x, [squeeze, block.hidden]);
+        }
+        self.layer(net, &next(), x, (dense(block.out, 1, 1), None))
+    }
+
+    /// Squeeze and excitation: a factor per channel out of the means of all channels.
+    fn gate(self, net: &mut NetworkBuilder, path: &str, x: NodeId, channels: [ChannelRule; 2]) -> NodeId {
+        let mut gate = net.global_pool(&format!("{path}.avgpool"), x);
+        let names = [("fc1", "activation"), ("fc2", "scale_activation")];
+        for ((channels, activation), (name, activation_name)) in
+            channels.into_iter().zip(self.gate).zip(names)
+        {
+            let conv = Conv { bias: true, ..dense(channels, 1, 1) };
+            gate = net.conv(&format!("{path}.{name}"), gate, conv);
+            gate = net.activation(&format!("{path}.{activation_name}"), gate, activation);
+        }
+        net.multiply(&format!("{path}.scale"), x, gate)
+    }
+}

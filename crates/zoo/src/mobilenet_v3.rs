@@ -1,0 +1,94 @@
+//! MobileNetV3: inverted residuals with gates and hard non-linearities.
+//!
+//! # Source
+//! arXiv 1905.02244; torchvision's `mobilenet_v3_large` for names, shapes, eps and where the gates stand.
+//! What is slimmed is ours: everything but the first linear layer of the classifier, which is as large at every width,
+//! as MobileNetV2's last convolution is in the reference.
+
+use mutualnet_core::Network;
+use mutualnet_core::network::{Activation, BatchNorm, ChannelRule, NetworkBuilder, Rank, make_divisible};
+
+use crate::NetworkConfig;
+use crate::inverted_residual::{Block, Style};
+use crate::layers::dense;
+use crate::output_stride::Strides;
+
+/// Its name in recipes.
+pub const NAME: &str = "mobilenet_v3_large";
+
+/// Channels after the stem.
+const STEM_CHANNELS: u32 = 16;
+
+/// Channels after the last 1×1 convolution.
+const LAST_CHANNELS: u32 = 960;
+
+/// Features in front of the classes; never slimmed.
+const HIDDEN_FEATURES: usize = 1280;
+
+const STYLE: Style =
+    Style { norm: BatchNorm { eps: 1e-3 }, gate: [Activation::Relu, Activation::HardSigmoid] };
+
+/// Kernel, hidden channels, channels, gate, non-linearity and stride of every block.
+const BLOCKS: [(u32, u32, u32, bool, Activation, u32); 15] = {
+    use Activation::{HardSwish, Relu};
+    [
+        (3, 16, 16, false, Relu, 1),
+        (3, 64, 24, false, Relu, 2),
+        (3, 72, 24, false, Relu, 1),
+        (5, 72, 40, true, Relu, 2),
+        (5, 120, 40, true, Relu, 1),
+        (5, 120, 40, true, Relu, 1),
+        (3, 240, 80, false, HardSwish, 2),
+        (3, 200, 80, false, HardSwish, 1),
+        (3, 184, 80, false, HardSwish, 1),
+        (3, 184, 80, false, HardSwish, 1),
+        (3, 480, 112, true, HardSwish, 1),
+        (3, 672, 112, true, HardSwish, 1),
+        (5, 672, 160, true, HardSwish, 2),
+        (5, 960, 160, true, HardSwish, 1),
+        (5, 960, 160, true, HardSwish, 1),
+    ]
+};
+
+/// The list: stem, 15 blocks, a 1×1 convolution, pooling, a classifier of two linear layers.
+///
+/// A gate's first convolution has, at width 1, a quarter of the hidden channels in multiples of 8, and follows the width
+/// like any other layer of so many channels.
+///
+/// # Errors
+/// The width range leaves a layer without channels.
+pub fn mobilenet_v3_large(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
+    let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
+    let mut strides = Strides::new(config.output_stride);
+    let last_activation = Some(Activation::HardSwish);
+
+    let input = net.input(3);
+    let stem = dense(ChannelRule::slim(STEM_CHANNELS), 3, strides.next(2));
+    let mut x = STYLE.layer(&mut net, "features.0", input, (stem, last_activation));
+    let mut channels = STEM_CHANNELS;
+    for (idx, (kernel, hidden, out, gate, activation, stride)) in (1..).zip(BLOCKS) {
+        let path = format!("features.{idx}");
+        let block = Block {
+            hidden: ChannelRule::slim(hidden),
+            expands: hidden != channels,
+            kernel,
+            stride: strides.next(stride),
+            activation,
+            squeeze: gate.then(|| ChannelRule::slim(make_divisible(f64::from(hidden / 4), 8))),
+            out: ChannelRule::slim(out),
+        };
+        let y = STYLE.block(&mut net, &path, x, &block);
+        // The shortcut follows the published stride.
+        let residual = channels == out && stride == 1;
+        x = if residual { net.add(&format!("{path}.add"), y, x) } else { y };
+        channels = out;
+    }
+    let last = dense(ChannelRule::slim(LAST_CHANNELS), 1, 1);
+    let path = format!("features.{}", BLOCKS.len() + 1);
+    let x = STYLE.layer(&mut net, &path, x, (last, last_activation));
+    let x = net.global_pool("avgpool", x);
+    let x = net.linear("classifier.0", x, HIDDEN_FEATURES);
+    let x = net.activation("classifier.1", x, Activation::HardSwish);
+    net.linear("classifier.3", x, config.classes);
+    net.finish()
+}

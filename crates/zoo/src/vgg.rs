@@ -1,0 +1,48 @@
+//! VGG-16 with batch norm: 3×3 convolutions and max pools in a row.
+//!
+//! Deviation: the classifier is a global pool and one linear layer, where torchvision flattens 7×7 positions into three
+//! linear layers of 120 million weights, which tie the network to one resolution; the paper uses VGG-16 as a backbone,
+//! without any of them.
+//! Convolutions have no bias, which the batch norm behind each would take away again.
+//!
+//! # Source
+//! arXiv 1409.1556; torchvision's `vgg16_bn` for names.
+
+use mutualnet_core::Network;
+use mutualnet_core::network::{Activation, ChannelRule, NetworkBuilder, Rank};
+
+use crate::NetworkConfig;
+use crate::layers::{Sequential, dense, max_pool};
+use crate::output_stride::Strides;
+
+/// Its name in recipes.
+pub const NAME: &str = "vgg16_bn";
+
+/// Channels of the convolutions of every stage.
+const STAGES: [&[u32]; 5] = [&[64, 64], &[128, 128], &[256, 256, 256], &[512, 512, 512], &[512, 512, 512]];
+
+/// The list: five stages that end in 2×2 max pooling, pooling, a classifier slimmed at its input.
+///
+/// Where [`output_stride`](NetworkConfig::output_stride) takes a stride away, the pool is left out.
+///
+/// # Errors
+/// The width range leaves a layer without channels.
+pub fn vgg16_bn(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
+    let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
+    let mut strides = Strides::new(config.output_stride);
+    let input = net.input(3);
+    let mut features = Sequential::new(&mut net, "features", input);
+    for stage in STAGES {
+        for &channels in stage {
+            features.conv(dense(ChannelRule::slim(channels), 3, 1)).batch_norm().activation(Activation::Relu);
+        }
+        match strides.next(2) {
+            2 => features.max_pool(max_pool(2, 2, 0)),
+            _ => features.skip(),
+        };
+    }
+    let x = features.last;
+    let x = net.global_pool("avgpool", x);
+    net.linear("classifier", x, config.classes);
+    net.finish()
+}
