@@ -249,6 +249,9 @@ pub(crate) struct ImportArgs {
     /// Classes that the checkpoint must have; as many as it has if not given
     #[arg(long)]
     pub(crate) classes: Option<usize>,
+    /// Leave the classifier out, for training with other classes (`train.new_head` of a recipe)
+    #[arg(long, conflicts_with = "classes")]
+    pub(crate) new_head: bool,
     /// Key of the state dict in the file, when it holds several
     #[arg(long)]
     pub(crate) entry: Option<String>,

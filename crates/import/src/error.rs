@@ -131,11 +131,11 @@ impl Error {
                 "a network trained up to another width has other shapes: give its range with --widths"
             }
             Self::Classes { .. } => {
-                "import it with the classes it has; the recipe's `train.new_head` replaces the classifier"
+                "--new-head leaves the classifier out; with `train.new_head` training begins with a random one"
             }
             Self::Unused { .. } => "is it another network? Otherwise --allow-unused leaves them out",
             Self::Missing { .. } => {
-                "is it another network? If only the names differ and the order is the same, try --by-position"
+                "is it another network? --new-head leaves the classifier out, --by-position matches by order instead of names"
             }
             Self::Container { .. } | Self::Pickle { .. } => "the file may be damaged or incomplete",
             _ => return None,

@@ -20,7 +20,7 @@ mod names;
 pub use names::Source;
 
 mod matching;
-pub use matching::{Extra, Matching, Rules, classes, import};
+pub use matching::{Extra, Head, Matching, Rules, classes, import};
 
 mod report;
 pub use report::{Imported, Matched, Report};

@@ -34,6 +34,16 @@ pub enum Extra {
     LeaveOut,
 }
 
+/// Where the classifier comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Head {
+    /// From the checkpoint, like everything else.
+    #[default]
+    Imported,
+    /// From nowhere: it is left out of the weights, and training begins with a random one.
+    LeftOut,
+}
+
 /// How to import.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rules {
@@ -41,6 +51,8 @@ pub struct Rules {
     pub matching: Matching,
     /// What happens to others.
     pub extra: Extra,
+    /// Where the classifier comes from.
+    pub head: Head,
 }
 
 /// Statistics of batch norms, whoever keeps them: `running_mean`, `running_var`, `num_batches_tracked`.
@@ -72,8 +84,8 @@ pub fn classes(state: &StateDict<'_>, network: &Network, rules: Rules) -> Result
 /// A tensor is missing, has another shape, or has no place in the network; its numbers cannot be read.
 pub fn import(state: &StateDict<'_>, network: &Network, rules: Rules) -> Result<Imported> {
     let found = match rules.matching {
-        Matching::Name => by_name(state, network)?,
-        Matching::Position => by_position(state, network)?,
+        Matching::Name => by_name(state, network, rules.head)?,
+        Matching::Position => by_position(state, network, rules.head)?,
     };
     if rules.extra == Extra::Refuse && !found.unused.is_empty() {
         return Err(Error::Unused { network: network.name().to_owned(), unused: found.unused });
@@ -94,13 +106,14 @@ pub fn import(state: &StateDict<'_>, network: &Network, rules: Rules) -> Result<
         source: found.source,
         matching: rules.matching,
         network: network.name().to_owned(),
-        classes: network.classes(),
+        classes: (rules.head == Head::Imported).then(|| network.classes()),
         widths: network.widths(),
-        params: network.params(network.widths().full())?,
+        params: weights.values().map(|tensor| tensor.data.len() as u64).sum(),
         matched,
         n_statistics: state.tensors.iter().filter(|t| is_statistic(&t.name)).count(),
         n_counters: state.tensors.iter().filter(|t| is_counter(t)).count(),
         without_effect: found.without_effect,
+        head_left_out: found.head_left_out,
         unused: found.unused,
         sorted_groups: None,
     };
@@ -122,6 +135,8 @@ pub(crate) struct Found<'s, 'a> {
     /// Our name and shape, and the tensor.
     pub(crate) tensors: Vec<(String, Vec<usize>, &'s Stored<'a>)>,
     pub(crate) without_effect: Vec<String>,
+    /// The checkpoint's classifier, where it was to be left out.
+    pub(crate) head_left_out: Vec<String>,
     pub(crate) unused: Vec<String>,
 }
 
@@ -160,12 +175,27 @@ impl Names {
     }
 }
 
-pub(crate) fn by_name<'s, 'a>(state: &'s StateDict<'a>, network: &Network) -> Result<Found<'s, 'a>> {
+/// How many of the network's tensors are looked for: all, or all but those of the last layer, which come last.
+fn n_needed(network: &Network, head: Head) -> usize {
+    let last = NodeId(network.nodes().len() - 1);
+    let parameters = network.parameters();
+    let n_head = parameters.iter().filter(|parameter| parameter.node == last).count();
+    match head {
+        Head::Imported => parameters.len(),
+        Head::LeftOut => parameters.len() - n_head,
+    }
+}
+
+pub(crate) fn by_name<'s, 'a>(
+    state: &'s StateDict<'a>,
+    network: &Network,
+    head: Head,
+) -> Result<Found<'s, 'a>> {
     let names = Names::best(state, network);
     let stored: HashMap<&str, &Stored<'_>> = learned(state).map(|t| (t.name.as_str(), t)).collect();
     let shapes = network.parameter_shapes(network.widths().full())?;
     let (mut tensors, mut missing, mut used) = (Vec::new(), Vec::new(), HashSet::new());
-    for ((ours, theirs), expected) in names.pairs.iter().zip(shapes) {
+    for ((ours, theirs), expected) in names.pairs.iter().zip(shapes).take(n_needed(network, head)) {
         let found = theirs.as_ref().and_then(|theirs| stored.get(theirs.as_str()));
         match found {
             Some(found) => {
@@ -189,8 +219,10 @@ pub(crate) fn by_name<'s, 'a>(state: &'s StateDict<'a>, network: &Network) -> Re
     let biases = biases_without_effect(network, names.source);
     let rest = learned(state).filter(|tensor| !used.contains(tensor.name.as_str()));
     let rest = rest.map(|tensor| tensor.name.clone());
-    let (without_effect, unused) = rest.partition(|name| biases.contains(name));
-    Ok(Found { source: Some(names.source), tensors, without_effect, unused })
+    let (without_effect, rest): (_, Vec<_>) = rest.partition(|name| biases.contains(name));
+    let of_head = |name: &String| head == Head::LeftOut && names.source.is_head(network, name);
+    let (head_left_out, unused) = rest.into_iter().partition(of_head);
+    Ok(Found { source: Some(names.source), tensors, without_effect, head_left_out, unused })
 }
 
 /// A 1×1 convolution over a pooled map and a linear layer are the same numbers; apart from that shapes are equal.
@@ -225,18 +257,20 @@ fn biases_without_effect(network: &Network, source: Source) -> HashSet<String> {
     convs.filter_map(|(_, node)| Some(format!("{}.bias", source.module(network, &node.path)?))).collect()
 }
 
-fn by_position<'s, 'a>(state: &'s StateDict<'a>, network: &Network) -> Result<Found<'s, 'a>> {
+fn by_position<'s, 'a>(state: &'s StateDict<'a>, network: &Network, head: Head) -> Result<Found<'s, 'a>> {
     let wrong = |reason: String| Error::Position { reason };
     if state.format == Format::Safetensors {
         return Err(wrong("tensors of a safetensors file have no order".to_owned()));
     }
     let parameters = network.parameters();
     let shapes = network.parameter_shapes(network.widths().full())?;
-    let found: Vec<_> = learned(state).collect();
+    let mut found: Vec<_> = learned(state).collect();
     if found.len() != parameters.len() {
         let (found, needed) = (found.len(), parameters.len());
         return Err(wrong(format!("the checkpoint has {found} learned tensors, the network {needed}")));
     }
+    let head_left_out = found.split_off(n_needed(network, head));
+    let head_left_out = head_left_out.into_iter().map(|tensor| tensor.name.clone()).collect();
     let tensors = parameters.into_iter().zip(shapes).zip(found).enumerate();
     let tensors = tensors.map(|(idx, ((parameter, shape), found))| {
         if found.shape != shape {
@@ -247,5 +281,5 @@ fn by_position<'s, 'a>(state: &'s StateDict<'a>, network: &Network) -> Result<Fo
         Ok((parameter.name, shape, found))
     });
     let tensors = tensors.collect::<Result<_>>()?;
-    Ok(Found { source: None, tensors, without_effect: vec![], unused: vec![] })
+    Ok(Found { source: None, tensors, without_effect: vec![], head_left_out, unused: vec![] })
 }

@@ -48,6 +48,18 @@ impl Source {
             (Self::Timm, _) => timm::module(network, path),
         }
     }
+
+    /// Whether a tensor belongs to what this source has for a classifier.
+    pub(crate) fn is_head(self, network: &Network, tensor: &str) -> bool {
+        let last = &network.nodes()[network.nodes().len() - 1].path;
+        let own = self.module(network, last);
+        // VGG's has three layers elsewhere, called like this by torchvision and, the other two, by timm.
+        let modules = match network.name() {
+            "vgg16_bn" => vec!["classifier", "pre_logits", "head"],
+            _ => own.as_deref().into_iter().collect(),
+        };
+        modules.iter().any(|module| tensor.strip_prefix(module).is_some_and(|rest| rest.starts_with('.')))
+    }
 }
 
 /// Networks that are named alike.

@@ -10,7 +10,7 @@ use crate::{Format, Source};
 /// Weights of a network, and how they were found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Imported {
-    /// All learned tensors at full width, by our names.
+    /// All learned tensors at full width, by our names; without the classifier where it was left out.
     pub weights: Weights,
     /// How they were found.
     pub report: Report,
@@ -33,8 +33,8 @@ pub struct Report {
     pub matching: Matching,
     /// The network.
     pub network: String,
-    /// Its classes.
-    pub classes: usize,
+    /// The checkpoint's classes; none if the classifier was left out.
+    pub classes: Option<usize>,
     /// Its widths.
     pub widths: WidthRange,
     /// Numbers in all weights.
@@ -47,6 +47,8 @@ pub struct Report {
     pub n_counters: usize,
     /// Biases before a batch norm, which takes them away again; left out.
     pub without_effect: Vec<String>,
+    /// The checkpoint's classifier, where it was to be left out.
+    pub head_left_out: Vec<String>,
     /// Tensors that the network has no place for, left out since that was allowed.
     pub unused: Vec<String>,
     /// How many groups of channels were sorted by importance; none if that was not asked for.

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use mutualnet_core::Network;
 use mutualnet_import::{
-    Error, Extra, Matching, Report, Rules, StateDict, classes, import, read_file, sort_channels,
+    Error, Extra, Head, Matching, Report, Rules, StateDict, classes, import, read_file, sort_channels,
     write_safetensors,
 };
 use mutualnet_zoo::NetworkConfig;
@@ -20,11 +20,16 @@ pub(super) fn run(args: &ImportArgs) -> Result<()> {
     let bytes = read_file(&args.checkpoint)?;
     let state = StateDict::read(&bytes, args.entry.as_deref())?;
     let rules = rules(args);
-    let found = classes(&state, &probe, rules)?;
-    if let Some(expected) = args.classes.filter(|expected| *expected != found) {
-        return Err(Error::Classes { found, expected }.into());
-    }
-    let network = network(args, found)?;
+    let network = match rules.head {
+        Head::LeftOut => probe,
+        Head::Imported => {
+            let found = classes(&state, &probe, rules)?;
+            if let Some(expected) = args.classes.filter(|expected| *expected != found) {
+                return Err(Error::Classes { found, expected }.into());
+            }
+            network(args, found)?
+        }
+    };
     let mut imported = import(&state, &network, rules)?;
     if args.sort_channels {
         imported.report.sorted_groups = Some(sort_channels(&network, &mut imported.weights)?);
@@ -44,12 +49,17 @@ fn network(args: &ImportArgs, classes: usize) -> Result<Network> {
 fn rules(args: &ImportArgs) -> Rules {
     Rules {
         matching: if args.by_position { Matching::Position } else { Matching::Name },
+        head: if args.new_head { Head::LeftOut } else { Head::Imported },
         extra: if args.allow_unused { Extra::LeaveOut } else { Extra::Refuse },
     }
 }
 
 fn print(report: &Report) -> Result<()> {
-    let Report { network, classes, widths, params, .. } = report;
+    let Report { network, widths, params, .. } = report;
+    let classes = match report.classes {
+        Some(classes) => format!("{classes} classes"),
+        None => "no classifier".to_owned(),
+    };
     let source = match report.source {
         Some(source) => format!("by the names of {}", source.name()),
         None => "by position".to_owned(),
@@ -57,10 +67,7 @@ fn print(report: &Report) -> Result<()> {
     let under = report.entry.as_ref().map(|entry| format!(", under `{entry}`"));
     let prefix = Some(format!(", prefix `{}`", report.prefix)).filter(|_| !report.prefix.is_empty());
     let mut lines = vec![
-        (
-            "network",
-            format!("{network}, widths {} to {}, {classes} classes", widths.smallest(), widths.full()),
-        ),
+        ("network", format!("{network}, widths {} to {}, {classes}", widths.smallest(), widths.full())),
         (
             "checkpoint",
             format!("{}{}{}", report.format.name(), under.unwrap_or_default(), prefix.unwrap_or_default()),
@@ -76,6 +83,7 @@ fn print(report: &Report) -> Result<()> {
     ];
     for (what, why, names) in [
         ("", "without effect before a batch norm", &report.without_effect),
+        ("", "classifier", &report.head_left_out),
         ("", "not in the network", &report.unused),
         ("not read", "further state dicts; see --entry", &report.other_entries),
     ] {

@@ -63,6 +63,11 @@ fn what_matched_is_told() {
     let told = program.told(&[again.as_slice(), &["--sort-channels"]].concat());
     assert!(told.contains("sorted      14 groups of channels by importance"), "{told}");
     assert_ne!(bytes("again.safetensors"), bytes("weights.safetensors"));
+    let told = program.told(&[again.as_slice(), &["--new-head"]].concat());
+    assert!(
+        told.contains("1.0 to 1.0, no classifier\n") && told.contains("classifier: classifier.0."),
+        "{told}"
+    );
 }
 
 #[test]
@@ -81,7 +86,7 @@ fn what_does_not_fit_is_an_error() {
     -- stdout
     -- stderr
     error: 75 of the 158 tensors of mobilenet_v2 are not in the checkpoint (read with the names of the authors): features.2.body.6.weight, features.2.body.7.weight, features.2.body.7.bias, features.3.body.6.weight, …
-    hint: is it another network? If only the names differ and the order is the same, try --by-position
+    hint: is it another network? --new-head leaves the classifier out, --by-position matches by order instead of names
     "#);
     assert_snapshot!(told(&["checkpoint.safetensors", "--network", "mobilenet_v1", "--widths", "1.0,2.0"]), @r#"
     exit 1
@@ -95,7 +100,7 @@ fn what_does_not_fit_is_an_error() {
     -- stdout
     -- stderr
     error: the checkpoint has 12 classes, not 10
-    hint: import it with the classes it has; the recipe's `train.new_head` replaces the classifier
+    hint: --new-head leaves the classifier out; with `train.new_head` training begins with a random one
     "#);
     assert_snapshot!(told(&["more.safetensors", "--network", "mobilenet_v1"]), @r#"
     exit 1

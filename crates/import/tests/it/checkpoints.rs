@@ -2,7 +2,7 @@
 
 use mutualnet_core::{Network, Width, WidthRange};
 use mutualnet_import::{
-    Error, Extra, Format, Matching, Rules, Source, StateDict, classes, import, to_safetensors,
+    Error, Extra, Format, Head, Matching, Rules, Source, StateDict, classes, import, to_safetensors,
 };
 
 use crate::{AUTHORS, AUTHORS_LEGACY, PLAIN, VIEWS, expected, imported, network};
@@ -15,7 +15,7 @@ fn the_authors_checkpoints_in_both_formats() {
         let report = imported.report;
         assert_eq!((report.format, report.entry.as_deref()), (format, Some("model")));
         assert_eq!((report.prefix.as_str(), report.source), ("module.", Some(Source::Authors)));
-        assert_eq!((report.matched.len(), report.classes), (14, 5));
+        assert_eq!((report.matched.len(), report.classes), (14, Some(5)));
         // Three slimmable norms with two listed widths, and a plain one.
         assert_eq!((report.n_statistics, report.n_counters), (21, 0));
         assert!(report.unused.is_empty() && report.without_effect.is_empty());
@@ -107,6 +107,29 @@ fn what_has_no_place_is_an_error_unless_allowed() {
     let imported = import(&StateDict::read(&bytes, None).unwrap(), &network(), rules).unwrap();
     assert_eq!(imported.report.unused, ["aux.fc.weight"]);
     assert!(imported.weights == expected());
+}
+
+#[test]
+fn the_classifier_can_be_left_out() {
+    let without = {
+        let mut weights = expected();
+        weights.retain(|name, _| !name.starts_with("classifier"));
+        weights
+    };
+    for matching in [Matching::Name, Matching::Position] {
+        let rules = Rules { head: Head::LeftOut, matching, ..Rules::default() };
+        let imported = import(&StateDict::read(AUTHORS, None).unwrap(), &network(), rules).unwrap();
+        assert!(imported.weights == without);
+        assert_eq!(imported.report.classes, None);
+        assert_eq!(imported.report.head_left_out, ["classifier.0.weight", "classifier.0.bias"]);
+    }
+    // A backbone that has none.
+    let bytes = to_safetensors(&without);
+    let state = StateDict::read(&bytes, None).unwrap();
+    let error = import(&state, &network(), Rules::default()).unwrap_err();
+    assert!(error.hint().unwrap().contains("--new-head"), "{error}");
+    let rules = Rules { head: Head::LeftOut, ..Rules::default() };
+    assert!(import(&state, &network(), rules).unwrap().weights == without);
 }
 
 #[test]
