@@ -46,7 +46,7 @@ fn series() -> Vec<Series> {
     ]
 }
 
-/// `mutual` with the switches that did best together in a search with another seed: see docs/methods.md.
+/// `mutual` with the switches that later work gives the best grounds for (docs/methods.md); not searched for here.
 const BEST: &[&str] =
     &["train.method=mutual", "train.teacher=ensemble", "train.ema=0.99", "tabulate.weights=ema"];
 
