@@ -14,8 +14,15 @@ use crate::fixture::{bundle, images, odd_network, session, session_of, subnet, z
 const ROWS: [&str; 4] = ["1.0-32", "0.25-32", "0.6-24", "0.35-16"];
 
 fn model(isa: Isa) -> Arc<Model> {
-    Arc::new(Model::with_isa(bundle(&zoo("mobilenet_v2"), &ROWS), isa).unwrap())
+    model_of("mobilenet_v2", isa)
 }
+
+fn model_of(name: &str, isa: Isa) -> Arc<Model> {
+    Arc::new(Model::with_isa(bundle(&zoo(name), &ROWS), isa).unwrap())
+}
+
+/// Networks with gates, max pools, biases, curves and batch norms by themselves.
+const OTHERS: [&str; 3] = ["mobilenet_v3_large", "wide_resnet10_1", "resnet18"];
 
 fn bits(logits: &[f32]) -> Vec<u32> {
     logits.iter().map(|x| x.to_bits()).collect()
@@ -69,15 +76,30 @@ fn number_of_threads() {
 }
 
 #[test]
+fn number_of_threads_in_other_networks() {
+    for name in OTHERS {
+        for isa in Isa::available() {
+            let model = model_of(name, isa);
+            for row in ["0.6-24", "0.35-16"].map(subnet) {
+                let one = run(&mut session(&model, 1), row, 3);
+                assert_eq!(run(&mut session(&model, 3), row, 3), one, "{name} {row} on 3 threads, {isa}");
+            }
+        }
+    }
+}
+
+#[test]
 fn batch_or_singles() {
-    let model = model(Isa::choose().unwrap());
-    let mut session = session(&model, 2);
-    for (row, n) in ROWS.map(subnet).into_iter().zip([3, 70, 2, 7]) {
-        let all = run(&mut session, row, n);
-        let input = images(n, row.resolution);
-        let singles = input.chunks_exact(input.len() / n);
-        let singles: Vec<_> = singles.flat_map(|image| bits(session.run(image, 1).unwrap())).collect();
-        assert_eq!(all, singles, "{row}");
+    for name in ["mobilenet_v2"].into_iter().chain(OTHERS) {
+        let model = model_of(name, Isa::choose().unwrap());
+        let mut session = session(&model, 2);
+        for (row, n) in ROWS.map(subnet).into_iter().zip([3, 70, 2, 7]) {
+            let all = run(&mut session, row, n);
+            let input = images(n, row.resolution);
+            let singles = input.chunks_exact(input.len() / n);
+            let singles: Vec<_> = singles.flat_map(|image| bits(session.run(image, 1).unwrap())).collect();
+            assert_eq!(all, singles, "{name} {row}");
+        }
     }
 }
 
@@ -94,17 +116,19 @@ fn rows_run_before() {
 
 #[test]
 fn switching_and_running_do_not_allocate() {
-    let model = model(Isa::choose().unwrap());
-    let mut session = session(&model, 1);
-    let inputs = ROWS.map(|row| (subnet(row), images(2, subnet(row).resolution)));
-    session.run(&inputs[0].1, 2).unwrap();
-    let allocated = allocations(|| {
-        for (row, input) in inputs.iter().chain(&inputs) {
-            session.switch(*row).unwrap();
-            session.run(input, 2).unwrap();
-        }
-    });
-    assert_eq!(allocated, 0);
+    for name in ["mobilenet_v2"].into_iter().chain(OTHERS) {
+        let model = model_of(name, Isa::choose().unwrap());
+        let mut session = session(&model, 1);
+        let inputs = ROWS.map(|row| (subnet(row), images(2, subnet(row).resolution)));
+        session.run(&inputs[0].1, 2).unwrap();
+        let allocated = allocations(|| {
+            for (row, input) in inputs.iter().chain(&inputs) {
+                session.switch(*row).unwrap();
+                session.run(input, 2).unwrap();
+            }
+        });
+        assert_eq!(allocated, 0, "{name}");
+    }
 }
 
 #[test]
@@ -156,6 +180,9 @@ fn a_slice_is_the_narrow_network() {
     for (network, rows) in [
         (zoo("mobilenet_v1"), ROWS),
         (zoo("mobilenet_v2"), ROWS),
+        (zoo("mobilenet_v3_large"), ROWS),
+        (zoo("efficientnet_b0"), ROWS),
+        (zoo("wide_resnet10_1"), ROWS),
         (odd_network(), ["1.0-32", "0.25-31", "0.6-24", "0.35-16"]),
     ] {
         let bundle = bundle(&network, &rows);

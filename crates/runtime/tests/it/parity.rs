@@ -38,6 +38,13 @@ fn resnets() {
 }
 
 #[test]
+fn networks_of_torchvision() {
+    check(&zoo("mobilenet_v3_large"), &["1.0-24", "0.25-17", "0.6-5"]);
+    check(&zoo("efficientnet_b0"), &["1.0-20", "0.25-17", "0.6-5"]);
+    check(&zoo("vgg16_bn"), &["0.25-17", "0.5-12"]);
+}
+
+#[test]
 fn layers_that_mobilenets_do_not_have() {
     check(&odd_network(), &["0.7-30", "1.0-23", "0.25-23", "0.5-12"]);
     check(&network_without_stem(), &["1.0-9", "1.0-1"]);
