@@ -1,10 +1,12 @@
-//! A generated data set of a few images and a recipe that trains on it in seconds.
+//! A generated data set of a few images and a recipe that trains on it in seconds; networks that do as well.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mutualnet_core::{Network, Width, WidthRange};
 use mutualnet_data::shapes::{ShapesSpec, generate};
 use mutualnet_train::{Event, Outcome, Recipe, Reporter, RunDir};
+use mutualnet_zoo::{NetworkConfig, OutputStride};
 use tempfile::TempDir;
 
 /// Batch 8, 96 training images.
@@ -78,4 +80,18 @@ pub(crate) fn forget(run: &RunDir, step: u64) {
 /// Whether a path exists below the run.
 pub(crate) fn has(run: &RunDir, name: &str) -> bool {
     Path::new(run.path()).join(name).exists()
+}
+
+/// A network of a family for 32 pixels; large ones are narrow at their full width.
+pub(crate) fn small_network(name: &str) -> Network {
+    let widths = match name {
+        "resnet18" | "vgg16_bn" => [0.0625, 0.25],
+        "mobilenet_v3_large" | "efficientnet_b0" => [0.25, 0.5],
+        _ => [0.25, 1.0],
+    };
+    let [smallest, full] = widths.map(|width| Width::new(width).unwrap());
+    let widths = WidthRange::new(smallest, full).unwrap();
+    // Wide ResNets are for 32 pixels as they are.
+    let output_stride = (!name.starts_with("wide_resnet")).then_some(OutputStride::S16);
+    mutualnet_zoo::build(name, &NetworkConfig { classes: 4, widths, output_stride }).unwrap()
 }

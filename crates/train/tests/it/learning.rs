@@ -1,15 +1,16 @@
 //! Every network learns eight images by heart, at every width that was trained.
 
+use mutualnet_core::Resolution;
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::{ResolutionChoice, SubnetSampler, WidthChoice};
-use mutualnet_core::{Resolution, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters};
 use mutualnet_train::mutual_step::{StepBatch, mutual_step};
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
-use mutualnet_zoo::{NetworkConfig, OutputStride};
 use rand::Rng;
+
+use crate::fixture::small_network;
 
 const LABELS: [i64; 8] = [0, 1, 2, 3, 3, 2, 1, 0];
 
@@ -33,11 +34,8 @@ fn batch() -> StepBatch {
 fn every_family_learns_eight_images_by_heart() {
     set_threads(1).unwrap();
     for name in mutualnet_zoo::samples() {
-        let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
-        // Wide ResNets are for 32 pixels as they are.
-        let output_stride = (!name.starts_with("wide_resnet")).then_some(OutputStride::S16);
-        let network = NetworkConfig { classes: 4, widths, output_stride };
-        let net = Net::new(mutualnet_zoo::build(name, &network).unwrap());
+        let net = Net::new(small_network(name));
+        let widths = net.network().widths();
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
         let config = OptimizerConfig {
             rule: Rule::Sgd { momentum: 0.9, nesterov: true },
@@ -61,8 +59,8 @@ fn every_family_learns_eight_images_by_heart() {
             first.get_or_insert(losses.full);
             optimizer.step(&parameters, &gradients, 0.02).unwrap();
         }
-        for width in [0.25, 1.0] {
-            let slice = parameters.slice(net.network(), Width::new(width).unwrap()).unwrap();
+        for width in [widths.smallest(), widths.full()] {
+            let slice = parameters.slice(net.network(), width).unwrap();
             let logits = no_grad(|| net.forward(&slice, &batch.images, Norm::Batch)).unwrap();
             let loss = logits.cross_entropy(&batch.labels, 0.0).unwrap().scalar().unwrap();
             assert_eq!(logits.top1_correct(&batch.labels).unwrap(), 8, "{name} at {width}: loss {loss}");

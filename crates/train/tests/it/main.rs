@@ -15,6 +15,9 @@ mod parity;
 
 /// Interruptions, worker counts and damage leave no trace in the result.
 mod resume;
+
+/// Every family in the engine and on the run side.
+mod run_side;
 mod switches;
 
 /// From files to a prediction, end to end.
