@@ -19,7 +19,7 @@ pub fn subnet(text: &str) -> Subnet {
     text.parse().expect("the test names a sub-network")
 }
 
-/// Every operation once, widths 0.25 to 1, 5 classes: a stem, a depthwise convolution, a residual sum, a head.
+/// What the MobileNets are made of, widths 0.25 to 1, 5 classes: a stem, a depthwise convolution, a residual sum, a head.
 pub fn small_network() -> Network {
     let smallest = Width::new(0.25).expect("0.25 is a width");
     let widths = WidthRange::new(smallest, Width::ONE).expect("0.25 is below 1");
