@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use crate::{process, product};
 use jobs::Job;
 
-/// All runs lie below, so that deleting it starts anew.
+/// All runs lie below, one directory per set of overrides, so that deleting it starts anew.
 const HOME: &str = "runs/experiments/cifar-methods";
 const RECIPE: &str = "recipes/cifar10_methods.toml";
 const RESULTS: &str = "docs/results/cifar10-methods";
@@ -42,12 +42,12 @@ fn series() -> Vec<Series> {
         Series { name: "independent", runs: CONFIGURATIONS.iter().map(alone).collect() },
         one("plain", &["train.method=plain"]),
         one("multi-scale", &["train.method=multi-scale"]),
-        one("mutual+", BEST),
+        one("mutual-ensemble", ENSEMBLE),
     ]
 }
 
 /// `mutual` with the switches that later work gives the best grounds for (docs/methods.md); not searched for here.
-const BEST: &[&str] =
+const ENSEMBLE: &[&str] =
     &["train.method=mutual", "train.teacher=ensemble", "train.ema=0.99", "tabulate.weights=ema"];
 
 /// Trains, tabulates and compares; goes on where an earlier call stopped.
@@ -68,7 +68,7 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
                 let mut keys = keys.clone();
                 keys.extend([format!("seed={seed}"), format!("data.path={}", data.display())]);
                 keys.extend(overrides.iter().cloned());
-                runs.push(Job { dir: run_dir(one.name, seed, idx), keys });
+                runs.push(Job { dir: run_dir(one.name, seed, idx, &overrides), keys });
             }
         }
     }
@@ -76,15 +76,18 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     compare(root, &binary, &all, &overrides)
 }
 
-fn run_dir(name: &str, seed: u64, idx: usize) -> PathBuf {
-    PathBuf::from(format!("{HOME}/{name}-{seed}-{idx}"))
+fn run_dir(name: &str, seed: u64, idx: usize, overrides: &[String]) -> PathBuf {
+    let plain = |text: &str| text.replace(|c: char| !(c.is_alphanumeric() || "._=-".contains(c)), "_");
+    let set = if overrides.is_empty() { "as-shipped".to_owned() } else { plain(&overrides.join("_")) };
+    PathBuf::from(HOME).join(set).join(format!("{name}-{seed}-{idx}"))
 }
 
 /// Writes the results under `docs/results`.
 fn compare(root: &Path, binary: &Path, all: &[Series], overrides: &[String]) -> Result<()> {
     let tables = |one: &Series| {
         let seed = |seed| {
-            let runs = (0..one.runs.len()).map(|idx| run_dir(one.name, seed, idx).display().to_string());
+            let dirs = (0..one.runs.len()).map(|idx| run_dir(one.name, seed, idx, overrides));
+            let runs = dirs.map(|dir| dir.display().to_string());
             runs.collect::<Vec<_>>().join("+")
         };
         format!("{}={}", one.name, SEEDS.map(seed).join(","))
@@ -93,8 +96,8 @@ fn compare(root: &Path, binary: &Path, all: &[Series], overrides: &[String]) -> 
     command.arg("compare").args(all.iter().map(tables)).arg("--json");
     command.args(["--plot", &format!("{RESULTS}.svg")]);
     let json = process::output(&mut command)?;
-    let plan = fs::read_to_string(root.join(run_dir("mutual", SEEDS[0], 0)).join("plan.toml"))?;
-    let page = report::markdown(&json, &plan, overrides, BEST)?;
+    let plan = fs::read_to_string(root.join(run_dir("mutual", SEEDS[0], 0, overrides)).join("plan.toml"))?;
+    let page = report::markdown(&json, &plan, overrides, ENSEMBLE)?;
     for (ending, text) in [("json", &json), ("md", &page)] {
         let path = root.join(format!("{RESULTS}.{ending}"));
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

@@ -64,6 +64,10 @@ impl Spread {
         let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
         Some(Self { mean, std: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()) })
     }
+
+    fn deviation(self) -> f64 {
+        self.std.unwrap_or(0.0)
+    }
 }
 
 /// `61.20 ± 0.31`, in percent or points.
@@ -135,23 +139,30 @@ fn area(a: &QueryTable, b: &QueryTable) -> Option<f64> {
     Spread::of(&differences?).map(|spread| spread.mean)
 }
 
-/// The curves as a picture: for every series the mean over its tables of what a budget buys, with bars of one
-/// standard deviation at the budgets of the comparison.
+/// The curves as a picture: for every series the mean over its tables of what a budget buys, in steps, with bars of
+/// one standard deviation at the budgets of the comparison.
 pub fn plot(series: &[Series], comparison: &Comparison) -> String {
     let curves: Vec<Vec<(f64, f64)>> = series.iter().map(curve).collect();
-    let points = || curves.iter().flatten();
-    let range = |f: fn(&(f64, f64)) -> f64| {
-        points().map(f).fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(v), high.max(v)])
+    let range = |values: &mut dyn Iterator<Item = f64>| {
+        values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(v), high.max(v)])
     };
-    let frame = Frame::around(range(|point| point.0), range(|point| point.1));
+    let spreads = || comparison.series.iter().flat_map(|one| one.accuracy.iter().flatten());
+    let ends =
+        spreads().flat_map(|spread| [spread.mean - spread.deviation(), spread.mean + spread.deviation()]);
+    let frame = Frame::around(
+        range(&mut curves.iter().flatten().map(|point| point.0)),
+        range(&mut curves.iter().flatten().map(|point| point.1).chain(ends)),
+    );
     let color = |idx: usize| COLORS[idx % COLORS.len()];
     let mut svg = begin();
     frame.axes(&mut svg, Cost::Macs);
     for (idx, (curve, compared)) in curves.iter().zip(&comparison.series).enumerate() {
-        frame.line(&mut svg, curve.iter().copied(), color(idx));
+        frame.line(&mut svg, steps(curve), color(idx));
+        // Side by side, so that none hides another.
+        let aside = 3.0 * (idx as f64 - (curves.len() - 1) as f64 / 2.0);
         for (budget, spread) in comparison.budgets.iter().zip(&compared.accuracy) {
-            if let Some(Spread { mean, std }) = spread {
-                bar(&mut svg, frame, budget.as_f64(), (*mean, std.unwrap_or(0.0)), color(idx));
+            if let Some(spread) = spread {
+                bar(&mut svg, frame, (budget.as_f64(), aside), *spread, color(idx));
             }
         }
     }
@@ -160,22 +171,24 @@ pub fn plot(series: &[Series], comparison: &Comparison) -> String {
     end(svg)
 }
 
-/// Mean accuracy at the MACs of every row, as steps would be drawn through their upper corners.
+/// Mean accuracy at the MACs of every row of the series, where all its tables have rows as cheap.
 fn curve(series: &Series) -> Vec<(f64, f64)> {
-    let mut macs: Vec<u64> =
-        series.tables.iter().flat_map(|table| table.rows().iter().map(|row| row.macs.0)).collect();
-    macs.sort_unstable();
-    macs.dedup();
+    let rows = series.tables.iter().flat_map(|table| table.rows().iter().map(|row| row.macs.0));
+    let macs: std::collections::BTreeSet<u64> = rows.collect();
     let points = macs.into_iter().map(|macs| macs as f64);
-    let mut curve: Vec<(f64, f64)> =
-        points.filter_map(|macs| at(series, macs).map(|spread| (macs, spread.mean))).collect();
-    curve.dedup_by(|next, kept| next.1 <= kept.1);
-    curve
+    points.filter_map(|macs| at(series, macs).map(|spread| (macs, spread.mean))).collect()
 }
 
-fn bar(svg: &mut String, frame: Frame, macs: f64, (mean, std): (f64, f64), color: &str) {
-    let ((x, y), (_, top), (_, bottom)) =
-        (frame.place(macs, mean), frame.place(macs, mean + std), frame.place(macs, mean - std));
+/// A curve that stays level until the next point: a budget between two rows buys the cheaper one.
+fn steps(curve: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> {
+    let rises = curve.windows(2).flat_map(|pair| [(pair[1].0, pair[0].1), pair[1]]);
+    curve.first().copied().into_iter().chain(rises)
+}
+
+fn bar(svg: &mut String, frame: Frame, (macs, aside): (f64, f64), spread: Spread, color: &str) {
+    let (x, y) = frame.place(macs, spread.mean);
+    let [top, bottom] = [1.0, -1.0].map(|side| frame.place(macs, spread.mean + side * spread.deviation()).1);
+    let x = x + aside;
     push(
         svg,
         &format!(

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use crate::cost::Cost;
 use crate::scale::Scale;
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 790.0;
 const HEIGHT: f64 = 460.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 120.0;
+const RIGHT: f64 = 150.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 56.0;
 /// Told apart by people with any color vision (Okabe and Ito).

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// The page of a comparison (as `mutualnet compare --json` prints it), with its conditions out of a run's plan.
-pub(super) fn markdown(json: &str, plan: &str, overrides: &[String], best: &[&str]) -> Result<String> {
+pub(super) fn markdown(json: &str, plan: &str, overrides: &[String], ensemble: &[&str]) -> Result<String> {
     let comparison: Value =
         serde_json::from_str(json).context("`mutualnet compare --json` printed no JSON")?;
     let budgets = comparison["budgets"].as_array().context("the comparison has no `budgets`")?;
@@ -17,7 +17,7 @@ pub(super) fn markdown(json: &str, plan: &str, overrides: &[String], best: &[&st
     let mut page = String::from("# Methods on CIFAR-10\n\n");
     writeln!(page, "Written by `{}`.\n", command(overrides))?;
     page.push_str(&conditions(plan, series)?);
-    writeln!(page, "`mutual+` is `{}`.\n", best.join(" "))?;
+    writeln!(page, "`mutual-ensemble` is `{}`.\n", ensemble.join(" "))?;
     page.push_str("Test accuracy in % of the best row that costs at most so many MACs, mean ± standard deviation over seeds:\n\n");
     let budgets: Vec<_> = budgets.iter().map(|macs| mega(macs.as_f64().unwrap_or_default())).collect();
     writeln!(page, "| method | {} | above `{first}` |", budgets.join(" | "))?;
