@@ -9,6 +9,7 @@ namespace {
 
 typedef float Vec16 __attribute__((vector_size(64)));
 typedef float Vec8 __attribute__((vector_size(32)));
+typedef float Vec4 __attribute__((vector_size(16)));
 
 #define MUTUALNET_INLINE inline __attribute__((always_inline))
 
@@ -34,16 +35,24 @@ MUTUALNET_INLINE V splat(float value) {
 #define NAMED(prefix, isa) CONCATENATE(prefix, isa)
 
 // Calls body(lane type, first channel) over all channels, widest lanes first.
+// No lanes are wider than a register: the compiler keeps such vectors in memory.
 template <typename Body>
 MUTUALNET_INLINE void over_channels(int64_t channels, Body&& body) {
   int64_t c = 0;
+#ifdef __AVX512F__
   for (; c + 16 <= channels; c += 16) {
     body(Vec16{}, c);
   }
-  if (c + 8 <= channels) {
+#endif
+#ifdef __AVX__
+  for (; c + 8 <= channels; c += 8) {
     body(Vec8{}, c);
-    c += 8;
   }
+#else
+  for (; c + 4 <= channels; c += 4) {
+    body(Vec4{}, c);
+  }
+#endif
   for (; c < channels; ++c) {
     body(float{}, c);
   }
