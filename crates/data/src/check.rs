@@ -27,7 +27,7 @@ pub struct CheckReport {
     pub broken: Vec<BrokenFile>,
 }
 
-/// Decodes every JPEG and PNG file below a directory, or every record of CIFAR's binary files in it, on all cores.
+/// Decodes every JPEG, PNG and WebP file below a directory, or every record of CIFAR's binary files in it, on all cores.
 ///
 /// # Errors
 /// The directory does not exist or cannot be listed, or a binary file is missing; broken images are no error.

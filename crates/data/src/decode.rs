@@ -1,4 +1,4 @@
-//! Bytes of a JPEG or PNG file to an [`Image`], or the reason why not.
+//! Bytes of a JPEG, PNG or WebP file to an [`Image`], or the reason why not.
 //!
 //! The format is what the bytes say, never the file name.
 //! Invariant: hostile input costs bounded memory and gives an error, never a panic and never half an image.
@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
-
 use crate::{DecodeError, Error, Image, Result, orientation};
+
+mod jpeg;
+mod undecoded;
+mod webp;
+pub(crate) use undecoded::Undecoded;
 
 /// Most pixels of an image: 67 megapixels, 200 MB in memory.
 pub const MAX_PIXELS: usize = 1 << 26;
@@ -25,24 +25,33 @@ pub const MAX_FILE_BYTES: u64 = 1 << 28;
 /// # Errors
 /// [`Error::Decode`] with the path and the reason.
 pub fn decode_file(path: &Path) -> Result<Image> {
-    read_and_decode(path).map_err(|source| Error::Decode { path: path.to_owned(), source })
+    let mut bytes = Vec::new();
+    let decoded = read_file(path, &mut bytes).and_then(|()| decode(&bytes));
+    decoded.map_err(|source| Error::Decode { path: path.to_owned(), source })
 }
 
-/// The same as [`decode_file`], with the bare reason: a loader knows the path.
-pub(crate) fn read_and_decode(path: &Path) -> Result<Image, DecodeError> {
+/// Reads a file into a buffer, which keeps its memory from file to file.
+pub(crate) fn read_file(path: &Path, bytes: &mut Vec<u8>) -> Result<(), DecodeError> {
     let read = |source| DecodeError::Read { source };
+    bytes.clear();
     let file = File::open(path).map_err(read)?;
     let size = file.metadata().map_err(read)?.len();
-    if size > MAX_FILE_BYTES {
-        return Err(DecodeError::FileTooLarge { bytes: size, limit: MAX_FILE_BYTES });
-    }
-    let mut bytes = Vec::with_capacity(size as usize + 1);
+    check_file_size(size)?;
+    bytes.reserve(size as usize + 1);
     // The file may grow while it is read, or be a pipe.
-    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(read)?;
-    decode(&bytes)
+    file.take(MAX_FILE_BYTES).read_to_end(bytes).map_err(read)?;
+    Ok(())
 }
 
-/// Decodes JPEG or PNG to 8-bit RGB.
+/// Refuses files above the limit before memory is taken for them.
+pub(crate) fn check_file_size(bytes: u64) -> Result<(), DecodeError> {
+    if bytes > MAX_FILE_BYTES {
+        return Err(DecodeError::FileTooLarge { bytes, limit: MAX_FILE_BYTES });
+    }
+    Ok(())
+}
+
+/// Decodes JPEG, PNG or WebP to 8-bit RGB.
 ///
 /// Grey becomes three equal channels, CMYK and palettes are converted, 16 bits are cut to 8, alpha is dropped.
 ///
@@ -53,8 +62,9 @@ pub(crate) fn read_and_decode(path: &Path) -> Result<Image, DecodeError> {
 pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
     match bytes {
         [] => Err(DecodeError::Empty),
-        [0xff, 0xd8, ..] => decode_jpeg(bytes),
+        [0xff, 0xd8, ..] => jpeg::whole(bytes),
         [0x89, b'P', b'N', b'G', ..] => decode_png(bytes),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp::whole(bytes),
         _ => Err(DecodeError::UnknownFormat { begins: bytes[..bytes.len().min(8)].to_vec() }),
     }
 }
@@ -65,27 +75,6 @@ fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
         return Err(DecodeError::TooLarge { width, height, limit: MAX_PIXELS });
     }
     Ok(())
-}
-
-fn decode_jpeg(bytes: &[u8]) -> Result<Image, DecodeError> {
-    let fail = |source| DecodeError::Jpeg { source };
-    // Without strict mode a truncated file decodes to an image with a grey lower part.
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(1 << 16)
-        .set_max_height(1 << 16)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(fail)?;
-    let info = decoder.info().expect("headers were decoded");
-    let (width, height) = (usize::from(info.width), usize::from(info.height));
-    check_size(width, height)?;
-    let pixels = decoder.decode().map_err(fail)?;
-    let image = Image::new(info.width.into(), info.height.into(), to_rgb(pixels, width * height)?);
-    Ok(match decoder.exif().and_then(|exif| orientation::from_exif(exif)) {
-        Some(orientation) => orientation::apply(image, orientation),
-        None => image,
-    })
 }
 
 fn decode_png(bytes: &[u8]) -> Result<Image, DecodeError> {

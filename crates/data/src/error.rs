@@ -135,7 +135,7 @@ impl Error {
                 Some(BROKEN_HINT)
             }
             Self::NoClasses { .. } | Self::NoImages { .. } => {
-                Some("every class is a folder with its JPEG or PNG images in it")
+                Some("every class is a folder with its JPEG, PNG or WebP images in it")
             }
             Self::ClassesDiffer { .. } => {
                 Some("give every split the same class folders; empty ones are allowed")
@@ -209,8 +209,8 @@ pub enum DecodeError {
     /// Nothing in it.
     #[error("the file is empty")]
     Empty,
-    /// Neither JPEG nor PNG, whatever its name says.
-    #[error("neither JPEG nor PNG (begins with {})", begins.escape_ascii())]
+    /// Neither JPEG, PNG nor WebP, whatever its name says.
+    #[error("neither JPEG, PNG nor WebP (begins with {})", begins.escape_ascii())]
     UnknownFormat {
         /// The first bytes, at most eight.
         begins: Vec<u8>,
@@ -238,7 +238,14 @@ pub enum DecodeError {
     Jpeg {
         /// What the decoder says.
         #[source]
-        source: zune_jpeg::errors::DecodeErrors,
+        source: libjpeg_turbo_rs::JpegError,
+    },
+    /// A WebP file that is damaged or cut short.
+    #[error("WebP: {}", one_line(source))]
+    WebP {
+        /// What the decoder says.
+        #[source]
+        source: image_webp::DecodingError,
     },
     /// A PNG file that is damaged or cut short.
     #[error("PNG: {}", one_line(source))]

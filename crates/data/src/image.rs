@@ -17,11 +17,7 @@ impl Image {
     /// # Panics
     /// Sizes that do not fit together, or no pixels: callers make both from one source.
     pub fn new(width: u32, height: u32, pixels: Vec<u8>) -> Self {
-        assert!(
-            width > 0 && height > 0 && pixels.len() == 3 * width as usize * height as usize,
-            "{} bytes are not {width}x{height} RGB pixels",
-            pixels.len()
-        );
+        check_size(width, height, &pixels);
         Self { width, height, pixels }
     }
 
@@ -45,6 +41,16 @@ impl Image {
         &mut self.pixels
     }
 
+    /// Gives the bytes away.
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
+
+    /// The same image, borrowed.
+    pub fn view(&self) -> ImageRef<'_> {
+        ImageRef { width: self.width, height: self.height, pixels: &self.pixels }
+    }
+
     /// The color of one pixel.
     ///
     /// # Panics
@@ -62,6 +68,53 @@ impl Image {
             pixels.reverse();
         }
     }
+}
+
+/// A color image whose pixels lie in a buffer of somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageRef<'a> {
+    width: u32,
+    height: u32,
+    pixels: &'a [u8],
+}
+
+impl<'a> ImageRef<'a> {
+    /// Sees pixels in rows from the top, three bytes each.
+    ///
+    /// # Panics
+    /// As [`Image::new`].
+    pub fn new(width: u32, height: u32, pixels: &'a [u8]) -> Self {
+        check_size(width, height, pixels);
+        Self { width, height, pixels }
+    }
+
+    /// Pixels in a row.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// All bytes: red, green, blue of the top left pixel first.
+    pub fn pixels(&self) -> &'a [u8] {
+        self.pixels
+    }
+
+    /// A copy that owns its pixels.
+    pub fn to_image(self) -> Image {
+        Image { width: self.width, height: self.height, pixels: self.pixels.to_vec() }
+    }
+}
+
+fn check_size(width: u32, height: u32, pixels: &[u8]) {
+    assert!(
+        width > 0 && height > 0 && pixels.len() == 3 * width as usize * height as usize,
+        "{} bytes are not {width}x{height} RGB pixels",
+        pixels.len()
+    );
 }
 
 /// Sizes and the first pixel: whole images flood a failing test's output.

@@ -99,7 +99,7 @@ pub enum Notice {
         /// The class.
         class: String,
     },
-    /// Files that are neither JPEG nor PNG by their name.
+    /// Files that are neither JPEG, PNG nor WebP by their name.
     Ignored {
         /// How many.
         files: usize,
@@ -117,7 +117,7 @@ impl fmt::Display for Notice {
             Self::OneClass { class } => write!(f, "`{class}` is the only class"),
             Self::EmptyClass { class } => write!(f, "class `{class}` has no images"),
             Self::Ignored { files } => {
-                write!(f, "{files} files are neither .jpg, .jpeg nor .png and are ignored")
+                write!(f, "{files} files are neither .jpg, .jpeg, .png nor .webp and are ignored")
             }
             Self::Quarantined { files } => {
                 write!(f, "{files} files are on a quarantine list and are left out")

@@ -8,10 +8,11 @@ pub use index::{Dataset, Notice, SampleRef, Split};
 mod place;
 pub use place::Place;
 mod records;
+mod scratch;
 pub use records::RecordFile;
 
 pub mod image;
-pub use image::Image;
+pub use image::{Image, ImageRef};
 
 pub mod decode;
 mod encode;

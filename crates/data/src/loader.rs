@@ -13,6 +13,7 @@ use mutualnet_core::rng::Purpose;
 
 use crate::order::{Order, Position};
 use crate::quarantine::Quarantine;
+use crate::scratch::ScratchPool;
 use crate::transform::{TestPipeline, TrainPipeline, TrainTransform};
 use crate::{BrokenFile, Dataset, Error, Result};
 
@@ -43,6 +44,7 @@ pub struct Loader {
     config: LoaderConfig,
     pool: Arc<rayon::ThreadPool>,
     quarantine: Arc<Quarantine>,
+    scratch: Arc<ScratchPool>,
 }
 
 impl Loader {
@@ -64,7 +66,13 @@ impl Loader {
             .build()
             .map_err(|source| Error::Threads { workers, source })?;
         let quarantine = Quarantine::new(dataset.samples().len(), config.broken_limit);
-        Ok(Self { dataset, config, pool: Arc::new(pool), quarantine: Arc::new(quarantine) })
+        Ok(Self {
+            dataset,
+            config,
+            pool: Arc::new(pool),
+            quarantine: Arc::new(quarantine),
+            scratch: Arc::default(),
+        })
     }
 
     /// The data set.
@@ -142,6 +150,7 @@ impl Loader {
         let job = Job {
             dataset: Arc::clone(&self.dataset),
             quarantine: Arc::clone(&self.quarantine),
+            scratch: Arc::clone(&self.scratch),
             pool: Arc::clone(&self.pool),
             seed: self.config.seed,
             work,

@@ -1,4 +1,4 @@
-//! Where the bytes of one image are, and how they become an [`Image`].
+//! Where the bytes of one image are, and how they are read.
 //!
 //! Separate so that loading, checking and hashing need not know how a data set is laid out.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::decode::read_and_decode;
+use crate::decode::{Undecoded, read_file};
 use crate::records::RecordFile;
 use crate::{DecodeError, Image};
 
@@ -15,7 +15,7 @@ use crate::{DecodeError, Image};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Place {
-    /// A JPEG or PNG file.
+    /// An image file.
     File {
         /// Path of the file.
         path: PathBuf,
@@ -48,12 +48,20 @@ impl Place {
         }
     }
 
-    /// Reads and decodes the image below a data set's directory.
-    pub(crate) fn read(&self, dir: &Path) -> Result<Image, DecodeError> {
+    /// Reads the image below a data set's directory into a buffer; decodes no more of it than its size.
+    pub(crate) fn open<'b>(&self, dir: &Path, buffer: &'b mut Vec<u8>) -> Result<Undecoded<'b>, DecodeError> {
         match self {
-            Self::File { path, .. } => read_and_decode(&dir.join(path)),
-            Self::Record { file, number } => file.read(dir, *number),
+            Self::File { path, .. } => {
+                read_file(&dir.join(path), buffer)?;
+                Undecoded::new(buffer)
+            }
+            Self::Record { file, number } => file.open(dir, *number, buffer),
         }
+    }
+
+    /// Reads and decodes all of the image below a data set's directory.
+    pub(crate) fn read(&self, dir: &Path) -> Result<Image, DecodeError> {
+        self.open(dir, &mut Vec::new())?.whole()
     }
 
     /// Adds name and size to a hash.

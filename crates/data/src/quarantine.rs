@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{BrokenFile, Dataset, Error, Image, Result};
+use crate::{BrokenFile, Dataset, DecodeError, Error, Place, Result};
 
 /// The broken files of a data set that are known so far.
 #[derive(Debug)]
@@ -21,35 +21,36 @@ impl Quarantine {
         Self { limit, reasons: Mutex::default() }
     }
 
-    /// Decodes a sample, or the next sample of its class that can be decoded; says which one it was.
-    pub(crate) fn decode(&self, dataset: &Dataset, index: u32) -> Result<(u32, Image)> {
+    /// Tries something on a sample, or else on the next sample of its class for which it works; says which one it was.
+    ///
+    /// Known broken samples are tried again: an image may be damaged only where another crop of it lies, and what
+    /// stands in for it must not depend on what was loaded before.
+    pub(crate) fn first_usable(
+        &self,
+        dataset: &Dataset,
+        index: u32,
+        mut attempt: impl FnMut(&Place) -> Result<(), DecodeError>,
+    ) -> Result<u32> {
         let class = dataset.samples()[index as usize].class;
         let range = dataset.class_range(class);
         for step in 0..range.len() {
             let candidate = range.start + (index as usize - range.start + step) % range.len();
-            if let Some(image) = self.try_decode(dataset, candidate as u32)? {
-                return Ok((candidate as u32, image));
+            match attempt(&dataset.samples()[candidate].place) {
+                Ok(()) => return Ok(candidate as u32),
+                Err(reason) => self.note(dataset, candidate as u32, &reason)?,
             }
         }
         Err(Error::ClassUnreadable { class: dataset.classes()[class as usize].clone() })
     }
 
-    fn try_decode(&self, dataset: &Dataset, index: u32) -> Result<Option<Image>> {
-        if self.lock().contains_key(&index) {
-            return Ok(None);
+    fn note(&self, dataset: &Dataset, index: u32, reason: &DecodeError) -> Result<()> {
+        let mut reasons = self.lock();
+        reasons.entry(index).or_insert_with(|| reason.to_string());
+        if reasons.len() > self.limit {
+            let files = named(dataset, &reasons);
+            return Err(Error::TooManyBroken { limit: self.limit, files });
         }
-        match dataset.samples()[index as usize].place.read(dataset.dir()) {
-            Ok(image) => Ok(Some(image)),
-            Err(error) => {
-                let mut reasons = self.lock();
-                reasons.insert(index, error.to_string());
-                if reasons.len() > self.limit {
-                    let files = named(dataset, &reasons);
-                    return Err(Error::TooManyBroken { limit: self.limit, files });
-                }
-                Ok(None)
-            }
-        }
+        Ok(())
     }
 
     /// All files found broken so far, in the data set's order.

@@ -9,12 +9,16 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::{DecodeError, Error, Image, Result};
+use crate::decode::Undecoded;
+use crate::{DecodeError, Error, Result};
 
 /// Side of the images.
 const SIDE: usize = 32;
 /// Bytes of one color of an image.
 const PLANE: usize = SIDE * SIDE;
+
+/// Bytes before the pixels, at most.
+const MAX_LABEL_BYTES: usize = 2;
 
 /// One file of records: label bytes, of which the last one counts, then 32 x 32 pixels of red, of green and of blue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,25 +74,32 @@ impl RecordFile {
         &self.sha256
     }
 
-    /// Reads the image of one record below a data set's directory.
-    pub(crate) fn read(&self, root: &Path, number: u32) -> Result<Image, DecodeError> {
+    /// Reads one record below a data set's directory.
+    pub(crate) fn open<'b>(
+        &self,
+        root: &Path,
+        number: u32,
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<Undecoded<'b>, DecodeError> {
         let read = |source| DecodeError::Read { source };
         let mut file = File::open(root.join(&self.path)).map_err(read)?;
         let begin = u64::from(number) * self.record_bytes() as u64;
         file.seek(SeekFrom::Start(begin)).map_err(read)?;
-        let mut record = vec![0; self.record_bytes()];
-        let n = read_up_to(&mut file, &mut record).map_err(read)?;
+        let mut record = [0; MAX_LABEL_BYTES + 3 * PLANE];
+        let record = &mut record[..self.record_bytes()];
+        let n = read_up_to(&mut file, record).map_err(read)?;
         if n < record.len() {
             return Err(DecodeError::CutRecord { bytes: n, of: record.len() });
         }
-        Ok(image(&record[self.label_bytes..]))
+        interleave(&record[self.label_bytes..], buffer);
+        Ok(Undecoded::pixels(SIDE as u32, SIDE as u32, buffer))
     }
 }
 
 /// Three planes to one row of pixels after the other.
-fn image(planes: &[u8]) -> Image {
-    let pixels = (0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]).collect();
-    Image::new(SIDE as u32, SIDE as u32, pixels)
+fn interleave(planes: &[u8], pixels: &mut Vec<u8>) {
+    pixels.clear();
+    pixels.extend((0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]));
 }
 
 /// Fills the buffer as far as the file goes, and says how far.

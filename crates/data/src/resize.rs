@@ -7,6 +7,7 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions};
 
 use crate::Image;
+use crate::image::ImageRef;
 
 /// A rectangle of pixels inside of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,16 +23,16 @@ pub struct Rect {
 }
 
 impl Rect {
-    /// All of an image.
-    pub fn whole(image: &Image) -> Self {
-        Self { left: 0, top: 0, width: image.width(), height: image.height() }
+    /// All of an image of that many columns and rows.
+    pub fn whole([columns, rows]: [u32; 2]) -> Self {
+        Self { left: 0, top: 0, width: columns, height: rows }
     }
 
-    /// The middle of an image, at most as large as asked for; half pixels go to the even side, as Python rounds.
-    pub fn center(image: &Image, width: u32, height: u32) -> Self {
-        let (width, height) = (width.min(image.width()), height.min(image.height()));
+    /// The middle of an image of that many columns and rows, at most as large as asked for; half pixels go to the even side, as Python rounds.
+    pub fn center([columns, rows]: [u32; 2], width: u32, height: u32) -> Self {
+        let (width, height) = (width.min(columns), height.min(rows));
         let middle = |rest: u32| (f64::from(rest) / 2.0).round_ties_even() as u32;
-        Self { left: middle(image.width() - width), top: middle(image.height() - height), width, height }
+        Self { left: middle(columns - width), top: middle(rows - height), width, height }
     }
 }
 
@@ -42,14 +43,22 @@ pub struct Resizer(fast_image_resize::Resizer);
 impl Resizer {
     /// Cuts a rectangle out and brings it to a size; pixels outside of the rectangle have no influence.
     ///
+    /// The new image is made in the memory of `pixels`, whose content does not matter.
+    ///
     /// # Panics
     /// A rectangle that is empty or not inside of the image, or an empty size.
-    pub fn crop_resize(&mut self, image: &Image, crop: Rect, width: u32, height: u32) -> Image {
+    pub fn crop_resize(
+        &mut self,
+        image: ImageRef<'_>,
+        crop: Rect,
+        [width, height]: [u32; 2],
+        mut pixels: Vec<u8>,
+    ) -> Image {
         let source = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.pixels())
             .expect("an image has as many pixels as it says");
         let source = TypedCroppedImage::from_ref(&source, crop.left, crop.top, crop.width, crop.height)
             .expect("crops are inside of the image");
-        let mut pixels = vec![0; 3 * width as usize * height as usize];
+        pixels.resize(3 * width as usize * height as usize, 0);
         let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut pixels).expect("sizes agree");
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
         self.0.resize_typed(&source, &mut target, &options).expect("bilinear takes every size");
@@ -60,24 +69,32 @@ impl Resizer {
     ///
     /// The longer side is rounded down, as torchvision does.
     /// Nothing is resampled when the shorter side already has the length.
+    /// The new image is made in the memory of `pixels`, whose content does not matter.
     ///
     /// Deviation: what is longer than eight times its shorter side is cut to that first; the middle that is kept is the
     /// same, and a file of 1 x 65535 pixels does not take gigabytes.
     ///
     /// # Panics
     /// `shorter < side`: callers check their settings.
-    pub fn shorter_side_center_crop(&mut self, image: &Image, shorter: u32, side: u32) -> Image {
+    pub fn shorter_side_center_crop(
+        &mut self,
+        image: ImageRef<'_>,
+        shorter: u32,
+        side: u32,
+        pixels: Vec<u8>,
+    ) -> Image {
         assert!(shorter >= side && side > 0, "a crop of {side} does not fit a side of {shorter}");
         let short = image.width().min(image.height());
         let scaled = |n: u32| (u64::from(shorter) * u64::from(n) / u64::from(short)) as u32;
-        let all = Rect::center(image, short.saturating_mul(8), short.saturating_mul(8));
+        let all =
+            Rect::center([image.width(), image.height()], short.saturating_mul(8), short.saturating_mul(8));
         let resized = if short == shorter {
             None
         } else {
-            Some(self.crop_resize(image, all, scaled(all.width), scaled(all.height)))
+            Some(self.crop_resize(image, all, [scaled(all.width), scaled(all.height)], Vec::new()))
         };
-        let image = resized.as_ref().unwrap_or(image);
-        self.crop_resize(image, Rect::center(image, side, side), side, side)
+        let image = resized.as_ref().map_or(image, Image::view);
+        self.crop_resize(image, Rect::center([image.width(), image.height()], side, side), [side; 2], pixels)
     }
 }
 
@@ -93,7 +110,7 @@ mod tests {
 
     fn resized_row(values: &[u8], crop: (u32, u32), width: u32) -> Vec<u8> {
         let crop = Rect { left: crop.0, top: 0, width: crop.1, height: 1 };
-        let image = Resizer::default().crop_resize(&grey_row(values), crop, width, 1);
+        let image = Resizer::default().crop_resize(grey_row(values).view(), crop, [width, 1], Vec::new());
         image.pixels().iter().step_by(3).copied().collect()
     }
 
@@ -115,15 +132,14 @@ mod tests {
 
     #[test]
     fn center_rounds_half_to_even_like_python() {
-        let image = Image::new(10, 7, vec![0; 210]);
-        assert_eq!(Rect::center(&image, 5, 4), Rect { left: 2, top: 2, width: 5, height: 4 });
-        assert_eq!(Rect::center(&image, 99, 99), Rect::whole(&image));
+        assert_eq!(Rect::center([10, 7], 5, 4), Rect { left: 2, top: 2, width: 5, height: 4 });
+        assert_eq!(Rect::center([10, 7], 99, 99), Rect::whole([10, 7]));
     }
 
     #[test]
     fn an_extreme_shape_is_cheap() {
         let image = Image::new(1, 60_000, vec![7; 180_000]);
-        let side = Resizer::default().shorter_side_center_crop(&image, 256, 224);
+        let side = Resizer::default().shorter_side_center_crop(image.view(), 256, 224, Vec::new());
         assert_eq!((side.width(), side.height(), side.pixel(3, 3)), (224, 224, [7; 3]));
     }
 
@@ -131,7 +147,7 @@ mod tests {
         #[test]
         fn center_crop_has_its_size(width in 1u32..70, height in 1u32..70, side in 1u32..40, more in 0u32..20) {
             let image = Image::new(width, height, vec![9; (3 * width * height) as usize]);
-            let out = Resizer::default().shorter_side_center_crop(&image, side + more, side);
+            let out = Resizer::default().shorter_side_center_crop(image.view(), side + more, side, vec![1; 5]);
             prop_assert_eq!((out.width(), out.height()), (side, side));
             prop_assert!(out.pixels().iter().all(|&v| v == 9));
         }

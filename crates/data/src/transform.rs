@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::augment::{
     ColorJitter, Lighting, PadCrop, PadMode, RandAugment, RandomErasing, RandomResizedCrop,
 };
+use crate::decode::Undecoded;
 use crate::normalize::Normalize;
-use crate::resize::Resizer;
-use crate::{Error, Image, Result};
+use crate::resize::{Rect, Resizer};
+use crate::scratch::Canvas;
+use crate::{DecodeError, Error, Image, Result};
 
 /// How training images are augmented: crop, color jitter, flip, RandAugment, normalization with lighting, erasing, in
 /// this order.
@@ -132,15 +134,24 @@ impl TrainPipeline {
         self.side
     }
 
-    /// Augments one image; all randomness comes from the stream.
+    /// Decodes and augments one image; all randomness comes from the stream.
     ///
     /// # Shapes
     /// - `out`: `[side, side, 3]` f32, normalized
     ///
+    /// # Errors
+    /// The reason why the image cannot be decoded; `out` may be half written.
+    ///
     /// # Panics
     /// `out` has another length.
-    pub fn write(&self, image: &Image, rng: &mut RngStream, resizer: &mut Resizer, out: &mut [f32]) {
-        let mut cropped = self.crop(image, rng, resizer);
+    pub(crate) fn write(
+        &self,
+        image: Undecoded<'_>,
+        rng: &mut RngStream,
+        canvas: &mut Canvas,
+        out: &mut [f32],
+    ) -> Result<(), DecodeError> {
+        let mut cropped = self.crop(image, rng, canvas)?;
         let TrainTransform { flip, color_jitter, lighting, rand_augment, random_erasing, .. } =
             self.transform;
         if color_jitter > 0.0 {
@@ -157,21 +168,45 @@ impl TrainPipeline {
         if random_erasing > 0.0 {
             RandomErasing { probability: random_erasing }.apply(out, self.side, rng);
         }
+        canvas.resized = cropped.into_pixels();
+        Ok(())
     }
 
-    fn crop(&self, image: &Image, rng: &mut RngStream, resizer: &mut Resizer) -> Image {
+    fn crop(
+        &self,
+        image: Undecoded<'_>,
+        rng: &mut RngStream,
+        canvas: &mut Canvas,
+    ) -> Result<Image, DecodeError> {
+        let side = self.side;
         match self.transform.crop {
             TrainCrop::RandomResized { scale, ratio } => {
-                let crop = RandomResizedCrop { scale, ratio }.draw(image, rng);
-                resizer.crop_resize(image, crop, self.side, self.side)
+                let crop = RandomResizedCrop { scale, ratio }.draw(image.width(), image.height(), rng);
+                let (pixels, crop) = image.region(crop, [side; 2], &mut canvas.decoded)?;
+                let resized = std::mem::take(&mut canvas.resized);
+                Ok(canvas.resizer.crop_resize(pixels, crop, [side; 2], resized))
             }
             TrainCrop::Pad { pad, mode } => {
-                let fitted = resizer.shorter_side_center_crop(image, self.side, self.side);
-                PadCrop { pad, mode }.apply(&fitted, rng)
+                let fitted = center(image, [side; 2], canvas)?;
+                let shifted = PadCrop { pad, mode }.apply(&fitted, rng);
+                canvas.resized = fitted.into_pixels();
+                Ok(shifted)
             }
-            TrainCrop::Center => resizer.shorter_side_center_crop(image, self.side, self.side),
+            TrainCrop::Center => center(image, [side; 2], canvas),
         }
     }
+}
+
+/// Brings the shorter side to a length and cuts the middle square out.
+fn center(
+    image: Undecoded<'_>,
+    [shorter, side]: [u32; 2],
+    canvas: &mut Canvas,
+) -> Result<Image, DecodeError> {
+    let whole = Rect::whole([image.width(), image.height()]);
+    let (pixels, _) = image.region(whole, [shorter; 2], &mut canvas.decoded)?;
+    let resized = std::mem::take(&mut canvas.resized);
+    Ok(canvas.resizer.shorter_side_center_crop(pixels, shorter, side, resized))
 }
 
 fn check_crop(crop: &TrainCrop, side: u32) -> Result<()> {
@@ -249,16 +284,26 @@ impl TestPipeline {
         self.side
     }
 
-    /// Preprocesses one image.
+    /// Decodes and preprocesses one image.
     ///
     /// # Shapes
     /// - `out`: `[side, side, 3]` f32, normalized
     ///
+    /// # Errors
+    /// The reason why the image cannot be decoded.
+    ///
     /// # Panics
     /// `out` has another length.
-    pub fn write(&self, image: &Image, resizer: &mut Resizer, out: &mut [f32]) {
-        let cropped = resizer.shorter_side_center_crop(image, self.shorter, self.side);
+    pub(crate) fn write(
+        &self,
+        image: Undecoded<'_>,
+        canvas: &mut Canvas,
+        out: &mut [f32],
+    ) -> Result<(), DecodeError> {
+        let cropped = center(image, [self.shorter, self.side], canvas)?;
         self.normalize.write(cropped.pixels(), [0.0; 3], out);
+        canvas.resized = cropped.into_pixels();
+        Ok(())
     }
 }
 
@@ -271,8 +316,10 @@ impl TestPipeline {
 /// As [`TestPipeline::new`].
 pub fn preprocess_test(image: &Image, preprocess: &Preprocess) -> Result<Vec<f32>> {
     let pipeline = TestPipeline::new(preprocess)?;
-    let mut out = vec![0.0; 3 * (pipeline.side as usize).pow(2)];
-    pipeline.write(image, &mut Resizer::default(), &mut out);
+    let TestPipeline { shorter, side, normalize } = pipeline;
+    let cropped = Resizer::default().shorter_side_center_crop(image.view(), shorter, side, Vec::new());
+    let mut out = vec![0.0; 3 * (side as usize).pow(2)];
+    normalize.write(cropped.pixels(), [0.0; 3], &mut out);
     Ok(out)
 }
 
@@ -295,7 +342,8 @@ mod tests {
         let pipeline = TrainPipeline::new(transform, &preprocess(None, 8)).unwrap();
         let mut out = vec![f32::NAN; 3 * 8 * 8];
         let mut rng = Key::new(1, Purpose::Augment).sample(sample).stream();
-        pipeline.write(image, &mut rng, &mut Resizer::default(), &mut out);
+        let image = Undecoded::decoded(image.clone());
+        pipeline.write(image, &mut rng, &mut Canvas::default(), &mut out).unwrap();
         out
     }
 

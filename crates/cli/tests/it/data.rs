@@ -11,7 +11,7 @@ fn broken_files_are_listed_and_left_out() {
     assert_snapshot!(program.told(&["data", "check", "data"]), @r#"
     exit 0
     -- stdout
-    test/checkered_circle/00000.jpg: neither JPEG nor PNG (begins with not an i)
+    test/checkered_circle/00000.jpg: neither JPEG, PNG nor WebP (begins with not an i)
     -- stderr
     72 images checked, 1 broken
     the broken ones are on a quarantine list in that directory; training leaves them out

@@ -3,7 +3,6 @@
 use mutualnet_core::RngStream;
 use rand::Rng;
 
-use crate::Image;
 use crate::resize::Rect;
 
 /// Draws rectangles whose area and aspect ratio are random.
@@ -22,9 +21,10 @@ pub struct RandomResizedCrop {
 const TRIES: usize = 10;
 
 impl RandomResizedCrop {
-    /// Draws a rectangle inside of the image; after ten misses the largest allowed one in the middle.
-    pub fn draw(&self, image: &Image, rng: &mut RngStream) -> Rect {
-        let (width, height) = (f64::from(image.width()), f64::from(image.height()));
+    /// Draws a rectangle inside of an image of that many columns and rows; after ten misses the largest allowed one in
+    /// the middle.
+    pub fn draw(&self, columns: u32, rows: u32, rng: &mut RngStream) -> Rect {
+        let (width, height) = (f64::from(columns), f64::from(rows));
         for _ in 0..TRIES {
             let area = width * height * rng.random_range(self.scale[0]..=self.scale[1]);
             let ratio = rng.random_range(self.ratio[0].ln()..=self.ratio[1].ln()).exp();
@@ -32,20 +32,20 @@ impl RandomResizedCrop {
             let h = (area / ratio).sqrt().round_ties_even();
             if (1.0..=width).contains(&w) && (1.0..=height).contains(&h) {
                 let (w, h) = (w as u32, h as u32);
-                let top = rng.random_range(0..=image.height() - h);
-                let left = rng.random_range(0..=image.width() - w);
+                let top = rng.random_range(0..=rows - h);
+                let left = rng.random_range(0..=columns - w);
                 return Rect { left, top, width: w, height: h };
             }
         }
-        self.fallback(image)
+        self.fallback(columns, rows)
     }
 
-    fn fallback(&self, image: &Image) -> Rect {
-        let (width, height) = (f64::from(image.width()), f64::from(image.height()));
+    fn fallback(&self, columns: u32, rows: u32) -> Rect {
+        let (width, height) = (f64::from(columns), f64::from(rows));
         let ratio = (width / height).clamp(self.ratio[0], self.ratio[1]);
         let w = width.min((height * ratio).round_ties_even()).max(1.0);
         let h = height.min((width / ratio).round_ties_even()).max(1.0);
-        Rect::center(image, w as u32, h as u32)
+        Rect::center([columns, rows], w as u32, h as u32)
     }
 }
 
@@ -58,18 +58,13 @@ mod tests {
 
     const CROP: RandomResizedCrop = RandomResizedCrop { scale: [0.25, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] };
 
-    fn image(width: u32, height: u32) -> Image {
-        Image::new(width, height, vec![0; (3 * width * height) as usize])
-    }
-
     proptest! {
         #[test]
         fn it_stays_inside(width in 1u32..300, height in 1u32..300, seed: u64, low in 0.01f64..1.0) {
-            let image = image(width, height);
             let crop = RandomResizedCrop { scale: [low, 1.0], ..CROP };
             let mut rng = Key::new(seed, Purpose::Augment).stream();
             for _ in 0..20 {
-                let rect = crop.draw(&image, &mut rng);
+                let rect = crop.draw(width, height, &mut rng);
                 prop_assert!(rect.width >= 1 && rect.height >= 1);
                 prop_assert!(rect.left + rect.width <= width && rect.top + rect.height <= height, "{rect:?}");
             }
@@ -78,9 +73,8 @@ mod tests {
 
     #[test]
     fn area_and_shape_are_distributed_as_asked() {
-        let image = image(1000, 1000);
         let mut rng = Key::new(3, Purpose::Augment).stream();
-        let rects: Vec<_> = (0..4000).map(|_| CROP.draw(&image, &mut rng)).collect();
+        let rects: Vec<_> = (0..4000).map(|_| CROP.draw(1000, 1000, &mut rng)).collect();
         let areas: Vec<f64> = rects.iter().map(|r| f64::from(r.width) * f64::from(r.height) / 1e6).collect();
         let ratios: Vec<f64> = rects.iter().map(|r| f64::from(r.width) / f64::from(r.height)).collect();
         assert!(areas.iter().all(|a| (0.248..=1.0).contains(a)));
@@ -95,7 +89,7 @@ mod tests {
     #[test]
     fn extreme_shapes_fall_back_to_the_middle() {
         let mut rng = Key::new(3, Purpose::Augment).stream();
-        let wide = RandomResizedCrop { scale: [1.0, 1.0], ..CROP }.draw(&image(900, 30), &mut rng);
+        let wide = RandomResizedCrop { scale: [1.0, 1.0], ..CROP }.draw(900, 30, &mut rng);
         assert_eq!(wide, Rect { left: 430, top: 0, width: 40, height: 30 });
     }
 }

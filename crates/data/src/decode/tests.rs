@@ -91,6 +91,29 @@ fn every_kind_of_png() {
     }
 }
 
+fn webp(image: &Image, color: image_webp::ColorType, pixels: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    image_webp::WebPEncoder::new(&mut bytes).encode(pixels, image.width(), image.height(), color).unwrap();
+    bytes
+}
+
+#[test]
+fn every_kind_of_webp() {
+    let image = picture(37, 21);
+    let rgba: Vec<u8> =
+        image.pixels().as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 9]).collect();
+    assert_eq!(decode(&webp(&image, image_webp::ColorType::Rgb8, image.pixels())).unwrap(), image);
+    assert_eq!(decode(&webp(&image, image_webp::ColorType::Rgba8, &rgba)).unwrap(), image);
+    // Lossy, of one color, by Pillow.
+    let lossy =
+        b"\x52\x49\x46\x46\x36\x00\x00\x00\x57\x45\x42\x50\x56\x50\x38\x20\x2a\x00\x00\x00\x70\x01\x00\x9d\
+        \x01\x2a\x09\x00\x05\x00\x00\xc0\x12\x25\xa0\x02\x74\x01\x75\x00\x00\xfe\xf5\x88\x95\xaf\xff\xd9\
+        \x2b\x7f\xfe\xcf\x2f\xff\xfb\x25\x6f\xfb\x1e\x40\x00\x00";
+    let image = decode(lossy).unwrap();
+    assert_eq!((image.width(), image.height()), (9, 5));
+    check_near(&image, [200, 40, 90], 4);
+}
+
 #[test]
 fn a_photograph_on_its_side_is_set_upright() {
     let image = picture(24, 16);
@@ -108,9 +131,12 @@ fn a_photograph_on_its_side_is_set_upright() {
 fn a_file_cut_anywhere_is_an_error() {
     let image = picture(48, 48);
     let data = image.pixels();
-    for whole in
-        [jpeg(data, 48, ColorType::Rgb, false), jpeg(data, 48, ColorType::Rgb, true), encode_png(&image)]
-    {
+    for whole in [
+        jpeg(data, 48, ColorType::Rgb, false),
+        jpeg(data, 48, ColorType::Rgb, true),
+        encode_png(&image),
+        webp(&image, image_webp::ColorType::Rgb8, data),
+    ] {
         for cut in (0..whole.len() - 40).step_by(7) {
             assert!(decode(&whole[..cut]).is_err(), "{cut} of {}", whole.len());
         }
@@ -120,8 +146,12 @@ fn a_file_cut_anywhere_is_an_error() {
 #[test]
 fn damage_never_panics() {
     let image = picture(40, 40);
-    for whole in [encode_png(&image), encode_jpeg(&image, 80), jpeg(image.pixels(), 40, ColorType::Rgb, true)]
-    {
+    for whole in [
+        encode_png(&image),
+        encode_jpeg(&image, 80),
+        jpeg(image.pixels(), 40, ColorType::Rgb, true),
+        webp(&image, image_webp::ColorType::Rgb8, image.pixels()),
+    ] {
         for at in 0..whole.len() {
             for flip in [0x01, 0x80, 0xff] {
                 let mut damaged = whole.clone();
@@ -160,7 +190,7 @@ fn what_is_no_image_says_so() {
     assert_eq!(decode(b"").unwrap_err().to_string(), "the file is empty");
     assert_eq!(
         decode(b"GIF89a\x01\0").unwrap_err().to_string(),
-        "neither JPEG nor PNG (begins with GIF89a\\x01\\x00)"
+        "neither JPEG, PNG nor WebP (begins with GIF89a\\x01\\x00)"
     );
     let missing = decode_file(Path::new("/nowhere/cat.jpg")).unwrap_err();
     assert_eq!(missing.to_string(), "cannot decode /nowhere/cat.jpg");

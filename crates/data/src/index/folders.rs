@@ -1,4 +1,4 @@
-//! Folders: one for each class, with its JPEG and PNG files in it or in folders below.
+//! Folders: one for each class, with its JPEG, PNG and WebP files in it or in folders below.
 //!
 //! Separate from the index because only this file lists directories.
 //! Invariant: what comes out is sorted, whatever order the file system lists it in.
@@ -39,7 +39,7 @@ pub(crate) struct Found {
     pub(crate) n_other: usize,
 }
 
-/// Finds JPEG and PNG files below `root/below`, in folders of folders too.
+/// Finds JPEG, PNG and WebP files below `root/below`, in folders of folders too.
 pub(crate) fn find_images(root: &Path, below: &Path) -> Result<Found> {
     let mut found = Found::default();
     descend(root, below, MAX_DEPTH, &mut found)?;
@@ -62,7 +62,7 @@ fn descend(root: &Path, below: &Path, depth: usize, found: &mut Found) -> Result
 
 fn is_image_name(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    ["jpg", "jpeg", "png"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    ["jpg", "jpeg", "png", "webp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 fn class_folders(dir: &Path) -> Result<Vec<String>> {

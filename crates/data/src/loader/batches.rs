@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::order::{BatchPlan, EpochCache, Order};
 use crate::quarantine::Quarantine;
-use crate::resize::Resizer;
+use crate::scratch::{Scratch, ScratchPool};
 use crate::transform::{TestPipeline, TrainPipeline};
 use crate::{Dataset, Error, Result};
 
@@ -94,6 +94,7 @@ pub(super) struct Job {
     pub(super) quarantine: Arc<Quarantine>,
     pub(super) pool: Arc<rayon::ThreadPool>,
     pub(super) seed: u64,
+    pub(super) scratch: Arc<ScratchPool>,
     pub(super) work: Work,
     pub(super) order: Order,
 }
@@ -193,11 +194,11 @@ impl Builder {
             .par_chunks_exact_mut(image_len)
             .zip(&plan.indices)
             .with_max_len(1)
-            .map_init(Resizer::default, |resizer, (out, &index)| {
+            .map(|(out, &index)| {
                 if self.stop.load(Ordering::Relaxed) {
                     return Ok(index);
                 }
-                self.job.write(index, plan.epoch, resizer, out)
+                self.job.scratch.with(|scratch| self.job.write(index, plan.epoch, scratch, out))
             })
             .collect::<Result<Vec<u32>>>()?;
         let samples = self.job.dataset.samples();
@@ -209,18 +210,20 @@ impl Builder {
 
 impl Job {
     /// Makes one image of a batch; says which sample it is.
-    fn write(&self, index: u32, epoch: u32, resizer: &mut Resizer, out: &mut [f32]) -> Result<u32> {
-        let (used, image) = self.quarantine.decode(&self.dataset, index)?;
-        match &self.work {
-            Work::Train { pipeline, purpose } => {
-                let key = Key::new(self.seed, *purpose).epoch(epoch).sample(index.into());
-                pipeline.write(&image, &mut key.stream(), resizer, out);
+    fn write(&self, index: u32, epoch: u32, scratch: &mut Scratch, out: &mut [f32]) -> Result<u32> {
+        let Scratch { file, canvas } = scratch;
+        self.quarantine.first_usable(&self.dataset, index, |place| {
+            let image = place.open(self.dataset.dir(), file)?;
+            match &self.work {
+                Work::Train { pipeline, purpose } => {
+                    let key = Key::new(self.seed, *purpose).epoch(epoch).sample(index.into());
+                    pipeline.write(image, &mut key.stream(), canvas, out)
+                }
+                Work::Test { pipeline } => pipeline.write(image, canvas, out),
+                #[cfg(test)]
+                Work::Panic => panic!("sample {index} is a test of panics"),
             }
-            Work::Test { pipeline } => pipeline.write(&image, resizer, out),
-            #[cfg(test)]
-            Work::Panic => panic!("sample {index} is a test of panics"),
-        }
-        Ok(used)
+        })
     }
 }
 

@@ -1,0 +1,101 @@
+//! An image of which only the size is known, so that a crop can be drawn before anything is decoded.
+//!
+//! Separate from the formats: who crops need not know which of them can decode in parts.
+
+use super::{decode, jpeg};
+use crate::image::ImageRef;
+use crate::resize::Rect;
+use crate::{DecodeError, Image};
+
+/// The bytes of an image, ready to be decoded as a whole or in part.
+#[derive(Debug)]
+pub(crate) struct Undecoded<'a> {
+    width: u32,
+    height: u32,
+    content: Content<'a>,
+}
+
+#[derive(Debug)]
+enum Content<'a> {
+    Jpeg(&'a mut [u8], jpeg::Header),
+    /// Stored as pixels.
+    Pixels(ImageRef<'a>),
+    /// Of a format that cannot be decoded in parts.
+    Decoded(Image),
+}
+
+impl<'a> Undecoded<'a> {
+    /// Looks at the bytes of an image file.
+    ///
+    /// # Errors
+    /// The reason why the bytes are not a usable image, as far as it shows already.
+    pub(crate) fn new(bytes: &'a mut [u8]) -> Result<Self, DecodeError> {
+        let header = if bytes.starts_with(&jpeg::MAGIC) { jpeg::header(bytes) } else { None };
+        match header {
+            Some(header) if header.can_be_cut() => {
+                super::check_size(header.width as usize, header.height as usize)?;
+                let jpeg::Header { width, height, .. } = header;
+                Ok(Self { width, height, content: Content::Jpeg(bytes, header) })
+            }
+            _ => decode(bytes).map(Self::decoded),
+        }
+    }
+
+    /// An image that is stored as it is.
+    ///
+    /// # Panics
+    /// As [`Image::new`].
+    pub(crate) fn pixels(width: u32, height: u32, pixels: &'a [u8]) -> Self {
+        let image = ImageRef::new(width, height, pixels);
+        Self { width, height, content: Content::Pixels(image) }
+    }
+
+    /// An image that had to be decoded for its size to be known.
+    pub(crate) fn decoded(image: Image) -> Self {
+        Self { width: image.width(), height: image.height(), content: Content::Decoded(image) }
+    }
+
+    /// Pixels in a row.
+    pub(crate) fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    pub(crate) fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Decodes all of it.
+    pub(crate) fn whole(self) -> Result<Image, DecodeError> {
+        match self.content {
+            Content::Jpeg(bytes, _) => jpeg::whole(bytes),
+            Content::Pixels(image) => Ok(image.to_image()),
+            Content::Decoded(image) => Ok(image),
+        }
+    }
+
+    /// Decodes at least a rectangle, which is to become `at_least` pixels wide and high or less.
+    ///
+    /// Returns pixels and where in them the rectangle is. They may be scaled down, but not below twice `at_least`.
+    ///
+    /// # Errors
+    /// The reason why the bytes are not a usable image. Damage outside of the rectangle may go unnoticed.
+    pub(crate) fn region<'b>(
+        self,
+        crop: Rect,
+        at_least: [u32; 2],
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<(ImageRef<'b>, Rect), DecodeError>
+    where
+        'a: 'b,
+    {
+        match self.content {
+            Content::Jpeg(bytes, header) => jpeg::region(bytes, &header, crop, at_least, buffer),
+            Content::Pixels(image) => Ok((image, crop)),
+            Content::Decoded(image) => {
+                *buffer = image.into_pixels();
+                Ok((ImageRef::new(self.width, self.height, buffer), crop))
+            }
+        }
+    }
+}
