@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const VERSION: &str = "2.11";
-const SOURCES: [&str; 3] = ["shim/shim.cpp", "shim/norm.cpp", "shim/depthwise.cpp"];
+const SOURCES: [&str; 4] = ["shim/shim.cpp", "shim/norm.cpp", "shim/depthwise.cpp", "shim/resize.cpp"];
 const KERNELS: [&str; 2] = ["shim/kernels/norm.cpp", "shim/kernels/depthwise.cpp"];
 const HEADERS: [&str; 4] = ["shim/guard.h", "shim/norm.h", "shim/kernels/kernels.h", "shim/kernels/vector.h"];
 

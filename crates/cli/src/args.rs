@@ -53,6 +53,8 @@ pub(crate) enum DataCommand {
     Make(MakeCommand),
     /// Decode every file, list what is broken, write a quarantine list
     Check(CheckArgs),
+    /// Put a data set into one file, for disks that are slow at many small ones
+    Pack(PackArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +79,32 @@ pub(crate) struct ShapesArgs {
     /// The same seed makes the same files
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PackArgs {
+    /// Data set of any layout; all its splits are packed
+    pub(crate) dir: PathBuf,
+    /// File to write; recipes name it as `data.path`
+    pub(crate) out: PathBuf,
+    /// Scale images down until their longer side has so many pixels
+    #[arg(long)]
+    pub(crate) max_side: Option<Resolution>,
+    /// jpeg: files as they are, scaled ones as JPEG; raw: pixels, the fastest to load and about ten times the size
+    #[arg(long, value_enum, default_value = "jpeg")]
+    pub(crate) store: StoreArg,
+    /// Quality of the JPEG files that are made
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) quality: u8,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum StoreArg {
+    Jpeg,
+    Raw,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -324,6 +352,8 @@ pub(crate) struct InspectBundleArgs {
 pub(crate) enum BenchCommand {
     /// Time mutual steps on made-up images
     Train(BenchTrainArgs),
+    /// Time the data path of a recipe, stage by stage: read, decode, resize, augment, normalize
+    Data(BenchDataArgs),
 }
 
 #[cfg(feature = "train")]
@@ -351,6 +381,22 @@ pub(crate) struct BenchTrainArgs {
     #[arg(long, default_value_t = 10)]
     pub(crate) steps: usize,
     /// Take a line `step` on stdin for every step and answer with its seconds, so that runs can be interleaved
+    #[arg(long)]
+    pub(crate) lockstep: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(feature = "train")]
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BenchDataArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+    /// Images to load after a first round that is not counted
+    #[arg(long, default_value_t = 2000)]
+    pub(crate) images: usize,
+    /// Take a line `step FIRST N` on stdin for every batch and answer with its seconds, so that runs can be interleaved
     #[arg(long)]
     pub(crate) lockstep: bool,
     /// Print one JSON object

@@ -11,6 +11,7 @@ use clap::Parser;
 mod allocator;
 mod args;
 mod commands;
+mod counter;
 mod failure;
 #[cfg(feature = "train")]
 mod progress;

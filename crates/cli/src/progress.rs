@@ -6,6 +6,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mutualnet_train::events::{Stage, StudentLoss};
 use mutualnet_train::{Event, Reporter};
 
+use crate::text::duration;
+
 /// Time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -154,28 +156,6 @@ impl Reporter for Progress {
             }
             Event::Tabulating { stage, done, of } => self.tabulating(*stage, *done, *of),
             Event::Checkpoint { .. } => {}
-        }
-    }
-}
-
-/// `1 h 05 min`, `3 min 20 s`, `12 s`.
-pub(crate) fn duration(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) => format!("{s} s"),
-        (0, min, s) => format!("{min} min {s:02} s"),
-        (h, min, _) => format!("{h} h {min:02} min"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_short() {
-        for (seconds, text) in [(9, "9 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")] {
-            assert_eq!(duration(Duration::from_secs(seconds)), text);
         }
     }
 }

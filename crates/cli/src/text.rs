@@ -1,6 +1,7 @@
 //! Writing data to stdout: lines, tables, JSON.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -37,4 +38,26 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> Result<()> {
 #[expect(clippy::print_stderr, reason = "this is where messages reach the terminal")]
 pub(crate) fn note(text: &str) {
     eprintln!("{text}");
+}
+
+/// `1 h 05 min`, `3 min 20 s`, `12 s`.
+pub(crate) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, min, s) => format!("{min} min {s:02} s"),
+        (h, min, _) => format!("{h} h {min:02} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        for (seconds, text) in [(9, "9 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")] {
+            assert_eq!(duration(Duration::from_secs(seconds)), text);
+        }
+    }
 }

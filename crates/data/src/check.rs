@@ -1,6 +1,6 @@
 //! `data check`: decodes every image below a directory and lists what is broken.
 //!
-//! Any layout of folders will do, and CIFAR's binary files; nothing but the quarantine list is written.
+//! Any layout of folders will do, CIFAR's binary files, and packed data sets; nothing but the quarantine list is written.
 
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::index::cifar::Cifar;
 use crate::index::{Contents, folders};
+use crate::pack;
 use crate::{BrokenFile, DecodeError, Error, Image, Place, Result, quarantine_list};
 
 /// What a check found.
@@ -32,7 +33,7 @@ pub struct CheckReport {
 /// # Errors
 /// The directory does not exist or cannot be listed, or a binary file is missing; broken images are no error.
 pub fn check(dir: &Path) -> Result<CheckReport> {
-    if !dir.is_dir() {
+    if !dir.is_dir() && !pack::is_pack(dir) {
         return Err(Error::NoDirectory { path: dir.to_owned() });
     }
     let Found { places, mut broken, n_other } = find(dir)?;
@@ -63,6 +64,13 @@ struct Found {
 }
 
 fn find(dir: &Path) -> Result<Found> {
+    if pack::is_pack(dir) {
+        let mut places = Vec::new();
+        for split in pack::splits(dir)? {
+            places.extend(pack::contents(dir, &split)?.samples.into_iter().map(|sample| sample.place));
+        }
+        return Ok(Found { places, broken: Vec::new(), n_other: 0 });
+    }
     if let Some(cifar) = Cifar::of(dir) {
         let Contents { samples, broken, n_other, .. } = cifar.whole(dir)?;
         return Ok(Found {

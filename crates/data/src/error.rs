@@ -36,8 +36,8 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
-    /// A split that CIFAR's binary files do not have.
-    #[error("no split `{split}` in the binary files of {}", path.display())]
+    /// A split that CIFAR's binary files or a packed data set do not have.
+    #[error("no split `{split}` in {}", path.display())]
     NoSplit {
         /// The split that was asked for.
         split: String,
@@ -112,6 +112,14 @@ pub enum Error {
         #[source]
         source: rayon::ThreadPoolBuildError,
     },
+    /// A packed data set that cannot be read as one.
+    #[error("not a whole packed data set: {}: {reason}", path.display())]
+    Pack {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A data set would be written over something.
     #[error("{} is not empty", path.display())]
     NotEmpty {
@@ -130,7 +138,9 @@ impl Error {
             Self::NoDirectory { .. } => Some(
                 "a data set is a folder with train/CLASS/*.jpg and test/CLASS/*.jpg, or with CIFAR's binary files",
             ),
-            Self::NoSplit { .. } => Some("they have `train` and `test`"),
+            Self::NoSplit { .. } => {
+                Some("CIFAR's binary files have `train` and `test`, a packed data set what it was made of")
+            }
             Self::Decode { source: DecodeError::Label { .. } | DecodeError::CutRecord { .. }, .. } => {
                 Some(BROKEN_HINT)
             }
@@ -142,6 +152,7 @@ impl Error {
             }
             Self::BatchTooLarge { .. } => Some("make the batch smaller"),
             Self::TooManyBroken { .. } => Some(BROKEN_HINT),
+            Self::Pack { .. } => Some("pack the data set again with `mutualnet data pack`"),
             Self::NotEmpty { .. } => Some("give a new directory, or empty this one"),
             _ => None,
         }
@@ -206,6 +217,9 @@ pub enum DecodeError {
         /// How many classes there are.
         classes: usize,
     },
+    /// The bytes of a packed image have changed.
+    #[error("its checksum is not the one it was packed with")]
+    Checksum,
     /// Nothing in it.
     #[error("the file is empty")]
     Empty,

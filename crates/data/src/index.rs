@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::pack;
 use crate::quarantine_list;
 use crate::{DecodeError, Error, Image, Place, Result};
 
@@ -43,6 +44,15 @@ impl Split {
     /// # Errors
     /// Neither folder exists.
     pub fn held_out(root: &Path) -> Result<Self> {
+        if pack::is_pack(root) {
+            let splits = pack::splits(root)?;
+            let held_out =
+                [Self::Test, Self::Val].into_iter().find(|split| splits.iter().any(|s| s == split.folder()));
+            return held_out.ok_or_else(|| Error::NoSplit {
+                split: Self::Test.folder().to_owned(),
+                path: root.to_owned(),
+            });
+        }
         if Cifar::of(root).is_some() {
             return Ok(Self::Test);
         }
@@ -65,7 +75,7 @@ pub struct SampleRef {
 /// What a layout holds, before the quarantine list is obeyed.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    classes: Vec<String>,
+    pub(crate) classes: Vec<String>,
     /// Ordered by class and then by name.
     pub(crate) samples: Vec<SampleRef>,
     /// What has no class because its label cannot be read.
@@ -141,6 +151,9 @@ impl Dataset {
     /// As [`Dataset::open`]; for binary files one that is missing, another split, or a record without a usable label
     /// that no quarantine list names.
     pub fn open_named(root: &Path, split: &str) -> Result<Self> {
+        if pack::is_pack(root) {
+            return Self::assemble(root, pack::contents(root, split)?);
+        }
         match Cifar::of(root) {
             Some(cifar) => Self::assemble(root, cifar.split(root, split)?),
             None => Self::open(&root.join(split)),

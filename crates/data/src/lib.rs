@@ -5,11 +5,14 @@
 
 pub mod index;
 pub use index::{Dataset, Notice, SampleRef, Split};
+pub mod pack;
 mod place;
 pub use place::Place;
 mod records;
 mod scratch;
+mod stages;
 pub use records::RecordFile;
+pub use stages::StageTimes;
 
 pub mod image;
 pub use image::{Image, ImageRef};

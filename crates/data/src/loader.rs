@@ -15,7 +15,7 @@ use crate::order::{Order, Position};
 use crate::quarantine::Quarantine;
 use crate::scratch::ScratchPool;
 use crate::transform::{TestPipeline, TrainPipeline, TrainTransform};
-use crate::{BrokenFile, Dataset, Error, Result};
+use crate::{BrokenFile, Dataset, Error, Result, StageTimes};
 
 mod batches;
 pub use batches::{Batch, Batches};
@@ -133,6 +133,30 @@ impl Loader {
         Ok(self.start(Work::Train { pipeline, purpose: Purpose::Calibrate }, order))
     }
 
+    /// One batch of given samples, augmented as in the first epoch of training; nothing is made ahead.
+    ///
+    /// # Errors
+    /// Settings that cannot work, or too many broken files.
+    ///
+    /// # Panics
+    /// No such sample.
+    pub fn batch_of(
+        &self,
+        transform: TrainTransform,
+        preprocess: &Preprocess,
+        indices: &[u32],
+    ) -> Result<Batch> {
+        let pipeline = TrainPipeline::new(transform, preprocess)?;
+        let work = Work::Train { pipeline, purpose: Purpose::Augment };
+        let order = Order::Listed { indices: indices.to_vec(), batch_size: indices.len() };
+        batches::make_first(&self.job(work, order))
+    }
+
+    /// What the images so far took, stage by stage; those being made now are not in it.
+    pub fn stage_times(&self) -> StageTimes {
+        self.scratch.times()
+    }
+
     /// Files found broken so far; another image of the same class stands in for each.
     pub fn broken_files(&self) -> Vec<BrokenFile> {
         self.quarantine.files(&self.dataset)
@@ -147,7 +171,11 @@ impl Loader {
     }
 
     fn start(&self, work: Work, order: Order) -> Batches {
-        let job = Job {
+        Batches::start(self.job(work, order), self.config.prefetch)
+    }
+
+    fn job(&self, work: Work, order: Order) -> Job {
+        Job {
             dataset: Arc::clone(&self.dataset),
             quarantine: Arc::clone(&self.quarantine),
             scratch: Arc::clone(&self.scratch),
@@ -155,8 +183,7 @@ impl Loader {
             seed: self.config.seed,
             work,
             order,
-        };
-        Batches::start(job, self.config.prefetch)
+        }
     }
 }
 

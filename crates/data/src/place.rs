@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::decode::{Undecoded, read_file};
+use crate::pack::Packed;
 use crate::records::RecordFile;
 use crate::{DecodeError, Image};
 
@@ -29,6 +30,8 @@ pub enum Place {
         /// Number of the record in the file, from 0.
         number: u32,
     },
+    /// An image of a packed data set, whose file the data set's directory is.
+    Packed(Packed),
 }
 
 impl Place {
@@ -37,6 +40,7 @@ impl Place {
         match self {
             Self::File { path, .. } => path.clone(),
             Self::Record { file, number } => file.name(*number),
+            Self::Packed(packed) => packed.name.clone(),
         }
     }
 
@@ -45,6 +49,7 @@ impl Place {
         match self {
             Self::File { bytes, .. } => *bytes,
             Self::Record { file, .. } => file.record_bytes() as u64,
+            Self::Packed(packed) => packed.bytes(),
         }
     }
 
@@ -56,6 +61,7 @@ impl Place {
                 Undecoded::new(buffer)
             }
             Self::Record { file, number } => file.open(dir, *number, buffer),
+            Self::Packed(packed) => packed.open(dir, buffer),
         }
     }
 
@@ -71,5 +77,8 @@ impl Place {
             hasher.update(b"/");
         }
         hasher.update(self.bytes().to_le_bytes());
+        if let Self::Packed(packed) = self {
+            hasher.update(packed.crc32().to_le_bytes());
+        }
     }
 }

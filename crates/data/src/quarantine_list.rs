@@ -9,15 +9,23 @@ use std::path::{Path, PathBuf};
 
 use crate::{BrokenFile, Error, Result};
 
-/// Name of the list in a data set's directory.
+/// Name of the list in a data set's directory; beside a packed data set it follows the file's name and a dot.
 pub const FILE: &str = "quarantine.tsv";
+
+/// Where the list of a data set is: in its directory, or beside its file.
+fn place(dir: &Path) -> PathBuf {
+    if dir.is_file() {
+        return PathBuf::from(format!("{}.{FILE}", dir.display()));
+    }
+    dir.join(FILE)
+}
 
 /// Writes the list of a directory, or removes it when nothing is broken; paths are relative to the directory.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn write(dir: &Path, files: &[BrokenFile]) -> Result<()> {
-    let path = dir.join(FILE);
+    let path = place(dir);
     let written = if files.is_empty() {
         fs::remove_file(&path)
             .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
@@ -40,7 +48,7 @@ pub(crate) fn for_split(dir: &Path) -> Result<BTreeSet<PathBuf>> {
 }
 
 fn read(dir: &Path) -> Result<BTreeSet<PathBuf>> {
-    let path = dir.join(FILE);
+    let path = place(dir);
     match fs::read_to_string(&path) {
         Ok(text) => Ok(text
             .lines()

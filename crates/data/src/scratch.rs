@@ -2,9 +2,11 @@
 //!
 //! Separate so that every stage can lend memory to the next without allocating.
 
-use std::sync::{Mutex, PoisonError};
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::resize::Resizer;
+use crate::stages::StageTimes;
 
 /// Buffers that keep their memory; what is in them between two images means nothing.
 #[derive(Debug, Default)]
@@ -22,22 +24,37 @@ pub(crate) struct Canvas {
     /// The image at the batch's resolution.
     pub(crate) resized: Vec<u8>,
     pub(crate) resizer: Resizer,
+    /// What the image in these buffers took.
+    pub(crate) times: StageTimes,
 }
 
 /// As many of them as images are worked on at the same time.
 #[derive(Debug, Default)]
-pub(crate) struct ScratchPool(Mutex<Vec<Scratch>>);
+pub(crate) struct ScratchPool(Mutex<Shelf>);
+
+#[derive(Debug, Default)]
+struct Shelf {
+    free: Vec<Scratch>,
+    times: StageTimes,
+}
 
 impl ScratchPool {
     /// Lends buffers to a piece of work; a panic in it loses them, which costs nothing but memory.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
-        let mut scratch = self.lock(Vec::pop).unwrap_or_default();
+        let mut scratch = self.lock().free.pop().unwrap_or_default();
         let result = work(&mut scratch);
-        self.lock(|pool| pool.push(scratch));
+        let mut shelf = self.lock();
+        shelf.times += mem::take(&mut scratch.canvas.times);
+        shelf.free.push(scratch);
         result
     }
 
-    fn lock<T>(&self, change: impl FnOnce(&mut Vec<Scratch>) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What all images took so far whose buffers are back.
+    pub(crate) fn times(&self) -> StageTimes {
+        self.lock().times
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

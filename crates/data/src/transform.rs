@@ -2,6 +2,8 @@
 //!
 //! [`TrainTransform`] is what a recipe says; [`TrainPipeline`] and [`TestPipeline`] are checked and ready to run.
 
+use std::time::Instant;
+
 use mutualnet_core::{Preprocess, Resolution, RngStream};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,7 @@ use crate::decode::Undecoded;
 use crate::normalize::Normalize;
 use crate::resize::{Rect, Resizer};
 use crate::scratch::Canvas;
+use crate::stages::timed;
 use crate::{DecodeError, Error, Image, Result};
 
 /// How training images are augmented: crop, color jitter, flip, RandAugment, normalization with lighting, erasing, in
@@ -152,6 +155,7 @@ impl TrainPipeline {
         out: &mut [f32],
     ) -> Result<(), DecodeError> {
         let mut cropped = self.crop(image, rng, canvas)?;
+        let begun = Instant::now();
         let TrainTransform { flip, color_jitter, lighting, rand_augment, random_erasing, .. } =
             self.transform;
         if color_jitter > 0.0 {
@@ -164,11 +168,14 @@ impl TrainPipeline {
         if let Some(rand_augment) = rand_augment {
             rand_augment.apply(&mut cropped, rng);
         }
-        self.normalize.write(cropped.pixels(), shift, out);
+        canvas.times.augment += begun.elapsed();
+        timed(&mut canvas.times.normalize, || self.normalize.write(cropped.pixels(), shift, out));
         if random_erasing > 0.0 {
-            RandomErasing { probability: random_erasing }.apply(out, self.side, rng);
+            let erasing = RandomErasing { probability: random_erasing };
+            timed(&mut canvas.times.augment, || erasing.apply(out, self.side, rng));
         }
         canvas.resized = cropped.into_pixels();
+        canvas.times.images += 1;
         Ok(())
     }
 
@@ -182,9 +189,10 @@ impl TrainPipeline {
         match self.transform.crop {
             TrainCrop::RandomResized { scale, ratio } => {
                 let crop = RandomResizedCrop { scale, ratio }.draw(image.width(), image.height(), rng);
-                let (pixels, crop) = image.region(crop, [side; 2], &mut canvas.decoded)?;
-                let resized = std::mem::take(&mut canvas.resized);
-                Ok(canvas.resizer.crop_resize(pixels, crop, [side; 2], resized))
+                let Canvas { decoded, resized, resizer, times } = canvas;
+                let (pixels, crop) = timed(&mut times.decode, || image.region(crop, [side; 2], decoded))?;
+                let resized = std::mem::take(resized);
+                Ok(timed(&mut times.resize, || resizer.crop_resize(pixels, crop, [side; 2], resized)))
             }
             TrainCrop::Pad { pad, mode } => {
                 let fitted = center(image, [side; 2], canvas)?;
@@ -204,9 +212,10 @@ fn center(
     canvas: &mut Canvas,
 ) -> Result<Image, DecodeError> {
     let whole = Rect::whole([image.width(), image.height()]);
-    let (pixels, _) = image.region(whole, [shorter; 2], &mut canvas.decoded)?;
-    let resized = std::mem::take(&mut canvas.resized);
-    Ok(canvas.resizer.shorter_side_center_crop(pixels, shorter, side, resized))
+    let Canvas { decoded, resized, resizer, times } = canvas;
+    let (pixels, _) = timed(&mut times.decode, || image.region(whole, [shorter; 2], decoded))?;
+    let resized = std::mem::take(resized);
+    Ok(timed(&mut times.resize, || resizer.shorter_side_center_crop(pixels, shorter, side, resized)))
 }
 
 fn check_crop(crop: &TrainCrop, side: u32) -> Result<()> {
@@ -301,8 +310,9 @@ impl TestPipeline {
         out: &mut [f32],
     ) -> Result<(), DecodeError> {
         let cropped = center(image, [self.shorter, self.side], canvas)?;
-        self.normalize.write(cropped.pixels(), [0.0; 3], out);
+        timed(&mut canvas.times.normalize, || self.normalize.write(cropped.pixels(), [0.0; 3], out));
         canvas.resized = cropped.into_pixels();
+        canvas.times.images += 1;
         Ok(())
     }
 }

@@ -120,6 +120,8 @@ unsafe extern "C" {
         settings: *const RawNorm,
         out: *mut RawTensor,
     ) -> RawMessage;
+    fn mutualnet_resize_images(images: RawTensor, height: i64, width: i64, out: *mut RawTensor)
+    -> RawMessage;
 }
 
 fn raw(tensor: &Tensor) -> RawTensor {
@@ -354,4 +356,11 @@ pub(crate) fn norm_activation_depthwise(
     let message = unsafe { call(x, weight, bias, mean, variance, raw(kernel), step, &settings, &mut out) };
     let inputs = [input, affine.weight, kernel];
     on_tensors("batch_norm_activation_convolution", &inputs, message).map(|()| adopt(out))
+}
+
+pub(crate) fn resize_images(images: &Tensor, height: usize, width: usize) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: the images are borrowed by the caller, and `out` outlives the call.
+    let message = unsafe { mutualnet_resize_images(raw(images), height as i64, width as i64, &mut out) };
+    on_tensors("resize_bilinear", &[images], message).map(|()| adopt(out))
 }

@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::{process, setup};
 
+/// The torchvision that goes with our torch.
+pub(super) const TORCHVISION: &str = "0.26.0";
+
 const AUTHORS: &str = "https://github.com/taoyang1122/MutualNet";
 
 const JEMALLOC_PLACES: &[&str] = &[
@@ -40,7 +43,7 @@ pub(crate) fn python_with(packages: &[&str]) -> Result<PathBuf> {
         let torch = format!("torch=={}", setup::VERSION);
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--disable-pip-version-check", &torch]);
-        pip.args(["torchvision==0.26.0", "numpy", "pillow", "pyyaml"]).args(packages);
+        pip.args([&format!("torchvision=={TORCHVISION}"), "numpy", "pillow", "pyyaml"]).args(packages);
         process::run(pip.stdout(process::to_stderr()))?;
     }
     Ok(python)
@@ -94,7 +97,7 @@ pub(super) fn jemalloc() -> Result<PathBuf> {
 }
 
 /// `mutualnet/bench` in the user's cache directory.
-fn cache() -> Result<PathBuf> {
+pub(super) fn cache() -> Result<PathBuf> {
     let from_home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(from_home);
     let dir = base.unwrap_or_else(env::temp_dir).join("mutualnet/bench");

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::interleave::{self, Program, Spread};
 use super::{Report, peers};
-use crate::{process, product};
+use crate::product;
 
 const BATCH: usize = 16;
 const RESOLUTIONS: [u32; 4] = [224, 192, 160, 128];
@@ -29,7 +29,7 @@ pub(super) fn run(root: &Path) -> Result<Report> {
     let mut programs = start_all(root, n_threads)?;
     interleave::run(&mut programs, &requests(N_WARM_UP + N_ROUNDS), N_WARM_UP)?;
     let spreads: Vec<(&str, Spread)> = programs.iter().map(|p| (p.name, p.spread())).collect();
-    Ok(report(&spreads, n_threads, &processor()))
+    Ok(report(&spreads, n_threads, &super::processor()))
 }
 
 fn start_all(root: &Path, n_threads: usize) -> Result<Vec<Program>> {
@@ -102,16 +102,6 @@ fn report(spreads: &[(&str, Spread)], n_threads: usize, processor: &str) -> Repo
         "ratios": { "mobilenet_v1": ratios }, "seconds": { "mobilenet_v1": seconds }, "conditions": conditions,
     });
     Report { table, json }
-}
-
-/// The processor's name as the system gives it.
-fn processor() -> String {
-    let script = "grep -m1 'model name' /proc/cpuinfo | cut -d: -f2";
-    let printed = process::output(Command::new("sh").args(["-c", script])).unwrap_or_default();
-    match printed.trim() {
-        "" => "unknown processor".to_owned(),
-        name => name.to_owned(),
-    }
 }
 
 #[cfg(test)]

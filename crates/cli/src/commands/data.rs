@@ -1,17 +1,21 @@
 //! `mutualnet data`: make and check data sets.
 
 use anyhow::Result;
+use mutualnet_data::BrokenFile;
 use mutualnet_data::check::{CheckReport, check, write_quarantine};
+use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
 use mutualnet_data::shapes::{ShapesSpec, class_names, generate};
 use serde::Serialize;
 
-use crate::args::{CheckArgs, DataCommand, MakeCommand, ShapesArgs};
+use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ShapesArgs, StoreArg};
+use crate::counter::Counter;
 use crate::text;
 
 pub(super) fn run(command: DataCommand) -> Result<()> {
     match command {
         DataCommand::Make(MakeCommand::Shapes(args)) => make_shapes(&args),
         DataCommand::Check(args) => run_check(&args),
+        DataCommand::Pack(args) => run_pack(&args),
     }
 }
 
@@ -44,12 +48,17 @@ struct Broken {
     reason: String,
 }
 
+impl From<BrokenFile> for Broken {
+    fn from(file: BrokenFile) -> Self {
+        Self { path: file.path.display().to_string(), reason: file.reason }
+    }
+}
+
 fn run_check(args: &CheckArgs) -> Result<()> {
     let report = check(&args.dir)?;
     write_quarantine(&args.dir, &report)?;
     let CheckReport { n_images, n_other, bytes, width_px, height_px, broken } = report;
-    let broken =
-        broken.into_iter().map(|file| Broken { path: file.path.display().to_string(), reason: file.reason });
+    let broken = broken.into_iter().map(Broken::from);
     let checked = Checked {
         images: n_images,
         other_files: n_other,
@@ -69,5 +78,38 @@ fn run_check(args: &CheckArgs) -> Result<()> {
     if n_broken > 0 {
         text::note("the broken ones are on a quarantine list in that directory; training leaves them out");
     }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct PackedSet {
+    images: usize,
+    bytes: u64,
+    broken: Vec<Broken>,
+}
+
+fn run_pack(args: &PackArgs) -> Result<()> {
+    let store = match args.store {
+        StoreArg::Jpeg => Store::Jpeg,
+        StoreArg::Raw => Store::Raw,
+    };
+    let max_side = args.max_side.map(mutualnet_core::Resolution::get);
+    let mut counter = Counter::new("images");
+    let options = PackOptions { max_side, store, quality: args.quality };
+    let report = pack(&args.dir, &args.out, &options, |done, of| counter.set(done, of))?;
+    drop(counter);
+    let PackReport { n_images, bytes, broken } = report;
+    let packed =
+        PackedSet { images: n_images, bytes, broken: broken.into_iter().map(Broken::from).collect() };
+    if args.json {
+        return text::json(&packed);
+    }
+    for Broken { path, reason } in &packed.broken {
+        text::line(&format!("{path}: {reason}"))?;
+    }
+    let (out, megabytes) = (args.out.display(), bytes as f64 / 1e6);
+    let left_out = packed.broken.len();
+    text::note(&format!("{n_images} images in {out}, {megabytes:.1} MB; {left_out} broken ones left out"));
+    text::note(&format!("next: name it in a recipe, as data.path={out}"));
     Ok(())
 }

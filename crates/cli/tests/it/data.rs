@@ -21,6 +21,20 @@ fn broken_files_are_listed_and_left_out() {
 }
 
 #[test]
+fn a_data_set_goes_into_one_file() {
+    let program = Program::new().with_shapes();
+    std::fs::write(program.path(&program.image()), "not an image").unwrap();
+    let told = program.told(&["data", "pack", "data", "data.mnpack", "--max-side", "24"]);
+    assert!(told.contains("test/checkered_circle/00000.jpg: neither JPEG, PNG nor WebP"), "{told}");
+    assert!(told.contains("71 images in data.mnpack") && told.contains("1 broken ones left out"), "{told}");
+    let report = program.json(&["data", "pack", "data", "raw.mnpack", "--store", "raw", "--json"]);
+    assert_eq!(report["images"].as_u64(), Some(71));
+    let size = std::fs::metadata(program.path("raw.mnpack")).unwrap().len();
+    assert_eq!(report["bytes"].as_u64(), Some(size));
+    assert!(program.told(&["data", "check", "raw.mnpack"]).contains("71 images checked, 0 broken"));
+}
+
+#[test]
 fn a_data_set_is_not_written_over() {
     let program = Program::new().with_shapes();
     assert_snapshot!(program.told(&["data", "make", "shapes", "data"]), @r#"

@@ -2,6 +2,8 @@
 //!
 //! Separate from the formats: who crops need not know which of them can decode in parts.
 
+use std::time::{Duration, Instant};
+
 use super::{decode, jpeg};
 use crate::image::ImageRef;
 use crate::resize::Rect;
@@ -13,6 +15,8 @@ pub(crate) struct Undecoded<'a> {
     width: u32,
     height: u32,
     content: Content<'a>,
+    /// What it took to decode it, where that had to be done to know the size.
+    decoding: Duration,
 }
 
 #[derive(Debug)]
@@ -35,9 +39,13 @@ impl<'a> Undecoded<'a> {
             Some(header) if header.can_be_cut() => {
                 super::check_size(header.width as usize, header.height as usize)?;
                 let jpeg::Header { width, height, .. } = header;
-                Ok(Self { width, height, content: Content::Jpeg(bytes, header) })
+                Ok(Self { width, height, content: Content::Jpeg(bytes, header), decoding: Duration::ZERO })
             }
-            _ => decode(bytes).map(Self::decoded),
+            _ => {
+                let begun = Instant::now();
+                let image = decode(bytes)?;
+                Ok(Self { decoding: begun.elapsed(), ..Self::decoded(image) })
+            }
         }
     }
 
@@ -47,12 +55,23 @@ impl<'a> Undecoded<'a> {
     /// As [`Image::new`].
     pub(crate) fn pixels(width: u32, height: u32, pixels: &'a [u8]) -> Self {
         let image = ImageRef::new(width, height, pixels);
-        Self { width, height, content: Content::Pixels(image) }
+        Self { width, height, content: Content::Pixels(image), decoding: Duration::ZERO }
     }
 
     /// An image that had to be decoded for its size to be known.
     pub(crate) fn decoded(image: Image) -> Self {
-        Self { width: image.width(), height: image.height(), content: Content::Decoded(image) }
+        let (width, height) = (image.width(), image.height());
+        Self { width, height, content: Content::Decoded(image), decoding: Duration::ZERO }
+    }
+
+    /// Whether it is stored as pixels and not as an image file.
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(self.content, Content::Pixels(_))
+    }
+
+    /// What was spent on decoding already.
+    pub(crate) fn decoding(&self) -> Duration {
+        self.decoding
     }
 
     /// Pixels in a row.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use mutualnet_core::rng::{Key, Purpose};
 use rayon::prelude::*;
@@ -134,6 +135,15 @@ impl Batches {
     }
 }
 
+/// Makes the first batch of an order, now.
+///
+/// # Panics
+/// There is none.
+pub(super) fn make_first(job: &Job) -> Result<Batch> {
+    let plan = job.order.batch(0, &mut EpochCache::default()).expect("callers ask for images");
+    job.pool.install(|| job.build(plan, &Arc::default(), &AtomicBool::new(false)))
+}
+
 impl Iterator for Batches {
     type Item = Result<Batch>;
 
@@ -187,33 +197,41 @@ impl Builder {
     }
 
     fn build(&self, plan: BatchPlan) -> Result<Batch> {
-        let (n, side) = (plan.indices.len(), self.job.work.side());
+        self.job.build(plan, &self.buffers, &self.stop)
+    }
+}
+
+impl Job {
+    /// Makes a batch on the threads of the current pool.
+    fn build(&self, plan: BatchPlan, buffers: &Arc<Buffers>, stop: &AtomicBool) -> Result<Batch> {
+        let (n, side) = (plan.indices.len(), self.work.side());
         let image_len = 3 * (side as usize).pow(2);
-        let mut images = self.buffers.take(n * image_len);
+        let mut images = buffers.take(n * image_len);
         let indices = images
             .par_chunks_exact_mut(image_len)
             .zip(&plan.indices)
             .with_max_len(1)
             .map(|(out, &index)| {
-                if self.stop.load(Ordering::Relaxed) {
+                if stop.load(Ordering::Relaxed) {
                     return Ok(index);
                 }
-                self.job.scratch.with(|scratch| self.job.write(index, plan.epoch, scratch, out))
+                self.scratch.with(|scratch| self.write(index, plan.epoch, scratch, out))
             })
             .collect::<Result<Vec<u32>>>()?;
-        let samples = self.job.dataset.samples();
+        let samples = self.dataset.samples();
         let labels = indices.iter().map(|&i| i64::from(samples[i as usize].class)).collect();
         let BatchPlan { epoch, step, .. } = plan;
-        Ok(Batch { images, labels, indices, n, side, epoch, step, buffers: Arc::clone(&self.buffers) })
+        Ok(Batch { images, labels, indices, n, side, epoch, step, buffers: Arc::clone(buffers) })
     }
-}
 
-impl Job {
     /// Makes one image of a batch; says which sample it is.
     fn write(&self, index: u32, epoch: u32, scratch: &mut Scratch, out: &mut [f32]) -> Result<u32> {
         let Scratch { file, canvas } = scratch;
         self.quarantine.first_usable(&self.dataset, index, |place| {
+            let begun = Instant::now();
             let image = place.open(self.dataset.dir(), file)?;
+            canvas.times.read += begun.elapsed().saturating_sub(image.decoding());
+            canvas.times.decode += image.decoding();
             match &self.work {
                 Work::Train { pipeline, purpose } => {
                     let key = Key::new(self.seed, *purpose).epoch(epoch).sample(index.into());

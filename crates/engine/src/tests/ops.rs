@@ -109,6 +109,20 @@ fn resizing_interpolates_between_aligned_corners() {
     assert_eq!(values(&photo.resize_bilinear(8, 8).unwrap()), values(&photo));
 }
 
+/// Three channels have a kernel of their own, a single one is libtorch's.
+#[test]
+fn three_channels_are_resized_as_single_ones() {
+    let (n, from) = (2, [33, 21]);
+    let photos = random(&[n, 3, from[0], from[1]], 1);
+    let planes = Tensor::from_slice(&values(&photos), &[3 * n, 1, from[0], from[1]]).unwrap();
+    for [height, width] in [[1, 1], [2, 3], [17, 20], [32, 21], [33, 22], [70, 41]] {
+        let resized = photos.resize_bilinear(height, width).unwrap();
+        assert_eq!(resized.shape(), [n, 3, height, width]);
+        assert!(resized.is_channels_last());
+        assert_close(&values(&resized), &values(&planes.resize_bilinear(height, width).unwrap()), 1e-5);
+    }
+}
+
 #[test]
 fn a_prefix_is_the_leading_block() {
     let weight = Tensor::from_slice(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], &[3, 3]).unwrap();

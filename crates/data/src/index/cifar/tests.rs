@@ -93,7 +93,7 @@ fn the_fine_label_of_cifar_100_is_the_class() {
 fn what_is_missing_is_named() {
     let dir = cifar_10();
     let error = open(&dir, Split::Val).unwrap_err();
-    assert!(error.to_string().starts_with("no split `val` in the binary files of "));
+    assert!(error.to_string().starts_with("no split `val` in "));
     fs::remove_file(dir.path().join("data_batch_4.bin")).unwrap();
     let error = message(&dir, open(&dir, Split::Train).unwrap_err());
     assert!(error.starts_with("cannot read data_batch_4.bin: "), "{error}");

@@ -1,0 +1,188 @@
+//! `mutualnet bench data`: images per second of a recipe's data path, and which stage holds it up.
+
+use std::io::BufRead;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use mutualnet_data::{Batch, Dataset, Loader, LoaderConfig, Position, StageTimes};
+use mutualnet_engine::{Device, Tensor};
+use mutualnet_train::Recipe;
+use serde::Serialize;
+
+use crate::args::BenchDataArgs;
+use crate::text;
+
+/// Batches made ahead, as in training.
+const PREFETCH: usize = 4;
+
+#[derive(Serialize)]
+struct Report {
+    images: usize,
+    workers: usize,
+    /// Of the loader, with all workers.
+    images_per_s: f64,
+    /// Thread time for each stage.
+    stages: Vec<Stage>,
+    /// The stage that takes the most.
+    bottleneck: String,
+    /// Files that another one stood in for.
+    broken: usize,
+}
+
+#[derive(Serialize)]
+struct Stage {
+    stage: String,
+    us_per_image: f64,
+    share: f64,
+}
+
+pub(super) fn run(args: &BenchDataArgs) -> Result<()> {
+    let recipe = Recipe::load(&args.recipe.recipe, &args.recipe.overrides)?;
+    mutualnet_engine::set_threads(1)?;
+    let bench = Bench::new(recipe)?;
+    if args.lockstep {
+        return bench.lockstep();
+    }
+    let report = bench.measure(args.images)?;
+    if args.json { text::json(&report) } else { print(&report) }
+}
+
+fn print(report: &Report) -> Result<()> {
+    let rows: Vec<_> = report
+        .stages
+        .iter()
+        .map(|Stage { stage, us_per_image, share }| {
+            vec![stage.clone(), format!("{us_per_image:.0}"), format!("{:.0} %", 100.0 * share)]
+        })
+        .collect();
+    text::table(&["stage", "µs per image", "share"], &rows)?;
+    text::line(&format!(
+        "{:.0} images/s with {} workers ({} images); most of the time goes to: {}",
+        report.images_per_s, report.workers, report.images, report.bottleneck
+    ))?;
+    if report.broken > 0 {
+        text::note(&format!("note: other images stood in for {} broken ones", report.broken));
+    }
+    Ok(())
+}
+
+struct Bench {
+    recipe: Recipe,
+    loader: Loader,
+    workers: usize,
+}
+
+impl Bench {
+    fn new(recipe: Recipe) -> Result<Self> {
+        let data = &recipe.data;
+        let dataset = Dataset::open_named(&data.path, &data.train)?.share(data.train_share)?;
+        let batch_size = recipe.train.batch.min(dataset.samples().len());
+        let config = LoaderConfig {
+            batch_size,
+            workers: data.workers,
+            prefetch: PREFETCH,
+            seed: recipe.seed,
+            broken_limit: data.broken_limit,
+        };
+        let workers = match data.workers {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            workers => workers,
+        };
+        Ok(Self { loader: Loader::new(Arc::new(dataset), config)?, recipe, workers })
+    }
+
+    /// Loads as training does, after a first round that fills caches and buffers.
+    fn measure(&self, images: usize) -> Result<Report> {
+        let per_epoch = self.loader.steps_per_epoch();
+        let batch_size = self.recipe.train.batch.min(self.loader.dataset().samples().len());
+        let steps = images.div_ceil(batch_size).max(1);
+        let warm_up = per_epoch.min(steps);
+        let epochs = u32::try_from((warm_up + steps).div_ceil(per_epoch)).context("--images: too many")?;
+        let preprocess = self.recipe.preprocess();
+        let augment = self.recipe.data.augment;
+        let mut batches = self.loader.train(augment, &preprocess, Position::default(), epochs)?;
+        let (mut begun, mut before, mut pyramid) = (Instant::now(), StageTimes::default(), Duration::ZERO);
+        for step in 0..warm_up + steps {
+            if step == warm_up {
+                (begun, before, pyramid) = (Instant::now(), self.loader.stage_times(), Duration::ZERO);
+            }
+            let batch = batches.next().context("the epochs hold all steps")??;
+            pyramid += self.pyramid(&batch)?;
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        let n = steps * batch_size;
+        Ok(self.report(n, seconds, since(&before, &self.loader.stage_times()), pyramid))
+    }
+
+    fn report(&self, n: usize, seconds: f64, times: StageTimes, pyramid: Duration) -> Report {
+        let per_image = |time: Duration, images: f64| time.as_secs_f64() * 1e6 / images.max(1.0);
+        let mut us: Vec<(&str, f64)> =
+            times.stages().map(|(stage, time)| (stage, per_image(time, times.images as f64))).to_vec();
+        if self.recipe.resolutions().len() > 1 {
+            us.push(("smaller resolutions", per_image(pyramid, n as f64)));
+        }
+        let total: f64 = us.iter().map(|(_, us)| us).sum();
+        let stages = us.iter().map(|&(stage, us)| Stage {
+            stage: stage.to_owned(),
+            us_per_image: us,
+            share: us / total,
+        });
+        let bottleneck = us.iter().max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or("", |(stage, _)| stage);
+        Report {
+            images: n,
+            workers: self.workers,
+            images_per_s: n as f64 / seconds,
+            stages: stages.collect(),
+            bottleneck: bottleneck.to_owned(),
+            broken: self.loader.broken_files().len(),
+        }
+    }
+
+    /// Makes the smaller resolutions as a training step does; says how long it took.
+    fn pyramid(&self, batch: &Batch) -> Result<Duration> {
+        let resolutions = self.recipe.resolutions();
+        let begun = Instant::now();
+        if resolutions.len() > 1 {
+            let side = batch.side as usize;
+            let images = Tensor::from_nhwc(&batch.images, [batch.n, side, side, 3], Device::parse("cpu")?)?;
+            for resolution in resolutions.iter().skip(1) {
+                let side = resolution.get() as usize;
+                images.resize_bilinear(side, side)?;
+            }
+        }
+        Ok(begun.elapsed())
+    }
+
+    /// `ready`, then for every line `step FIRST N` one batch of the samples FIRST to FIRST + N - 1 (over and over),
+    /// made on demand with nothing ahead, and its seconds.
+    fn lockstep(&self) -> Result<()> {
+        text::line("ready")?;
+        let n_samples = self.loader.dataset().samples().len();
+        for request in std::io::stdin().lock().lines() {
+            let request = request?;
+            let words: Vec<&str> = request.split_whitespace().collect();
+            ensure!(words.len() == 3 && words[0] == "step", "a request is `step FIRST N`");
+            let (first, n): (usize, usize) = (words[1].parse()?, words[2].parse()?);
+            let indices: Vec<u32> = (first..first + n).map(|i| (i % n_samples) as u32).collect();
+            let begun = Instant::now();
+            let batch =
+                self.loader.batch_of(self.recipe.data.augment, &self.recipe.preprocess(), &indices)?;
+            self.pyramid(&batch)?;
+            text::line(&begun.elapsed().as_secs_f64().to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn since(before: &StageTimes, after: &StageTimes) -> StageTimes {
+    StageTimes {
+        images: after.images - before.images,
+        read: after.read - before.read,
+        decode: after.decode - before.decode,
+        resize: after.resize - before.resize,
+        augment: after.augment - before.augment,
+        normalize: after.normalize - before.normalize,
+    }
+}

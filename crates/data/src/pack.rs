@@ -1,0 +1,127 @@
+//! Packed data sets: every image of every split in one file, for disks that are slow at many small ones.
+//!
+//! The layout is on the page of formats. Images are files as they were, smaller JPEG files, or bare pixels.
+//! Invariants: nothing outside of the file's bounds is read whatever its index says, and what is handed out has the
+//! checksum that it was packed with.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::decode::{MAX_PIXELS, Undecoded, check_file_size};
+use crate::{DecodeError, Error, Result};
+
+mod index;
+mod write;
+pub(crate) use index::{contents, splits};
+pub use write::{PackOptions, PackReport, pack};
+
+/// How a file begins; the last byte is the format's version.
+const MAGIC: [u8; 8] = *b"mnpack\0\x01";
+/// Magic, where the index begins and how long it is (u64), its CRC-32, four bytes of zero.
+const HEADER_BYTES: usize = 32;
+
+/// How images are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Store {
+    /// Files as they are; those that are too large as smaller JPEG files.
+    Jpeg,
+    /// Pixels: the fastest to read, and about ten times the size.
+    Raw,
+}
+
+/// What the index says of all images together.
+#[derive(Debug, Serialize, Deserialize)]
+struct Summary {
+    classes: Vec<String>,
+    splits: Vec<String>,
+    store: Store,
+    max_side: Option<u32>,
+}
+
+/// One image, as the index has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Record {
+    offset: u64,
+    bytes: u32,
+    crc32: u32,
+    /// Size of bare pixels; zeros where a file is stored.
+    width: u32,
+    height: u32,
+}
+
+impl Record {
+    fn is_raw(&self) -> bool {
+        self.width > 0
+    }
+
+    /// Whether it lies between the header and the index, and pixels are as many as they should be.
+    fn fits(&self, index_at: u64) -> bool {
+        let pixels = u64::from(self.width) * u64::from(self.height);
+        let inside = self.offset >= HEADER_BYTES as u64
+            && self.offset.checked_add(self.bytes.into()).is_some_and(|end| end <= index_at);
+        let whole = self.width == 0 && self.height == 0
+            || pixels > 0 && pixels <= MAX_PIXELS as u64 && 3 * pixels == u64::from(self.bytes);
+        inside && whole
+    }
+}
+
+/// A packed image: where it is, and what it was called before.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Packed {
+    /// Path of the file before it was packed, with its split.
+    pub(crate) name: PathBuf,
+    pub(crate) record: Record,
+}
+
+impl Packed {
+    /// Bytes that are read for it.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.record.bytes.into()
+    }
+
+    /// What it was packed with.
+    pub(crate) fn crc32(&self) -> u32 {
+        self.record.crc32
+    }
+
+    /// Reads it out of the packed file.
+    pub(crate) fn open<'b>(
+        &self,
+        pack: &Path,
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<Undecoded<'b>, DecodeError> {
+        let Record { offset, bytes, crc32, width, height } = self.record;
+        check_file_size(bytes.into())?;
+        read_at(pack, offset, bytes as usize, buffer).map_err(|source| DecodeError::Read { source })?;
+        if crc32fast::hash(buffer) != crc32 {
+            return Err(DecodeError::Checksum);
+        }
+        if self.record.is_raw() {
+            return Ok(Undecoded::pixels(width, height, buffer));
+        }
+        Undecoded::new(buffer)
+    }
+}
+
+fn read_at(path: &Path, offset: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    buffer.resize(bytes, 0);
+    file.read_exact(buffer)
+}
+
+/// Whether a path names a packed data set.
+pub(crate) fn is_pack(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "mnpack") && path.is_file()
+}
+
+fn damaged(path: &Path, reason: &'static str) -> Error {
+    Error::Pack { path: path.to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! The index of a packed data set: bytes to samples and back.
+//!
+//! Separate from the images because it is read once and whole.
+
+use std::fs;
+use std::path::Path;
+
+use super::{HEADER_BYTES, MAGIC, Packed, Record, Summary, damaged, read_at};
+use crate::index::{Contents, SampleRef};
+use crate::{Error, Place, Result};
+
+/// Bytes of a record in the index, without its name.
+const RECORD_BYTES: usize = 36;
+
+/// An image with what the index knows beside its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) packed: Packed,
+    pub(super) class: u32,
+    pub(super) split: u8,
+}
+
+/// The images of one split.
+pub(crate) fn contents(pack: &Path, split: &str) -> Result<Contents> {
+    let (summary, entries) = read(pack)?;
+    let Some(number) = summary.splits.iter().position(|name| name == split) else {
+        return Err(Error::NoSplit { split: split.to_owned(), path: pack.to_owned() });
+    };
+    let of_split = entries.into_iter().filter(|entry| usize::from(entry.split) == number);
+    let samples =
+        of_split.map(|Entry { packed, class, .. }| SampleRef { place: Place::Packed(packed), class });
+    let mut samples: Vec<_> = samples.collect();
+    samples.sort_by_key(|sample| sample.class);
+    Ok(Contents { classes: summary.classes, samples, broken: Vec::new(), n_other: 0 })
+}
+
+/// Names of the splits in a packed file.
+pub(crate) fn splits(pack: &Path) -> Result<Vec<String>> {
+    Ok(read(pack)?.0.splits)
+}
+
+/// Reads and checks the whole index.
+pub(super) fn read(pack: &Path) -> Result<(Summary, Vec<Entry>)> {
+    let fail = |source| Error::Io { action: "read", path: pack.to_owned(), source };
+    let size = fs::metadata(pack).map_err(fail)?.len();
+    if size < HEADER_BYTES as u64 {
+        return Err(damaged(pack, "it is too short to be one"));
+    }
+    let mut header = Vec::new();
+    read_at(pack, 0, HEADER_BYTES, &mut header).map_err(fail)?;
+    if header[..8] != MAGIC {
+        return Err(damaged(pack, "it does not begin as one of this version does"));
+    }
+    let mut header = Reader(&header[8..]);
+    let (index_at, index_bytes, crc32) =
+        (header.u64().unwrap_or(0), header.u64().unwrap_or(0), header.u32().unwrap_or(0));
+    if index_at < HEADER_BYTES as u64 || index_at.checked_add(index_bytes) != Some(size) {
+        return Err(damaged(
+            pack,
+            "its index is not where its header says, so it was cut short or not finished",
+        ));
+    }
+    let mut index = Vec::new();
+    read_at(pack, index_at, index_bytes as usize, &mut index).map_err(fail)?;
+    if crc32fast::hash(&index) != crc32 {
+        return Err(damaged(pack, "its index is damaged"));
+    }
+    parse(&index, index_at).ok_or_else(|| damaged(pack, "its index makes no sense"))
+}
+
+fn parse(index: &[u8], index_at: u64) -> Option<(Summary, Vec<Entry>)> {
+    let mut reader = Reader(index);
+    let summary_bytes = reader.u32()?;
+    let summary: Summary = serde_json::from_slice(reader.take(summary_bytes as usize)?).ok()?;
+    let n = usize::try_from(reader.u64()?).ok()?;
+    let records = reader.take(n.checked_mul(RECORD_BYTES)?)?;
+    let mut names = reader;
+    let mut entries = Vec::with_capacity(n);
+    for record in records.as_chunks::<RECORD_BYTES>().0 {
+        let mut reader = Reader(record);
+        let record = Record {
+            offset: reader.u64()?,
+            bytes: reader.u32()?,
+            crc32: reader.u32()?,
+            width: reader.u32()?,
+            height: reader.u32()?,
+        };
+        let (class, split, name_bytes) = (reader.u32()?, reader.u32()?, reader.u32()?);
+        let name = std::str::from_utf8(names.take(name_bytes as usize)?).ok()?.into();
+        let split = u8::try_from(split).ok()?;
+        let known = (class as usize) < summary.classes.len() && usize::from(split) < summary.splits.len();
+        if !known || !record.fits(index_at) {
+            return None;
+        }
+        entries.push(Entry { packed: Packed { name, record }, class, split });
+    }
+    names.0.is_empty().then_some((summary, entries))
+}
+
+/// The index as bytes; the inverse of reading it.
+pub(super) fn bytes(summary: &Summary, entries: &[Entry]) -> Vec<u8> {
+    let summary = serde_json::to_vec(summary).expect("names and numbers are JSON");
+    let mut bytes = (summary.len() as u32).to_le_bytes().to_vec();
+    bytes.extend(&summary);
+    bytes.extend((entries.len() as u64).to_le_bytes());
+    let name = |entry: &Entry| entry.packed.name.to_string_lossy().into_owned();
+    for entry in entries {
+        let Record { offset, bytes: length, crc32, width, height } = entry.packed.record;
+        bytes.extend(offset.to_le_bytes());
+        let name_bytes = name(entry).len() as u32;
+        for value in [length, crc32, width, height, entry.class, entry.split.into(), name_bytes] {
+            bytes.extend(value.to_le_bytes());
+        }
+    }
+    for entry in entries {
+        bytes.extend(name(entry).as_bytes());
+    }
+    bytes
+}
+
+/// Takes little-endian numbers off the front of bytes.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(n)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+}

@@ -1,0 +1,136 @@
+//! Packed against unpacked, and hostile files.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::check::{check, write_quarantine};
+use crate::decode::decode;
+use crate::{Dataset, Image, Place, Split, encode_jpeg, encode_png};
+
+fn picture(width: u32, height: u32, first: u8) -> Image {
+    let pixels = (0..3 * width * height).map(|i| first.wrapping_add((i / 5) as u8)).collect();
+    Image::new(width, height, pixels)
+}
+
+/// Two classes in two splits, JPEG and PNG, one file broken.
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    write("train/cat/1.jpg", &encode_jpeg(&picture(60, 40, 1), 90));
+    write("train/cat/2.png", &encode_png(&picture(33, 70, 2)));
+    write("train/dog/1.jpg", &encode_jpeg(&picture(20, 20, 3), 90));
+    write("train/dog/2.jpg", b"broken");
+    write("test/cat/9.png", &encode_png(&picture(5, 7, 4)));
+    write("test/dog/9.jpg", &encode_jpeg(&picture(90, 30, 5), 90));
+    dir
+}
+
+fn packed(dir: &Path, options: &PackOptions) -> (PathBuf, PackReport) {
+    let out = dir.join("out.mnpack");
+    let mut told = Vec::new();
+    let report = pack(dir, &out, options, |done, of| told.push((done, of))).unwrap();
+    assert_eq!(told.last(), Some(&(6, 6)));
+    (out, report)
+}
+
+const JPEG: PackOptions = PackOptions { max_side: None, store: Store::Jpeg, quality: 90 };
+
+#[test]
+fn what_is_packed_is_what_comes_out() {
+    let dir = folder();
+    for store in [Store::Jpeg, Store::Raw] {
+        let (out, report) = packed(dir.path(), &PackOptions { store, ..JPEG });
+        assert_eq!((report.n_images, report.bytes), (5, fs::metadata(&out).unwrap().len()));
+        assert_eq!(report.broken[0].path, Path::new("train/dog/2.jpg"));
+        assert_eq!(Split::held_out(&out).unwrap(), Split::Test);
+        for split in [Split::Train, Split::Test] {
+            let (of_pack, of_folder) =
+                (Dataset::open_split(&out, split).unwrap(), Dataset::open_split(dir.path(), split).unwrap());
+            assert_eq!(of_pack.classes(), of_folder.classes());
+            let usable = of_folder.samples().iter().filter(|s| s.place.name() != Path::new("dog/2.jpg"));
+            for (i, sample) in usable.enumerate() {
+                let name = Path::new(split.folder()).join(sample.place.name());
+                assert_eq!(
+                    (of_pack.samples()[i].place.name(), of_pack.samples()[i].class),
+                    (name, sample.class)
+                );
+                assert_eq!(of_pack.image(i).unwrap(), sample.place.read(of_folder.dir()).unwrap());
+            }
+        }
+        assert!(!dir.path().join("out.mnpack.partial").exists());
+    }
+    let missing = Dataset::open_split(&dir.path().join("out.mnpack"), Split::Val).unwrap_err();
+    assert!(missing.to_string().starts_with("no split `val` in "), "{missing}");
+}
+
+#[test]
+fn large_images_become_smaller_files() {
+    let dir = folder();
+    let (out, _) = packed(dir.path(), &PackOptions { max_side: Some(45), ..JPEG });
+    let train = Dataset::open_split(&out, Split::Train).unwrap();
+    let sizes: Vec<_> = (0..3).map(|i| train.image(i).unwrap()).map(|i| (i.width(), i.height())).collect();
+    assert_eq!(sizes, [(45, 30), (21, 45), (20, 20)]);
+    let mut first = Vec::new();
+    let Place::Packed(packed) = &train.samples()[0].place else { panic!("not packed") };
+    packed.open(&out, &mut first).unwrap();
+    assert!(first.starts_with(&[0xff, 0xd8]) && decode(&first).is_ok());
+}
+
+#[test]
+fn a_changed_byte_is_noticed() {
+    let dir = folder();
+    let (out, _) = packed(dir.path(), &JPEG);
+    let whole = fs::read(&out).unwrap();
+    let hash = Dataset::open_split(&out, Split::Train).unwrap().hash();
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        fs::write(&out, &damaged).unwrap();
+        let intact = [Split::Train, Split::Test].into_iter().all(|split| {
+            Dataset::open_split(&out, split)
+                .is_ok_and(|set| (0..set.samples().len()).all(|i| set.image(i).is_ok()))
+        });
+        // Four bytes of the header mean nothing.
+        assert!(!intact || (28..32).contains(&at), "{at}");
+    }
+    for cut in (0..whole.len()).step_by(11) {
+        fs::write(&out, &whole[..cut]).unwrap();
+        let error = Dataset::open_split(&out, Split::Train).unwrap_err();
+        assert!(error.to_string().starts_with("not a whole packed data set: "), "{error}");
+        assert!(error.hint().unwrap().contains("data pack"));
+    }
+    let mut damaged = whole.clone();
+    damaged[40] ^= 1;
+    fs::write(&out, &damaged).unwrap();
+    let report = check(&out).unwrap();
+    let broken: Vec<String> = report.broken.iter().map(ToString::to_string).collect();
+    assert_eq!(broken, ["train/cat/1.jpg: its checksum is not the one it was packed with"]);
+    write_quarantine(&out, &report).unwrap();
+    assert_eq!(Dataset::open_split(&out, Split::Train).unwrap().samples().len(), 2);
+    write_quarantine(&out, &crate::check::CheckReport { broken: Vec::new(), ..report }).unwrap();
+    fs::write(&out, &whole).unwrap();
+    assert_eq!(Dataset::open_split(&out, Split::Train).unwrap().hash(), hash);
+}
+
+#[test]
+fn an_index_that_lies_is_refused() {
+    let record = |offset, bytes, width, height| Record { offset, bytes, crc32: 0, width, height };
+    for (record, fits) in [
+        (record(32, 10, 0, 0), true),
+        (record(90, 10, 0, 0), true),
+        (record(91, 10, 0, 0), false),
+        (record(31, 10, 0, 0), false),
+        (record(u64::MAX, 10, 0, 0), false),
+        (record(32, 12, 2, 2), true),
+        (record(32, 13, 2, 2), false),
+        (record(32, 0, 0, 7), false),
+        (record(32, 12, u32::MAX, u32::MAX), false),
+    ] {
+        assert_eq!(record.fits(100), fits, "{record:?}");
+    }
+}

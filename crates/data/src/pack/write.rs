@@ -1,0 +1,173 @@
+//! Packing: a data set of any layout to one file.
+//!
+//! Separate from reading because it decodes and encodes.
+//! Invariant: the file appears under its name only when it is whole.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use rayon::prelude::*;
+
+use super::index::{self, Entry};
+use super::{HEADER_BYTES, MAGIC, Packed, Record, Store, Summary};
+use crate::image::ImageRef;
+use crate::resize::{Rect, Resizer};
+use crate::{BrokenFile, Dataset, DecodeError, Error, Image, Place, Result, Split};
+
+/// Images that are in memory at the same time.
+const AT_ONCE: usize = 256;
+
+/// How a data set is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackOptions {
+    /// Longer sides become at most so many pixels.
+    pub max_side: Option<u32>,
+    /// What is stored.
+    pub store: Store,
+    /// Quality of JPEG files that are made, 1 to 100.
+    pub quality: u8,
+}
+
+/// What was packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackReport {
+    /// Images in the file.
+    pub n_images: usize,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Images that cannot be decoded and were left out.
+    pub broken: Vec<BrokenFile>,
+}
+
+/// Packs all splits of a data set into a file; `progress` hears how many images of how many are done.
+///
+/// Every image is decoded whole, so that only usable ones are packed. What quarantine lists name is left out.
+///
+/// # Errors
+/// The data set cannot be read, its splits have different classes, or the file cannot be written.
+pub fn pack(
+    root: &Path,
+    out: &Path,
+    options: &PackOptions,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<PackReport> {
+    let splits = splits(root)?;
+    let of = splits.iter().map(|(_, dataset)| dataset.samples().len()).sum();
+    let partial = PathBuf::from(format!("{}.partial", out.display()));
+    let fail = |source| Error::Io { action: "write", path: partial.clone(), source };
+    let mut file = BufWriter::new(File::create(&partial).map_err(fail)?);
+    file.write_all(&[0; HEADER_BYTES]).map_err(fail)?;
+    let (mut offset, mut entries, mut broken, mut done) = (HEADER_BYTES as u64, Vec::new(), Vec::new(), 0);
+    for (number, (split, dataset)) in splits.iter().enumerate() {
+        for samples in dataset.samples().chunks(AT_ONCE) {
+            let stored: Vec<_> =
+                samples.par_iter().map(|sample| stored(dataset.dir(), &sample.place, options)).collect();
+            for (sample, stored) in samples.iter().zip(stored) {
+                let name = Path::new(split.folder()).join(sample.place.name());
+                match stored {
+                    Ok(Stored { bytes, width, height }) => {
+                        file.write_all(&bytes).map_err(fail)?;
+                        let crc32 = crc32fast::hash(&bytes);
+                        let record = Record { offset, bytes: bytes.len() as u32, crc32, width, height };
+                        let packed = Packed { name, record };
+                        entries.push(Entry { packed, class: sample.class, split: number as u8 });
+                        offset += bytes.len() as u64;
+                    }
+                    Err(reason) => broken.push(BrokenFile { path: name, reason: reason.to_string() }),
+                }
+            }
+            done += samples.len();
+            progress(done, of);
+        }
+    }
+    let (_, first) = &splits[0];
+    let summary = Summary {
+        classes: first.classes().to_vec(),
+        splits: splits.iter().map(|(split, _)| split.folder().to_owned()).collect(),
+        store: options.store,
+        max_side: options.max_side,
+    };
+    let index = index::bytes(&summary, &entries);
+    finish(file, offset, &index).map_err(fail)?;
+    fs::rename(&partial, out).map_err(|source| Error::Io {
+        action: "write",
+        path: out.to_owned(),
+        source,
+    })?;
+    Ok(PackReport { n_images: entries.len(), bytes: offset + index.len() as u64, broken })
+}
+
+fn finish(mut file: BufWriter<File>, index_at: u64, index: &[u8]) -> std::io::Result<()> {
+    file.write_all(index)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&MAGIC)?;
+    file.write_all(&index_at.to_le_bytes())?;
+    file.write_all(&(index.len() as u64).to_le_bytes())?;
+    file.write_all(&crc32fast::hash(index).to_le_bytes())?;
+    file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// The splits that there are; their classes must agree.
+fn splits(root: &Path) -> Result<Vec<(Split, Dataset)>> {
+    let mut splits: Vec<(Split, Dataset)> = Vec::new();
+    for split in [Split::Train, Split::Val, Split::Test] {
+        match Dataset::open_split(root, split) {
+            Ok(dataset) => splits.push((split, dataset)),
+            Err(Error::NoDirectory { .. } | Error::NoSplit { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let Some((_, first)) = splits.first() else {
+        return Err(Error::NoDirectory { path: root.join(Split::Train.folder()) });
+    };
+    splits.iter().try_for_each(|(_, other)| first.check_same_classes(other))?;
+    Ok(splits)
+}
+
+/// An image as it goes into the file; the size only of bare pixels.
+struct Stored {
+    bytes: Vec<u8>,
+    width: u32,
+    height: u32,
+}
+
+impl Stored {
+    fn raw(image: Image) -> Self {
+        let (width, height) = (image.width(), image.height());
+        Self { bytes: image.into_pixels(), width, height }
+    }
+}
+
+fn stored(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, DecodeError> {
+    let mut file = Vec::new();
+    let undecoded = place.open(dir, &mut file)?;
+    let is_raw = undecoded.is_raw();
+    let image = undecoded.whole()?;
+    let longer = image.width().max(image.height());
+    let smaller = options.max_side.filter(|&most| longer > most).map(|most| {
+        let side = |n: u32| (f64::from(n) * f64::from(most) / f64::from(longer)).round().max(1.0) as u32;
+        let size = [side(image.width()), side(image.height())];
+        let all = Rect::whole([image.width(), image.height()]);
+        Resizer::default().crop_resize(image.view(), all, size, Vec::new())
+    });
+    match (options.store, smaller) {
+        (Store::Raw, smaller) => Ok(Stored::raw(smaller.unwrap_or(image))),
+        (Store::Jpeg, Some(smaller)) => {
+            Ok(Stored { bytes: encode(smaller.view(), options.quality), width: 0, height: 0 })
+        }
+        // What was never a file becomes pixels.
+        (Store::Jpeg, None) if is_raw => Ok(Stored::raw(image)),
+        (Store::Jpeg, None) => Ok(Stored { bytes: file, width: 0, height: 0 }),
+    }
+}
+
+fn encode(image: ImageRef<'_>, quality: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, quality);
+    encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    let (width, height) = (image.width() as u16, image.height() as u16);
+    encoder.encode(image.pixels(), width, height, ColorType::Rgb).expect("writing to memory does not fail");
+    bytes
+}

@@ -1,0 +1,60 @@
+//! Where the time of an image goes, from file to batch: summed up while loading, at the cost of a few clock reads.
+//!
+//! Separate from the stages, so that a loader can say what holds it up.
+
+use std::ops::AddAssign;
+use std::time::{Duration, Instant};
+
+/// Thread time of every stage, summed over images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StageTimes {
+    /// Images that went through all stages.
+    pub images: u64,
+    /// Bytes out of files.
+    pub read: Duration,
+    /// Bytes to pixels.
+    pub decode: Duration,
+    /// Crop to the batch's resolution.
+    pub resize: Duration,
+    /// Colors, flips, RandAugment, erasing.
+    pub augment: Duration,
+    /// Pixels to floats in the batch.
+    pub normalize: Duration,
+}
+
+impl StageTimes {
+    /// The stages by name, in the order in which an image goes through them.
+    pub fn stages(&self) -> [(&'static str, Duration); 5] {
+        [
+            ("read", self.read),
+            ("decode", self.decode),
+            ("resize", self.resize),
+            ("augment", self.augment),
+            ("normalize", self.normalize),
+        ]
+    }
+
+    /// Time of all stages together.
+    pub fn total(&self) -> Duration {
+        self.stages().iter().map(|(_, time)| *time).sum()
+    }
+}
+
+impl AddAssign for StageTimes {
+    fn add_assign(&mut self, other: Self) {
+        self.images += other.images;
+        self.read += other.read;
+        self.decode += other.decode;
+        self.resize += other.resize;
+        self.augment += other.augment;
+        self.normalize += other.normalize;
+    }
+}
+
+/// Does something and adds the time it takes.
+pub(crate) fn timed<T>(sum: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let result = work();
+    *sum += begun.elapsed();
+    result
+}

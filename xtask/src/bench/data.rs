@@ -1,0 +1,173 @@
+//! Loading photographs on one core: ours, torchvision's ways, and the authors' training transform.
+//!
+//! Separate from the other benchmarks by its peers.
+//! Invariant: all programs read the same files from memory, in the same order, and run on the same core.
+
+use std::env;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+
+use super::interleave::{self, Program, Spread};
+use super::{Report, peers};
+use crate::{process, product};
+
+/// Images of a round.
+const BATCH: usize = 50;
+const N_WARM_UP: usize = 2;
+const N_ROUNDS: usize = 15;
+const ARCHIVE: &str = "imagenet-sample.tar";
+
+/// Programs that do the same work.
+struct Measure {
+    name: &'static str,
+    what: &'static str,
+    /// Our recipe, below the root.
+    recipe: &'static str,
+    /// Names that `data_loading.py` knows.
+    peers: &'static [&'static str],
+}
+
+const MEASURES: [Measure; 2] = [
+    Measure {
+        name: "rrc224",
+        what: "decode, RandomResizedCrop(224), flip, normalize",
+        recipe: "bench/rrc224.toml",
+        peers: &["pil", "io_v1", "io_v2"],
+    },
+    Measure {
+        name: "paper_four_resolutions",
+        what: "the paper's training transform, at 224, 192, 160 and 128 px",
+        recipe: "bench/paper224.toml",
+        peers: &["authors"],
+    },
+];
+
+/// Sets all up, runs each measure's programs in turn and compares the medians.
+pub(super) fn run(root: &Path) -> Result<Report> {
+    let photographs = photographs(root)?;
+    let (python, authors) = (peers::python()?, peers::authors_code()?);
+    let mutualnet = product::build(root)?;
+    let mut table = format!(
+        "Images per second on one core, {N_ROUNDS} interleaved rounds of {BATCH} photographs\n{}, files in memory\n",
+        super::processor()
+    );
+    let (mut ratios, mut seconds) = (json!({}), json!({}));
+    for measure in MEASURES {
+        let data = format!("data.path={}", photographs.display());
+        let mut ours = on_one_core(&mutualnet);
+        ours.args(["bench", "data", measure.recipe, &data, "--lockstep"]).current_dir(root);
+        let mut programs = vec![Program::start("ours", &mut ours)?];
+        for &name in measure.peers {
+            let mut peer = on_one_core(&python);
+            peer.env("PYTHONDONTWRITEBYTECODE", "1")
+                .env("OMP_NUM_THREADS", "1")
+                .env("PYTHONWARNINGS", "ignore");
+            peer.arg(root.join("bench/peers/data_loading.py")).arg(name);
+            peer.arg(photographs.join("train/all"));
+            if name == "authors" {
+                peer.arg(&authors);
+            }
+            programs.push(Program::start(name, &mut peer)?);
+        }
+        interleave::run(&mut programs, &requests(), N_WARM_UP)?;
+        let spreads: Vec<_> = programs.iter().map(|program| (program.name, program.spread())).collect();
+        table += &rows(measure.what, &spreads);
+        ratios[measure.name] = ratios_of(measure.name, &spreads);
+        seconds[measure.name] =
+            spreads.iter().map(|(name, s)| ((*name).to_owned(), json!(s.median))).collect();
+    }
+    let conditions = json!({
+        "batch": BATCH, "rounds": N_ROUNDS, "processor": super::processor(), "torchvision": peers::TORCHVISION,
+        "images": "250 ImageNet photographs, mean 474x392, 110 kB",
+    });
+    Ok(Report { table, json: json!({ "ratios": ratios, "seconds": seconds, "conditions": conditions }) })
+}
+
+/// Every round takes the next files; all programs of a round take the same.
+fn requests() -> Vec<String> {
+    (0..N_WARM_UP + N_ROUNDS).map(|round| format!("step {} {BATCH}", round * BATCH)).collect()
+}
+
+/// A program that stays on one core, where the system lets it be said.
+fn on_one_core(program: &Path) -> Command {
+    let has_taskset = process::output(Command::new("taskset").arg("--version")).is_ok();
+    if !has_taskset {
+        return Command::new(program);
+    }
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(program);
+    command
+}
+
+fn rows(what: &str, spreads: &[(&str, Spread)]) -> String {
+    let ours = spreads[0].1.median;
+    let mut rows = format!("\n{what}\nprogram          images/s   quartiles          ours / it\n");
+    let per_s = |seconds: f64| BATCH as f64 / seconds;
+    for (name, spread) in spreads {
+        let (rate, low, high) = (per_s(spread.median), per_s(spread.high), per_s(spread.low));
+        writeln!(rows, "{name:<16} {rate:8.0}   {low:.0} to {high:.0} {:15.2}", spread.median / ours)
+            .expect("writing to a string cannot fail");
+    }
+    rows
+}
+
+/// How many times as fast we are: as the authors, or as torchvision on PIL and as its fastest way.
+fn ratios_of(measure: &str, spreads: &[(&str, Spread)]) -> serde_json::Value {
+    let ours = spreads[0].1.median;
+    let of = |name: &str| spreads.iter().find(|(n, _)| *n == name).map(|(_, spread)| spread.median / ours);
+    if measure == "rrc224" {
+        let best = spreads[1..].iter().map(|(_, spread)| spread.median / ours).min_by(f64::total_cmp);
+        return json!({ "pil_torchvision": of("pil"), "best_torchvision": best });
+    }
+    json!({ "authors": of("authors") })
+}
+
+/// An image folder of one class with the photographs: `MUTUALNET_PHOTOGRAPHS`; else the archive of `MUTUALNET_DATA`
+/// (or of `../shared/data`), unpacked once.
+fn photographs(root: &Path) -> Result<PathBuf> {
+    if let Some(given) = env::var_os("MUTUALNET_PHOTOGRAPHS").map(PathBuf::from) {
+        if given.join("train/all").is_dir() {
+            return Ok(given);
+        }
+        bail!("MUTUALNET_PHOTOGRAPHS names {}, where there is no train/all with JPEG files", given.display());
+    }
+    let unpacked = peers::cache()?.join("photographs");
+    if unpacked.join("train/all").is_dir() {
+        return Ok(unpacked);
+    }
+    let beside = || root.join("../shared/data");
+    let archive = env::var_os("MUTUALNET_DATA").map_or_else(beside, PathBuf::from).join(ARCHIVE);
+    if !archive.is_file() {
+        bail!(
+            "photographs are missing: set MUTUALNET_PHOTOGRAPHS to a folder that has JPEG files in train/all, or \
+             MUTUALNET_DATA to where {ARCHIVE} lies"
+        );
+    }
+    let partial = peers::cache()?.join("photographs.partial");
+    fs::create_dir_all(partial.join("train/all"))?;
+    process::run(Command::new("tar").arg("xf").arg(&archive).arg("-C").arg(partial.join("train/all")))?;
+    fs::rename(&partial, &unpacked).context("cannot finish unpacking the photographs")?;
+    Ok(unpacked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_above_one_means_that_we_are_faster() {
+        let spread = |median| Spread { low: median, median, high: median };
+        let spreads = [("ours", spread(1.0)), ("pil", spread(3.0)), ("io_v2", spread(2.0))];
+        assert_eq!(ratios_of("rrc224", &spreads), json!({ "pil_torchvision": 3.0, "best_torchvision": 2.0 }));
+        assert_eq!(
+            ratios_of("paper_four_resolutions", &[("ours", spread(1.0)), ("authors", spread(4.0))]),
+            json!({ "authors": 4.0 })
+        );
+        assert!(rows("x", &spreads).contains("io_v2"));
+    }
+}
