@@ -5,9 +5,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mutualnet_core::Resolution;
+use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::{Image, encode_jpeg, encode_png};
+use crate::augment::PadMode;
+use crate::{Image, TrainCrop, encode_jpeg, encode_png};
 
 /// `n` small images in three classes, every second one a PNG.
 fn data(n: usize) -> tempfile::TempDir {
@@ -75,6 +77,34 @@ fn batches_do_not_depend_on_the_number_of_workers() {
         let evaluated = |loader: &Loader| contents(loader.evaluate(&preprocess()).unwrap());
         assert_eq!(evaluated(&one), evaluated(&many));
     }
+}
+
+/// A run that goes on with a newer program must see what it would have seen.
+///
+/// Images are PNGs of the right size, so that no decoder and no resampling takes part.
+#[test]
+fn batches_are_those_of_earlier_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..10 {
+        let class = dir.path().join(["ant", "bee"][i % 2]);
+        fs::create_dir_all(&class).unwrap();
+        let pixels = (0..3 * 8 * 8).map(|p| ((p * (i + 3)) % 251) as u8).collect();
+        fs::write(class.join(format!("{i}.png")), encode_png(&Image::new(8, 8, pixels))).unwrap();
+    }
+    let loader = loader(dir.path(), config(2));
+    let crop = TrainCrop::Pad { pad: 2, mode: PadMode::Reflect };
+    let transform = TrainTransform { crop, color_jitter: 0.4, random_erasing: 0.5, ..Default::default() };
+    let batches = loader.train(transform, &preprocess(), Position::default(), 2).unwrap();
+    let mut hash = Sha256::new();
+    for (epoch, step, indices, labels, images) in contents(batches) {
+        hash.update(epoch.to_le_bytes());
+        hash.update((step as u64).to_le_bytes());
+        indices.iter().for_each(|index| hash.update(index.to_le_bytes()));
+        labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
+        images.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    }
+    let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash, "00ce30cc4af6662eb7d414fd61365e73de75dcb916667153472339fc3e3c1edd");
 }
 
 #[test]
