@@ -37,7 +37,7 @@ pub struct Key {
     pub purpose: Purpose,
     /// Epoch, or 0.
     pub epoch: u32,
-    /// Step of the run, or 0.
+    /// Step of the run (or copy of the sample), or 0.
     pub step: u64,
     /// Sample of the data set (or layer of the network, …), or 0.
     pub sample: u64,

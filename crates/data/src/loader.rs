@@ -11,7 +11,7 @@ use std::sync::Arc;
 use mutualnet_core::Preprocess;
 use mutualnet_core::rng::Purpose;
 
-use crate::order::{Order, Position};
+use crate::order::{Epochs, Order, Position};
 use crate::quarantine::Quarantine;
 use crate::transform::{TestPipeline, TrainPipeline, TrainTransform};
 use crate::{BrokenFile, Dataset, Error, Result};
@@ -80,6 +80,9 @@ impl Loader {
     /// Shuffled, augmented batches from a position to the end of the epoch before `end_epoch`, without a pause between
     /// epochs; images that do not fill a batch are left out of their epoch.
     ///
+    /// With `repeats` an epoch has as many steps, but of fewer samples, each in so many copies that are augmented
+    /// differently; which of the samples, every epoch draws anew.
+    ///
     /// # Errors
     /// Settings that cannot work, or a split that is smaller than a batch.
     pub fn train(
@@ -92,7 +95,8 @@ impl Loader {
         let pipeline = TrainPipeline::new(transform, preprocess)?;
         let n_samples = self.whole_batches()?;
         let LoaderConfig { seed, batch_size, .. } = self.config;
-        let order = Order::shuffled(seed, n_samples, batch_size, from, end_epoch);
+        let epochs = Epochs { seed, n_samples, batch_size, repeats: transform.repeats as usize };
+        let order = Order::shuffled(epochs, from, end_epoch);
         Ok(self.start(Work::Train { pipeline, purpose: Purpose::Augment }, order))
     }
 
@@ -109,7 +113,7 @@ impl Loader {
     /// Randomly chosen training images, augmented: the same images, order and augmentation at every call, so that
     /// every row of the query table is calibrated on the same input.
     ///
-    /// There are fewer batches when the split does not fill that many.
+    /// There are fewer batches when the split does not fill that many. No image is repeated.
     ///
     /// # Errors
     /// Settings that cannot work, or a split that is smaller than a batch.

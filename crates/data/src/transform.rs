@@ -38,10 +38,20 @@ pub struct TrainTransform {
     /// Probability that a rectangle becomes the mean color; 0 is off.
     #[serde(default)]
     pub random_erasing: f32,
+    /// Differently augmented copies of every sample that an epoch draws; it draws so many times fewer samples.
+    ///
+    /// # Source
+    /// `[Hoffer et al.]`: copies share a batch. Reference: `[DeiT]`'s sampler puts them on different processes.
+    #[serde(default = "one")]
+    pub repeats: u32,
 }
 
 fn yes() -> bool {
     true
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Default for TrainTransform {
@@ -53,6 +63,7 @@ impl Default for TrainTransform {
             lighting: 0.0,
             rand_augment: None,
             random_erasing: 0.0,
+            repeats: 1,
         }
     }
 }
@@ -124,6 +135,9 @@ impl TrainPipeline {
         strength("lighting", transform.lighting, 10.0)?;
         strength("random_erasing", transform.random_erasing, 1.0)?;
         check_rand_augment(transform.rand_augment)?;
+        if transform.repeats == 0 {
+            return Err(Error::Setting { setting: "repeats", reason: "0 is not at least 1".to_owned() });
+        }
         Ok(Self { transform, side, normalize: checked_normalize(preprocess)? })
     }
 
@@ -329,6 +343,7 @@ mod tests {
                 lighting: 0.1,
                 rand_augment: Some(RandAugment::default()),
                 random_erasing: 0.5,
+                ..TrainTransform::default()
             };
             assert_eq!(write(transform, &image, 3), write(transform, &image, 3));
             assert_ne!(write(transform, &image, 3), write(transform, &image, 4));
@@ -378,6 +393,7 @@ mod tests {
         check(of(TrainCrop::Pad { pad: 8, mode: PadMode::Zero }), "crop.pad: ");
         check(TrainTransform { color_jitter: 1.5, ..TrainTransform::default() }, "color_jitter: ");
         check(TrainTransform { random_erasing: -0.1, ..TrainTransform::default() }, "random_erasing: ");
+        check(TrainTransform { repeats: 0, ..TrainTransform::default() }, "repeats: 0 is not at least 1");
         let of = |n, magnitude| TrainTransform {
             rand_augment: Some(RandAugment { n, magnitude }),
             ..TrainTransform::default()

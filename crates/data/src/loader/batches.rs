@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use mutualnet_core::rng::{Key, Purpose};
+use mutualnet_core::rng::Purpose;
 use rayon::prelude::*;
 
-use crate::order::{BatchPlan, EpochCache, Order};
+use crate::order::{BatchPlan, Draw, EpochCache, Order};
 use crate::quarantine::Quarantine;
 use crate::resize::Resizer;
 use crate::transform::{TestPipeline, TrainPipeline};
@@ -186,18 +186,18 @@ impl Builder {
     }
 
     fn build(&self, plan: BatchPlan) -> Result<Batch> {
-        let (n, side) = (plan.indices.len(), self.job.work.side());
+        let (n, side) = (plan.draws.len(), self.job.work.side());
         let image_len = 3 * (side as usize).pow(2);
         let mut images = self.buffers.take(n * image_len);
         let indices = images
             .par_chunks_exact_mut(image_len)
-            .zip(&plan.indices)
+            .zip(&plan.draws)
             .with_max_len(1)
-            .map_init(Resizer::default, |resizer, (out, &index)| {
+            .map_init(Resizer::default, |resizer, (out, &draw)| {
                 if self.stop.load(Ordering::Relaxed) {
-                    return Ok(index);
+                    return Ok(draw.index);
                 }
-                self.job.write(index, plan.epoch, resizer, out)
+                self.job.write(draw, plan.epoch, resizer, out)
             })
             .collect::<Result<Vec<u32>>>()?;
         let samples = self.job.dataset.samples();
@@ -209,11 +209,12 @@ impl Builder {
 
 impl Job {
     /// Makes one image of a batch; says which sample it is.
-    fn write(&self, index: u32, epoch: u32, resizer: &mut Resizer, out: &mut [f32]) -> Result<u32> {
+    fn write(&self, draw: Draw, epoch: u32, resizer: &mut Resizer, out: &mut [f32]) -> Result<u32> {
+        let index = draw.index;
         let (used, image) = self.quarantine.decode(&self.dataset, index)?;
         match &self.work {
             Work::Train { pipeline, purpose } => {
-                let key = Key::new(self.seed, *purpose).epoch(epoch).sample(index.into());
+                let key = draw.key(self.seed, *purpose, epoch);
                 pipeline.write(&image, &mut key.stream(), resizer, out);
             }
             Work::Test { pipeline } => pipeline.write(&image, resizer, out),

@@ -139,6 +139,29 @@ fn every_epoch_augments_anew_and_every_calibration_alike() {
 }
 
 #[test]
+fn copies_of_a_sample_are_augmented_differently_and_share_a_batch() {
+    let dir = data(26);
+    let loader = loader(dir.path(), LoaderConfig { batch_size: 12, ..config(2) });
+    let transform = TrainTransform { repeats: 3, ..transform() };
+    let batches = |from| contents(loader.train(transform, &preprocess(), from, 2).unwrap());
+    let straight = batches(Position::default());
+    assert_eq!((loader.steps_per_epoch(), straight.len()), (2, 4));
+    for (_, _, indices, _, images) in &straight {
+        for (two, images) in indices.chunks(6).zip(images.chunks(6 * 192)) {
+            assert_eq!(two, [two[0], two[1], two[0], two[1], two[0], two[1]]);
+            let copies: Vec<_> = images.chunks(192).collect();
+            assert!((0..6).all(|i| (0..i).all(|k| copies[i] != copies[k])));
+        }
+    }
+    let samples: std::collections::BTreeSet<_> = straight[..2].iter().flat_map(|b| b.2.clone()).collect();
+    assert_eq!(samples.len(), 8, "a third of the places of an epoch");
+    assert_eq!(batches(Position { epoch: 0, step: 1 }), straight[1..]);
+    let calibrated = contents(loader.calibrate(transform, &preprocess(), 1).unwrap());
+    let samples: std::collections::BTreeSet<_> = calibrated[0].2.iter().collect();
+    assert_eq!(samples.len(), 12, "calibration repeats nothing");
+}
+
+#[test]
 fn evaluation_sees_every_image_once_with_its_label() {
     let dir = data(26);
     let loader = loader(dir.path(), config(2));
