@@ -28,7 +28,7 @@ pub use transform::{TestPipeline, TrainCrop, TrainPipeline, TrainTransform, prep
 pub mod loader;
 pub use loader::{Batch, Batches, Loader, LoaderConfig};
 mod order;
-pub use order::Position;
+pub use order::{Part, Position};
 mod quarantine;
 
 pub mod check;

@@ -2,7 +2,7 @@
 //!
 //! Two builders take turns at making batches, each on the whole thread pool, so that the end of one batch
 //! overlaps with the begin of the next.
-//! Invariants: batches are the same for any number of threads; at most `prefetch` batches (rounded up to even, at
+//! Invariants: batches are the same for any number of threads and, put together, of parts; at most `prefetch` batches (rounded up to even, at
 //! least two) exist besides the one in the caller's hands; dropping the iterator ends every thread.
 
 use std::num::NonZeroUsize;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use mutualnet_core::Preprocess;
 use mutualnet_core::rng::Purpose;
 
-use crate::order::{Epochs, Order, Position};
+use crate::order::{Epochs, Order, Part, Position};
 use crate::quarantine::Quarantine;
 use crate::transform::{TestPipeline, TrainPipeline, TrainTransform};
 use crate::{BrokenFile, Dataset, Error, Result};
@@ -23,8 +23,10 @@ use batches::{Job, Work};
 /// How a data set is loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoaderConfig {
-    /// Images per batch.
+    /// Images per batch, of all parts together.
     pub batch_size: usize,
+    /// Which part of every batch this loader makes.
+    pub part: Part,
     /// Decoding threads; 0 stands for one per core.
     pub workers: usize,
     /// Batches made ahead.
@@ -49,11 +51,12 @@ impl Loader {
     /// Starts the threads.
     ///
     /// # Errors
-    /// A batch size of 0, or threads that cannot be started.
+    /// A batch size of 0, parts that are not equal, or threads that cannot be started.
     pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self> {
         if config.batch_size == 0 {
             return Err(Error::Setting { setting: "batch", reason: "0 is not at least 1".to_owned() });
         }
+        check_part(&config)?;
         let workers = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             n => n,
@@ -100,7 +103,8 @@ impl Loader {
         Ok(self.start(Work::Train { pipeline, purpose: Purpose::Augment }, order))
     }
 
-    /// Every image once in the data set's order with the test-time preprocessing; the last batch may be smaller.
+    /// Every image once in the data set's order with the test-time preprocessing; the last batch may be smaller, and
+    /// then its parts may differ by an image, and some be empty.
     ///
     /// # Errors
     /// Settings that cannot work.
@@ -148,11 +152,24 @@ impl Loader {
             quarantine: Arc::clone(&self.quarantine),
             pool: Arc::clone(&self.pool),
             seed: self.config.seed,
+            part: self.config.part,
             work,
             order,
         };
         Batches::start(job, self.config.prefetch)
     }
+}
+
+fn check_part(config: &LoaderConfig) -> Result<()> {
+    let LoaderConfig { batch_size, part: Part { index, of }, .. } = *config;
+    let reason = if index >= of {
+        format!("there is no part {index} of {of}; they count from 0")
+    } else if !batch_size.is_multiple_of(of) {
+        format!("a batch of {batch_size} cannot be cut into {of} equal parts")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Setting { setting: "part", reason })
 }
 
 #[cfg(test)]

@@ -32,6 +32,40 @@ impl Draw {
     }
 }
 
+impl BatchPlan {
+    /// What one of several processes makes of the batch.
+    pub(crate) fn part(mut self, part: Part) -> Self {
+        let range = part.range(self.draws.len());
+        self.draws = self.draws[range].to_vec();
+        self
+    }
+}
+
+/// Which part of every batch a loader makes, where several processes share the work.
+///
+/// Batches are cut into contiguous parts; laid beside each other they are the batch that one process would make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Which part, from 0.
+    pub index: usize,
+    /// Out of how many.
+    pub of: usize,
+}
+
+/// All of every batch.
+impl Default for Part {
+    fn default() -> Self {
+        Self { index: 0, of: 1 }
+    }
+}
+
+impl Part {
+    /// The part's images in a batch of `n`; parts differ by one image at most.
+    fn range(self, n: usize) -> Range<usize> {
+        n * self.index / self.of..n * (self.index + 1) / self.of
+    }
+}
+
 /// Where training goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
@@ -219,6 +253,15 @@ mod tests {
                 assert_eq!(batch.draws.len(), n_samples);
             }
         }
+    }
+
+    #[test]
+    fn parts_are_neighbors_and_as_equal_as_can_be() {
+        let ranges = |n, of| (0..of).map(|index| Part { index, of }.range(n)).collect::<Vec<_>>();
+        assert_eq!(ranges(12, 3), [0..4, 4..8, 8..12]);
+        assert_eq!(ranges(7, 3), [0..2, 2..4, 4..7]);
+        assert_eq!(ranges(1, 3), [0..0, 0..0, 0..1]);
+        assert_eq!(Part::default().range(5), 0..5);
     }
 
     #[test]

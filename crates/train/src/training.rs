@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::{StepPlan, SubnetSampler};
-use mutualnet_data::{Batch, Batches, Loader, LoaderConfig, Position};
+use mutualnet_data::{Batch, Batches, Loader, LoaderConfig, Part, Position};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::Net;
 
@@ -107,6 +107,7 @@ pub(crate) fn set_up(recipe: &Recipe) -> Result<Device> {
 pub(crate) fn loader(recipe: &Recipe, dataset: mutualnet_data::Dataset, batch_size: usize) -> Result<Loader> {
     let config = LoaderConfig {
         batch_size,
+        part: Part::default(),
         workers: recipe.data.workers,
         prefetch: PREFETCH,
         seed: recipe.seed,

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use mutualnet_core::rng::Purpose;
 use rayon::prelude::*;
 
-use crate::order::{BatchPlan, Draw, EpochCache, Order};
+use crate::order::{BatchPlan, Draw, EpochCache, Order, Part};
 use crate::quarantine::Quarantine;
 use crate::resize::Resizer;
 use crate::transform::{TestPipeline, TrainPipeline};
@@ -19,7 +19,7 @@ use crate::{Dataset, Error, Result};
 /// Builders that take turns; one alone leaves cores idle at the end of every batch.
 const BUILDERS: usize = 2;
 
-/// Images at the largest resolution with their labels.
+/// Images at the largest resolution with their labels: a whole batch, or the loader's part of one.
 #[derive(Debug)]
 pub struct Batch {
     /// `[n, side, side, 3]` f32, normalized.
@@ -94,6 +94,7 @@ pub(super) struct Job {
     pub(super) quarantine: Arc<Quarantine>,
     pub(super) pool: Arc<rayon::ThreadPool>,
     pub(super) seed: u64,
+    pub(super) part: Part,
     pub(super) work: Work,
     pub(super) order: Order,
 }
@@ -176,8 +177,10 @@ impl Builder {
         let mut cache = EpochCache::default();
         for number in (first..).step_by(BUILDERS) {
             let Some(plan) = self.job.order.batch(number, &mut cache) else { return };
-            let built = catch_unwind(AssertUnwindSafe(|| self.job.pool.install(|| self.build(plan))))
-                .unwrap_or_else(|panic| Err(Error::WorkerPanic { message: message(panic.as_ref()) }));
+            let built = catch_unwind(AssertUnwindSafe(|| {
+                self.job.pool.install(|| self.build(plan.part(self.job.part)))
+            }))
+            .unwrap_or_else(|panic| Err(Error::WorkerPanic { message: message(panic.as_ref()) }));
             let failed = built.is_err();
             if self.stop.load(Ordering::Relaxed) || self.sender.send(built).is_err() || failed {
                 return;

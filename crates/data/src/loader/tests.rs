@@ -11,6 +11,8 @@ use super::*;
 use crate::augment::PadMode;
 use crate::{Image, TrainCrop, encode_jpeg, encode_png};
 
+mod parts;
+
 /// `n` small images in three classes, every second one a PNG.
 fn data(n: usize) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -29,7 +31,7 @@ fn data(n: usize) -> tempfile::TempDir {
 }
 
 fn config(workers: usize) -> LoaderConfig {
-    LoaderConfig { batch_size: 4, workers, prefetch: 3, seed: 11, broken_limit: 0.1 }
+    LoaderConfig { batch_size: 4, part: Part::default(), workers, prefetch: 3, seed: 11, broken_limit: 0.1 }
 }
 
 fn loader(dir: &Path, config: LoaderConfig) -> Loader {
