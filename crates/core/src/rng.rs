@@ -26,6 +26,8 @@ pub enum Purpose {
     Split = 7,
     /// Which features dropout leaves out.
     Dropout = 8,
+    /// How two images are mixed.
+    Mix = 9,
 }
 
 /// The name of a stream.

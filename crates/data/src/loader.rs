@@ -17,7 +17,7 @@ use crate::transform::{TestPipeline, TrainPipeline, TrainTransform};
 use crate::{BrokenFile, Dataset, Error, Result};
 
 mod batches;
-pub use batches::{Batch, Batches};
+pub use batches::{Batch, Batches, SecondLabels};
 use batches::{Job, Work};
 
 /// How a data set is loaded.
@@ -85,9 +85,11 @@ impl Loader {
     ///
     /// With `repeats` an epoch has as many steps, but of fewer samples, each in so many copies that are augmented
     /// differently; which of the samples, every epoch draws anew.
+    /// With `mixup` or `cutmix` the finished images 0 and 1, 2 and 3, … of a batch are mixed with each other; an odd
+    /// last one stays as it is.
     ///
     /// # Errors
-    /// Settings that cannot work, or a split that is smaller than a batch.
+    /// Settings that cannot work, a split that is smaller than a batch, or images to be mixed in parts of an odd number.
     pub fn train(
         &self,
         transform: TrainTransform,
@@ -100,7 +102,11 @@ impl Loader {
         let LoaderConfig { seed, batch_size, .. } = self.config;
         let epochs = Epochs { seed, n_samples, batch_size, repeats: transform.repeats as usize };
         let order = Order::shuffled(epochs, from, end_epoch);
-        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Augment }, order))
+        let mixing = pipeline.mixing();
+        if mixing.is_some() {
+            check_pairs(&self.config)?;
+        }
+        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Augment, mixing }, order))
     }
 
     /// Every image once in the data set's order with the test-time preprocessing; the last batch may be smaller, and
@@ -117,7 +123,8 @@ impl Loader {
     /// Randomly chosen training images, augmented: the same images, order and augmentation at every call, so that
     /// every row of the query table is calibrated on the same input.
     ///
-    /// There are fewer batches when the split does not fill that many. No image is repeated.
+    /// There are fewer batches when the split does not fill that many. No image is repeated or
+    /// mixed.
     ///
     /// # Errors
     /// Settings that cannot work, or a split that is smaller than a batch.
@@ -130,7 +137,7 @@ impl Loader {
         let pipeline = TrainPipeline::new(transform, preprocess)?;
         let n_samples = self.whole_batches()?;
         let order = Order::chosen(self.config.seed, n_samples, self.config.batch_size, n_batches);
-        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Calibrate }, order))
+        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Calibrate, mixing: None }, order))
     }
 
     /// Files found broken so far; another image of the same class stands in for each.
@@ -169,6 +176,16 @@ fn check_part(config: &LoaderConfig) -> Result<()> {
     } else {
         return Ok(());
     };
+    Err(Error::Setting { setting: "part", reason })
+}
+
+/// A pair must not be cut in two.
+fn check_pairs(config: &LoaderConfig) -> Result<()> {
+    let images = config.batch_size / config.part.of;
+    if config.part.of == 1 || images.is_multiple_of(2) {
+        return Ok(());
+    }
+    let reason = format!("mixup and cutmix need parts of an even number of images, not of {images}");
     Err(Error::Setting { setting: "part", reason })
 }
 

@@ -7,7 +7,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::{
-    ColorJitter, Lighting, PadCrop, PadMode, RandAugment, RandomErasing, RandomResizedCrop,
+    ColorJitter, Lighting, Mixing, PadCrop, PadMode, RandAugment, RandomErasing, RandomResizedCrop,
 };
 use crate::normalize::Normalize;
 use crate::resize::Resizer;
@@ -17,6 +17,7 @@ use crate::{Error, Image, Result};
 /// this order.
 ///
 /// It is torchvision's order: color jitter does not see where a pixel is, so it may stand before or after the flip.
+/// Finished images are then mixed in pairs, in training only.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainTransform {
@@ -38,6 +39,12 @@ pub struct TrainTransform {
     /// Probability that a rectangle becomes the mean color; 0 is off.
     #[serde(default)]
     pub random_erasing: f32,
+    /// Exponent of the Beta distribution of mixup; 0 is off. With both, each pair is mixed by one of them.
+    #[serde(default)]
+    pub mixup: f64,
+    /// Exponent of the Beta distribution of CutMix; 0 is off.
+    #[serde(default)]
+    pub cutmix: f64,
     /// Differently augmented copies of every sample that an epoch draws; it draws so many times fewer samples.
     ///
     /// # Source
@@ -63,6 +70,8 @@ impl Default for TrainTransform {
             lighting: 0.0,
             rand_augment: None,
             random_erasing: 0.0,
+            mixup: 0.0,
+            cutmix: 0.0,
             repeats: 1,
         }
     }
@@ -113,6 +122,7 @@ pub struct TrainPipeline {
     transform: TrainTransform,
     side: u32,
     normalize: Normalize,
+    mixing: Option<Mixing>,
 }
 
 impl TrainPipeline {
@@ -138,12 +148,18 @@ impl TrainPipeline {
         if transform.repeats == 0 {
             return Err(Error::Setting { setting: "repeats", reason: "0 is not at least 1".to_owned() });
         }
-        Ok(Self { transform, side, normalize: checked_normalize(preprocess)? })
+        let mixing = Mixing::new(transform.mixup, transform.cutmix)?;
+        Ok(Self { transform, side, normalize: checked_normalize(preprocess)?, mixing })
     }
 
     /// Side of the images, in pixels.
     pub fn side(&self) -> u32 {
         self.side
+    }
+
+    /// How finished images are to be mixed, if they are.
+    pub fn mixing(&self) -> Option<Mixing> {
+        self.mixing
     }
 
     /// Augments one image; all randomness comes from the stream.
@@ -393,6 +409,7 @@ mod tests {
         check(of(TrainCrop::Pad { pad: 8, mode: PadMode::Zero }), "crop.pad: ");
         check(TrainTransform { color_jitter: 1.5, ..TrainTransform::default() }, "color_jitter: ");
         check(TrainTransform { random_erasing: -0.1, ..TrainTransform::default() }, "random_erasing: ");
+        check(TrainTransform { cutmix: -1.0, ..TrainTransform::default() }, "cutmix: -1 is not 0 (off)");
         check(TrainTransform { repeats: 0, ..TrainTransform::default() }, "repeats: 0 is not at least 1");
         let of = |n, magnitude| TrainTransform {
             rand_augment: Some(RandAugment { n, magnitude }),

@@ -19,6 +19,30 @@ pub struct StepBatch {
     pub images: Tensor,
     /// `[n]` i64, class numbers.
     pub labels: Tensor,
+    /// What else is in the images, if they are mixed.
+    pub second: Option<SecondLabels>,
+}
+
+/// The second labels of mixed images, on the engine's device.
+#[derive(Debug)]
+pub struct SecondLabels {
+    /// `[n]` i64, class numbers.
+    pub labels: Tensor,
+    /// `[n]` f32, the share of each first label, from 0 to 1; the second one has the rest.
+    pub shares: Tensor,
+}
+
+impl StepBatch {
+    /// Cross-entropy of logits `[n, classes]` against the labels, mean over the batch; of mixed images, each label
+    /// counts by its share.
+    fn cross_entropy(&self, logits: &Tensor, smoothing: f64) -> Result<Tensor> {
+        Ok(match &self.second {
+            None => logits.cross_entropy(&self.labels, smoothing)?,
+            Some(SecondLabels { labels, shares }) => {
+                logits.mixed_cross_entropy([&self.labels, labels], shares, smoothing)?
+            }
+        })
+    }
 }
 
 /// What a step found.
@@ -26,7 +50,7 @@ pub struct StepBatch {
 pub struct StepLosses {
     /// Cross-entropy of the full network, mean over the batch.
     pub full: f64,
-    /// Images of the batch that the full network got right.
+    /// Images of the batch that the full network got right; of mixed ones the first label counts.
     pub full_correct: usize,
     /// Divergence of every student from the full network, in the order of training.
     pub students: Vec<StudentLoss>,
@@ -62,7 +86,7 @@ pub fn mutual_step(
 
     let slice = parameters.slice(net.network(), plan.full.width)?;
     let logits = forward(&slice, plan.full.resolution, rules.dropout_of(0))?;
-    let full_loss = logits.cross_entropy(&batch.labels, rules.label_smoothing)?;
+    let full_loss = batch.cross_entropy(&logits, rules.label_smoothing)?;
     full_loss.backward()?;
     gradients.add(parameters, slice)?;
     let logits = logits.detach()?;

@@ -17,7 +17,7 @@ use mutualnet_nn::Net;
 
 use crate::checkpoint::Checkpoint;
 use crate::events::{Event, EventLog, Reporter};
-use crate::mutual_step::{StepBatch, StepLosses, mutual_step};
+use crate::mutual_step::{SecondLabels, StepBatch, StepLosses, mutual_step};
 use crate::plan::{Plan, Planned};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
@@ -254,10 +254,16 @@ impl<'a> Training<'a> {
     }
 
     fn on_device(&self, batch: &Batch) -> Result<StepBatch> {
-        let side = batch.side as usize;
+        let (n, side) = (batch.n, batch.side as usize);
+        let labels = |labels: &[i64]| Tensor::from_slice_i64(labels, &[n])?.to_device(self.device);
+        let second = batch.second.as_ref().map(|second| {
+            let shares = Tensor::from_slice(&second.shares, &[n])?.to_device(self.device)?;
+            Ok::<_, Error>(SecondLabels { labels: labels(&second.labels)?, shares })
+        });
         Ok(StepBatch {
-            images: Tensor::from_nhwc(&batch.images, [batch.n, side, side, 3], self.device)?,
-            labels: Tensor::from_slice_i64(&batch.labels, &[batch.n])?.to_device(self.device)?,
+            images: Tensor::from_nhwc(&batch.images, [n, side, side, 3], self.device)?,
+            labels: labels(&batch.labels)?,
+            second: second.transpose()?,
         })
     }
 

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use mutualnet_core::rng::Purpose;
 use rayon::prelude::*;
 
+use crate::augment::Mixing;
 use crate::order::{BatchPlan, Draw, EpochCache, Order, Part};
 use crate::quarantine::Quarantine;
 use crate::resize::Resizer;
@@ -24,8 +25,10 @@ const BUILDERS: usize = 2;
 pub struct Batch {
     /// `[n, side, side, 3]` f32, normalized.
     pub images: Vec<f32>,
-    /// Class of every image.
+    /// Class of every image; the first one where it has two.
     pub labels: Vec<i64>,
+    /// The second classes, if images are mixed.
+    pub second: Option<SecondLabels>,
     /// Which sample of the data set every image is; a stand-in's own number where a file is broken.
     pub indices: Vec<u32>,
     /// Number of images.
@@ -37,6 +40,15 @@ pub struct Batch {
     /// Step within the epoch, from 0.
     pub step: usize,
     buffers: Arc<Buffers>,
+}
+
+/// What is in every image besides its first label, image by image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SecondLabels {
+    /// Class of the image that was mixed in; the image's own where none was.
+    pub labels: Vec<i64>,
+    /// Share of the first label, from 0 to 1; the second one has the rest.
+    pub shares: Vec<f32>,
 }
 
 /// Gives the image buffer back to the loader.
@@ -67,8 +79,8 @@ impl Buffers {
 /// What is done with every image.
 #[derive(Debug, Clone)]
 pub(super) enum Work {
-    /// Augmentation with randomness for this purpose.
-    Train { pipeline: TrainPipeline, purpose: Purpose },
+    /// Augmentation with randomness for this purpose, and what is done with the finished images.
+    Train { pipeline: TrainPipeline, purpose: Purpose, mixing: Option<Mixing> },
     /// Test-time preprocessing.
     Test { pipeline: TestPipeline },
     /// A panic, for the test of its way out.
@@ -83,6 +95,13 @@ impl Work {
             Self::Test { pipeline } => pipeline.side(),
             #[cfg(test)]
             Self::Panic => 1,
+        }
+    }
+
+    fn mixing(&self) -> Option<Mixing> {
+        match self {
+            Self::Train { mixing, .. } => *mixing,
+            _ => None,
         }
     }
 }
@@ -204,9 +223,21 @@ impl Builder {
             })
             .collect::<Result<Vec<u32>>>()?;
         let samples = self.job.dataset.samples();
-        let labels = indices.iter().map(|&i| i64::from(samples[i as usize].class)).collect();
+        let labels: Vec<_> = indices.iter().map(|&i| i64::from(samples[i as usize].class)).collect();
+        let mixing = self.job.work.mixing();
+        let second = mixing.map(|mixing| self.job.mix(mixing, &plan, &mut images, &labels));
         let BatchPlan { epoch, step, .. } = plan;
-        Ok(Batch { images, labels, indices, n, side, epoch, step, buffers: Arc::clone(&self.buffers) })
+        Ok(Batch {
+            images,
+            labels,
+            second,
+            indices,
+            n,
+            side,
+            epoch,
+            step,
+            buffers: Arc::clone(&self.buffers),
+        })
     }
 }
 
@@ -216,7 +247,7 @@ impl Job {
         let index = draw.index;
         let (used, image) = self.quarantine.decode(&self.dataset, index)?;
         match &self.work {
-            Work::Train { pipeline, purpose } => {
+            Work::Train { pipeline, purpose, .. } => {
                 let key = draw.key(self.seed, *purpose, epoch);
                 pipeline.write(&image, &mut key.stream(), resizer, out);
             }
@@ -225,6 +256,28 @@ impl Job {
             Work::Panic => panic!("sample {index} is a test of panics"),
         }
         Ok(used)
+    }
+
+    /// Mixes the finished images of a batch in place, neighbors with each other.
+    ///
+    /// How depends on the pair's first image alone: not on the place in the batch, which parts change.
+    fn mix(&self, mixing: Mixing, plan: &BatchPlan, images: &mut [f32], labels: &[i64]) -> SecondLabels {
+        let side = self.work.side();
+        let image_len = 3 * (side as usize).pow(2);
+        let mut second = SecondLabels { labels: labels.to_vec(), shares: vec![1.0; labels.len()] };
+        second.labels.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
+        images
+            .par_chunks_exact_mut(2 * image_len)
+            .zip(plan.draws.par_chunks_exact(2))
+            .zip(second.shares.par_chunks_exact_mut(2))
+            .for_each(|((pair, draws), shares)| {
+                let key = draws[0].key(self.seed, Purpose::Mix, plan.epoch);
+                let mix = mixing.draw(side, &mut key.stream());
+                let (first, second) = pair.split_at_mut(image_len);
+                mix.apply(first, second, side);
+                shares.fill(mix.share());
+            });
+        second
     }
 }
 
