@@ -26,6 +26,8 @@ pub enum Purpose {
     Split = 7,
     /// Which features dropout leaves out.
     Dropout = 8,
+    /// How two images are mixed.
+    Mix = 9,
 }
 
 /// The name of a stream.
@@ -37,7 +39,7 @@ pub struct Key {
     pub purpose: Purpose,
     /// Epoch, or 0.
     pub epoch: u32,
-    /// Step of the run, or 0.
+    /// Step of the run (or copy of the sample), or 0.
     pub step: u64,
     /// Sample of the data set (or layer of the network, …), or 0.
     pub sample: u64,

@@ -6,6 +6,7 @@ mod affine;
 mod color_jitter;
 mod enhance;
 mod lighting;
+mod mixing;
 mod pad_crop;
 mod rand_augment;
 mod random_erasing;
@@ -14,6 +15,7 @@ mod tone;
 
 pub use color_jitter::ColorJitter;
 pub use lighting::Lighting;
+pub use mixing::{Mix, Mixing};
 pub use pad_crop::{PadCrop, PadMode};
 pub use rand_augment::RandAugment;
 pub use random_erasing::RandomErasing;

@@ -30,9 +30,9 @@ pub mod transform;
 pub use transform::{TestPipeline, TrainCrop, TrainPipeline, TrainTransform, preprocess_test};
 
 pub mod loader;
-pub use loader::{Batch, Batches, Loader, LoaderConfig};
+pub use loader::{Batch, Batches, Loader, LoaderConfig, SecondLabels};
 mod order;
-pub use order::Position;
+pub use order::{Part, Position};
 mod quarantine;
 
 pub mod check;

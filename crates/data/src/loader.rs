@@ -2,8 +2,9 @@
 //!
 //! Two builders take turns at making batches, each on the whole thread pool, so that the end of one batch
 //! overlaps with the begin of the next.
-//! Invariants: batches are the same for any number of threads; at most `prefetch` batches (rounded up to even, at
-//! least two) exist besides the one in the caller's hands; dropping the iterator ends every thread.
+//! Invariants: batches are the same for any number of threads and, put together, of parts; at most `prefetch` batches
+//! (rounded up to even, at least two) exist besides the one in the caller's hands; dropping the iterator ends every
+//! thread.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -11,21 +12,23 @@ use std::sync::Arc;
 use mutualnet_core::Preprocess;
 use mutualnet_core::rng::Purpose;
 
-use crate::order::{Order, Position};
+use crate::order::{Epochs, Order, Part, Position};
 use crate::quarantine::Quarantine;
 use crate::scratch::ScratchPool;
 use crate::transform::{TestPipeline, TrainPipeline, TrainTransform};
 use crate::{BrokenFile, Dataset, Error, Result, StageTimes};
 
 mod batches;
-pub use batches::{Batch, Batches};
+pub use batches::{Batch, Batches, SecondLabels};
 use batches::{Job, Work};
 
 /// How a data set is loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoaderConfig {
-    /// Images per batch.
+    /// Images per batch, of all parts together.
     pub batch_size: usize,
+    /// Which part of every batch this loader makes.
+    pub part: Part,
     /// Decoding threads; 0 stands for one per core.
     pub workers: usize,
     /// Batches made ahead.
@@ -51,11 +54,12 @@ impl Loader {
     /// Starts the threads.
     ///
     /// # Errors
-    /// A batch size of 0, or threads that cannot be started.
+    /// A batch size of 0, parts that are not equal, or threads that cannot be started.
     pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self> {
         if config.batch_size == 0 {
             return Err(Error::Setting { setting: "batch", reason: "0 is not at least 1".to_owned() });
         }
+        check_part(&config)?;
         let workers = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             n => n,
@@ -88,8 +92,13 @@ impl Loader {
     /// Shuffled, augmented batches from a position to the end of the epoch before `end_epoch`, without a pause between
     /// epochs; images that do not fill a batch are left out of their epoch.
     ///
+    /// With `repeats` an epoch has as many steps, but of fewer samples, each in so many copies that are augmented
+    /// differently; which of the samples, every epoch draws anew.
+    /// With `mixup` or `cutmix` the finished images 0 and 1, 2 and 3, … of a batch are mixed with each other; an odd
+    /// last one stays as it is.
+    ///
     /// # Errors
-    /// Settings that cannot work, or a split that is smaller than a batch.
+    /// Settings that cannot work, a split that is smaller than a batch, or images to be mixed in parts of an odd number.
     pub fn train(
         &self,
         transform: TrainTransform,
@@ -100,11 +109,17 @@ impl Loader {
         let pipeline = TrainPipeline::new(transform, preprocess)?;
         let n_samples = self.whole_batches()?;
         let LoaderConfig { seed, batch_size, .. } = self.config;
-        let order = Order::shuffled(seed, n_samples, batch_size, from, end_epoch);
-        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Augment }, order))
+        let epochs = Epochs { seed, n_samples, batch_size, repeats: transform.repeats as usize };
+        let order = Order::shuffled(epochs, from, end_epoch);
+        let mixing = pipeline.mixing();
+        if mixing.is_some() {
+            check_pairs(&self.config)?;
+        }
+        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Augment, mixing }, order))
     }
 
-    /// Every image once in the data set's order with the test-time preprocessing; the last batch may be smaller.
+    /// Every image once in the data set's order with the test-time preprocessing; the last batch may be smaller, and
+    /// then its parts may differ by an image, and some be empty.
     ///
     /// # Errors
     /// Settings that cannot work.
@@ -117,7 +132,8 @@ impl Loader {
     /// Randomly chosen training images, augmented: the same images, order and augmentation at every call, so that
     /// every row of the query table is calibrated on the same input.
     ///
-    /// There are fewer batches when the split does not fill that many.
+    /// There are fewer batches when the split does not fill that many. No image is repeated or
+    /// mixed.
     ///
     /// # Errors
     /// Settings that cannot work, or a split that is smaller than a batch.
@@ -130,7 +146,7 @@ impl Loader {
         let pipeline = TrainPipeline::new(transform, preprocess)?;
         let n_samples = self.whole_batches()?;
         let order = Order::chosen(self.config.seed, n_samples, self.config.batch_size, n_batches);
-        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Calibrate }, order))
+        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Calibrate, mixing: None }, order))
     }
 
     /// One batch of given samples, augmented as in the first epoch of training; nothing is made ahead.
@@ -147,7 +163,7 @@ impl Loader {
         indices: &[u32],
     ) -> Result<Batch> {
         let pipeline = TrainPipeline::new(transform, preprocess)?;
-        let work = Work::Train { pipeline, purpose: Purpose::Augment };
+        let work = Work::Train { pipeline, purpose: Purpose::Augment, mixing: pipeline.mixing() };
         let order = Order::Listed { indices: indices.to_vec(), batch_size: indices.len() };
         batches::make_first(&self.job(work, order))
     }
@@ -181,10 +197,33 @@ impl Loader {
             scratch: Arc::clone(&self.scratch),
             pool: Arc::clone(&self.pool),
             seed: self.config.seed,
+            part: self.config.part,
             work,
             order,
         }
     }
+}
+
+fn check_part(config: &LoaderConfig) -> Result<()> {
+    let LoaderConfig { batch_size, part: Part { index, of }, .. } = *config;
+    let reason = if index >= of {
+        format!("there is no part {index} of {of}; they count from 0")
+    } else if !batch_size.is_multiple_of(of) {
+        format!("a batch of {batch_size} cannot be cut into {of} equal parts")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Setting { setting: "part", reason })
+}
+
+/// A pair must not be cut in two.
+fn check_pairs(config: &LoaderConfig) -> Result<()> {
+    let images = config.batch_size / config.part.of;
+    if config.part.of == 1 || images.is_multiple_of(2) {
+        return Ok(());
+    }
+    let reason = format!("mixup and cutmix need parts of an even number of images, not of {images}");
+    Err(Error::Setting { setting: "part", reason })
 }
 
 #[cfg(test)]

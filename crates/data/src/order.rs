@@ -13,8 +13,57 @@ pub(crate) struct BatchPlan {
     pub(crate) epoch: u32,
     /// Step within the epoch.
     pub(crate) step: usize,
-    /// Samples of the data set.
-    pub(crate) indices: Vec<u32>,
+    pub(crate) draws: Vec<Draw>,
+}
+
+/// One image of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Draw {
+    /// Sample of the data set.
+    pub(crate) index: u32,
+    /// Which of the epoch's copies of the sample, from 0.
+    pub(crate) copy: u32,
+}
+
+impl Draw {
+    /// The stream of this image in its epoch; the first copy has the stream of a sample without copies.
+    pub(crate) fn key(self, seed: u64, purpose: Purpose, epoch: u32) -> Key {
+        Key::new(seed, purpose).epoch(epoch).step(self.copy.into()).sample(self.index.into())
+    }
+}
+
+impl BatchPlan {
+    /// What one of several processes makes of the batch.
+    pub(crate) fn part(mut self, part: Part) -> Self {
+        let range = part.range(self.draws.len());
+        self.draws = self.draws[range].to_vec();
+        self
+    }
+}
+
+/// Which part of every batch a loader makes, where several processes share the work.
+///
+/// Batches are cut into contiguous parts; laid beside each other they are the batch that one process would make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Which part, from 0.
+    pub index: usize,
+    /// Out of how many.
+    pub of: usize,
+}
+
+/// All of every batch.
+impl Default for Part {
+    fn default() -> Self {
+        Self { index: 0, of: 1 }
+    }
+}
+
+impl Part {
+    /// The part's images in a batch of `n`; parts differ by one image at most.
+    fn range(self, n: usize) -> Range<usize> {
+        n * self.index / self.of..n * (self.index + 1) / self.of
+    }
 }
 
 /// Where training goes on.
@@ -26,27 +75,45 @@ pub struct Position {
     pub step: usize,
 }
 
+/// What every epoch is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Epochs {
+    pub(crate) seed: u64,
+    pub(crate) n_samples: usize,
+    pub(crate) batch_size: usize,
+    /// Copies of every sample that is drawn, at least 1; an epoch has as many steps for any number of them.
+    pub(crate) repeats: usize,
+}
+
+impl Epochs {
+    fn steps(&self) -> usize {
+        self.n_samples / self.batch_size
+    }
+
+    /// Which sample of the epoch's order comes at a place, and which copy of it.
+    ///
+    /// Samples go in twos, `a b a b a b`: copies are as near as they can be while no two neighbors are of the same
+    /// sample, since neighbors are mixed with each other. One copy of each is the order itself.
+    fn sample_and_copy(&self, place: usize) -> (usize, usize) {
+        let (two, within) = (place / (2 * self.repeats), place % (2 * self.repeats));
+        (2 * two + within % 2, within / 2)
+    }
+}
+
 /// All batches of an iteration, each to be had by its number.
 #[derive(Debug, Clone)]
 pub(crate) enum Order {
     /// Every epoch in a new order, last incomplete batch dropped.
-    Shuffled { seed: u64, n_samples: usize, batch_size: usize, steps: Range<usize> },
+    Shuffled { epochs: Epochs, steps: Range<usize> },
     /// A list of samples once, last incomplete batch kept.
     Listed { indices: Vec<u32>, batch_size: usize },
 }
 
 impl Order {
     /// Shuffled epochs from a position to the end of the last epoch.
-    pub(crate) fn shuffled(
-        seed: u64,
-        n_samples: usize,
-        batch_size: usize,
-        from: Position,
-        end_epoch: u32,
-    ) -> Self {
-        let per_epoch = n_samples / batch_size;
-        let steps = from.epoch as usize * per_epoch + from.step..end_epoch as usize * per_epoch;
-        Self::Shuffled { seed, n_samples, batch_size, steps }
+    pub(crate) fn shuffled(epochs: Epochs, from: Position, end_epoch: u32) -> Self {
+        let steps = from.epoch as usize * epochs.steps() + from.step..end_epoch as usize * epochs.steps();
+        Self::Shuffled { epochs, steps }
     }
 
     /// Every sample once, in the data set's order.
@@ -77,16 +144,21 @@ impl Order {
             return None;
         }
         Some(match self {
-            Self::Shuffled { seed, n_samples, batch_size, steps } => {
-                let per_epoch = n_samples / batch_size;
+            Self::Shuffled { epochs, steps } => {
+                let per_epoch = epochs.steps();
                 let (epoch, step) = ((steps.start + number) / per_epoch, (steps.start + number) % per_epoch);
-                let order = cache.order(*seed, epoch as u32, *n_samples);
-                let indices = order[step * batch_size..][..*batch_size].to_vec();
-                BatchPlan { epoch: epoch as u32, step, indices }
+                let order = cache.order(epochs, epoch as u32);
+                let places = step * epochs.batch_size..(step + 1) * epochs.batch_size;
+                let draws = places.map(|place| {
+                    let (sample, copy) = epochs.sample_and_copy(place);
+                    Draw { index: order[sample], copy: copy as u32 }
+                });
+                BatchPlan { epoch: epoch as u32, step, draws: draws.collect() }
             }
             Self::Listed { indices, batch_size } => {
-                let rest = &indices[number * batch_size..];
-                BatchPlan { epoch: 0, step: number, indices: rest[..rest.len().min(*batch_size)].to_vec() }
+                let draws = indices.iter().skip(number * batch_size).take(*batch_size);
+                let draws = draws.map(|&index| Draw { index, copy: 0 }).collect();
+                BatchPlan { epoch: 0, step: number, draws }
             }
         })
     }
@@ -97,10 +169,10 @@ impl Order {
 pub(crate) struct EpochCache(Option<(u32, Vec<u32>)>);
 
 impl EpochCache {
-    fn order(&mut self, seed: u64, epoch: u32, n_samples: usize) -> &[u32] {
+    fn order(&mut self, epochs: &Epochs, epoch: u32) -> &[u32] {
         if self.0.as_ref().is_none_or(|(cached, _)| *cached != epoch) {
-            let mut order: Vec<u32> = (0..n_samples as u32).collect();
-            order.shuffle(&mut Key::new(seed, Purpose::Shuffle).epoch(epoch).stream());
+            let mut order: Vec<u32> = (0..epochs.n_samples as u32).collect();
+            order.shuffle(&mut Key::new(epochs.seed, Purpose::Shuffle).epoch(epoch).stream());
             self.0 = Some((epoch, order));
         }
         self.0.as_ref().map_or(&[], |(_, order)| order)
@@ -111,6 +183,14 @@ impl EpochCache {
 mod tests {
     use super::*;
 
+    fn epochs(seed: u64, repeats: usize) -> Epochs {
+        Epochs { seed, n_samples: 23, batch_size: 5, repeats }
+    }
+
+    fn indices(batch: &BatchPlan) -> Vec<u32> {
+        batch.draws.iter().map(|draw| draw.index).collect()
+    }
+
     fn all(order: &Order) -> Vec<BatchPlan> {
         let mut cache = EpochCache::default();
         (0..).map_while(|number| order.batch(number, &mut cache)).collect()
@@ -118,36 +198,77 @@ mod tests {
 
     #[test]
     fn an_epoch_is_a_permutation_that_depends_on_seed_and_epoch() {
-        let epochs = |seed| all(&Order::shuffled(seed, 23, 5, Position::default(), 2));
-        let batches = epochs(1);
+        let two = |seed| all(&Order::shuffled(epochs(seed, 1), Position::default(), 2));
+        let batches = two(1);
         assert_eq!(batches.len(), 8, "the incomplete batch is dropped");
         assert_eq!((batches[5].epoch, batches[5].step), (1, 1));
         for epoch in batches.chunks(4) {
-            let mut seen: Vec<_> = epoch.iter().flat_map(|b| b.indices.clone()).collect();
+            let mut seen: Vec<_> = epoch.iter().flat_map(indices).collect();
             seen.sort();
             seen.dedup();
             assert_eq!(seen.len(), 20, "no sample twice");
         }
-        assert_eq!(batches, epochs(1));
-        assert_ne!(batches, epochs(2));
-        assert_ne!(batches[0].indices, batches[4].indices);
+        assert_eq!(batches, two(1));
+        assert_ne!(batches, two(2));
+        assert_ne!(batches[0].draws, batches[4].draws);
     }
 
     #[test]
     fn starting_in_the_middle_is_skipping() {
-        let straight = all(&Order::shuffled(7, 23, 5, Position::default(), 3));
-        for skipped in 0..straight.len() {
-            let from = Position { epoch: (skipped / 4) as u32, step: skipped % 4 };
-            assert_eq!(all(&Order::shuffled(7, 23, 5, from, 3)), straight[skipped..]);
+        for repeats in [1, 3] {
+            let epochs = epochs(7, repeats);
+            let straight = all(&Order::shuffled(epochs, Position::default(), 3));
+            for skipped in 0..straight.len() {
+                let from = Position { epoch: (skipped / 4) as u32, step: skipped % 4 };
+                assert_eq!(all(&Order::shuffled(epochs, from, 3)), straight[skipped..]);
+            }
+            assert_eq!(Order::shuffled(epochs, Position { epoch: 3, step: 0 }, 3).len(), 0);
         }
-        assert_eq!(Order::shuffled(7, 23, 5, Position { epoch: 3, step: 0 }, 3).len(), 0);
+    }
+
+    #[test]
+    fn copies_follow_each_other_and_no_two_neighbors_are_of_one_sample() {
+        let once = all(&Order::shuffled(epochs(1, 1), Position::default(), 2));
+        let thrice = all(&Order::shuffled(epochs(1, 3), Position::default(), 2));
+        assert_eq!(once.len(), thrice.len());
+        for (once, thrice) in once.chunks(4).zip(thrice.chunks(4)) {
+            let order: Vec<_> = once.iter().flat_map(indices).collect();
+            let draws: Vec<_> = thrice.iter().flat_map(|b| b.draws.clone()).collect();
+            // 20 places: three whole twos of samples, and one copy of the next.
+            let expected = (0..20).map(|place| {
+                let (two, within) = (place / 6, place % 6);
+                Draw { index: order[2 * two + within % 2], copy: within as u32 / 2 }
+            });
+            assert_eq!(draws, expected.collect::<Vec<_>>());
+            assert!(draws.windows(2).all(|two| two[0].index != two[1].index));
+        }
+    }
+
+    #[test]
+    fn more_copies_than_places_are_cut_off() {
+        for n_samples in 1..9 {
+            for repeats in 1..9 {
+                let epochs = Epochs { seed: 1, n_samples, batch_size: n_samples, repeats };
+                let [batch] = all(&Order::shuffled(epochs, Position::default(), 1)).try_into().unwrap();
+                assert_eq!(batch.draws.len(), n_samples);
+            }
+        }
+    }
+
+    #[test]
+    fn parts_are_neighbors_and_as_equal_as_can_be() {
+        let ranges = |n, of| (0..of).map(|index| Part { index, of }.range(n)).collect::<Vec<_>>();
+        assert_eq!(ranges(12, 3), [0..4, 4..8, 8..12]);
+        assert_eq!(ranges(7, 3), [0..2, 2..4, 4..7]);
+        assert_eq!(ranges(1, 3), [0..0, 0..0, 0..1]);
+        assert_eq!(Part::default().range(5), 0..5);
     }
 
     #[test]
     fn evaluation_keeps_the_last_batch_and_calibration_has_whole_ones() {
         let batches = all(&Order::sequential(12, 5));
-        assert_eq!(batches.iter().map(|b| b.indices.len()).collect::<Vec<_>>(), [5, 5, 2]);
-        assert_eq!(batches[2].indices, [10, 11]);
+        assert_eq!(batches.iter().map(|b| b.draws.len()).collect::<Vec<_>>(), [5, 5, 2]);
+        assert_eq!(indices(&batches[2]), [10, 11]);
         let chosen = all(&Order::chosen(1, 23, 5, 3));
         assert_eq!(chosen.len(), 3);
         assert_eq!(chosen, all(&Order::chosen(1, 23, 5, 3)));

@@ -9,7 +9,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::{
-    ColorJitter, Lighting, PadCrop, PadMode, RandAugment, RandomErasing, RandomResizedCrop,
+    ColorJitter, Lighting, Mixing, PadCrop, PadMode, RandAugment, RandomErasing, RandomResizedCrop,
 };
 use crate::decode::Undecoded;
 use crate::normalize::Normalize;
@@ -22,6 +22,7 @@ use crate::{DecodeError, Error, Image, Result};
 /// this order.
 ///
 /// It is torchvision's order: color jitter does not see where a pixel is, so it may stand before or after the flip.
+/// Finished images are then mixed in pairs, in training only.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainTransform {
@@ -43,10 +44,26 @@ pub struct TrainTransform {
     /// Probability that a rectangle becomes the mean color; 0 is off.
     #[serde(default)]
     pub random_erasing: f32,
+    /// Exponent of the Beta distribution of mixup; 0 is off. With both, each pair is mixed by one of them.
+    #[serde(default)]
+    pub mixup: f64,
+    /// Exponent of the Beta distribution of CutMix; 0 is off.
+    #[serde(default)]
+    pub cutmix: f64,
+    /// Differently augmented copies of every sample that an epoch draws; it draws so many times fewer samples.
+    ///
+    /// # Source
+    /// `[Hoffer et al.]`: copies share a batch. Reference: `[DeiT]`'s sampler puts them on different processes.
+    #[serde(default = "one")]
+    pub repeats: u32,
 }
 
 fn yes() -> bool {
     true
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Default for TrainTransform {
@@ -58,6 +75,9 @@ impl Default for TrainTransform {
             lighting: 0.0,
             rand_augment: None,
             random_erasing: 0.0,
+            mixup: 0.0,
+            cutmix: 0.0,
+            repeats: 1,
         }
     }
 }
@@ -107,6 +127,7 @@ pub struct TrainPipeline {
     transform: TrainTransform,
     side: u32,
     normalize: Normalize,
+    mixing: Option<Mixing>,
 }
 
 impl TrainPipeline {
@@ -129,12 +150,21 @@ impl TrainPipeline {
         strength("lighting", transform.lighting, 10.0)?;
         strength("random_erasing", transform.random_erasing, 1.0)?;
         check_rand_augment(transform.rand_augment)?;
-        Ok(Self { transform, side, normalize: checked_normalize(preprocess)? })
+        if transform.repeats == 0 {
+            return Err(Error::Setting { setting: "repeats", reason: "0 is not at least 1".to_owned() });
+        }
+        let mixing = Mixing::new(transform.mixup, transform.cutmix)?;
+        Ok(Self { transform, side, normalize: checked_normalize(preprocess)?, mixing })
     }
 
     /// Side of the images, in pixels.
     pub fn side(&self) -> u32 {
         self.side
+    }
+
+    /// How finished images are to be mixed, if they are.
+    pub fn mixing(&self) -> Option<Mixing> {
+        self.mixing
     }
 
     /// Decodes and augments one image; all randomness comes from the stream.
@@ -387,6 +417,7 @@ mod tests {
                 lighting: 0.1,
                 rand_augment: Some(RandAugment::default()),
                 random_erasing: 0.5,
+                ..TrainTransform::default()
             };
             assert_eq!(write(transform, &image, 3), write(transform, &image, 3));
             assert_ne!(write(transform, &image, 3), write(transform, &image, 4));
@@ -436,6 +467,8 @@ mod tests {
         check(of(TrainCrop::Pad { pad: 8, mode: PadMode::Zero }), "crop.pad: ");
         check(TrainTransform { color_jitter: 1.5, ..TrainTransform::default() }, "color_jitter: ");
         check(TrainTransform { random_erasing: -0.1, ..TrainTransform::default() }, "random_erasing: ");
+        check(TrainTransform { cutmix: -1.0, ..TrainTransform::default() }, "cutmix: -1 is not 0 (off)");
+        check(TrainTransform { repeats: 0, ..TrainTransform::default() }, "repeats: 0 is not at least 1");
         let of = |n, magnitude| TrainTransform {
             rand_augment: Some(RandAugment { n, magnitude }),
             ..TrainTransform::default()

@@ -21,6 +21,30 @@ impl Tensor {
         loss.map(Self).map_err(failed("cross_entropy", [self, labels]))
     }
 
+    /// Mean cross-entropy of the logits `[n, classes]` of mixed images: `shares` `[n]` (f32) of the cross-entropy
+    /// against their first labels `[n]` (`i64`), the rest of the one against their second labels.
+    ///
+    /// The share `smoothing` of either label is spread evenly over all classes.
+    ///
+    /// # Errors
+    /// As [`Self::cross_entropy`].
+    ///
+    /// # Source
+    /// `[timm loss SoftTargetCrossEntropy, data mixup_target]`, the same sum in another order.
+    pub fn mixed_cross_entropy(&self, labels: [&Self; 2], shares: &Self, smoothing: f64) -> Result<Self> {
+        let by_image = |labels: &Self| {
+            let (none, each) = (None::<&tch::Tensor>, tch::Reduction::None);
+            self.0.f_cross_entropy_loss(&labels.0, none, each, IGNORE_NOTHING, smoothing)
+        };
+        let loss = || {
+            if labels.iter().any(|labels| labels.0.size() != shares.0.size()) {
+                return Err(tch::TchError::Shape("labels and shares differ in shape".into()));
+            }
+            by_image(labels[1])?.f_lerp_tensor(&by_image(labels[0])?, &shares.0)?.f_mean(None)
+        };
+        loss().map(Self).map_err(failed("mixed_cross_entropy", [self, labels[0], labels[1], shares]))
+    }
+
     /// Kullback-Leibler divergence of the student's softmax (`self`) from the teacher's, both
     /// logits `[n, classes]`, summed over classes and averaged over the batch.
     ///

@@ -50,7 +50,7 @@ impl Tensor {
         mean.map(Self).map_err(failed("global_average", [self]))
     }
 
-    /// Bilinear resizing with aligned corners: `[n, c, h, w]` to `[n, c, height, width]`.
+    /// Bilinear resizing with aligned corners: `[n, c, h, w]` to `[n, c, side, side]`.
     /// The same size is the identity and copies nothing.
     ///
     /// # Errors
@@ -58,24 +58,36 @@ impl Tensor {
     ///
     /// # Source
     /// Reference: `F.interpolate(mode='bilinear', align_corners=True)` on the normalized batch.
-    pub fn resize_bilinear(&self, height: usize, width: usize) -> Result<Self> {
+    pub fn resize_bilinear(&self, side: usize) -> Result<Self> {
+        let mut resized = self.resize_bilinear_all(&[side])?;
+        Ok(resized.swap_remove(0))
+    }
+
+    /// The same to several sizes, which is cheaper than one by one: `[n, c, side, side]` for each of the sides.
+    ///
+    /// # Errors
+    /// As [`resize_bilinear`](Self::resize_bilinear).
+    pub fn resize_bilinear_all(&self, sides: &[usize]) -> Result<Vec<Self>> {
         let shape = self.shape();
         if shape.len() != 4 {
             return Err(EngineError::Rank { op: "resize_bilinear", expected: "[n, c, h, w]", shape });
         }
-        if shape[2..] == [height, width] {
-            return Ok(self.alias());
-        }
+        let is_same = |&side: &usize| shape[2..] == [side, side];
+        let others: Vec<i64> = sides.iter().filter(|side| !is_same(side)).map(|&side| side as i64).collect();
         // libtorch's takes as long for three channels as decoding the images does.
-        if shape[1] == 3
-            && self.device() == Device::Cpu
-            && !self.requires_grad()
-            && self.0.kind() == tch::Kind::Float
-        {
-            return shim::resize_images(self, height, width);
-        }
-        let size = [height as i64, width as i64];
-        let resized = self.0.f_upsample_bilinear2d(size, true, None, None);
+        let has_kernel = shape[1] == 3 && self.device() == Device::Cpu && self.0.kind() == tch::Kind::Float;
+        let resized = if has_kernel && !self.requires_grad() {
+            shim::resize_images(self, &others)?
+        } else {
+            others.iter().map(|&side| self.upsample(side)).collect::<Result<_>>()?
+        };
+        let mut resized = resized.into_iter();
+        let of = |side| if is_same(side) { Some(self.alias()) } else { resized.next() };
+        Ok(sides.iter().filter_map(of).collect())
+    }
+
+    fn upsample(&self, side: i64) -> Result<Self> {
+        let resized = self.0.f_upsample_bilinear2d([side; 2], true, None, None);
         resized.map(Self).map_err(failed("resize_bilinear", [self]))?.channels_last()
     }
 }

@@ -120,8 +120,12 @@ unsafe extern "C" {
         settings: *const RawNorm,
         out: *mut RawTensor,
     ) -> RawMessage;
-    fn mutualnet_resize_images(images: RawTensor, height: i64, width: i64, out: *mut RawTensor)
-    -> RawMessage;
+    fn mutualnet_resize_images(
+        images: RawTensor,
+        sides: *const i64,
+        count: i64,
+        out: *mut RawTensor,
+    ) -> RawMessage;
 }
 
 fn raw(tensor: &Tensor) -> RawTensor {
@@ -358,9 +362,10 @@ pub(crate) fn norm_activation_depthwise(
     on_tensors("batch_norm_activation_convolution", &inputs, message).map(|()| adopt(out))
 }
 
-pub(crate) fn resize_images(images: &Tensor, height: usize, width: usize) -> Result<Tensor> {
-    let mut out = ptr::null_mut();
-    // SAFETY: the images are borrowed by the caller, and `out` outlives the call.
-    let message = unsafe { mutualnet_resize_images(raw(images), height as i64, width as i64, &mut out) };
-    on_tensors("resize_bilinear", &[images], message).map(|()| adopt(out))
+pub(crate) fn resize_images(images: &Tensor, sides: &[i64]) -> Result<Vec<Tensor>> {
+    let mut out = vec![ptr::null_mut(); sides.len()];
+    // SAFETY: the images are borrowed by the caller; sides and `out` are as long as said and outlive the call.
+    let message =
+        unsafe { mutualnet_resize_images(raw(images), sides.as_ptr(), sides.len() as i64, out.as_mut_ptr()) };
+    on_tensors("resize_bilinear", &[images], message).map(|()| out.into_iter().map(adopt).collect())
 }

@@ -88,7 +88,7 @@ fn logits(
         let side = subnet.resolution.get() as usize;
         let slice = parameters.slice(net.network(), subnet.width)?;
         let norm = if n_batches == 0 { Norm::Batch } else { Norm::Fixed(&statistics[&subnet]) };
-        let logits = net.forward(&slice, &test.resize_bilinear(side, side)?, norm)?;
+        let logits = net.forward(&slice, &test.resize_bilinear(side)?, norm)?;
         let bytes = logits.to_vec_f32()?.into_iter().flat_map(f32::to_le_bytes).collect();
         all.insert(subnet.to_string(), (logits.shape(), bytes));
     }

@@ -65,7 +65,7 @@ pub(crate) fn for_each_row<'a, T>(
         for (subnet, value) in rows {
             let side = subnet.resolution.get() as usize;
             if let Entry::Vacant(entry) = pyramid.entry(subnet.resolution) {
-                entry.insert(images.resize_bilinear(side, side)?);
+                entry.insert(images.resize_bilinear(side)?);
             }
             let slice = match current.take() {
                 Some((width, slice)) if width == subnet.width => slice,

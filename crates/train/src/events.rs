@@ -34,7 +34,7 @@ pub enum Event {
         lr: f64,
         /// Cross-entropy of the full network.
         full_loss: f64,
-        /// Share of the batch that the full network got right.
+        /// Share of the batch that the full network got right; of mixed images the first label counts.
         full_accuracy: f64,
         /// Divergence of every student from the full network, in the order of training.
         students: Vec<StudentLoss>,

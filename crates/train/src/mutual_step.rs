@@ -1,7 +1,6 @@
 //! One step of mutual learning: from a batch and a choice of sub-networks to gradients. Read this first.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mutualnet_core::Resolution;
 use mutualnet_core::sample::StepPlan;
@@ -19,6 +18,30 @@ pub struct StepBatch {
     pub images: Tensor,
     /// `[n]` i64, class numbers.
     pub labels: Tensor,
+    /// What else is in the images, if they are mixed.
+    pub second: Option<SecondLabels>,
+}
+
+/// The second labels of mixed images, on the engine's device.
+#[derive(Debug)]
+pub struct SecondLabels {
+    /// `[n]` i64, class numbers.
+    pub labels: Tensor,
+    /// `[n]` f32, the share of each first label, from 0 to 1; the second one has the rest.
+    pub shares: Tensor,
+}
+
+impl StepBatch {
+    /// Cross-entropy of logits `[n, classes]` against the labels, mean over the batch; of mixed images, each label
+    /// counts by its share.
+    fn cross_entropy(&self, logits: &Tensor, smoothing: f64) -> Result<Tensor> {
+        Ok(match &self.second {
+            None => logits.cross_entropy(&self.labels, smoothing)?,
+            Some(SecondLabels { labels, shares }) => {
+                logits.mixed_cross_entropy([&self.labels, labels], shares, smoothing)?
+            }
+        })
+    }
 }
 
 /// What a step found.
@@ -26,7 +49,7 @@ pub struct StepBatch {
 pub struct StepLosses {
     /// Cross-entropy of the full network, mean over the batch.
     pub full: f64,
-    /// Images of the batch that the full network got right.
+    /// Images of the batch that the full network got right; of mixed ones the first label counts.
     pub full_correct: usize,
     /// Divergence of every student from the full network, in the order of training.
     pub students: Vec<StudentLoss>,
@@ -62,7 +85,7 @@ pub fn mutual_step(
 
     let slice = parameters.slice(net.network(), plan.full.width)?;
     let logits = forward(&slice, plan.full.resolution, rules.dropout_of(0))?;
-    let full_loss = logits.cross_entropy(&batch.labels, rules.label_smoothing)?;
+    let full_loss = batch.cross_entropy(&logits, rules.label_smoothing)?;
     full_loss.backward()?;
     gradients.add(parameters, slice)?;
     let logits = logits.detach()?;
@@ -97,14 +120,8 @@ pub fn mutual_step(
 /// # Source
 /// `[MN-code utils/transforms.py InputList]`: bilinear, aligned corners, on the normalized images.
 fn pyramid(images: &Tensor, plan: &StepPlan, rules: &StepRules<'_>) -> Result<BTreeMap<Resolution, Tensor>> {
-    let mut pyramid = BTreeMap::new();
-    let subnets = std::iter::once(&plan.full).chain(&plan.students);
-    for resolution in subnets.map(|subnet| subnet.resolution).chain(rules.more_resolutions().iter().copied())
-    {
-        if let Entry::Vacant(entry) = pyramid.entry(resolution) {
-            let side = resolution.get() as usize;
-            entry.insert(images.resize_bilinear(side, side)?);
-        }
-    }
-    Ok(pyramid)
+    let subnets = std::iter::once(&plan.full).chain(&plan.students).map(|subnet| subnet.resolution);
+    let resolutions: BTreeSet<_> = subnets.chain(rules.more_resolutions().iter().copied()).collect();
+    let sides: Vec<_> = resolutions.iter().map(|resolution| resolution.get() as usize).collect();
+    Ok(resolutions.into_iter().zip(images.resize_bilinear_all(&sides)?).collect())
 }

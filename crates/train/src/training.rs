@@ -11,13 +11,13 @@ use std::time::Instant;
 
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::{StepPlan, SubnetSampler};
-use mutualnet_data::{Batch, Batches, Loader, LoaderConfig, Position};
+use mutualnet_data::{Batch, Batches, Loader, LoaderConfig, Part, Position};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::Net;
 
 use crate::checkpoint::Checkpoint;
 use crate::events::{Event, EventLog, Reporter};
-use crate::mutual_step::{StepBatch, StepLosses, mutual_step};
+use crate::mutual_step::{SecondLabels, StepBatch, StepLosses, mutual_step};
 use crate::plan::{Plan, Planned};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
@@ -107,6 +107,7 @@ pub(crate) fn set_up(recipe: &Recipe) -> Result<Device> {
 pub(crate) fn loader(recipe: &Recipe, dataset: mutualnet_data::Dataset, batch_size: usize) -> Result<Loader> {
     let config = LoaderConfig {
         batch_size,
+        part: Part::default(),
         workers: recipe.data.workers,
         prefetch: PREFETCH,
         seed: recipe.seed,
@@ -253,10 +254,16 @@ impl<'a> Training<'a> {
     }
 
     fn on_device(&self, batch: &Batch) -> Result<StepBatch> {
-        let side = batch.side as usize;
+        let (n, side) = (batch.n, batch.side as usize);
+        let labels = |labels: &[i64]| Tensor::from_slice_i64(labels, &[n])?.to_device(self.device);
+        let second = batch.second.as_ref().map(|second| {
+            let shares = Tensor::from_slice(&second.shares, &[n])?.to_device(self.device)?;
+            Ok::<_, Error>(SecondLabels { labels: labels(&second.labels)?, shares })
+        });
         Ok(StepBatch {
-            images: Tensor::from_nhwc(&batch.images, [batch.n, side, side, 3], self.device)?,
-            labels: Tensor::from_slice_i64(&batch.labels, &[batch.n])?.to_device(self.device)?,
+            images: Tensor::from_nhwc(&batch.images, [n, side, side, 3], self.device)?,
+            labels: labels(&batch.labels)?,
+            second: second.transpose()?,
         })
     }
 
@@ -273,7 +280,7 @@ impl<'a> Training<'a> {
             if losses.full.is_finite() { student.map_or(plan.full, |s| s.subnet) } else { plan.full };
         let side = subnet.resolution.get() as usize;
         let slice = self.state.parameters.slice(self.net.network(), subnet.width)?;
-        let images = on_device.images.resize_bilinear(side, side)?;
+        let images = on_device.images.resize_bilinear(side)?;
         let layer =
             mutualnet_engine::no_grad(|| self.net.first_non_finite(&slice, &images))?.map(str::to_owned);
         let (step, samples) = (self.state.step, batch.indices.clone());

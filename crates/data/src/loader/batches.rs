@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use mutualnet_core::rng::{Key, Purpose};
+use mutualnet_core::rng::Purpose;
 use rayon::prelude::*;
 
-use crate::order::{BatchPlan, EpochCache, Order};
+use crate::augment::Mixing;
+use crate::order::{BatchPlan, Draw, EpochCache, Order, Part};
 use crate::quarantine::Quarantine;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::transform::{TestPipeline, TrainPipeline};
@@ -20,13 +21,15 @@ use crate::{Dataset, Error, Result};
 /// Builders that take turns; one alone leaves cores idle at the end of every batch.
 const BUILDERS: usize = 2;
 
-/// Images at the largest resolution with their labels.
+/// Images at the largest resolution with their labels: a whole batch, or the loader's part of one.
 #[derive(Debug)]
 pub struct Batch {
     /// `[n, side, side, 3]` f32, normalized.
     pub images: Vec<f32>,
-    /// Class of every image.
+    /// Class of every image; the first one where it has two.
     pub labels: Vec<i64>,
+    /// The second classes, if images are mixed.
+    pub second: Option<SecondLabels>,
     /// Which sample of the data set every image is; a stand-in's own number where a file is broken.
     pub indices: Vec<u32>,
     /// Number of images.
@@ -38,6 +41,15 @@ pub struct Batch {
     /// Step within the epoch, from 0.
     pub step: usize,
     buffers: Arc<Buffers>,
+}
+
+/// What is in every image besides its first label, image by image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SecondLabels {
+    /// Class of the image that was mixed in; the image's own where none was.
+    pub labels: Vec<i64>,
+    /// Share of the first label, from 0 to 1; the second one has the rest.
+    pub shares: Vec<f32>,
 }
 
 /// Gives the image buffer back to the loader.
@@ -68,8 +80,8 @@ impl Buffers {
 /// What is done with every image.
 #[derive(Debug, Clone)]
 pub(super) enum Work {
-    /// Augmentation with randomness for this purpose.
-    Train { pipeline: TrainPipeline, purpose: Purpose },
+    /// Augmentation with randomness for this purpose, and what is done with the finished images.
+    Train { pipeline: TrainPipeline, purpose: Purpose, mixing: Option<Mixing> },
     /// Test-time preprocessing.
     Test { pipeline: TestPipeline },
     /// A panic, for the test of its way out.
@@ -86,6 +98,13 @@ impl Work {
             Self::Panic => 1,
         }
     }
+
+    fn mixing(&self) -> Option<Mixing> {
+        match self {
+            Self::Train { mixing, .. } => *mixing,
+            _ => None,
+        }
+    }
 }
 
 /// All that a builder needs to know.
@@ -96,6 +115,7 @@ pub(super) struct Job {
     pub(super) pool: Arc<rayon::ThreadPool>,
     pub(super) seed: u64,
     pub(super) scratch: Arc<ScratchPool>,
+    pub(super) part: Part,
     pub(super) work: Work,
     pub(super) order: Order,
 }
@@ -187,8 +207,10 @@ impl Builder {
         let mut cache = EpochCache::default();
         for number in (first..).step_by(BUILDERS) {
             let Some(plan) = self.job.order.batch(number, &mut cache) else { return };
-            let built = catch_unwind(AssertUnwindSafe(|| self.job.pool.install(|| self.build(plan))))
-                .unwrap_or_else(|panic| Err(Error::WorkerPanic { message: message(panic.as_ref()) }));
+            let built = catch_unwind(AssertUnwindSafe(|| {
+                self.job.pool.install(|| self.build(plan.part(self.job.part)))
+            }))
+            .unwrap_or_else(|panic| Err(Error::WorkerPanic { message: message(panic.as_ref()) }));
             let failed = built.is_err();
             if self.stop.load(Ordering::Relaxed) || self.sender.send(built).is_err() || failed {
                 return;
@@ -204,28 +226,31 @@ impl Builder {
 impl Job {
     /// Makes a batch on the threads of the current pool.
     fn build(&self, plan: BatchPlan, buffers: &Arc<Buffers>, stop: &AtomicBool) -> Result<Batch> {
-        let (n, side) = (plan.indices.len(), self.work.side());
+        let (n, side) = (plan.draws.len(), self.work.side());
         let image_len = 3 * (side as usize).pow(2);
         let mut images = buffers.take(n * image_len);
         let indices = images
             .par_chunks_exact_mut(image_len)
-            .zip(&plan.indices)
+            .zip(&plan.draws)
             .with_max_len(1)
-            .map(|(out, &index)| {
+            .map(|(out, &draw)| {
                 if stop.load(Ordering::Relaxed) {
-                    return Ok(index);
+                    return Ok(draw.index);
                 }
-                self.scratch.with(|scratch| self.write(index, plan.epoch, scratch, out))
+                self.scratch.with(|scratch| self.write(draw, plan.epoch, scratch, out))
             })
             .collect::<Result<Vec<u32>>>()?;
         let samples = self.dataset.samples();
-        let labels = indices.iter().map(|&i| i64::from(samples[i as usize].class)).collect();
+        let labels: Vec<_> = indices.iter().map(|&i| i64::from(samples[i as usize].class)).collect();
+        let mixing = self.work.mixing();
+        let second = mixing.map(|mixing| self.mix(mixing, &plan, &mut images, &labels));
         let BatchPlan { epoch, step, .. } = plan;
-        Ok(Batch { images, labels, indices, n, side, epoch, step, buffers: Arc::clone(buffers) })
+        Ok(Batch { images, labels, second, indices, n, side, epoch, step, buffers: Arc::clone(buffers) })
     }
 
     /// Makes one image of a batch; says which sample it is.
-    fn write(&self, index: u32, epoch: u32, scratch: &mut Scratch, out: &mut [f32]) -> Result<u32> {
+    fn write(&self, draw: Draw, epoch: u32, scratch: &mut Scratch, out: &mut [f32]) -> Result<u32> {
+        let index = draw.index;
         let Scratch { file, canvas } = scratch;
         self.quarantine.first_usable(&self.dataset, index, |place| {
             let begun = Instant::now();
@@ -233,8 +258,8 @@ impl Job {
             canvas.times.read += begun.elapsed().saturating_sub(image.decoding());
             canvas.times.decode += image.decoding();
             match &self.work {
-                Work::Train { pipeline, purpose } => {
-                    let key = Key::new(self.seed, *purpose).epoch(epoch).sample(index.into());
+                Work::Train { pipeline, purpose, .. } => {
+                    let key = draw.key(self.seed, *purpose, epoch);
                     pipeline.write(image, &mut key.stream(), canvas, out)
                 }
                 Work::Test { pipeline } => pipeline.write(image, canvas, out),
@@ -242,6 +267,28 @@ impl Job {
                 Work::Panic => panic!("sample {index} is a test of panics"),
             }
         })
+    }
+
+    /// Mixes the finished images of a batch in place, neighbors with each other.
+    ///
+    /// How depends on the pair's first image alone: not on the place in the batch, which parts change.
+    fn mix(&self, mixing: Mixing, plan: &BatchPlan, images: &mut [f32], labels: &[i64]) -> SecondLabels {
+        let side = self.work.side();
+        let image_len = 3 * (side as usize).pow(2);
+        let mut second = SecondLabels { labels: labels.to_vec(), shares: vec![1.0; labels.len()] };
+        second.labels.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
+        images
+            .par_chunks_exact_mut(2 * image_len)
+            .zip(plan.draws.par_chunks_exact(2))
+            .zip(second.shares.par_chunks_exact_mut(2))
+            .for_each(|((pair, draws), shares)| {
+                let key = draws[0].key(self.seed, Purpose::Mix, plan.epoch);
+                let mix = mixing.draw(side, &mut key.stream());
+                let (first, second) = pair.split_at_mut(image_len);
+                mix.apply(first, second, side);
+                shares.fill(mix.share());
+            });
+        second
     }
 }
 

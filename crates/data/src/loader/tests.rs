@@ -5,9 +5,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mutualnet_core::Resolution;
+use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::{Image, encode_jpeg, encode_png};
+use crate::augment::PadMode;
+use crate::{Image, TrainCrop, encode_jpeg, encode_png};
+
+mod mixing;
+mod parts;
 
 /// `n` small images in three classes, every second one a PNG.
 fn data(n: usize) -> tempfile::TempDir {
@@ -27,7 +32,7 @@ fn data(n: usize) -> tempfile::TempDir {
 }
 
 fn config(workers: usize) -> LoaderConfig {
-    LoaderConfig { batch_size: 4, workers, prefetch: 3, seed: 11, broken_limit: 0.1 }
+    LoaderConfig { batch_size: 4, part: Part::default(), workers, prefetch: 3, seed: 11, broken_limit: 0.1 }
 }
 
 fn loader(dir: &Path, config: LoaderConfig) -> Loader {
@@ -49,14 +54,29 @@ fn transform() -> TrainTransform {
 }
 
 /// What a batch holds, without the buffer's way home.
-type Content = (u32, usize, Vec<u32>, Vec<i64>, Vec<f32>);
+#[derive(Debug, Clone, PartialEq)]
+struct Content {
+    epoch: u32,
+    step: usize,
+    indices: Vec<u32>,
+    labels: Vec<i64>,
+    second: Option<SecondLabels>,
+    images: Vec<f32>,
+}
 
 fn contents(batches: Batches) -> Vec<Content> {
     batches
         .map(|batch| {
             let batch = batch.unwrap();
             assert_eq!((batch.n, batch.images.len()), (batch.labels.len(), batch.n * 3 * 8 * 8));
-            (batch.epoch, batch.step, batch.indices.clone(), batch.labels.clone(), batch.images.clone())
+            Content {
+                epoch: batch.epoch,
+                step: batch.step,
+                indices: batch.indices.clone(),
+                labels: batch.labels.clone(),
+                second: batch.second.clone(),
+                images: batch.images.clone(),
+            }
         })
         .collect()
 }
@@ -77,6 +97,35 @@ fn batches_do_not_depend_on_the_number_of_workers() {
     }
 }
 
+/// A run that goes on with a newer program must see what it would have seen.
+///
+/// Images are PNGs of the right size, so that no decoder and no resampling takes part.
+#[test]
+fn batches_are_those_of_earlier_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..10 {
+        let class = dir.path().join(["ant", "bee"][i % 2]);
+        fs::create_dir_all(&class).unwrap();
+        let pixels = (0..3 * 8 * 8).map(|p| ((p * (i + 3)) % 251) as u8).collect();
+        fs::write(class.join(format!("{i}.png")), encode_png(&Image::new(8, 8, pixels))).unwrap();
+    }
+    let loader = loader(dir.path(), config(2));
+    let crop = TrainCrop::Pad { pad: 2, mode: PadMode::Reflect };
+    let transform = TrainTransform { crop, color_jitter: 0.4, random_erasing: 0.5, ..Default::default() };
+    let batches = loader.train(transform, &preprocess(), Position::default(), 2).unwrap();
+    let mut hash = Sha256::new();
+    for Content { epoch, step, indices, labels, second, images } in contents(batches) {
+        assert_eq!(second, None);
+        hash.update(epoch.to_le_bytes());
+        hash.update((step as u64).to_le_bytes());
+        indices.iter().for_each(|index| hash.update(index.to_le_bytes()));
+        labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
+        images.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    }
+    let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash, "00ce30cc4af6662eb7d414fd61365e73de75dcb916667153472339fc3e3c1edd");
+}
+
 #[test]
 fn starting_in_the_middle_is_skipping() {
     let dir = data(26);
@@ -93,7 +142,7 @@ fn every_epoch_augments_anew_and_every_calibration_alike() {
     let loader = loader(dir.path(), config(2));
     let batches = train(&loader, Position::default());
     let image = |epoch: usize, sample: u32| {
-        batches[6 * epoch..6 * (epoch + 1)].iter().find_map(|(_, _, indices, _, images)| {
+        batches[6 * epoch..6 * (epoch + 1)].iter().find_map(|Content { indices, images, .. }| {
             let at = indices.iter().position(|&i| i == sample)?;
             Some(images[at * 192..][..192].to_vec())
         })
@@ -109,17 +158,41 @@ fn every_epoch_augments_anew_and_every_calibration_alike() {
 }
 
 #[test]
+fn copies_of_a_sample_are_augmented_differently_and_share_a_batch() {
+    let dir = data(26);
+    let loader = loader(dir.path(), LoaderConfig { batch_size: 12, ..config(2) });
+    let transform = TrainTransform { repeats: 3, ..transform() };
+    let batches = |from| contents(loader.train(transform, &preprocess(), from, 2).unwrap());
+    let straight = batches(Position::default());
+    assert_eq!((loader.steps_per_epoch(), straight.len()), (2, 4));
+    for Content { indices, images, .. } in &straight {
+        for (two, images) in indices.chunks(6).zip(images.chunks(6 * 192)) {
+            assert_eq!(two, [two[0], two[1], two[0], two[1], two[0], two[1]]);
+            let copies: Vec<_> = images.chunks(192).collect();
+            assert!((0..6).all(|i| (0..i).all(|k| copies[i] != copies[k])));
+        }
+    }
+    let samples: std::collections::BTreeSet<_> =
+        straight[..2].iter().flat_map(|b| b.indices.clone()).collect();
+    assert_eq!(samples.len(), 8, "a third of the places of an epoch");
+    assert_eq!(batches(Position { epoch: 0, step: 1 }), straight[1..]);
+    let calibrated = contents(loader.calibrate(transform, &preprocess(), 1).unwrap());
+    let samples: std::collections::BTreeSet<_> = calibrated[0].indices.iter().collect();
+    assert_eq!(samples.len(), 12, "calibration repeats nothing");
+}
+
+#[test]
 fn evaluation_sees_every_image_once_with_its_label() {
     let dir = data(26);
     let loader = loader(dir.path(), config(2));
     let batches = contents(loader.evaluate(&preprocess()).unwrap());
-    let indices: Vec<u32> = batches.iter().flat_map(|b| b.2.clone()).collect();
+    let indices: Vec<u32> = batches.iter().flat_map(|b| b.indices.clone()).collect();
     assert_eq!(indices, (0..26).collect::<Vec<_>>());
-    let labels: Vec<i64> = batches.iter().flat_map(|b| b.3.clone()).collect();
+    let labels: Vec<i64> = batches.iter().flat_map(|b| b.labels.clone()).collect();
     let expected: Vec<i64> = loader.dataset().samples().iter().map(|s| s.class.into()).collect();
     assert_eq!(labels, expected);
     let image = loader.dataset().image(5).unwrap();
-    assert_eq!(batches[1].4[192..384], crate::preprocess_test(&image, &preprocess()).unwrap());
+    assert_eq!(batches[1].images[192..384], crate::preprocess_test(&image, &preprocess()).unwrap());
 }
 
 #[test]
@@ -131,7 +204,8 @@ fn a_broken_file_is_counted_and_replaced_by_its_class() {
     for workers in [1, 4] {
         let loader = loader(dir.path(), config(workers));
         let batches = contents(loader.evaluate(&preprocess()).unwrap());
-        let indices: Vec<usize> = batches.iter().flat_map(|b| b.2.iter().map(|&i| i as usize)).collect();
+        let indices: Vec<usize> =
+            batches.iter().flat_map(|b| b.indices.iter().map(|&i| i as usize)).collect();
         assert_eq!(
             indices[last_bee],
             dataset.class_range(1).start,

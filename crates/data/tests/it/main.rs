@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use mutualnet_core::{Preprocess, Resolution};
-use mutualnet_data::{Dataset, Loader, LoaderConfig, Position, Split, TrainTransform, check};
+use mutualnet_data::{Dataset, Loader, LoaderConfig, Part, Position, Split, TrainTransform, check};
 
 /// Extracts an archive of the real data into a temporary directory.
 fn extract(archive: &str) -> Option<tempfile::TempDir> {
@@ -38,7 +38,14 @@ fn preprocess(resize: Option<u32>, crop: u32) -> Preprocess {
 
 fn loader(dir: &Path, split: Split, batch_size: usize) -> Loader {
     let dataset = Dataset::open_split(dir, split).unwrap();
-    let config = LoaderConfig { batch_size, workers: 2, prefetch: 2, seed: 1, broken_limit: 0.0 };
+    let config = LoaderConfig {
+        batch_size,
+        part: Part::default(),
+        workers: 2,
+        prefetch: 2,
+        seed: 1,
+        broken_limit: 0.0,
+    };
     Loader::new(Arc::new(dataset), config).unwrap()
 }
 

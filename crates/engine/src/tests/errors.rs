@@ -29,7 +29,7 @@ fn mismatches_are_errors() {
     assert!(a.copy().unwrap().copy_from(&b).is_err());
     assert!(a.scalar().is_err());
     assert!(a.global_average().is_err());
-    assert!(a.resize_bilinear(2, 2).is_err());
+    assert!(a.resize_bilinear(2).is_err());
     assert!(a.backward().is_err());
     assert!(a.cross_entropy(&Tensor::from_slice_i64(&[0, 3], &[2]).unwrap(), 0.0).is_err());
     assert!(a.top1_correct(&Tensor::from_slice_i64(&[0, 1, 2], &[3]).unwrap()).is_err());

@@ -26,6 +26,39 @@ fn cross_entropy_is_the_mean_negative_log_likelihood() {
 }
 
 #[test]
+fn mixed_cross_entropy_is_what_timm_computes() {
+    let lines = include_str!("../../golden/mixed_cross_entropy/expected.txt").lines();
+    let numbers = lines.map(|line| line.split(' ').map(|number| number.parse().unwrap()).collect());
+    let [logits, first, second, shares, results @ ..]: [Vec<f32>; 8] =
+        numbers.collect::<Vec<_>>().try_into().unwrap();
+    let labels = [first, second].map(|labels| {
+        let labels: Vec<_> = labels.into_iter().map(|label| label as i64).collect();
+        Tensor::from_slice_i64(&labels, &[4]).unwrap()
+    });
+    let shares = Tensor::from_slice(&shares, &[4]).unwrap();
+    for (smoothing, expected) in [0.0, 0.1].into_iter().zip(results.chunks(2)) {
+        let logits = Tensor::from_slice(&logits, &[4, 5]).unwrap().require_grad().unwrap();
+        let loss = logits.mixed_cross_entropy(labels.each_ref(), &shares, smoothing).unwrap();
+        assert_close(&values(&loss), &expected[0], 1e-6);
+        loss.backward().unwrap();
+        assert_close(&values(&logits.grad().unwrap().unwrap()), &expected[1], 1e-6);
+    }
+}
+
+#[test]
+fn a_whole_share_is_plain_cross_entropy() {
+    let logits = random(&[3, 4], 1);
+    let [first, second] = [[2, 0, 3], [1, 1, 1]].map(|labels| Tensor::from_slice_i64(&labels, &[3]).unwrap());
+    for (share, label) in [(1.0, &first), (0.0, &second)] {
+        let shares = Tensor::from_slice(&[share; 3], &[3]).unwrap();
+        let mixed = logits.mixed_cross_entropy([&first, &second], &shares, 0.1).unwrap();
+        assert_close(&values(&mixed), &values(&logits.cross_entropy(label, 0.1).unwrap()), 1e-6);
+    }
+    let shares = Tensor::from_slice(&[1.0; 2], &[2]).unwrap();
+    assert!(logits.mixed_cross_entropy([&first, &second], &shares, 0.0).is_err());
+}
+
+#[test]
 fn alpha_divergence_is_what_alphanet_computes() {
     let lines = include_str!("../../golden/alpha_divergence/expected.txt").lines();
     let numbers = lines.map(|line| line.split(' ').map(|number| number.parse().unwrap()).collect());

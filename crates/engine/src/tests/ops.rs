@@ -101,12 +101,11 @@ fn activations_clip() {
 #[test]
 fn resizing_interpolates_between_aligned_corners() {
     let row = Tensor::from_slice(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], &[1, 1, 2, 3]).unwrap();
-    let resized = row.channels_last().unwrap().resize_bilinear(3, 5).unwrap();
-    let expected = [0.0, 0.5, 1.0, 1.5, 2.0, 1.5, 2.0, 2.5, 3.0, 3.5, 3.0, 3.5, 4.0, 4.5, 5.0];
-    assert_close(&values(&resized), &expected, 1e-6);
+    let resized = row.channels_last().unwrap().resize_bilinear(3).unwrap();
+    assert_close(&values(&resized), &[0.0, 1.0, 2.0, 1.5, 2.5, 3.5, 3.0, 4.0, 5.0], 1e-6);
     let photo = random(&[2, 3, 8, 8], 1);
-    assert!(photo.resize_bilinear(5, 6).unwrap().is_channels_last());
-    assert_eq!(values(&photo.resize_bilinear(8, 8).unwrap()), values(&photo));
+    assert!(photo.resize_bilinear(5).unwrap().is_channels_last());
+    assert_eq!(values(&photo.resize_bilinear(8).unwrap()), values(&photo));
 }
 
 /// Three channels have a kernel of their own, a single one is libtorch's.
@@ -115,12 +114,15 @@ fn three_channels_are_resized_as_single_ones() {
     let (n, from) = (2, [33, 21]);
     let photos = random(&[n, 3, from[0], from[1]], 1);
     let planes = Tensor::from_slice(&values(&photos), &[3 * n, 1, from[0], from[1]]).unwrap();
-    for [height, width] in [[1, 1], [2, 3], [17, 20], [32, 21], [33, 22], [70, 41]] {
-        let resized = photos.resize_bilinear(height, width).unwrap();
-        assert_eq!(resized.shape(), [n, 3, height, width]);
+    let sides = [1, 2, 20, 21, 32, 33, 70];
+    for (&side, resized) in sides.iter().zip(photos.resize_bilinear_all(&sides).unwrap()) {
+        assert_eq!(resized.shape(), [n, 3, side, side]);
         assert!(resized.is_channels_last());
-        assert_close(&values(&resized), &values(&planes.resize_bilinear(height, width).unwrap()), 1e-5);
+        assert_close(&values(&resized), &values(&planes.resize_bilinear(side).unwrap()), 1e-5);
     }
+    let square = random(&[1, 3, 9, 9], 2);
+    let [small, same] = &square.resize_bilinear_all(&[4, 9]).unwrap()[..] else { panic!("two sizes") };
+    assert_eq!((small.shape(), values(same)), (vec![1, 3, 4, 4], values(&square)));
 }
 
 #[test]

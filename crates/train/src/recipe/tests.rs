@@ -41,6 +41,9 @@ fn overrides_win() {
     assert_eq!(recipe.train.epochs, 7);
     assert_eq!(recipe.data.path, Path::new("other/place"));
     assert_eq!((recipe.crop().get(), recipe.seed), (40, 5));
+    let overrides = ["data.augment.mixup=0.2", "data.augment.cutmix=1", "data.augment.repeats=3"];
+    let augment = Recipe::parse(SMALL, &overrides.map(str::to_owned)).unwrap().data.augment;
+    assert_eq!((augment.mixup, augment.cutmix, augment.repeats), (0.2, 1.0, 3));
 }
 
 #[test]

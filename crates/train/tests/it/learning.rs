@@ -27,6 +27,7 @@ fn batch() -> StepBatch {
     StepBatch {
         images: Tensor::from_nhwc(&images, [8, 32, 32, 3], Device::Cpu).unwrap(),
         labels: Tensor::from_slice_i64(&LABELS, &[8]).unwrap(),
+        second: None,
     }
 }
 

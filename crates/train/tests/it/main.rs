@@ -9,6 +9,7 @@ mod fixture;
 
 /// Every network learns.
 mod learning;
+mod mixing;
 
 /// Against a straightforward PyTorch program.
 mod parity;

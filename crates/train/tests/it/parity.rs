@@ -119,7 +119,7 @@ fn labels() -> Tensor {
 
 fn resized(images: &Tensor, subnet: Subnet) -> Tensor {
     let side = subnet.resolution.get() as usize;
-    images.resize_bilinear(side, side).unwrap()
+    images.resize_bilinear(side).unwrap()
 }
 
 fn norms(tensors: &[Tensor]) -> Vec<f32> {
@@ -207,7 +207,7 @@ fn check_steps(golden: &Golden<'_>, member: Member, net: &Net) {
             full: member.subnet("1.0-32"),
             students: students.map(|name| member.subnet(name)).to_vec(),
         };
-        let batch = StepBatch { images: images(20 + step as u32), labels: labels() };
+        let batch = StepBatch { images: images(20 + step as u32), labels: labels(), second: None };
         let (gradients, found) = mutual_step(net, &parameters, &batch, &plan, &StepRules::default()).unwrap();
         losses.push(found.full as f32);
         losses.extend(found.students.iter().map(|student| student.loss as f32));

@@ -25,6 +25,9 @@ fn all_files(run: &RunDir) -> Vec<(String, Vec<u8>)> {
 fn all_switches_together_are_resumed_in_the_same_bits() {
     let fixture = Fixture::new();
     let switches = [
+        "data.augment.mixup=0.2",
+        "data.augment.cutmix=1.0",
+        "data.augment.repeats=3",
         "train.warmup_epochs=0.5",
         "train.optimizer=adamw",
         "train.lr=0.002",

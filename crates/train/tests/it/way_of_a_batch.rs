@@ -41,7 +41,7 @@ fn check_every_row(fixture: &Fixture, bundle: &Bundle) {
         let statistics = Statistics::from_vecs(&layers, Device::Cpu).unwrap();
         let side = row.subnet.resolution.get() as usize;
         let slice = parameters.slice(net.network(), row.subnet.width).unwrap();
-        let resized = images.resize_bilinear(side, side).unwrap();
+        let resized = images.resize_bilinear(side).unwrap();
         let logits = no_grad(|| net.forward(&slice, &resized, Norm::Fixed(&statistics))).unwrap();
         let engine = logits.to_vec_f32().unwrap();
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use mutualnet_data::{Batch, Dataset, Loader, LoaderConfig, Position, StageTimes};
+use mutualnet_data::{Batch, Dataset, Loader, LoaderConfig, Part, Position, StageTimes};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_train::Recipe;
 use serde::Serialize;
@@ -85,6 +85,7 @@ impl Bench {
             prefetch: PREFETCH,
             seed: recipe.seed,
             broken_limit: data.broken_limit,
+            part: Part::default(),
         };
         let workers = match data.workers {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
@@ -147,10 +148,8 @@ impl Bench {
         if resolutions.len() > 1 {
             let side = batch.side as usize;
             let images = Tensor::from_nhwc(&batch.images, [batch.n, side, side, 3], Device::parse("cpu")?)?;
-            for resolution in resolutions.iter().skip(1) {
-                let side = resolution.get() as usize;
-                images.resize_bilinear(side, side)?;
-            }
+            let sides: Vec<_> = resolutions.iter().map(|resolution| resolution.get() as usize).collect();
+            images.resize_bilinear_all(&sides)?;
         }
         Ok(begun.elapsed())
     }

@@ -125,6 +125,7 @@ impl Bench {
             batch: StepBatch {
                 images: Tensor::from_nhwc(&images, [args.batch, side, side, 3], device)?,
                 labels: Tensor::from_slice_i64(&labels, &[args.batch])?.to_device(device)?,
+                second: None,
             },
             device,
             n_done: 0,

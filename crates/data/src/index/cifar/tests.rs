@@ -6,7 +6,7 @@ use mutualnet_core::{Preprocess, Resolution};
 
 use super::*;
 use crate::check::{check, write_quarantine};
-use crate::{Dataset, Loader, LoaderConfig, Notice, Position, Split, TrainTransform};
+use crate::{Dataset, Loader, LoaderConfig, Notice, Part, Position, Split, TrainTransform};
 
 /// A record whose red is its number, green 100 and blue 200, but for one pixel.
 fn record(labels: &[u8], number: u8) -> Vec<u8> {
@@ -161,7 +161,14 @@ fn batches_are_the_same_for_any_number_of_workers_and_a_file_that_shrinks_is_not
         Preprocess { resize: None, crop: Resolution::new(32).unwrap(), mean: [mean; 3], std: [1.0; 3] };
     let load = |workers| {
         let dataset = Arc::new(open(&dir, Split::Train).unwrap());
-        let config = LoaderConfig { batch_size: 5, workers, prefetch: 2, seed: 3, broken_limit: 0.1 };
+        let config = LoaderConfig {
+            batch_size: 5,
+            part: Part::default(),
+            workers,
+            prefetch: 2,
+            seed: 3,
+            broken_limit: 0.1,
+        };
         Loader::new(dataset, config).unwrap()
     };
     let train = |loader: &Loader| {

@@ -1,0 +1,65 @@
+//! A step on mixed images: the full network learns from both labels, students from it alone.
+
+use mutualnet_core::rng::{Key, Purpose};
+use mutualnet_core::sample::StepPlan;
+use mutualnet_engine::{Device, Tensor, set_threads};
+use mutualnet_nn::{Net, Parameters};
+use mutualnet_train::mutual_step::{SecondLabels, StepBatch, StepLosses, mutual_step};
+use mutualnet_train::step_rules::StepRules;
+use rand::Rng;
+
+use crate::fixture::small_network;
+
+const N: usize = 4;
+const FIRST: [i64; N] = [0, 1, 2, 3];
+const SECOND: [i64; N] = [1, 0, 3, 2];
+
+fn labels(labels: [i64; N]) -> Tensor {
+    Tensor::from_slice_i64(&labels, &[N]).unwrap()
+}
+
+fn step(first: [i64; N], second: Option<([i64; N], f32)>) -> (Vec<Vec<f32>>, StepLosses) {
+    let net = Net::new(small_network("mobilenet_v2"));
+    let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+    let mut rng = Key::new(5, Purpose::Generate).stream();
+    let images: Vec<f32> = (0..N * 32 * 32 * 3).map(|_| rng.random_range(-1.5..1.5)).collect();
+    let second = second.map(|(second, share)| SecondLabels {
+        labels: labels(second),
+        shares: Tensor::from_slice(&[share; N], &[N]).unwrap(),
+    });
+    let batch = StepBatch {
+        images: Tensor::from_nhwc(&images, [N, 32, 32, 3], Device::Cpu).unwrap(),
+        labels: labels(first),
+        second,
+    };
+    let plan = StepPlan {
+        full: "1.0-32".parse().unwrap(),
+        students: ["0.5-24", "0.25-20"].map(|student| student.parse().unwrap()).to_vec(),
+    };
+    let rules = StepRules { label_smoothing: 0.1, ..StepRules::default() };
+    let (gradients, losses) = mutual_step(&net, &parameters, &batch, &plan, &rules).unwrap();
+    (gradients.iter().map(|gradient| gradient.to_vec_f32().unwrap()).collect(), losses)
+}
+
+#[test]
+fn labels_count_by_their_shares() {
+    set_threads(1).unwrap();
+    let (share, rest) = (0.3_f32, 0.7_f32);
+    let (of_first, first) = step(FIRST, None);
+    let (of_second, second) = step(SECOND, None);
+    let (of_mixed, mixed) = step(FIRST, Some((SECOND, share)));
+    assert!((first.full - second.full).abs() > 0.01, "the labels are told apart");
+    let expected = f64::from(share) * first.full + f64::from(rest) * second.full;
+    assert!((mixed.full - expected).abs() < 1e-5, "{} {expected}", mixed.full);
+    assert_eq!(mixed.full_correct, first.full_correct, "the first label counts");
+    for students in [&first.students, &second.students] {
+        assert_eq!(&mixed.students, students, "students see no labels");
+    }
+    // What is learned from the labels is linear in them, and what students learn is the same in all three.
+    for ((mixed, first), second) in of_mixed.iter().zip(&of_first).zip(&of_second) {
+        let expected: Vec<_> = first.iter().zip(second).map(|(a, b)| share * a + rest * b).collect();
+        let scale = expected.iter().fold(1e-3_f32, |max, value| max.max(value.abs()));
+        let difference = mixed.iter().zip(&expected).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
+        assert!(difference <= 1e-3 * scale, "{}", difference / scale);
+    }
+}
