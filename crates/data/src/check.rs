@@ -1,14 +1,15 @@
 //! `data check`: decodes every image below a directory and lists what is broken.
 //!
-//! Any layout of folders will do, and CIFAR's binary files; nothing but the quarantine list is written.
+//! Any layout of folders will do, and every other layout of a data set; nothing but the quarantine list is written.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use crate::index::cifar::Cifar;
-use crate::index::{Contents, folders};
-use crate::{BrokenFile, DecodeError, Error, Image, Place, Result, quarantine_list};
+use crate::index::{Contents, folders, list};
+use crate::{BrokenFile, DecodeError, Error, Image, Place, Result, Split, quarantine_list};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +28,12 @@ pub struct CheckReport {
     pub broken: Vec<BrokenFile>,
 }
 
-/// Decodes every JPEG, PNG and WebP file below a directory, or every record of CIFAR's binary files in it, on all cores.
+/// Decodes every JPEG, PNG and WebP file below a directory and what its lists of `train`, `val` and `test` name, or every
+/// record of CIFAR's binary files in it, on all cores.
 ///
 /// # Errors
-/// The directory does not exist or cannot be listed, or a binary file is missing; broken images are no error.
+/// The directory does not exist or cannot be listed, a binary file is missing, or a list has a malformed line; broken
+/// images are no error.
 pub fn check(dir: &Path) -> Result<CheckReport> {
     if !dir.is_dir() {
         return Err(Error::NoDirectory { path: dir.to_owned() });
@@ -56,6 +59,7 @@ fn size(image: Result<Image, DecodeError>) -> Result<[u32; 2], DecodeError> {
 }
 
 /// What there is to decode, and what is known to be broken before.
+#[derive(Debug, Default)]
 struct Found {
     places: Vec<Place>,
     broken: Vec<(Place, DecodeError)>,
@@ -64,15 +68,38 @@ struct Found {
 
 fn find(dir: &Path) -> Result<Found> {
     if let Some(cifar) = Cifar::of(dir) {
-        let Contents { samples, broken, n_other, .. } = cifar.whole(dir)?;
-        return Ok(Found {
-            places: samples.into_iter().map(|sample| sample.place).collect(),
-            broken,
-            n_other,
-        });
+        return Ok(Found::default().with(cifar.whole(dir)?));
     }
     let folders::Found { places, n_other } = folders::find_images(dir, Path::new(""))?;
-    Ok(Found { places, broken: Vec::new(), n_other })
+    let mut found = Found { places, broken: Vec::new(), n_other };
+    for split in [Split::Train, Split::Val, Split::Test] {
+        let path = list::path(dir, split.folder());
+        if path.is_file() {
+            found = found.with(list::contents(dir, &path)?);
+        }
+    }
+    Ok(found.once())
+}
+
+impl Found {
+    /// And what a split holds.
+    fn with(mut self, contents: Contents) -> Self {
+        self.places.extend(contents.samples.into_iter().map(|sample| sample.place));
+        self.broken.extend(contents.broken);
+        self.n_other += contents.n_other;
+        self
+    }
+
+    /// Every image once: a list names files that are in folders as well.
+    fn once(mut self) -> Self {
+        self.broken.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.broken.dedup_by(|(a, _), (b, _)| a == b);
+        let broken: BTreeSet<&Place> = self.broken.iter().map(|(place, _)| place).collect();
+        self.places.retain(|place| !broken.contains(place));
+        self.places.sort();
+        self.places.dedup();
+        self
+    }
 }
 
 /// Writes the broken files to the directory's quarantine list, which indexing obeys; an old list is replaced.

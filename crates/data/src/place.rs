@@ -64,12 +64,15 @@ impl Place {
         self.open(dir, &mut Vec::new())?.whole()
     }
 
-    /// Adds name and size to a hash.
+    /// Adds name and size to a hash, and of a record the content of its file, because names and sizes say nothing there.
     pub(crate) fn hash_into(&self, hasher: &mut Sha256) {
         for part in self.name().components() {
             hasher.update(part.as_os_str().as_encoded_bytes());
             hasher.update(b"/");
         }
         hasher.update(self.bytes().to_le_bytes());
+        if let Self::Record { file, .. } = self {
+            hasher.update(file.sha256());
+        }
     }
 }

@@ -60,12 +60,14 @@ fn descend(root: &Path, below: &Path, depth: usize, found: &mut Found) -> Result
     Ok(())
 }
 
-fn is_image_name(path: &Path) -> bool {
+/// Whether a name has one of the endings that images have.
+pub(crate) fn is_image_name(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     ["jpg", "jpeg", "png", "webp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-fn class_folders(dir: &Path) -> Result<Vec<String>> {
+/// Names of the folders in a folder, sorted.
+pub(super) fn class_folders(dir: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for (name, kind) in list(dir)? {
         if matches!(kind, Kind::Folder) {
