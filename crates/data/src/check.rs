@@ -8,7 +8,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::index::cifar::Cifar;
-use crate::index::{Contents, folders, list};
+use crate::index::{Contents, folders, labels, list, shards};
 use crate::{BrokenFile, DecodeError, Error, Image, Place, Result, Split, quarantine_list};
 
 /// What a check found.
@@ -28,8 +28,8 @@ pub struct CheckReport {
     pub broken: Vec<BrokenFile>,
 }
 
-/// Decodes every JPEG, PNG and WebP file below a directory and what its lists of `train`, `val` and `test` name, or every
-/// record of CIFAR's binary files in it, on all cores.
+/// Decodes every JPEG, PNG and WebP file below a directory, in shards too, and what its lists of `train`, `val` and `test`
+/// name, or every record of CIFAR's binary files in it, on all cores.
 ///
 /// # Errors
 /// The directory does not exist or cannot be listed, a binary file is missing, or a list has a malformed line; broken
@@ -70,8 +70,11 @@ fn find(dir: &Path) -> Result<Found> {
     if let Some(cifar) = Cifar::of(dir) {
         return Ok(Found::default().with(cifar.whole(dir)?));
     }
-    let folders::Found { places, n_other } = folders::find_images(dir, Path::new(""))?;
+    let folders::Found { places, shards, n_other } = folders::find_images(dir, Path::new(""))?;
     let mut found = Found { places, broken: Vec::new(), n_other };
+    if !shards.is_empty() {
+        found = found.with(shards::contents(dir, &shards, class_names(dir)?));
+    }
     for split in [Split::Train, Split::Val, Split::Test] {
         let path = list::path(dir, split.folder());
         if path.is_file() {
@@ -79,6 +82,14 @@ fn find(dir: &Path) -> Result<Found> {
         }
     }
     Ok(found.once())
+}
+
+/// Class names of a data set, or of the one that a directory is a split of.
+fn class_names(dir: &Path) -> Result<Option<Vec<String>>> {
+    match (labels::read_names(dir)?, dir.parent()) {
+        (None, Some(parent)) => labels::read_names(parent),
+        (names, _) => Ok(names),
+    }
 }
 
 impl Found {

@@ -231,6 +231,18 @@ pub enum DecodeError {
         /// The label.
         label: String,
     },
+    /// An image in a shard that has no label.
+    #[error("no label: {reason}")]
+    NoLabel {
+        /// Where one was looked for, or what is wrong with it.
+        reason: String,
+    },
+    /// A shard that is damaged or cut short, or something in it that cannot be used.
+    #[error("archive: {reason}")]
+    Archive {
+        /// What is wrong.
+        reason: String,
+    },
     /// Nothing in it.
     #[error("the file is empty")]
     Empty,
@@ -290,7 +302,14 @@ pub enum DecodeError {
 impl DecodeError {
     /// Whether it shows before an image is decoded, so that it stops indexing until a quarantine list names it.
     fn is_found_by_indexing(&self) -> bool {
-        matches!(self, Self::Label { .. } | Self::UnknownClass { .. } | Self::CutRecord { .. })
+        matches!(
+            self,
+            Self::Label { .. }
+                | Self::UnknownClass { .. }
+                | Self::NoLabel { .. }
+                | Self::CutRecord { .. }
+                | Self::Archive { .. }
+        )
     }
 }
 

@@ -13,10 +13,13 @@ use crate::quarantine_list;
 use crate::{DecodeError, Error, Image, Place, Result};
 
 pub(crate) mod cifar;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod folders;
 pub(crate) mod labels;
 pub(crate) mod layout;
 pub(crate) mod list;
+pub(crate) mod shards;
 mod share;
 use layout::Layout;
 
@@ -139,12 +142,15 @@ impl Dataset {
     /// Indexes one split of a data set by its name, in whichever layout `root` has it.
     ///
     /// # Errors
-    /// As [`Dataset::open`]; the split in two layouts at once; a list with a malformed line; for binary files one that
-    /// is missing, another split, or a record without a usable label that no quarantine list names.
+    /// As [`Dataset::open`]; the split in two layouts at once; a list with a malformed line; a label that is no class or
+    /// a damaged shard that no quarantine list names; of binary files one that is missing, or another split.
     pub fn open_named(root: &Path, split: &str) -> Result<Self> {
         match layout::find(root, split)? {
             Some(Layout::Cifar(cifar)) => Self::assemble(root, cifar.split(root, split)?),
             Some(Layout::List(path)) => Self::assemble(root, list::contents(root, &path)?),
+            Some(Layout::Shards { dir, files }) => {
+                Self::assemble(&dir, shards::contents(&dir, &files, labels::read_names(root)?))
+            }
             Some(Layout::Folders) | None => Self::open(&root.join(split)),
         }
     }

@@ -10,6 +10,8 @@ pub use place::Place;
 mod records;
 mod scratch;
 pub use records::RecordFile;
+mod shard;
+pub use shard::{Member, Shard};
 
 pub mod image;
 pub use image::{Image, ImageRef};

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::decode::{Undecoded, read_file};
 use crate::records::RecordFile;
+use crate::shard::{Member, Shard};
 use crate::{DecodeError, Image};
 
 /// Where an image is; paths are relative to the data set's directory.
@@ -29,6 +30,13 @@ pub enum Place {
         /// Number of the record in the file, from 0.
         number: u32,
     },
+    /// A file in a shard.
+    Member {
+        /// The shard.
+        shard: Arc<Shard>,
+        /// The file in it.
+        member: Box<Member>,
+    },
 }
 
 impl Place {
@@ -37,6 +45,7 @@ impl Place {
         match self {
             Self::File { path, .. } => path.clone(),
             Self::Record { file, number } => file.name(*number),
+            Self::Member { shard, member } => shard.path().join(member.name()),
         }
     }
 
@@ -45,6 +54,7 @@ impl Place {
         match self {
             Self::File { bytes, .. } => *bytes,
             Self::Record { file, .. } => file.record_bytes() as u64,
+            Self::Member { member, .. } => member.bytes(),
         }
     }
 
@@ -56,6 +66,10 @@ impl Place {
                 Undecoded::new(buffer)
             }
             Self::Record { file, number } => file.open(dir, *number, buffer),
+            Self::Member { shard, member } => {
+                member.read(&mut shard.file(dir)?, buffer)?;
+                Undecoded::new(buffer)
+            }
         }
     }
 
@@ -64,15 +78,19 @@ impl Place {
         self.open(dir, &mut Vec::new())?.whole()
     }
 
-    /// Adds name and size to a hash, and of a record the content of its file, because names and sizes say nothing there.
+    /// Adds name and size to a hash.
+    ///
+    /// Of a record that says nothing, so the content of its file counts; of a file in a shard its offset does.
     pub(crate) fn hash_into(&self, hasher: &mut Sha256) {
         for part in self.name().components() {
             hasher.update(part.as_os_str().as_encoded_bytes());
             hasher.update(b"/");
         }
         hasher.update(self.bytes().to_le_bytes());
-        if let Self::Record { file, .. } = self {
-            hasher.update(file.sha256());
+        match self {
+            Self::File { .. } => {}
+            Self::Record { file, .. } => hasher.update(file.sha256()),
+            Self::Member { member, .. } => hasher.update(member.offset().to_le_bytes()),
         }
     }
 }

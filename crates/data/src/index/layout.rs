@@ -3,6 +3,7 @@
 //! Separate so that opening, checking and choosing the held-out split agree on what is there.
 //! Invariant: a split that could be read in two ways is an error, never a choice.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::cifar::Cifar;
@@ -18,6 +19,13 @@ pub(crate) enum Layout {
     Folders,
     /// A text file with paths and labels.
     List(PathBuf),
+    /// Files that hold many images.
+    Shards {
+        /// What their paths are relative to.
+        dir: PathBuf,
+        /// Their paths.
+        files: Vec<PathBuf>,
+    },
 }
 
 /// Looks for a split in a data set's directory.
@@ -36,6 +44,13 @@ pub(crate) fn find(root: &Path, split: &str) -> Result<Option<Layout>> {
     if folder.is_dir() && !folders::class_folders(&folder)?.is_empty() {
         found.push((folder.clone(), Layout::Folders));
     }
+    let inside = folders::shards(&folder)?;
+    if let Some(first) = inside.first() {
+        found.push((folder.join(first), Layout::Shards { dir: folder.clone(), files: inside }));
+    }
+    for files in shards_beside(root, split)? {
+        found.push((root.join(&files[0]), Layout::Shards { dir: root.to_owned(), files }));
+    }
     let list = list::path(root, split);
     if list.is_file() {
         found.push((list.clone(), Layout::List(list)));
@@ -46,4 +61,25 @@ pub(crate) fn find(root: &Path, split: &str) -> Result<Option<Layout>> {
         (Some((_, layout)), None) => Ok(Some(layout)),
         (None, _) => Ok(folder.is_dir().then_some(Layout::Folders)),
     }
+}
+
+/// Shards beside a folder of the split's name: one named like it, those that go on after a dash; each ending by itself.
+fn shards_beside(root: &Path, split: &str) -> Result<Vec<Vec<PathBuf>>> {
+    let mut found: BTreeMap<_, Vec<PathBuf>> = BTreeMap::new();
+    let split = Path::new(split);
+    let (Some(name), Some(folder)) = (split.file_name(), split.parent()) else { return Ok(Vec::new()) };
+    let name = name.to_string_lossy();
+    for shard in folders::shards(&root.join(folder))? {
+        let file = shard.to_string_lossy();
+        let Some(rest) = file.strip_prefix(&*name) else { continue };
+        let ending = shard.extension().map(std::ffi::OsStr::to_ascii_lowercase);
+        match rest.as_bytes().first() {
+            Some(b'.') if rest.matches('.').count() == 1 => {
+                found.entry((ending, false)).or_default().push(folder.join(&shard));
+            }
+            Some(b'-') => found.entry((ending, true)).or_default().push(folder.join(&shard)),
+            _ => {}
+        }
+    }
+    Ok(found.into_values().collect())
 }
