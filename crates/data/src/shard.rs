@@ -7,18 +7,39 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use flate2::Crc;
+use flate2::read::DeflateDecoder;
+
 use crate::DecodeError;
 use crate::decode::check_file_size;
 
 mod tar;
+mod zip;
 #[cfg(test)]
-pub(crate) use tar::tests as tar_tests;
+pub(crate) use {tar::tests as tar_tests, zip::tests as zip_tests};
 
 /// A file that holds others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shard {
     /// Path relative to the data set's directory.
     path: PathBuf,
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Format {
+    Tar,
+    Zip,
+}
+
+impl Format {
+    /// The format that a file has by its name.
+    fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?;
+        [("tar", Self::Tar), ("zip", Self::Zip)]
+            .into_iter()
+            .find_map(|(known, format)| extension.eq_ignore_ascii_case(known).then_some(format))
+    }
 }
 
 /// A file in a shard.
@@ -27,6 +48,21 @@ pub struct Member {
     name: PathBuf,
     offset: u64,
     bytes: u64,
+    packing: Packing,
+}
+
+/// How the content of a file is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Packing {
+    Plain,
+    /// As it is, with a checksum.
+    Checked {
+        crc32: u32,
+    },
+    Deflated {
+        packed_bytes: u64,
+        crc32: u32,
+    },
 }
 
 /// What a shard holds.
@@ -42,13 +78,14 @@ pub(crate) struct Scan {
 
 /// Whether a file is a shard by its name.
 pub(crate) fn is_shard_name(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"))
+    Format::of(path).is_some()
 }
 
 impl Shard {
-    /// A shard below a data set's directory.
+    /// A shard below a data set's directory; what is no shard by its name counts as a tar file.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path }
+        let format = Format::of(&path).unwrap_or(Format::Tar);
+        Self { path, format }
     }
 
     /// Path relative to the data set's directory.
@@ -64,7 +101,10 @@ impl Shard {
     /// Reads the headers; the contents are passed over.
     pub(crate) fn scan(&self, root: &Path) -> Scan {
         match self.file(root) {
-            Ok(file) => tar::scan(file),
+            Ok(file) => match self.format {
+                Format::Tar => tar::scan(file),
+                Format::Zip => zip::scan(file),
+            },
             Err(reason) => Scan { broken: vec![(Member::rest(0, 0), reason)], ..Scan::default() },
         }
     }
@@ -73,12 +113,12 @@ impl Shard {
 impl Member {
     /// What begins at an offset and has no name, or not one of its own.
     pub(crate) fn rest(offset: u64, bytes: u64) -> Self {
-        Self { name: format!("@{offset}").into(), offset, bytes }
+        Self { name: format!("@{offset}").into(), offset, bytes, packing: Packing::Plain }
     }
 
     /// The same content under the name of [`Member::rest`].
     pub(crate) fn unnamed(&self) -> Self {
-        Self::rest(self.offset, self.bytes)
+        Self { packing: self.packing, ..Self::rest(self.offset, self.bytes) }
     }
 
     /// Its name in the shard: parts that are not empty, `.` or hidden characters, so that it stays below the shard.
@@ -102,13 +142,36 @@ impl Member {
         let read = |source| DecodeError::Read { source };
         shard.seek(SeekFrom::Start(self.offset)).map_err(read)?;
         buffer.clear();
-        let n = shard.take(self.bytes).read_to_end(buffer).map_err(read)? as u64;
-        if n < self.bytes {
-            return Err(DecodeError::Archive {
-                reason: format!("it ends after {n} of {} bytes of the file", self.bytes),
-            });
+        let n = match self.packing {
+            Packing::Plain | Packing::Checked { .. } => {
+                shard.take(self.bytes).read_to_end(buffer).map_err(read)?
+            }
+            // One byte more than it should have shows that it has too many, however many.
+            Packing::Deflated { packed_bytes, .. } => DeflateDecoder::new(shard.take(packed_bytes))
+                .take(self.bytes + 1)
+                .read_to_end(buffer)
+                .map_err(|error| DecodeError::Archive { reason: error.to_string() })?,
+        } as u64;
+        if n != self.bytes {
+            let amount = if n < self.bytes { n.to_string() } else { "more".to_owned() };
+            let reason = format!("the file should have {} bytes and has {amount}", self.bytes);
+            return Err(DecodeError::Archive { reason });
         }
-        Ok(())
+        self.check(buffer)
+    }
+
+    fn check(&self, content: &[u8]) -> Result<(), DecodeError> {
+        match self.packing {
+            Packing::Checked { crc32 } | Packing::Deflated { crc32, .. } => {
+                let mut crc = Crc::new();
+                crc.update(content);
+                if crc.sum() == crc32 {
+                    return Ok(());
+                }
+                Err(DecodeError::Archive { reason: "the file has a wrong checksum".to_owned() })
+            }
+            Packing::Plain => Ok(()),
+        }
     }
 }
 

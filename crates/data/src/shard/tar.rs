@@ -9,7 +9,7 @@ use std::io::{self, BufReader, Read};
 
 use tar::{EntryType, Header, PaxExtensions};
 
-use super::{Member, Scan, clean_name};
+use super::{Member, Packing, Scan, clean_name};
 use crate::DecodeError;
 
 const BLOCK: u64 = 512;
@@ -110,7 +110,8 @@ impl Headers {
             None => header.entry_size().map_err(|source| DecodeError::Read { source })?,
         };
         let name = extensions.name.unwrap_or_else(|| header.path_bytes().into_owned());
-        let member = Member { name: clean_name(&name), offset: self.position, bytes };
+        let member =
+            Member { name: clean_name(&name), offset: self.position, bytes, packing: Packing::Plain };
         // A folder by its name, as old archives have it.
         let is_folder = kind == EntryType::Directory || name.ends_with(b"/");
         match kind {
