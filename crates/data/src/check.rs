@@ -2,7 +2,6 @@
 //!
 //! Any layout of folders will do, and every other layout of a data set; nothing but the quarantine list is written.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -105,8 +104,8 @@ impl Found {
     fn once(mut self) -> Self {
         self.broken.sort_by(|(a, _), (b, _)| a.cmp(b));
         self.broken.dedup_by(|(a, _), (b, _)| a == b);
-        let broken: BTreeSet<&Place> = self.broken.iter().map(|(place, _)| place).collect();
-        self.places.retain(|place| !broken.contains(place));
+        let broken = &self.broken;
+        self.places.retain(|place| broken.binary_search_by(|(other, _)| other.cmp(place)).is_err());
         self.places.sort();
         self.places.dedup();
         self

@@ -243,6 +243,12 @@ pub enum DecodeError {
         /// What is wrong.
         reason: String,
     },
+    /// Rows of a Parquet file that cannot be unpacked, all of them for the same reason.
+    #[error("group of rows: {reason}")]
+    Group {
+        /// Why not.
+        reason: String,
+    },
     /// Nothing in it.
     #[error("the file is empty")]
     Empty,

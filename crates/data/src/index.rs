@@ -21,6 +21,7 @@ pub(crate) mod layout;
 pub(crate) mod list;
 pub(crate) mod shards;
 mod share;
+mod tables;
 use layout::Layout;
 
 /// Part of a data set: a folder of that name, or what else a data set can have for it.

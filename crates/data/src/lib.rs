@@ -12,6 +12,8 @@ mod scratch;
 pub use records::RecordFile;
 mod shard;
 pub use shard::{Member, Shard};
+mod table;
+pub use table::Table;
 
 pub mod image;
 pub use image::{Image, ImageRef};

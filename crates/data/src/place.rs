@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::decode::{Undecoded, read_file};
 use crate::records::RecordFile;
 use crate::shard::{Member, Shard};
+use crate::table::Table;
 use crate::{DecodeError, Image};
 
 /// Where an image is; paths are relative to the data set's directory.
@@ -37,6 +38,13 @@ pub enum Place {
         /// The file in it.
         member: Box<Member>,
     },
+    /// One row of a Parquet file.
+    Row {
+        /// The file.
+        table: Arc<Table>,
+        /// Number of the row in the file, from 0.
+        row: u32,
+    },
 }
 
 impl Place {
@@ -46,15 +54,17 @@ impl Place {
             Self::File { path, .. } => path.clone(),
             Self::Record { file, number } => file.name(*number),
             Self::Member { shard, member } => shard.path().join(member.name()),
+            Self::Row { table, row } => table.path().join(row.to_string()),
         }
     }
 
-    /// Bytes that are read for it.
+    /// Bytes that are read for it; of a row the mean of those that are compressed together with it.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::File { bytes, .. } => *bytes,
             Self::Record { file, .. } => file.record_bytes() as u64,
             Self::Member { member, .. } => member.bytes(),
+            Self::Row { table, row } => table.row_bytes(*row),
         }
     }
 
@@ -70,6 +80,10 @@ impl Place {
                 member.read(&mut shard.file(dir)?, buffer)?;
                 Undecoded::new(buffer)
             }
+            Self::Row { table, row } => {
+                table.read(dir, *row, buffer)?;
+                Undecoded::new(buffer)
+            }
         }
     }
 
@@ -80,7 +94,8 @@ impl Place {
 
     /// Adds name and size to a hash.
     ///
-    /// Of a record that says nothing, so the content of its file counts; of a file in a shard its offset does.
+    /// Of a record that says nothing, so the content of its file counts; of a file in a shard its offset does, of a row the
+    /// size of its file.
     pub(crate) fn hash_into(&self, hasher: &mut Sha256) {
         for part in self.name().components() {
             hasher.update(part.as_os_str().as_encoded_bytes());
@@ -91,6 +106,7 @@ impl Place {
             Self::File { .. } => {}
             Self::Record { file, .. } => hasher.update(file.sha256()),
             Self::Member { member, .. } => hasher.update(member.offset().to_le_bytes()),
+            Self::Row { table, .. } => hasher.update(table.bytes().to_le_bytes()),
         }
     }
 }

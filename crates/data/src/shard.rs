@@ -30,13 +30,15 @@ pub struct Shard {
 enum Format {
     Tar,
     Zip,
+    /// Read elsewhere, because its images have no offsets.
+    Parquet,
 }
 
 impl Format {
     /// The format that a file has by its name.
     fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?;
-        [("tar", Self::Tar), ("zip", Self::Zip)]
+        [("tar", Self::Tar), ("zip", Self::Zip), ("parquet", Self::Parquet)]
             .into_iter()
             .find_map(|(known, format)| extension.eq_ignore_ascii_case(known).then_some(format))
     }
@@ -81,6 +83,11 @@ pub(crate) fn is_shard_name(path: &Path) -> bool {
     Format::of(path).is_some()
 }
 
+/// Whether a shard is a Parquet file, in which images have no offsets.
+pub(crate) fn is_table_name(path: &Path) -> bool {
+    Format::of(path) == Some(Format::Parquet)
+}
+
 impl Shard {
     /// A shard below a data set's directory; what is no shard by its name counts as a tar file.
     pub(crate) fn new(path: PathBuf) -> Self {
@@ -104,6 +111,7 @@ impl Shard {
             Ok(file) => match self.format {
                 Format::Tar => tar::scan(file),
                 Format::Zip => zip::scan(file),
+                Format::Parquet => Scan::default(),
             },
             Err(reason) => Scan { broken: vec![(Member::rest(0, 0), reason)], ..Scan::default() },
         }

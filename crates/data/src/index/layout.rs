@@ -48,7 +48,8 @@ pub(crate) fn find(root: &Path, split: &str) -> Result<Option<Layout>> {
     if let Some(first) = inside.first() {
         found.push((folder.join(first), Layout::Shards { dir: folder.clone(), files: inside }));
     }
-    for files in shards_beside(root, split)? {
+    let in_data = shards_beside(root, &format!("data/{split}"))?;
+    for files in shards_beside(root, split)?.into_iter().chain(in_data) {
         found.push((root.join(&files[0]), Layout::Shards { dir: root.to_owned(), files }));
     }
     let list = list::path(root, split);

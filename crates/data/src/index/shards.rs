@@ -12,7 +12,8 @@ use rayon::prelude::*;
 use super::Contents;
 use super::folders::is_image_name;
 use super::labels::{self, Label, Labelled};
-use crate::shard::{Member, Scan, Shard};
+use super::tables;
+use crate::shard::{Member, Scan, Shard, is_table_name};
 use crate::{DecodeError, Place};
 
 /// Most bytes of a label.
@@ -23,9 +24,12 @@ const SPLITS: [&str; 3] = ["train", "val", "test"];
 
 /// The images of shards, whose paths are relative to `root`; `names` are those of the classes, if they are known.
 pub(crate) fn contents(root: &Path, shards: &[PathBuf], names: Option<Vec<String>>) -> Contents {
-    let read = |path: &PathBuf| images(root, &Arc::new(Shard::new(path.clone())));
-    let (mut images, mut n_other) = (Vec::new(), 0);
-    for (found, other) in shards.par_iter().map(read).collect::<Vec<_>>() {
+    let (tables, shards): (Vec<_>, Vec<_>) = shards.iter().cloned().partition(|path| is_table_name(path));
+    let read = |path: PathBuf| images(root, &Arc::new(Shard::new(path)));
+    let (mut images, own_names) = tables::images(root, &tables);
+    let names = own_names.or(names);
+    let mut n_other = 0;
+    for (found, other) in shards.into_par_iter().map(read).collect::<Vec<_>>() {
         images.extend(found);
         n_other += other;
     }
