@@ -6,6 +6,9 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+mod progress;
+pub use progress::Progress;
+
 use crate::index::cifar::Cifar;
 use crate::index::{Contents, folders, labels, list, shards};
 use crate::{BrokenFile, DecodeError, Error, Image, Place, Result, Split, quarantine_list};
@@ -34,13 +37,23 @@ pub struct CheckReport {
 /// The directory does not exist or cannot be listed, a binary file is missing, or a list has a malformed line; broken
 /// images are no error.
 pub fn check(dir: &Path) -> Result<CheckReport> {
+    check_watched(dir, &Progress::default())
+}
+
+/// As [`check`], and another thread can look at how far it is.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     if !dir.is_dir() {
         return Err(Error::NoDirectory { path: dir.to_owned() });
     }
     let Found { places, mut broken, n_other } = find(dir)?;
     let n_images = places.len() + broken.len();
     let bytes = places.iter().map(Place::bytes).sum();
-    let decoded: Vec<_> = places.par_iter().map(|place| place.read(dir)).map(size).collect();
+    progress.begin(places.len());
+    let decode = |(number, place): (usize, &Place)| size(progress.reading(number, place, || place.read(dir)));
+    let decoded: Vec<_> = places.par_iter().enumerate().map(decode).collect();
     let range = |axis: usize| {
         let sides = || decoded.iter().flatten().map(|size| size[axis]);
         [sides().min().unwrap_or(0), sides().max().unwrap_or(0)]
