@@ -109,7 +109,7 @@ pub(crate) enum StoreArg {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CheckArgs {
-    /// Image folder: one sub-folder per class, or `train` and `test` with those
+    /// Data set, one of its splits, or any folder of images
     pub(crate) dir: PathBuf,
     /// Print one JSON object
     #[arg(long)]

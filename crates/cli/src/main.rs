@@ -16,6 +16,7 @@ mod failure;
 #[cfg(feature = "train")]
 mod progress;
 mod text;
+mod watch;
 
 /// What made a bundle: the version and the commit.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("MUTUALNET_COMMIT"), ")");

@@ -1,15 +1,18 @@
 //! `data check`: decodes every image below a directory and lists what is broken.
 //!
-//! Any layout of folders will do, CIFAR's binary files, and packed data sets; nothing but the quarantine list is written.
+//! Any layout of folders will do, and every other layout of a data set; nothing but the quarantine list is written.
 
 use std::path::Path;
 
 use rayon::prelude::*;
 
+mod progress;
+pub use progress::Progress;
+
 use crate::index::cifar::Cifar;
-use crate::index::{Contents, folders};
+use crate::index::{Contents, folders, labels, list, shards};
 use crate::pack;
-use crate::{BrokenFile, DecodeError, Error, Image, Place, Result, quarantine_list};
+use crate::{BrokenFile, DecodeError, Error, Image, Place, Result, Split, quarantine_list};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,18 +31,30 @@ pub struct CheckReport {
     pub broken: Vec<BrokenFile>,
 }
 
-/// Decodes every JPEG, PNG and WebP file below a directory, or every record of CIFAR's binary files in it, on all cores.
+/// Decodes every JPEG, PNG and WebP file below a directory, in shards too, and what its lists of `train`, `val` and `test`
+/// name, or every record of CIFAR's binary files in it, on all cores.
 ///
 /// # Errors
-/// The directory does not exist or cannot be listed, or a binary file is missing; broken images are no error.
+/// The directory does not exist or cannot be listed, a binary file is missing, or a list has a malformed line; broken
+/// images are no error.
 pub fn check(dir: &Path) -> Result<CheckReport> {
+    check_watched(dir, &Progress::default())
+}
+
+/// As [`check`], and another thread can look at how far it is.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     if !dir.is_dir() && !pack::is_pack(dir) {
         return Err(Error::NoDirectory { path: dir.to_owned() });
     }
     let Found { places, mut broken, n_other } = find(dir)?;
     let n_images = places.len() + broken.len();
     let bytes = places.iter().map(Place::bytes).sum();
-    let decoded: Vec<_> = places.par_iter().map(|place| place.read(dir)).map(size).collect();
+    progress.begin(places.len());
+    let decode = |(number, place): (usize, &Place)| size(progress.reading(number, place, || place.read(dir)));
+    let decoded: Vec<_> = places.par_iter().enumerate().map(decode).collect();
     let range = |axis: usize| {
         let sides = || decoded.iter().flatten().map(|size| size[axis]);
         [sides().min().unwrap_or(0), sides().max().unwrap_or(0)]
@@ -57,6 +72,7 @@ fn size(image: Result<Image, DecodeError>) -> Result<[u32; 2], DecodeError> {
 }
 
 /// What there is to decode, and what is known to be broken before.
+#[derive(Debug, Default)]
 struct Found {
     places: Vec<Place>,
     broken: Vec<(Place, DecodeError)>,
@@ -65,22 +81,56 @@ struct Found {
 
 fn find(dir: &Path) -> Result<Found> {
     if pack::is_pack(dir) {
-        let mut places = Vec::new();
+        let mut found = Found::default();
         for split in pack::splits(dir)? {
-            places.extend(pack::contents(dir, &split)?.samples.into_iter().map(|sample| sample.place));
+            found = found.with(pack::contents(dir, &split)?);
         }
-        return Ok(Found { places, broken: Vec::new(), n_other: 0 });
+        return Ok(found);
     }
     if let Some(cifar) = Cifar::of(dir) {
-        let Contents { samples, broken, n_other, .. } = cifar.whole(dir)?;
-        return Ok(Found {
-            places: samples.into_iter().map(|sample| sample.place).collect(),
-            broken,
-            n_other,
-        });
+        return Ok(Found::default().with(cifar.whole(dir)?));
     }
-    let folders::Found { places, n_other } = folders::find_images(dir, Path::new(""))?;
-    Ok(Found { places, broken: Vec::new(), n_other })
+    let folders::Found { places, shards, n_other } = folders::find_images(dir, Path::new(""))?;
+    let mut found = Found { places, broken: Vec::new(), n_other };
+    if !shards.is_empty() {
+        found = found.with(shards::contents(dir, &shards, class_names(dir)?));
+    }
+    for split in [Split::Train, Split::Val, Split::Test] {
+        let path = list::path(dir, split.folder());
+        if path.is_file() {
+            found = found.with(list::contents(dir, &path)?);
+        }
+    }
+    Ok(found.once())
+}
+
+/// Class names of a data set, or of the one that a directory is a split of.
+fn class_names(dir: &Path) -> Result<Option<Vec<String>>> {
+    match (labels::read_names(dir)?, dir.parent()) {
+        (None, Some(parent)) => labels::read_names(parent),
+        (names, _) => Ok(names),
+    }
+}
+
+impl Found {
+    /// And what a split holds.
+    fn with(mut self, contents: Contents) -> Self {
+        self.places.extend(contents.samples.into_iter().map(|sample| sample.place));
+        self.broken.extend(contents.broken);
+        self.n_other += contents.n_other;
+        self
+    }
+
+    /// Every image once: a list names files that are in folders as well.
+    fn once(mut self) -> Self {
+        self.broken.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.broken.dedup_by(|(a, _), (b, _)| a == b);
+        let broken = &self.broken;
+        self.places.retain(|place| broken.binary_search_by(|(other, _)| other.cmp(place)).is_err());
+        self.places.sort();
+        self.places.dedup();
+        self
+    }
 }
 
 /// Writes the broken files to the directory's quarantine list, which indexing obeys; an old list is replaced.

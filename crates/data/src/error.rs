@@ -44,6 +44,24 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// A split that could be read in two ways.
+    #[error("the split is there twice: {} and {}", first.display(), second.display())]
+    TwoLayouts {
+        /// Where it is.
+        first: PathBuf,
+        /// Where it is, too.
+        second: PathBuf,
+    },
+    /// A line of a list that does not name an image and its label.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Line {
+        /// The list.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Classes without images.
     #[error("no images of the {classes} classes in {}", path.display())]
     NoImages {
@@ -136,20 +154,21 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoDirectory { .. } => Some(
-                "a data set is a folder with train/CLASS/*.jpg and test/CLASS/*.jpg, or with CIFAR's binary files",
+                "a data set is a folder with train/CLASS/*.jpg and test/CLASS/*.jpg, or one of the other layouts in \
+                 docs/formats.md",
             ),
+            Self::TwoLayouts { .. } => Some("move one of them out of the data set, or name another split"),
+            Self::Line { .. } => Some("a line is the path of an image, a space, and a class number or name"),
             Self::NoSplit { .. } => {
                 Some("CIFAR's binary files have `train` and `test`, a packed data set what it was made of")
             }
-            Self::Decode { source: DecodeError::Label { .. } | DecodeError::CutRecord { .. }, .. } => {
-                Some(BROKEN_HINT)
-            }
+            Self::Decode { source, .. } if source.is_found_by_indexing() => Some(BROKEN_HINT),
             Self::NoClasses { .. } | Self::NoImages { .. } => {
                 Some("every class is a folder with its JPEG, PNG or WebP images in it")
             }
-            Self::ClassesDiffer { .. } => {
-                Some("give every split the same class folders; empty ones are allowed")
-            }
+            Self::ClassesDiffer { .. } => Some(
+                "give every split the same class folders, empty ones are allowed, or list the classes in classes.txt",
+            ),
             Self::BatchTooLarge { .. } => Some("make the batch smaller"),
             Self::TooManyBroken { .. } => Some(BROKEN_HINT),
             Self::Pack { .. } => Some("pack the data set again with `mutualnet data pack`"),
@@ -209,17 +228,41 @@ pub enum DecodeError {
         /// Bytes of a record.
         of: usize,
     },
-    /// A record whose label is no class.
+    /// A label that is no class.
     #[error("label {label} is not one of the {classes} classes")]
     Label {
         /// The label.
-        label: u32,
+        label: i64,
         /// How many classes there are.
         classes: usize,
     },
     /// The bytes of a packed image have changed.
     #[error("its checksum is not the one it was packed with")]
     Checksum,
+    /// A label that is not the name of a class.
+    #[error("label `{label}` is not in classes.txt")]
+    UnknownClass {
+        /// The label.
+        label: String,
+    },
+    /// An image in a shard that has no label.
+    #[error("no label: {reason}")]
+    NoLabel {
+        /// Where one was looked for, or what is wrong with it.
+        reason: String,
+    },
+    /// A shard that is damaged or cut short, or something in it that cannot be used.
+    #[error("archive: {reason}")]
+    Archive {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Rows of a Parquet file that cannot be unpacked, all of them for the same reason.
+    #[error("group of rows: {reason}")]
+    Group {
+        /// Why not.
+        reason: String,
+    },
     /// Nothing in it.
     #[error("the file is empty")]
     Empty,
@@ -274,6 +317,20 @@ pub enum DecodeError {
         /// The layout, as the decoder calls it.
         layout: String,
     },
+}
+
+impl DecodeError {
+    /// Whether it shows before an image is decoded, so that it stops indexing until a quarantine list names it.
+    fn is_found_by_indexing(&self) -> bool {
+        matches!(
+            self,
+            Self::Label { .. }
+                | Self::UnknownClass { .. }
+                | Self::NoLabel { .. }
+                | Self::CutRecord { .. }
+                | Self::Archive { .. }
+        )
+    }
 }
 
 /// Decoder messages hold line breaks and quotation marks; a list has one line per file.

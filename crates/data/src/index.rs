@@ -14,11 +14,18 @@ use crate::quarantine_list;
 use crate::{DecodeError, Error, Image, Place, Result};
 
 pub(crate) mod cifar;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod folders;
+pub(crate) mod labels;
+pub(crate) mod layout;
+pub(crate) mod list;
+pub(crate) mod shards;
 mod share;
-use cifar::Cifar;
+mod tables;
+use layout::Layout;
 
-/// Part of a data set: a folder of that name, or the files that CIFAR has for it.
+/// Part of a data set: a folder of that name, or what else a data set can have for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// What the network learns from.
@@ -30,7 +37,7 @@ pub enum Split {
 }
 
 impl Split {
-    /// The split's name, which is its folder's.
+    /// The split's name, which is that of its folder or its files.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -42,23 +49,12 @@ impl Split {
     /// The split to measure accuracy on: `test`, or `val` for data sets that have only that (ImageNet).
     ///
     /// # Errors
-    /// Neither folder exists.
+    /// There is neither.
     pub fn held_out(root: &Path) -> Result<Self> {
-        if pack::is_pack(root) {
-            let splits = pack::splits(root)?;
-            let held_out =
-                [Self::Test, Self::Val].into_iter().find(|split| splits.iter().any(|s| s == split.folder()));
-            return held_out.ok_or_else(|| Error::NoSplit {
-                split: Self::Test.folder().to_owned(),
-                path: root.to_owned(),
-            });
-        }
-        if Cifar::of(root).is_some() {
-            return Ok(Self::Test);
-        }
         [Self::Test, Self::Val]
             .into_iter()
-            .find(|split| root.join(split.folder()).is_dir())
+            // One that is there twice is there; opening it says so.
+            .find(|split| !matches!(layout::find(root, split.folder()), Ok(None)))
             .ok_or_else(|| Error::NoDirectory { path: root.join(Self::Test.folder()) })
     }
 }
@@ -145,18 +141,21 @@ impl Dataset {
         Self::open_named(root, split.folder())
     }
 
-    /// Indexes one split of a data set by its name: a folder in `root`, or `train` and `test` of CIFAR's binary files.
+    /// Indexes one split of a data set by its name, in whichever layout `root` has it.
     ///
     /// # Errors
-    /// As [`Dataset::open`]; for binary files one that is missing, another split, or a record without a usable label
-    /// that no quarantine list names.
+    /// As [`Dataset::open`]; the split in two layouts at once; a list with a malformed line; a label that is no class or
+    /// a damaged shard that no quarantine list names; of binary files one that is missing, or another split.
     pub fn open_named(root: &Path, split: &str) -> Result<Self> {
-        if pack::is_pack(root) {
-            return Self::assemble(root, pack::contents(root, split)?);
-        }
-        match Cifar::of(root) {
-            Some(cifar) => Self::assemble(root, cifar.split(root, split)?),
-            None => Self::open(&root.join(split)),
+        match layout::find(root, split)? {
+            Some(Layout::Cifar(cifar)) => Self::assemble(root, cifar.split(root, split)?),
+            Some(Layout::List(path)) => Self::assemble(root, list::contents(root, &path)?),
+            Some(Layout::Shards { dir, files }) => {
+                Self::assemble(&dir, shards::contents(&dir, &files, labels::read_names(root)?))
+            }
+            Some(Layout::Packed) => Self::assemble(root, pack::contents(root, split)?),
+            None if pack::is_pack(root) => Self::assemble(root, pack::contents(root, split)?),
+            Some(Layout::Folders) | None => Self::open(&root.join(split)),
         }
     }
 
@@ -253,7 +252,7 @@ impl Dataset {
 
     /// SHA-256 over classes and the name and size of every sample, in hexadecimal: which data a result belongs to.
     ///
-    /// Names and sizes of records say nothing, so their class and the hash of the file that holds them count too.
+    /// The class counts where a name does not begin with it, and the content of files where a name says nothing of it.
     /// It does not depend on where the data lie, and does not read the files.
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
@@ -263,8 +262,7 @@ impl Dataset {
         }
         for sample in &self.samples {
             sample.place.hash_into(&mut hasher);
-            if let Place::Record { file, .. } = &sample.place {
-                hasher.update(file.sha256());
+            if !sample.place.name().starts_with(&self.classes[sample.class as usize]) {
                 hasher.update(sample.class.to_le_bytes());
             }
         }
@@ -279,94 +277,4 @@ fn class_ranges(samples: &[SampleRef], n_classes: usize) -> Vec<Range<usize>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn tree(files: &[&str]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = dir.path().join(file);
-            if file.ends_with('/') {
-                fs::create_dir_all(path).unwrap();
-            } else {
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, file).unwrap();
-            }
-        }
-        dir
-    }
-
-    #[test]
-    fn classes_and_samples_are_sorted() {
-        let dir = tree(&[
-            "train/dog/2.JPG",
-            "train/cat/b.png",
-            "train/cat/a/z.jpeg",
-            "train/dog/10.jpg",
-            "train/ant/",
-        ]);
-        let dataset = Dataset::open_split(dir.path(), Split::Train).unwrap();
-        assert_eq!(dataset.classes(), ["ant", "cat", "dog"]);
-        let paths: Vec<_> = dataset.samples().iter().map(|s| (s.place.name(), s.class)).collect();
-        let expected = [("cat/a/z.jpeg", 1), ("cat/b.png", 1), ("dog/10.jpg", 2), ("dog/2.JPG", 2)];
-        assert_eq!(paths, expected.map(|(name, class)| (PathBuf::from(name), class)));
-        assert_eq!(dataset.class_range(0), 0..0);
-        assert_eq!(dataset.class_range(2), 2..4);
-        assert_eq!(dataset.notices(), [Notice::EmptyClass { class: "ant".into() }]);
-    }
-
-    #[test]
-    fn what_is_missing_is_named() {
-        let dir = tree(&["none/readme.txt", "text/cat/readme.txt"]);
-        let message = |name: &str| Dataset::open(&dir.path().join(name)).unwrap_err().to_string();
-        assert!(message("nowhere").starts_with("no such directory: "));
-        assert!(message("none").starts_with("no class folders in "));
-        assert!(message("text").starts_with("no images of the 1 classes in "));
-        assert!(Split::held_out(dir.path()).unwrap_err().hint().unwrap().contains("test/CLASS"));
-    }
-
-    #[test]
-    fn oddities_are_noticed() {
-        let dir = tree(&["cat/a.jpg", "cat/notes.txt", "cat/.hidden", ".git/x"]);
-        let dataset = Dataset::open(dir.path()).unwrap();
-        assert_eq!(
-            dataset.notices(),
-            [Notice::OneClass { class: "cat".into() }, Notice::Ignored { files: 1 }]
-        );
-    }
-
-    #[test]
-    fn quarantined_files_are_left_out_and_change_the_hash() {
-        let dir = tree(&["train/cat/a.jpg", "train/cat/b.jpg", "train/dog/a.jpg"]);
-        let before = Dataset::open_split(dir.path(), Split::Train).unwrap();
-        fs::write(dir.path().join(quarantine_list::FILE), "train/cat/a.jpg\tthe file is empty\n").unwrap();
-        let after = Dataset::open_split(dir.path(), Split::Train).unwrap();
-        assert_eq!(after.samples().len(), 2);
-        assert_eq!(after.notices(), [Notice::Quarantined { files: 1 }]);
-        assert_ne!(before.hash(), after.hash());
-    }
-
-    #[test]
-    fn the_hash_depends_on_content_and_not_on_place() {
-        let (a, b, c) =
-            (tree(&["x/1.png", "y/2.png"]), tree(&["y/2.png", "x/1.png"]), tree(&["x/1.png", "y/3.png"]));
-        let hash = |dir: &tempfile::TempDir| Dataset::open(dir.path()).unwrap().hash();
-        assert_eq!(hash(&a), hash(&b));
-        assert_ne!(hash(&a), hash(&c));
-        assert_eq!(hash(&a).len(), 64);
-        fs::write(a.path().join("x/1.png"), "longer than before").unwrap();
-        assert_ne!(hash(&a), hash(&b));
-    }
-
-    #[test]
-    fn splits_must_agree_on_classes() {
-        let dir = tree(&["train/a/1.png", "train/b/1.png", "test/a/1.png", "val/a/1.png", "val/b/"]);
-        let open = |split| Dataset::open_split(dir.path(), split).unwrap();
-        let error = open(Split::Train).check_same_classes(&open(Split::Test)).unwrap_err();
-        assert!(error.to_string().contains("`b`"), "{error}");
-        open(Split::Train).check_same_classes(&open(Split::Val)).unwrap();
-        assert_eq!(Split::held_out(dir.path()).unwrap(), Split::Test);
-    }
-}
+mod tests;

@@ -13,6 +13,10 @@ mod scratch;
 mod stages;
 pub use records::RecordFile;
 pub use stages::StageTimes;
+mod shard;
+pub use shard::{Member, Shard};
+mod table;
+pub use table::Table;
 
 pub mod image;
 pub use image::{Image, ImageRef};

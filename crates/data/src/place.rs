@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::decode::{Undecoded, read_file};
 use crate::pack::Packed;
 use crate::records::RecordFile;
+use crate::shard::{Member, Shard};
+use crate::table::Table;
 use crate::{DecodeError, Image};
 
 /// Where an image is; paths are relative to the data set's directory.
@@ -32,6 +34,20 @@ pub enum Place {
     },
     /// An image of a packed data set, whose file the data set's directory is.
     Packed(Packed),
+    /// A file in a shard.
+    Member {
+        /// The shard.
+        shard: Arc<Shard>,
+        /// The file in it.
+        member: Box<Member>,
+    },
+    /// One row of a Parquet file.
+    Row {
+        /// The file.
+        table: Arc<Table>,
+        /// Number of the row in the file, from 0.
+        row: u32,
+    },
 }
 
 impl Place {
@@ -41,15 +57,19 @@ impl Place {
             Self::File { path, .. } => path.clone(),
             Self::Record { file, number } => file.name(*number),
             Self::Packed(packed) => packed.name.clone(),
+            Self::Member { shard, member } => shard.path().join(member.name()),
+            Self::Row { table, row } => table.path().join(row.to_string()),
         }
     }
 
-    /// Bytes that are read for it.
+    /// Bytes that are read for it; of a row the mean of those that are compressed together with it.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::File { bytes, .. } => *bytes,
             Self::Record { file, .. } => file.record_bytes() as u64,
             Self::Packed(packed) => packed.bytes(),
+            Self::Member { member, .. } => member.bytes(),
+            Self::Row { table, row } => table.row_bytes(*row),
         }
     }
 
@@ -62,6 +82,14 @@ impl Place {
             }
             Self::Record { file, number } => file.open(dir, *number, buffer),
             Self::Packed(packed) => packed.open(dir, buffer),
+            Self::Member { shard, member } => {
+                member.read(&mut shard.file(dir)?, buffer)?;
+                Undecoded::new(buffer)
+            }
+            Self::Row { table, row } => {
+                table.read(dir, *row, buffer)?;
+                Undecoded::new(buffer)
+            }
         }
     }
 
@@ -71,14 +99,21 @@ impl Place {
     }
 
     /// Adds name and size to a hash.
+    ///
+    /// Of a record that says nothing, so the content of its file counts; of a file in a shard its offset does, of a row the
+    /// size of its file.
     pub(crate) fn hash_into(&self, hasher: &mut Sha256) {
         for part in self.name().components() {
             hasher.update(part.as_os_str().as_encoded_bytes());
             hasher.update(b"/");
         }
         hasher.update(self.bytes().to_le_bytes());
-        if let Self::Packed(packed) = self {
-            hasher.update(packed.crc32().to_le_bytes());
+        match self {
+            Self::File { .. } => {}
+            Self::Record { file, .. } => hasher.update(file.sha256()),
+            Self::Member { member, .. } => hasher.update(member.offset().to_le_bytes()),
+            Self::Row { table, .. } => hasher.update(table.bytes().to_le_bytes()),
+            Self::Packed(packed) => hasher.update(packed.crc32().to_le_bytes()),
         }
     }
 }

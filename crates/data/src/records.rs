@@ -52,7 +52,9 @@ impl RecordFile {
             labels.push(match n {
                 0 => break,
                 n if n < record.len() => Err(DecodeError::CutRecord { bytes: n, of: record.len() }),
-                _ if label as usize >= n_classes => Err(DecodeError::Label { label, classes: n_classes }),
+                _ if label as usize >= n_classes => {
+                    Err(DecodeError::Label { label: label.into(), classes: n_classes })
+                }
                 _ => Ok(label),
             });
         }

@@ -1,15 +1,18 @@
 //! `mutualnet data`: make and check data sets.
 
+use std::path::Path;
+
 use anyhow::Result;
 use mutualnet_data::BrokenFile;
-use mutualnet_data::check::{CheckReport, check, write_quarantine};
+use mutualnet_data::check::{CheckReport, write_quarantine};
 use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
 use mutualnet_data::shapes::{ShapesSpec, class_names, generate};
+use mutualnet_data::{Dataset, Error, Notice, Split};
 use serde::Serialize;
 
 use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ShapesArgs, StoreArg};
 use crate::counter::Counter;
-use crate::text;
+use crate::{text, watch};
 
 pub(super) fn run(command: DataCommand) -> Result<()> {
     match command {
@@ -55,7 +58,7 @@ impl From<BrokenFile> for Broken {
 }
 
 fn run_check(args: &CheckArgs) -> Result<()> {
-    let report = check(&args.dir)?;
+    let report = watch::check(&args.dir)?;
     write_quarantine(&args.dir, &report)?;
     let CheckReport { n_images, n_other, bytes, width_px, height_px, broken } = report;
     let broken = broken.into_iter().map(Broken::from);
@@ -78,7 +81,25 @@ fn run_check(args: &CheckArgs) -> Result<()> {
     if n_broken > 0 {
         text::note("the broken ones are on a quarantine list in that directory; training leaves them out");
     }
+    note_splits(&args.dir);
     Ok(())
+}
+
+/// Tells what is odd about the splits as training would see them, now that what is broken is left out.
+fn note_splits(dir: &Path) {
+    for split in [Split::Train, Split::Val, Split::Test] {
+        match Dataset::open_split(dir, split) {
+            Ok(dataset) => {
+                let is_of_classes =
+                    |notice: &&Notice| matches!(notice, Notice::OneClass { .. } | Notice::EmptyClass { .. });
+                for notice in dataset.notices().iter().filter(is_of_classes) {
+                    text::note(&format!("note: {}: {notice}", split.folder()));
+                }
+            }
+            Err(Error::NoDirectory { .. } | Error::NoSplit { .. }) => {}
+            Err(error) => text::note(&format!("note: {}: {error}", split.folder())),
+        }
+    }
 }
 
 #[derive(Serialize)]

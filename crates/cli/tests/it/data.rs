@@ -35,6 +35,23 @@ fn a_data_set_goes_into_one_file() {
 }
 
 #[test]
+fn splits_that_are_odd_are_noted() {
+    let program = Program::new().with_shapes();
+    let class = std::fs::read_dir(program.path("data/test")).unwrap().next().unwrap().unwrap().path();
+    std::fs::create_dir_all(program.path("odd/train")).unwrap();
+    std::fs::rename(class, program.path("odd/train/cat")).unwrap();
+    std::fs::write(program.path("odd/test.tar"), [0; 1024]).unwrap();
+    std::fs::write(program.path("odd/test.txt"), "train/cat/gone.jpg cat\n").unwrap();
+    let told = program.told(&["data", "check", "odd"]);
+    assert!(told.contains("\ntrain/cat/gone.jpg: cannot be read: "), "{told}");
+    assert!(told.contains("\nnote: train: `cat` is the only class\n"), "{told}");
+    assert!(
+        told.contains("\nnote: test: the split is there twice: odd/test.tar and odd/test.txt\n"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_data_set_is_not_written_over() {
     let program = Program::new().with_shapes();
     assert_snapshot!(program.told(&["data", "make", "shapes", "data"]), @r#"

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Contents, SampleRef};
+use crate::shard::is_shard_name;
 use crate::{Error, Place, Result};
 
 /// Folders in folders below a class, at most: a link back up must not run forever.
@@ -24,7 +25,7 @@ pub(super) fn contents(dir: &Path) -> Result<Contents> {
     let (mut samples, mut n_other) = (Vec::new(), 0);
     for (number, class) in classes.iter().enumerate() {
         let found = find_images(dir, Path::new(class))?;
-        n_other += found.n_other;
+        n_other += found.n_other + found.shards.len();
         samples.extend(found.places.into_iter().map(|place| SampleRef { place, class: number as u32 }));
     }
     Ok(Contents { classes, samples, broken: Vec::new(), n_other })
@@ -35,15 +36,18 @@ pub(super) fn contents(dir: &Path) -> Result<Contents> {
 pub(crate) struct Found {
     /// Images, sorted.
     pub(crate) places: Vec<Place>,
-    /// Files that are no images by their name.
+    /// Files that hold images, sorted.
+    pub(crate) shards: Vec<PathBuf>,
+    /// Other files.
     pub(crate) n_other: usize,
 }
 
-/// Finds JPEG, PNG and WebP files below `root/below`, in folders of folders too.
+/// Finds JPEG, PNG and WebP files and shards of them below `root/below`, in folders of folders too.
 pub(crate) fn find_images(root: &Path, below: &Path) -> Result<Found> {
     let mut found = Found::default();
     descend(root, below, MAX_DEPTH, &mut found)?;
     found.places.sort();
+    found.shards.sort();
     Ok(found)
 }
 
@@ -54,24 +58,39 @@ fn descend(root: &Path, below: &Path, depth: usize, found: &mut Found) -> Result
             Kind::Folder if depth > 0 => descend(root, &path, depth - 1, found)?,
             Kind::Folder => {}
             Kind::File(bytes) if is_image_name(&path) => found.places.push(Place::File { path, bytes }),
+            Kind::File(_) if is_shard_name(&path) => found.shards.push(path),
             Kind::File(_) => found.n_other += 1,
         }
     }
     Ok(())
 }
 
-fn is_image_name(path: &Path) -> bool {
+/// Whether a name has one of the endings that images have.
+pub(crate) fn is_image_name(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     ["jpg", "jpeg", "png", "webp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-fn class_folders(dir: &Path) -> Result<Vec<String>> {
+/// Names of the folders in a folder, sorted.
+pub(super) fn class_folders(dir: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for (name, kind) in list(dir)? {
         if matches!(kind, Kind::Folder) {
             names.push(name.into_os_string().to_string_lossy().into_owned());
         }
     }
+    names.sort();
+    Ok(names)
+}
+
+/// Names of the shards in a folder, sorted; none if there is no such folder.
+pub(super) fn shards(dir: &Path) -> Result<Vec<PathBuf>> {
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let files = list(dir)?.into_iter();
+    let shards = files.filter(|(name, kind)| matches!(kind, Kind::File(_)) && is_shard_name(name));
+    let mut names: Vec<_> = shards.map(|(name, _)| name).collect();
     names.sort();
     Ok(names)
 }

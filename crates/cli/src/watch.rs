@@ -1,0 +1,62 @@
+//! Shows how far a check of a data set is: a bar on a terminal, lines elsewhere, and reads that hang.
+//!
+//! Separate from the display of training, which is not in the deploy binary.
+
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mutualnet_data::check::{CheckReport, Progress, check_watched};
+
+use crate::text;
+
+/// Time between two looks.
+const TICK: Duration = Duration::from_millis(200);
+/// Time between two plain lines, and that in which every image should have been read and decoded.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Checks a directory and shows how far it is.
+pub(crate) fn check(dir: &Path) -> mutualnet_data::Result<CheckReport> {
+    let progress = Progress::default();
+    let watched = &progress;
+    let (end, ended) = mpsc::channel::<()>();
+    // The sender moves in, so that a panic of the check ends the display too.
+    thread::scope(move |scope| {
+        scope.spawn(move || show(watched, &ended));
+        let report = check_watched(dir, watched);
+        drop(end);
+        report
+    })
+}
+
+/// Shows something until the other end is dropped.
+fn show(progress: &Progress, ended: &Receiver<()>) {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} images · {eta} left");
+    bar.set_style(style.expect("the template is a constant"));
+    let (mut last_line, mut last_warning) = (Instant::now(), Instant::now());
+    while matches!(ended.recv_timeout(TICK), Err(RecvTimeoutError::Timeout)) {
+        let (done, total) = (progress.done(), progress.total());
+        if total > 0 {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        }
+        if let Some(line) = waiting(progress).filter(|_| last_warning.elapsed() >= LINE_EVERY) {
+            last_warning = Instant::now();
+            if bar.is_hidden() { text::note(&line) } else { bar.println(line) }
+        }
+        if bar.is_hidden() && total > 0 && last_line.elapsed() >= LINE_EVERY {
+            last_line = Instant::now();
+            text::note(&format!("{done}/{total} images · {} left", HumanDuration(bar.eta())));
+        }
+    }
+    bar.finish_and_clear();
+}
+
+/// What to say of an image that takes too long.
+fn waiting(progress: &Progress) -> Option<String> {
+    let (path, time) = progress.longest().filter(|(_, time)| *time >= LINE_EVERY)?;
+    Some(format!("waiting for {} for {} s", path.display(), time.as_secs()))
+}

@@ -1,0 +1,92 @@
+//! Which layout a split of a data set has.
+//!
+//! Separate so that opening, checking and choosing the held-out split agree on what is there.
+//! Invariant: a split that could be read in two ways is an error, never a choice.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::cifar::Cifar;
+use super::{folders, list};
+use crate::{Error, Result, pack};
+
+/// How a split is stored.
+#[derive(Debug)]
+pub(crate) enum Layout {
+    /// CIFAR's binary files.
+    Cifar(Cifar),
+    /// Part of a packed data set.
+    Packed,
+    /// A folder of class folders, named like the split.
+    Folders,
+    /// A text file with paths and labels.
+    List(PathBuf),
+    /// Files that hold many images.
+    Shards {
+        /// What their paths are relative to.
+        dir: PathBuf,
+        /// Their paths.
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Looks for a split in a data set's directory.
+///
+/// A folder of the split's name that holds no class folders counts only where nothing else does: it may hold the images
+/// of a list.
+///
+/// # Errors
+/// [`Error::TwoLayouts`], or a directory that cannot be listed.
+pub(crate) fn find(root: &Path, split: &str) -> Result<Option<Layout>> {
+    if pack::is_pack(root) {
+        let is_there = pack::splits(root)?.iter().any(|name| name == split);
+        return Ok(is_there.then_some(Layout::Packed));
+    }
+    if let Some(cifar) = Cifar::of(root) {
+        return Ok(Some(Layout::Cifar(cifar)));
+    }
+    let folder = root.join(split);
+    let mut found = Vec::new();
+    if folder.is_dir() && !folders::class_folders(&folder)?.is_empty() {
+        found.push((folder.clone(), Layout::Folders));
+    }
+    let inside = folders::shards(&folder)?;
+    if let Some(first) = inside.first() {
+        found.push((folder.join(first), Layout::Shards { dir: folder.clone(), files: inside }));
+    }
+    let in_data = shards_beside(root, &format!("data/{split}"))?;
+    for files in shards_beside(root, split)?.into_iter().chain(in_data) {
+        found.push((root.join(&files[0]), Layout::Shards { dir: root.to_owned(), files }));
+    }
+    let list = list::path(root, split);
+    if list.is_file() {
+        found.push((list.clone(), Layout::List(list)));
+    }
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some((first, _)), Some((second, _))) => Err(Error::TwoLayouts { first, second }),
+        (Some((_, layout)), None) => Ok(Some(layout)),
+        (None, _) => Ok(folder.is_dir().then_some(Layout::Folders)),
+    }
+}
+
+/// Shards beside a folder of the split's name: one named like it, those that go on after a dash; each ending by itself.
+fn shards_beside(root: &Path, split: &str) -> Result<Vec<Vec<PathBuf>>> {
+    let mut found: BTreeMap<_, Vec<PathBuf>> = BTreeMap::new();
+    let split = Path::new(split);
+    let (Some(name), Some(folder)) = (split.file_name(), split.parent()) else { return Ok(Vec::new()) };
+    let name = name.to_string_lossy();
+    for shard in folders::shards(&root.join(folder))? {
+        let file = shard.to_string_lossy();
+        let Some(rest) = file.strip_prefix(&*name) else { continue };
+        let ending = shard.extension().map(std::ffi::OsStr::to_ascii_lowercase);
+        match rest.as_bytes().first() {
+            Some(b'.') if rest.matches('.').count() == 1 => {
+                found.entry((ending, false)).or_default().push(folder.join(&shard));
+            }
+            Some(b'-') => found.entry((ending, true)).or_default().push(folder.join(&shard)),
+            _ => {}
+        }
+    }
+    Ok(found.into_values().collect())
+}

@@ -1,0 +1,55 @@
+//! Parquet files as a data set: rows are samples, labels are numbers.
+//!
+//! Invariant: files of a split that name their classes name the same ones.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::labels::{Label, Labelled};
+use crate::shard::{Member, Shard};
+use crate::table::{Cache, scan};
+use crate::{DecodeError, Place};
+
+/// What tables hold, and what they call the classes, if they do.
+pub(super) type Images = (Vec<Labelled>, Option<Vec<String>>);
+
+/// The images of tables, whose paths are relative to `root`.
+pub(super) fn images(root: &Path, tables: &[PathBuf]) -> Images {
+    let cache = Arc::new(Cache::default());
+    let scanned: Vec<_> = tables
+        .par_iter()
+        .enumerate()
+        .map(|(number, path)| scan::scan(root, path.clone(), number as u32, &cache))
+        .collect();
+    let names = scanned.iter().flatten().find_map(|scan| scan.names.clone());
+    let mut images = Vec::new();
+    for (scan, path) in scanned.into_iter().zip(tables) {
+        match scan {
+            Ok(scan) if scan.names.as_ref().is_some_and(|other| Some(other) != names.as_ref()) => {
+                let reason = "its classes are not those of the first file".to_owned();
+                images.push((whole(path), Err(DecodeError::Archive { reason })));
+            }
+            Ok(scan) => {
+                let table = Arc::new(scan.table);
+                let missing = || DecodeError::NoLabel { reason: "the row has none".to_owned() };
+                images.extend(scan.labels.into_iter().zip(0..).map(|(label, row)| {
+                    let place = Place::Row { table: Arc::clone(&table), row };
+                    (place, label.map(Label::Number).ok_or_else(missing))
+                }));
+            }
+            Err(reason) => images.push((whole(path), Err(reason))),
+        }
+    }
+    (images, names)
+}
+
+/// A file of which nothing can be used.
+fn whole(path: &Path) -> Place {
+    let shard = Arc::new(Shard::new(path.to_owned()));
+    Place::Member { shard, member: Box::new(Member::rest(0, 0)) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Parquet files: the same as folders, named in every way, damaged.
+
+use std::fs;
+
+use parquet::basic::Compression;
+
+use crate::index::fixture::{CLASSES, batches, folder, images, quarantined, samples};
+use crate::table::tests::{Row, parquet};
+use crate::{Dataset, Notice, Result, Split};
+
+/// Files in a data set's directory.
+fn data(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    dir
+}
+
+fn train(dir: &tempfile::TempDir) -> Result<Dataset> {
+    Dataset::open_split(dir.path(), Split::Train)
+}
+
+#[test]
+fn rows_are_an_image_folder() {
+    let (_dir, expected) = folder();
+    let images = images();
+    let rows: Vec<Row<'_>> =
+        images.iter().map(|(_, class, bytes)| (Some(bytes.as_slice()), Some(*class as i64))).collect();
+    let (first, second) = rows.split_at(6);
+    let write = |rows, names| parquet(rows, names, Compression::SNAPPY);
+    let names = Some(&CLASSES[..]);
+    let listed = ("classes.txt", CLASSES.join("\n").into_bytes());
+    for dir in [
+        data(&[
+            ("data/train-00000-of-00002.parquet", write(first, names)),
+            ("data/train-00001-of-00002.parquet", write(second, names)),
+        ]),
+        data(&[("train-0.parquet", write(first, names)), ("train-1.parquet", write(second, None))]),
+        data(&[("train.parquet", write(&rows, None)), listed]),
+        data(&[("train/0.parquet", write(&rows, names))]),
+    ] {
+        let dataset = train(&dir).unwrap();
+        assert_eq!(dataset.classes(), CLASSES);
+        assert!(batches(&dataset) == batches(&expected));
+        assert!(dataset.notices().is_empty());
+        assert_eq!(dataset.share(0.5).unwrap().samples().len(), 7);
+        assert_eq!(quarantined(dir.path()), [""; 0]);
+    }
+    let dir = data(&[("train.parquet", write(&rows, None))]);
+    assert_eq!(train(&dir).unwrap().classes(), ["0", "1", "2"]);
+}
+
+#[test]
+fn damage_is_named_and_what_is_whole_is_usable() {
+    // All of them differ, because equal ones are stored once.
+    let images: Vec<_> = images().into_iter().map(|(.., bytes)| bytes).skip(1).step_by(2).collect();
+    let image = &images[0];
+    let write = |labels: &[Option<i64>], names: &[&str]| {
+        let rows: Vec<Row<'_>> =
+            labels.iter().zip(&images).map(|(&label, image)| (Some(image.as_slice()), label)).collect();
+        parquet(&rows, Some(names), Compression::UNCOMPRESSED)
+    };
+    let whole = write(&[Some(1), Some(0), Some(2), None, Some(-1)], &["cat", "dog"]);
+    let mut damaged = write(&[Some(0), Some(0)], &["cat", "dog"]);
+    let pixels = damaged.windows(8).position(|window| window == &image[20..28]).unwrap();
+    damaged[pixels] ^= 1;
+    let dir = data(&[
+        ("train-0.parquet", whole.clone()),
+        ("train-1.parquet", whole[..whole.len() - 10].to_vec()),
+        ("train-2.parquet", write(&[Some(0)], &["dog", "cat"])),
+        ("train-3.parquet", damaged),
+    ]);
+    assert!(train(&dir).unwrap_err().hint().unwrap().contains("data check"));
+    let broken = quarantined(dir.path());
+    let starts = [
+        "train-0.parquet/2: label 2 is not one of the 2 classes",
+        "train-0.parquet/3: no label: the row has none",
+        "train-0.parquet/4: label -1 is not one of the 2 classes",
+        "train-1.parquet/@0: archive: ",
+        "train-2.parquet/@0: archive: its classes are not those of the first file",
+        "train-3.parquet/0: PNG: ",
+    ];
+    let mut sorted = broken.clone();
+    sorted.sort();
+    assert_eq!(sorted.len(), starts.len(), "{broken:?}");
+    for (line, start) in sorted.iter().zip(starts) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    let dataset = train(&dir).unwrap();
+    let expected = [("train-0.parquet/1", 0), ("train-3.parquet/1", 0), ("train-0.parquet/0", 1)];
+    assert_eq!(samples(&dataset), expected.map(|(name, class)| (name.to_owned(), class)));
+    assert_eq!(dataset.notices(), [Notice::Quarantined { files: 6 }]);
+    // A file that shrinks later is a broken image.
+    fs::write(dir.path().join("train-0.parquet"), b"PAR1").unwrap();
+    let error = dataset.image(0).unwrap_err();
+    let reason = std::error::Error::source(&error).unwrap().to_string();
+    assert!(reason.starts_with("group of rows: archive: "), "{reason}");
+}
+
+#[test]
+fn no_rows_are_no_images() {
+    let dir = data(&[("test.parquet", parquet(&[], None, Compression::UNCOMPRESSED))]);
+    let error = Dataset::open_split(dir.path(), Split::held_out(dir.path()).unwrap()).unwrap_err();
+    assert!(error.to_string().starts_with("no images of the 0 classes in "), "{error}");
+}

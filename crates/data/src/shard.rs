@@ -1,0 +1,192 @@
+//! Shards: files that hold many images of any size, each found by its offset.
+//!
+//! Separate from what a shard means as a data set: nothing here knows of labels.
+//! Invariant: contents are read by offset alone; nothing is mapped, kept open or in memory between two images.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use flate2::Crc;
+use flate2::read::DeflateDecoder;
+
+use crate::DecodeError;
+use crate::decode::check_file_size;
+
+mod tar;
+mod zip;
+#[cfg(test)]
+pub(crate) use {tar::tests as tar_tests, zip::tests as zip_tests};
+
+/// A file that holds others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shard {
+    /// Path relative to the data set's directory.
+    path: PathBuf,
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Format {
+    Tar,
+    Zip,
+    /// Read elsewhere, because its images have no offsets.
+    Parquet,
+}
+
+impl Format {
+    /// The format that a file has by its name.
+    fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?;
+        [("tar", Self::Tar), ("zip", Self::Zip), ("parquet", Self::Parquet)]
+            .into_iter()
+            .find_map(|(known, format)| extension.eq_ignore_ascii_case(known).then_some(format))
+    }
+}
+
+/// A file in a shard.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    name: PathBuf,
+    offset: u64,
+    bytes: u64,
+    packing: Packing,
+}
+
+/// How the content of a file is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Packing {
+    Plain,
+    /// As it is, with a checksum.
+    Checked {
+        crc32: u32,
+    },
+    Deflated {
+        packed_bytes: u64,
+        crc32: u32,
+    },
+}
+
+/// What a shard holds.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// Files, in the order of the shard.
+    pub(crate) members: Vec<Member>,
+    /// What cannot be used; what has no name is called `@` and its offset.
+    pub(crate) broken: Vec<(Member, DecodeError)>,
+    /// Links and the like.
+    pub(crate) n_other: usize,
+}
+
+/// Whether a file is a shard by its name.
+pub(crate) fn is_shard_name(path: &Path) -> bool {
+    Format::of(path).is_some()
+}
+
+/// Whether a shard is a Parquet file, in which images have no offsets.
+pub(crate) fn is_table_name(path: &Path) -> bool {
+    Format::of(path) == Some(Format::Parquet)
+}
+
+impl Shard {
+    /// A shard below a data set's directory; what is no shard by its name counts as a tar file.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        let format = Format::of(&path).unwrap_or(Format::Tar);
+        Self { path, format }
+    }
+
+    /// Path relative to the data set's directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the file.
+    pub(crate) fn file(&self, root: &Path) -> Result<File, DecodeError> {
+        File::open(root.join(&self.path)).map_err(|source| DecodeError::Read { source })
+    }
+
+    /// Reads the headers; the contents are passed over.
+    pub(crate) fn scan(&self, root: &Path) -> Scan {
+        match self.file(root) {
+            Ok(file) => match self.format {
+                Format::Tar => tar::scan(file),
+                Format::Zip => zip::scan(file),
+                Format::Parquet => Scan::default(),
+            },
+            Err(reason) => Scan { broken: vec![(Member::rest(0, 0), reason)], ..Scan::default() },
+        }
+    }
+}
+
+impl Member {
+    /// What begins at an offset and has no name, or not one of its own.
+    pub(crate) fn rest(offset: u64, bytes: u64) -> Self {
+        Self { name: format!("@{offset}").into(), offset, bytes, packing: Packing::Plain }
+    }
+
+    /// The same content under the name of [`Member::rest`].
+    pub(crate) fn unnamed(&self) -> Self {
+        Self { packing: self.packing, ..Self::rest(self.offset, self.bytes) }
+    }
+
+    /// Its name in the shard: parts that are not empty, `.` or hidden characters, so that it stays below the shard.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Where its content begins.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Size of the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads the content from its shard.
+    pub(crate) fn read(&self, shard: &mut File, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
+        check_file_size(self.bytes)?;
+        let read = |source| DecodeError::Read { source };
+        shard.seek(SeekFrom::Start(self.offset)).map_err(read)?;
+        buffer.clear();
+        let n = match self.packing {
+            Packing::Plain | Packing::Checked { .. } => {
+                shard.take(self.bytes).read_to_end(buffer).map_err(read)?
+            }
+            // One byte more than it should have shows that it has too many, however many.
+            Packing::Deflated { packed_bytes, .. } => DeflateDecoder::new(shard.take(packed_bytes))
+                .take(self.bytes + 1)
+                .read_to_end(buffer)
+                .map_err(|error| DecodeError::Archive { reason: error.to_string() })?,
+        } as u64;
+        if n != self.bytes {
+            let amount = if n < self.bytes { n.to_string() } else { "more".to_owned() };
+            let reason = format!("the file should have {} bytes and has {amount}", self.bytes);
+            return Err(DecodeError::Archive { reason });
+        }
+        self.check(buffer)
+    }
+
+    fn check(&self, content: &[u8]) -> Result<(), DecodeError> {
+        match self.packing {
+            Packing::Checked { crc32 } | Packing::Deflated { crc32, .. } => {
+                let mut crc = Crc::new();
+                crc.update(content);
+                if crc.sum() == crc32 {
+                    return Ok(());
+                }
+                Err(DecodeError::Archive { reason: "the file has a wrong checksum".to_owned() })
+            }
+            Packing::Plain => Ok(()),
+        }
+    }
+}
+
+/// A name that is only a name: relative, with nothing in it that would break a line of a list.
+fn clean_name(bytes: &[u8]) -> PathBuf {
+    let text = String::from_utf8_lossy(bytes);
+    let parts = text.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let printable = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    parts.map(|part| part.chars().map(printable).collect::<String>()).collect()
+}
