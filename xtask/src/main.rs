@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod compat;
 mod experiment;
+mod fuzz;
 mod process;
 mod product;
 mod quickstart;
@@ -27,6 +28,8 @@ usage: cargo xtask <task>
   ci [STEP...]          test, fmt, clippy, tidy, docs; or only the steps named
   tidy [--binary]       the rules of the house (--binary: look into the built deploy binary too)
   bench train [--json]  ours against the authors' code and tuned PyTorch, interleaved
+  bench data [--json]   our data path against torchvision's and the authors', interleaved
+  fuzz [--seconds N]    what reads given files, fed with anything, each target for so long (60)
   compat [PART...]      our checkpoints and logits against the authors' code, torchvision and timm
   experiment cifar-methods [KEY=VALUE...]
                         every method on CIFAR-10, three seeds, compared at equal MACs; hours, resumable
@@ -56,6 +59,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["quickstart"] => quickstart::run(&root)?,
         ["experiment", args @ ..] => experiment::run(&root, args)?,
         ["bench", args @ ..] => bench::run(&root, args)?,
+        ["fuzz", args @ ..] => fuzz::run(&root, args)?,
         ["compat", parts @ ..] => compat::run(&root, parts)?,
         [] | ["help" | "--help" | "-h"] => print!("{USAGE}"),
         other => bail!("unknown task `{}`\n\n{USAGE}", other.join(" ")),

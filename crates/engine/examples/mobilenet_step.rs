@@ -163,7 +163,7 @@ fn step(net: &Net, sgd: &mut FusedSgd, images: &Tensor, labels: &Tensor) -> Resu
     let (mut grads, mut teacher) = (Vec::new(), None);
     for (index, (width, resolution)) in PASSES.into_iter().enumerate() {
         let start = Instant::now();
-        let resized = images.resize_bilinear(resolution, resolution)?;
+        let resized = images.resize_bilinear(resolution)?;
         let (logits, leaves) = net.forward(&resized, width)?;
         let loss = match &teacher {
             None => logits.cross_entropy(labels, 0.0)?,
