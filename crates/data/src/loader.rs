@@ -20,7 +20,7 @@ use crate::{BrokenFile, Dataset, Error, Result, StageTimes};
 
 mod batches;
 pub use batches::{Batch, Batches, SecondLabels};
-use batches::{Job, Work};
+use batches::{Buffers, Job, Work};
 
 /// How a data set is loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,6 +48,7 @@ pub struct Loader {
     pool: Arc<rayon::ThreadPool>,
     quarantine: Arc<Quarantine>,
     scratch: Arc<ScratchPool>,
+    buffers: Arc<Buffers>,
 }
 
 impl Loader {
@@ -76,6 +77,7 @@ impl Loader {
             pool: Arc::new(pool),
             quarantine: Arc::new(quarantine),
             scratch: Arc::default(),
+            buffers: Arc::default(),
         })
     }
 
@@ -165,7 +167,7 @@ impl Loader {
         let pipeline = TrainPipeline::new(transform, preprocess)?;
         let work = Work::Train { pipeline, purpose: Purpose::Augment, mixing: pipeline.mixing() };
         let order = Order::Listed { indices: indices.to_vec(), batch_size: indices.len() };
-        batches::make_first(&self.job(work, order))
+        batches::make_first(&self.job(work, order), &self.buffers)
     }
 
     /// What the images so far took, stage by stage; those being made now are not in it.

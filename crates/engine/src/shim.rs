@@ -369,3 +369,15 @@ pub(crate) fn resize_images(images: &Tensor, sides: &[i64]) -> Result<Vec<Tensor
         unsafe { mutualnet_resize_images(raw(images), sides.as_ptr(), sides.len() as i64, out.as_mut_ptr()) };
     on_tensors("resize_bilinear", &[images], message).map(|()| out.into_iter().map(adopt).collect())
 }
+
+/// A copy of values on the CPU; `tch` fills with zeros first, which a batch of images feels.
+pub(crate) fn from_elements<T: tch::kind::Element>(
+    values: &[T],
+    shape: &[i64],
+) -> std::result::Result<tch::Tensor, tch::TchError> {
+    let tensor = tch::Tensor::f_empty(shape, (T::KIND, tch::Device::Cpu))?;
+    assert_eq!(tensor.numel(), values.len(), "callers check the length");
+    // SAFETY: the tensor is new, contiguous, of this kind of element and of this length.
+    unsafe { ptr::copy_nonoverlapping(values.as_ptr(), tensor.data_ptr().cast(), values.len()) };
+    Ok(tensor)
+}

@@ -34,8 +34,8 @@ fn check_length(shape: &[usize], got: usize) -> Result<()> {
 
 fn from_elements<T: tch::kind::Element>(values: &[T], shape: &[usize]) -> Result<tch::Tensor> {
     check_length(shape, values.len())?;
-    let made = tch::Tensor::f_from_slice(values).and_then(|flat| flat.f_view(signed(shape).as_slice()));
-    made.map_err(failed_shapes("from_slice", vec![shape.to_vec()]))
+    shim::from_elements(values, signed(shape).as_slice())
+        .map_err(failed_shapes("from_slice", vec![shape.to_vec()]))
 }
 
 impl Tensor {

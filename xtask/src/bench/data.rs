@@ -81,11 +81,70 @@ pub(super) fn run(root: &Path) -> Result<Report> {
         seconds[measure.name] =
             spreads.iter().map(|(name, s)| ((*name).to_owned(), json!(s.median))).collect();
     }
+    let own = own_variants(root, &mutualnet, &photographs)?;
+    table +=
+        &rows("ours, RandomResizedCrop(224): files, packed pixels of about 256 px, with broken files", &own);
+    seconds["ours"] = own.iter().map(|(name, s)| ((*name).to_owned(), json!(s.median))).collect();
     let conditions = json!({
         "batch": BATCH, "rounds": N_ROUNDS, "processor": super::processor(), "torchvision": peers::TORCHVISION,
         "images": "250 ImageNet photographs, mean 474x392, 110 kB",
     });
     Ok(Report { table, json: json!({ "ratios": ratios, "seconds": seconds, "conditions": conditions }) })
+}
+
+/// Our own loader on other forms of the same photographs.
+fn own_variants(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec<(&'static str, Spread)>> {
+    let packed = peers::cache()?.join("photographs.mnpack");
+    if !packed.is_file() {
+        let mut pack = Command::new(mutualnet);
+        pack.args(["data", "pack"]).arg(photographs).arg(&packed).args([
+            "--max-side",
+            "320",
+            "--store",
+            "raw",
+        ]);
+        process::run(pack.stdout(process::to_stderr()))?;
+    }
+    let variants = [
+        ("files", photographs.to_owned()),
+        ("packed", packed),
+        ("broken_1_percent", with_broken(photographs, 100)?),
+        ("broken_5_percent", with_broken(photographs, 20)?),
+    ];
+    let mut programs = Vec::new();
+    for (name, data) in variants {
+        let mut ours = on_one_core(mutualnet);
+        ours.args(["bench", "data", "bench/rrc224.toml", &format!("data.path={}", data.display())]);
+        ours.args(["data.broken_limit=0.1", "--lockstep"]).current_dir(root);
+        programs.push(Program::start(name, &mut ours)?);
+    }
+    interleave::run(&mut programs, &requests(), N_WARM_UP)?;
+    Ok(programs.iter().map(|program| (program.name, program.spread())).collect())
+}
+
+/// The photographs, of which every `nth` is empty, cut short, text or gone.
+fn with_broken(photographs: &Path, nth: usize) -> Result<PathBuf> {
+    let copy = peers::cache()?.join(format!("photographs-broken-{nth}"));
+    let class = copy.join("train/all");
+    if class.is_dir() {
+        return Ok(copy);
+    }
+    fs::create_dir_all(&class)?;
+    let mut files: Vec<_> =
+        fs::read_dir(photographs.join("train/all"))?.map(|file| Ok(file?.path())).collect::<Result<_>>()?;
+    files.sort();
+    for (i, file) in files.iter().enumerate() {
+        let to = class.join(file.file_name().context("a file has a name")?);
+        let bytes = fs::read(file)?;
+        match (i % nth == nth / 2).then_some(i / nth % 4) {
+            None => fs::write(&to, &bytes)?,
+            Some(0) => fs::write(&to, &bytes[..bytes.len() / 2])?,
+            Some(1) => fs::write(&to, b"")?,
+            Some(2) => fs::write(&to, b"404 not found")?,
+            Some(_) => std::os::unix::fs::symlink("nowhere.jpg", &to)?,
+        }
+    }
+    Ok(copy)
 }
 
 /// Every round takes the next files; all programs of a round take the same.

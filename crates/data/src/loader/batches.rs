@@ -61,7 +61,7 @@ impl Drop for Batch {
 
 /// Image buffers waiting to be filled again: a fresh gigabyte from the system costs page faults every step.
 #[derive(Debug, Default)]
-struct Buffers(Mutex<Vec<Vec<f32>>>);
+pub(super) struct Buffers(Mutex<Vec<Vec<f32>>>);
 
 impl Buffers {
     fn take(&self, len: usize) -> Vec<f32> {
@@ -159,9 +159,9 @@ impl Batches {
 ///
 /// # Panics
 /// There is none.
-pub(super) fn make_first(job: &Job) -> Result<Batch> {
+pub(super) fn make_first(job: &Job, buffers: &Arc<Buffers>) -> Result<Batch> {
     let plan = job.order.batch(0, &mut EpochCache::default()).expect("callers ask for images");
-    job.pool.install(|| job.build(plan, &Arc::default(), &AtomicBool::new(false)))
+    job.pool.install(|| job.build(plan, buffers, &AtomicBool::new(false)))
 }
 
 impl Iterator for Batches {
