@@ -11,7 +11,6 @@ use clap::Parser;
 mod allocator;
 mod args;
 mod commands;
-mod counter;
 mod failure;
 #[cfg(feature = "train")]
 mod progress;

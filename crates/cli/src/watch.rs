@@ -1,14 +1,13 @@
-//! Shows how far a check of a data set is: a bar on a terminal, lines elsewhere, and reads that hang.
+//! Shows how far a check or a packing of a data set is: a bar on a terminal, lines elsewhere, and reads that hang.
 //!
 //! Separate from the display of training, which is not in the deploy binary.
 
-use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mutualnet_data::check::{CheckReport, Progress, check_watched};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mutualnet_data::Progress;
 
 use crate::text;
 
@@ -17,17 +16,17 @@ const TICK: Duration = Duration::from_millis(200);
 /// Time between two plain lines, and that in which every image should have been read and decoded.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Checks a directory and shows how far it is.
-pub(crate) fn check(dir: &Path) -> mutualnet_data::Result<CheckReport> {
+/// Does something that reads images, and shows how far it is.
+pub(crate) fn watched<T: Send>(work: impl FnOnce(&Progress) -> T + Send) -> T {
     let progress = Progress::default();
     let watched = &progress;
     let (end, ended) = mpsc::channel::<()>();
-    // The sender moves in, so that a panic of the check ends the display too.
+    // The sender moves in, so that a panic of the work ends the display too.
     thread::scope(move |scope| {
         scope.spawn(move || show(watched, &ended));
-        let report = check_watched(dir, watched);
+        let result = work(watched);
         drop(end);
-        report
+        result
     })
 }
 
@@ -49,7 +48,7 @@ fn show(progress: &Progress, ended: &Receiver<()>) {
         }
         if bar.is_hidden() && total > 0 && last_line.elapsed() >= LINE_EVERY {
             last_line = Instant::now();
-            text::note(&format!("{done}/{total} images · {} left", HumanDuration(bar.eta())));
+            text::note(&format!("{done}/{total} images · {} left", text::duration(bar.eta())));
         }
     }
     bar.finish_and_clear();

@@ -6,13 +6,10 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-mod progress;
-pub use progress::Progress;
-
 use crate::index::cifar::Cifar;
 use crate::index::{Contents, folders, labels, list, shards};
 use crate::pack;
-use crate::{BrokenFile, DecodeError, Error, Image, Place, Result, Split, quarantine_list};
+use crate::{BrokenFile, DecodeError, Error, Image, Place, Progress, Result, Split, quarantine_list};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,9 +37,11 @@ pub mod loader;
 pub use loader::{Batch, Batches, Loader, LoaderConfig, SecondLabels};
 mod order;
 pub use order::{Part, Position};
+mod progress;
 mod quarantine;
 
 pub mod check;
+pub use progress::Progress;
 pub mod shapes;
 
 mod error;

@@ -4,14 +4,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use mutualnet_data::BrokenFile;
-use mutualnet_data::check::{CheckReport, write_quarantine};
+use mutualnet_data::check::{CheckReport, check_watched, write_quarantine};
 use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
 use mutualnet_data::shapes::{ShapesSpec, class_names, generate};
 use mutualnet_data::{Dataset, Error, Notice, Split};
 use serde::Serialize;
 
 use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ShapesArgs, StoreArg};
-use crate::counter::Counter;
 use crate::{text, watch};
 
 pub(super) fn run(command: DataCommand) -> Result<()> {
@@ -58,7 +57,7 @@ impl From<BrokenFile> for Broken {
 }
 
 fn run_check(args: &CheckArgs) -> Result<()> {
-    let report = watch::check(&args.dir)?;
+    let report = watch::watched(|progress| check_watched(&args.dir, progress))?;
     write_quarantine(&args.dir, &report)?;
     let CheckReport { n_images, n_other, bytes, width_px, height_px, broken } = report;
     let broken = broken.into_iter().map(Broken::from);
@@ -115,10 +114,8 @@ fn run_pack(args: &PackArgs) -> Result<()> {
         StoreArg::Raw => Store::Raw,
     };
     let max_side = args.max_side.map(mutualnet_core::Resolution::get);
-    let mut counter = Counter::new("images");
     let options = PackOptions { max_side, store, quality: args.quality };
-    let report = pack(&args.dir, &args.out, &options, |done, of| counter.set(done, of))?;
-    drop(counter);
+    let report = watch::watched(|progress| pack(&args.dir, &args.out, &options, progress))?;
     let PackReport { n_images, bytes, broken } = report;
     let packed =
         PackedSet { images: n_images, bytes, broken: broken.into_iter().map(Broken::from).collect() };

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::check::{check, write_quarantine};
 use crate::decode::decode;
-use crate::{Dataset, Image, Place, Split, encode_jpeg, encode_png};
+use crate::{Dataset, Image, Place, Progress, Split, encode_jpeg, encode_png};
 
 fn picture(width: u32, height: u32, first: u8) -> Image {
     let pixels = (0..3 * width * height).map(|i| first.wrapping_add((i / 5) as u8)).collect();
@@ -32,9 +32,9 @@ fn folder() -> tempfile::TempDir {
 
 fn packed(dir: &Path, options: &PackOptions) -> (PathBuf, PackReport) {
     let out = dir.join("out.mnpack");
-    let mut told = Vec::new();
-    let report = pack(dir, &out, options, |done, of| told.push((done, of))).unwrap();
-    assert_eq!(told.last(), Some(&(6, 6)));
+    let progress = Progress::default();
+    let report = pack(dir, &out, options, &progress).unwrap();
+    assert_eq!((progress.done(), progress.total()), (6, 6));
     (out, report)
 }
 

@@ -14,7 +14,7 @@ use super::index::{self, Entry};
 use super::{HEADER_BYTES, MAGIC, Packed, Record, Store, Summary};
 use crate::image::ImageRef;
 use crate::resize::{Rect, Resizer};
-use crate::{BrokenFile, Dataset, DecodeError, Error, Image, Place, Result, Split};
+use crate::{BrokenFile, Dataset, DecodeError, Error, Image, Place, Progress, Result, SampleRef, Split};
 
 /// Images that are in memory at the same time.
 const AT_ONCE: usize = 256;
@@ -41,20 +41,15 @@ pub struct PackReport {
     pub broken: Vec<BrokenFile>,
 }
 
-/// Packs all splits of a data set into a file; `progress` hears how many images of how many are done.
+/// Packs all splits of a data set into a file; another thread can look at how far it is.
 ///
 /// Every image is decoded whole, so that only usable ones are packed. What quarantine lists name is left out.
 ///
 /// # Errors
 /// The data set cannot be read, its splits have different classes, or the file cannot be written.
-pub fn pack(
-    root: &Path,
-    out: &Path,
-    options: &PackOptions,
-    mut progress: impl FnMut(usize, usize),
-) -> Result<PackReport> {
+pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress) -> Result<PackReport> {
     let splits = splits(root)?;
-    let of = splits.iter().map(|(_, dataset)| dataset.samples().len()).sum();
+    progress.begin(splits.iter().map(|(_, dataset)| dataset.samples().len()).sum());
     let partial = PathBuf::from(format!("{}.partial", out.display()));
     let fail = |source| Error::Io { action: "write", path: partial.clone(), source };
     let mut file = BufWriter::new(File::create(&partial).map_err(fail)?);
@@ -62,8 +57,11 @@ pub fn pack(
     let (mut offset, mut entries, mut broken, mut done) = (HEADER_BYTES as u64, Vec::new(), Vec::new(), 0);
     for (number, (split, dataset)) in splits.iter().enumerate() {
         for samples in dataset.samples().chunks(AT_ONCE) {
-            let stored: Vec<_> =
-                samples.par_iter().map(|sample| stored(dataset.dir(), &sample.place, options)).collect();
+            let store = |(i, sample): (usize, &SampleRef)| {
+                let place = &sample.place;
+                progress.reading(done + i, place, || stored(dataset.dir(), place, options))
+            };
+            let stored: Vec<_> = samples.par_iter().enumerate().map(store).collect();
             for (sample, stored) in samples.iter().zip(stored) {
                 let name = Path::new(split.folder()).join(sample.place.name());
                 match stored {
@@ -79,7 +77,6 @@ pub fn pack(
                 }
             }
             done += samples.len();
-            progress(done, of);
         }
     }
     let (_, first) = &splits[0];

@@ -1,6 +1,6 @@
-//! How far a check is, for another thread to look at.
+//! How far a check or a packing is, for another thread to look at.
 //!
-//! Separate so that the check itself neither prints nor waits; what is shown, and when, its caller decides.
+//! Separate so that the work itself neither prints nor waits; what is shown, and when, its caller decides.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,12 +38,12 @@ impl Progress {
         })
     }
 
-    pub(super) fn begin(&self, total: usize) {
+    pub(crate) fn begin(&self, total: usize) {
         self.total.store(total, Ordering::Relaxed);
     }
 
     /// Does what reads an image.
-    pub(super) fn reading<T>(&self, number: usize, place: &Place, read: impl FnOnce() -> T) -> T {
+    pub(crate) fn reading<T>(&self, number: usize, place: &Place, read: impl FnOnce() -> T) -> T {
         self.change(|reading| reading.insert(number, (Instant::now(), place.name())));
         let result = read();
         self.change(|reading| reading.remove(&number));
