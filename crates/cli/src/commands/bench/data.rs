@@ -100,7 +100,9 @@ impl Bench {
         let batch_size = self.recipe.train.batch.min(self.loader.dataset().samples().len());
         let steps = images.div_ceil(batch_size).max(1);
         let warm_up = per_epoch.min(steps);
-        let epochs = u32::try_from((warm_up + steps).div_ceil(per_epoch)).context("--images: too many")?;
+        // Long enough that as many batches are being made ahead at the end as there were at the begin.
+        let epochs = (warm_up + steps + 2 * PREFETCH).div_ceil(per_epoch);
+        let epochs = u32::try_from(epochs).context("--images: too many")?;
         let preprocess = self.recipe.preprocess();
         let augment = self.recipe.data.augment;
         let mut batches = self.loader.train(augment, &preprocess, Position::default(), epochs)?;

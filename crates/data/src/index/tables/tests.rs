@@ -5,19 +5,9 @@ use std::fs;
 use parquet::basic::Compression;
 
 use crate::index::fixture::{CLASSES, batches, folder, images, quarantined, samples};
+use crate::index::shards::tests::data;
 use crate::table::tests::{Row, parquet};
 use crate::{Dataset, Notice, Result, Split};
-
-/// Files in a data set's directory.
-fn data(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for (name, content) in files {
-        let path = dir.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    dir
-}
 
 fn train(dir: &tempfile::TempDir) -> Result<Dataset> {
     Dataset::open_split(dir.path(), Split::Train)
