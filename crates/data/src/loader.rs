@@ -19,8 +19,11 @@ use crate::transform::{TestPipeline, TrainPipeline, TrainTransform};
 use crate::{BrokenFile, Dataset, Error, Result, StageTimes};
 
 mod batches;
+mod buffers;
 pub use batches::{Batch, Batches, SecondLabels};
-use batches::{Buffers, Job, Work};
+use batches::{Job, Work};
+use buffers::Buffers;
+pub use buffers::ImageBuffer;
 
 /// How a data set is loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 #include <sys/stat.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -115,6 +116,16 @@ char* mutualnet_cuda_count(int64_t* count) {
 
 char* mutualnet_cuda_synchronize(int64_t index) {
   return guarded([&] { torch::cuda::synchronize(index); });
+}
+
+// The owner of the values lives until the last tensor that sees them is gone, or, after a failure, until the return.
+char* mutualnet_adopt_floats(float* values, const int64_t* sizes, int64_t rank, void* owner, void (*free_owner)(void*),
+                             at::Tensor** out) {
+  return guarded([&] {
+    std::shared_ptr<void> held(owner, free_owner);
+    auto release = [held](void*) mutable { held.reset(); };
+    *out = new at::Tensor(at::from_blob(values, at::IntArrayRef(sizes, rank), release, at::kFloat));
+  });
 }
 
 char* mutualnet_channels_last(const at::Tensor* tensor, at::Tensor** out) {

@@ -70,6 +70,14 @@ unsafe extern "C" {
     fn mutualnet_load_cuda() -> RawMessage;
     fn mutualnet_cuda_count(count: *mut i64) -> RawMessage;
     fn mutualnet_cuda_synchronize(index: i64) -> RawMessage;
+    fn mutualnet_adopt_floats(
+        values: *mut f32,
+        sizes: *const i64,
+        rank: i64,
+        owner: *mut c_void,
+        free_owner: unsafe extern "C" fn(*mut c_void),
+        out: *mut RawTensor,
+    ) -> RawMessage;
     fn mutualnet_channels_last(tensor: RawTensor, out: *mut RawTensor) -> RawMessage;
     fn mutualnet_copy(tensor: RawTensor, out: *mut RawTensor) -> RawMessage;
     fn mutualnet_is_channels_last(tensor: RawTensor) -> c_int;
@@ -380,4 +388,27 @@ pub(crate) fn from_elements<T: tch::kind::Element>(
     // SAFETY: the tensor is new, contiguous, of this kind of element and of this length.
     unsafe { ptr::copy_nonoverlapping(values.as_ptr(), tensor.data_ptr().cast(), values.len()) };
     Ok(tensor)
+}
+
+/// A row-major tensor on the CPU in memory of somebody else, who is dropped with it.
+///
+/// # Panics
+/// The memory is not of this shape: callers check the length.
+pub(crate) fn adopt_floats<B: AsMut<[f32]> + Send + 'static>(buffer: B, shape: &[i64]) -> Result<Tensor> {
+    unsafe extern "C" fn free<B>(owner: *mut c_void) {
+        // SAFETY: `owner` is the box that was given away below, and C++ calls this once.
+        drop(unsafe { Box::from_raw(owner.cast::<B>()) });
+    }
+    let mut owner = Box::new(buffer);
+    let values = (*owner).as_mut();
+    assert_eq!(shape.iter().product::<i64>(), values.len() as i64, "callers check the length");
+    let values = values.as_mut_ptr();
+    let mut out = ptr::null_mut();
+    let owner = Box::into_raw(owner).cast();
+    // SAFETY: the values stay where they are until `owner` is freed, which C++ does with the last tensor that sees them,
+    // or at once when it fails.
+    let message = unsafe {
+        mutualnet_adopt_floats(values, shape.as_ptr(), shape.len() as i64, owner, free::<B>, &raw mut out)
+    };
+    on_tensors("from_buffer", &[], message).map(|()| adopt(out))
 }

@@ -53,11 +53,28 @@ impl Tensor {
     /// # Errors
     /// As there.
     pub fn from_channels_last(values: &[f32], dims: &[usize], device: Device) -> Result<Self> {
-        let flat = Self(from_elements(values, dims)?);
-        let last = dims.len() as i64 - 1;
+        Self(from_elements(values, dims)?).channels_first(device)
+    }
+
+    /// Like [`Tensor::from_channels_last`], but the tensor lies in the buffer itself, which is dropped with the last
+    /// tensor that sees it; on another device than the CPU it is a copy.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_buffer<B>(mut buffer: B, dims: &[usize], device: Device) -> Result<Self>
+    where
+        B: AsMut<[f32]> + Send + 'static,
+    {
+        check_length(dims, buffer.as_mut().len())?;
+        shim::adopt_floats(buffer, &signed(dims))?.channels_first(device)
+    }
+
+    /// `[n, spatial…, c]` seen as `[n, c, spatial…]`, on a device.
+    fn channels_first(&self, device: Device) -> Result<Self> {
+        let last = self.shape().len() as i64 - 1;
         let order: Vec<i64> = [0, last].into_iter().chain(1..last).collect();
-        let made = flat.0.f_permute(order.as_slice()).and_then(|tensor| tensor.f_to(device.to_tch()));
-        made.map(Self).map_err(failed("from_channels_last", [&flat]))
+        let made = self.0.f_permute(order.as_slice()).and_then(|tensor| tensor.f_to(device.to_tch()));
+        made.map(Self).map_err(failed("from_channels_last", [self]))
     }
 
     /// A row-major `f32` tensor on the CPU.

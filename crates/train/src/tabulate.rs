@@ -118,7 +118,7 @@ impl Tabulation<'_> {
             loader.calibrate(data.augment, &self.recipe.preprocess(), section.calibration_batches)?;
         let mut calibration = Calibration::new(&self.net, &self.rows, self.device)?;
         for (idx, batch) in batches.enumerate() {
-            let (images, _) = on_device(&batch?, self.device)?;
+            let (images, _) = on_device(&mut batch?, self.device)?;
             calibration.add(&self.net, &self.parameters, &images)?;
             self.tell(Stage::Calibrate, idx + 1, section.calibration_batches)?;
         }
@@ -130,7 +130,7 @@ impl Tabulation<'_> {
         let batches: Batches = loader.evaluate(&self.recipe.preprocess())?;
         let mut sweep = Sweep::new(statistics);
         for batch in batches {
-            let (images, labels) = on_device(&batch?, self.device)?;
+            let (images, labels) = on_device(&mut batch?, self.device)?;
             sweep.add(&self.net, &self.parameters, &images, &labels)?;
             self.tell(Stage::Evaluate, sweep.n() as usize, test.samples().len())?;
         }
@@ -174,9 +174,9 @@ impl Tabulation<'_> {
     }
 }
 
-fn on_device(batch: &mutualnet_data::Batch, device: Device) -> Result<(Tensor, Tensor)> {
+fn on_device(batch: &mut mutualnet_data::Batch, device: Device) -> Result<(Tensor, Tensor)> {
     let side = batch.side as usize;
-    let images = Tensor::from_nhwc(&batch.images, [batch.n, side, side, 3], device)?;
+    let images = Tensor::from_buffer(batch.take_images(), &[batch.n, side, side, 3], device)?;
     Ok((images, Tensor::from_slice_i64(&batch.labels, &[batch.n])?.to_device(device)?))
 }
 

@@ -176,8 +176,8 @@ impl<'a> Training<'a> {
                 return Ok(Outcome::Interrupted);
             }
             let step_begun = Instant::now();
-            let batch = batches.next().expect("the loader has a batch for every step of the plan")?;
-            self.step(&batch, step_begun)?;
+            let mut batch = batches.next().expect("the loader has a batch for every step of the plan")?;
+            self.step(&mut batch, step_begun)?;
             if self.state.step.is_multiple_of(checkpoint_steps) || self.state.step == total_steps {
                 self.save()?;
             }
@@ -197,7 +197,7 @@ impl<'a> Training<'a> {
         Ok(self.loader.train(recipe.data.augment, &recipe.preprocess(), from, recipe.train.epochs)?)
     }
 
-    fn step(&mut self, batch: &Batch, begun: Instant) -> Result<()> {
+    fn step(&mut self, batch: &mut Batch, begun: Instant) -> Result<()> {
         let step = self.state.step;
         let key = Key::new(self.plan.recipe.seed, Purpose::Sample).step(step);
         let plan = self.sampler.sample(key, self.state.regret.as_ref());
@@ -253,7 +253,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    fn on_device(&self, batch: &Batch) -> Result<StepBatch> {
+    fn on_device(&self, batch: &mut Batch) -> Result<StepBatch> {
         let (n, side) = (batch.n, batch.side as usize);
         let labels = |labels: &[i64]| Tensor::from_slice_i64(labels, &[n])?.to_device(self.device);
         let second = batch.second.as_ref().map(|second| {
@@ -261,7 +261,7 @@ impl<'a> Training<'a> {
             Ok::<_, Error>(SecondLabels { labels: labels(&second.labels)?, shares })
         });
         Ok(StepBatch {
-            images: Tensor::from_nhwc(&batch.images, [n, side, side, 3], self.device)?,
+            images: Tensor::from_buffer(batch.take_images(), &[n, side, side, 3], self.device)?,
             labels: labels(&batch.labels)?,
             second: second.transpose()?,
         })

@@ -51,7 +51,7 @@ pub(crate) fn batches(dataset: &Dataset) -> Vec<(Vec<i64>, Vec<f32>)> {
     let train = loader.train(TrainTransform::default(), &preprocess, Position::default(), 2).unwrap();
     let batches = train.chain(loader.evaluate(&preprocess).unwrap()).map(|batch| {
         let batch = batch.unwrap();
-        (batch.labels.clone(), batch.images.clone())
+        (batch.labels.clone(), batch.images.to_vec())
     });
     batches.collect()
 }

@@ -2,15 +2,16 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use mutualnet_core::rng::Purpose;
 use rayon::prelude::*;
 
+use super::buffers::{Buffers, ImageBuffer};
 use crate::augment::Mixing;
 use crate::order::{BatchPlan, Draw, EpochCache, Order, Part};
 use crate::quarantine::Quarantine;
@@ -25,7 +26,7 @@ const BUILDERS: usize = 2;
 #[derive(Debug)]
 pub struct Batch {
     /// `[n, side, side, 3]` f32, normalized.
-    pub images: Vec<f32>,
+    pub images: ImageBuffer,
     /// Class of every image; the first one where it has two.
     pub labels: Vec<i64>,
     /// The second classes, if images are mixed.
@@ -40,7 +41,13 @@ pub struct Batch {
     pub epoch: u32,
     /// Step within the epoch, from 0.
     pub step: usize,
-    buffers: Arc<Buffers>,
+}
+
+impl Batch {
+    /// Takes the images, to be owned by a tensor; none are left.
+    pub fn take_images(&mut self) -> ImageBuffer {
+        std::mem::take(&mut self.images)
+    }
 }
 
 /// What is in every image besides its first label, image by image.
@@ -50,31 +57,6 @@ pub struct SecondLabels {
     pub labels: Vec<i64>,
     /// Share of the first label, from 0 to 1; the second one has the rest.
     pub shares: Vec<f32>,
-}
-
-/// Gives the image buffer back to the loader.
-impl Drop for Batch {
-    fn drop(&mut self) {
-        self.buffers.put(std::mem::take(&mut self.images));
-    }
-}
-
-/// Image buffers waiting to be filled again: a fresh gigabyte from the system costs page faults every step.
-#[derive(Debug, Default)]
-pub(super) struct Buffers(Mutex<Vec<Vec<f32>>>);
-
-impl Buffers {
-    fn take(&self, len: usize) -> Vec<f32> {
-        let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        buffer.resize(len, 0.0);
-        buffer
-    }
-
-    fn put(&self, buffer: Vec<f32>) {
-        if buffer.capacity() > 0 {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
-        }
-    }
 }
 
 /// What is done with every image.
@@ -245,7 +227,7 @@ impl Job {
         let mixing = self.work.mixing();
         let second = mixing.map(|mixing| self.mix(mixing, &plan, &mut images, &labels));
         let BatchPlan { epoch, step, .. } = plan;
-        Ok(Batch { images, labels, second, indices, n, side, epoch, step, buffers: Arc::clone(buffers) })
+        Ok(Batch { images, labels, second, indices, n, side, epoch, step })
     }
 
     /// Makes one image of a batch; says which sample it is.

@@ -75,7 +75,7 @@ fn contents(batches: Batches) -> Vec<Content> {
                 indices: batch.indices.clone(),
                 labels: batch.labels.clone(),
                 second: batch.second.clone(),
-                images: batch.images.clone(),
+                images: batch.images.to_vec(),
             }
         })
         .collect()

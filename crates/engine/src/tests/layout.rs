@@ -1,5 +1,8 @@
 //! Creation, reading back and memory order.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::{CPU, noise, random, values};
 use crate::{Device, EngineError, Tensor, cuda_devices, libtorch_version, set_threads, threads};
 
@@ -23,6 +26,41 @@ fn clips_are_channels_last_too() {
     let tensor = Tensor::from_channels_last(&source, &[2, 3, 4, 5, 6], CPU).unwrap();
     assert_eq!(tensor.shape(), [2, 6, 3, 4, 5]);
     assert!(tensor.is_channels_last());
+}
+
+/// A buffer that says when it is gone.
+struct Told(Vec<f32>, Arc<AtomicBool>);
+
+impl AsMut<[f32]> for Told {
+    fn as_mut(&mut self) -> &mut [f32] {
+        &mut self.0
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.1.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_buffer_is_not_copied_and_lives_as_long_as_its_tensors() {
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let buffer = Told(noise(2 * 3 * 4 * 5, 1), Arc::clone(&is_gone));
+    let (source, place) = (buffer.0.clone(), buffer.0.as_ptr());
+    let tensor = Tensor::from_buffer(buffer, &[2, 3, 4, 5], CPU).unwrap();
+    assert_eq!(tensor.0.data_ptr().cast_const().cast(), place);
+    assert!(tensor.is_channels_last());
+    assert_eq!(values(&tensor), values(&Tensor::from_nhwc(&source, [2, 3, 4, 5], CPU).unwrap()));
+    let alias = tensor.alias();
+    drop(tensor);
+    assert!(!is_gone.load(Ordering::Relaxed));
+    drop(alias);
+    assert!(is_gone.load(Ordering::Relaxed));
+
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let error = Tensor::from_buffer(Told(source, Arc::clone(&is_gone)), &[7], CPU).unwrap_err();
+    assert!(matches!(error, EngineError::Length { .. }) && is_gone.load(Ordering::Relaxed));
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl Bench {
                 (begun, before, pyramid) = (Instant::now(), self.loader.stage_times(), Duration::ZERO);
             }
             let batch = batches.next().context("the epochs hold all steps")??;
-            pyramid += self.pyramid(&batch)?;
+            pyramid += self.pyramid(batch)?;
         }
         let seconds = begun.elapsed().as_secs_f64();
         let n = steps * batch_size;
@@ -144,12 +144,12 @@ impl Bench {
     }
 
     /// Makes the smaller resolutions as a training step does; says how long it took.
-    fn pyramid(&self, batch: &Batch) -> Result<Duration> {
+    fn pyramid(&self, mut batch: Batch) -> Result<Duration> {
         let resolutions = self.recipe.resolutions();
         let begun = Instant::now();
         if resolutions.len() > 1 {
             let side = batch.side as usize;
-            let images = Tensor::from_nhwc(&batch.images, [batch.n, side, side, 3], Device::parse("cpu")?)?;
+            let images = Tensor::from_buffer(batch.take_images(), &[batch.n, side, side, 3], Device::Cpu)?;
             let sides: Vec<_> = resolutions.iter().map(|resolution| resolution.get() as usize).collect();
             images.resize_bilinear_all(&sides)?;
         }
@@ -170,7 +170,7 @@ impl Bench {
             let begun = Instant::now();
             let batch =
                 self.loader.batch_of(self.recipe.data.augment, &self.recipe.preprocess(), &indices)?;
-            self.pyramid(&batch)?;
+            self.pyramid(batch)?;
             text::line(&begun.elapsed().as_secs_f64().to_string())?;
         }
         Ok(())

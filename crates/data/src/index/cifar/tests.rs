@@ -175,7 +175,7 @@ fn batches_are_the_same_for_any_number_of_workers_and_a_file_that_shrinks_is_not
         let transform = TrainTransform { color_jitter: 0.4, ..TrainTransform::default() };
         let batches = loader.train(transform, &preprocess, Position::default(), 2).unwrap();
         batches
-            .map(|batch| batch.map(|batch| (batch.labels.clone(), batch.images.clone())))
+            .map(|batch| batch.map(|batch| (batch.labels.clone(), batch.images.to_vec())))
             .collect::<Vec<_>>()
     };
     let whole = |loader: &Loader| train(loader).into_iter().map(Result::unwrap).collect::<Vec<_>>();
