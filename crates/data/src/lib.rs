@@ -15,6 +15,7 @@ pub use records::RecordFile;
 pub use stages::StageTimes;
 mod shard;
 pub use shard::{Member, Shard};
+mod simd;
 mod table;
 pub use table::Table;
 

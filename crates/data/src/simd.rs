@@ -1,0 +1,69 @@
+//! Plain loops over bytes with the vector instructions that the machine has, not only those of every x86-64.
+//!
+//! Separate because it holds the crate's `unsafe`. The loops themselves are ordinary code that the compiler vectorizes.
+
+/// A function that is compiled a second time for AVX2 and called so where that is there; the results are the same.
+///
+/// A macro because a closure would have to be inlined to be compiled for anything else, and large ones are not.
+macro_rules! vectorized {
+    ($(#[$about:meta])* fn $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)? $body:block) => {
+        $(#[$about])*
+        #[allow(unsafe_code)]
+        fn $name($($argument: $kind),*) $(-> $result)? {
+            #[inline(always)]
+            fn plain($($argument: $kind),*) $(-> $result)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn with_avx2($($argument: $kind),*) $(-> $result)? {
+                    plain($($argument),*)
+                }
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: the machine has the instructions.
+                    return unsafe { with_avx2($($argument),*) };
+                }
+            }
+            plain($($argument),*)
+        }
+    };
+}
+pub(crate) use vectorized;
+
+/// A byte, cut to its range and towards zero; what is no number is 0.
+///
+/// As `as u8`, which the compiler does not vectorize.
+#[allow(unsafe_code)]
+#[allow(clippy::manual_clamp, reason = "`clamp` keeps what is no number")]
+#[inline(always)]
+pub(crate) fn to_byte(value: f32) -> u8 {
+    let value = value.max(0.0).min(255.0);
+    // SAFETY: the value is from 0 to 255; `max` makes 0 of what is no number.
+    unsafe { value.to_int_unchecked::<i32>() as u8 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    vectorized! {
+        /// One of every kind of argument.
+        fn bytes(values: &[f32], out: &mut [u8]) -> usize {
+            for (value, out) in values.iter().zip(&mut *out) {
+                *out = to_byte(*value);
+            }
+            out.len()
+        }
+    }
+
+    #[test]
+    fn bytes_are_those_of_a_cast() {
+        let ordinary = (-3000..3000).map(|i| i as f32 / 8.0 + 0.01);
+        let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 254.999_98, 255.0, 256.0, 1e-40];
+        let values: Vec<f32> = ordinary.chain(special).collect();
+        let mut out = vec![0; values.len()];
+        assert_eq!(bytes(&values, &mut out), values.len());
+        for (value, out) in values.into_iter().zip(out) {
+            assert_eq!(out, value as u8, "{value}");
+        }
+    }
+}
