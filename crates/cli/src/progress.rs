@@ -143,6 +143,9 @@ impl Reporter for Progress {
             Event::Quarantined { path, reason } => {
                 self.line(&format!("warning: another image stands in for {}: {reason}", path.display()));
             }
+            Event::Waiting { path, seconds } => {
+                self.line(&format!("waiting for {} for {seconds:.0} s", path.display()));
+            }
             Event::DamagedCheckpoint { reason } => {
                 self.line(&format!("warning: a checkpoint was passed over: {reason}"));
             }

@@ -50,8 +50,8 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     let n_images = places.len() + broken.len();
     let bytes = places.iter().map(Place::bytes).sum();
     progress.begin(places.len());
-    let decode = |(number, place): (usize, &Place)| size(progress.reading(number, place, || place.read(dir)));
-    let decoded: Vec<_> = places.par_iter().enumerate().map(decode).collect();
+    let decode = |place: &Place| size(progress.reading(place, || place.read(dir)));
+    let decoded: Vec<_> = places.par_iter().map(decode).collect();
     let range = |axis: usize| {
         let sides = || decoded.iter().flatten().map(|size| size[axis]);
         [sides().min().unwrap_or(0), sides().max().unwrap_or(0)]
@@ -166,5 +166,14 @@ mod tests {
         assert_eq!(dataset.samples().len(), 1);
         assert!(dataset.notices().contains(&Notice::Quarantined { files: 2 }));
         assert!(check(&dir.path().join("nowhere")).is_err());
+    }
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_the_place_of_an_image_is_named_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe.jpg");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let broken = check(dir.path()).unwrap().broken;
+        assert_eq!(broken[0].to_string(), "pipe.jpg: not a file with content");
     }
 }

@@ -220,6 +220,9 @@ pub enum DecodeError {
         #[source]
         source: io::Error,
     },
+    /// A pipe, a socket or a device: reading it could wait forever.
+    #[error("not a file with content")]
+    NoFile,
     /// The last record of a file is not whole.
     #[error("the record ends after {bytes} of {of} bytes")]
     CutRecord {

@@ -7,12 +7,15 @@
 //! thread.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mutualnet_core::Preprocess;
 use mutualnet_core::rng::Purpose;
 
 use crate::order::{Epochs, Order, Part, Position};
+use crate::progress::Reads;
 use crate::quarantine::Quarantine;
 use crate::scratch::ScratchPool;
 use crate::transform::{TestPipeline, TrainPipeline, TrainTransform};
@@ -51,6 +54,7 @@ pub struct Loader {
     pool: Arc<rayon::ThreadPool>,
     quarantine: Arc<Quarantine>,
     scratch: Arc<ScratchPool>,
+    reads: Arc<Reads<u32>>,
     buffers: Arc<Buffers>,
 }
 
@@ -80,6 +84,7 @@ impl Loader {
             pool: Arc::new(pool),
             quarantine: Arc::new(quarantine),
             scratch: Arc::default(),
+            reads: Arc::default(),
             buffers: Arc::default(),
         })
     }
@@ -178,6 +183,12 @@ impl Loader {
         self.scratch.times()
     }
 
+    /// The image that is being made for the longest time, and for how long: one that hangs shows here.
+    pub fn longest_read(&self) -> Option<(PathBuf, Duration)> {
+        let (index, time) = self.reads.longest()?;
+        Some((self.dataset.samples()[index as usize].place.name(), time))
+    }
+
     /// Files found broken so far; another image of the same class stands in for each.
     pub fn broken_files(&self) -> Vec<BrokenFile> {
         self.quarantine.files(&self.dataset)
@@ -200,6 +211,7 @@ impl Loader {
             dataset: Arc::clone(&self.dataset),
             quarantine: Arc::clone(&self.quarantine),
             scratch: Arc::clone(&self.scratch),
+            reads: Arc::clone(&self.reads),
             pool: Arc::clone(&self.pool),
             seed: self.config.seed,
             part: self.config.part,

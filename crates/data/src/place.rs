@@ -77,7 +77,12 @@ impl Place {
     pub(crate) fn open<'b>(&self, dir: &Path, buffer: &'b mut Vec<u8>) -> Result<Undecoded<'b>, DecodeError> {
         match self {
             Self::File { path, .. } => {
-                read_file(&dir.join(path), buffer)?;
+                let path = dir.join(path);
+                // Opening a pipe waits for somebody to write into it.
+                if std::fs::metadata(&path).is_ok_and(|about| !about.is_file()) {
+                    return Err(DecodeError::NoFile);
+                }
+                read_file(&path, buffer)?;
                 Undecoded::new(buffer)
             }
             Self::Record { file, number } => file.open(dir, *number, buffer),

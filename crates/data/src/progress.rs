@@ -15,8 +15,7 @@ use crate::Place;
 pub struct Progress {
     total: AtomicUsize,
     done: AtomicUsize,
-    /// By number, which is not the order in which they were begun.
-    reading: Mutex<BTreeMap<usize, (Instant, PathBuf)>>,
+    reads: Reads<PathBuf>,
 }
 
 impl Progress {
@@ -32,10 +31,7 @@ impl Progress {
 
     /// The image that is being read for the longest time, and for how long.
     pub fn longest(&self) -> Option<(PathBuf, Duration)> {
-        self.change(|reading| {
-            let (begin, path) = reading.values().min()?;
-            Some((path.clone(), begin.elapsed()))
-        })
+        self.reads.longest()
     }
 
     pub(crate) fn begin(&self, total: usize) {
@@ -43,16 +39,54 @@ impl Progress {
     }
 
     /// Does what reads an image.
-    pub(crate) fn reading<T>(&self, number: usize, place: &Place, read: impl FnOnce() -> T) -> T {
-        self.change(|reading| reading.insert(number, (Instant::now(), place.name())));
-        let result = read();
-        self.change(|reading| reading.remove(&number));
+    pub(crate) fn reading<T>(&self, place: &Place, read: impl FnOnce() -> T) -> T {
+        let result = self.reads.during(place.name(), read);
         self.done.fetch_add(1, Ordering::Relaxed);
         result
     }
+}
 
-    fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<usize, (Instant, PathBuf)>) -> T) -> T {
-        change(&mut self.reading.lock().unwrap_or_else(PoisonError::into_inner))
+/// What is being read, and since when, by the order in which it was begun.
+#[derive(Debug)]
+pub(crate) struct Reads<N> {
+    next: AtomicUsize,
+    now: Mutex<BTreeMap<usize, (Instant, N)>>,
+}
+
+impl<N> Default for Reads<N> {
+    fn default() -> Self {
+        Self { next: AtomicUsize::new(0), now: Mutex::default() }
+    }
+}
+
+impl<N: Clone> Reads<N> {
+    /// Reads something that has a name.
+    pub(crate) fn during<T>(&self, name: N, read: impl FnOnce() -> T) -> T {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.change(|now| now.insert(number, (Instant::now(), name)));
+        // A panic must not look like a read that hangs.
+        let _end = End { reads: self, number };
+        read()
+    }
+
+    /// What is being read for the longest time, and for how long.
+    pub(crate) fn longest(&self) -> Option<(N, Duration)> {
+        self.change(|now| now.values().next().map(|(begun, name)| (name.clone(), begun.elapsed())))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<usize, (Instant, N)>) -> T) -> T {
+        change(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct End<'a, N: Clone> {
+    reads: &'a Reads<N>,
+    number: usize,
+}
+
+impl<N: Clone> Drop for End<'_, N> {
+    fn drop(&mut self) {
+        self.reads.change(|now| now.remove(&self.number));
     }
 }
 
@@ -66,9 +100,9 @@ mod tests {
         let place = |name: &str| Place::File { path: name.into(), bytes: 0 };
         progress.begin(2);
         assert_eq!((progress.total(), progress.done(), progress.longest()), (2, 0, None));
-        progress.reading(1, &place("first.png"), || {
+        progress.reading(&place("first.png"), || {
             std::thread::sleep(Duration::from_millis(2));
-            progress.reading(0, &place("second.png"), || {
+            progress.reading(&place("second.png"), || {
                 let (path, time) = progress.longest().unwrap();
                 assert_eq!(path, PathBuf::from("first.png"));
                 assert!(time >= Duration::from_millis(2));

@@ -59,6 +59,13 @@ pub enum Event {
         /// What is wrong with it.
         reason: String,
     },
+    /// A batch is late because of a file that takes very long, as on a disk that does not answer.
+    Waiting {
+        /// The file that is being read for the longest time.
+        path: PathBuf,
+        /// For how long, in seconds.
+        seconds: f64,
+    },
     /// A checkpoint was passed over because it is not whole.
     DamagedCheckpoint {
         /// What is wrong with it.

@@ -21,6 +21,7 @@ pub use events::{Event, Reporter};
 
 pub mod training;
 pub use training::{Outcome, resume, train};
+mod feed;
 
 mod state;
 

@@ -10,7 +10,7 @@ use mutualnet_bundle::{
     Weights,
 };
 use mutualnet_core::Subnet;
-use mutualnet_data::{Batches, Dataset};
+use mutualnet_data::Dataset;
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::{Net, Parameters, Statistics};
 use mutualnet_report::{Cost, Page, page, plot};
@@ -25,7 +25,7 @@ use crate::run_dir::{RunDir, write_whole};
 use crate::state::to_named;
 use crate::sweep::Sweep;
 use crate::training::{loader, set_up};
-use crate::{Error, Result};
+use crate::{Error, Result, feed};
 
 /// Images per evaluation batch: results do not depend on it, memory does.
 const EVALUATION_BATCH: usize = 64;
@@ -114,23 +114,25 @@ impl Tabulation<'_> {
         };
         let loader = loader(self.recipe, train.clone(), batch)?;
         let data = &self.recipe.data;
-        let batches =
+        let mut batches =
             loader.calibrate(data.augment, &self.recipe.preprocess(), section.calibration_batches)?;
         let mut calibration = Calibration::new(&self.net, &self.rows, self.device)?;
-        for (idx, batch) in batches.enumerate() {
-            let (images, _) = on_device(&mut batch?, self.device)?;
+        let mut done = 0;
+        while let Some(mut batch) = feed::next(&mut batches, &loader, &mut self.log, || false)? {
+            let (images, _) = on_device(&mut batch, self.device)?;
             calibration.add(&self.net, &self.parameters, &images)?;
-            self.tell(Stage::Calibrate, idx + 1, section.calibration_batches)?;
+            done += 1;
+            self.tell(Stage::Calibrate, done, section.calibration_batches)?;
         }
         Ok(calibration.finish())
     }
 
     fn evaluate(&mut self, test: &Dataset, statistics: &BTreeMap<Subnet, Statistics>) -> Result<Vec<Row>> {
         let loader = loader(self.recipe, test.clone(), EVALUATION_BATCH)?;
-        let batches: Batches = loader.evaluate(&self.recipe.preprocess())?;
+        let mut batches = loader.evaluate(&self.recipe.preprocess())?;
         let mut sweep = Sweep::new(statistics);
-        for batch in batches {
-            let (images, labels) = on_device(&mut batch?, self.device)?;
+        while let Some(mut batch) = feed::next(&mut batches, &loader, &mut self.log, || false)? {
+            let (images, labels) = on_device(&mut batch, self.device)?;
             sweep.add(&self.net, &self.parameters, &images, &labels)?;
             self.tell(Stage::Evaluate, sweep.n() as usize, test.samples().len())?;
         }

@@ -24,7 +24,7 @@ use crate::run_dir::RunDir;
 use crate::schedule::LearningRate;
 use crate::state::State;
 use crate::step_rules::{StepDropout, StepRules, Teacher, TeacherKind};
-use crate::{Error, Result, digest};
+use crate::{Error, Result, digest, feed};
 
 /// Batches made ahead of the step that needs them.
 const PREFETCH: usize = 4;
@@ -169,14 +169,16 @@ impl<'a> Training<'a> {
         })?;
         let mut batches = self.batches()?;
         while self.state.step < total_steps {
-            if stop.load(Ordering::Relaxed) {
+            let step_begun = Instant::now();
+            let must_stop = || stop.load(Ordering::Relaxed);
+            let next = feed::next(&mut batches, &self.loader, &mut self.log, must_stop)?;
+            if must_stop() {
                 self.save()?;
                 self.log.log(&Event::Interrupted { step: self.state.step })?;
                 self.log.flush()?;
                 return Ok(Outcome::Interrupted);
             }
-            let step_begun = Instant::now();
-            let mut batch = batches.next().expect("the loader has a batch for every step of the plan")?;
+            let mut batch = next.expect("the loader has a batch for every step of the plan");
             self.step(&mut batch, step_begun)?;
             if self.state.step.is_multiple_of(checkpoint_steps) || self.state.step == total_steps {
                 self.save()?;

@@ -3,10 +3,12 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use mutualnet_core::rng::Purpose;
 use rayon::prelude::*;
@@ -14,10 +16,17 @@ use rayon::prelude::*;
 use super::buffers::{Buffers, ImageBuffer};
 use crate::augment::Mixing;
 use crate::order::{BatchPlan, Draw, EpochCache, Order, Part};
+use crate::progress::Reads;
 use crate::quarantine::Quarantine;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::transform::{TestPipeline, TrainPipeline};
 use crate::{Dataset, Error, Result};
+
+/// After which a read counts as one that hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(10);
+
+/// Time between two looks at a thread that ends.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Builders that take turns; one alone leaves cores idle at the end of every batch.
 const BUILDERS: usize = 2;
@@ -69,6 +78,9 @@ pub(super) enum Work {
     /// A panic, for the test of its way out.
     #[cfg(test)]
     Panic,
+    /// Reads that hang as long as somebody holds this.
+    #[cfg(test)]
+    Hang(Arc<Mutex<()>>),
 }
 
 impl Work {
@@ -77,7 +89,7 @@ impl Work {
             Self::Train { pipeline, .. } => pipeline.side(),
             Self::Test { pipeline } => pipeline.side(),
             #[cfg(test)]
-            Self::Panic => 1,
+            Self::Panic | Self::Hang(_) => 1,
         }
     }
 
@@ -97,6 +109,7 @@ pub(super) struct Job {
     pub(super) pool: Arc<rayon::ThreadPool>,
     pub(super) seed: u64,
     pub(super) scratch: Arc<ScratchPool>,
+    pub(super) reads: Arc<Reads<u32>>,
     pub(super) part: Part,
     pub(super) work: Work,
     pub(super) order: Order,
@@ -111,15 +124,29 @@ pub struct Batches {
     builders: Vec<Receiver<Result<Batch>>>,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    reads: Arc<Reads<u32>>,
+    /// What [`wait`](Self::wait) waited for.
+    arrived: Option<Result<Batch>>,
     next: usize,
     len: usize,
+    /// After which a read is left to itself when all else ends.
+    pub(super) patience: Duration,
 }
 
 impl Batches {
     pub(super) fn start(job: Job, prefetch: usize) -> Self {
         let len = job.order.len();
-        let (job, stop, buffers) = (Arc::new(job), Arc::new(AtomicBool::new(false)), Arc::default());
-        let mut batches = Self { builders: Vec::new(), threads: Vec::new(), stop, next: 0, len };
+        let (job, buffers) = (Arc::new(job), Arc::default());
+        let mut batches = Self {
+            builders: Vec::new(),
+            threads: Vec::new(),
+            stop: Arc::new(AtomicBool::new(false)),
+            reads: Arc::clone(&job.reads),
+            arrived: None,
+            next: 0,
+            len,
+            patience: HANGS_AFTER,
+        };
         // A builder holds one batch while it makes or offers it; the rest waits in its channel.
         let waiting = prefetch.div_ceil(BUILDERS).saturating_sub(1);
         for first in 0..BUILDERS {
@@ -135,6 +162,30 @@ impl Batches {
         }
         batches
     }
+
+    /// Waits until the next batch, an error or the end is there; says whether it came within the time.
+    ///
+    /// A read that hangs is in [`Loader::longest_read`](crate::Loader::longest_read) then.
+    pub fn wait(&mut self, time: Duration) -> bool {
+        if self.arrived.is_none() && self.next < self.len {
+            self.arrived = match self.builders[self.next % BUILDERS].recv_timeout(time) {
+                Ok(batch) => Some(batch),
+                Err(RecvTimeoutError::Disconnected) => Some(Err(ended())),
+                Err(RecvTimeoutError::Timeout) => None,
+            };
+            return self.arrived.is_some();
+        }
+        true
+    }
+
+    /// Whether the threads wait for a read that does not come back.
+    fn hangs(&self) -> bool {
+        self.reads.longest().is_some_and(|(_, time)| time > self.patience)
+    }
+}
+
+fn ended() -> Error {
+    Error::WorkerPanic { message: "a batch builder ended before its last batch".to_owned() }
 }
 
 /// Makes the first batch of an order, now.
@@ -153,9 +204,9 @@ impl Iterator for Batches {
         if self.next >= self.len {
             return None;
         }
-        let batch = self.builders[self.next % BUILDERS].recv().unwrap_or_else(|_| {
-            Err(Error::WorkerPanic { message: "a batch builder ended before its last batch".to_owned() })
-        });
+        let batch = self.arrived.take();
+        let receiver = &self.builders[self.next % BUILDERS];
+        let batch = batch.unwrap_or_else(|| receiver.recv().unwrap_or_else(|_| Err(ended())));
         self.next = if batch.is_ok() { self.next + 1 } else { self.len };
         Some(batch)
     }
@@ -170,7 +221,14 @@ impl Drop for Batches {
         self.stop.store(true, Ordering::Relaxed);
         // A builder that waits for room in its channel wakes up when the other end is gone.
         self.builders.clear();
-        for thread in self.threads.drain(..) {
+        for thread in std::mem::take(&mut self.threads) {
+            while !thread.is_finished() {
+                if self.hangs() {
+                    // Nothing can end a read that the disk does not answer; the thread ends when it does.
+                    return;
+                }
+                thread::sleep(TICK);
+            }
             // A panic outside of the part that is caught has been reported by `next`, or nobody waits for it.
             let _ = thread.join();
         }
@@ -219,7 +277,8 @@ impl Job {
                 if stop.load(Ordering::Relaxed) {
                     return Ok(draw.index);
                 }
-                self.scratch.with(|scratch| self.write(draw, plan.epoch, scratch, out))
+                let write = |scratch: &mut _| self.write(draw, plan.epoch, scratch, out);
+                self.reads.during(draw.index, || self.scratch.with(write))
             })
             .collect::<Result<Vec<u32>>>()?;
         let samples = self.dataset.samples();
@@ -247,6 +306,11 @@ impl Job {
                 Work::Test { pipeline } => pipeline.write(image, canvas, out),
                 #[cfg(test)]
                 Work::Panic => panic!("sample {index} is a test of panics"),
+                #[cfg(test)]
+                Work::Hang(held) => {
+                    drop(held.lock());
+                    Ok(())
+                }
             }
         })
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use mutualnet_core::Resolution;
@@ -285,6 +286,27 @@ fn a_panic_in_a_worker_comes_out_as_an_error() {
     assert!(error.is_internal());
     assert!(error.to_string().ends_with("is a test of panics"), "{error}");
     assert!(batches.next().is_none());
+}
+
+#[test]
+fn a_read_that_hangs_is_named_and_does_not_hold_up_the_end() {
+    let dir = data(26);
+    let loader = loader(dir.path(), config(2));
+    let disk = Arc::new(Mutex::new(()));
+    let stuck = disk.lock().unwrap();
+    let mut batches = loader.start(Work::Hang(Arc::clone(&disk)), Order::sequential(26, 4));
+    batches.patience = Duration::from_millis(20);
+    assert!(!batches.wait(Duration::from_millis(50)));
+    let (path, time) = loader.longest_read().unwrap();
+    let names = loader.dataset().samples().iter().map(|sample| sample.place.name());
+    assert!(names.collect::<Vec<_>>().contains(&path) && time > Duration::from_millis(20), "{path:?}");
+    drop(batches);
+
+    let mut batches = loader.start(Work::Hang(Arc::clone(&disk)), Order::sequential(26, 4));
+    drop(stuck);
+    assert!(batches.wait(Duration::from_secs(60)));
+    assert_eq!((batches.next().unwrap().unwrap().n, batches.count()), (4, 6));
+    assert_eq!(loader.longest_read(), None);
 }
 
 #[test]

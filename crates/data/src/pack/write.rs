@@ -54,14 +54,13 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
     let fail = |source| Error::Io { action: "write", path: partial.clone(), source };
     let mut file = BufWriter::new(File::create(&partial).map_err(fail)?);
     file.write_all(&[0; HEADER_BYTES]).map_err(fail)?;
-    let (mut offset, mut entries, mut broken, mut done) = (HEADER_BYTES as u64, Vec::new(), Vec::new(), 0);
+    let (mut offset, mut entries, mut broken) = (HEADER_BYTES as u64, Vec::new(), Vec::new());
     for (number, (split, dataset)) in splits.iter().enumerate() {
         for samples in dataset.samples().chunks(AT_ONCE) {
-            let store = |(i, sample): (usize, &SampleRef)| {
-                let place = &sample.place;
-                progress.reading(done + i, place, || stored(dataset.dir(), place, options))
+            let store = |SampleRef { place, .. }: &SampleRef| {
+                progress.reading(place, || stored(dataset.dir(), place, options))
             };
-            let stored: Vec<_> = samples.par_iter().enumerate().map(store).collect();
+            let stored: Vec<_> = samples.par_iter().map(store).collect();
             for (sample, stored) in samples.iter().zip(stored) {
                 let name = Path::new(split.folder()).join(sample.place.name());
                 match stored {
@@ -76,7 +75,6 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
                     Err(reason) => broken.push(BrokenFile { path: name, reason: reason.to_string() }),
                 }
             }
-            done += samples.len();
         }
     }
     let (_, first) = &splits[0];
