@@ -11,6 +11,7 @@ mod pad_crop;
 mod rand_augment;
 mod random_erasing;
 mod random_resized_crop;
+mod random_short_side;
 mod tone;
 
 pub use color_jitter::ColorJitter;
@@ -20,3 +21,4 @@ pub use pad_crop::{PadCrop, PadMode};
 pub use rand_augment::RandAugment;
 pub use random_erasing::RandomErasing;
 pub use random_resized_crop::RandomResizedCrop;
+pub use random_short_side::RandomShortSide;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::{
     ColorJitter, Lighting, Mixing, PadCrop, PadMode, RandAugment, RandomErasing, RandomResizedCrop,
+    RandomShortSide,
 };
 use crate::decode::Undecoded;
 use crate::normalize::Normalize;
@@ -94,6 +95,11 @@ pub enum TrainCrop {
         /// Smallest and largest width over height.
         #[serde(default = "default_ratio")]
         ratio: [f64; 2],
+    },
+    /// A square of the image at a random resolution.
+    RandomShortSide {
+        /// Least and greatest length of the shorter side, in pixels; not below the largest resolution.
+        shorter: [u32; 2],
     },
     /// The whole image, shifted by a few pixels.
     Pad {
@@ -219,10 +225,11 @@ impl TrainPipeline {
         match self.transform.crop {
             TrainCrop::RandomResized { scale, ratio } => {
                 let crop = RandomResizedCrop { scale, ratio }.draw(image.width(), image.height(), rng);
-                let Canvas { decoded, resized, resizer, times } = canvas;
-                let (pixels, crop) = timed(&mut times.decode, || image.region(crop, [side; 2], decoded))?;
-                let resized = std::mem::take(resized);
-                Ok(timed(&mut times.resize, || resizer.crop_resize(pixels, crop, [side; 2], resized)))
+                cut(image, crop, side, canvas)
+            }
+            TrainCrop::RandomShortSide { shorter } => {
+                let size = [image.width(), image.height()];
+                cut(image, RandomShortSide { shorter }.draw(size, side, rng), side, canvas)
             }
             TrainCrop::Pad { pad, mode } => {
                 let fitted = center(image, [side; 2], canvas)?;
@@ -233,6 +240,14 @@ impl TrainPipeline {
             TrainCrop::Center => center(image, [side; 2], canvas),
         }
     }
+}
+
+/// Brings a rectangle of an image to a square.
+fn cut(image: Undecoded<'_>, crop: Rect, side: u32, canvas: &mut Canvas) -> Result<Image, DecodeError> {
+    let Canvas { decoded, resized, resizer, times } = canvas;
+    let (pixels, crop) = timed(&mut times.decode, || image.region(crop, [side; 2], decoded))?;
+    let resized = std::mem::take(resized);
+    Ok(timed(&mut times.resize, || resizer.crop_resize(pixels, crop, [side; 2], resized)))
 }
 
 /// Brings the shorter side to a length and cuts the middle square out.
@@ -257,6 +272,9 @@ fn check_crop(crop: &TrainCrop, side: u32) -> Result<()> {
             if !(0.01 <= low && low <= high && high <= 100.0) =>
         {
             ("crop.ratio", format!("[{low}, {high}] is not a range inside of 0.01 to 100"))
+        }
+        TrainCrop::RandomShortSide { shorter: [low, high] } if !(side <= low && low <= high) => {
+            ("crop.shorter", format!("[{low}, {high}] is not a range from the largest resolution {side} on"))
         }
         TrainCrop::Pad { pad, .. } if pad >= side => {
             ("crop.pad", format!("{pad} is not below the largest resolution {side}"))
@@ -407,8 +425,13 @@ mod tests {
     #[test]
     fn every_augmentation_draws_from_the_key() {
         let image = image(20, 13);
-        let crops =
-            [TrainCrop::default(), TrainCrop::Pad { pad: 2, mode: PadMode::Reflect }, TrainCrop::Center];
+        let shorter = TrainCrop::RandomShortSide { shorter: [8, 16] };
+        let crops = [
+            TrainCrop::default(),
+            shorter,
+            TrainCrop::Pad { pad: 2, mode: PadMode::Reflect },
+            TrainCrop::Center,
+        ];
         for crop in crops {
             let transform = TrainTransform {
                 crop,
@@ -464,6 +487,8 @@ mod tests {
             "crop.scale: ",
         );
         check(of(TrainCrop::RandomResized { scale: default_scale(), ratio: [2.0, 1.0] }), "crop.ratio: ");
+        check(of(TrainCrop::RandomShortSide { shorter: [7, 9] }), "crop.shorter: [7, 9] is not a range from");
+        check(of(TrainCrop::RandomShortSide { shorter: [9, 8] }), "crop.shorter: ");
         check(of(TrainCrop::Pad { pad: 8, mode: PadMode::Zero }), "crop.pad: ");
         check(TrainTransform { color_jitter: 1.5, ..TrainTransform::default() }, "color_jitter: ");
         check(TrainTransform { random_erasing: -0.1, ..TrainTransform::default() }, "random_erasing: ");

@@ -1,0 +1,65 @@
+//! RandomShortSide: a square of fixed size out of the image at a random resolution.
+
+use mutualnet_core::RngStream;
+use rand::Rng;
+
+use crate::resize::Rect;
+
+/// Draws where a square lies that the image shows when its shorter side has a random length.
+///
+/// Deviation: the square is cut out in whole pixels of the image and then resized, so that no more of the file need be
+/// decoded; resizing first and cutting then differs by less than one of these pixels.
+///
+/// # Source
+/// Scale jittering of `[VGG §3.1]` and `[ResNet §3.4]` (256 to 480), `[SlowFast datasets/transform.py
+/// random_short_side_scale_jitter, random_crop]` (256 to 320).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RandomShortSide {
+    /// Least and greatest length of the shorter side, in pixels; at least the side of the square.
+    pub shorter: [u32; 2],
+}
+
+impl RandomShortSide {
+    /// Draws a square of an image of that many columns and rows that becomes `side` pixels wide.
+    pub fn draw(&self, [columns, rows]: [u32; 2], side: u32, rng: &mut RngStream) -> Rect {
+        let shorter = rng.random_range(self.shorter[0]..=self.shorter[1]);
+        let short = columns.min(rows);
+        let scaled = f64::from(side) * f64::from(short) / f64::from(shorter);
+        let square = (scaled.round_ties_even() as u32).clamp(1, short);
+        let top = rng.random_range(0..=rows - square);
+        let left = rng.random_range(0..=columns - square);
+        Rect { left, top, width: square, height: square }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mutualnet_core::rng::{Key, Purpose};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_stays_inside(columns in 1u32..900, rows in 1u32..900, side in 1u32..300, more in 0u32..300, seed: u64) {
+            let crop = RandomShortSide { shorter: [side, side + more] };
+            let rect = crop.draw([columns, rows], side, &mut Key::new(seed, Purpose::Augment).stream());
+            prop_assert!(rect.width >= 1 && rect.width == rect.height);
+            prop_assert!(rect.left + rect.width <= columns && rect.top + rect.height <= rows, "{rect:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_distributed_as_asked() {
+        let mut rng = Key::new(3, Purpose::Augment).stream();
+        let crop = RandomShortSide { shorter: [256, 480] };
+        let rects: Vec<_> = (0..2000).map(|_| crop.draw([4800, 2560], 224, &mut rng)).collect();
+        // A length of 256 shows 224 / 256 of the shorter side, one of 480 only 224 / 480.
+        let lengths: Vec<f64> = rects.iter().map(|rect| 224.0 * 2560.0 / f64::from(rect.width)).collect();
+        assert!(lengths.iter().all(|length| (255.9..480.2).contains(length)));
+        let mean = lengths.iter().sum::<f64>() / 2000.0;
+        assert!((mean - 368.0).abs() < 4.0, "{mean}");
+        let left = rects.iter().filter(|rect| 2 * rect.left + rect.width < 4800).count();
+        assert!((900..1100).contains(&left), "{left}");
+    }
+}
