@@ -24,6 +24,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// There is no memory of the kind that batches are to lie in.
+    #[error("no memory for {floats} values of a batch")]
+    Memory {
+        /// How much was asked for.
+        floats: usize,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The place where a data set should be is empty.
     #[error("no such directory: {}", path.display())]
     NoDirectory {

@@ -35,7 +35,7 @@ pub mod transform;
 pub use transform::{TestPipeline, TrainCrop, TrainPipeline, TrainTransform, preprocess_test};
 
 pub mod loader;
-pub use loader::{Batch, Batches, ImageBuffer, Loader, LoaderConfig, SecondLabels};
+pub use loader::{Batch, BatchMemory, Batches, Floats, ImageBuffer, Loader, LoaderConfig, SecondLabels};
 mod order;
 pub use order::{Part, Position};
 mod progress;

@@ -25,8 +25,8 @@ mod batches;
 mod buffers;
 pub use batches::{Batch, Batches, SecondLabels};
 use batches::{Job, Work};
-use buffers::Buffers;
-pub use buffers::ImageBuffer;
+pub use buffers::{BatchMemory, Floats, ImageBuffer};
+use buffers::{Buffers, Heap};
 
 /// How a data set is loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,8 +85,15 @@ impl Loader {
             quarantine: Arc::new(quarantine),
             scratch: Arc::default(),
             reads: Arc::default(),
-            buffers: Arc::default(),
+            buffers: Arc::new(Buffers::new(Arc::new(Heap))),
         })
+    }
+
+    /// Lets the batches from now on lie in other memory than the program's.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Arc<dyn BatchMemory>) -> Self {
+        self.buffers = Arc::new(Buffers::new(memory));
+        self
     }
 
     /// The data set.
@@ -203,7 +210,7 @@ impl Loader {
     }
 
     fn start(&self, work: Work, order: Order) -> Batches {
-        Batches::start(self.job(work, order), self.config.prefetch)
+        Batches::start(self.job(work, order), Arc::clone(&self.buffers), self.config.prefetch)
     }
 
     fn job(&self, work: Work, order: Order) -> Job {

@@ -128,6 +128,11 @@ char* mutualnet_adopt_floats(float* values, const int64_t* sizes, int64_t rank, 
   });
 }
 
+// Memory that a GPU copies from at full speed, with any content.
+char* mutualnet_pinned_floats(int64_t count, at::Tensor** out) {
+  return guarded([&] { *out = new at::Tensor(at::empty({count}, at::TensorOptions(at::kFloat).pinned_memory(true))); });
+}
+
 char* mutualnet_channels_last(const at::Tensor* tensor, at::Tensor** out) {
   return guarded([&] { *out = new at::Tensor(tensor->contiguous(channels_last_of(*tensor))); });
 }

@@ -16,6 +16,7 @@ mod convolution;
 mod linear;
 mod loss;
 mod norm;
+mod pinned;
 mod pointwise;
 mod resample;
 mod sgd;
@@ -31,6 +32,7 @@ pub use device::{
 };
 pub use error::{EngineError, Result, Shapes};
 pub use norm::{Activation, Affine, NormStatistics};
+pub use pinned::PinnedFloats;
 pub use resample::PoolGeometry;
 pub use sgd::{FusedSgd, SgdStep};
 pub use tensor::Tensor;

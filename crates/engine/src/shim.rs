@@ -8,7 +8,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
 use crate::error::{EngineError, Result, Shapes, first_line};
-use crate::{AdamWStep, Affine, NormStatistics, SgdStep, Tensor};
+use crate::{AdamWStep, Affine, NormStatistics, PinnedFloats, SgdStep, Tensor};
 
 /// An `at::Tensor*` that C++ only reads or whose tensor it changes in place.
 type RawTensor = *mut c_void;
@@ -78,6 +78,7 @@ unsafe extern "C" {
         free_owner: unsafe extern "C" fn(*mut c_void),
         out: *mut RawTensor,
     ) -> RawMessage;
+    fn mutualnet_pinned_floats(count: i64, out: *mut RawTensor) -> RawMessage;
     fn mutualnet_channels_last(tensor: RawTensor, out: *mut RawTensor) -> RawMessage;
     fn mutualnet_copy(tensor: RawTensor, out: *mut RawTensor) -> RawMessage;
     fn mutualnet_is_channels_last(tensor: RawTensor) -> c_int;
@@ -411,4 +412,23 @@ pub(crate) fn adopt_floats<B: AsMut<[f32]> + Send + 'static>(buffer: B, shape: &
         mutualnet_adopt_floats(values, shape.as_ptr(), shape.len() as i64, owner, free::<B>, &raw mut out)
     };
     on_tensors("from_buffer", &[], message).map(|()| adopt(out))
+}
+
+pub(crate) fn pinned_floats(count: usize) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: `out` outlives the call.
+    let message = unsafe { mutualnet_pinned_floats(count as i64, &raw mut out) };
+    on_process("pin memory", message).map(|()| adopt(out))
+}
+
+/// The values of a tensor that nobody else sees.
+pub(crate) fn floats(tensor: &PinnedFloats) -> &[f32] {
+    // SAFETY: the tensor is contiguous, of this type and length, lives as long as the borrow, and is never handed out.
+    unsafe { std::slice::from_raw_parts(tensor.0.0.data_ptr().cast(), tensor.0.elements()) }
+}
+
+/// As [`floats`], to be changed.
+pub(crate) fn floats_mut(tensor: &mut PinnedFloats) -> &mut [f32] {
+    // SAFETY: as there, and nobody else borrows it.
+    unsafe { std::slice::from_raw_parts_mut(tensor.0.0.data_ptr().cast(), tensor.0.elements()) }
 }

@@ -22,6 +22,7 @@ pub use events::{Event, Reporter};
 pub mod training;
 pub use training::{Outcome, resume, train};
 mod feed;
+mod pinned;
 
 mod state;
 

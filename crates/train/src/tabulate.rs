@@ -112,7 +112,7 @@ impl Tabulation<'_> {
             0 => self.recipe.train.batch,
             images => images,
         };
-        let loader = loader(self.recipe, train.clone(), batch)?;
+        let loader = loader(self.recipe, train.clone(), batch, self.device)?;
         let data = &self.recipe.data;
         let mut batches =
             loader.calibrate(data.augment, &self.recipe.preprocess(), section.calibration_batches)?;
@@ -128,7 +128,7 @@ impl Tabulation<'_> {
     }
 
     fn evaluate(&mut self, test: &Dataset, statistics: &BTreeMap<Subnet, Statistics>) -> Result<Vec<Row>> {
-        let loader = loader(self.recipe, test.clone(), EVALUATION_BATCH)?;
+        let loader = loader(self.recipe, test.clone(), EVALUATION_BATCH, self.device)?;
         let mut batches = loader.evaluate(&self.recipe.preprocess())?;
         let mut sweep = Sweep::new(statistics);
         while let Some(mut batch) = feed::next(&mut batches, &loader, &mut self.log, || false)? {

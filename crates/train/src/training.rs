@@ -18,6 +18,7 @@ use mutualnet_nn::Net;
 use crate::checkpoint::Checkpoint;
 use crate::events::{Event, EventLog, Reporter};
 use crate::mutual_step::{SecondLabels, StepBatch, StepLosses, mutual_step};
+use crate::pinned::PinnedMemory;
 use crate::plan::{Plan, Planned};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
@@ -103,8 +104,13 @@ pub(crate) fn set_up(recipe: &Recipe) -> Result<Device> {
     Ok(device)
 }
 
-/// The loader of a split, as the recipe says.
-pub(crate) fn loader(recipe: &Recipe, dataset: mutualnet_data::Dataset, batch_size: usize) -> Result<Loader> {
+/// The loader of a split, as the recipe says, for batches that go to a device.
+pub(crate) fn loader(
+    recipe: &Recipe,
+    dataset: mutualnet_data::Dataset,
+    batch_size: usize,
+    device: Device,
+) -> Result<Loader> {
     let config = LoaderConfig {
         batch_size,
         part: Part::default(),
@@ -113,7 +119,11 @@ pub(crate) fn loader(recipe: &Recipe, dataset: mutualnet_data::Dataset, batch_si
         seed: recipe.seed,
         broken_limit: recipe.data.broken_limit,
     };
-    Ok(Loader::new(Arc::new(dataset), config)?)
+    let loader = Loader::new(Arc::new(dataset), config)?;
+    Ok(match device {
+        Device::Cpu => loader,
+        Device::Cuda(_) => loader.with_memory(Arc::new(PinnedMemory)),
+    })
 }
 
 /// A run in progress.
@@ -141,7 +151,7 @@ impl<'a> Training<'a> {
     ) -> Result<Self> {
         let Planned { plan, network, train, .. } = planned;
         Ok(Self {
-            loader: loader(&plan.recipe, train, plan.recipe.train.batch)?,
+            loader: loader(&plan.recipe, train, plan.recipe.train.batch, device)?,
             sampler: plan.recipe.sampler()?,
             lr: plan.learning_rate(),
             net: Net::new(network),

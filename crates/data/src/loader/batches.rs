@@ -134,9 +134,9 @@ pub struct Batches {
 }
 
 impl Batches {
-    pub(super) fn start(job: Job, prefetch: usize) -> Self {
+    pub(super) fn start(job: Job, buffers: Arc<Buffers>, prefetch: usize) -> Self {
         let len = job.order.len();
-        let (job, buffers) = (Arc::new(job), Arc::default());
+        let job = Arc::new(job);
         let mut batches = Self {
             builders: Vec::new(),
             threads: Vec::new(),
@@ -268,7 +268,7 @@ impl Job {
     fn build(&self, plan: BatchPlan, buffers: &Arc<Buffers>, stop: &AtomicBool) -> Result<Batch> {
         let (n, side) = (plan.draws.len(), self.work.side());
         let image_len = 3 * (side as usize).pow(2);
-        let mut images = buffers.take(n * image_len);
+        let mut images = buffers.take(n * image_len)?;
         let indices = images
             .par_chunks_exact_mut(image_len)
             .zip(&plan.draws)

@@ -4,64 +4,111 @@
 //! Invariant: a buffer is given back once; a loader makes no more of them than there were batches at one time.
 
 use std::fmt;
-use std::mem;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::{Error, Result};
+
+/// Where the floats of batches lie: memory that a GPU copies from at full speed, say.
+pub trait BatchMemory: fmt::Debug + Send + Sync {
+    /// Memory of a length, whatever is in it.
+    ///
+    /// # Errors
+    /// There is no such memory.
+    fn floats(&self, len: usize) -> std::result::Result<Box<dyn Floats>, Cause>;
+}
+
+/// Why there is no memory.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A piece of memory that keeps its length and its place.
+pub trait Floats: AsRef<[f32]> + AsMut<[f32]> + Send {}
+
+impl<T: AsRef<[f32]> + AsMut<[f32]> + Send> Floats for T {}
+
+/// The memory of the program.
+#[derive(Debug)]
+pub(super) struct Heap;
+
+impl BatchMemory for Heap {
+    fn floats(&self, len: usize) -> std::result::Result<Box<dyn Floats>, Cause> {
+        Ok(Box::new(vec![0.0; len]))
+    }
+}
 
 /// The floats of a batch; dropping them lets the loader fill their memory again.
 #[derive(Default)]
-pub struct ImageBuffer {
-    values: Vec<f32>,
-    home: Option<Arc<Buffers>>,
+pub struct ImageBuffer(Option<Lent>);
+
+struct Lent {
+    memory: Box<dyn Floats>,
+    /// Floats in use, at the begin of the memory.
+    len: usize,
+    home: Arc<Buffers>,
 }
 
 impl Deref for ImageBuffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.values
+        self.0.as_ref().map_or(&[], |lent| &(*lent.memory).as_ref()[..lent.len])
     }
 }
 
 impl DerefMut for ImageBuffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values
+        self.0.as_mut().map_or(&mut [], |lent| &mut (*lent.memory).as_mut()[..lent.len])
     }
 }
 
 impl AsMut<[f32]> for ImageBuffer {
     fn as_mut(&mut self) -> &mut [f32] {
-        &mut self.values
+        self
     }
 }
 
 impl fmt::Debug for ImageBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ImageBuffer({} values)", self.values.len())
+        write!(f, "ImageBuffer({} values)", self.len())
     }
 }
 
 impl Drop for ImageBuffer {
     fn drop(&mut self) {
-        if let Some(home) = &self.home {
-            home.shelf().push(mem::take(&mut self.values));
+        if let Some(Lent { memory, home, .. }) = self.0.take() {
+            home.shelf().push(memory);
         }
     }
 }
 
 /// Buffers waiting to be filled again: a fresh gigabyte from the system costs page faults every step.
-#[derive(Debug, Default)]
-pub(super) struct Buffers(Mutex<Vec<Vec<f32>>>);
+pub(super) struct Buffers {
+    memory: Arc<dyn BatchMemory>,
+    shelf: Mutex<Vec<Box<dyn Floats>>>,
+}
+
+impl fmt::Debug for Buffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffers({} waiting in {:?})", self.shelf().len(), self.memory)
+    }
+}
 
 impl Buffers {
-    /// A buffer of a length; what is in it means nothing.
-    pub(super) fn take(self: &Arc<Self>, len: usize) -> ImageBuffer {
-        let mut values = self.shelf().pop().unwrap_or_default();
-        values.resize(len, 0.0);
-        ImageBuffer { values, home: Some(Arc::clone(self)) }
+    pub(super) fn new(memory: Arc<dyn BatchMemory>) -> Self {
+        Self { memory, shelf: Mutex::default() }
     }
 
-    fn shelf(&self) -> std::sync::MutexGuard<'_, Vec<Vec<f32>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A buffer of a length; what is in it means nothing.
+    pub(super) fn take(self: &Arc<Self>, len: usize) -> Result<ImageBuffer> {
+        let waiting = self.shelf().pop().filter(|memory| (**memory).as_ref().len() >= len);
+        let memory = match waiting {
+            Some(memory) => memory,
+            None => self.memory.floats(len).map_err(|source| Error::Memory { floats: len, source })?,
+        };
+        Ok(ImageBuffer(Some(Lent { memory, len, home: Arc::clone(self) })))
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Vec<Box<dyn Floats>>> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -277,6 +277,36 @@ fn buffers_are_used_again_and_memory_stays_bounded() {
     assert!(places.len() <= 4 + 1, "{} buffers for prefetch 3", places.len());
 }
 
+/// Counts what is asked of it, and gives some.
+#[derive(Debug)]
+struct Scarce(Mutex<usize>);
+
+impl BatchMemory for Scarce {
+    fn floats(
+        &self,
+        len: usize,
+    ) -> std::result::Result<Box<dyn Floats>, Box<dyn std::error::Error + Send + Sync>> {
+        let mut left = self.0.lock().unwrap();
+        *left = left.checked_sub(1).ok_or("none left")?;
+        Ok(Box::new(vec![f32::NAN; len + 7]))
+    }
+}
+
+#[test]
+fn batches_lie_in_the_memory_they_are_given_and_say_when_there_is_none() {
+    let dir = data(26);
+    let plain = train(&loader(dir.path(), config(2)), Position::default());
+    let memory = Arc::new(Scarce(Mutex::new(6)));
+    let given = loader(dir.path(), config(2)).with_memory(Arc::clone(&memory) as Arc<dyn BatchMemory>);
+    assert_eq!(train(&given, Position::default()), plain);
+    assert!(*memory.0.lock().unwrap() < 6);
+
+    let none = loader(dir.path(), config(2)).with_memory(Arc::new(Scarce(Mutex::new(0))));
+    let mut batches = none.train(transform(), &preprocess(), Position::default(), 1).unwrap();
+    let error = batches.next().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "no memory for 768 values of a batch");
+}
+
 #[test]
 fn a_panic_in_a_worker_comes_out_as_an_error() {
     let dir = data(26);

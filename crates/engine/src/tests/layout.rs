@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{CPU, noise, random, values};
-use crate::{Device, EngineError, Tensor, cuda_devices, libtorch_version, set_threads, threads};
+use crate::{
+    Device, EngineError, PinnedFloats, Tensor, cuda_devices, libtorch_version, set_threads, threads,
+};
 
 #[test]
 fn nhwc_values_become_a_logical_nchw_tensor_in_channels_last_memory() {
@@ -61,6 +63,22 @@ fn a_buffer_is_not_copied_and_lives_as_long_as_its_tensors() {
     let is_gone = Arc::new(AtomicBool::new(false));
     let error = Tensor::from_buffer(Told(source, Arc::clone(&is_gone)), &[7], CPU).unwrap_err();
     assert!(matches!(error, EngineError::Length { .. }) && is_gone.load(Ordering::Relaxed));
+}
+
+#[test]
+fn pinned_floats_become_a_tensor_on_a_gpu_and_need_one() {
+    if cuda_devices().unwrap() == 0 {
+        let error = PinnedFloats::new(60).unwrap_err().to_string();
+        assert!(error.starts_with("pin memory: "), "{error}");
+        return;
+    }
+    let mut pinned = PinnedFloats::new(60).unwrap();
+    let source = noise(60, 3);
+    pinned.as_mut().copy_from_slice(&source);
+    assert_eq!(pinned.as_ref(), source);
+    let tensor = Tensor::from_buffer(pinned, &[1, 4, 5, 3], Device::Cuda(0)).unwrap();
+    let copied = Tensor::from_nhwc(&source, [1, 4, 5, 3], CPU).unwrap();
+    assert_eq!(values(&tensor.to_device(CPU).unwrap()), values(&copied));
 }
 
 #[test]
