@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::labels::{Label, Labelled};
 use crate::shard::{Member, Shard};
-use crate::table::{Cache, scan};
+use crate::table::{self, Cache};
 use crate::{DecodeError, Place};
 
 /// What tables hold, and what they call the classes, if they do.
@@ -21,7 +21,7 @@ pub(super) fn images(root: &Path, tables: &[PathBuf]) -> Images {
     let scanned: Vec<_> = tables
         .par_iter()
         .enumerate()
-        .map(|(number, path)| scan::scan(root, path.clone(), number as u32, &cache))
+        .map(|(number, path)| table::scan(root, path.clone(), number as u32, &cache))
         .collect();
     let names = scanned.iter().flatten().find_map(|scan| scan.names.clone());
     let mut images = Vec::new();

@@ -6,7 +6,7 @@ use parquet::basic::Compression;
 
 use crate::index::fixture::{CLASSES, batches, folder, images, quarantined, samples};
 use crate::index::shards::tests::data;
-use crate::table::tests::{Row, parquet};
+use crate::table::parquet_tests::{Row, parquet};
 use crate::{Dataset, Notice, Result, Split};
 
 fn train(dir: &tempfile::TempDir) -> Result<Dataset> {

@@ -62,7 +62,7 @@ type Found = (Vec<Option<i64>>, Vec<Result<Vec<u8>, String>>, Option<Vec<String>
 fn found(bytes: &[u8]) -> Result<Found, String> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.parquet"), bytes).unwrap();
-    let scan = scan::scan(dir.path(), "a.parquet".into(), 0, &Arc::default()).map_err(|e| e.to_string())?;
+    let scan = scan(dir.path(), "a.parquet".into(), 0, &Arc::default()).map_err(|e| e.to_string())?;
     let mut buffer = Vec::new();
     let images =
         (0..scan.labels.len()).map(|row| match scan.table.read(dir.path(), row as u32, &mut buffer) {
