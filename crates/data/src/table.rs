@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::DecodeError;
+use crate::shard::Format;
 
+mod arrow;
 mod columns;
 mod parquet;
 pub(crate) use parquet::Cache;
 #[cfg(test)]
-pub(crate) use parquet::tests as parquet_tests;
+pub(crate) use {arrow::tests as arrow_tests, parquet::tests as parquet_tests};
 
 /// Most rows of a file.
 const MAX_ROWS: usize = 1 << 26;
@@ -25,7 +27,16 @@ pub struct Table {
     path: PathBuf,
     /// Size of the file.
     bytes: u64,
-    images: parquet::Images,
+    store: Store,
+}
+
+/// How the images are stored.
+#[derive(Debug)]
+enum Store {
+    /// In groups of rows that are unpacked together.
+    Grouped(parquet::Images),
+    /// As they are.
+    InPlace(arrow::Images),
 }
 
 /// A table with its labels.
@@ -36,11 +47,16 @@ pub(crate) struct Scan {
     pub(crate) labels: Vec<Option<i64>>,
     /// Names of the classes, if the file has them.
     pub(crate) names: Option<Vec<String>>,
+    /// Where what cannot be used begins, and why it cannot.
+    pub(crate) rest: Option<(u64, DecodeError)>,
 }
 
 /// Reads labels and names, and where the images are; `number` tells tables of one cache apart.
 pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) -> Result<Scan, DecodeError> {
-    parquet::scan(root, path, number, cache)
+    match Format::of(&path) {
+        Some(Format::Parquet) => parquet::scan(root, path, number, cache),
+        _ => arrow::scan(root, path),
+    }
 }
 
 impl Table {
@@ -56,12 +72,26 @@ impl Table {
 
     /// Size of the image in a row, or the mean of those that are unpacked together with it.
     pub(crate) fn row_bytes(&self, row: u32) -> u64 {
-        self.images.row_bytes(row)
+        match &self.store {
+            Store::Grouped(images) => images.row_bytes(row),
+            Store::InPlace(images) => images.row_bytes(row),
+        }
+    }
+
+    /// What the file and a row's name do not say of it: where the image begins, or else how large the file is.
+    pub(crate) fn row_mark(&self, row: u32) -> u64 {
+        match &self.store {
+            Store::Grouped(_) => self.bytes,
+            Store::InPlace(images) => images.offset(row),
+        }
     }
 
     /// Reads the image file in a row.
     pub(crate) fn read(&self, root: &Path, row: u32, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
-        self.images.read(root, &self.path, row, buffer)
+        match &self.store {
+            Store::Grouped(images) => images.read(root, &self.path, row, buffer),
+            Store::InPlace(images) => images.read(&root.join(&self.path), row, buffer),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use parquet::file::reader::FileReader;
 
 use super::{Cache, Group, Images, column, damage, guarded, open};
 use crate::DecodeError;
-use crate::table::{MAX_ROWS, Scan, Table, columns};
+use crate::table::{MAX_ROWS, Scan, Store, Table, columns};
 
 /// Reads labels and names, and where the groups are; `number` tells tables of one cache apart.
 pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) -> Result<Scan, DecodeError> {
@@ -37,8 +37,8 @@ pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) 
             labels.extend(found);
         }
         let names = description(about).and_then(|text| columns::class_names(text, label_name));
-        let images = Images { number, column, groups, cache: Arc::clone(cache) };
-        Ok(Scan { table: Table { path, bytes, images }, labels, names })
+        let store = Store::Grouped(Images { number, column, groups, cache: Arc::clone(cache) });
+        Ok(Scan { table: Table { path, bytes, store }, labels, names, rest: None })
     })
 }
 
