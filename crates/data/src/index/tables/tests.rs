@@ -41,6 +41,11 @@ fn rows_are_an_image_folder() {
         ]),
         data(&[("data/train-0.arrow", stream(first, names)), ("data/train-1.arrow", stream(second, None))]),
         data(&[("train.arrow", stream(&rows, None)), listed]),
+        data(&[("ants-train.arrow", stream(&rows, names)), ("ants-test.arrow", stream(first, names))]),
+        data(&[
+            ("ants-train-00000-of-00002.arrow", stream(first, names)),
+            ("ants-train-00001-of-00002.arrow", stream(second, names)),
+        ]),
         data(&[("train.feather", arrow(&rows, names, Kind::File))]),
         data(&[("train/0.arrow", stream(first, names)), ("train/1.parquet", write(second, names))]),
     ] {
