@@ -6,9 +6,10 @@ use parquet::basic::Compression;
 
 use crate::index::fixture::{CLASSES, batches, folder, images, quarantined, samples};
 use crate::index::shards::tests::data;
+use crate::pack::{PackOptions, Store, pack};
 use crate::table::arrow_tests::{Kind, arrow};
 use crate::table::parquet_tests::{Row, parquet};
-use crate::{Dataset, Notice, Result, Split};
+use crate::{Dataset, Notice, Progress, Result, Split};
 
 fn train(dir: &tempfile::TempDir) -> Result<Dataset> {
     Dataset::open_split(dir.path(), Split::Train)
@@ -150,6 +151,19 @@ fn damage_of_arrow_files_is_named_and_what_is_whole_is_usable() {
     fs::write(dir.path().join("data/train-0.arrow"), b"ARROW1").unwrap();
     let error = dataset.image(0).unwrap_err();
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("bytes and has 0"), "{error}");
+}
+
+#[test]
+fn a_packed_copy_of_an_arrow_file_is_the_same() {
+    let (_dir, expected) = folder();
+    let images = images();
+    let rows: Vec<Row<'_>> =
+        images.iter().map(|(_, class, bytes)| (Some(bytes.as_slice()), Some(*class as i64))).collect();
+    let dir = data(&[("train.arrow", arrow(&rows, Some(&CLASSES), Kind::Stream))]);
+    let out = dir.path().join("out.mnpack");
+    let options = PackOptions { max_side: None, store: Store::Raw, quality: 90 };
+    assert_eq!(pack(dir.path(), &out, &options, &Progress::default()).unwrap().n_images, rows.len());
+    assert!(batches(&Dataset::open_split(&out, Split::Train).unwrap()) == batches(&expected));
 }
 
 #[test]

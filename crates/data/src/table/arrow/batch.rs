@@ -68,7 +68,7 @@ impl<'a> Batch<'a> {
             let codec = match compression.codec() {
                 CompressionType::LZ4_FRAME => "LZ4",
                 CompressionType::ZSTD => "Zstandard",
-                _ => "an unknown way",
+                _ => "something unknown",
             };
             return Err(damage(format!("compressed by {codec}: write it uncompressed, or as Parquet")));
         }
