@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-const TARGETS: [&str; 3] = ["decode", "archive", "pack"];
+const TARGETS: [&str; 4] = ["decode", "archive", "arrow", "pack"];
 const DEFAULT_SECONDS: &str = "60";
 
 /// Runs all targets for so many seconds each.

@@ -41,7 +41,7 @@ pub enum Place {
         /// The file in it.
         member: Box<Member>,
     },
-    /// One row of a Parquet file.
+    /// One row of a table.
     Row {
         /// The file.
         table: Arc<Table>,
@@ -62,7 +62,7 @@ impl Place {
         }
     }
 
-    /// Bytes that are read for it; of a row the mean of those that are compressed together with it.
+    /// Bytes that are read for it; of a row of Parquet the mean of those that are compressed together with it.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::File { bytes, .. } => *bytes,
@@ -105,8 +105,8 @@ impl Place {
 
     /// Adds name and size to a hash.
     ///
-    /// Of a record that says nothing, so the content of its file counts; of a file in a shard its offset does, of a row the
-    /// size of its file.
+    /// Of a record that says nothing, so the content of its file counts; of a file in a shard and of a row its offset does,
+    /// or else the size of the table.
     pub(crate) fn hash_into(&self, hasher: &mut Sha256) {
         for part in self.name().components() {
             hasher.update(part.as_os_str().as_encoded_bytes());
@@ -117,7 +117,7 @@ impl Place {
             Self::File { .. } => {}
             Self::Record { file, .. } => hasher.update(file.sha256()),
             Self::Member { member, .. } => hasher.update(member.offset().to_le_bytes()),
-            Self::Row { table, .. } => hasher.update(table.bytes().to_le_bytes()),
+            Self::Row { table, row } => hasher.update(table.row_mark(*row).to_le_bytes()),
             Self::Packed(packed) => hasher.update(packed.crc32().to_le_bytes()),
         }
     }

@@ -27,20 +27,27 @@ pub struct Shard {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Format {
+pub(crate) enum Format {
     Tar,
     Zip,
-    /// Read elsewhere, because its images have no offsets.
+    /// A table, like the next: read elsewhere, because its images are rows.
     Parquet,
+    Arrow,
 }
 
 impl Format {
     /// The format that a file has by its name.
-    fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?;
-        [("tar", Self::Tar), ("zip", Self::Zip), ("parquet", Self::Parquet)]
-            .into_iter()
-            .find_map(|(known, format)| extension.eq_ignore_ascii_case(known).then_some(format))
+        [
+            ("tar", Self::Tar),
+            ("zip", Self::Zip),
+            ("parquet", Self::Parquet),
+            ("arrow", Self::Arrow),
+            ("feather", Self::Arrow),
+        ]
+        .into_iter()
+        .find_map(|(known, format)| extension.eq_ignore_ascii_case(known).then_some(format))
     }
 }
 
@@ -67,6 +74,46 @@ enum Packing {
     },
 }
 
+impl Packing {
+    /// Reads a content that begins at an offset and has so many bytes.
+    fn read(
+        self,
+        shard: &mut File,
+        offset: u64,
+        bytes: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        check_file_size(bytes)?;
+        let read = |source| DecodeError::Read { source };
+        shard.seek(SeekFrom::Start(offset)).map_err(read)?;
+        buffer.clear();
+        let n = match self {
+            Self::Plain | Self::Checked { .. } => shard.take(bytes).read_to_end(buffer).map_err(read)?,
+            // One byte more than it should have shows that it has too many, however many.
+            Self::Deflated { packed_bytes, .. } => DeflateDecoder::new(shard.take(packed_bytes))
+                .take(bytes + 1)
+                .read_to_end(buffer)
+                .map_err(|error| DecodeError::Archive { reason: error.to_string() })?,
+        } as u64;
+        if n != bytes {
+            let amount = if n < bytes { n.to_string() } else { "more".to_owned() };
+            let reason = format!("the file should have {bytes} bytes and has {amount}");
+            return Err(DecodeError::Archive { reason });
+        }
+        Ok(())
+    }
+}
+
+/// Reads so many bytes at an offset of a file, which are an image as they are.
+pub(crate) fn read_plain(
+    file: &mut File,
+    offset: u64,
+    bytes: u64,
+    buffer: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    Packing::Plain.read(file, offset, bytes, buffer)
+}
+
 /// What a shard holds.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
@@ -78,14 +125,15 @@ pub(crate) struct Scan {
     pub(crate) n_other: usize,
 }
 
-/// Whether a file is a shard by its name.
+/// Whether a file is a shard by its name; the library `datasets` keeps what it computed in `cache-….arrow` beside them.
 pub(crate) fn is_shard_name(path: &Path) -> bool {
-    Format::of(path).is_some()
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    Format::of(path).is_some_and(|format| format != Format::Arrow || !name.starts_with(b"cache-"))
 }
 
-/// Whether a shard is a Parquet file, in which images have no offsets.
+/// Whether a shard is a table, in which images are rows.
 pub(crate) fn is_table_name(path: &Path) -> bool {
-    Format::of(path) == Some(Format::Parquet)
+    matches!(Format::of(path), Some(Format::Parquet | Format::Arrow))
 }
 
 impl Shard {
@@ -111,7 +159,7 @@ impl Shard {
             Ok(file) => match self.format {
                 Format::Tar => tar::scan(file),
                 Format::Zip => zip::scan(file),
-                Format::Parquet => Scan::default(),
+                Format::Parquet | Format::Arrow => Scan::default(),
             },
             Err(reason) => Scan { broken: vec![(Member::rest(0, 0), reason)], ..Scan::default() },
         }
@@ -146,25 +194,7 @@ impl Member {
 
     /// Reads the content from its shard.
     pub(crate) fn read(&self, shard: &mut File, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
-        check_file_size(self.bytes)?;
-        let read = |source| DecodeError::Read { source };
-        shard.seek(SeekFrom::Start(self.offset)).map_err(read)?;
-        buffer.clear();
-        let n = match self.packing {
-            Packing::Plain | Packing::Checked { .. } => {
-                shard.take(self.bytes).read_to_end(buffer).map_err(read)?
-            }
-            // One byte more than it should have shows that it has too many, however many.
-            Packing::Deflated { packed_bytes, .. } => DeflateDecoder::new(shard.take(packed_bytes))
-                .take(self.bytes + 1)
-                .read_to_end(buffer)
-                .map_err(|error| DecodeError::Archive { reason: error.to_string() })?,
-        } as u64;
-        if n != self.bytes {
-            let amount = if n < self.bytes { n.to_string() } else { "more".to_owned() };
-            let reason = format!("the file should have {} bytes and has {amount}", self.bytes);
-            return Err(DecodeError::Archive { reason });
-        }
+        self.packing.read(shard, self.offset, self.bytes, buffer)?;
         self.check(buffer)
     }
 

@@ -1,55 +1,63 @@
-//! Tables: Parquet files with one image a row, as Hugging Face publishes data sets.
+//! Tables: files with one image a row and its label beside it, as Hugging Face publishes data sets and keeps them.
 //!
-//! Separate from shards because an image has no offset of its own: it lies in a compressed group of rows.
-//! Invariant: what the file claims is not believed; damage is an error of its rows, whatever the reader does with it.
+//! Separate from shards because a row has a number and no name, and its label is in a column.
+//! Invariant: what a file claims is not believed; damage is an error of its rows, whatever its reader does with it.
 
 use std::cmp::Ordering;
-use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::data_type::ByteArray;
-use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
-
 use crate::DecodeError;
-use crate::decode::check_file_size;
+use crate::shard::Format;
 
-mod cache;
-mod column;
-pub(crate) mod scan;
-pub(crate) use cache::Cache;
+mod arrow;
+mod columns;
+mod parquet;
+pub(crate) use parquet::Cache;
+#[cfg(test)]
+pub(crate) use {arrow::tests as arrow_tests, parquet::tests as parquet_tests};
 
-/// Largest group of rows that is unpacked.
-const MAX_GROUP_BYTES: u64 = 1 << 31;
+/// Most rows of a file.
+const MAX_ROWS: usize = 1 << 26;
 
-/// A Parquet file with a column of images.
+/// A file with a column of images.
 #[derive(Debug)]
 pub struct Table {
     /// Path relative to the data set's directory.
     path: PathBuf,
     /// Size of the file.
     bytes: u64,
-    /// Number among the tables that share the cache.
-    number: u32,
-    /// Which column the images are in.
-    column: usize,
-    groups: Vec<Group>,
-    cache: Arc<Cache>,
+    store: Store,
 }
 
-/// Rows that are compressed together.
-#[derive(Debug, Clone, Copy)]
-struct Group {
-    first_row: u32,
-    n_rows: u32,
-    /// Of the images, unpacked, as the file says.
-    bytes: u64,
+/// How the images are stored.
+#[derive(Debug)]
+enum Store {
+    /// In groups of rows that are unpacked together.
+    Grouped(parquet::Images),
+    /// As they are.
+    InPlace(arrow::Images),
 }
 
-/// The images of a group, as far as there are any.
-type Rows = Vec<Option<ByteArray>>;
+/// A table with its labels.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub(crate) table: Table,
+    /// One for every row that has one.
+    pub(crate) labels: Vec<Option<i64>>,
+    /// Names of the classes, if the file has them.
+    pub(crate) names: Option<Vec<String>>,
+    /// Where what cannot be used begins, and why it cannot.
+    pub(crate) rest: Option<(u64, DecodeError)>,
+}
+
+/// Reads labels and names, and where the images are; `number` tells tables of one cache apart.
+pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) -> Result<Scan, DecodeError> {
+    match Format::of(&path) {
+        Some(Format::Parquet) => parquet::scan(root, path, number, cache),
+        _ => arrow::scan(root, path),
+    }
+}
 
 impl Table {
     /// Path relative to the data set's directory.
@@ -62,54 +70,34 @@ impl Table {
         self.bytes
     }
 
-    /// Mean size of the images that are unpacked together with a row: sizes of single ones are not known before.
+    /// Size of the image in a row, or the mean of those that are unpacked together with it.
     pub(crate) fn row_bytes(&self, row: u32) -> u64 {
-        self.group(row).map_or(0, |(_, group)| group.bytes / u64::from(group.n_rows.max(1)))
+        match &self.store {
+            Store::Grouped(images) => images.row_bytes(row),
+            Store::InPlace(images) => images.row_bytes(row),
+        }
     }
 
-    fn group(&self, row: u32) -> Option<(usize, Group)> {
-        let number = self.groups.partition_point(|group| group.first_row <= row).checked_sub(1)?;
-        self.groups.get(number).map(|group| (number, *group))
+    /// What the file and a row's name do not say of it: where the image begins, or else how large the file is.
+    pub(crate) fn row_mark(&self, row: u32) -> u64 {
+        match &self.store {
+            Store::Grouped(_) => self.bytes,
+            Store::InPlace(images) => images.offset(row),
+        }
     }
 
-    /// Reads the image file in a row; the rows around it are kept for a while.
+    /// Reads the image file in a row.
     pub(crate) fn read(&self, root: &Path, row: u32, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let missing = || DecodeError::Archive { reason: "the row has no image".to_owned() };
-        let (number, group) = self.group(row).ok_or_else(missing)?;
-        let key = (self.number, number as u32);
-        let rows = self.cache.get(key, group.bytes, || self.unpack(root, number))?;
-        let image =
-            rows.get((row - group.first_row) as usize).and_then(Option::as_ref).ok_or_else(missing)?;
-        check_file_size(image.len() as u64)?;
-        buffer.clear();
-        buffer.extend_from_slice(image.data());
-        Ok(())
-    }
-
-    fn unpack(&self, root: &Path, group: usize) -> Result<Rows, DecodeError> {
-        guarded(|| {
-            let reader = open(root, &self.path)?;
-            let group = reader.get_row_group(group).map_err(damage)?;
-            column::images(group.as_ref(), self.column, MAX_GROUP_BYTES)
-        })
+        match &self.store {
+            Store::Grouped(images) => images.read(root, &self.path, row, buffer),
+            Store::InPlace(images) => images.read(&root.join(&self.path), row, buffer),
+        }
     }
 }
 
-/// Opens a file and reads what it says of itself.
-fn open(root: &Path, path: &Path) -> Result<SerializedFileReader<File>, DecodeError> {
-    let file = File::open(root.join(path)).map_err(|source| DecodeError::Read { source })?;
-    SerializedFileReader::new(file).map_err(damage)
-}
-
-fn damage(error: ParquetError) -> DecodeError {
-    DecodeError::Archive { reason: error.to_string().split_whitespace().collect::<Vec<_>>().join(" ") }
-}
-
-/// The reader was not made for damaged files, and panics at some of them.
-fn guarded<T>(work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(DecodeError::Archive { reason: "so damaged that its reader failed".to_owned() })
-    })
+/// A row without an image.
+fn missing() -> DecodeError {
+    DecodeError::Archive { reason: "the row has no image".to_owned() }
 }
 
 impl PartialEq for Table {
@@ -131,6 +119,3 @@ impl Ord for Table {
         (&self.path, self.bytes).cmp(&(&other.path, other.bytes))
     }
 }
-
-#[cfg(test)]
-pub(crate) mod tests;

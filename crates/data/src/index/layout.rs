@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::cifar::Cifar;
-use super::{folders, list};
+use super::{Split, folders, list};
 use crate::{Error, Result, pack};
 
 /// How a split is stored.
@@ -70,23 +70,80 @@ pub(crate) fn find(root: &Path, split: &str) -> Result<Option<Layout>> {
     }
 }
 
-/// Shards beside a folder of the split's name: one named like it, those that go on after a dash; each ending by itself.
+/// Shards beside a folder of the split's name, by how they are named; each ending by itself.
 fn shards_beside(root: &Path, split: &str) -> Result<Vec<Vec<PathBuf>>> {
     let mut found: BTreeMap<_, Vec<PathBuf>> = BTreeMap::new();
     let split = Path::new(split);
     let (Some(name), Some(folder)) = (split.file_name(), split.parent()) else { return Ok(Vec::new()) };
     let name = name.to_string_lossy();
     for shard in folders::shards(&root.join(folder))? {
-        let file = shard.to_string_lossy();
-        let Some(rest) = file.strip_prefix(&*name) else { continue };
+        let Some(naming) = Naming::of(&shard.to_string_lossy(), &name) else { continue };
         let ending = shard.extension().map(std::ffi::OsStr::to_ascii_lowercase);
-        match rest.as_bytes().first() {
-            Some(b'.') if rest.matches('.').count() == 1 => {
-                found.entry((ending, false)).or_default().push(folder.join(&shard));
-            }
-            Some(b'-') => found.entry((ending, true)).or_default().push(folder.join(&shard)),
-            _ => {}
-        }
+        found.entry((ending, naming)).or_default().push(folder.join(&shard));
     }
     Ok(found.into_values().collect())
+}
+
+/// How the name of a shard says which split it is of.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Naming {
+    /// `train.tar`
+    Alone,
+    /// `train-0.tar`
+    Numbered,
+    /// `flowers-train.arrow` or `flowers-train-00000-of-00002.arrow`, as in the caches of the library `datasets`.
+    AfterName,
+}
+
+impl Naming {
+    fn of(file: &str, split: &str) -> Option<Self> {
+        match file.strip_prefix(split) {
+            Some(rest) if rest.starts_with('.') && rest.matches('.').count() == 1 => Some(Self::Alone),
+            Some(rest) if rest.starts_with('-') => Some(Self::Numbered),
+            _ => {
+                let name = without_number(file.strip_suffix(".arrow")?).strip_suffix(split)?;
+                // `test-train.arrow` is of `test`.
+                let is_split =
+                    |part| [Split::Train, Split::Val, Split::Test].iter().any(|s| s.folder() == part);
+                (name.ends_with('-') && !name.split('-').next().is_some_and(is_split))
+                    .then_some(Self::AfterName)
+            }
+        }
+    }
+}
+
+/// A name without `-00000-of-00002` at its end.
+fn without_number(name: &str) -> &str {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = name.rsplit_once("-of-").and_then(|(first, total)| Some((first.rsplit_once('-')?, total)));
+    match number {
+        Some(((name, number), total)) if is_number(number) && is_number(total) => name,
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_which_split_a_shard_is_of() {
+        for (file, naming) in [
+            ("train.tar", Some(Naming::Alone)),
+            ("train.old.tar", None),
+            ("trained.tar", None),
+            ("train-a.tar", Some(Naming::Numbered)),
+            ("train-00000-of-00002.arrow", Some(Naming::Numbered)),
+            ("flowers-train.arrow", Some(Naming::AfterName)),
+            ("oxford-flowers-train-00000-of-00002.arrow", Some(Naming::AfterName)),
+            ("flowers-train-0-of-x.arrow", None),
+            ("flowers-train-of-2.arrow", None),
+            ("flowers-train.tar", None),
+            ("flowers-pretrain.arrow", None),
+            ("test-train.arrow", None),
+            ("-train.arrow", Some(Naming::AfterName)),
+        ] {
+            assert_eq!(Naming::of(file, "train"), naming, "{file}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Parquet files as a data set: rows are samples, labels are numbers.
+//! Tables as a data set: rows are samples, labels are numbers.
 //!
 //! Invariant: files of a split that name their classes name the same ones.
 
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::labels::{Label, Labelled};
 use crate::shard::{Member, Shard};
-use crate::table::{Cache, scan};
+use crate::table::{self, Cache};
 use crate::{DecodeError, Place};
 
 /// What tables hold, and what they call the classes, if they do.
@@ -21,7 +21,7 @@ pub(super) fn images(root: &Path, tables: &[PathBuf]) -> Images {
     let scanned: Vec<_> = tables
         .par_iter()
         .enumerate()
-        .map(|(number, path)| scan::scan(root, path.clone(), number as u32, &cache))
+        .map(|(number, path)| table::scan(root, path.clone(), number as u32, &cache))
         .collect();
     let names = scanned.iter().flatten().find_map(|scan| scan.names.clone());
     let mut images = Vec::new();
@@ -29,7 +29,7 @@ pub(super) fn images(root: &Path, tables: &[PathBuf]) -> Images {
         match scan {
             Ok(scan) if scan.names.as_ref().is_some_and(|other| Some(other) != names.as_ref()) => {
                 let reason = "its classes are not those of the first file".to_owned();
-                images.push((whole(path), Err(DecodeError::Archive { reason })));
+                images.push((rest(path, 0), Err(DecodeError::Archive { reason })));
             }
             Ok(scan) => {
                 let table = Arc::new(scan.table);
@@ -38,17 +38,18 @@ pub(super) fn images(root: &Path, tables: &[PathBuf]) -> Images {
                     let place = Place::Row { table: Arc::clone(&table), row };
                     (place, label.map(Label::Number).ok_or_else(missing))
                 }));
+                images.extend(scan.rest.map(|(offset, reason)| (rest(path, offset), Err(reason))));
             }
-            Err(reason) => images.push((whole(path), Err(reason))),
+            Err(reason) => images.push((rest(path, 0), Err(reason))),
         }
     }
     (images, names)
 }
 
-/// A file of which nothing can be used.
-fn whole(path: &Path) -> Place {
+/// What of a file cannot be used, from an offset on.
+fn rest(path: &Path, offset: u64) -> Place {
     let shard = Arc::new(Shard::new(path.to_owned()));
-    Place::Member { shard, member: Box::new(Member::rest(0, 0)) }
+    Place::Member { shard, member: Box::new(Member::rest(offset, 0)) }
 }
 
 #[cfg(test)]

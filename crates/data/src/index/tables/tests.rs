@@ -1,4 +1,4 @@
-//! Parquet files: the same as folders, named in every way, damaged.
+//! Parquet and Arrow files: the same as folders, named in every way, damaged.
 
 use std::fs;
 
@@ -6,8 +6,10 @@ use parquet::basic::Compression;
 
 use crate::index::fixture::{CLASSES, batches, folder, images, quarantined, samples};
 use crate::index::shards::tests::data;
-use crate::table::tests::{Row, parquet};
-use crate::{Dataset, Notice, Result, Split};
+use crate::pack::{PackOptions, Store, pack};
+use crate::table::arrow_tests::{Kind, arrow};
+use crate::table::parquet_tests::{Row, parquet};
+use crate::{Dataset, Notice, Progress, Result, Split};
 
 fn train(dir: &tempfile::TempDir) -> Result<Dataset> {
     Dataset::open_split(dir.path(), Split::Train)
@@ -21,6 +23,7 @@ fn rows_are_an_image_folder() {
         images.iter().map(|(_, class, bytes)| (Some(bytes.as_slice()), Some(*class as i64))).collect();
     let (first, second) = rows.split_at(6);
     let write = |rows, names| parquet(rows, names, Compression::SNAPPY);
+    let stream = |rows, names| arrow(rows, names, Kind::Stream);
     let names = Some(&CLASSES[..]);
     let listed = ("classes.txt", CLASSES.join("\n").into_bytes());
     for dir in [
@@ -29,8 +32,23 @@ fn rows_are_an_image_folder() {
             ("data/train-00001-of-00002.parquet", write(second, names)),
         ]),
         data(&[("train-0.parquet", write(first, names)), ("train-1.parquet", write(second, None))]),
-        data(&[("train.parquet", write(&rows, None)), listed]),
+        data(&[("train.parquet", write(&rows, None)), listed.clone()]),
         data(&[("train/0.parquet", write(&rows, names))]),
+        data(&[
+            ("train/data-00000-of-00002.arrow", stream(first, names)),
+            ("train/data-00001-of-00002.arrow", stream(second, names)),
+            ("train/cache-0123456789abcdef.arrow", stream(&rows, names)),
+            ("train/state.json", b"{}".to_vec()),
+        ]),
+        data(&[("data/train-0.arrow", stream(first, names)), ("data/train-1.arrow", stream(second, None))]),
+        data(&[("train.arrow", stream(&rows, None)), listed]),
+        data(&[("ants-train.arrow", stream(&rows, names)), ("ants-test.arrow", stream(first, names))]),
+        data(&[
+            ("ants-train-00000-of-00002.arrow", stream(first, names)),
+            ("ants-train-00001-of-00002.arrow", stream(second, names)),
+        ]),
+        data(&[("train.feather", arrow(&rows, names, Kind::File))]),
+        data(&[("train/0.arrow", stream(first, names)), ("train/1.parquet", write(second, names))]),
     ] {
         let dataset = train(&dir).unwrap();
         assert_eq!(dataset.classes(), CLASSES);
@@ -88,6 +106,80 @@ fn damage_is_named_and_what_is_whole_is_usable() {
     let error = dataset.image(0).unwrap_err();
     let reason = std::error::Error::source(&error).unwrap().to_string();
     assert!(reason.starts_with("group of rows: archive: "), "{reason}");
+}
+
+#[test]
+fn damage_of_arrow_files_is_named_and_what_is_whole_is_usable() {
+    let images: Vec<_> = images().into_iter().map(|(.., bytes)| bytes).collect();
+    let write = |labels: &[Option<i64>], names: &[&str]| {
+        // The last one has no image.
+        let image = |i: usize| Some(images[i].as_slice()).filter(|_| i + 1 < labels.len());
+        let rows: Vec<Row<'_>> = labels.iter().enumerate().map(|(i, &label)| (image(i), label)).collect();
+        arrow(&rows, Some(names), Kind::Stream)
+    };
+    let whole = write(&[Some(1), Some(0), Some(2), None, Some(-1), Some(0)], &["cat", "dog"]);
+    let dir = data(&[
+        ("data/train-0.arrow", whole.clone()),
+        ("data/train-1.arrow", whole[..whole.len() - 10].to_vec()),
+        ("data/train-2.arrow", write(&[Some(0)], &["dog", "cat"])),
+        ("data/train-3.arrow", whole[..100].to_vec()),
+    ]);
+    assert!(train(&dir).unwrap_err().hint().unwrap().contains("data check"));
+    let mut broken = quarantined(dir.path());
+    broken.sort();
+    let starts = [
+        "data/train-0.arrow/2: label 2 is not one of the 2 classes",
+        "data/train-0.arrow/3: no label: the row has none",
+        "data/train-0.arrow/4: label -1 is not one of the 2 classes",
+        "data/train-0.arrow/5: archive: the row has no image",
+        "data/train-1.arrow/2: label 2 is not one of the 2 classes",
+        "data/train-1.arrow/3: no label: the row has none",
+        "data/train-1.arrow/@",
+        "data/train-2.arrow/@0: archive: its classes are not those of the first file",
+        "data/train-3.arrow/@0: archive: ",
+    ];
+    assert_eq!(broken.len(), starts.len(), "{broken:?}");
+    for (line, start) in broken.iter().zip(starts) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    assert!(broken[6].ends_with(": archive: a message goes beyond the end: cut short"), "{broken:?}");
+    let dataset = train(&dir).unwrap();
+    let usable =
+        ["data/train-0.arrow/1", "data/train-1.arrow/1", "data/train-0.arrow/0", "data/train-1.arrow/0"];
+    assert_eq!(samples(&dataset).into_iter().map(|(name, _)| name).collect::<Vec<_>>(), usable);
+    // A file that shrinks later is a broken image.
+    fs::write(dir.path().join("data/train-0.arrow"), b"ARROW1").unwrap();
+    let error = dataset.image(0).unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("bytes and has 0"), "{error}");
+}
+
+#[test]
+fn a_packed_copy_of_an_arrow_file_is_the_same() {
+    let (_dir, expected) = folder();
+    let images = images();
+    let rows: Vec<Row<'_>> =
+        images.iter().map(|(_, class, bytes)| (Some(bytes.as_slice()), Some(*class as i64))).collect();
+    let dir = data(&[("train.arrow", arrow(&rows, Some(&CLASSES), Kind::Stream))]);
+    let out = dir.path().join("out.mnpack");
+    let options = PackOptions { max_side: None, store: Store::Raw, quality: 90 };
+    assert_eq!(pack(dir.path(), &out, &options, &Progress::default()).unwrap().n_images, rows.len());
+    assert!(batches(&Dataset::open_split(&out, Split::Train).unwrap()) == batches(&expected));
+}
+
+#[test]
+fn a_hash_is_of_offsets_and_a_split_is_in_one_place() {
+    let rows: [Row<'_>; 2] = [(Some(b"one"), Some(0)), (Some(b"two"), Some(0))];
+    let file = |names| arrow(&rows, Some(names), Kind::Stream);
+    let hash = |file| train(&data(&[("train.arrow", file)])).unwrap().hash();
+    assert_eq!(hash(file(&["a"])), hash(file(&["a"])));
+    // Its batches begin elsewhere.
+    let shifted = arrow(&rows, Some(&["a"]), Kind::File);
+    assert_ne!(hash(file(&["a"])), hash(shifted));
+    let file = file(&["a"]);
+    let dir = data(&[("train.arrow", file.clone()), ("train.feather", file.clone())]);
+    assert!(train(&dir).unwrap_err().to_string().starts_with("the split is there twice: "));
+    let dir = data(&[("train.arrow", file.clone()), ("data/train-0.arrow", file)]);
+    assert!(train(&dir).unwrap_err().to_string().starts_with("the split is there twice: "));
 }
 
 #[test]

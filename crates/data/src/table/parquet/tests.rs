@@ -21,11 +21,7 @@ pub(crate) type Row<'a> = (Option<&'a [u8]>, Option<i64>);
 
 /// A file with two rows in a group.
 pub(crate) fn parquet(rows: &[Row<'_>], names: Option<&[&str]>, compression: Compression) -> Vec<u8> {
-    let about = |names: &[&str]| {
-        let names =
-            serde_json::json!({"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}});
-        vec![KeyValue::new("huggingface".to_owned(), names.to_string())]
-    };
+    let about = |names: &[&str]| vec![KeyValue::new("huggingface".to_owned(), description(names))];
     let properties = WriterProperties::builder()
         .set_compression(compression)
         .set_key_value_metadata(names.map(about))
@@ -42,6 +38,11 @@ pub(crate) fn parquet(rows: &[Row<'_>], names: Option<&[&str]>, compression: Com
         group.close().unwrap();
     }
     writer.into_inner().unwrap()
+}
+
+/// What `datasets` says of classes.
+pub(crate) fn description(names: &[&str]) -> String {
+    serde_json::json!({"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}).to_string()
 }
 
 fn column<T: parquet::data_type::DataType>(
@@ -62,7 +63,7 @@ type Found = (Vec<Option<i64>>, Vec<Result<Vec<u8>, String>>, Option<Vec<String>
 fn found(bytes: &[u8]) -> Result<Found, String> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.parquet"), bytes).unwrap();
-    let scan = scan::scan(dir.path(), "a.parquet".into(), 0, &Arc::default()).map_err(|e| e.to_string())?;
+    let scan = scan(dir.path(), "a.parquet".into(), 0, &Arc::default()).map_err(|e| e.to_string())?;
     let mut buffer = Vec::new();
     let images =
         (0..scan.labels.len()).map(|row| match scan.table.read(dir.path(), row as u32, &mut buffer) {

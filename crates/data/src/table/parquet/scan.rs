@@ -1,6 +1,6 @@
 //! What a Parquet file says of itself: its columns, groups and labels, and the names of its classes.
 //!
-//! Invariant: columns that are not there, or are of another type, are named.
+//! Invariant: no more rows than a table may have, whatever the groups say.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,24 +9,9 @@ use parquet::basic::Type;
 use parquet::file::metadata::FileMetaData;
 use parquet::file::reader::FileReader;
 
-use super::{Cache, Group, Table, column, damage, guarded, open};
+use super::{Cache, Group, Images, column, damage, guarded, open};
 use crate::DecodeError;
-
-/// Where images may be, the first that there is: a struct's field or the column itself.
-const IMAGES: [&str; 4] = ["image.bytes", "img.bytes", "image", "img"];
-const LABELS: [&str; 2] = ["label", "fine_label"];
-/// Most rows of a file.
-const MAX_ROWS: usize = 1 << 26;
-
-/// A table with its labels.
-#[derive(Debug)]
-pub(crate) struct Scan {
-    pub(crate) table: Table,
-    /// One for every row that has one.
-    pub(crate) labels: Vec<Option<i64>>,
-    /// Names of the classes, if the file has them.
-    pub(crate) names: Option<Vec<String>>,
-}
+use crate::table::{MAX_ROWS, Scan, Store, Table, columns};
 
 /// Reads labels and names, and where the groups are; `number` tells tables of one cache apart.
 pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) -> Result<Scan, DecodeError> {
@@ -34,8 +19,8 @@ pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) 
         let reader = open(root, &path)?;
         let bytes = std::fs::metadata(root.join(&path)).map_err(|source| DecodeError::Read { source })?.len();
         let about = reader.metadata().file_metadata();
-        let (column, _) = find(about, &IMAGES, &[Type::BYTE_ARRAY])?;
-        let (label, label_name) = find(about, &LABELS, &[Type::INT64, Type::INT32])?;
+        let (column, _) = find(about, &columns::IMAGES, &[Type::BYTE_ARRAY])?;
+        let (label, label_name) = find(about, &columns::LABELS, &[Type::INT64, Type::INT32])?;
         let (mut groups, mut labels) = (Vec::new(), Vec::new());
         for number in 0..reader.num_row_groups() {
             let group = reader.get_row_group(number).map_err(damage)?;
@@ -51,9 +36,9 @@ pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) 
             });
             labels.extend(found);
         }
-        let names = names(about, label_name);
-        let table = Table { path, bytes, number, column, groups, cache: Arc::clone(cache) };
-        Ok(Scan { table, labels, names })
+        let names = description(about).and_then(|text| columns::class_names(text, label_name));
+        let store = Store::Grouped(Images { number, column, groups, cache: Arc::clone(cache) });
+        Ok(Scan { table: Table { path, bytes, store }, labels, names, rest: None })
     })
 }
 
@@ -63,25 +48,17 @@ fn find(
     names: &[&'static str],
     types: &[Type],
 ) -> Result<(usize, &'static str), DecodeError> {
-    let columns = about.schema_descr().columns();
-    let found = names.iter().find_map(|name| {
-        let number = columns.iter().position(|column| {
+    let all = about.schema_descr().columns();
+    columns::find(names, |name| {
+        all.iter().position(|column| {
             column.path().string() == *name
                 && types.contains(&column.physical_type())
                 && column.max_rep_level() == 0
-        })?;
-        Some((number, *name))
-    });
-    found.ok_or_else(|| DecodeError::Archive {
-        reason: format!("no column `{}` of a type that can be read", names.join("`, `")),
+        })
     })
 }
 
-/// Names of the classes in the description that the library `datasets` writes into a file.
-fn names(about: &FileMetaData, label: &str) -> Option<Vec<String>> {
-    let pairs = about.key_value_metadata()?;
-    let text = pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref()?;
-    let json: serde_json::Value = serde_json::from_str(text).ok()?;
-    let names = json.get("info")?.get("features")?.get(label)?.get("names")?.as_array()?;
-    names.iter().map(|name| name.as_str().map(str::to_owned)).collect()
+/// What the library `datasets` says of a data set in each of its files.
+fn description(about: &FileMetaData) -> Option<&str> {
+    about.key_value_metadata()?.iter().find(|pair| pair.key == "huggingface")?.value.as_deref()
 }
