@@ -19,7 +19,7 @@ use crate::{process, product};
 /// Images of a round.
 const BATCH: usize = 50;
 const N_WARM_UP: usize = 2;
-const N_ROUNDS: usize = 15;
+const N_ROUNDS: usize = 31;
 const ARCHIVE: &str = "imagenet-sample.tar";
 
 /// Programs that do the same work.
@@ -58,10 +58,8 @@ pub(super) fn run(root: &Path) -> Result<Report> {
     );
     let (mut ratios, mut seconds) = (json!({}), json!({}));
     for measure in MEASURES {
-        let data = format!("data.path={}", photographs.display());
-        let mut ours = on_one_core(&mutualnet);
-        ours.args(["bench", "data", measure.recipe, &data, "--lockstep"]).current_dir(root);
-        let mut programs = vec![Program::start("ours", &mut ours)?];
+        let mut programs =
+            vec![Program::start("ours", &mut ours(root, &mutualnet, measure.recipe, &photographs))?];
         for &name in measure.peers {
             let mut peer = on_one_core(&python);
             peer.env("PYTHONDONTWRITEBYTECODE", "1")
@@ -75,16 +73,21 @@ pub(super) fn run(root: &Path) -> Result<Report> {
             programs.push(Program::start(name, &mut peer)?);
         }
         interleave::run(&mut programs, &requests(), N_WARM_UP)?;
-        let spreads: Vec<_> = programs.iter().map(|program| (program.name, program.spread())).collect();
-        table += &rows(measure.what, &spreads);
-        ratios[measure.name] = ratios_of(measure.name, &spreads);
-        seconds[measure.name] =
-            spreads.iter().map(|(name, s)| ((*name).to_owned(), json!(s.median))).collect();
+        let timings = timings(&programs);
+        table += &rows(measure.what, &timings);
+        ratios[measure.name] = ratios_of(measure.name, &timings);
+        seconds[measure.name] = medians(&timings);
     }
+    let resolutions = by_resolutions(root, &mutualnet, &photographs)?;
+    table +=
+        &rows("ours, the paper's training transform: at 224 px, at 224, 192, 160 and 128 px", &resolutions);
+    ratios["resolutions"] = json!({ "four": resolutions[1].times_ours });
+    seconds["resolutions"] = medians(&resolutions);
     let own = own_variants(root, &mutualnet, &photographs)?;
     table +=
         &rows("ours, RandomResizedCrop(224): files, packed pixels of about 256 px, with broken files", &own);
-    seconds["ours"] = own.iter().map(|(name, s)| ((*name).to_owned(), json!(s.median))).collect();
+    ratios["ours"] = own.iter().map(|own| (own.name.to_owned(), json!(own.times_ours))).collect();
+    seconds["ours"] = medians(&own);
     let conditions = json!({
         "batch": BATCH, "rounds": N_ROUNDS, "processor": super::processor(), "torchvision": peers::TORCHVISION,
         "images": "250 ImageNet photographs, mean 474x392, 110 kB",
@@ -92,8 +95,27 @@ pub(super) fn run(root: &Path) -> Result<Report> {
     Ok(Report { table, json: json!({ "ratios": ratios, "seconds": seconds, "conditions": conditions }) })
 }
 
+/// Our loader, as the programs of [`interleave`] are.
+fn ours(root: &Path, mutualnet: &Path, recipe: &str, data: &Path) -> Command {
+    let mut ours = on_one_core(mutualnet);
+    let data = format!("data.path={}", data.display());
+    ours.args(["bench", "data", recipe, &data, "--lockstep"]).current_dir(root);
+    ours
+}
+
+/// What three smaller resolutions cost.
+fn by_resolutions(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec<Timing>> {
+    let recipe = "bench/paper224.toml";
+    let mut one = ours(root, mutualnet, recipe, photographs);
+    let one = Program::start("one", one.arg("network.resolutions=[224]"))?;
+    let four = Program::start("four", &mut ours(root, mutualnet, recipe, photographs))?;
+    let mut programs = [one, four];
+    interleave::run(&mut programs, &requests(), N_WARM_UP)?;
+    Ok(timings(&programs))
+}
+
 /// Our own loader on other forms of the same photographs.
-fn own_variants(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec<(&'static str, Spread)>> {
+fn own_variants(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec<Timing>> {
     let packed = peers::cache()?.join("photographs.mnpack");
     if !packed.is_file() {
         let mut pack = Command::new(mutualnet);
@@ -113,13 +135,11 @@ fn own_variants(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec
     ];
     let mut programs = Vec::new();
     for (name, data) in variants {
-        let mut ours = on_one_core(mutualnet);
-        ours.args(["bench", "data", "bench/rrc224.toml", &format!("data.path={}", data.display())]);
-        ours.args(["data.broken_limit=0.1", "--lockstep"]).current_dir(root);
-        programs.push(Program::start(name, &mut ours)?);
+        let mut ours = ours(root, mutualnet, "bench/rrc224.toml", &data);
+        programs.push(Program::start(name, ours.arg("data.broken_limit=0.1"))?);
     }
     interleave::run(&mut programs, &requests(), N_WARM_UP)?;
-    Ok(programs.iter().map(|program| (program.name, program.spread())).collect())
+    Ok(timings(&programs))
 }
 
 /// The photographs, of which every `nth` is empty, cut short, text or gone.
@@ -163,24 +183,43 @@ fn on_one_core(program: &Path) -> Command {
     command
 }
 
-fn rows(what: &str, spreads: &[(&str, Spread)]) -> String {
-    let ours = spreads[0].1.median;
+/// What a program took.
+struct Timing {
+    name: &'static str,
+    spread: Spread,
+    /// Compared with the first program, which is ours.
+    times_ours: f64,
+}
+
+fn timings(programs: &[Program]) -> Vec<Timing> {
+    let timing = |program: &Program| Timing {
+        name: program.name,
+        spread: program.spread(),
+        times_ours: program.times(&programs[0]),
+    };
+    programs.iter().map(timing).collect()
+}
+
+fn medians(timings: &[Timing]) -> serde_json::Value {
+    timings.iter().map(|timing| (timing.name.to_owned(), json!(timing.spread.median))).collect()
+}
+
+fn rows(what: &str, timings: &[Timing]) -> String {
     let mut rows = format!("\n{what}\nprogram          images/s   quartiles          ours / it\n");
     let per_s = |seconds: f64| BATCH as f64 / seconds;
-    for (name, spread) in spreads {
+    for Timing { name, spread, times_ours } in timings {
         let (rate, low, high) = (per_s(spread.median), per_s(spread.high), per_s(spread.low));
-        writeln!(rows, "{name:<16} {rate:8.0}   {low:.0} to {high:.0} {:15.2}", spread.median / ours)
+        writeln!(rows, "{name:<16} {rate:8.0}   {low:.0} to {high:.0} {times_ours:15.2}")
             .expect("writing to a string cannot fail");
     }
     rows
 }
 
 /// How many times as fast we are: as the authors, or as torchvision on PIL and as its fastest way.
-fn ratios_of(measure: &str, spreads: &[(&str, Spread)]) -> serde_json::Value {
-    let ours = spreads[0].1.median;
-    let of = |name: &str| spreads.iter().find(|(n, _)| *n == name).map(|(_, spread)| spread.median / ours);
+fn ratios_of(measure: &str, timings: &[Timing]) -> serde_json::Value {
+    let of = |name: &str| timings.iter().find(|timing| timing.name == name).map(|timing| timing.times_ours);
     if measure == "rrc224" {
-        let best = spreads[1..].iter().map(|(_, spread)| spread.median / ours).min_by(f64::total_cmp);
+        let best = timings[1..].iter().map(|timing| timing.times_ours).min_by(f64::total_cmp);
         return json!({ "pil_torchvision": of("pil"), "best_torchvision": best });
     }
     json!({ "authors": of("authors") })
@@ -220,13 +259,14 @@ mod tests {
 
     #[test]
     fn a_ratio_above_one_means_that_we_are_faster() {
-        let spread = |median| Spread { low: median, median, high: median };
-        let spreads = [("ours", spread(1.0)), ("pil", spread(3.0)), ("io_v2", spread(2.0))];
-        assert_eq!(ratios_of("rrc224", &spreads), json!({ "pil_torchvision": 3.0, "best_torchvision": 2.0 }));
+        let spread = Spread { low: 1.0, median: 1.0, high: 1.0 };
+        let timing = |name, times_ours| Timing { name, spread, times_ours };
+        let timings = [timing("ours", 1.0), timing("pil", 3.0), timing("io_v2", 2.0)];
+        assert_eq!(ratios_of("rrc224", &timings), json!({ "pil_torchvision": 3.0, "best_torchvision": 2.0 }));
         assert_eq!(
-            ratios_of("paper_four_resolutions", &[("ours", spread(1.0)), ("authors", spread(4.0))]),
+            ratios_of("paper_four_resolutions", &[timing("ours", 1.0), timing("authors", 4.0)]),
             json!({ "authors": 4.0 })
         );
-        assert!(rows("x", &spreads).contains("io_v2"));
+        assert!(rows("x", &timings).contains("io_v2"));
     }
 }

@@ -1,7 +1,7 @@
 //! Several long-lived programs that take turns: A B C A B C …, one step each.
 //!
 //! Separate from what is measured. A machine that slows down during a run slows all programs alike,
-//! so the ratio of medians holds where absolute times do not.
+//! so ratios hold where absolute times do not.
 //! Invariant: only one program works at any time.
 
 use std::io::{BufRead, BufReader, Write};
@@ -56,6 +56,14 @@ impl Program {
     /// Quartiles of the steps that count.
     pub(super) fn spread(&self) -> Spread {
         spread(&self.seconds)
+    }
+
+    /// How many times as long as another program's its steps take: the median over rounds.
+    ///
+    /// Both did the same in a round, under the same load.
+    pub(super) fn times(&self, other: &Self) -> f64 {
+        let rounds = self.seconds.iter().zip(&other.seconds);
+        spread(&rounds.map(|(own, other)| own / other).collect::<Vec<_>>()).median
     }
 }
 
@@ -113,6 +121,9 @@ mod tests {
         let requests = vec!["step".to_owned(); 3];
         run(&mut programs, &requests, 1).unwrap();
         assert!(programs.iter().all(|program| program.seconds == [2.0, 3.0]));
+        programs[0].seconds = vec![2.0, 30.0, 9.0];
+        programs[1].seconds = vec![1.0, 10.0, 9.0];
+        assert_eq!(programs[0].times(&programs[1]), 2.0);
     }
 
     #[test]

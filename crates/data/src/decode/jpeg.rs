@@ -16,8 +16,11 @@ pub(super) const MAGIC: [u8; 2] = [0xff, 0xd8];
 /// Scans of a progressive file, at most: encoders make about ten, and every one passes over all the coefficients.
 const MAX_SCANS: usize = 100;
 
-/// How far a pixel can depend on others: chroma is interpolated between neighbors, and blocks are up to 32 pixels wide.
+/// How far a column can depend on others: chroma is interpolated between neighbors, and blocks are up to 32 pixels wide.
 const MARGIN: u32 = 32;
+
+/// How far a row can depend on those below: chroma has at least every fourth row, and is interpolated between two.
+const MARGIN_BELOW: u32 = 8;
 
 /// Where the end marker must be for a file to count as whole; cameras append a few bytes.
 const TAIL: usize = 64;
@@ -89,9 +92,10 @@ pub(super) fn header(bytes: &[u8]) -> Option<Header> {
 /// Decodes all of an image, and sets it upright.
 pub(super) fn whole(bytes: &[u8]) -> Result<Image, DecodeError> {
     let decoder = decoder(bytes)?;
-    let (width, height) = (u32::from(decoder.header().width), u32::from(decoder.header().height));
     let mut pixels = Vec::new();
-    read(&decoder, &mut pixels)?;
+    let image = read(&decoder, &mut pixels)?;
+    let (width, height) = (image.width(), image.height());
+    pixels.truncate(3 * width as usize * height as usize);
     let image = Image::new(width, height, pixels);
     Ok(match decoder.exif_orientation() {
         Some(orientation) => orientation::apply(image, orientation.into()),
@@ -110,7 +114,7 @@ pub(super) fn region<'b>(
     at_least: [u32; 2],
     buffer: &'b mut Vec<u8>,
 ) -> Result<(ImageRef<'b>, Rect), DecodeError> {
-    let bottom = crop.top + crop.height + MARGIN;
+    let bottom = crop.top + crop.height + MARGIN_BELOW * divisor(crop, at_least);
     let original = header.rows_at.map(|at| [bytes[at], bytes[at + 1]]);
     if let Some(at) = header.rows_at {
         let rows = bottom.min(header.height) as u16;
@@ -167,16 +171,18 @@ fn decoder(bytes: &[u8]) -> Result<Decoder<'_>, DecodeError> {
     Ok(decoder)
 }
 
-/// Decodes into the buffer, which keeps its memory from image to image.
+/// Decodes into the buffer, which keeps its memory and its length from image to image if they are enough.
 fn read<'b>(decoder: &Decoder<'_>, buffer: &'b mut Vec<u8>) -> Result<ImageRef<'b>, DecodeError> {
-    buffer.resize(decoder.output_buffer_size().map_err(fail)?, 0);
-    let info = decoder.decode_image_into(buffer).map_err(fail)?;
+    let size = decoder.output_buffer_size().map_err(fail)?;
+    if buffer.len() < size {
+        buffer.resize(size, 0);
+    }
+    let info = decoder.decode_image_into(&mut buffer[..size]).map_err(fail)?;
     let n_bytes = 3 * info.width * info.height;
-    if n_bytes == 0 || n_bytes > buffer.len() {
+    if n_bytes == 0 || n_bytes > size {
         return Err(DecodeError::Layout { layout: format!("{}x{} pixels", info.width, info.height) });
     }
-    buffer.truncate(n_bytes);
-    Ok(ImageRef::new(info.width as u32, info.height as u32, buffer))
+    Ok(ImageRef::new(info.width as u32, info.height as u32, &buffer[..n_bytes]))
 }
 
 fn fail(source: JpegError) -> DecodeError {

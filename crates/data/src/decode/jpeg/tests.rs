@@ -37,15 +37,23 @@ fn cut(image: &Image, rect: Rect) -> Vec<u8> {
     rows.flat_map(|y| columns().flat_map(move |x| image.pixel(x, y))).collect()
 }
 
-const SAMPLINGS: [SamplingFactor; 4] =
-    [SamplingFactor::F_1_1, SamplingFactor::F_2_1, SamplingFactor::F_2_2, SamplingFactor::F_4_1];
+const SAMPLINGS: [SamplingFactor; 8] = [
+    SamplingFactor::F_1_1,
+    SamplingFactor::F_2_1,
+    SamplingFactor::F_1_2,
+    SamplingFactor::F_2_2,
+    SamplingFactor::F_4_1,
+    SamplingFactor::F_4_2,
+    SamplingFactor::F_1_4,
+    SamplingFactor::F_2_4,
+];
 
 proptest! {
     #[test]
     fn a_region_has_the_pixels_of_the_whole(
         (width, height) in (20u16..150, 20u16..150),
         (left, top, right, bottom) in (0.0..1.0, 0.0..1.0, 0.0..1.0, 0.0..1.0),
-        sampling in 0usize..4,
+        sampling in 0usize..8,
         progressive: bool,
     ) {
         let bytes = jpeg(width, height, SAMPLINGS[sampling], progressive);
