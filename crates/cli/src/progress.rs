@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use mutualnet_train::events::{Stage, StudentLoss};
 use mutualnet_train::{Event, Reporter};
 
 use crate::text::duration;
+use crate::watch::searching;
 
 /// Time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -37,9 +38,9 @@ fn follow(average: &mut Option<f64>, value: f64) -> f64 {
 }
 
 impl Progress {
-    /// A display that says nothing yet.
+    /// A display that says, on a terminal, that images are looked for; until the first event.
     pub(crate) fn new() -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let bar = searching();
         Self {
             is_terminal: !bar.is_hidden(),
             bar,
@@ -60,6 +61,7 @@ impl Progress {
     }
 
     fn begin(&mut self, length: u64, position: u64, unit: &str) {
+        self.bar.disable_steady_tick();
         let template = format!("{{wide_bar}} {{pos}}/{{len}} {unit} · {{eta}} left\n{{msg}}");
         let style = ProgressStyle::with_template(&template).expect("the template is a constant");
         self.bar.set_style(style);

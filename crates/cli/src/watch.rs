@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use mutualnet_data::Progress;
 
 use crate::text;
@@ -32,13 +32,17 @@ pub(crate) fn watched<T: Send>(work: impl FnOnce(&Progress) -> T + Send) -> T {
 
 /// Shows something until the other end is dropped.
 fn show(progress: &Progress, ended: &Receiver<()>) {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} images · {eta} left");
-    bar.set_style(style.expect("the template is a constant"));
+    let bar = searching();
     let (mut last_line, mut last_warning) = (Instant::now(), Instant::now());
     while matches!(ended.recv_timeout(TICK), Err(RecvTimeoutError::Timeout)) {
         let (done, total) = (progress.done(), progress.total());
         if total > 0 {
+            if bar.length().is_none() {
+                bar.disable_steady_tick();
+                let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} images · {eta} left");
+                bar.set_style(style.expect("the template is a constant"));
+                bar.reset_eta();
+            }
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         }
@@ -52,6 +56,16 @@ fn show(progress: &Progress, ended: &Receiver<()>) {
         }
     }
     bar.finish_and_clear();
+}
+
+/// A display for as long as images are looked for, of which there may be millions; on a terminal alone.
+pub(crate) fn searching() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+        .with_finish(ProgressFinish::AndClear);
+    let style = ProgressStyle::with_template("{spinner} looking for images · {elapsed}");
+    bar.set_style(style.expect("the template is a constant"));
+    bar.enable_steady_tick(TICK);
+    bar
 }
 
 /// What to say of an image that takes too long.

@@ -84,8 +84,10 @@ pub(super) fn run(root: &Path) -> Result<Report> {
     ratios["resolutions"] = json!({ "four": resolutions[1].times_ours });
     seconds["resolutions"] = medians(&resolutions);
     let own = own_variants(root, &mutualnet, &photographs)?;
-    table +=
-        &rows("ours, RandomResizedCrop(224): files, packed pixels of about 256 px, with broken files", &own);
+    table += &rows(
+        "ours, RandomResizedCrop(224): files, mixed, with RandAugment, packed pixels, with broken files",
+        &own,
+    );
     ratios["ours"] = own.iter().map(|own| (own.name.to_owned(), json!(own.times_ours))).collect();
     seconds["ours"] = medians(&own);
     let conditions = json!({
@@ -127,16 +129,19 @@ fn own_variants(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec
         ]);
         process::run(pack.stdout(process::to_stderr()))?;
     }
+    let mixing: &[&str] = &["data.augment.mixup=0.2", "data.augment.cutmix=1.0"];
     let variants = [
-        ("files", photographs.to_owned()),
-        ("packed", packed),
-        ("broken_1_percent", with_broken(photographs, 100)?),
-        ("broken_5_percent", with_broken(photographs, 20)?),
+        ("files", photographs, &[][..]),
+        ("mixed", photographs, mixing),
+        ("rand_augment", photographs, &["data.augment.rand_augment={}"]),
+        ("packed", packed.as_path(), &[]),
+        ("broken_1_percent", &with_broken(photographs, 100)?, &["data.broken_limit=0.1"]),
+        ("broken_5_percent", &with_broken(photographs, 20)?, &["data.broken_limit=0.1"]),
     ];
     let mut programs = Vec::new();
-    for (name, data) in variants {
-        let mut ours = ours(root, mutualnet, "bench/rrc224.toml", &data);
-        programs.push(Program::start(name, ours.arg("data.broken_limit=0.1"))?);
+    for (name, data, overrides) in variants {
+        let mut ours = ours(root, mutualnet, "bench/rrc224.toml", data);
+        programs.push(Program::start(name, ours.args(overrides))?);
     }
     interleave::run(&mut programs, &requests(), N_WARM_UP)?;
     Ok(timings(&programs))

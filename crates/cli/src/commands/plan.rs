@@ -5,7 +5,7 @@ use mutualnet_train::plan::DataFacts;
 use mutualnet_train::{Plan, Recipe};
 
 use crate::args::PlanArgs;
-use crate::text;
+use crate::{text, watch};
 
 pub(super) fn run(args: &PlanArgs) -> Result<()> {
     let recipe = Recipe::load(&args.recipe.recipe, &args.recipe.overrides)?;
@@ -15,7 +15,10 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
             Plan::of(&recipe, DataFacts { classes, n_train, ..DataFacts::default() })?.0
         }
         _ => {
-            let planned = Plan::make(&recipe)?;
+            let planned = {
+                let _display = watch::searching();
+                Plan::make(&recipe)?
+            };
             for dataset in [&planned.train, &planned.test] {
                 for notice in dataset.notices() {
                     text::note(&format!("note: {notice}: {}", dataset.dir().display()));
