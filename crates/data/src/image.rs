@@ -46,6 +46,17 @@ impl Image {
         self.pixels
     }
 
+    /// Draws the image anew from itself, in memory that the old pixels are left in.
+    ///
+    /// # Panics
+    /// What was drawn has another size.
+    pub(crate) fn redraw(&mut self, spare: &mut Vec<u8>, draw: impl FnOnce(&Self, &mut Vec<u8>)) {
+        spare.clear();
+        draw(self, spare);
+        check_size(self.width, self.height, spare);
+        std::mem::swap(&mut self.pixels, spare);
+    }
+
     /// The same image, borrowed.
     pub fn view(&self) -> ImageRef<'_> {
         ImageRef { width: self.width, height: self.height, pixels: &self.pixels }

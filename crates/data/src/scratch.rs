@@ -23,6 +23,8 @@ pub(crate) struct Canvas {
     pub(crate) decoded: Vec<u8>,
     /// The image at the batch's resolution.
     pub(crate) resized: Vec<u8>,
+    /// What an augmentation draws the image anew in.
+    pub(crate) spare: Vec<u8>,
     pub(crate) resizer: Resizer,
     /// What the image in these buffers took.
     pub(crate) times: StageTimes,

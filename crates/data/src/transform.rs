@@ -202,7 +202,7 @@ impl TrainPipeline {
             cropped.flip_horizontal();
         }
         if let Some(rand_augment) = rand_augment {
-            rand_augment.apply(&mut cropped, rng);
+            rand_augment.apply(&mut cropped, &mut canvas.spare, rng);
         }
         canvas.times.augment += begun.elapsed();
         timed(&mut canvas.times.normalize, || self.normalize.write(cropped.pixels(), shift, out));
@@ -232,10 +232,9 @@ impl TrainPipeline {
                 cut(image, RandomShortSide { shorter }.draw(size, side, rng), side, canvas)
             }
             TrainCrop::Pad { pad, mode } => {
-                let fitted = center(image, [side; 2], canvas)?;
-                let shifted = PadCrop { pad, mode }.apply(&fitted, rng);
-                canvas.resized = fitted.into_pixels();
-                Ok(shifted)
+                let mut fitted = center(image, [side; 2], canvas)?;
+                PadCrop { pad, mode }.apply(&mut fitted, &mut canvas.spare, rng);
+                Ok(fitted)
             }
             TrainCrop::Center => center(image, [side; 2], canvas),
         }
@@ -244,7 +243,7 @@ impl TrainPipeline {
 
 /// Brings a rectangle of an image to a square.
 fn cut(image: Undecoded<'_>, crop: Rect, side: u32, canvas: &mut Canvas) -> Result<Image, DecodeError> {
-    let Canvas { decoded, resized, resizer, times } = canvas;
+    let Canvas { decoded, resized, resizer, times, .. } = canvas;
     let (pixels, crop) = timed(&mut times.decode, || image.region(crop, [side; 2], decoded))?;
     let resized = std::mem::take(resized);
     Ok(timed(&mut times.resize, || resizer.crop_resize(pixels, crop, [side; 2], resized)))
@@ -257,7 +256,7 @@ fn center(
     canvas: &mut Canvas,
 ) -> Result<Image, DecodeError> {
     let whole = Rect::whole([image.width(), image.height()]);
-    let Canvas { decoded, resized, resizer, times } = canvas;
+    let Canvas { decoded, resized, resizer, times, .. } = canvas;
     let (pixels, _) = timed(&mut times.decode, || image.region(whole, [shorter; 2], decoded))?;
     let resized = std::mem::take(resized);
     Ok(timed(&mut times.resize, || resizer.shorter_side_center_crop(pixels, shorter, side, resized)))

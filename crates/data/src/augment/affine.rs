@@ -42,10 +42,13 @@ impl Affine {
     }
 
     /// The image under the map; black comes in from outside.
-    pub(super) fn apply(self, image: &Image) -> Image {
+    pub(super) fn apply(self, image: &mut Image, spare: &mut Vec<u8>) {
+        image.redraw(spare, |image, pixels| self.draw(image, pixels));
+    }
+
+    fn draw(self, image: &Image, pixels: &mut Vec<u8>) {
         let (width, height) = (image.width(), image.height());
         let ([x_x, x_y, x_0], [y_x, y_y, y_0]) = (steps(self.x), steps(self.y));
-        let mut pixels = Vec::with_capacity(image.pixels().len());
         for y in 0..i64::from(height) {
             for x in 0..i64::from(width) {
                 let from_x = (x_0 + x_x * x + x_y * y) >> 16;
@@ -55,7 +58,6 @@ impl Affine {
                 pixels.extend(if inside { image.pixel(from_x as u32, from_y as u32) } else { [0; 3] });
             }
         }
-        Image::new(width, height, pixels)
     }
 }
 

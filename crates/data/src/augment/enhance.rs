@@ -87,10 +87,11 @@ vectorized! {
     }
 }
 
-/// From a blurred image; the outermost pixels have no blurred form and stay.
-pub(super) fn sharpness(image: &mut Image, factor: f32) {
+/// From a blurred image; the outermost pixels have no blurred form and stay. `source` is memory for a copy.
+pub(super) fn sharpness(image: &mut Image, source: &mut Vec<u8>, factor: f32) {
     let (width, height) = (image.width() as usize, image.height() as usize);
-    let source = image.pixels().to_vec();
+    source.clear();
+    source.extend_from_slice(image.pixels());
     let row = 3 * width;
     for y in 1..height.saturating_sub(1) {
         for at in y * row + 3..(y + 1) * row - 3 {
@@ -159,7 +160,7 @@ mod tests {
         for (width, height) in [(1, 1), (1, 5), (2, 3), (5, 2)] {
             let image = Image::new(width, height, (0..3 * width * height).map(|i| i as u8).collect());
             let mut sharpened = image.clone();
-            sharpness(&mut sharpened, 1.9);
+            sharpness(&mut sharpened, &mut vec![3], 1.9);
             assert_eq!(sharpened, image);
         }
     }

@@ -29,21 +29,28 @@ pub struct PadCrop {
 }
 
 impl PadCrop {
-    /// Draws a shift and applies it.
-    pub fn apply(&self, image: &Image, rng: &mut RngStream) -> Image {
+    /// Draws a shift and applies it; the content of `spare` does not matter before or after.
+    ///
+    /// # Panics
+    /// As [`shift`](Self::shift).
+    pub fn apply(&self, image: &mut Image, spare: &mut Vec<u8>, rng: &mut RngStream) {
         let dy = rng.random_range(0..=2 * self.pad);
         let dx = rng.random_range(0..=2 * self.pad);
-        self.shift(image, dx, dy)
+        self.shift(image, spare, dx, dy);
     }
 
-    /// The window that begins at column `dx` and row `dy` of the padded image.
+    /// Leaves the window that begins at column `dx` and row `dy` of the padded image.
     ///
     /// # Panics
     /// A pad that is not smaller than the image: callers check their settings.
-    pub fn shift(&self, image: &Image, dx: u32, dy: u32) -> Image {
+    pub fn shift(&self, image: &mut Image, spare: &mut Vec<u8>, dx: u32, dy: u32) {
         let (width, height) = (image.width(), image.height());
         assert!(self.pad < width.min(height), "a pad of {} for {width}x{height}", self.pad);
-        let mut pixels = Vec::with_capacity(image.pixels().len());
+        image.redraw(spare, |image, pixels| self.draw(image, pixels, dx, dy));
+    }
+
+    fn draw(&self, image: &Image, pixels: &mut Vec<u8>, dx: u32, dy: u32) {
+        let (width, height) = (image.width(), image.height());
         for y in 0..height {
             let from_y = self.source(y + dy, height);
             for x in 0..width {
@@ -54,7 +61,6 @@ impl PadCrop {
                 pixels.extend(pixel);
             }
         }
-        Image::new(width, height, pixels)
     }
 
     /// Which of `n` pixels a position of the padded line shows.
@@ -79,7 +85,8 @@ mod tests {
         // Three equal rows of 1 2 3.
         let image = Image::new(3, 3, [1, 2, 3].repeat(3).into_iter().flat_map(|v| [v; 3]).collect());
         let line = |mode, dx| {
-            let shifted = PadCrop { pad: 2, mode }.shift(&image, dx, 2);
+            let mut shifted = image.clone();
+            PadCrop { pad: 2, mode }.shift(&mut shifted, &mut vec![9; 50], dx, 2);
             [0, 1, 2].map(|x| shifted.pixel(x, 0)[0])
         };
         for (dx, reflect, zero) in [
@@ -91,7 +98,8 @@ mod tests {
             assert_eq!(line(PadMode::Reflect, dx), reflect, "{dx}");
             assert_eq!(line(PadMode::Zero, dx), zero, "{dx}");
         }
-        let down = PadCrop { pad: 2, mode: PadMode::Zero }.shift(&image, 2, 4);
+        let mut down = image.clone();
+        PadCrop { pad: 2, mode: PadMode::Zero }.shift(&mut down, &mut Vec::new(), 2, 4);
         assert_eq!([down.pixel(0, 0), down.pixel(0, 1)], [[1; 3], [0; 3]]);
     }
 }

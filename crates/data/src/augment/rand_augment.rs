@@ -35,13 +35,13 @@ impl RandAugment {
     /// The strongest.
     pub const MAX_MAGNITUDE: u32 = 30;
 
-    /// Draws operations and signs and applies them in place.
-    pub fn apply(&self, image: &mut Image, rng: &mut RngStream) {
+    /// Draws operations and signs and applies them; the content of `spare` does not matter before or after.
+    pub fn apply(&self, image: &mut Image, spare: &mut Vec<u8>, rng: &mut RngStream) {
         for _ in 0..self.n {
             let operation = Operation::ALL[rng.random_range(0..Operation::ALL.len())];
             let strength = operation.strength(self.magnitude, image);
             let is_negative = operation.is_signed() && rng.random();
-            operation.apply(image, if is_negative { -strength } else { strength });
+            operation.apply(image, spare, if is_negative { -strength } else { strength });
         }
     }
 }
@@ -108,19 +108,19 @@ impl Operation {
         }
     }
 
-    fn apply(self, image: &mut Image, strength: f32) {
+    fn apply(self, image: &mut Image, spare: &mut Vec<u8>, strength: f32) {
         let amount = f64::from(strength);
         match self {
             Self::Identity => {}
-            Self::ShearX => *image = Affine::shear_x(amount).apply(image),
-            Self::ShearY => *image = Affine::shear_y(amount).apply(image),
-            Self::TranslateX => *image = Affine::shift(amount.trunc(), 0.0).apply(image),
-            Self::TranslateY => *image = Affine::shift(0.0, amount.trunc()).apply(image),
-            Self::Rotate => *image = Affine::rotation(amount, image).apply(image),
+            Self::ShearX => Affine::shear_x(amount).apply(image, spare),
+            Self::ShearY => Affine::shear_y(amount).apply(image, spare),
+            Self::TranslateX => Affine::shift(amount.trunc(), 0.0).apply(image, spare),
+            Self::TranslateY => Affine::shift(0.0, amount.trunc()).apply(image, spare),
+            Self::Rotate => Affine::rotation(amount, image).apply(image, spare),
             Self::Brightness => enhance::brightness(image, 1.0 + strength),
             Self::Color => enhance::saturation(image, 1.0 + strength),
             Self::Contrast => enhance::contrast(image, 1.0 + strength),
-            Self::Sharpness => enhance::sharpness(image, 1.0 + strength),
+            Self::Sharpness => enhance::sharpness(image, spare, 1.0 + strength),
             Self::Posterize => tone::posterize(image, strength as u32),
             Self::Solarize => tone::solarize(image, strength),
             Self::AutoContrast => tone::auto_contrast(image),

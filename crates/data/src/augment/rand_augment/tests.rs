@@ -31,7 +31,7 @@ fn check_sheet(png: &[u8], image: &Image) {
     for (row, &(operation, sign)) in rows.iter().enumerate() {
         for (column, &magnitude) in MAGNITUDES.iter().enumerate() {
             let mut ours = image.clone();
-            operation.apply(&mut ours, sign * operation.strength(magnitude, image));
+            operation.apply(&mut ours, &mut Vec::new(), sign * operation.strength(magnitude, image));
             let (left, top) = (column as u32 * image.width(), row as u32 * image.height());
             for y in 0..image.height() {
                 for x in 0..image.width() {
@@ -55,7 +55,7 @@ fn the_stream_decides_and_all_operations_are_drawn() {
     let augmented = |n, sample| {
         let mut image = image.clone();
         let mut rng = Key::new(1, Purpose::Augment).sample(sample).stream();
-        RandAugment { n, magnitude: 9 }.apply(&mut image, &mut rng);
+        RandAugment { n, magnitude: 9 }.apply(&mut image, &mut Vec::new(), &mut rng);
         image
     };
     assert_eq!(augmented(0, 1), image);
@@ -72,8 +72,8 @@ fn every_magnitude_of_every_operation_takes_every_shape() {
             for magnitude in 0..=RandAugment::MAX_MAGNITUDE {
                 let mut image = picture(width, height, 0, 256);
                 let strength = operation.strength(magnitude, &image);
-                operation.apply(&mut image, -strength);
-                operation.apply(&mut image, strength);
+                operation.apply(&mut image, &mut Vec::new(), -strength);
+                operation.apply(&mut image, &mut Vec::new(), strength);
                 assert_eq!((image.width(), image.height()), (width, height));
             }
         }
