@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 
 const VERSION: &str = "2.11";
 const SOURCES: [&str; 4] = ["shim/shim.cpp", "shim/norm.cpp", "shim/depthwise.cpp", "shim/resize.cpp"];
-const KERNELS: [&str; 2] = ["shim/kernels/norm.cpp", "shim/kernels/depthwise.cpp"];
+const KERNELS: [&str; 3] = ["shim/kernels/norm.cpp", "shim/kernels/depthwise.cpp", "shim/kernels/resize.cpp"];
 const HEADERS: [&str; 4] = ["shim/guard.h", "shim/norm.h", "shim/kernels/kernels.h", "shim/kernels/vector.h"];
 
 /// The instruction sets that the kernels are compiled for, and the flags that select them.

@@ -2,6 +2,8 @@
 //!
 //! It writes into the caller's buffer, so that a batch is filled without a copy in between.
 
+use crate::simd::vectorized;
+
 /// Subtracts the mean and divides by the standard deviation of every color channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalize {
@@ -33,6 +35,12 @@ impl Normalize {
         assert!(rgb.len() == out.len() && rgb.len().is_multiple_of(3), "{} to {}", rgb.len(), out.len());
         let scale: [f32; LANES] = std::array::from_fn(|i| self.scale[i % 3]);
         let bias: [f32; LANES] = std::array::from_fn(|i| self.bias[i % 3] + shift[i % 3] / self.std[i % 3]);
+        scale_and_shift(rgb, &scale, &bias, out);
+    }
+}
+
+vectorized! {
+    fn scale_and_shift(rgb: &[u8], scale: &[f32; LANES], bias: &[f32; LANES], out: &mut [f32]) {
         let (blocks, rest) = rgb.as_chunks::<LANES>();
         let (out_blocks, out_rest) = out.as_chunks_mut::<LANES>();
         for (block, out) in blocks.iter().zip(out_blocks) {

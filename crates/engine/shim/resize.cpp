@@ -1,8 +1,8 @@
 // Bilinear resizing, with aligned corners, of three-channel channels-last images: the smaller
 // resolutions of a batch. libtorch's takes as long as decoding the image does.
-// A pixel is moved as four floats, of which the last is the next pixel's and overwritten by it.
 
 #include "guard.h"
+#include "kernels/kernels.h"
 
 #include <torch/types.h>
 
@@ -10,14 +10,8 @@
 
 namespace {
 
-typedef float Vec4 __attribute__((vector_size(16)));
+using mutualnet::Between;
 constexpr int64_t CHANNELS = 3;
-
-// Between which two lines of the input a line of the output lies, and how near to the second.
-struct Between {
-  int64_t first, second;
-  float second_share;
-};
 
 // The positions of `out` lines in `in` lines, first on first and last on last.
 std::vector<Between> positions(int64_t in, int64_t out) {
@@ -31,34 +25,6 @@ std::vector<Between> positions(int64_t in, int64_t out) {
   return found;
 }
 
-// y = a + share * (b - a)
-void blend(const float* a, const float* b, float share, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
-    y[i] = a[i] + share * (b[i] - a[i]);
-  }
-}
-
-// Reads one float beyond a pixel, which `row` must have room for.
-void resize_row(const float* row, const std::vector<Between>& columns, float* y) {
-  auto load = [](const float* from) {
-    Vec4 value;
-    std::memcpy(&value, from, sizeof(Vec4));
-    return value;
-  };
-  auto pixel = [&](int64_t x) {
-    const Between& at = columns[x];
-    Vec4 a = load(row + at.first * CHANNELS), b = load(row + at.second * CHANNELS);
-    return a + at.second_share * (b - a);
-  };
-  int64_t last = static_cast<int64_t>(columns.size()) - 1;
-  for (int64_t x = 0; x < last; ++x) {
-    Vec4 value = pixel(x);
-    std::memcpy(y + x * CHANNELS, &value, sizeof(Vec4));
-  }
-  Vec4 value = pixel(last);
-  std::memcpy(y + last * CHANNELS, &value, CHANNELS * sizeof(float));
-}
-
 // One size that a batch is brought to.
 struct Target {
   at::Tensor images;
@@ -69,15 +35,12 @@ struct Target {
         rows(positions(x.size(2), side)),
         columns(positions(x.size(3), side)) {}
 
-  // `blended` has room for a row of the input and one float.
-  void fill(int64_t number, const float* image, int64_t row_in, std::vector<float>& blended) {
-    int64_t row_out = static_cast<int64_t>(columns.size()) * CHANNELS;
-    float* y = images.data_ptr<float>() + number * static_cast<int64_t>(rows.size()) * row_out;
-    for (const Between& at : rows) {
-      blend(image + at.first * row_in, image + at.second * row_in, at.second_share, blended.data(), row_in);
-      resize_row(blended.data(), columns, y);
-      y += row_out;
-    }
+  // `scratch` has room for a row of the input and one float.
+  void fill(int64_t number, const float* image, int64_t columns_in, float* scratch) {
+    mutualnet::Resizing sizes{columns_in, static_cast<int64_t>(rows.size()),
+                              static_cast<int64_t>(columns.size()), rows.data(), columns.data()};
+    float* y = images.data_ptr<float>() + number * sizes.rows_out * sizes.columns_out * CHANNELS;
+    mutualnet::kernels().resize.image(image, y, scratch, sizes);
   }
 };
 
@@ -99,12 +62,12 @@ char* mutualnet_resize_images(const at::Tensor* images, const int64_t* sides, in
       targets.emplace_back(x, sides[i]);
     }
     const float* xs = x.const_data_ptr<float>();
-    int64_t row_in = x.size(3) * CHANNELS, image_in = x.size(2) * row_in;
+    int64_t columns_in = x.size(3), image_in = x.size(2) * columns_in * CHANNELS;
     at::parallel_for(0, x.size(0), 1, [&](int64_t begin, int64_t end) {
-      std::vector<float> blended(row_in + 1, 0.0f);
+      std::vector<float> scratch(columns_in * CHANNELS + 1, 0.0f);
       for (int64_t number = begin; number < end; ++number) {
         for (Target& target : targets) {
-          target.fill(number, xs + number * image_in, row_in, blended);
+          target.fill(number, xs + number * image_in, columns_in, scratch.data());
         }
       }
     });

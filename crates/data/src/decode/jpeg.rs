@@ -16,11 +16,8 @@ pub(super) const MAGIC: [u8; 2] = [0xff, 0xd8];
 /// Scans of a progressive file, at most: encoders make about ten, and every one passes over all the coefficients.
 const MAX_SCANS: usize = 100;
 
-/// How far a column can depend on others: chroma is interpolated between neighbors, and blocks are up to 32 pixels wide.
-const MARGIN: u32 = 32;
-
-/// How far a row can depend on those below: chroma has at least every fourth row, and is interpolated between two.
-const MARGIN_BELOW: u32 = 8;
+/// How far a pixel can depend on others: chroma has at least every fourth one, and is interpolated between two.
+const MARGIN: u32 = 8;
 
 /// Where the end marker must be for a file to count as whole; cameras append a few bytes.
 const TAIL: usize = 64;
@@ -114,7 +111,7 @@ pub(super) fn region<'b>(
     at_least: [u32; 2],
     buffer: &'b mut Vec<u8>,
 ) -> Result<(ImageRef<'b>, Rect), DecodeError> {
-    let bottom = crop.top + crop.height + MARGIN_BELOW * divisor(crop, at_least);
+    let bottom = crop.top + crop.height + MARGIN * divisor(crop, at_least);
     let original = header.rows_at.map(|at| [bytes[at], bytes[at + 1]]);
     if let Some(at) = header.rows_at {
         let rows = bottom.min(header.height) as u16;

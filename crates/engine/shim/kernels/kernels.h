@@ -54,15 +54,37 @@ struct NormKernels {
                          const ScaleShift& norm, const InputGradient& gradient);
 };
 
+// Between which two lines of the input a line of the output lies, and how near to the second.
+struct Between {
+  int64_t first, second;
+  float second_share;
+};
+
+// Sizes of an image of three channels, before and after.
+struct Resizing {
+  int64_t columns_in;
+  int64_t rows_out;
+  int64_t columns_out;
+  const Between* rows;
+  const Between* columns;
+};
+
+struct ResizeKernels {
+  // One image; `scratch` holds a row of the input and one float.
+  void (*image)(const float* image, float* y, float* scratch, const Resizing& sizes);
+};
+
 struct Kernels {
   const NormKernels& norm;
   const DepthwiseKernels& depthwise;
+  const ResizeKernels& resize;
 };
 
-#define MUTUALNET_DECLARE(isa)             \
-  const NormKernels& norm_kernels_##isa(); \
-  const DepthwiseKernels& depthwise_kernels_##isa();
-#define MUTUALNET_TABLE(isa) Kernels{norm_kernels_##isa(), depthwise_kernels_##isa()}
+#define MUTUALNET_DECLARE(isa)                       \
+  const NormKernels& norm_kernels_##isa();           \
+  const DepthwiseKernels& depthwise_kernels_##isa(); \
+  const ResizeKernels& resize_kernels_##isa();
+#define MUTUALNET_TABLE(isa) Kernels{norm_kernels_##isa(), depthwise_kernels_##isa(), resize_kernels_##isa()}
 
 MUTUALNET_DECLARE(baseline)
 #if defined(__x86_64__)
