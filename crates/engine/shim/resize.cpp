@@ -20,7 +20,9 @@ std::vector<Between> positions(int64_t in, int64_t out) {
   for (int64_t i = 0; i < out; ++i) {
     float at = scale * static_cast<float>(i);
     int64_t first = std::min(static_cast<int64_t>(at), in - 1);
-    found[i] = {first, std::min(first + 1, in - 1), at - static_cast<float>(first)};
+    // Rounding may put the last line a little behind the input.
+    float next_share = first + 1 < in ? at - static_cast<float>(first) : 0.0f;
+    found[i] = {static_cast<int32_t>(first), next_share};
   }
   return found;
 }
@@ -35,10 +37,11 @@ struct Target {
         rows(positions(x.size(2), side)),
         columns(positions(x.size(3), side)) {}
 
-  // `scratch` has room for a row of the input and one float.
-  void fill(int64_t number, const float* image, int64_t columns_in, float* scratch) {
-    mutualnet::Resizing sizes{columns_in, static_cast<int64_t>(rows.size()),
+  // `x` is the batch that this is a size of.
+  void fill(int64_t number, const at::Tensor& x, float* scratch) {
+    mutualnet::Resizing sizes{x.size(2), x.size(3), static_cast<int64_t>(rows.size()),
                               static_cast<int64_t>(columns.size()), rows.data(), columns.data()};
+    const float* image = x.const_data_ptr<float>() + number * sizes.rows_in * sizes.columns_in * CHANNELS;
     float* y = images.data_ptr<float>() + number * sizes.rows_out * sizes.columns_out * CHANNELS;
     mutualnet::kernels().resize.image(image, y, scratch, sizes);
   }
@@ -61,13 +64,11 @@ char* mutualnet_resize_images(const at::Tensor* images, const int64_t* sides, in
     for (int64_t i = 0; i < count; ++i) {
       targets.emplace_back(x, sides[i]);
     }
-    const float* xs = x.const_data_ptr<float>();
-    int64_t columns_in = x.size(3), image_in = x.size(2) * columns_in * CHANNELS;
     at::parallel_for(0, x.size(0), 1, [&](int64_t begin, int64_t end) {
-      std::vector<float> scratch(columns_in * CHANNELS + 1, 0.0f);
+      std::vector<float> scratch((x.size(3) + 1) * CHANNELS + 1, 0.0f);
       for (int64_t number = begin; number < end; ++number) {
         for (Target& target : targets) {
-          target.fill(number, xs + number * image_in, columns_in, scratch.data());
+          target.fill(number, x, scratch.data());
         }
       }
     });

@@ -54,14 +54,15 @@ struct NormKernels {
                          const ScaleShift& norm, const InputGradient& gradient);
 };
 
-// Between which two lines of the input a line of the output lies, and how near to the second.
+// Where a row or column of the output lies: after which one of the input, and how near to the next.
 struct Between {
-  int64_t first, second;
-  float second_share;
+  int32_t first;
+  float next_share;
 };
 
-// Sizes of an image of three channels, before and after.
+// Sizes of an image of three channels, before and after, and where what comes out lies.
 struct Resizing {
+  int64_t rows_in;
   int64_t columns_in;
   int64_t rows_out;
   int64_t columns_out;
@@ -70,7 +71,7 @@ struct Resizing {
 };
 
 struct ResizeKernels {
-  // One image; `scratch` holds a row of the input and one float.
+  // One image; `scratch` holds a row of the input, a pixel and one float, which are numbers.
   void (*image)(const float* image, float* y, float* scratch, const Resizing& sizes);
 };
 

@@ -16,26 +16,29 @@ void blend(const float* a, const float* b, float share, float* y, int64_t n) {
   }
 }
 
-// Reads one float beyond a pixel, which `row` must have room for.
+// Between each pixel and the next; behind the last one of `row` there are numbers, of which nothing is taken.
 void resize_row(const float* row, const Resizing& sizes, float* y) {
-  auto pixel = [&](int64_t x) __attribute__((always_inline)) {
-    const Between& at = sizes.columns[x];
-    Vec4 a = load<Vec4>(row + at.first * CHANNELS), b = load<Vec4>(row + at.second * CHANNELS);
-    return a + at.second_share * (b - a);
+  auto pixel = [&](const Between& at) __attribute__((always_inline)) {
+    const float* from = row + at.first * CHANNELS;
+    Vec4 a = load<Vec4>(from), b = load<Vec4>(from + CHANNELS);
+    return a + at.next_share * (b - a);
   };
-  int64_t last = sizes.columns_out - 1;
-  for (int64_t x = 0; x < last; ++x) {
-    store(y + x * CHANNELS, pixel(x));
+  const Between* last = sizes.columns + sizes.columns_out - 1;
+  for (const Between* at = sizes.columns; at < last; ++at) {
+    store(y, pixel(*at));
+    y += CHANNELS;
   }
-  Vec4 value = pixel(last);
-  std::memcpy(y + last * CHANNELS, &value, CHANNELS * sizeof(float));
+  Vec4 value = pixel(*last);
+  std::memcpy(y, &value, CHANNELS * sizeof(float));
 }
 
 void image(const float* image, float* y, float* scratch, const Resizing& sizes) {
   int64_t row_in = sizes.columns_in * CHANNELS, row_out = sizes.columns_out * CHANNELS;
   for (int64_t row = 0; row < sizes.rows_out; ++row) {
     const Between& at = sizes.rows[row];
-    blend(image + at.first * row_in, image + at.second * row_in, at.second_share, scratch, row_in);
+    const float* first = image + at.first * row_in;
+    const float* next = at.first + 1 < sizes.rows_in ? first + row_in : first;
+    blend(first, next, at.next_share, scratch, row_in);
     resize_row(scratch, sizes, y + row * row_out);
   }
 }
