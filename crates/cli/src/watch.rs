@@ -7,13 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
-use mutualnet_data::Progress;
+use mutualnet_data::{HANGS_AFTER, Progress};
 
 use crate::text;
 
 /// Time between two looks.
 const TICK: Duration = Duration::from_millis(200);
-/// Time between two plain lines, and that in which every image should have been read and decoded.
+/// Time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Does something that reads images, and shows how far it is.
@@ -46,7 +46,7 @@ fn show(progress: &Progress, ended: &Receiver<()>) {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         }
-        if let Some(line) = waiting(progress).filter(|_| last_warning.elapsed() >= LINE_EVERY) {
+        if let Some(line) = waiting(progress).filter(|_| last_warning.elapsed() >= HANGS_AFTER) {
             last_warning = Instant::now();
             if bar.is_hidden() { text::note(&line) } else { bar.println(line) }
         }
@@ -70,6 +70,6 @@ pub(crate) fn searching() -> ProgressBar {
 
 /// What to say of an image that takes too long.
 fn waiting(progress: &Progress) -> Option<String> {
-    let (path, time) = progress.longest().filter(|(_, time)| *time >= LINE_EVERY)?;
+    let (path, time) = progress.longest().filter(|(_, time)| *time >= HANGS_AFTER)?;
     Some(format!("waiting for {} for {} s", path.display(), time.as_secs()))
 }

@@ -42,7 +42,7 @@ mod progress;
 mod quarantine;
 
 pub mod check;
-pub use progress::Progress;
+pub use progress::{HANGS_AFTER, Progress};
 pub mod shapes;
 
 mod error;

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::Place;
 
+/// Time in which every image should have been read and decoded; a read that takes longer counts as one that hangs.
+pub const HANGS_AFTER: Duration = Duration::from_secs(10);
+
 /// Counts of images, and those that are being read.
 #[derive(Debug, Default)]
 pub struct Progress {

@@ -4,16 +4,13 @@
 
 use std::time::{Duration, Instant};
 
-use mutualnet_data::{Batch, Batches, Loader};
+use mutualnet_data::{Batch, Batches, HANGS_AFTER, Loader};
 
 use crate::Result;
 use crate::events::{Event, EventLog};
 
 /// Time between two looks whether the run is to stop.
 const TICK: Duration = Duration::from_millis(200);
-
-/// Time in which every image should be there, and that between two complaints.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits for the next batch; `None` after the last one, or when it is told to stop meanwhile.
 ///
@@ -30,8 +27,8 @@ pub(crate) fn next(
         if must_stop() {
             return Ok(None);
         }
-        if let Some((path, time)) = loader.longest_read().filter(|(_, time)| *time >= PATIENCE)
-            && last_told.elapsed() >= PATIENCE
+        if let Some((path, time)) = loader.longest_read().filter(|(_, time)| *time >= HANGS_AFTER)
+            && last_told.elapsed() >= HANGS_AFTER
         {
             last_told = Instant::now();
             log.log(&Event::Waiting { path, seconds: time.as_secs_f64() })?;

@@ -16,14 +16,11 @@ use rayon::prelude::*;
 use super::buffers::{Buffers, ImageBuffer};
 use crate::augment::Mixing;
 use crate::order::{BatchPlan, Draw, EpochCache, Order, Part};
-use crate::progress::Reads;
+use crate::progress::{HANGS_AFTER, Reads};
 use crate::quarantine::Quarantine;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::transform::{TestPipeline, TrainPipeline};
 use crate::{Dataset, Error, Result};
-
-/// After which a read counts as one that hangs.
-const HANGS_AFTER: Duration = Duration::from_secs(10);
 
 /// Time between two looks at a thread that ends.
 const TICK: Duration = Duration::from_millis(1);
