@@ -1,11 +1,12 @@
 //! Any bytes as an image file: whole, and the part of it that a crop needs.
 //!
 //! A panic, a hang or memory without bounds is a finding; an error is not.
+//! So is a panic of a library that becomes an error, unless `FUZZ_CAUGHT_PANICS` is `allow`.
 #![no_main]
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
+use std::{env, fs, panic};
 
 use libfuzzer_sys::fuzz_target;
 use mutualnet_core::{Preprocess, Resolution};
@@ -30,7 +31,14 @@ static PLACE: LazyLock<Place> = LazyLock::new(|| {
     Place { _dir: dir, file, loader }
 });
 
-fuzz_target!(|bytes: &[u8]| {
+fn allow_caught_panics() {
+    if env::var("FUZZ_CAUGHT_PANICS").is_ok_and(|value| value == "allow") {
+        // In place of the hook that ends the process; a panic that nobody catches still does.
+        panic::set_hook(Box::new(|_| ()));
+    }
+}
+
+fuzz_target!(init: allow_caught_panics(), |bytes: &[u8]| {
     let whole = decode(bytes);
     fs::write(&PLACE.file, bytes).expect("a file can be written");
     let crop = Resolution::new(24).expect("24 is a resolution");

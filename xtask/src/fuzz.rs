@@ -1,4 +1,4 @@
-//! `fuzz`: every fuzz target for a while, from the seeds that the tree keeps.
+//! `fuzz`: every fuzz target for a while or for so many inputs, from the seeds that the tree keeps.
 //!
 //! Separate because it brings its own tool and builds everything anew.
 //! Invariant: what it finds and learns lies below `target/`, never in the tree.
@@ -12,25 +12,45 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 const TARGETS: [&str; 4] = ["decode", "archive", "arrow", "pack"];
-const DEFAULT_SECONDS: &str = "60";
+const USAGE: &str = "usage: cargo xtask fuzz [--seconds N | --runs N]";
 
-/// Runs all targets for so many seconds each.
+/// When a target has run enough.
+enum Until<'a> {
+    /// A search: so many seconds, from what earlier searches learned, with inputs that are different each time.
+    Seconds(&'a str),
+    /// A test: so many inputs, from the seeds only; it fails for what our users would see.
+    Runs(&'a str),
+}
+
+/// Runs all targets.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
-    let seconds = match args {
-        [] => DEFAULT_SECONDS,
-        ["--seconds", seconds] if seconds.parse::<u32>().is_ok() => seconds,
-        _ => bail!("usage: cargo xtask fuzz [--seconds N]"),
+    let until = match args {
+        [] => Until::Seconds("60"),
+        ["--seconds", seconds] if seconds.parse::<u32>().is_ok() => Until::Seconds(seconds),
+        ["--runs", runs] if runs.parse::<u32>().is_ok() => Until::Runs(runs),
+        _ => bail!(USAGE),
     };
     let tools = cargo_fuzz(root)?;
     for target in TARGETS {
-        let learned = root.join("target/fuzz/corpus").join(target);
-        fs::create_dir_all(&learned).with_context(|| format!("cannot make {}", learned.display()))?;
+        let (learned, limit) = match until {
+            Until::Seconds(seconds) => ("corpus", vec![format!("-max_total_time={seconds}")]),
+            Until::Runs(runs) => ("corpus_of_test", vec![format!("-runs={runs}"), "-seed=1".to_owned()]),
+        };
+        let learned = root.join("target/fuzz").join(learned).join(target);
         let mut fuzz = Command::new(tools.join("cargo-fuzz"));
+        if let Until::Runs(_) = until {
+            fuzz.env("FUZZ_CAUGHT_PANICS", "allow");
+            if learned.exists() {
+                fs::remove_dir_all(&learned)
+                    .with_context(|| format!("cannot empty {}", learned.display()))?;
+            }
+        }
+        fs::create_dir_all(&learned).with_context(|| format!("cannot make {}", learned.display()))?;
         // The instrumentation is an unstable flag of the compiler; the sanitizers, which need another one, are left out.
         fuzz.env("RUSTC_BOOTSTRAP", "1").current_dir(root);
         fuzz.args(["fuzz", "run", target, "--sanitizer", "none", "--target-dir", "target/fuzz"]);
         fuzz.arg(&learned).arg(root.join("fuzz/seeds").join(target));
-        fuzz.args(["--", &format!("-max_total_time={seconds}"), "-timeout=20", "-rss_limit_mb=4096"]);
+        fuzz.arg("--").args(limit).args(["-timeout=20", "-rss_limit_mb=4096"]);
         fuzz.args(["-max_len=8192", "-print_final_stats=1", "-close_fd_mask=1"]);
         fuzz.arg(format!("-artifact_prefix={}/", root.join("target/fuzz").display()));
         process::run(&mut fuzz).with_context(|| {

@@ -29,7 +29,9 @@ usage: cargo xtask <task>
   tidy [--binary]       the rules of the house (--binary: look into the built deploy binary too)
   bench train [--json]  ours against the authors' code and tuned PyTorch, interleaved
   bench data [--json]   our data path against torchvision's and the authors', interleaved
-  fuzz [--seconds N]    what reads given files, fed with anything, each target for so long (60)
+  fuzz [--seconds N | --runs N]
+                        what reads given files, fed with anything: each target for so long (60), or with so
+                        many inputs, which is what continuous integration does
   compat [PART...]      our checkpoints and logits against the authors' code, torchvision and timm
   experiment cifar-methods [KEY=VALUE...]
                         every method on CIFAR-10, three seeds, compared at equal MACs; hours, resumable
