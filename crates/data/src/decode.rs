@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::{DecodeError, Error, Image, Result, orientation};
@@ -60,13 +61,26 @@ pub(crate) fn check_file_size(bytes: u64) -> Result<(), DecodeError> {
 /// # Errors
 /// The reason why the bytes are not a usable image. A file that is cut short is an error, not an image with a grey end.
 pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
-    match bytes {
+    decode_in(bytes, Vec::new())
+}
+
+/// As [`decode`], in memory that is there; what is in it means nothing.
+fn decode_in(bytes: &[u8], memory: Vec<u8>) -> Result<Image, DecodeError> {
+    guarded(|| match bytes {
         [] => Err(DecodeError::Empty),
-        [0xff, 0xd8, ..] => jpeg::whole(bytes),
-        [0x89, b'P', b'N', b'G', ..] => decode_png(bytes),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp::whole(bytes),
+        [0xff, 0xd8, ..] => jpeg::whole(bytes, memory),
+        [0x89, b'P', b'N', b'G', ..] => decode_png(bytes, memory),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp::whole(bytes, memory),
         _ => Err(DecodeError::UnknownFormat { begins: bytes[..bytes.len().min(8)].to_vec() }),
-    }
+    })
+    .unwrap_or(Err(DecodeError::Panic))
+}
+
+/// Nothing where a library panics, as some do at damaged files: that must not cost the batch, let alone the training.
+///
+/// A search by fuzzing stops at such a panic all the same, so that we learn of it.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 /// Refuses sizes above the limit before memory is taken for them.
@@ -77,7 +91,7 @@ fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-fn decode_png(bytes: &[u8]) -> Result<Image, DecodeError> {
+fn decode_png(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeError> {
     let fail = |source| DecodeError::Png { source };
     let limits = png::Limits { bytes: 8 * MAX_PIXELS };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
@@ -87,7 +101,7 @@ fn decode_png(bytes: &[u8]) -> Result<Image, DecodeError> {
     check_size(width as usize, height as usize)?;
     let mut reader = decoder.read_info().map_err(fail)?;
     let size = reader.output_buffer_size().expect("checked sizes fit the address space");
-    let mut pixels = vec![0; size];
+    pixels.resize(size, 0);
     reader.next_frame(&mut pixels).map_err(fail)?;
     // Reads on to the end, so that a cut or damaged tail is noticed.
     reader.finish().map_err(fail)?;
@@ -99,19 +113,31 @@ fn decode_png(bytes: &[u8]) -> Result<Image, DecodeError> {
     })
 }
 
-/// One to four 8-bit channels (grey, grey + alpha, RGB, RGBA) to RGB.
-fn to_rgb(pixels: Vec<u8>, n_pixels: usize) -> Result<Vec<u8>, DecodeError> {
-    let layout = |n: usize| DecodeError::Layout { layout: format!("{n} bytes for {n_pixels} pixels") };
-    if !pixels.len().is_multiple_of(n_pixels) {
-        return Err(layout(pixels.len()));
+/// One to four 8-bit channels (grey, grey + alpha, RGB, RGBA) to RGB, in place.
+fn to_rgb(mut pixels: Vec<u8>, n_pixels: usize) -> Result<Vec<u8>, DecodeError> {
+    let channels = pixels.len() / n_pixels;
+    if !pixels.len().is_multiple_of(n_pixels) || !(1..=4).contains(&channels) {
+        return Err(DecodeError::Layout { layout: format!("{} bytes for {n_pixels} pixels", pixels.len()) });
     }
-    match pixels.len() / n_pixels {
-        1 => Ok(pixels.iter().flat_map(|&grey| [grey; 3]).collect()),
-        2 => Ok(pixels.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect()),
-        3 => Ok(pixels),
-        4 => Ok(pixels.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect()),
-        _ => Err(layout(pixels.len())),
+    match channels {
+        3 => {}
+        4 => {
+            for n in 0..n_pixels {
+                let [red, green, blue] = [pixels[4 * n], pixels[4 * n + 1], pixels[4 * n + 2]];
+                pixels[3 * n..3 * n + 3].copy_from_slice(&[red, green, blue]);
+            }
+            pixels.truncate(3 * n_pixels);
+        }
+        _ => {
+            pixels.resize(3 * n_pixels, 0);
+            // From the end, so that what is written over has been read.
+            for n in (0..n_pixels).rev() {
+                let grey = pixels[channels * n];
+                pixels[3 * n..3 * n + 3].fill(grey);
+            }
+        }
     }
+    Ok(pixels)
 }
 
 #[cfg(test)]

@@ -323,6 +323,9 @@ pub enum DecodeError {
         #[source]
         source: png::DecodingError,
     },
+    /// A file at which a decoder panics, which is a fault of the decoder, but there is no image either way.
+    #[error("so damaged that its decoder failed")]
+    Panic,
     /// A color layout that is not one of grey, RGB, CMYK with or without alpha.
     #[error("{layout} is not a supported color layout")]
     Layout {

@@ -93,6 +93,7 @@ impl Packed {
         &self,
         pack: &Path,
         buffer: &'b mut Vec<u8>,
+        decoded: &mut Vec<u8>,
     ) -> Result<Undecoded<'b>, DecodeError> {
         let Record { offset, bytes, crc32, width, height } = self.record;
         check_file_size(bytes.into())?;
@@ -103,7 +104,7 @@ impl Packed {
         if self.record.is_raw() {
             return Ok(Undecoded::pixels(width, height, buffer));
         }
-        Undecoded::new(buffer)
+        Undecoded::new(buffer, decoded)
     }
 }
 

@@ -73,8 +73,15 @@ impl Place {
         }
     }
 
-    /// Reads the image below a data set's directory into a buffer; decodes no more of it than its size.
-    pub(crate) fn open<'b>(&self, dir: &Path, buffer: &'b mut Vec<u8>) -> Result<Undecoded<'b>, DecodeError> {
+    /// Reads the image below a data set's directory into a buffer.
+    ///
+    /// What cannot be decoded in parts is decoded now, in the memory of `decoded`.
+    pub(crate) fn open<'b>(
+        &self,
+        dir: &Path,
+        buffer: &'b mut Vec<u8>,
+        decoded: &mut Vec<u8>,
+    ) -> Result<Undecoded<'b>, DecodeError> {
         match self {
             Self::File { path, .. } => {
                 let path = dir.join(path);
@@ -83,24 +90,24 @@ impl Place {
                     return Err(DecodeError::NoFile);
                 }
                 read_file(&path, buffer)?;
-                Undecoded::new(buffer)
+                Undecoded::new(buffer, decoded)
             }
             Self::Record { file, number } => file.open(dir, *number, buffer),
-            Self::Packed(packed) => packed.open(dir, buffer),
+            Self::Packed(packed) => packed.open(dir, buffer, decoded),
             Self::Member { shard, member } => {
                 member.read(&mut shard.file(dir)?, buffer)?;
-                Undecoded::new(buffer)
+                Undecoded::new(buffer, decoded)
             }
             Self::Row { table, row } => {
                 table.read(dir, *row, buffer)?;
-                Undecoded::new(buffer)
+                Undecoded::new(buffer, decoded)
             }
         }
     }
 
     /// Reads and decodes all of the image below a data set's directory.
     pub(crate) fn read(&self, dir: &Path) -> Result<Image, DecodeError> {
-        self.open(dir, &mut Vec::new())?.whole()
+        self.open(dir, &mut Vec::new(), &mut Vec::new())?.whole()
     }
 
     /// Adds name and size to a hash.

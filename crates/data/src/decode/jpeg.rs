@@ -3,9 +3,10 @@
 //! Separate because knowing the size before decoding is what lets a crop be drawn first.
 //! Invariant: a region has the pixels that the whole image has there, or it is an error; except where it is scaled.
 
+use libjpeg_turbo_rs::common::types::ComponentInfo;
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat, ScalingFactor};
 
-use super::{MAX_PIXELS, check_size};
+use super::{MAX_PIXELS, check_size, guarded};
 use crate::image::ImageRef;
 use crate::resize::Rect;
 use crate::{DecodeError, Image, orientation};
@@ -86,10 +87,9 @@ pub(super) fn header(bytes: &[u8]) -> Option<Header> {
     })
 }
 
-/// Decodes all of an image, and sets it upright.
-pub(super) fn whole(bytes: &[u8]) -> Result<Image, DecodeError> {
+/// Decodes all of an image in the memory of `pixels`, and sets it upright.
+pub(super) fn whole(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeError> {
     let decoder = decoder(bytes)?;
-    let mut pixels = Vec::new();
     let image = read(&decoder, &mut pixels)?;
     let (width, height) = (image.width(), image.height());
     pixels.truncate(3 * width as usize * height as usize);
@@ -117,7 +117,8 @@ pub(super) fn region<'b>(
         let rows = bottom.min(header.height) as u16;
         bytes[at..at + 2].copy_from_slice(&rows.to_be_bytes());
     }
-    let decoded = scaled_region(bytes, header, crop, at_least, buffer);
+    let decoded =
+        guarded(|| scaled_region(bytes, header, crop, at_least, buffer)).unwrap_or(Err(DecodeError::Panic));
     if let (Some(at), Some(original)) = (header.rows_at, original) {
         bytes[at..at + 2].copy_from_slice(&original);
     }
@@ -134,7 +135,7 @@ fn scaled_region<'b>(
     let mut decoder = decoder(bytes)?;
     let divisor = divisor(crop, at_least);
     if divisor > 1 {
-        decoder.set_scale(ScalingFactor::new(1, divisor));
+        decoder.set_scale(ScalingFactor::try_new(1, divisor).map_err(fail)?);
     }
     let Rect { left, top, width, height } = crop;
     let scaled = |n: u32| n.div_ceil(divisor);
@@ -163,9 +164,34 @@ fn decoder(bytes: &[u8]) -> Result<Decoder<'_>, DecodeError> {
     let limits =
         DecodeLimits { max_pixels: MAX_PIXELS as u64, max_scans: MAX_SCANS, ..DecodeLimits::default() };
     let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(fail)?;
-    check_size(decoder.header().width.into(), decoder.header().height.into())?;
+    let frame = decoder.header();
+    check_size(frame.width.into(), frame.height.into())?;
+    if frame.width == 0 || frame.height == 0 {
+        return Err(DecodeError::Layout { layout: format!("{}x{} pixels", frame.width, frame.height) });
+    }
+    check_sampling(&frame.components)?;
     decoder.set_output_format(PixelFormat::Rgb);
     Ok(decoder)
+}
+
+/// Refuses four components of which the first and the last are not the finest, or the other two not alike.
+///
+/// No encoder writes such files. The library takes it for granted, and panics or mixes up pixels otherwise.
+fn check_sampling(components: &[ComponentInfo]) -> Result<(), DecodeError> {
+    let sampling = |c: &ComponentInfo| (c.horizontal_sampling, c.vertical_sampling);
+    let [first, second, third, last] = components else { return Ok(()) };
+    let (fine, coarse) = (sampling(first), sampling(second));
+    let divides = |coarse: u8, fine: u8| coarse > 0 && fine.is_multiple_of(coarse);
+    if sampling(last) == fine
+        && sampling(third) == coarse
+        && divides(coarse.0, fine.0)
+        && divides(coarse.1, fine.1)
+    {
+        return Ok(());
+    }
+    let all: Vec<_> =
+        components.iter().map(|c| format!("{}x{}", c.horizontal_sampling, c.vertical_sampling)).collect();
+    Err(DecodeError::Layout { layout: format!("four components sampled {}", all.join(", ")) })
 }
 
 /// Decodes into the buffer, which keeps its memory and its length from image to image if they are enough.

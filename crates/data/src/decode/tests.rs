@@ -4,6 +4,7 @@ use jpeg_encoder::{ColorType, Encoder};
 use png::BitDepth;
 
 use super::*;
+use crate::resize::Rect;
 use crate::orientation::tests::exif;
 use crate::{encode_jpeg, encode_png};
 
@@ -112,6 +113,21 @@ fn every_kind_of_webp() {
     let image = decode(lossy).unwrap();
     assert_eq!((image.width(), image.height()), (9, 5));
     check_near(&image, [200, 40, 90], 4);
+}
+
+#[test]
+fn images_are_decoded_in_memory_that_is_there() {
+    let image = picture(37, 21);
+    let png = encode_png(&image);
+    for bytes in [png, webp(&image, image_webp::ColorType::Rgb8, image.pixels())] {
+        let mut memory = vec![7; 4000];
+        let place = memory.as_ptr();
+        let (mut file, all) = (bytes.clone(), Rect::whole([37, 21]));
+        let undecoded = Undecoded::new(&mut file, &mut memory).unwrap();
+        let (region, _) = undecoded.region(all, [37, 21], &mut memory).unwrap();
+        assert_eq!(region.to_image(), image);
+        assert_eq!(memory.as_ptr(), place);
+    }
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //!
 //! Separate from the formats: who crops need not know which of them can decode in parts.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
-use super::{decode, jpeg};
+use super::{decode_in, jpeg};
 use crate::image::ImageRef;
 use crate::resize::Rect;
 use crate::{DecodeError, Image};
@@ -29,11 +30,11 @@ enum Content<'a> {
 }
 
 impl<'a> Undecoded<'a> {
-    /// Looks at the bytes of an image file.
+    /// Looks at the bytes of an image file; what cannot be decoded in parts is decoded in the memory of `decoded`.
     ///
     /// # Errors
     /// The reason why the bytes are not a usable image, as far as it shows already.
-    pub(crate) fn new(bytes: &'a mut [u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn new(bytes: &'a mut [u8], decoded: &mut Vec<u8>) -> Result<Self, DecodeError> {
         let header = if bytes.starts_with(&jpeg::MAGIC) { jpeg::header(bytes) } else { None };
         match header {
             Some(header) if header.can_be_cut() => {
@@ -43,7 +44,7 @@ impl<'a> Undecoded<'a> {
             }
             _ => {
                 let begun = Instant::now();
-                let image = decode(bytes)?;
+                let image = decode_in(bytes, mem::take(decoded))?;
                 Ok(Self { decoding: begun.elapsed(), ..Self::decoded(image) })
             }
         }
@@ -87,7 +88,7 @@ impl<'a> Undecoded<'a> {
     /// Decodes all of it.
     pub(crate) fn whole(self) -> Result<Image, DecodeError> {
         match self.content {
-            Content::Jpeg(bytes, _) => jpeg::whole(bytes),
+            Content::Jpeg(bytes, _) => decode_in(bytes, Vec::new()),
             Content::Pixels(image) => Ok(image.to_image()),
             Content::Decoded(image) => Ok(image),
         }

@@ -9,8 +9,8 @@ use image_webp::{DecodingError, WebPDecoder};
 use super::{MAX_PIXELS, check_size, to_rgb};
 use crate::{DecodeError, Image, orientation};
 
-/// Decodes all of an image, and sets it upright.
-pub(super) fn whole(bytes: &[u8]) -> Result<Image, DecodeError> {
+/// Decodes all of an image in the memory of `pixels`, and sets it upright.
+pub(super) fn whole(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeError> {
     let fail = |source: DecodingError| DecodeError::WebP { source };
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(fail)?;
     // Four bytes for each pixel, once for the image and once on the way.
@@ -19,7 +19,7 @@ pub(super) fn whole(bytes: &[u8]) -> Result<Image, DecodeError> {
     check_size(width as usize, height as usize)?;
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     let n_pixels = width as usize * height as usize;
-    let mut pixels = vec![0; channels * n_pixels];
+    pixels.resize(channels * n_pixels, 0);
     decoder.read_image(&mut pixels).map_err(fail)?;
     let orientation = decoder.exif_metadata().ok().flatten().and_then(|exif| orientation::from_exif(&exif));
     let image = Image::new(width, height, to_rgb(pixels, n_pixels)?);

@@ -292,7 +292,7 @@ impl Job {
         let Scratch { file, canvas } = scratch;
         self.quarantine.first_usable(&self.dataset, index, |place| {
             let begun = Instant::now();
-            let image = place.open(self.dataset.dir(), file)?;
+            let image = place.open(self.dataset.dir(), file, &mut canvas.decoded)?;
             canvas.times.read += begun.elapsed().saturating_sub(image.decoding());
             canvas.times.decode += image.decoding();
             match &self.work {

@@ -77,7 +77,7 @@ fn large_images_become_smaller_files() {
     assert_eq!(sizes, [(45, 30), (21, 45), (20, 20)]);
     let mut first = Vec::new();
     let Place::Packed(packed) = &train.samples()[0].place else { panic!("not packed") };
-    packed.open(&out, &mut first).unwrap();
+    packed.open(&out, &mut first, &mut Vec::new()).unwrap();
     assert!(first.starts_with(&[0xff, 0xd8]) && decode(&first).is_ok());
 }
 

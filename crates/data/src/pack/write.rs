@@ -137,7 +137,7 @@ impl Stored {
 
 fn stored(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, DecodeError> {
     let mut file = Vec::new();
-    let undecoded = place.open(dir, &mut file)?;
+    let undecoded = place.open(dir, &mut file, &mut Vec::new())?;
     let is_raw = undecoded.is_raw();
     let image = undecoded.whole()?;
     let longer = image.width().max(image.height());

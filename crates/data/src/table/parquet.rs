@@ -4,7 +4,6 @@
 //! Invariant: a file that its reader fails at, in whatever way, is an error.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::missing;
 use crate::DecodeError;
-use crate::decode::check_file_size;
+use crate::decode::{self, check_file_size};
 
 mod cache;
 mod column;
@@ -99,7 +98,7 @@ fn damage(error: ParquetError) -> DecodeError {
 
 /// The reader was not made for damaged files, and panics at some of them.
 fn guarded<T>(work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+    decode::guarded(work).unwrap_or_else(|| {
         Err(DecodeError::Archive { reason: "so damaged that its reader failed".to_owned() })
     })
 }

@@ -24,7 +24,7 @@ fn jpeg(width: u16, height: u16, sampling: SamplingFactor, progressive: bool) ->
 fn part(bytes: &[u8], crop: Rect, at_least: u32) -> (Image, Rect) {
     let (mut bytes, mut buffer) = (bytes.to_vec(), Vec::new());
     let before = bytes.clone();
-    let undecoded = Undecoded::new(&mut bytes).unwrap();
+    let undecoded = Undecoded::new(&mut bytes, &mut Vec::new()).unwrap();
     let (image, rect) = undecoded.region(crop, [at_least; 2], &mut buffer).unwrap();
     let image = image.to_image();
     assert_eq!(bytes, before, "the file's bytes are as they were");
@@ -66,7 +66,7 @@ proptest! {
         let crop = Rect { left, top, width, height };
         let (image, rect) = part(&bytes, crop, 1000);
         prop_assert_eq!((rect.width, rect.height), (crop.width, crop.height));
-        prop_assert!(cut(&image, rect) == cut(&whole(&bytes).unwrap(), crop), "{crop:?}");
+        prop_assert!(cut(&image, rect) == cut(&whole(&bytes, Vec::new()).unwrap(), crop), "{crop:?}");
     }
 }
 
@@ -94,7 +94,7 @@ fn large_images_are_scaled_down_but_stay_twice_as_large() {
         assert!(rect.left + rect.width <= image.width() && rect.top + rect.height <= image.height());
     }
     let (half, rect) = part(&bytes, crop, 140);
-    let all = whole(&bytes).unwrap();
+    let all = whole(&bytes, Vec::new()).unwrap();
     let mean = |pixels: &[u8]| pixels.iter().map(|&v| f64::from(v)).sum::<f64>() / pixels.len() as f64;
     let (of_half, of_all) = (mean(&cut(&half, rect)), mean(&cut(&all, crop)));
     assert!((of_half - of_all).abs() < 1.0, "{of_half} {of_all}");
@@ -114,10 +114,28 @@ fn what_cannot_be_cut_is_decoded_whole() {
     encoder.encode(&[5; 3 * 16 * 8], 16, 8, ColorType::Rgb).unwrap();
     assert_eq!(header_of(&turned).orientation, Some(6));
     let mut copy = turned.clone();
-    let undecoded = Undecoded::new(&mut copy).unwrap();
+    let undecoded = Undecoded::new(&mut copy, &mut Vec::new()).unwrap();
     assert_eq!((undecoded.width(), undecoded.height()), (8, 16));
     for cut in 0..whole.len().min(700) {
         // Any answer but a panic.
         let _ = header(&whole[..cut]);
+    }
+}
+
+#[test]
+fn four_components_that_the_library_takes_for_others_are_refused() {
+    let mut bytes = Vec::new();
+    Encoder::new(&mut bytes, 90).encode(&[5; 4 * 16 * 16], 16, 16, ColorType::Cmyk).unwrap();
+    let frame = bytes.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+    let sampling_of = |component: usize| frame + 11 + 3 * component;
+    assert_eq!([0, 1, 2, 3].map(|component| bytes[sampling_of(component)]), [0x11; 4]);
+    assert!(whole(&bytes, Vec::new()).is_ok());
+    for finer in 0..4 {
+        for sampling in [0x12, 0x21, 0x22] {
+            let mut bytes = bytes.clone();
+            bytes[sampling_of(finer)] = sampling;
+            let error = whole(&bytes, Vec::new()).unwrap_err();
+            assert!(matches!(error, DecodeError::Layout { .. }), "{finer} {sampling:x}: {error}");
+        }
     }
 }
