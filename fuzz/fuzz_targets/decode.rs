@@ -1,16 +1,16 @@
 //! Any bytes as an image file: whole, and the part of it that a crop needs.
 //!
 //! A panic, a hang or memory without bounds is a finding; an error is not.
-//! So is a panic of a library that becomes an error, unless `FUZZ_CAUGHT_PANICS` is `allow`.
 #![no_main]
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
-use std::{env, fs, panic};
 
 use libfuzzer_sys::fuzz_target;
 use mutualnet_core::{Preprocess, Resolution};
 use mutualnet_data::{Dataset, Loader, LoaderConfig, Part, TrainTransform, decode::decode};
+use mutualnet_fuzz::init;
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -25,20 +25,19 @@ static PLACE: LazyLock<Place> = LazyLock::new(|| {
     fs::create_dir_all(file.parent().expect("it lies in folders")).expect("folders can be made");
     fs::write(&file, b"x").expect("a file can be written");
     let dataset = Dataset::open(&dir.path().join("train")).expect("one file is a data set");
-    let config =
-        LoaderConfig { batch_size: 1, workers: 1, prefetch: 1, seed: 0, broken_limit: 1.0, part: Part::default() };
+    let config = LoaderConfig {
+        batch_size: 1,
+        workers: 1,
+        prefetch: 1,
+        seed: 0,
+        broken_limit: 1.0,
+        part: Part::default(),
+    };
     let loader = Loader::new(Arc::new(dataset), config).expect("the settings are right");
     Place { _dir: dir, file, loader }
 });
 
-fn allow_caught_panics() {
-    if env::var("FUZZ_CAUGHT_PANICS").is_ok_and(|value| value == "allow") {
-        // In place of the hook that ends the process; a panic that nobody catches still does.
-        panic::set_hook(Box::new(|_| ()));
-    }
-}
-
-fuzz_target!(init: allow_caught_panics(), |bytes: &[u8]| {
+fuzz_target!(init: init(), |bytes: &[u8]| {
     let whole = decode(bytes);
     fs::write(&PLACE.file, bytes).expect("a file can be written");
     let crop = Resolution::new(24).expect("24 is a resolution");

@@ -1,0 +1,39 @@
+//! What the fuzz targets share: what counts as a finding, and reading a data set from one file.
+
+use std::path::Path;
+use std::sync::LazyLock;
+use std::{env, fs, panic};
+
+use mutualnet_data::check::check;
+use mutualnet_data::{Dataset, Split};
+
+static DIR: LazyLock<tempfile::TempDir> =
+    LazyLock::new(|| tempfile::tempdir().expect("a directory can be made"));
+
+/// Decides about panics that are caught and become errors: a search reports them, a test lets them pass.
+///
+/// To be called when a target begins. A panic that nobody catches is a finding either way.
+pub fn init() {
+    if env::var("FUZZ_CAUGHT_PANICS").is_ok_and(|value| value == "allow") {
+        // In place of the hook that ends the process.
+        panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+    }
+}
+
+/// Reads and checks a data set that is one file of a given name and content; any answer will do.
+pub fn read_and_check(name: &str, bytes: &[u8]) {
+    let path = DIR.path().join(name);
+    fs::write(&path, bytes).expect("a file can be written");
+    read(DIR.path(), Split::Train);
+    let _ = check(DIR.path());
+    fs::remove_file(&path).expect("it was written");
+}
+
+/// Decodes all images of a split, if there is one; any answer will do.
+pub fn read(path: &Path, split: Split) {
+    if let Ok(dataset) = Dataset::open_split(path, split) {
+        for i in 0..dataset.samples().len() {
+            let _ = dataset.image(i);
+        }
+    }
+}
