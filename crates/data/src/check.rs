@@ -167,13 +167,17 @@ mod tests {
         assert!(dataset.notices().contains(&Notice::Quarantined { files: 2 }));
         assert!(check(&dir.path().join("nowhere")).is_err());
     }
+
     #[cfg(unix)]
     #[test]
-    fn a_pipe_in_the_place_of_an_image_is_named_and_not_waited_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let pipe = dir.path().join("pipe.jpg");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let broken = check(dir.path()).unwrap().broken;
-        assert_eq!(broken[0].to_string(), "pipe.jpg: not a file with content");
+    fn a_pipe_in_the_place_of_a_file_is_named_and_not_waited_for() {
+        for name in ["pipe.jpg", "train.tar", "train.zip", "train.parquet", "train.arrow"] {
+            let dir = tempfile::tempdir().unwrap();
+            let pipe = dir.path().join(name);
+            assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            let broken = check(dir.path()).unwrap().broken;
+            let text = broken[0].to_string();
+            assert!(text.starts_with(name) && text.ends_with(": not a file with content"), "{text}");
+        }
     }
 }

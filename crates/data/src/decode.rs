@@ -3,7 +3,7 @@
 //! The format is what the bytes say, never the file name.
 //! Invariant: hostile input costs bounded memory and gives an error, never a panic and never half an image.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -27,15 +27,25 @@ pub const MAX_FILE_BYTES: u64 = 1 << 28;
 /// [`Error::Decode`] with the path and the reason.
 pub fn decode_file(path: &Path) -> Result<Image> {
     let mut bytes = Vec::new();
-    let decoded = read_file(path, &mut bytes).and_then(|()| decode(&bytes));
+    // A pipe is welcome here: nothing else waits for it.
+    let file = File::open(path).map_err(|source| DecodeError::Read { source });
+    let decoded = file.and_then(|file| read_file(file, &mut bytes)).and_then(|()| decode(&bytes));
     decoded.map_err(|source| Error::Decode { path: path.to_owned(), source })
 }
 
+/// Opens a file with content: not a pipe, which waits until somebody writes into it.
+pub(crate) fn open_file(path: &Path) -> Result<File, DecodeError> {
+    let read = |source| DecodeError::Read { source };
+    if !fs::metadata(path).map_err(read)?.is_file() {
+        return Err(DecodeError::NoFile);
+    }
+    File::open(path).map_err(read)
+}
+
 /// Reads a file into a buffer, which keeps its memory from file to file.
-pub(crate) fn read_file(path: &Path, bytes: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(crate) fn read_file(file: File, bytes: &mut Vec<u8>) -> Result<(), DecodeError> {
     let read = |source| DecodeError::Read { source };
     bytes.clear();
-    let file = File::open(path).map_err(read)?;
     let size = file.metadata().map_err(read)?.len();
     check_file_size(size)?;
     bytes.reserve(size as usize + 1);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::decode::{Undecoded, read_file};
+use crate::decode::{Undecoded, open_file, read_file};
 use crate::pack::Packed;
 use crate::records::RecordFile;
 use crate::shard::{Member, Shard};
@@ -84,12 +84,7 @@ impl Place {
     ) -> Result<Undecoded<'b>, DecodeError> {
         match self {
             Self::File { path, .. } => {
-                let path = dir.join(path);
-                // Opening a pipe waits for somebody to write into it.
-                if std::fs::metadata(&path).is_ok_and(|about| !about.is_file()) {
-                    return Err(DecodeError::NoFile);
-                }
-                read_file(&path, buffer)?;
+                read_file(open_file(&dir.join(path))?, buffer)?;
                 Undecoded::new(buffer, decoded)
             }
             Self::Record { file, number } => file.open(dir, *number, buffer),

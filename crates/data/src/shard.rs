@@ -11,7 +11,7 @@ use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
 use crate::DecodeError;
-use crate::decode::check_file_size;
+use crate::decode::{check_file_size, open_file};
 
 mod tar;
 mod zip;
@@ -150,7 +150,7 @@ impl Shard {
 
     /// Opens the file.
     pub(crate) fn file(&self, root: &Path) -> Result<File, DecodeError> {
-        File::open(root.join(&self.path)).map_err(|source| DecodeError::Read { source })
+        open_file(&root.join(&self.path))
     }
 
     /// Reads the headers; the contents are passed over.

@@ -4,8 +4,8 @@ use jpeg_encoder::{ColorType, Encoder};
 use png::BitDepth;
 
 use super::*;
-use crate::resize::Rect;
 use crate::orientation::tests::exif;
+use crate::resize::Rect;
 use crate::{encode_jpeg, encode_png};
 
 /// A smooth picture, so that JPEG changes little.

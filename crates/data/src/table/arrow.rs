@@ -4,12 +4,12 @@
 //! Separate from Parquet because every image has an offset of its own.
 //! Invariant: nothing is taken from outside the file or the message that names it, and no more memory than is there.
 
-use std::fs::File;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use super::{Scan, Store, Table, missing};
 use crate::DecodeError;
+use crate::decode::open_file;
 use crate::shard::read_plain;
 
 mod batch;
@@ -51,8 +51,7 @@ impl Images {
     /// Reads the image file in a row.
     pub(super) fn read(&self, path: &Path, row: u32, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
         let span = self.span(row).ok_or_else(missing)?;
-        let mut file = File::open(path).map_err(|source| DecodeError::Read { source })?;
-        read_plain(&mut file, span.offset.get(), span.bytes, buffer)
+        read_plain(&mut open_file(path)?, span.offset.get(), span.bytes, buffer)
     }
 }
 

@@ -13,7 +13,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::missing;
 use crate::DecodeError;
-use crate::decode::{self, check_file_size};
+use crate::decode::{self, check_file_size, open_file};
 
 mod cache;
 mod column;
@@ -88,8 +88,7 @@ impl Images {
 
 /// Opens a file and reads what it says of itself.
 fn open(root: &Path, path: &Path) -> Result<SerializedFileReader<File>, DecodeError> {
-    let file = File::open(root.join(path)).map_err(|source| DecodeError::Read { source })?;
-    SerializedFileReader::new(file).map_err(damage)
+    SerializedFileReader::new(open_file(&root.join(path))?).map_err(damage)
 }
 
 fn damage(error: ParquetError) -> DecodeError {

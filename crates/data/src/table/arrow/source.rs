@@ -12,6 +12,7 @@ use arrow_ipc::{Footer, Message, root_as_footer, root_as_message};
 
 use super::damage;
 use crate::DecodeError;
+use crate::decode::open_file;
 
 /// Most bytes that say what a message or a file holds; names of classes are among them.
 const MAX_METADATA_BYTES: u64 = 1 << 26;
@@ -42,9 +43,8 @@ pub(super) struct FooterBytes {
 
 impl Source {
     pub(super) fn open(path: &Path) -> Result<Self, DecodeError> {
-        let read = |source| DecodeError::Read { source };
-        let file = File::open(path).map_err(read)?;
-        let bytes = file.metadata().map_err(read)?.len();
+        let file = open_file(path)?;
+        let bytes = file.metadata().map_err(|source| DecodeError::Read { source })?.len();
         Ok(Self { file, bytes })
     }
 
