@@ -32,7 +32,7 @@ pub struct CheckReport {
 /// name, or every record of CIFAR's binary files in it, on all cores.
 ///
 /// # Errors
-/// The directory does not exist or cannot be listed, a binary file is missing, or a list has a malformed line; broken
+/// The directory does not exist, cannot be listed or has no images, a binary file is missing, or a list has a malformed line; broken
 /// images are no error.
 pub fn check(dir: &Path) -> Result<CheckReport> {
     check_watched(dir, &Progress::default())
@@ -48,6 +48,9 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     }
     let Found { places, mut broken, n_other } = find(dir)?;
     let n_images = places.len() + broken.len();
+    if n_images == 0 {
+        return Err(Error::NothingFound { path: dir.to_owned(), others: n_other });
+    }
     let bytes = places.iter().map(Place::bytes).sum();
     progress.begin(places.len());
     let decode = |place: &Place| size(progress.reading(place, || place.read(dir)));

@@ -71,6 +71,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A directory in which nothing is an image or a file of images.
+    #[error("no images in {}, and {others} other files", path.display())]
+    NothingFound {
+        /// The directory.
+        path: PathBuf,
+        /// Files that are neither.
+        others: usize,
+    },
     /// Classes without images.
     #[error("no images of the {classes} classes in {}", path.display())]
     NoImages {
@@ -162,7 +170,7 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoDirectory { .. } => Some(
+            Self::NoDirectory { .. } | Self::NothingFound { .. } => Some(
                 "a data set is a folder with train/CLASS/*.jpg and test/CLASS/*.jpg, or one of the other layouts in \
                  docs/formats.md",
             ),

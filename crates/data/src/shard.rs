@@ -29,6 +29,8 @@ pub struct Shard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Format {
     Tar,
+    /// A tar file in a compression that knows no offsets, so nothing in it can be reached.
+    CompressedTar,
     Zip,
     /// A table, like the next: read elsewhere, because its images are rows.
     Parquet,
@@ -38,9 +40,13 @@ pub(crate) enum Format {
 impl Format {
     /// The format that a file has by its name.
     pub(crate) fn of(path: &Path) -> Option<Self> {
+        if path.file_name().is_some_and(|name| without_compression(&name.to_string_lossy()).is_some()) {
+            return Some(Self::CompressedTar);
+        }
         let extension = path.extension()?;
         [
             ("tar", Self::Tar),
+            ("tgz", Self::CompressedTar),
             ("zip", Self::Zip),
             ("parquet", Self::Parquet),
             ("arrow", Self::Arrow),
@@ -125,6 +131,14 @@ pub(crate) struct Scan {
     pub(crate) n_other: usize,
 }
 
+/// The name of a tar file, if this is the name of one that is compressed.
+pub(crate) fn without_compression(name: &str) -> Option<&str> {
+    let (tar, compression) = name.rsplit_once('.')?;
+    let is_known = ["gz", "bz2", "xz", "zst"].iter().any(|known| compression.eq_ignore_ascii_case(known));
+    let ending = tar.len().checked_sub(".tar".len()).and_then(|at| tar.get(at..))?;
+    (is_known && ending.eq_ignore_ascii_case(".tar")).then_some(tar)
+}
+
 /// Whether a file is a shard by its name; the library `datasets` keeps what it computed in `cache-….arrow` beside them.
 pub(crate) fn is_shard_name(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
@@ -155,13 +169,19 @@ impl Shard {
 
     /// Reads the headers; the contents are passed over.
     pub(crate) fn scan(&self, root: &Path) -> Scan {
+        let nothing = |reason| Scan { broken: vec![(Member::rest(0, 0), reason)], ..Scan::default() };
         match self.file(root) {
             Ok(file) => match self.format {
                 Format::Tar => tar::scan(file),
+                Format::CompressedTar => nothing(DecodeError::Archive {
+                    reason:
+                        "a compressed tar file, in which no image can be reached; unpack it to a .tar file"
+                            .to_owned(),
+                }),
                 Format::Zip => zip::scan(file),
                 Format::Parquet | Format::Arrow => Scan::default(),
             },
-            Err(reason) => Scan { broken: vec![(Member::rest(0, 0), reason)], ..Scan::default() },
+            Err(reason) => nothing(reason),
         }
     }
 }

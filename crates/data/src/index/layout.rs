@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::cifar::Cifar;
 use super::{Split, folders, list};
+use crate::shard::without_compression;
 use crate::{Error, Result, pack};
 
 /// How a split is stored.
@@ -97,6 +98,7 @@ enum Naming {
 
 impl Naming {
     fn of(file: &str, split: &str) -> Option<Self> {
+        let file = without_compression(file).unwrap_or(file);
         match file.strip_prefix(split) {
             Some(rest) if rest.starts_with('.') && rest.matches('.').count() == 1 => Some(Self::Alone),
             Some(rest) if rest.starts_with('-') => Some(Self::Numbered),
@@ -130,7 +132,10 @@ mod tests {
     fn names_say_which_split_a_shard_is_of() {
         for (file, naming) in [
             ("train.tar", Some(Naming::Alone)),
+            ("train.tar.gz", Some(Naming::Alone)),
+            ("train-0.tar.ZST", Some(Naming::Numbered)),
             ("train.old.tar", None),
+            ("train.gz", Some(Naming::Alone)),
             ("trained.tar", None),
             ("train-a.tar", Some(Naming::Numbered)),
             ("train-00000-of-00002.arrow", Some(Naming::Numbered)),

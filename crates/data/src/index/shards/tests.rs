@@ -91,6 +91,17 @@ fn labels_beside_images_are_numbers_or_names() {
 }
 
 #[test]
+fn a_compressed_tar_file_is_named_with_what_to_do() {
+    for name in ["train.tar.gz", "train-0.tgz", "train/0.TAR.Zst"] {
+        let dir = data(&[(name, b"anything".to_vec())]);
+        let error = train(&dir).unwrap_err();
+        let Error::Decode { source, .. } = error else { panic!("{name}: {error}") };
+        assert!(source.to_string().contains("unpack it to a .tar file"), "{name}: {source}");
+        assert!(quarantined(dir.path())[0].starts_with(&format!("{name}/@0: archive: a compressed")));
+    }
+}
+
+#[test]
 fn names_and_hash_are_stable() {
     let shard = tar(&[("cat/2.png", b"two"), ("cat/1.png", b"one"), ("ant/1.png", b"ant")]);
     let dir = data(&[("test-0.tar", shard.clone()), ("val/0.tar", shard.clone())]);
