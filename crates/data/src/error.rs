@@ -87,6 +87,16 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// Two splits that have the same classes in another order, so their labels mean different things.
+    #[error("the splits have their classes in another order: number {number} is `{first}` or `{second}`")]
+    ClassOrder {
+        /// The first number that differs.
+        number: usize,
+        /// What it is in one split.
+        first: String,
+        /// What it is in the other.
+        second: String,
+    },
     /// Two splits that do not have the same classes, so their labels mean different things.
     #[error("the splits have different classes: `{class}` is only in one of them")]
     ClassesDiffer {
@@ -186,8 +196,12 @@ impl Error {
             Self::ClassesDiffer { .. } => Some(
                 "give every split the same class folders, empty ones are allowed, or list the classes in classes.txt",
             ),
+            Self::ClassOrder { .. } => Some("write both splits with the same list of class names"),
             Self::BatchTooLarge { .. } => Some("make the batch smaller"),
-            Self::TooManyBroken { .. } => Some(BROKEN_HINT),
+            Self::TooManyBroken { .. } => Some(
+                "`mutualnet data check DIR` lists them all and leaves them out of new runs; a higher data.broken_limit \
+                 lets this one go on (--resume)",
+            ),
             Self::Pack { .. } => Some("pack the data set again with `mutualnet data pack`"),
             Self::NotEmpty { .. } => Some("give a new directory, or empty this one"),
             _ => None,

@@ -241,11 +241,16 @@ impl Dataset {
     /// Checks that labels mean the same in another split.
     ///
     /// # Errors
-    /// [`Error::ClassesDiffer`].
+    /// [`Error::ClassesDiffer`], [`Error::ClassOrder`].
     pub fn check_same_classes(&self, other: &Self) -> Result<()> {
         let missing = |a: &Self, b: &Self| a.classes.iter().find(|class| !b.classes.contains(class)).cloned();
-        match missing(self, other).or_else(|| missing(other, self)) {
-            Some(class) => Err(Error::ClassesDiffer { class }),
+        if let Some(class) = missing(self, other).or_else(|| missing(other, self)) {
+            return Err(Error::ClassesDiffer { class });
+        }
+        match self.classes.iter().zip(&other.classes).enumerate().find(|(_, (a, b))| a != b) {
+            Some((number, (first, second))) => {
+                Err(Error::ClassOrder { number, first: first.clone(), second: second.clone() })
+            }
             None => Ok(()),
         }
     }

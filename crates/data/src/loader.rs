@@ -138,6 +138,8 @@ impl Loader {
     /// Every image once in the data set's order with the test-time preprocessing; the last batch may be smaller, and
     /// then its parts may differ by an image, and some be empty.
     ///
+    /// Nothing stands in for a broken image: its batch is an image smaller, and may be empty.
+    ///
     /// # Errors
     /// Settings that cannot work.
     pub fn evaluate(&self, preprocess: &Preprocess) -> Result<Batches> {
@@ -196,7 +198,7 @@ impl Loader {
         Some((self.dataset.samples()[index as usize].place.name(), time))
     }
 
-    /// Files found broken so far; another image of the same class stands in for each.
+    /// Files found broken so far; in training another image of the same class stands in for each.
     pub fn broken_files(&self) -> Vec<BrokenFile> {
         self.quarantine.files(&self.dataset)
     }

@@ -29,18 +29,30 @@ impl Quarantine {
         &self,
         dataset: &Dataset,
         index: u32,
-        mut attempt: impl FnMut(&Place) -> Result<(), DecodeError>,
+        mut attempt: impl FnMut(u32, &Place) -> Result<(), DecodeError>,
     ) -> Result<u32> {
         let class = dataset.samples()[index as usize].class;
         let range = dataset.class_range(class);
         for step in 0..range.len() {
-            let candidate = range.start + (index as usize - range.start + step) % range.len();
-            match attempt(&dataset.samples()[candidate].place) {
-                Ok(()) => return Ok(candidate as u32),
-                Err(reason) => self.note(dataset, candidate as u32, &reason)?,
+            let candidate = (range.start + (index as usize - range.start + step) % range.len()) as u32;
+            if self.is_usable(dataset, candidate, &mut attempt)? {
+                return Ok(candidate);
             }
         }
         Err(Error::ClassUnreadable { class: dataset.classes()[class as usize].clone() })
+    }
+
+    /// Tries something on a sample, for which no other stands in; says whether it worked.
+    pub(crate) fn is_usable(
+        &self,
+        dataset: &Dataset,
+        index: u32,
+        attempt: impl FnOnce(u32, &Place) -> Result<(), DecodeError>,
+    ) -> Result<bool> {
+        match attempt(index, &dataset.samples()[index as usize].place) {
+            Ok(()) => Ok(true),
+            Err(reason) => self.note(dataset, index, &reason).map(|()| false),
+        }
     }
 
     fn note(&self, dataset: &Dataset, index: u32, reason: &DecodeError) -> Result<()> {

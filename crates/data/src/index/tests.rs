@@ -81,3 +81,13 @@ fn splits_must_agree_on_classes() {
     open(Split::Train).check_same_classes(&open(Split::Val)).unwrap();
     assert_eq!(Split::held_out(dir.path()).unwrap(), Split::Test);
 }
+
+#[test]
+fn splits_must_agree_on_the_order_of_classes() {
+    let dir = tree(&["train/a/1.png", "train/b/1.png"]);
+    let dataset = Dataset::open_split(dir.path(), Split::Train).unwrap();
+    let mut other = dataset.clone();
+    other.classes.reverse();
+    let error = dataset.check_same_classes(&other).unwrap_err();
+    assert!(error.to_string().ends_with("number 0 is `a` or `b`"), "{error}");
+}

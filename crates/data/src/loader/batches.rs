@@ -20,7 +20,7 @@ use crate::progress::{HANGS_AFTER, Reads};
 use crate::quarantine::Quarantine;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::transform::{TestPipeline, TrainPipeline};
-use crate::{Dataset, Error, Result};
+use crate::{Dataset, DecodeError, Error, Place, Result};
 
 /// Time between two looks at a thread that ends.
 const TICK: Duration = Duration::from_millis(1);
@@ -37,7 +37,7 @@ pub struct Batch {
     pub labels: Vec<i64>,
     /// The second classes, if images are mixed.
     pub second: Option<SecondLabels>,
-    /// Which sample of the data set every image is; a stand-in's own number where a file is broken.
+    /// Which sample of the data set every image is; in training a stand-in's own number where a file is broken.
     pub indices: Vec<u32>,
     /// Number of images.
     pub n: usize,
@@ -88,6 +88,11 @@ impl Work {
             #[cfg(test)]
             Self::Panic | Self::Hang(_) => 1,
         }
+    }
+
+    /// Whether another image of the class may stand in for a broken one: accuracy counts every image at most once.
+    fn may_replace(&self) -> bool {
+        !matches!(self, Self::Test { .. })
     }
 
     fn mixing(&self) -> Option<Mixing> {
@@ -263,21 +268,22 @@ impl Builder {
 impl Job {
     /// Makes a batch on the threads of the current pool.
     fn build(&self, plan: BatchPlan, buffers: &Arc<Buffers>, stop: &AtomicBool) -> Result<Batch> {
-        let (n, side) = (plan.draws.len(), self.work.side());
+        let side = self.work.side();
         let image_len = 3 * (side as usize).pow(2);
-        let mut images = buffers.take(n * image_len)?;
-        let indices = images
+        let mut images = buffers.take(plan.draws.len() * image_len)?;
+        let written = images
             .par_chunks_exact_mut(image_len)
             .zip(&plan.draws)
             .with_max_len(1)
             .map(|(out, &draw)| {
                 if stop.load(Ordering::Relaxed) {
-                    return Ok(draw.index);
+                    return Ok(Some(draw.index));
                 }
-                let write = |scratch: &mut _| self.write(draw, plan.epoch, scratch, out);
-                self.reads.during(draw.index, || self.scratch.with(write))
+                self.scratch.with(|scratch| self.write(draw, plan.epoch, scratch, out))
             })
-            .collect::<Result<Vec<u32>>>()?;
+            .collect::<Result<Vec<Option<u32>>>>()?;
+        let indices = close_gaps(&mut images, image_len, &written);
+        let n = indices.len();
         let samples = self.dataset.samples();
         let labels: Vec<_> = indices.iter().map(|&i| i64::from(samples[i as usize].class)).collect();
         let mixing = self.work.mixing();
@@ -286,30 +292,45 @@ impl Job {
         Ok(Batch { images, labels, second, indices, n, side, epoch, step })
     }
 
-    /// Makes one image of a batch; says which sample it is.
-    fn write(&self, draw: Draw, epoch: u32, scratch: &mut Scratch, out: &mut [f32]) -> Result<u32> {
+    /// Makes one image of a batch; says which sample it is. Only training takes another where one is broken.
+    fn write(&self, draw: Draw, epoch: u32, scratch: &mut Scratch, out: &mut [f32]) -> Result<Option<u32>> {
         let index = draw.index;
+        let attempt = |candidate: u32, place: &Place| {
+            self.reads.during(candidate, || self.attempt(place, draw, epoch, scratch, out))
+        };
+        if self.work.may_replace() {
+            return self.quarantine.first_usable(&self.dataset, index, attempt).map(Some);
+        }
+        Ok(self.quarantine.is_usable(&self.dataset, index, attempt)?.then_some(index))
+    }
+
+    fn attempt(
+        &self,
+        place: &Place,
+        draw: Draw,
+        epoch: u32,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) -> Result<(), DecodeError> {
         let Scratch { file, canvas } = scratch;
-        self.quarantine.first_usable(&self.dataset, index, |place| {
-            let begun = Instant::now();
-            let image = place.open(self.dataset.dir(), file, &mut canvas.decoded)?;
-            canvas.times.read += begun.elapsed().saturating_sub(image.decoding());
-            canvas.times.decode += image.decoding();
-            match &self.work {
-                Work::Train { pipeline, purpose, .. } => {
-                    let key = draw.key(self.seed, *purpose, epoch);
-                    pipeline.write(image, &mut key.stream(), canvas, out)
-                }
-                Work::Test { pipeline } => pipeline.write(image, canvas, out),
-                #[cfg(test)]
-                Work::Panic => panic!("sample {index} is a test of panics"),
-                #[cfg(test)]
-                Work::Hang(held) => {
-                    drop(held.lock());
-                    Ok(())
-                }
+        let begun = Instant::now();
+        let image = place.open(self.dataset.dir(), file, &mut canvas.decoded)?;
+        canvas.times.read += begun.elapsed().saturating_sub(image.decoding());
+        canvas.times.decode += image.decoding();
+        match &self.work {
+            Work::Train { pipeline, purpose, .. } => {
+                let key = draw.key(self.seed, *purpose, epoch);
+                pipeline.write(image, &mut key.stream(), canvas, out)
             }
-        })
+            Work::Test { pipeline } => pipeline.write(image, canvas, out),
+            #[cfg(test)]
+            Work::Panic => panic!("sample {} is a test of panics", draw.index),
+            #[cfg(test)]
+            Work::Hang(held) => {
+                drop(held.lock());
+                Ok(())
+            }
+        }
     }
 
     /// Mixes the finished images of a batch in place, neighbors with each other.
@@ -333,6 +354,19 @@ impl Job {
             });
         second
     }
+}
+
+/// Moves the images that were made to the begin of the batch; says which samples they are.
+fn close_gaps(images: &mut ImageBuffer, image_len: usize, written: &[Option<u32>]) -> Vec<u32> {
+    let mut indices = Vec::with_capacity(written.len());
+    for (place, index) in written.iter().enumerate().filter_map(|(i, index)| Some((i, (*index)?))) {
+        if place > indices.len() {
+            images.copy_within(place * image_len..(place + 1) * image_len, indices.len() * image_len);
+        }
+        indices.push(index);
+    }
+    images.truncate(indices.len() * image_len);
+    indices
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

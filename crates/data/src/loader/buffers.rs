@@ -47,6 +47,15 @@ struct Lent {
     home: Arc<Buffers>,
 }
 
+impl ImageBuffer {
+    /// Leaves out the floats from a length on; their memory stays.
+    pub(super) fn truncate(&mut self, len: usize) {
+        if let Some(lent) = &mut self.0 {
+            lent.len = lent.len.min(len);
+        }
+    }
+}
+
 impl Deref for ImageBuffer {
     type Target = [f32];
 

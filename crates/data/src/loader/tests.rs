@@ -197,7 +197,7 @@ fn evaluation_sees_every_image_once_with_its_label() {
 }
 
 #[test]
-fn a_broken_file_is_counted_and_replaced_by_its_class() {
+fn a_broken_file_is_left_out_of_evaluation_and_replaced_in_training() {
     let dir = data(26);
     let dataset = Dataset::open(dir.path()).unwrap();
     let last_bee = dataset.class_range(1).end - 1;
@@ -207,16 +207,25 @@ fn a_broken_file_is_counted_and_replaced_by_its_class() {
         let batches = contents(loader.evaluate(&preprocess()).unwrap());
         let indices: Vec<usize> =
             batches.iter().flat_map(|b| b.indices.iter().map(|&i| i as usize)).collect();
+        assert_eq!(indices, (0..26).filter(|&i| i != last_bee).collect::<Vec<_>>());
+        let labels: Vec<i64> = batches.iter().flat_map(|b| b.labels.clone()).collect();
         assert_eq!(
-            indices[last_bee],
-            dataset.class_range(1).start,
-            "the class begins anew after its last file"
+            labels,
+            indices.iter().map(|&i| i64::from(dataset.samples()[i].class)).collect::<Vec<_>>()
         );
+        let images: Vec<f32> = batches.iter().flat_map(|b| b.images.clone()).collect();
+        let last = dataset.image(25).unwrap();
+        assert_eq!(images[24 * 192..], crate::preprocess_test(&last, &preprocess()).unwrap());
         let broken = loader.broken_files();
         assert_eq!(broken.len(), 1);
         assert_eq!(broken[0].reason, "the file is empty");
         assert_eq!(broken[0].path, dataset.samples()[last_bee].place.name());
-        assert_eq!(train(&loader, Position::default()).len(), 18);
+        let trained = train(&loader, Position::default());
+        assert_eq!(trained.len(), 18);
+        let first_bee = dataset.class_range(1).start as u32;
+        let times = |sample: u32| trained.iter().flat_map(|b| &b.indices).filter(|&&i| i == sample).count();
+        assert_eq!(times(last_bee as u32), 0);
+        assert!(times(first_bee) > 3, "the class begins anew after its last file");
         assert_eq!(loader.broken_files().len(), 1, "counted once");
     }
 }
@@ -244,7 +253,8 @@ fn a_class_without_a_readable_file_is_named() {
     fs::create_dir(dir.path().join("bat")).unwrap();
     fs::write(dir.path().join("bat/1.jpg"), b"no").unwrap();
     let loader = loader(dir.path(), config(2));
-    let error = loader.evaluate(&preprocess()).unwrap().find_map(Result::err).unwrap();
+    let mut batches = loader.train(transform(), &preprocess(), Position::default(), 3).unwrap();
+    let error = batches.find_map(Result::err).unwrap();
     assert_eq!(error.to_string(), "no image of class `bat` can be decoded");
 }
 
