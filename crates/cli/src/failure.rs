@@ -46,12 +46,14 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 #[cfg(feature = "train")]
 fn is_ours(error: &anyhow::Error) -> bool {
     use mutualnet_engine::EngineError::{NoSuchDevice, UnknownDevice};
-    use mutualnet_train::Error::{Bundle, Engine, Nn, Runtime};
-    error.downcast_ref::<mutualnet_train::Error>().is_some_and(|error| match error {
-        Engine(error) => !matches!(error, NoSuchDevice { .. } | UnknownDevice { .. }),
-        Nn(_) | Bundle(_) | Runtime(_) => true,
-        _ => false,
-    })
+    use mutualnet_train::Error::{Bundle, Engine, Loader, Nn, Runtime};
+    error.downcast_ref::<mutualnet_data::Error>().is_some_and(mutualnet_data::Error::is_internal)
+        || error.downcast_ref::<mutualnet_train::Error>().is_some_and(|error| match error {
+            Engine(error) => !matches!(error, NoSuchDevice { .. } | UnknownDevice { .. }),
+            Loader(error) => error.is_internal(),
+            Nn(_) | Bundle(_) | Runtime(_) => true,
+            _ => false,
+        })
 }
 
 /// Everything that the deploy binary reads is the user's.

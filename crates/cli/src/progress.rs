@@ -145,6 +145,10 @@ impl Reporter for Progress {
             Event::Quarantined { path, reason } => {
                 self.line(&format!("warning: another image stands in for {}: {reason}", path.display()));
             }
+            Event::LeftOut { path, reason } => {
+                self.line(&format!("warning: left out of the test: {}: {reason}", path.display()));
+            }
+            Event::Notice { text } => self.line(&format!("note: {text}")),
             Event::Waiting { path, seconds } => {
                 self.line(&format!("waiting for {} for {seconds:.0} s", path.display()));
             }
@@ -155,9 +159,14 @@ impl Reporter for Progress {
                 self.bar.finish_and_clear();
                 self.line(&format!("stopped after step {step}; the state is saved"));
             }
-            Event::Trained { seconds } => {
+            Event::Trained { seconds, n_broken } => {
                 self.bar.finish_and_clear();
                 self.line(&format!("trained in {}", duration(Duration::from_secs_f64(*seconds))));
+                if *n_broken > 0 {
+                    self.line(&format!(
+                        "note: others stood in for {n_broken} broken files, which events.jsonl names"
+                    ));
+                }
             }
             Event::Tabulating { stage, done, of } => self.tabulating(*stage, *done, *of),
             Event::Checkpoint { .. } => {}

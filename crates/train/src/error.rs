@@ -53,6 +53,12 @@ pub enum Error {
         /// The data directory.
         path: PathBuf,
     },
+    /// A run is tabulated on data whose labels mean something else.
+    #[error("the classes, or their order, changed since the run was started: {}", .path.display())]
+    RunClasses {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// No checkpoint of the run is whole.
     #[error("no whole checkpoint: {}", .path.display())]
     NoCheckpoint {
@@ -168,7 +174,11 @@ impl Error {
                 "resume with the same recipe and overrides (plan.toml has them), or start a new run"
                     .to_owned(),
             ),
-            Self::OtherData { .. } => Some("bring the data back, or start a new run".to_owned()),
+            Self::OtherData { .. } => Some(
+                "bring the data back (a quarantine list written since then counts too), or start a new run"
+                    .to_owned(),
+            ),
+            Self::RunClasses { .. } => Some("bring the data back; plan.toml names the classes".to_owned()),
             Self::OtherClasses { .. } => {
                 Some("train.new_head=true begins with a random classifier".to_owned())
             }

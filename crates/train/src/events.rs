@@ -52,8 +52,20 @@ pub enum Event {
         /// Indices of the batch's images in the training split.
         samples: Vec<u32>,
     },
+    /// Something about the data that a person should know.
+    Notice {
+        /// What.
+        text: String,
+    },
     /// A file that cannot be decoded was replaced by another of its class.
     Quarantined {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A test image that cannot be decoded was left out: accuracy is of the others.
+    LeftOut {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -85,6 +97,9 @@ pub enum Event {
     Trained {
         /// Wall time of this part of the run, in seconds.
         seconds: f64,
+        /// Files that others stood in for, in this part of the run.
+        #[serde(default)]
+        n_broken: usize,
     },
     /// Part of tabulating was done.
     Tabulating {

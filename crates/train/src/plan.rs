@@ -7,6 +7,7 @@ use mutualnet_data::Dataset;
 use mutualnet_zoo::NetworkConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::events::{Event, EventLog};
 use crate::recipe::Recipe;
 use crate::run_dir::write_whole;
 use crate::schedule::LearningRate;
@@ -76,6 +77,18 @@ pub struct Planned {
     pub test: Dataset,
 }
 
+impl Planned {
+    /// Logs what a person should know of the data.
+    pub(crate) fn tell_notices(&self, log: &mut EventLog<'_>) -> Result<()> {
+        for dataset in [&self.train, &self.test] {
+            for notice in dataset.notices() {
+                log.log(&Event::Notice { text: format!("{notice}: {}", dataset.dir().display()) })?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What a plan needs to know of the data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DataFacts {
@@ -122,6 +135,12 @@ impl Plan {
         if steps_per_epoch == 0 {
             let reason =
                 format!("{n_train} training images are fewer than a batch of {}", recipe.train.batch);
+            return Err(Error::Data { reason, path: recipe.data.path.clone() });
+        }
+        if recipe.tabulate.calibration_batch > n_train {
+            let images = recipe.tabulate.calibration_batch;
+            let reason =
+                format!("{n_train} training images are fewer than tabulate.calibration_batch, {images}");
             return Err(Error::Data { reason, path: recipe.data.path.clone() });
         }
         let network = network(recipe, classes.len())?;

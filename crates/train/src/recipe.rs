@@ -1,13 +1,14 @@
 //! The recipe: what the user wrote, checked.
 //!
-//! Every key is documented here and nowhere else; unknown keys are errors that name the nearest key.
+//! Every key is documented here and on the page of formats; unknown keys are errors that name the nearest key.
 //! Invariant: a [`Recipe`] that exists can be planned; what depends on the data is found out by the plan.
 
 use std::path::{Path, PathBuf};
 
+use mutualnet_bundle::QueryTable;
 use mutualnet_core::sample::{SubnetSampler, WidthChoice};
 use mutualnet_core::{Preprocess, Resolution, Subnet, WidthRange};
-use mutualnet_data::TrainTransform;
+use mutualnet_data::{TestPipeline, TrainPipeline, TrainTransform};
 use mutualnet_zoo::OutputStride;
 use serde::{Deserialize, Serialize};
 
@@ -54,12 +55,12 @@ pub struct NetworkSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSection {
-    /// Image folder or folder of CIFAR's binary files, relative to the working directory.
+    /// A data set in one of the layouts on the page of formats, relative to the working directory.
     pub path: PathBuf,
-    /// Sub-folder to train on.
+    /// Split to train on.
     #[serde(default = "DataSection::default_train")]
     pub train: String,
-    /// Sub-folder to evaluate on.
+    /// Split to evaluate on.
     #[serde(default = "DataSection::default_test")]
     pub test: String,
     /// Share of the training images of each class that is used, evenly spaced, the same for every seed.
@@ -178,13 +179,16 @@ impl Recipe {
         toml::to_string(self).expect("a recipe holds nothing that TOML cannot")
     }
 
-    /// Hash of all that decides the result; where the data lie and how many threads there are does not.
+    /// Hash of all that decides the result; where the data lie, how many threads there are and at how many faults a run
+    /// stops does not.
     pub fn hash(&self) -> String {
         let mut decisive = self.clone();
         decisive.data.path = PathBuf::new();
         decisive.data.workers = 0;
+        decisive.data.broken_limit = 0.0;
         decisive.train.threads = 0;
         decisive.train.checkpoint_steps = 0;
+        decisive.train.non_finite_limit = 0;
         crate::digest::hex(decisive.to_toml().as_bytes())
     }
 
@@ -217,7 +221,16 @@ impl Recipe {
         if let Some(reason) = wrong.or(train.check().err()) {
             return Err(Error::Recipe { path: None, reason: reason.to_owned(), hint: None });
         }
-        self.table_rows()?;
+        let wrong = |reason| Error::Recipe { path: None, reason, hint: None };
+        let preprocess = self.preprocess();
+        TestPipeline::new(&preprocess).map_err(|error| wrong(format!("data.{error}")))?;
+        TrainPipeline::new(self.data.augment, &preprocess)
+            .map_err(|error| wrong(format!("data.augment.{error}")))?;
+        let rows = self.table_rows()?.len();
+        if rows > QueryTable::MAX_ROWS {
+            let most = QueryTable::MAX_ROWS;
+            return Err(wrong(format!("tabulate.width_step: {rows} rows are more than {most}")));
+        }
         self.sampler()?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use mutualnet_bundle::{
     Weights,
 };
 use mutualnet_core::Subnet;
-use mutualnet_data::Dataset;
+use mutualnet_data::{BrokenFile, Dataset};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::{Net, Parameters, Statistics};
 use mutualnet_report::{Cost, Page, page, plot};
@@ -41,45 +41,67 @@ const LATENCY_TIME: Duration = Duration::from_secs(2);
 /// # Errors
 /// The run is not finished, its data are gone, or something cannot be written.
 pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Result<QueryTable> {
-    let recipe = Plan::read(&run.plan())?.recipe;
-    let planned = Plan::make(&recipe)?;
+    let stored = Plan::read(&run.plan())?;
+    let recipe = &stored.recipe;
+    let planned = Plan::make(recipe)?;
+    let derived = &stored.derived;
+    if planned.plan.derived.classes != derived.classes {
+        return Err(Error::RunClasses { path: recipe.data.path.clone() });
+    }
     let (checkpoint, damaged) = Checkpoint::latest(&run.checkpoints())?;
-    let derived = &planned.plan.derived;
     if checkpoint.step < derived.total_steps {
         let (step, total_steps) = (checkpoint.step, derived.total_steps);
         let unfinished = Error::Unfinished { step, total_steps, path: run.path().to_owned() };
         // The last state may have been written and be damaged: then that is what to know.
         return Err(damaged.into_iter().next().unwrap_or(unfinished));
     }
-    let device = set_up(&recipe)?;
-    let weights = weights(&recipe, checkpoint, run)?;
+    let device = set_up(recipe)?;
+    let weights = weights(recipe, checkpoint, run)?;
     let parameters = Parameters::from_named(&planned.network, &to_named(weights.clone()), device)?;
+    let mut log = EventLog::open(&run.events(), console)?;
+    planned.tell_notices(&mut log)?;
+    tell_changes(&stored, &planned.plan, &mut log)?;
     let mut tabulation = Tabulation {
         net: Net::new(planned.network.clone()),
         rows: recipe.table_rows()?,
-        log: EventLog::open(&run.events(), console)?,
-        recipe: &recipe,
+        log,
+        recipe,
         parameters,
         device,
     };
     let statistics = tabulation.calibrate(&planned.train)?;
     let rows = tabulation.evaluate(&planned.test, &statistics)?;
-    let Planned { plan, network, .. } = planned;
+    let Planned { plan: now, network, .. } = planned;
     let parts = BundleParts {
         network,
-        classes: plan.derived.classes.clone(),
+        classes: now.derived.classes,
         preprocess: recipe.preprocess(),
         table: QueryTable::new(rows)?,
         weights,
         stats: to_stats(&statistics)?,
-        provenance: provenance(&plan, program),
+        provenance: provenance(&stored, program),
     };
     let table = tabulation.time(Bundle::new(parts.clone())?)?.measured_on(Host::detect());
     tabulation.log.flush()?;
     Bundle::new(BundleParts { table: table.clone(), ..parts })?.write(&run.bundle())?;
     table.write(&run.table())?;
-    write_pictures(run, &plan, &table)?;
+    write_pictures(run, &stored, &table)?;
     Ok(table)
+}
+
+/// Says where the data are not those of the plan; the weights were trained on those of the plan.
+fn tell_changes(stored: &Plan, now: &Plan, log: &mut EventLog<'_>) -> Result<()> {
+    let (then, now) = (&stored.derived, &now.derived);
+    for (split, is_changed, effect) in [
+        ("training", then.train_sha256 != now.train_sha256, "calibration is on those that are there now"),
+        ("test", then.test_sha256 != now.test_sha256, "accuracy is of those that are there now"),
+    ] {
+        if is_changed {
+            let text = format!("the {split} images are not those the run was started with; {effect}");
+            log.log(&Event::Notice { text })?;
+        }
+    }
+    Ok(())
 }
 
 /// The weights that the recipe wants to see tabulated.
@@ -124,6 +146,9 @@ impl Tabulation<'_> {
             done += 1;
             self.tell(Stage::Calibrate, done, section.calibration_batches)?;
         }
+        for BrokenFile { path, reason } in loader.broken_files() {
+            self.log.log(&Event::Quarantined { path, reason })?;
+        }
         Ok(calibration.finish())
     }
 
@@ -131,11 +156,19 @@ impl Tabulation<'_> {
         let loader = loader(self.recipe, test.clone(), EVALUATION_BATCH, self.device)?;
         let mut batches = loader.evaluate(&self.recipe.preprocess())?;
         let mut sweep = Sweep::new(statistics);
+        let of = test.samples().len();
         while let Some(mut batch) = feed::next(&mut batches, &loader, &mut self.log, || false)? {
+            if batch.n == 0 {
+                continue;
+            }
             let (images, labels) = on_device(&mut batch, self.device)?;
             sweep.add(&self.net, &self.parameters, &images, &labels)?;
-            self.tell(Stage::Evaluate, sweep.n() as usize, test.samples().len())?;
+            self.tell(Stage::Evaluate, sweep.n() as usize, of)?;
         }
+        for BrokenFile { path, reason } in loader.broken_files() {
+            self.log.log(&Event::LeftOut { path, reason })?;
+        }
+        self.tell(Stage::Evaluate, of, of)?;
         let rows = sweep.correct().map(|(subnet, correct)| {
             let macs = self.net.network().macs(subnet)?;
             Ok(Row::new(subnet, macs, Accuracy::new(correct, sweep.n())?, Vec::new()))

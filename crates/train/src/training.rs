@@ -149,13 +149,15 @@ impl<'a> Training<'a> {
         state: State,
         console: &'a mut dyn Reporter,
     ) -> Result<Self> {
+        let mut log = EventLog::open(&run.events(), console)?;
+        planned.tell_notices(&mut log)?;
         let Planned { plan, network, train, .. } = planned;
         Ok(Self {
             loader: loader(&plan.recipe, train, plan.recipe.train.batch, device)?,
             sampler: plan.recipe.sampler()?,
             lr: plan.learning_rate(),
             net: Net::new(network),
-            log: EventLog::open(&run.events(), console)?,
+            log,
             quarantined: BTreeSet::new(),
             plan,
             run,
@@ -181,7 +183,11 @@ impl<'a> Training<'a> {
         while self.state.step < total_steps {
             let step_begun = Instant::now();
             let must_stop = || stop.load(Ordering::Relaxed);
-            let next = feed::next(&mut batches, &self.loader, &mut self.log, must_stop)?;
+            let next = match feed::next(&mut batches, &self.loader, &mut self.log, must_stop) {
+                Ok(next) => next,
+                // Nothing is lost of a run whose data cannot be loaded.
+                Err(error) => return self.save().and(Err(error)),
+            };
             if must_stop() {
                 self.save()?;
                 self.log.log(&Event::Interrupted { step: self.state.step })?;
@@ -194,7 +200,8 @@ impl<'a> Training<'a> {
                 self.save()?;
             }
         }
-        self.log.log(&Event::Trained { seconds: begun.elapsed().as_secs_f64() })?;
+        let n_broken = self.quarantined.len();
+        self.log.log(&Event::Trained { seconds: begun.elapsed().as_secs_f64(), n_broken })?;
         self.log.flush()?;
         Ok(Outcome::Finished)
     }

@@ -12,6 +12,8 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
     let plan = match (args.train_images, args.classes) {
         (Some(n_train), Some(classes)) => {
             let classes = (0..classes).map(|class| format!("class {class}")).collect();
+            // About what the share of each class makes together.
+            let n_train = (n_train as f64 * recipe.data.train_share).round() as usize;
             Plan::of(&recipe, DataFacts { classes, n_train, ..DataFacts::default() })?.0
         }
         _ => {

@@ -128,3 +128,24 @@ fn an_independent_recipe_survives_its_text() {
     assert_eq!(Recipe::parse(&recipe.to_toml(), &[]).unwrap(), recipe);
     assert_eq!(recipe.trained_widths().smallest(), recipe.trained_widths().full());
 }
+
+#[test]
+fn what_only_tabulating_would_find_is_found_at_once() {
+    for (key, reason) in [
+        ("data.resize=24", "data.resize: 24 is below the largest resolution 32"),
+        ("data.augment.random_erasing=5", "data.augment.random_erasing: 5 is not from 0 to 1"),
+        ("tabulate.width_step=0.0001", "tabulate.width_step: 15002 rows are more than 4096"),
+    ] {
+        assert_eq!(error(SMALL, &[key]).0, reason);
+    }
+}
+
+#[test]
+fn at_how_many_faults_a_run_stops_does_not_decide_its_result() {
+    let hash = |overrides: &[&str]| {
+        let overrides: Vec<_> = overrides.iter().map(|&text| text.to_owned()).collect();
+        Recipe::parse(SMALL, &overrides).unwrap().hash()
+    };
+    assert_eq!(hash(&["data.broken_limit=0.5", "train.non_finite_limit=9"]), hash(&[]));
+    assert_ne!(hash(&["train.lr=0.2"]), hash(&[]));
+}
