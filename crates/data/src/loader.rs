@@ -174,7 +174,7 @@ impl Loader {
     /// Settings that cannot work, or too many broken files.
     ///
     /// # Panics
-    /// No such sample.
+    /// No such sample, or none at all.
     pub fn batch_of(
         &self,
         transform: TrainTransform,

@@ -25,7 +25,7 @@ struct Report {
     images_per_s: f64,
     /// Thread time for each stage.
     stages: Vec<Stage>,
-    /// The stage that takes the most.
+    /// The stage that holds up the rest.
     bottleneck: String,
     /// Files that another one stood in for.
     broken: usize,
@@ -35,6 +35,8 @@ struct Report {
 struct Stage {
     stage: String,
     us_per_image: f64,
+    /// If there were nothing else to do; of the loader's stages with all workers. None where nothing is done.
+    images_per_s: Option<f64>,
     share: f64,
 }
 
@@ -53,11 +55,13 @@ fn print(report: &Report) -> Result<()> {
     let rows: Vec<_> = report
         .stages
         .iter()
-        .map(|Stage { stage, us_per_image, share }| {
-            vec![stage.clone(), format!("{us_per_image:.0}"), format!("{:.0} %", 100.0 * share)]
+        .map(|Stage { stage, us_per_image, images_per_s, share }| {
+            let share = format!("{:.0} %", 100.0 * share);
+            let alone = images_per_s.map_or("–".to_owned(), |images| format!("{images:.0}"));
+            vec![stage.clone(), format!("{us_per_image:.0}"), share, alone]
         })
         .collect();
-    text::table(&["stage", "µs per image", "share"], &rows)?;
+    text::table(&["stage", "µs per image", "share", "images/s alone"], &rows)?;
     text::line(&format!(
         "{:.0} images/s with {} workers ({} images); most of the time goes to: {}",
         report.images_per_s, report.workers, report.images, report.bottleneck
@@ -121,18 +125,26 @@ impl Bench {
 
     fn report(&self, n: usize, seconds: f64, times: StageTimes, pyramid: Duration) -> Report {
         let per_image = |time: Duration, images: f64| time.as_secs_f64() * 1e6 / images.max(1.0);
-        let mut us: Vec<(&str, f64)> =
-            times.stages().map(|(stage, time)| (stage, per_image(time, times.images as f64))).to_vec();
-        if self.recipe.resolutions().len() > 1 {
-            us.push(("smaller resolutions", per_image(pyramid, n as f64)));
-        }
-        let total: f64 = us.iter().map(|(_, us)| us).sum();
-        let stages = us.iter().map(|&(stage, us)| Stage {
+        let workers = self.workers as f64;
+        let loading = times.stages().map(|(stage, time)| (stage, per_image(time, times.images as f64)));
+        let pyramid = match self.recipe.resolutions().len() {
+            1 => None,
+            _ => Some(("smaller resolutions", per_image(pyramid, n as f64))),
+        };
+        let total = |stages: &[(&str, f64)]| stages.iter().map(|(_, us)| us).sum::<f64>();
+        let all = total(&[&loading[..], pyramid.as_slice()].concat());
+        let stage = |(stage, us_per_image): (&str, f64), threads: f64| Stage {
             stage: stage.to_owned(),
-            us_per_image: us,
-            share: us / total,
-        });
-        let bottleneck = us.iter().max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or("", |(stage, _)| stage);
+            us_per_image,
+            images_per_s: (us_per_image > 0.0).then(|| threads * 1e6 / us_per_image),
+            share: us_per_image / all,
+        };
+        let stages = loading.iter().map(|&us| stage(us, workers)).chain(pyramid.map(|us| stage(us, 1.0)));
+        // The workers share the loader's stages; the smaller resolutions are made by the thread that takes the batches.
+        let bottleneck = match pyramid {
+            Some((stage, us)) if us > total(&loading) / workers => stage,
+            _ => loading.iter().max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or("", |(stage, _)| stage),
+        };
         Report {
             images: n,
             workers: self.workers,
@@ -166,6 +178,7 @@ impl Bench {
             let words: Vec<&str> = request.split_whitespace().collect();
             ensure!(words.len() == 3 && words[0] == "step", "a request is `step FIRST N`");
             let (first, n): (usize, usize) = (words[1].parse()?, words[2].parse()?);
+            ensure!(n > 0, "a step is of at least one sample");
             let indices: Vec<u32> = (first..first + n).map(|i| (i % n_samples) as u32).collect();
             let begun = Instant::now();
             let batch =
