@@ -83,10 +83,13 @@ pub(crate) struct ShapesArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PackArgs {
-    /// Data set of any layout; all its splits are packed
+    /// Data set of any layout
     pub(crate) dir: PathBuf,
-    /// File to write; recipes name it as `data.path`
+    /// File to write, `….mnpack`; recipes name it as `data.path`
     pub(crate) out: PathBuf,
+    /// Split to pack, several times for several; without it those of train, val, validation and test that are there
+    #[arg(long, value_name = "NAME")]
+    pub(crate) split: Vec<String>,
     /// Scale images down until their longer side has so many pixels
     #[arg(long)]
     pub(crate) max_side: Option<Resolution>,
@@ -237,7 +240,7 @@ pub(crate) struct CompareArgs {
 pub(crate) struct PredictArgs {
     /// Bundle (.mnb)
     pub(crate) bundle: PathBuf,
-    /// Images (JPEG, PNG)
+    /// Images (JPEG, PNG, WebP)
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
     #[command(flatten)]

@@ -44,7 +44,8 @@ pub fn check(dir: &Path) -> Result<CheckReport> {
 /// As [`check`].
 pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     if !dir.is_dir() && !pack::is_pack(dir) {
-        return Err(Error::NoDirectory { path: dir.to_owned() });
+        let path = dir.to_owned();
+        return Err(if dir.exists() { Error::NotADirectory { path } } else { Error::NoDirectory { path } });
     }
     let Found { places, mut broken, n_other } = find(dir)?;
     let n_images = places.len() + broken.len();
@@ -87,16 +88,16 @@ fn find(dir: &Path) -> Result<Found> {
         }
         return Ok(found);
     }
+    let folders::Found { places, shards, broken, n_other } = folders::find_images(dir, Path::new(""));
+    let mut found = Found { places, broken, n_other };
     if let Some(cifar) = Cifar::of(dir) {
-        return Ok(Found::default().with(cifar.whole(dir)?));
+        found = found.with(cifar.whole(dir)?);
     }
-    let folders::Found { places, shards, n_other } = folders::find_images(dir, Path::new(""))?;
-    let mut found = Found { places, broken: Vec::new(), n_other };
     if !shards.is_empty() {
         found = found.with(shards::contents(dir, &shards, class_names(dir)?));
     }
-    for split in [Split::Train, Split::Val, Split::Test] {
-        let path = list::path(dir, split.folder());
+    for split in Split::USUAL {
+        let path = list::path(dir, split);
         if path.is_file() {
             found = found.with(list::contents(dir, &path)?);
         }

@@ -39,6 +39,18 @@ pub enum Error {
         /// The place.
         path: PathBuf,
     },
+    /// A file where the directory of a data set should be.
+    #[error("{} is a file that is no data set by itself", path.display())]
+    NotADirectory {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A name that does not say what the file is.
+    #[error("the name of a packed data set ends in .mnpack: {}", path.display())]
+    PackName {
+        /// The name.
+        path: PathBuf,
+    },
     /// A directory without class folders.
     #[error("no class folders in {}", path.display())]
     NoClasses {
@@ -184,6 +196,7 @@ impl Error {
                 "a data set is a folder with train/CLASS/*.jpg and test/CLASS/*.jpg, or one of the other layouts in \
                  docs/formats.md",
             ),
+            Self::NotADirectory { .. } => Some("name the directory that it lies in"),
             Self::TwoLayouts { .. } => Some("move one of them out of the data set, or name another split"),
             Self::Line { .. } => Some("a line is the path of an image, a space, and a class number or name"),
             Self::NoSplit { .. } => {

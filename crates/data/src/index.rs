@@ -23,6 +23,7 @@ pub(crate) mod list;
 pub(crate) mod shards;
 mod share;
 mod tables;
+use cifar::Cifar;
 use layout::Layout;
 
 /// Part of a data set: a folder of that name, or what else a data set can have for it.
@@ -45,6 +46,9 @@ impl Split {
             Self::Test => "test",
         }
     }
+
+    /// Names that splits usually have; `validation` is what Hugging Face calls `val`.
+    pub const USUAL: [&str; 4] = ["train", "val", "validation", "test"];
 
     /// The split to measure accuracy on: `test`, or `val` for data sets that have only that (ImageNet).
     ///
@@ -155,6 +159,9 @@ impl Dataset {
             }
             Some(Layout::Packed) => Self::assemble(root, pack::contents(root, split)?),
             None if pack::is_pack(root) => Self::assemble(root, pack::contents(root, split)?),
+            None if Cifar::of(root).is_some() => {
+                Err(Error::NoSplit { split: split.to_owned(), path: root.to_owned() })
+            }
             Some(Layout::Folders) | None => Self::open(&root.join(split)),
         }
     }

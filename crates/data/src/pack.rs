@@ -117,7 +117,11 @@ fn read_at(path: &Path, offset: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::
 
 /// Whether a path names a packed data set.
 pub(crate) fn is_pack(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "mnpack") && path.is_file()
+    has_pack_name(path) && path.is_file()
+}
+
+fn has_pack_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "mnpack")
 }
 
 fn damaged(path: &Path, reason: &'static str) -> Error {

@@ -1,8 +1,9 @@
 //! `mutualnet data`: make and check data sets.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mutualnet_data::BrokenFile;
 use mutualnet_data::check::{CheckReport, check_watched, write_quarantine};
 use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
@@ -58,7 +59,20 @@ impl From<BrokenFile> for Broken {
 
 fn run_check(args: &CheckArgs) -> Result<()> {
     let report = watch::watched(|progress| check_watched(&args.dir, progress))?;
-    write_quarantine(&args.dir, &report)?;
+    // What was found is said first: the directory may belong to somebody else.
+    print(args, report.clone())?;
+    write_quarantine(&args.dir, &report).context("the quarantine list could not be written")?;
+    if args.json {
+        return Ok(());
+    }
+    if !report.broken.is_empty() {
+        text::note("the broken ones are on a quarantine list in that directory; training leaves them out");
+    }
+    note_splits(&args.dir);
+    Ok(())
+}
+
+fn print(args: &CheckArgs, report: CheckReport) -> Result<()> {
     let CheckReport { n_images, n_other, bytes, width_px, height_px, broken } = report;
     let broken = broken.into_iter().map(Broken::from);
     let checked = Checked {
@@ -77,26 +91,22 @@ fn run_check(args: &CheckArgs) -> Result<()> {
     }
     let n_broken = checked.broken.len();
     text::note(&format!("{n_images} images checked, {n_broken} broken"));
-    if n_broken > 0 {
-        text::note("the broken ones are on a quarantine list in that directory; training leaves them out");
-    }
-    note_splits(&args.dir);
     Ok(())
 }
 
 /// Tells what is odd about the splits as training would see them, now that what is broken is left out.
 fn note_splits(dir: &Path) {
-    for split in [Split::Train, Split::Val, Split::Test] {
-        match Dataset::open_split(dir, split) {
+    for split in Split::USUAL {
+        match Dataset::open_named(dir, split) {
             Ok(dataset) => {
                 let is_of_classes =
                     |notice: &&Notice| matches!(notice, Notice::OneClass { .. } | Notice::EmptyClass { .. });
                 for notice in dataset.notices().iter().filter(is_of_classes) {
-                    text::note(&format!("note: {}: {notice}", split.folder()));
+                    text::note(&format!("note: {split}: {notice}"));
                 }
             }
             Err(Error::NoDirectory { .. } | Error::NoSplit { .. }) => {}
-            Err(error) => text::note(&format!("note: {}: {error}", split.folder())),
+            Err(error) => text::note(&format!("note: {split}: {error}")),
         }
     }
 }
@@ -104,6 +114,7 @@ fn note_splits(dir: &Path) {
 #[derive(Serialize)]
 struct PackedSet {
     images: usize,
+    splits: BTreeMap<String, usize>,
     bytes: u64,
     broken: Vec<Broken>,
 }
@@ -114,11 +125,16 @@ fn run_pack(args: &PackArgs) -> Result<()> {
         StoreArg::Raw => Store::Raw,
     };
     let max_side = args.max_side.map(mutualnet_core::Resolution::get);
-    let options = PackOptions { max_side, store, quality: args.quality };
+    let options = PackOptions { splits: args.split.clone(), max_side, store, quality: args.quality };
     let report = watch::watched(|progress| pack(&args.dir, &args.out, &options, progress))?;
-    let PackReport { n_images, bytes, broken } = report;
-    let packed =
-        PackedSet { images: n_images, bytes, broken: broken.into_iter().map(Broken::from).collect() };
+    let PackReport { n_images, splits, bytes, broken } = report;
+    let of_splits: Vec<String> = splits.iter().map(|(split, n)| format!("{n} of {split}")).collect();
+    let packed = PackedSet {
+        images: n_images,
+        splits: splits.into_iter().collect(),
+        bytes,
+        broken: broken.into_iter().map(Broken::from).collect(),
+    };
     if args.json {
         return text::json(&packed);
     }
@@ -127,7 +143,10 @@ fn run_pack(args: &PackArgs) -> Result<()> {
     }
     let (out, megabytes) = (args.out.display(), bytes as f64 / 1e6);
     let left_out = packed.broken.len();
-    text::note(&format!("{n_images} images in {out}, {megabytes:.1} MB; {left_out} broken ones left out"));
+    text::note(&format!(
+        "{n_images} images ({}) in {out}, {megabytes:.1} MB; {left_out} broken ones left out",
+        of_splits.join(", ")
+    ));
     text::note(&format!("next: name it in a recipe, as data.path={out}"));
     Ok(())
 }

@@ -26,7 +26,11 @@ fn a_data_set_goes_into_one_file() {
     std::fs::write(program.path(&program.image()), "not an image").unwrap();
     let told = program.told(&["data", "pack", "data", "data.mnpack", "--max-side", "24"]);
     assert!(told.contains("test/checkered_circle/00000.jpg: neither JPEG, PNG nor WebP"), "{told}");
-    assert!(told.contains("71 images in data.mnpack") && told.contains("1 broken ones left out"), "{told}");
+    assert!(
+        told.contains("71 images (48 of train, 23 of test) in data.mnpack")
+            && told.contains("1 broken ones left out"),
+        "{told}"
+    );
     let report = program.json(&["data", "pack", "data", "raw.mnpack", "--store", "raw", "--json"]);
     assert_eq!(report["images"].as_u64(), Some(71));
     let size = std::fs::metadata(program.path("raw.mnpack")).unwrap().len();

@@ -51,13 +51,23 @@ impl Cifar {
         self.train.iter().chain(self.test).copied()
     }
 
+    /// The first file of a split, if there is one of that name.
+    pub(super) fn first_file(&self, split: &str) -> Option<&'static str> {
+        self.files(split)?.first().copied()
+    }
+
+    fn files(&self, split: &str) -> Option<&'static [&'static str]> {
+        match split {
+            "train" => Some(self.train),
+            "test" => Some(self.test),
+            _ => None,
+        }
+    }
+
     /// The records of one split.
     pub(super) fn split(&self, root: &Path, split: &str) -> Result<Contents> {
-        match split {
-            "train" => self.contents(root, self.train),
-            "test" => self.contents(root, self.test),
-            _ => Err(Error::NoSplit { split: split.to_owned(), path: root.to_owned() }),
-        }
+        let no_split = || Error::NoSplit { split: split.to_owned(), path: root.to_owned() };
+        self.contents(root, self.files(split).ok_or_else(no_split)?)
     }
 
     /// The records of both splits.

@@ -3,15 +3,12 @@
 //! Separate from the index because only this file lists directories.
 //! Invariant: what comes out is sorted, whatever order the file system lists it in.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::{Contents, SampleRef};
 use crate::shard::is_shard_name;
-use crate::{Error, Place, Result};
-
-/// Folders in folders below a class, at most: a link back up must not run forever.
-const MAX_DEPTH: usize = 8;
+use crate::{DecodeError, Error, Place, Result};
 
 /// The images of a folder of class folders.
 pub(super) fn contents(dir: &Path) -> Result<Contents> {
@@ -22,13 +19,14 @@ pub(super) fn contents(dir: &Path) -> Result<Contents> {
     if classes.is_empty() {
         return Err(Error::NoClasses { path: dir.to_owned() });
     }
-    let (mut samples, mut n_other) = (Vec::new(), 0);
+    let (mut samples, mut broken, mut n_other) = (Vec::new(), Vec::new(), 0);
     for (number, class) in classes.iter().enumerate() {
-        let found = find_images(dir, Path::new(class))?;
+        let found = find_images(dir, Path::new(class));
         n_other += found.n_other + found.shards.len();
+        broken.extend(found.broken);
         samples.extend(found.places.into_iter().map(|place| SampleRef { place, class: number as u32 }));
     }
-    Ok(Contents { classes, samples, broken: Vec::new(), n_other })
+    Ok(Contents { classes, samples, broken, n_other })
 }
 
 /// What lies below a folder.
@@ -38,31 +36,44 @@ pub(crate) struct Found {
     pub(crate) places: Vec<Place>,
     /// Files that hold images, sorted.
     pub(crate) shards: Vec<PathBuf>,
+    /// Folders that cannot be listed.
+    pub(crate) broken: Vec<(Place, DecodeError)>,
     /// Other files.
     pub(crate) n_other: usize,
 }
 
-/// Finds JPEG, PNG and WebP files and shards of them below `root/below`, in folders of folders too.
-pub(crate) fn find_images(root: &Path, below: &Path) -> Result<Found> {
+/// Finds JPEG, PNG and WebP files and shards of them below `root/below`, in folders of folders too; a link to a folder
+/// that it lies in is not followed.
+pub(crate) fn find_images(root: &Path, below: &Path) -> Found {
     let mut found = Found::default();
-    descend(root, below, MAX_DEPTH, &mut found)?;
+    descend(root, below, &mut Vec::new(), &mut found);
     found.places.sort();
     found.shards.sort();
-    Ok(found)
+    found
 }
 
-fn descend(root: &Path, below: &Path, depth: usize, found: &mut Found) -> Result<()> {
-    for (name, kind) in list(&root.join(below))? {
+/// Goes through a folder; `above` are the folders that it lies in, as they are really called.
+fn descend(root: &Path, below: &Path, above: &mut Vec<PathBuf>, found: &mut Found) {
+    let folder = root.join(below);
+    let (here, entries) = match folder.canonicalize().and_then(|here| Ok((here, list(&folder)?))) {
+        Ok((here, _)) if above.contains(&here) => return,
+        Ok(listed) => listed,
+        Err(source) => {
+            let place = Place::File { path: below.to_owned(), bytes: 0 };
+            return found.broken.push((place, DecodeError::Read { source }));
+        }
+    };
+    above.push(here);
+    for (name, kind) in entries {
         let path = below.join(&name);
         match kind {
-            Kind::Folder if depth > 0 => descend(root, &path, depth - 1, found)?,
-            Kind::Folder => {}
+            Kind::Folder => descend(root, &path, above, found),
             Kind::File(bytes) if is_image_name(&path) => found.places.push(Place::File { path, bytes }),
             Kind::File(_) if is_shard_name(&path) => found.shards.push(path),
             Kind::File(_) => found.n_other += 1,
         }
     }
-    Ok(())
+    above.pop();
 }
 
 /// Whether a name has one of the endings that images have.
@@ -74,7 +85,7 @@ pub(crate) fn is_image_name(path: &Path) -> bool {
 /// Names of the folders in a folder, sorted.
 pub(super) fn class_folders(dir: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for (name, kind) in list(dir)? {
+    for (name, kind) in list(dir).map_err(|source| cannot_list(dir, source))? {
         if matches!(kind, Kind::Folder) {
             names.push(name.into_os_string().to_string_lossy().into_owned());
         }
@@ -88,7 +99,7 @@ pub(super) fn shards(dir: &Path) -> Result<Vec<PathBuf>> {
     if !dir.is_dir() {
         return Ok(Vec::new());
     }
-    let files = list(dir)?.into_iter();
+    let files = list(dir).map_err(|source| cannot_list(dir, source))?.into_iter();
     let shards = files.filter(|(name, kind)| matches!(kind, Kind::File(_)) && is_shard_name(name));
     let mut names: Vec<_> = shards.map(|(name, _)| name).collect();
     names.sort();
@@ -101,11 +112,10 @@ enum Kind {
 }
 
 /// Entries of a directory without hidden ones; links are followed, broken ones are files of size 0.
-fn list(dir: &Path) -> Result<Vec<(PathBuf, Kind)>> {
-    let fail = |source| Error::Io { action: "list", path: dir.to_owned(), source };
+fn list(dir: &Path) -> io::Result<Vec<(PathBuf, Kind)>> {
     let mut entries = Vec::new();
-    for entry in fs::read_dir(dir).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
         let name = entry.file_name();
         if name.as_encoded_bytes().starts_with(b".") {
             continue;
@@ -119,4 +129,8 @@ fn list(dir: &Path) -> Result<Vec<(PathBuf, Kind)>> {
         entries.push((PathBuf::from(name), kind));
     }
     Ok(entries)
+}
+
+fn cannot_list(dir: &Path, source: io::Error) -> Error {
+    Error::Io { action: "list", path: dir.to_owned(), source }
 }

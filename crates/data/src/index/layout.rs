@@ -43,11 +43,12 @@ pub(crate) fn find(root: &Path, split: &str) -> Result<Option<Layout>> {
         let is_there = pack::splits(root)?.iter().any(|name| name == split);
         return Ok(is_there.then_some(Layout::Packed));
     }
-    if let Some(cifar) = Cifar::of(root) {
-        return Ok(Some(Layout::Cifar(cifar)));
-    }
     let folder = root.join(split);
     let mut found = Vec::new();
+    let cifar = Cifar::of(root);
+    if let Some((cifar, file)) = cifar.and_then(|cifar| Some((cifar, cifar.first_file(split)?))) {
+        found.push((root.join(file), Layout::Cifar(cifar)));
+    }
     if folder.is_dir() && !folders::class_folders(&folder)?.is_empty() {
         found.push((folder.clone(), Layout::Folders));
     }
@@ -67,7 +68,8 @@ pub(crate) fn find(root: &Path, split: &str) -> Result<Option<Layout>> {
     match (found.next(), found.next()) {
         (Some((first, _)), Some((second, _))) => Err(Error::TwoLayouts { first, second }),
         (Some((_, layout)), None) => Ok(Some(layout)),
-        (None, _) => Ok(folder.is_dir().then_some(Layout::Folders)),
+        (None, _) if folder.is_dir() => Ok(Some(Layout::Folders)),
+        (None, _) => Ok(None),
     }
 }
 
@@ -105,8 +107,7 @@ impl Naming {
             _ => {
                 let name = without_number(file.strip_suffix(".arrow")?).strip_suffix(split)?;
                 // `test-train.arrow` is of `test`.
-                let is_split =
-                    |part| [Split::Train, Split::Val, Split::Test].iter().any(|s| s.folder() == part);
+                let is_split = |part| Split::USUAL.contains(&part);
                 (name.ends_with('-') && !name.split('-').next().is_some_and(is_split))
                     .then_some(Self::AfterName)
             }

@@ -14,13 +14,10 @@ use super::folders::is_image_name;
 use super::labels::{self, Label, Labelled};
 use super::tables;
 use crate::shard::{Member, Scan, Shard, is_table_name};
-use crate::{DecodeError, Place};
+use crate::{DecodeError, Place, Split};
 
 /// Most bytes of a label.
 const MAX_LABEL_BYTES: u64 = 1024;
-
-/// Folders at the beginning of a name that are splits, not classes: archives of a whole data set begin with them.
-const SPLITS: [&str; 3] = ["train", "val", "test"];
 
 /// The images of shards, whose paths are relative to `root`; `names` are those of the classes, if they are known.
 pub(crate) fn contents(root: &Path, shards: &[PathBuf], names: Option<Vec<String>>) -> Contents {
@@ -128,7 +125,8 @@ fn is_hidden(name: &Path) -> bool {
 fn class_folder(name: &Path) -> Option<Label> {
     let mut folders: Vec<_> = name.iter().map(|part| part.to_string_lossy()).collect();
     folders.pop();
-    let is_split = folders.len() > 1 && SPLITS.contains(&&*folders[0]);
+    // Archives of a whole data set begin with the name of a split, which is no class.
+    let is_split = folders.len() > 1 && Split::USUAL.contains(&&*folders[0]);
     folders.get(usize::from(is_split)).map(|folder| Label::Name(folder.clone().into_owned()))
 }
 

@@ -91,3 +91,20 @@ fn splits_must_agree_on_the_order_of_classes() {
     let error = dataset.check_same_classes(&other).unwrap_err();
     assert!(error.to_string().ends_with("number 0 is `a` or `b`"), "{error}");
 }
+
+#[cfg(unix)]
+#[test]
+fn folders_may_be_deep_and_links_may_lead_back() {
+    let deep = format!("train/a/{}1.png", "b/".repeat(40));
+    let dir = tree(&[&deep, "train/a/2.png", "elsewhere/3.png", "elsewhere/c/4.png"]);
+    let link = |to: &str, from: &str| {
+        std::os::unix::fs::symlink(dir.path().join(to), dir.path().join(from)).unwrap();
+    };
+    link("train", "train/a/b/back");
+    link("elsewhere", "train/a/linked");
+    link("elsewhere", "elsewhere/c/itself");
+    let dataset = Dataset::open_split(dir.path(), Split::Train).unwrap();
+    let names: Vec<_> = dataset.samples().iter().map(|sample| sample.place.name()).collect();
+    let expected = ["a/2.png", &deep["train/".len()..], "a/linked/3.png", "a/linked/c/4.png"];
+    assert_eq!(names, expected.map(std::path::PathBuf::from));
+}

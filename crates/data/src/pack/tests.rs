@@ -38,7 +38,7 @@ fn packed(dir: &Path, options: &PackOptions) -> (PathBuf, PackReport) {
     (out, report)
 }
 
-const JPEG: PackOptions = PackOptions { max_side: None, store: Store::Jpeg, quality: 90 };
+const JPEG: PackOptions = PackOptions { splits: Vec::new(), max_side: None, store: Store::Jpeg, quality: 90 };
 
 #[test]
 fn what_is_packed_is_what_comes_out() {
@@ -133,4 +133,22 @@ fn an_index_that_lies_is_refused() {
     ] {
         assert_eq!(record.fits(100), fits, "{record:?}");
     }
+}
+
+#[test]
+fn splits_of_the_usual_names_are_packed_or_those_that_are_named() {
+    let dir = folder();
+    let pack_as = |name: &str, splits: &[&str]| {
+        let splits = splits.iter().map(|&split| split.to_owned()).collect();
+        pack(dir.path(), &dir.path().join(name), &PackOptions { splits, ..JPEG }, &Progress::default())
+    };
+    fs::rename(dir.path().join("test"), dir.path().join("validation")).unwrap();
+    let split = |name: &str, n: usize| (name.to_owned(), n);
+    assert_eq!(pack_as("a.mnpack", &[]).unwrap().splits, [split("train", 3), split("validation", 2)]);
+    assert_eq!(pack_as("b.mnpack", &["validation"]).unwrap().splits, [split("validation", 2)]);
+    let validation = Dataset::open_named(&dir.path().join("b.mnpack"), "validation").unwrap();
+    assert_eq!(validation.samples().len(), 2);
+    assert!(matches!(pack_as("c.mnpack", &["test"]), Err(Error::NoDirectory { .. })));
+    assert!(matches!(pack_as("c.bin", &[]), Err(Error::PackName { .. })));
+    assert!(!dir.path().join("c.bin.partial").exists());
 }

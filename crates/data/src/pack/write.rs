@@ -16,12 +16,14 @@ use crate::image::ImageRef;
 use crate::resize::{Rect, Resizer};
 use crate::{BrokenFile, Dataset, DecodeError, Error, Image, Place, Progress, Result, SampleRef, Split};
 
-/// Images that are in memory at the same time.
+/// Image files that are in memory at the same time.
 const AT_ONCE: usize = 256;
 
 /// How a data set is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackOptions {
+    /// Which splits; none stands for those of the usual names that are there.
+    pub splits: Vec<String>,
     /// Longer sides become at most so many pixels.
     pub max_side: Option<u32>,
     /// What is stored.
@@ -30,25 +32,41 @@ pub struct PackOptions {
     pub quality: u8,
 }
 
+impl PackOptions {
+    /// Images that are in memory at the same time; as pixels, photographs take a hundred megabytes each.
+    fn at_once(&self) -> usize {
+        match (self.store, self.max_side) {
+            (Store::Raw, None) => 2 * rayon::current_num_threads(),
+            _ => AT_ONCE,
+        }
+    }
+}
+
 /// What was packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackReport {
     /// Images in the file.
     pub n_images: usize,
+    /// The splits and how many images each has in the file.
+    pub splits: Vec<(String, usize)>,
     /// Bytes of the file.
     pub bytes: u64,
     /// Images that cannot be decoded and were left out.
     pub broken: Vec<BrokenFile>,
 }
 
-/// Packs all splits of a data set into a file; another thread can look at how far it is.
+/// Packs splits of a data set into a file; another thread can look at how far it is.
 ///
 /// Every image is decoded whole, so that only usable ones are packed. What quarantine lists name is left out.
 ///
 /// # Errors
-/// The data set cannot be read, its splits have different classes, or the file cannot be written.
+/// The data set cannot be read or lacks a split, its splits have different classes, or the file cannot be written or
+/// has another name than `….mnpack`.
 pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress) -> Result<PackReport> {
-    let splits = splits(root)?;
+    if !super::has_pack_name(out) {
+        return Err(Error::PackName { path: out.to_owned() });
+    }
+    let splits = splits(root, &options.splits)?;
     progress.begin(splits.iter().map(|(_, dataset)| dataset.samples().len()).sum());
     let partial = PathBuf::from(format!("{}.partial", out.display()));
     let fail = |source| Error::Io { action: "write", path: partial.clone(), source };
@@ -56,13 +74,13 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
     file.write_all(&[0; HEADER_BYTES]).map_err(fail)?;
     let (mut offset, mut entries, mut broken) = (HEADER_BYTES as u64, Vec::new(), Vec::new());
     for (number, (split, dataset)) in splits.iter().enumerate() {
-        for samples in dataset.samples().chunks(AT_ONCE) {
+        for samples in dataset.samples().chunks(options.at_once()) {
             let store = |SampleRef { place, .. }: &SampleRef| {
                 progress.reading(place, || stored(dataset.dir(), place, options))
             };
             let stored: Vec<_> = samples.par_iter().map(store).collect();
             for (sample, stored) in samples.iter().zip(stored) {
-                let name = Path::new(split.folder()).join(sample.place.name());
+                let name = Path::new(split).join(sample.place.name());
                 match stored {
                     Ok(Stored { bytes, width, height }) => {
                         file.write_all(&bytes).map_err(fail)?;
@@ -80,7 +98,7 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
     let (_, first) = &splits[0];
     let summary = Summary {
         classes: first.classes().to_vec(),
-        splits: splits.iter().map(|(split, _)| split.folder().to_owned()).collect(),
+        splits: splits.iter().map(|(split, _)| split.clone()).collect(),
         store: options.store,
         max_side: options.max_side,
     };
@@ -91,7 +109,9 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
         path: out.to_owned(),
         source,
     })?;
-    Ok(PackReport { n_images: entries.len(), bytes: offset + index.len() as u64, broken })
+    let n_of = |split: usize| entries.iter().filter(|entry| usize::from(entry.split) == split).count();
+    let splits = splits.into_iter().enumerate().map(|(i, (split, _))| (split, n_of(i))).collect();
+    Ok(PackReport { n_images: entries.len(), splits, bytes: offset + index.len() as u64, broken })
 }
 
 fn finish(mut file: BufWriter<File>, index_at: u64, index: &[u8]) -> std::io::Result<()> {
@@ -104,16 +124,16 @@ fn finish(mut file: BufWriter<File>, index_at: u64, index: &[u8]) -> std::io::Re
     file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
 }
 
-/// The splits that there are; their classes must agree.
-fn splits(root: &Path) -> Result<Vec<(Split, Dataset)>> {
-    let mut splits: Vec<(Split, Dataset)> = Vec::new();
-    for split in [Split::Train, Split::Val, Split::Test] {
-        match Dataset::open_split(root, split) {
-            Ok(dataset) => splits.push((split, dataset)),
-            Err(Error::NoDirectory { .. } | Error::NoSplit { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
+/// The splits that are asked for, or else those that there are; their classes must agree.
+fn splits(root: &Path, names: &[String]) -> Result<Vec<(String, Dataset)>> {
+    let open = |name: &str| Ok((name.to_owned(), Dataset::open_named(root, name)?));
+    let splits: Vec<_> = if names.is_empty() {
+        let is_there =
+            |split: &Result<_>| !matches!(split, Err(Error::NoDirectory { .. } | Error::NoSplit { .. }));
+        Split::USUAL.into_iter().map(open).filter(is_there).collect::<Result<_>>()?
+    } else {
+        names.iter().map(|name| open(name)).collect::<Result<_>>()?
+    };
     let Some((_, first)) = splits.first() else {
         return Err(Error::NoDirectory { path: root.join(Split::Train.folder()) });
     };

@@ -189,3 +189,14 @@ fn batches_are_the_same_for_any_number_of_workers_and_a_file_that_shrinks_is_not
     let broken: Vec<_> = loader.broken_files().iter().map(ToString::to_string).collect();
     assert_eq!(broken, ["data_batch_1.bin/3: the record ends after 3072 of 3073 bytes"]);
 }
+
+#[test]
+fn a_folder_of_the_same_split_is_no_silent_choice() {
+    let dir = cifar_10();
+    fs::create_dir_all(dir.path().join("train/cat")).unwrap();
+    let error = open(&dir, Split::Train).unwrap_err();
+    let both = "the split is there twice: data_batch_1.bin and train";
+    assert_eq!(message(&dir, error).replace(&dir.path().display().to_string(), ""), both);
+    assert_eq!(open(&dir, Split::Test).unwrap().samples().len(), 10);
+    assert!(matches!(open(&dir, Split::Val), Err(Error::NoSplit { .. })));
+}
