@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::dtype::Dtype;
 use crate::{Error, Result};
 
 mod globals;
@@ -51,9 +52,13 @@ impl<'a> Pickle<'a> {
         self.root
     }
 
-    /// Every value, in the order of their making.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &Value<'a>> {
-        self.values.iter()
+    /// Keys and number types of all storages that were named.
+    pub(crate) fn storages(&self) -> HashMap<&'a str, Dtype> {
+        let storages = self.values.iter().filter_map(|value| match value {
+            Value::Storage(storage) => Some((storage.key, storage.dtype)),
+            _ => None,
+        });
+        storages.collect()
     }
 
     pub(crate) fn get(&self, id: Id) -> &Value<'a> {
