@@ -53,7 +53,9 @@ pub(crate) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Storages<'_>)> {
         let length = length.and_then(|elements| elements.checked_mul(dtype.bytes()));
         let numbers = length.and_then(|length| behind.split_at_checked(length));
         let (numbers, behind) = numbers.ok_or_else(|| wrong("it ends before its numbers"))?;
-        storages.insert(key, numbers);
+        if storages.insert(key, numbers).is_some() {
+            return Err(wrong("a storage is listed twice"));
+        }
         rest = behind;
     }
     Ok((object, storages))

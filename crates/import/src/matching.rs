@@ -94,7 +94,7 @@ pub fn import(state: &StateDict<'_>, network: &Network, rules: Rules) -> Result<
     let mut matched = Vec::new();
     for (name, shape, stored) in found.tensors {
         let data = state.numbers(stored)?.data;
-        let (from, dtype) = (stored.name.clone(), stored.dtype.name());
+        let (from, dtype) = (stored.name.to_string(), stored.dtype.name());
         matched.push(Matched { name: name.clone(), from, shape: shape.clone(), dtype });
         weights.insert(name, Tensor { shape, data });
     }
@@ -160,7 +160,7 @@ impl Names {
 
     /// Those of which the checkpoint has most; of equals, the first source.
     fn best(state: &StateDict<'_>, network: &Network) -> Self {
-        let present: HashSet<&str> = state.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        let present: HashSet<&str> = state.tensors.iter().map(|tensor| &*tensor.name).collect();
         let hits = |names: &Self| {
             let theirs = names.pairs.iter().filter_map(|(_, theirs)| theirs.as_deref());
             theirs.filter(|theirs| present.contains(theirs)).count()
@@ -192,14 +192,14 @@ pub(crate) fn by_name<'s, 'a>(
     head: Head,
 ) -> Result<Found<'s, 'a>> {
     let names = Names::best(state, network);
-    let stored: HashMap<&str, &Stored<'_>> = learned(state).map(|t| (t.name.as_str(), t)).collect();
+    let stored: HashMap<&str, &Stored<'_>> = learned(state).map(|t| (&*t.name, t)).collect();
     let shapes = network.parameter_shapes(network.widths().full())?;
     let (mut tensors, mut missing, mut used) = (Vec::new(), Vec::new(), HashSet::new());
     for ((ours, theirs), expected) in names.pairs.iter().zip(shapes).take(n_needed(network, head)) {
         let found = theirs.as_ref().and_then(|theirs| stored.get(theirs.as_str()));
         match found {
             Some(found) => {
-                used.insert(found.name.as_str());
+                used.insert(&*found.name);
                 tensors.push((ours.clone(), expected, *found));
             }
             None => missing.push(theirs.clone().unwrap_or_else(|| ours.clone())),
@@ -217,8 +217,8 @@ pub(crate) fn by_name<'s, 'a>(
         check_shape(network, ours, expected, found)?;
     }
     let biases = biases_without_effect(network, names.source);
-    let rest = learned(state).filter(|tensor| !used.contains(tensor.name.as_str()));
-    let rest = rest.map(|tensor| tensor.name.clone());
+    let rest = learned(state).filter(|tensor| !used.contains(&*tensor.name));
+    let rest = rest.map(|tensor| tensor.name.to_string());
     let (without_effect, rest): (_, Vec<_>) = rest.partition(|name| biases.contains(name));
     let of_head = |name: &String| head == Head::LeftOut && names.source.is_head(network, name);
     let (head_left_out, unused) = rest.into_iter().partition(of_head);
@@ -235,7 +235,7 @@ fn check_shape(network: &Network, ours: &str, expected: &[usize], found: &Stored
         return Ok(());
     }
     Err(Error::Shape {
-        from: found.name.clone(),
+        from: found.name.to_string(),
         found: found.shape.clone(),
         name: ours.to_owned(),
         network: network.name().to_owned(),
@@ -270,7 +270,7 @@ fn by_position<'s, 'a>(state: &'s StateDict<'a>, network: &Network, head: Head) 
         return Err(wrong(format!("the checkpoint has {found} learned tensors, the network {needed}")));
     }
     let head_left_out = found.split_off(n_needed(network, head));
-    let head_left_out = head_left_out.into_iter().map(|tensor| tensor.name.clone()).collect();
+    let head_left_out = head_left_out.into_iter().map(|tensor| tensor.name.to_string()).collect();
     let tensors = parameters.into_iter().zip(shapes).zip(found).enumerate();
     let tensors = tensors.map(|(idx, ((parameter, shape), found))| {
         if found.shape != shape {

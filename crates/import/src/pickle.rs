@@ -3,7 +3,9 @@
 //! Python's own would call whatever the file names. Here a name is either one of the few that state dicts are made
 //! of (see [`globals`]) or the file is refused.
 //! Invariant: values live in one list and refer to each other by number, so nothing recurses, neither while reading
-//! nor when it is dropped; and every operation adds a bounded number of values, so memory is linear in the input.
+//! nor when it is dropped; every operation adds a bounded number of values, and texts stay the input's bytes, so memory
+//! is linear in the input. Two bytes refer to any value, however large: whoever follows references must neither copy nor
+//! hash what is behind them, unless it is short ([`MAX_NAME_BYTES`]) or was not met before.
 
 use std::collections::HashMap;
 
@@ -22,6 +24,8 @@ pub(crate) use value::{Id, StorageRef, TensorRef, Value};
 const MAX_VALUES: usize = 4_000_000;
 /// Longest pickle; the numbers lie outside of it.
 pub(crate) const MAX_PICKLE_BYTES: u64 = 64 << 20;
+/// Longest name of a tensor, key of its dict, or key of a storage; PyTorch's are paths of modules and counters.
+pub(crate) const MAX_NAME_BYTES: usize = 1024;
 
 /// The values of one pickle.
 #[derive(Debug)]
@@ -52,7 +56,7 @@ impl<'a> Pickle<'a> {
         self.root
     }
 
-    /// Keys and number types of all storages that were named.
+    /// Keys and number types of all storages that were named; no key is longer than [`MAX_NAME_BYTES`].
     pub(crate) fn storages(&self) -> HashMap<&'a str, Dtype> {
         let storages = self.values.iter().filter_map(|value| match value {
             Value::Storage(storage) => Some((storage.key, storage.dtype)),

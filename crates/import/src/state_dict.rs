@@ -1,8 +1,9 @@
 //! The tensors of a checkpoint by name, whatever lies around them.
 //!
-//! Invariant: numbers stay in the file's bytes until a tensor is asked for; then its view is checked against the
-//! storage that is there.
+//! Invariant: numbers, and the names of a pickle, stay in the file's bytes; numbers until a tensor is asked for, and then
+//! its view is checked against the storage that is there.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +14,7 @@ use mutualnet_bundle::Tensor;
 use serde::Serialize;
 
 use crate::dtype::Dtype;
-use crate::pickle::TensorRef;
+use crate::pickle::{MAX_NAME_BYTES, TensorRef};
 use crate::{Error, Result, archive, legacy, zipped};
 
 mod entry;
@@ -72,7 +73,7 @@ pub struct StateDict<'a> {
 /// One tensor of a checkpoint.
 #[derive(Debug)]
 pub(crate) struct Stored<'a> {
-    pub(crate) name: String,
+    pub(crate) name: Cow<'a, str>,
     pub(crate) shape: Vec<usize>,
     pub(crate) dtype: Dtype,
     data: Data<'a>,
@@ -90,7 +91,7 @@ impl StateDict<'static> {
     /// Names and shapes without numbers.
     pub(crate) fn of_shapes(shapes: &[(&str, Vec<usize>)]) -> Self {
         let tensors = shapes.iter().map(|(name, shape)| Stored {
-            name: (*name).to_owned(),
+            name: Cow::Owned((*name).to_owned()),
             shape: shape.clone(),
             dtype: Dtype::F32,
             data: Data::Whole(&[]),
@@ -153,18 +154,13 @@ impl<'a> StateDict<'a> {
                 PREFIXES.iter().find(|prefix| self.tensors.iter().any(|t| t.name.starts_with(*prefix)));
             let Some(prefix) = found else { break };
             for tensor in &mut self.tensors {
-                if let Some(rest) = tensor.name.strip_prefix(prefix) {
-                    tensor.name = rest.to_owned();
-                }
+                strip(&mut tensor.name, prefix);
             }
             self.prefix.push_str(prefix);
         }
         let mut names = HashSet::new();
-        match self.tensors.iter().find(|tensor| !names.insert(tensor.name.as_str())) {
-            Some(twice) => {
-                let reason = format!("`{}` occurs twice", twice.name);
-                Err(Error::Container { reason })
-            }
+        match self.tensors.iter().find(|tensor| !names.insert(&*tensor.name)) {
+            Some(tensor) => Err(twice(&tensor.name)),
             None => Ok(()),
         }
     }
@@ -174,7 +170,7 @@ impl<'a> StateDict<'a> {
     /// # Errors
     /// Its storage is missing or too short, or a number is not finite.
     pub(crate) fn numbers(&self, stored: &Stored<'_>) -> Result<Tensor> {
-        let wrong = |reason: &str| Error::Tensor { name: stored.name.clone(), reason: reason.to_owned() };
+        let wrong = |reason: &str| Error::Tensor { name: stored.name.to_string(), reason: reason.to_owned() };
         let data: Vec<f32> = match &stored.data {
             _ if !stored.dtype.is_float() => return Err(wrong("its numbers are integers")),
             Data::Whole(bytes) => {
@@ -191,6 +187,28 @@ impl<'a> StateDict<'a> {
         }
         Ok(Tensor { shape: stored.shape.clone(), data })
     }
+}
+
+/// Takes `prefix` off, if it is there; a name out of a pickle stays where it is.
+fn strip(name: &mut Cow<'_, str>, prefix: &str) {
+    match name {
+        Cow::Borrowed(name) => *name = name.strip_prefix(prefix).unwrap_or(name),
+        Cow::Owned(name) if name.starts_with(prefix) => drop(name.drain(..prefix.len())),
+        Cow::Owned(_) => {}
+    }
+}
+
+/// The name, unless it is too long to be one.
+fn checked_name(name: &str) -> Result<&str> {
+    if name.len() > MAX_NAME_BYTES {
+        let reason = format!("a name is longer than {MAX_NAME_BYTES} bytes");
+        return Err(Error::Container { reason });
+    }
+    Ok(name)
+}
+
+fn twice(name: &str) -> Error {
+    Error::Container { reason: format!("`{name}` occurs twice") }
 }
 
 /// The numbers that a view sees, in the order of its axes.
@@ -232,7 +250,7 @@ fn read_view(view: &TensorRef<'_>, storage: &[u8]) -> Result<Vec<f32>, &'static 
 fn from_safetensors(bytes: &[u8]) -> Result<StateDict<'_>> {
     let file =
         SafeTensors::deserialize(bytes).map_err(|error| Error::Container { reason: error.to_string() })?;
-    let tensors = file.tensors().into_iter().map(|(name, view)| {
+    let tensors = file.iter().map(|(name, view)| {
         let dtype = match view.dtype() {
             StoredDtype::F16 => Dtype::F16,
             StoredDtype::BF16 => Dtype::Bf16,
@@ -240,14 +258,15 @@ fn from_safetensors(bytes: &[u8]) -> Result<StateDict<'_>> {
             StoredDtype::F64 => Dtype::F64,
             _ => Dtype::Other(1),
         };
-        Stored { name, shape: view.shape().to_vec(), dtype, data: Data::Whole(view.data()) }
+        let name = Cow::Owned(checked_name(name)?.to_owned());
+        Ok(Stored { name, shape: view.shape().to_vec(), dtype, data: Data::Whole(view.data()) })
     });
     Ok(StateDict {
         format: Format::Safetensors,
         entry: None,
         other_entries: vec![],
         prefix: String::new(),
-        tensors: tensors.collect(),
+        tensors: tensors.collect::<Result<_>>()?,
         storages: HashMap::new(),
     })
 }

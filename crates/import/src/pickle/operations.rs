@@ -1,6 +1,8 @@
 //! The operations of protocols 2 to 5 that state dicts use.
 
-use super::{FALSE, Global, INERT, Id, Machine, NONE, StorageRef, TRUE, TensorRef, Value, globals};
+use super::{
+    FALSE, Global, INERT, Id, MAX_NAME_BYTES, Machine, NONE, StorageRef, TRUE, TensorRef, Value, globals,
+};
 use crate::Result;
 
 /// Most axes of a tensor.
@@ -269,6 +271,9 @@ impl<'a> Machine<'a> {
         };
         let storage =
             storage.ok_or_else(|| self.wrong("a persistent id describes no storage that is read"))?;
+        if storage.key.len() > MAX_NAME_BYTES {
+            return Err(self.wrong(format!("the key of a storage is longer than {MAX_NAME_BYTES} bytes")));
+        }
         self.push_new(Value::Storage(storage))
     }
 }

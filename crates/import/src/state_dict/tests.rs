@@ -49,7 +49,7 @@ fn prefixes_are_taken_off_together() {
     let mut state = StateDict::of_shapes(&shapes);
     state.strip_prefixes().unwrap();
     assert_eq!(state.prefix, "_orig_mod.module.");
-    assert_eq!(state.tensors.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(state.tensors.iter().map(|tensor| &*tensor.name).collect::<Vec<_>>(), ["a", "b"]);
     let error = StateDict::of_shapes(&[("module.a", vec![]), ("a", vec![])]).strip_prefixes().unwrap_err();
     assert!(error.to_string().contains("`a` occurs twice"), "{error}");
 }

@@ -71,15 +71,36 @@ fn what_is_no_regular_file() {
     assert_eq!(read_file(&path).unwrap(), AUTHORS);
 }
 
-/// A file of the old format with one storage of six numbers, which says that it has `n`.
-fn legacy(n: i64) -> Vec<u8> {
-    let mut file = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
-    file.extend(b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storage");
-    file.extend(b"ctorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06NtQK\x00K\x06\x85K\x01\x85\x89NtRs.");
-    file.extend(b"\x80\x02]X\x01\x00\x00\x000a.");
-    file.extend(n.to_le_bytes());
-    file.extend([0; 24]);
+/// Operations that leave a tensor: all six numbers of the storage `0`.
+const TENSOR: &[u8] = b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\n\
+    X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06NtQK\x00K\x06\x85K\x01\x85\x89NtR";
+
+/// A file of the old format: the operations of an object, and `keys` storages of six numbers, which say that they have
+/// `n`.
+fn legacy_of(object: &[&[u8]], keys: &[&[u8]], n: i64) -> Vec<u8> {
+    let mut file = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.\x80\x02".to_vec();
+    file.extend(object.concat());
+    file.extend(b".\x80\x02](");
+    file.extend(keys.iter().flat_map(|key| text(key)));
+    file.extend(b"e.");
+    for _ in keys {
+        file.extend(n.to_le_bytes());
+        file.extend([0; 24]);
+    }
     file
+}
+
+fn legacy(n: i64) -> Vec<u8> {
+    legacy_of(&[b"}X\x01\x00\x00\x00a", TENSOR, b"s"], &[b"0"], n)
+}
+
+/// The operation that leaves a text.
+fn text(text: &[u8]) -> Vec<u8> {
+    [b"X", (text.len() as u32).to_le_bytes().as_slice(), text].concat()
+}
+
+fn refused(file: &[u8], entry: Option<&str>) -> String {
+    StateDict::read(file, entry).unwrap_err().to_string()
 }
 
 #[test]
@@ -89,6 +110,44 @@ fn storages_that_claim_too_much() {
         let error = StateDict::read(&legacy(n), None).unwrap_err().to_string();
         assert!(error.contains("ends before its numbers"), "{error}");
     }
+}
+
+/// Two bytes refer to a text of any length: copied for each of them, these files would take 100 GiB.
+#[test]
+fn long_names_that_many_entries_have() {
+    let long = vec![b'a'; 1 << 20];
+    for (name, says) in [(long.as_slice(), "longer than 1024 bytes"), (b"a", "`a` occurs twice")] {
+        let memo = [&text(name), b"q\x000".as_slice(), TENSOR, b"q\x010}("].concat();
+        let one_dict = legacy_of(&[&memo, &b"h\x00h\x01".repeat(100_000), b"u"], &[b"0"], 6);
+        let under_it = legacy_of(&[&memo, &b"h\x00}h\x00h\x01s".repeat(100_000), b"u"], &[b"0"], 6);
+        for file in [one_dict, under_it] {
+            assert!(refused(&file, None).contains(says), "{}", refused(&file, None));
+        }
+        let dict = |key: u32| [&text(key.to_string().as_bytes()), b"}h\x00h\x01s".as_slice()].concat();
+        let dicts: Vec<u8> = (0..100_000).flat_map(dict).collect();
+        let many_dicts = legacy_of(&[&memo, &dicts, b"u"], &[b"0"], 6);
+        assert!(refused(&many_dicts, None).contains("choose one"));
+        assert_eq!(StateDict::read(&many_dicts, Some("7")).is_ok(), name == b"a");
+    }
+    // The longest name that there may be.
+    let entry = |n: usize| legacy_of(&[b"}", &text(&long[..n]), TENSOR, b"s"], &[b"0"], 6);
+    assert!(StateDict::read(&entry(1024), None).is_ok());
+    assert!(refused(&entry(1025), None).contains("longer than 1024 bytes"));
+    let header =
+        format!("{{\"{}\":{{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}}}", "a".repeat(1025));
+    let safetensors = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat();
+    assert!(refused(&safetensors, None).contains("longer than 1024 bytes"));
+}
+
+/// Hashed for each of them, this one's key would take minutes.
+#[test]
+fn long_keys_that_many_storages_have() {
+    let long = vec![b'0'; 1 << 20];
+    let id = [b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n", &*text(&long), b"NK\x06tq\x000"].concat();
+    let file = legacy_of(&[&id, &b"h\x00Q0".repeat(100_000), b"}"], &[&long], 6);
+    assert!(refused(&file, None).contains("longer than 1024 bytes"));
+    let twice = legacy_of(&[b"}X\x01\x00\x00\x00a", TENSOR, b"s"], &[b"0", b"0"], 6);
+    assert!(refused(&twice, None).contains("listed twice"));
 }
 
 proptest! {
