@@ -130,6 +130,9 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 impl<'a> StateDict<'a> {
     /// Finds the tensors in a file's bytes; `entry` names the key to look under when there are several.
     ///
+    /// Without it, what scripts call `model`, `state_dict` and the like is taken if it has more tensors than lie beside
+    /// it, else the file itself, else the only dict with tensors.
+    ///
     /// # Errors
     /// The file is of no known kind, damaged, hostile, or has no state dict.
     pub fn read(bytes: &'a [u8], entry: Option<&str>) -> Result<Self> {
