@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Error, Result};
+use crate::{Error, Result, printable};
 
 /// The content of every entry, by name.
 pub(crate) type Entries<'a> = HashMap<&'a str, &'a [u8]>;
@@ -33,6 +33,10 @@ pub(crate) fn is_zip(bytes: &[u8]) -> bool {
 
 fn wrong(reason: impl Into<String>) -> Error {
     Error::Container { reason: reason.into() }
+}
+
+fn wrong_entry(name: &str, what: &str) -> Error {
+    wrong(format!("entry `{}` {what}", printable(name)))
 }
 
 /// A part of the file and numbers in it.
@@ -81,10 +85,10 @@ pub(crate) fn entries(file: &[u8]) -> Result<Entries<'_>> {
             return Err(wrong("the archive's entries overlap"));
         }
         if crc32fast::hash(content) != entry.u32(16) as u32 {
-            return Err(wrong(format!("entry `{name}` does not match its checksum")));
+            return Err(wrong_entry(name, "does not match its checksum"));
         }
         if entries.insert(name, content).is_some() {
-            return Err(wrong(format!("entry `{name}` occurs twice")));
+            return Err(wrong_entry(name, "occurs twice"));
         }
         at += behind.len();
     }
@@ -113,7 +117,7 @@ fn directory(file: &[u8]) -> Result<(u64, usize)> {
 fn content<'a>(file: &'a [u8], entry: Part<'_>, extra: &[u8], name: &str) -> Result<&'a [u8]> {
     const ENCRYPTED: usize = 1;
     if entry.u16(10) != 0 || entry.u16(8) & ENCRYPTED != 0 {
-        return Err(wrong(format!("entry `{name}` is compressed or encrypted")));
+        return Err(wrong_entry(name, "is compressed or encrypted"));
     }
     let [mut packed, mut unpacked, mut local] = [20, 24, 42].map(|field| entry.u32(field));
     // The 64-bit values that are needed stand in this order.
@@ -126,14 +130,14 @@ fn content<'a>(file: &'a [u8], entry: Part<'_>, extra: &[u8], name: &str) -> Res
         }
     }
     if packed != unpacked {
-        return Err(wrong(format!("entry `{name}` has two sizes")));
+        return Err(wrong_entry(name, "has two sizes"));
     }
     let local = size(local)?;
     let header = Part::at(file, local, LOCAL_BYTES, LOCAL)?;
     let begin = local + LOCAL_BYTES + header.u16(26) + header.u16(28);
     let end = begin.checked_add(size(packed)?);
     let content = end.and_then(|end| file.get(begin..end));
-    content.ok_or_else(|| wrong(format!("entry `{name}` goes on behind the end of the file")))
+    content.ok_or_else(|| wrong_entry(name, "goes on behind the end of the file"))
 }
 
 /// The extra field with 64-bit sizes, or nothing.

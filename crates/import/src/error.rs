@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-/// Why a checkpoint cannot be imported.
+use crate::printable;
+
+/// Why a checkpoint cannot be imported. Names are as the file has them; messages show them [`printable()`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -35,7 +37,10 @@ pub enum Error {
         reason: String,
     },
     /// The pickle names something that a state dict does not need. Loading it with Python could run that.
-    #[error("the checkpoint names `{name}`, which is not part of a state dict; nothing of it was run")]
+    #[error(
+        "the checkpoint names `{}`, which is not part of a state dict; nothing of it was run",
+        printable(name)
+    )]
     Forbidden {
         /// Module and name.
         name: String,
@@ -47,7 +52,7 @@ pub enum Error {
         reason: String,
     },
     /// A tensor that cannot be used.
-    #[error("tensor `{name}` of the checkpoint: {reason}")]
+    #[error("tensor `{}` of the checkpoint: {reason}", printable(name))]
     Tensor {
         /// Its name in the checkpoint.
         name: String,
@@ -57,7 +62,7 @@ pub enum Error {
     /// Tensors that the network needs and the checkpoint does not have.
     #[error(
         "{} of the {n_needed} tensors of {network} are not in the checkpoint (read with the names of {source_names}): {}",
-        missing.len(), shorten(missing)
+        missing.len(), shorten(missing, NAMES_SHOWN)
     )]
     Missing {
         /// The network.
@@ -70,7 +75,7 @@ pub enum Error {
         missing: Vec<String>,
     },
     /// Tensors of the checkpoint that the network has no place for.
-    #[error("{network} has no place for {} of the checkpoint's tensors: {}", unused.len(), shorten(unused))]
+    #[error("{network} has no place for {} of the checkpoint's tensors: {}", unused.len(), shorten(unused, NAMES_SHOWN))]
     Unused {
         /// The network.
         network: String,
@@ -78,7 +83,10 @@ pub enum Error {
         unused: Vec<String>,
     },
     /// Shapes disagree.
-    #[error("`{from}` of the checkpoint is {found:?}, but `{name}` of {network} is {expected:?}")]
+    #[error(
+        "`{}` of the checkpoint is {found:?}, but `{name}` of {network} is {expected:?}",
+        printable(from)
+    )]
     Shape {
         /// Name in the checkpoint.
         from: String,
@@ -113,11 +121,16 @@ pub enum Error {
     Write(#[from] mutualnet_bundle::Error),
 }
 
-/// The first few names.
-fn shorten(names: &[String]) -> String {
-    const SHOWN: usize = 4;
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    if names.len() > SHOWN { format!("{shown}, …") } else { shown }
+/// How many tensors a message names.
+const NAMES_SHOWN: usize = 4;
+
+/// The first `n` names, printable.
+pub(crate) fn shorten<T: AsRef<str>>(names: &[T], n: usize) -> String {
+    let mut shown: Vec<_> = names.iter().take(n).map(|name| printable(name.as_ref())).collect();
+    if names.len() > n {
+        shown.push("…".to_owned());
+    }
+    shown.join(", ")
 }
 
 impl Error {
@@ -146,3 +159,36 @@ impl Error {
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_file_are_shown_cleaned() {
+        let name = || format!("\x1b[2J\u{202e}{}", "x".repeat(1000));
+        let network = || "resnet18".to_owned();
+        for error in [
+            Error::Forbidden { name: name() },
+            Error::Tensor { name: name(), reason: "it has no numbers".to_owned() },
+            Error::Unused { network: network(), unused: vec![name()] },
+            Error::Missing {
+                network: network(),
+                n_needed: 1,
+                source_names: "timm".to_owned(),
+                missing: vec![name()],
+            },
+            Error::Shape {
+                from: name(),
+                found: vec![],
+                name: "fc.weight".to_owned(),
+                network: network(),
+                expected: vec![],
+            },
+        ] {
+            let told = error.to_string();
+            assert!(told.contains("?[2J?xxx") && told.contains("x…"), "{told:?}");
+            assert!(!told.contains(['\x1b', '\u{202e}']) && told.len() < 500, "{told:?}");
+        }
+    }
+}

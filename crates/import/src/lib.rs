@@ -7,6 +7,9 @@
 mod error;
 pub use error::{Error, Result};
 
+mod printable;
+pub use printable::printable;
+
 mod archive;
 mod dtype;
 mod legacy;

@@ -11,7 +11,7 @@ use mutualnet_core::network::{NodeId, Op};
 use serde::Serialize;
 
 use crate::state_dict::Stored;
-use crate::{Error, Format, Imported, Matched, Report, Result, Source, StateDict};
+use crate::{Error, Format, Imported, Matched, Report, Result, Source, StateDict, printable};
 
 /// How tensors are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -274,7 +274,7 @@ fn by_position<'s, 'a>(state: &'s StateDict<'a>, network: &Network, head: Head) 
     let tensors = parameters.into_iter().zip(shapes).zip(found).enumerate();
     let tensors = tensors.map(|(idx, ((parameter, shape), found))| {
         if found.shape != shape {
-            let (from, name) = (&found.name, &parameter.name);
+            let (from, name) = (printable(&found.name), &parameter.name);
             let reason = format!("tensor {idx}, `{from}`, is {:?}, but `{name}` is {shape:?}", found.shape);
             return Err(wrong(reason));
         }

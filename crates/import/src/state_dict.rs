@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::dtype::Dtype;
 use crate::pickle::{MAX_NAME_BYTES, TensorRef};
-use crate::{Error, Result, archive, legacy, zipped};
+use crate::{Error, Result, archive, legacy, printable, zipped};
 
 mod entry;
 use entry::from_pickle;
@@ -211,7 +211,7 @@ fn checked_name(name: &str) -> Result<&str> {
 }
 
 fn twice(name: &str) -> Error {
-    Error::Container { reason: format!("`{name}` occurs twice") }
+    Error::Container { reason: format!("`{}` occurs twice", printable(name)) }
 }
 
 /// The numbers that a view sees, in the order of its axes.
@@ -251,8 +251,8 @@ fn read_view(view: &TensorRef<'_>, storage: &[u8]) -> Result<Vec<f32>, &'static 
 }
 
 fn from_safetensors(bytes: &[u8]) -> Result<StateDict<'_>> {
-    let file =
-        SafeTensors::deserialize(bytes).map_err(|error| Error::Container { reason: error.to_string() })?;
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| Error::Container { reason: printable(&error.to_string()) })?;
     let tensors = file.iter().map(|(name, view)| {
         let dtype = match view.dtype() {
             StoredDtype::F16 => Dtype::F16,

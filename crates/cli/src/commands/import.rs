@@ -3,8 +3,8 @@
 use anyhow::{Result, bail};
 use mutualnet_core::Network;
 use mutualnet_import::{
-    Error, Extra, Head, Matching, Report, Rules, StateDict, classes, import, read_file, sort_channels,
-    write_safetensors,
+    Error, Extra, Head, Matching, Report, Rules, StateDict, classes, import, printable, read_file,
+    sort_channels, write_safetensors,
 };
 use mutualnet_zoo::NetworkConfig;
 
@@ -35,7 +35,13 @@ pub(super) fn run(args: &ImportArgs) -> Result<()> {
         imported.report.sorted_groups = Some(sort_channels(&network, &mut imported.weights)?);
     }
     write_safetensors(&imported.weights, &args.output)?;
-    if args.json { text::json(&imported.report) } else { print(&imported.report) }?;
+    if args.json {
+        text::json(&imported.report)?;
+    } else {
+        for (what, value) in lines(&imported.report) {
+            text::line(&format!("{what:<12}{value}"))?;
+        }
+    }
     text::note(&format!("weights written to {}", args.output.display()));
     Ok(())
 }
@@ -54,7 +60,8 @@ fn rules(args: &ImportArgs) -> Rules {
     }
 }
 
-fn print(report: &Report) -> Result<()> {
+/// The report for people; names out of the file are printable.
+fn lines(report: &Report) -> Vec<(&'static str, String)> {
     let Report { network, widths, params, .. } = report;
     let classes = match report.classes {
         Some(classes) => format!("{classes} classes"),
@@ -64,7 +71,7 @@ fn print(report: &Report) -> Result<()> {
         Some(source) => format!("by the names of {}", source.name()),
         None => "by position".to_owned(),
     };
-    let under = report.entry.as_ref().map(|entry| format!(", under `{entry}`"));
+    let under = report.entry.as_ref().map(|entry| format!(", under `{}`", printable(entry)));
     let prefix = Some(format!(", prefix `{}`", report.prefix)).filter(|_| !report.prefix.is_empty());
     let mut lines = vec![
         ("network", format!("{network}, widths {} to {}, {classes}", widths.smallest(), widths.full())),
@@ -88,11 +95,47 @@ fn print(report: &Report) -> Result<()> {
         ("not read", "further state dicts; see --entry", &report.other_entries),
     ] {
         if !names.is_empty() {
+            let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
             lines.push((what, format!("{}: {}", why, names.join(", "))));
         }
     }
     if let Some(n_groups) = report.sorted_groups {
         lines.push(("sorted", format!("{n_groups} groups of channels by importance")));
     }
-    lines.iter().try_for_each(|(what, value)| text::line(&format!("{what:<12}{value}")))
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use mutualnet_core::{Width, WidthRange};
+    use mutualnet_import::Format;
+
+    use super::*;
+
+    #[test]
+    fn names_that_would_paint_the_terminal() {
+        let name = "\x1b[2J".to_owned();
+        let names = vec![name.clone()];
+        let report = Report {
+            format: Format::TorchZip,
+            entry: Some(name),
+            other_entries: names.clone(),
+            prefix: "module.".to_owned(),
+            source: None,
+            matching: Matching::Position,
+            network: "resnet18".to_owned(),
+            classes: None,
+            widths: WidthRange::new(Width::ONE, Width::ONE).unwrap(),
+            params: 0,
+            matched: vec![],
+            n_statistics: 0,
+            n_counters: 0,
+            without_effect: names.clone(),
+            head_left_out: names.clone(),
+            unused: names,
+            sorted_groups: None,
+        };
+        let told: String = lines(&report).into_iter().map(|(_, value)| value + "\n").collect();
+        assert_eq!((told.matches("?[2J").count(), told.matches('\x1b').count()), (5, 0), "{told:?}");
+    }
 }

@@ -61,12 +61,6 @@ pub(super) fn resolve(module: &str, name: &str) -> Result<Global> {
         ("torch._utils", "_rebuild_parameter") => Ok(Global::Parameter),
         ("torch", name) if TORCH_DTYPES.contains(&name) => Ok(Global::Inert),
         _ if INERT.contains(&(module, name)) => Ok(Global::Inert),
-        _ => Err(Error::Forbidden { name: printable(&format!("{module}.{name}")) }),
+        _ => Err(Error::Forbidden { name: format!("{module}.{name}") }),
     }
-}
-
-/// A name out of a hostile file, fit for a terminal.
-fn printable(name: &str) -> String {
-    const LONGEST: usize = 100;
-    name.chars().take(LONGEST).map(|c| if c.is_control() { '?' } else { c }).collect()
 }

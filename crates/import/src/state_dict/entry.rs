@@ -8,12 +8,16 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::{Data, Format, StateDict, Storages, Stored, checked_name, twice};
+use crate::error::shorten;
 use crate::pickle::{Id, Pickle, Value};
 use crate::{Error, Result};
 
 /// Keys under which training scripts keep a state dict beside other things, the first one is taken, see [`choose`].
 const ENTRIES: &[&str] =
     &["model", "state_dict", "model_state_dict", "model_state", "net", "model_ema", "state_dict_ema"];
+
+/// How many keys a message names.
+const SHOWN: usize = 10;
 
 /// A dict with tensors that is a value of the root.
 struct Candidate<'a> {
@@ -76,8 +80,9 @@ fn keys(found: &[Candidate<'_>]) -> Vec<String> {
     found.iter().map(|candidate| candidate.key.to_owned()).collect()
 }
 
+/// The keys that `--entry` can name.
 fn list(found: &[Candidate<'_>]) -> String {
-    if found.is_empty() { "none".to_owned() } else { keys(found).join(", ") }
+    if found.is_empty() { "none".to_owned() } else { shorten(&keys(found), SHOWN) }
 }
 
 impl<'a> Pickle<'a> {

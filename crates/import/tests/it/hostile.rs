@@ -1,9 +1,9 @@
 //! Cut off, damaged and hostile files: an error each, no panic, no memory for what is not there.
 
-use mutualnet_import::{Error, StateDict, read_file};
+use mutualnet_import::{Error, Matching, Rules, StateDict, import, read_file, to_safetensors};
 use proptest::prelude::*;
 
-use crate::{AUTHORS, AUTHORS_LEGACY, HOSTILE, PLAIN, VIEWS, expected, imported};
+use crate::{AUTHORS, AUTHORS_LEGACY, HOSTILE, PLAIN, VIEWS, expected, imported, network};
 
 #[test]
 fn a_function_to_be_called_is_refused_by_name() {
@@ -148,6 +148,53 @@ fn long_keys_that_many_storages_have() {
     assert!(refused(&file, None).contains("longer than 1024 bytes"));
     let twice = legacy_of(&[b"}X\x01\x00\x00\x00a", TENSOR, b"s"], &[b"0", b"0"], 6);
     assert!(refused(&twice, None).contains("listed twice"));
+}
+
+/// Clears the screen, changes colors and turns the direction of text.
+const PAINT: &str = "\x1b[2J\u{9b}31m\u{202e}";
+
+#[test]
+fn names_that_would_paint_the_terminal() {
+    let check = |told: &str, says: &str| {
+        assert!(told.contains(says) && told.contains("?[2J?31m?"), "{told:?}");
+        assert!(!told.contains(['\x1b', '\u{9b}', '\u{202e}']) && told.len() < 2000);
+    };
+    // Keys and names in a pickle.
+    let name = PAINT.repeat(20);
+    let entry = |key: usize| {
+        let key = text(format!("{name}{key}").as_bytes());
+        [&key, b"}X\x01\x00\x00\x00a".as_slice(), TENSOR, b"s"].concat()
+    };
+    let entries: Vec<u8> = (0..1000).flat_map(entry).collect();
+    let several = legacy_of(&[b"}(", &entries, b"u"], &[b"0"], 6);
+    check(&refused(&several, None), "choose one with --entry");
+    check(&refused(&several, Some("model")), "none under `model`");
+    let key = text(name.as_bytes());
+    let twice = legacy_of(&[b"}(", &[key.as_slice(), TENSOR].concat().repeat(2), b"u"], &[b"0"], 6);
+    check(&refused(&twice, None), "occurs twice");
+    let tensor = |idx: usize| [&text(format!("{name}{idx}").as_bytes()), TENSOR].concat();
+    let tensors: Vec<u8> = (0..network().parameters().len()).flat_map(tensor).collect();
+    let file = legacy_of(&[b"}(", &tensors, b"u"], &[b"0"], 6);
+    let rules = Rules { matching: Matching::Position, ..Rules::default() };
+    let error = import(&StateDict::read(&file, None).unwrap(), &network(), rules).unwrap_err();
+    check(&error.to_string(), "by position: tensor 0");
+    // An entry of an archive, with another checksum.
+    let mut archive = AUTHORS.to_vec();
+    let at = archive.windows(15).rposition(|window| window == b"authors/version").unwrap();
+    archive[at..at + 15].copy_from_slice(format!("{PAINT}abc").as_bytes());
+    archive[at - 30] ^= 1;
+    check(&refused(&archive, None), "does not match its checksum");
+    // What the library for safetensors says, and what has no place in the network.
+    let header = format!(
+        "{{\"a\":{{\"dtype\":\"{}\",\"shape\":[],\"data_offsets\":[0,4]}}}}",
+        PAINT.replace('\x1b', "\\u001b")
+    );
+    let safetensors = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat();
+    check(&refused(&safetensors, None), "header");
+    let mut weights = expected();
+    let bias = weights["classifier.0.bias"].clone();
+    weights.extend((0..9).map(|n| (format!("{name}{n}"), bias.clone())));
+    check(&imported(&to_safetensors(&weights)).unwrap_err().to_string(), "has no place for 9");
 }
 
 proptest! {
