@@ -64,8 +64,9 @@ impl<'a> Part<'a> {
     }
 }
 
-fn size(number: u64) -> Result<usize> {
-    usize::try_from(number).map_err(|_| wrong("a size in the archive is absurd"))
+/// A size or place; one that is no `usize` lies behind the end of any file, as does the largest.
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// All entries of an archive.
@@ -78,7 +79,8 @@ pub(crate) fn entries(file: &[u8]) -> Result<Entries<'_>> {
         let [name_bytes, extra_bytes, comment_bytes] = [28, 30, 32].map(|field| entry.u16(field));
         let behind = Part::at(file, at, ENTRY_BYTES + name_bytes + extra_bytes + comment_bytes, ENTRY)?.0;
         let (name, extra) = behind[ENTRY_BYTES..].split_at(name_bytes);
-        let name = std::str::from_utf8(name).map_err(|_| wrong("the name of an entry is not UTF-8"))?;
+        let name = std::str::from_utf8(name)
+            .map_err(|source| Error::NotUtf8 { what: "the name of an entry".to_owned(), source })?;
         let content = content(file, entry, &extra[..extra_bytes], name)?;
         total += content.len();
         if total > file.len() {
@@ -105,12 +107,12 @@ fn directory(file: &[u8]) -> Result<(u64, usize)> {
     let locator = locator.and_then(|at| Part::at(file, at, LOCATOR_64_BYTES, LOCATOR_64).ok());
     let (n_entries, begin) = match locator {
         Some(locator) => {
-            let record = Part::at(file, size(locator.u64(8))?, 56, END_64)?;
+            let record = Part::at(file, size(locator.u64(8)), 56, END_64)?;
             (record.u64(32), record.u64(48))
         }
         None => (record.u16(10) as u64, record.u32(16)),
     };
-    Ok((n_entries, size(begin)?))
+    Ok((n_entries, size(begin)))
 }
 
 /// The bytes of one entry of the directory.
@@ -132,10 +134,10 @@ fn content<'a>(file: &'a [u8], entry: Part<'_>, extra: &[u8], name: &str) -> Res
     if packed != unpacked {
         return Err(wrong_entry(name, "has two sizes"));
     }
-    let local = size(local)?;
+    let local = size(local);
     let header = Part::at(file, local, LOCAL_BYTES, LOCAL)?;
     let begin = local + LOCAL_BYTES + header.u16(26) + header.u16(28);
-    let end = begin.checked_add(size(packed)?);
+    let end = begin.checked_add(size(packed));
     let content = end.and_then(|end| file.get(begin..end));
     content.ok_or_else(|| wrong_entry(name, "goes on behind the end of the file"))
 }

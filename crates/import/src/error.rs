@@ -36,6 +36,15 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A name or text that is none: the file is damaged, or not made by PyTorch.
+    #[error("damaged checkpoint: {what} is not UTF-8")]
+    NotUtf8 {
+        /// Which text, and where.
+        what: String,
+        /// From where on.
+        #[source]
+        source: std::str::Utf8Error,
+    },
     /// The pickle names something that a state dict does not need. Loading it with Python could run that.
     #[error(
         "the checkpoint names `{}`, which is not part of a state dict; nothing of it was run",
@@ -150,7 +159,9 @@ impl Error {
             Self::Missing { .. } => {
                 "is it another network? --new-head leaves the classifier out, --by-position matches by order instead of names"
             }
-            Self::Container { .. } | Self::Pickle { .. } => "the file may be damaged or incomplete",
+            Self::Container { .. } | Self::Pickle { .. } | Self::NotUtf8 { .. } => {
+                "the file may be damaged or incomplete"
+            }
             _ => return None,
         };
         Some(text.to_owned())

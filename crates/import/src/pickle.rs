@@ -115,20 +115,26 @@ impl<'a> Machine<'a> {
     fn counted<const N: usize>(&mut self) -> Result<&'a [u8]> {
         let mut length = [0; 8];
         length[..N].copy_from_slice(&self.array::<N>()?);
-        let length =
-            usize::try_from(u64::from_le_bytes(length)).map_err(|_| self.wrong("a length is absurd"))?;
-        self.take(length)
+        // What is no `usize` is longer than any input, as is the largest.
+        self.take(usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX))
+    }
+
+    fn utf8<'b>(&self, bytes: &'b [u8], what: &str) -> Result<&'b str> {
+        std::str::from_utf8(bytes).map_err(|source| {
+            let what = format!("{what} at byte {} of the pickle", self.operation);
+            Error::NotUtf8 { what, source }
+        })
     }
 
     fn text(&self, bytes: &'a [u8]) -> Result<Value<'a>> {
-        std::str::from_utf8(bytes).map(Value::Text).map_err(|_| self.wrong("a text is not UTF-8"))
+        self.utf8(bytes, "a text").map(Value::Text)
     }
 
     /// A text up to the next line break.
     fn line(&mut self) -> Result<&'a str> {
         let rest = &self.input[self.at..];
         let end = rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| self.wrong("it ends early"))?;
-        let line = std::str::from_utf8(&rest[..end]).map_err(|_| self.wrong("a name is not UTF-8"))?;
+        let line = self.utf8(&rest[..end], "a name")?;
         self.at += end + 1;
         Ok(line)
     }

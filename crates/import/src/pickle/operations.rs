@@ -221,7 +221,8 @@ impl<'a> Machine<'a> {
 
     fn count(&self, id: Id) -> Result<u64> {
         match self.value(id) {
-            Value::Int(n) => u64::try_from(*n).map_err(|_| self.wrong("a size is negative")),
+            Value::Int(..0) => Err(self.wrong("a size is negative")),
+            Value::Int(n) => Ok(n.unsigned_abs()),
             _ => Err(self.wrong("a size is no number")),
         }
     }

@@ -1,5 +1,7 @@
 //! Tests of the pickle machine: what it reads, and what it refuses.
 
+use std::error::Error as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -120,6 +122,15 @@ fn nonsense_is_told_where_it_is() {
         (b"cos", "ends early"),
     ] {
         assert!(refused(input).contains(says), "{input:?}: {}", refused(input));
+    }
+    // Where the bytes are wrong is kept.
+    for (input, says) in [
+        (b"\x80\x02NX\x03\x00\x00\x00ab\xff.".as_slice(), "a text at byte 3"),
+        (b"\x80\x02Ncab\xff\nb\n.", "a name at byte 3"),
+    ] {
+        let error = Pickle::read(input).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(error.source().is_some_and(|source| source.to_string().contains("index 2")), "{error}");
     }
 }
 

@@ -150,6 +150,16 @@ fn long_keys_that_many_storages_have() {
     assert!(refused(&twice, None).contains("listed twice"));
 }
 
+#[test]
+fn an_entry_whose_name_is_no_text() {
+    let mut archive = AUTHORS.to_vec();
+    let at = archive.windows(15).rposition(|window| window == b"authors/version").unwrap();
+    archive[at + 8] = 0xff;
+    let error = StateDict::read(&archive, None).unwrap_err();
+    assert!(matches!(&error, Error::NotUtf8 { source, .. } if source.valid_up_to() == 8), "{error}");
+    assert!(error.to_string().contains("the name of an entry is not UTF-8"), "{error}");
+}
+
 /// Clears the screen, changes colors and turns the direction of text.
 const PAINT: &str = "\x1b[2J\u{9b}31m\u{202e}";
 
