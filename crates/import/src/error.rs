@@ -9,12 +9,29 @@ use crate::printable;
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read `{}`: {reason}", path.display())]
+    #[error("cannot read `{}`", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
-        reason: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A folder, a pipe, a device.
+    #[error("not a regular file: `{}`", path.display())]
+    NotAFile {
+        /// What was to be read.
+        path: PathBuf,
+    },
+    /// The file is too long to be read into memory.
+    #[error("{bytes} bytes are above the limit of {limit}: `{}`", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+        /// The greatest length that is read.
+        limit: u64,
     },
     /// The file is of another kind than those that are read.
     #[error("not a PyTorch checkpoint or safetensors file: {reason}")]

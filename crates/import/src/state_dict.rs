@@ -112,18 +112,18 @@ impl StateDict<'static> {
 /// # Errors
 /// The file cannot be read, is no regular file, or is larger than 8 GiB.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
-    let found = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
+    let wrong = |source| Error::File { path: path.to_owned(), source };
+    let found = std::fs::metadata(path).map_err(wrong)?;
     // Opening a pipe would wait for its other end.
     if !found.is_file() {
-        return Err(wrong("not a regular file".to_owned()));
+        return Err(Error::NotAFile { path: path.to_owned() });
     }
     if found.len() > MAX_FILE_BYTES {
-        return Err(wrong(format!("{} bytes are above the limit of {MAX_FILE_BYTES}", found.len())));
+        return Err(Error::TooLong { path: path.to_owned(), bytes: found.len(), limit: MAX_FILE_BYTES });
     }
     let mut bytes = Vec::with_capacity(found.len() as usize);
-    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
-    file.take(found.len()).read_to_end(&mut bytes).map_err(|error| wrong(error.to_string()))?;
+    let file = File::open(path).map_err(wrong)?;
+    file.take(found.len()).read_to_end(&mut bytes).map_err(wrong)?;
     Ok(bytes)
 }
 
@@ -251,6 +251,7 @@ fn read_view(view: &TensorRef<'_>, storage: &[u8]) -> Result<Vec<f32>, &'static 
 }
 
 fn from_safetensors(bytes: &[u8]) -> Result<StateDict<'_>> {
+    // As text: a source would be shown with the file's names as they are.
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| Error::Container { reason: printable(&error.to_string()) })?;
     let tensors = file.iter().map(|(name, view)| {

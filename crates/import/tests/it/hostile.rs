@@ -62,10 +62,17 @@ fn other_files() {
 }
 
 #[test]
-fn what_is_no_regular_file() {
+fn files_that_are_not_read() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(read_file(folder.path()).unwrap_err().to_string().contains("not a regular file"));
-    assert!(read_file(&folder.path().join("absent.pt")).is_err());
+    assert!(matches!(read_file(folder.path()).unwrap_err(), Error::NotAFile { .. }));
+    let error = read_file(&folder.path().join("absent.pt")).unwrap_err();
+    assert!(
+        matches!(&error, Error::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound),
+        "{error}"
+    );
+    let long = folder.path().join("long.pt");
+    std::fs::File::create(&long).unwrap().set_len((8 << 30) + 1).unwrap();
+    assert!(matches!(read_file(&long).unwrap_err(), Error::TooLong { bytes: 8_589_934_593, .. }));
     let path = folder.path().join("a.pt");
     std::fs::write(&path, AUTHORS).unwrap();
     assert_eq!(read_file(&path).unwrap(), AUTHORS);
