@@ -2,6 +2,8 @@
 //!
 //! Separate from the augmentations because test-time preprocessing and training share it.
 
+use std::mem;
+
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions};
@@ -38,7 +40,11 @@ impl Rect {
 
 /// Resizes images; holds the buffers between two calls.
 #[derive(Debug, Default, Clone)]
-pub struct Resizer(fast_image_resize::Resizer);
+pub struct Resizer {
+    resizer: fast_image_resize::Resizer,
+    /// Pixels between two steps, whose memory stays.
+    between: Vec<u8>,
+}
 
 impl Resizer {
     /// Cuts a rectangle out and brings it to a size; pixels outside of the rectangle have no influence.
@@ -61,7 +67,7 @@ impl Resizer {
         pixels.resize(3 * width as usize * height as usize, 0);
         let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut pixels).expect("sizes agree");
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        self.0.resize_typed(&source, &mut target, &options).expect("bilinear takes every size");
+        self.resizer.resize_typed(&source, &mut target, &options).expect("bilinear takes every size");
         Image::new(width, height, pixels)
     }
 
@@ -91,10 +97,16 @@ impl Resizer {
         let resized = if short == shorter {
             None
         } else {
-            Some(self.crop_resize(image, all, [scaled(all.width), scaled(all.height)], Vec::new()))
+            let between = mem::take(&mut self.between);
+            Some(self.crop_resize(image, all, [scaled(all.width), scaled(all.height)], between))
         };
         let image = resized.as_ref().map_or(image, Image::view);
-        self.crop_resize(image, Rect::center([image.width(), image.height()], side, side), [side; 2], pixels)
+        let middle = Rect::center([image.width(), image.height()], side, side);
+        let cropped = self.crop_resize(image, middle, [side; 2], pixels);
+        if let Some(resized) = resized {
+            self.between = resized.into_pixels();
+        }
+        cropped
     }
 }
 

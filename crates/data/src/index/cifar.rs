@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Contents, SampleRef};
+use super::{Contents, SampleRef, labels};
 use crate::records::RecordFile;
 use crate::{Error, Place, Result};
 
@@ -96,11 +96,8 @@ impl Cifar {
 
     fn classes(&self, root: &Path) -> Result<Vec<String>> {
         let path = root.join(self.class_names);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(source) => return Err(Error::Io { action: "read", path, source }),
-        };
-        Ok(text.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+        let text = fs::read_to_string(&path);
+        Ok(labels::lines(&text.map_err(|source| Error::Io { action: "read", path, source })?))
     }
 }
 

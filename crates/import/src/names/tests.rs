@@ -26,12 +26,8 @@ fn state(shapes: &BTreeMap<String, Vec<usize>>) -> StateDict<'static> {
 
 #[test]
 fn every_tensor_of_torchvision_and_timm_has_its_place() {
-    let mut n_checked = 0;
     for (key, shapes) in golden() {
         let (source, name) = key.split_once('/').unwrap();
-        if !mutualnet_zoo::names().any(|known| known == name) {
-            continue;
-        }
         let (state, network) = (state(&shapes), network(name));
         // VGG has another classifier here.
         let head = if name == "vgg16_bn" { Head::LeftOut } else { Head::Imported };
@@ -45,9 +41,7 @@ fn every_tensor_of_torchvision_and_timm_has_its_place() {
         assert!(found.unused.is_empty(), "{key}: {:?}", found.unused);
         let n_biases = if name == "vgg16_bn" { 13 } else { 0 };
         assert_eq!(found.without_effect.len(), n_biases, "{key}: {:?}", found.without_effect);
-        n_checked += 1;
     }
-    assert!(n_checked >= 3, "{n_checked}");
 }
 
 #[test]
