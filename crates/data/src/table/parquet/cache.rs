@@ -1,8 +1,10 @@
 //! The groups of rows that were unpacked last, shared by the tables of a split and by all threads.
 //!
-//! Invariant: a group is unpacked by one thread at a time, and what is kept is limited, by what the files say.
+//! Invariant: a group is unpacked by one thread at a time, and what is kept is limited, whatever the files say.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use parquet::data_type::ByteArray;
 
 use super::Rows;
 use crate::DecodeError;
@@ -48,8 +50,18 @@ impl Cache {
         unpack: impl FnOnce() -> Result<Rows, DecodeError>,
     ) -> Result<Held, DecodeError> {
         let slot = self.slot(key, bytes);
-        match slot.get_or_init(|| unpack().map_err(|reason| reason.to_string())) {
-            Ok(_) => Ok(Held(slot)),
+        let mut is_new = false;
+        let rows = slot.get_or_init(|| {
+            is_new = true;
+            unpack().map_err(|reason| reason.to_string())
+        });
+        match rows {
+            Ok(rows) => {
+                if is_new {
+                    self.weigh(key, size(rows));
+                }
+                Ok(Held(slot))
+            }
             Err(reason) => {
                 // It may have been a passing fault.
                 self.change(|groups| groups.retain(|(other, ..)| *other != key));
@@ -67,17 +79,37 @@ impl Cache {
                 return slot;
             }
             groups.push((key, bytes, Slot::default()));
-            let mut kept = groups.iter().fold(0_u64, |sum, (_, bytes, _)| sum.saturating_add(*bytes));
-            while kept > self.limit && groups.len() > 1 {
-                kept = kept.saturating_sub(groups.remove(0).1);
-            }
+            self.shrink(groups);
             Arc::clone(&groups[groups.len() - 1].2)
         })
+    }
+
+    /// Notes how large a group really is.
+    fn weigh(&self, key: Key, bytes: u64) {
+        self.change(|groups| {
+            if let Some(group) = groups.iter_mut().find(|(other, ..)| *other == key) {
+                group.1 = bytes;
+            }
+            self.shrink(groups);
+        });
+    }
+
+    fn shrink(&self, groups: &mut Vec<(Key, u64, Slot)>) {
+        let mut kept = groups.iter().fold(0_u64, |sum, (_, bytes, _)| sum.saturating_add(*bytes));
+        while kept > self.limit && groups.len() > 1 {
+            kept = kept.saturating_sub(groups.remove(0).1);
+        }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Vec<(Key, u64, Slot)>) -> T) -> T {
         change(&mut self.groups.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Bytes that rows take in memory.
+fn size(rows: &Rows) -> u64 {
+    let images: usize = rows.iter().flatten().map(ByteArray::len).sum();
+    (images + size_of_val(rows.as_slice())) as u64
 }
 
 #[cfg(test)]
@@ -88,25 +120,37 @@ mod tests {
 
     #[test]
     fn the_last_groups_are_kept_and_a_failure_is_not() {
-        let cache = Cache { limit: 100, ..Cache::default() };
+        let cache = Cache { limit: 100_000, ..Cache::default() };
         let unpacked = Cell::new(0);
-        let get = |group, bytes| {
+        let get = |group, claimed, bytes: usize| {
             let unpack = || {
                 unpacked.set(unpacked.get() + 1);
-                if group == 9 { Err(DecodeError::Empty) } else { Ok(vec![None; group as usize]) }
+                if group == 9 { Err(DecodeError::Empty) } else { Ok(vec![Some(vec![0; bytes].into())]) }
             };
-            cache.get((0, group), bytes, unpack).map(|rows| rows.len()).map_err(|error| error.to_string())
+            let rows = cache.get((0, group), claimed, unpack);
+            rows.map(|rows| rows[0].as_ref().unwrap().len()).map_err(|error| error.to_string())
         };
-        for (group, bytes, expected) in
-            [(1, 50, 1), (2, 50, 2), (1, 50, 2), (3, 50, 3), (1, 50, 3), (2, 50, 4), (4, 500, 5), (4, 500, 5)]
-        {
-            assert_eq!(get(group, bytes), Ok(group as usize));
+        for (group, bytes, expected) in [
+            (1, 49_000, 1),
+            (2, 49_000, 2),
+            (1, 49_000, 2),
+            (3, 49_000, 3),
+            (1, 49_000, 3),
+            (2, 49_000, 4),
+            (4, 500_000, 5),
+            (4, 500_000, 5),
+        ] {
+            assert_eq!(get(group, bytes as u64, bytes), Ok(bytes));
             assert_eq!(unpacked.get(), expected, "group {group}");
         }
         for _ in 0..2 {
-            assert_eq!(get(9, 1), Err("group of rows: the file is empty".to_owned()));
+            assert_eq!(get(9, 1, 1), Err("group of rows: the file is empty".to_owned()));
         }
         assert_eq!(unpacked.get(), 7);
-        assert_eq!(get(5, u64::MAX), Ok(5));
+        // What a group claims counts until it is unpacked, and then what it is.
+        for (group, claimed, expected) in [(5, 0, 8), (6, 0, 9), (5, 0, 10), (7, u64::MAX, 11), (7, 0, 11)] {
+            assert_eq!(get(group, claimed, 90_000), Ok(90_000));
+            assert_eq!(unpacked.get(), expected, "group {group}");
+        }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) 
     guarded(|| {
         let reader = open(root, &path)?;
         let bytes = std::fs::metadata(root.join(&path)).map_err(|source| DecodeError::Read { source })?.len();
+        // A row has at least a byte of its image; labels alone compress to almost nothing.
+        let most_rows = usize::try_from(bytes).unwrap_or(usize::MAX).min(MAX_ROWS);
         let about = reader.metadata().file_metadata();
         let (column, _) = find(about, &columns::IMAGES, &[Type::BYTE_ARRAY])?;
         let (label, label_name) = find(about, &columns::LABELS, &[Type::INT64, Type::INT32])?;
@@ -25,8 +27,8 @@ pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) 
         for number in 0..reader.num_row_groups() {
             let group = reader.get_row_group(number).map_err(damage)?;
             let claimed = usize::try_from(group.metadata().num_rows()).unwrap_or(usize::MAX);
-            if claimed > MAX_ROWS - labels.len() {
-                return Err(DecodeError::Archive { reason: format!("more than {MAX_ROWS} rows") });
+            if claimed > most_rows - labels.len() {
+                return Err(DecodeError::Archive { reason: format!("more than {most_rows} rows") });
             }
             let found = column::labels(group.as_ref(), label)?;
             groups.push(Group {
