@@ -15,9 +15,14 @@ static DIR: LazyLock<tempfile::TempDir> =
 /// To be called when a target begins. A panic that nobody catches is a finding either way.
 pub fn init() {
     if env::var("FUZZ_CAUGHT_PANICS").is_ok_and(|value| value == "allow") {
-        // In place of the hook that ends the process.
-        panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+        allow_caught_panics();
     }
+}
+
+/// In place of [`init`] for what is known to panic, and caught.
+pub fn allow_caught_panics() {
+    // In place of the hook that ends the process.
+    panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
 }
 
 /// Reads and checks a data set that is one file of a given name and content; any answer will do.

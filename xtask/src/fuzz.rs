@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-const TARGETS: [&str; 4] = ["decode", "archive", "arrow", "pack"];
+const TARGETS: [&str; 5] = ["decode", "archive", "arrow", "parquet", "pack"];
 const USAGE: &str = "usage: cargo xtask fuzz [--seconds N | --runs N]";
 
 /// When a target has run enough.
