@@ -32,8 +32,8 @@ pub struct CheckReport {
 /// name, or every record of CIFAR's binary files in it, on all cores.
 ///
 /// # Errors
-/// The directory does not exist, cannot be listed or has no images, a binary file is missing, or a list has a malformed line; broken
-/// images are no error.
+/// The directory does not exist or has no images, a binary file is missing, or a list has a malformed line; broken images
+/// are no error.
 pub fn check(dir: &Path) -> Result<CheckReport> {
     check_watched(dir, &Progress::default())
 }
@@ -92,6 +92,7 @@ fn find(dir: &Path) -> Result<Found> {
     let mut found = Found { places, broken, n_other };
     if let Some(cifar) = Cifar::of(dir) {
         found = found.with(cifar.whole(dir)?);
+        found.n_other = found.n_other.saturating_sub(cifar.n_files());
     }
     if !shards.is_empty() {
         found = found.with(shards::contents(dir, &shards, class_names(dir)?));

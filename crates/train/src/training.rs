@@ -79,6 +79,10 @@ pub fn resume(
     if planned.plan.derived.train_sha256 != stored.derived.train_sha256 {
         return Err(Error::OtherData { path: recipe.data.path.clone() });
     }
+    if *recipe != stored.recipe {
+        // Tabulating takes from it where the data lie now and how many of them may be broken.
+        Plan { recipe: recipe.clone(), ..stored }.write(&run.plan())?;
+    }
     let device = set_up(recipe)?;
     let (state, damaged) = match Checkpoint::latest(&run.checkpoints()) {
         Ok((checkpoint, damaged)) => (State::restore(&planned, checkpoint, device)?, damaged),

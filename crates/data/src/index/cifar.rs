@@ -51,6 +51,11 @@ impl Cifar {
         self.train.iter().chain(self.test).copied()
     }
 
+    /// Files that make it up, none of which is an image by its name: records and names of classes.
+    pub(crate) fn n_files(&self) -> usize {
+        self.all().count() + 1
+    }
+
     /// The first file of a split, if there is one of that name.
     pub(super) fn first_file(&self, split: &str) -> Option<&'static str> {
         self.files(split)?.first().copied()

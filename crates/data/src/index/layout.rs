@@ -68,8 +68,7 @@ pub(crate) fn find(root: &Path, split: &str) -> Result<Option<Layout>> {
     match (found.next(), found.next()) {
         (Some((first, _)), Some((second, _))) => Err(Error::TwoLayouts { first, second }),
         (Some((_, layout)), None) => Ok(Some(layout)),
-        (None, _) if folder.is_dir() => Ok(Some(Layout::Folders)),
-        (None, _) => Ok(None),
+        (None, _) => Ok(folder.is_dir().then_some(Layout::Folders)),
     }
 }
 

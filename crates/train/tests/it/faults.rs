@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use mutualnet_train::{Error, Event, Outcome, resume, tabulate, train};
+use mutualnet_train::{Error, Event, Outcome, Plan, resume, tabulate, train};
 
 use crate::fixture::{Fixture, STEPS_PER_EPOCH, events, state};
 
@@ -30,6 +30,8 @@ fn a_run_that_found_too_many_broken_images_goes_on_with_a_higher_limit() {
     assert!(step < STEPS_PER_EPOCH);
     let outcome = resume(&recipe("data.broken_limit=0.05"), &run, &stop, &mut ()).unwrap();
     assert_eq!(outcome, Outcome::Finished);
+    let stored = Plan::read(&run.plan()).unwrap();
+    assert_eq!(stored.recipe.data.broken_limit, 0.05, "tabulating obeys the new limit");
     let straight = fixture.train("straight", &["train.epochs=1", "data.broken_limit=0.05"]);
     assert!(state(&run, STEPS_PER_EPOCH) == state(&straight, STEPS_PER_EPOCH));
     assert!(matches!(events(&straight).pop(), Some(Event::Trained { n_broken: 1, .. })));

@@ -125,6 +125,7 @@ fn damage_names_file_and_record_and_can_be_quarantined() {
     open(&dir, Split::Test).unwrap();
 
     let report = check(dir.path()).unwrap();
+    assert_eq!(report.n_other, 1, "records and names of classes are what they should be");
     assert_eq!((report.n_images, report.width_px, report.height_px), (30, [32, 32], [32, 32]));
     let broken: Vec<_> = report.broken.iter().map(ToString::to_string).collect();
     assert_eq!(
