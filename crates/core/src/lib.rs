@@ -15,6 +15,9 @@ pub use budget::{Budget, Macs};
 mod preprocess;
 pub use preprocess::Preprocess;
 
+mod file_kind;
+pub use file_kind::{FileKind, Wanted};
+
 pub mod network;
 pub use network::{Network, NodeId};
 
