@@ -1,20 +1,20 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
 use mutualnet_core::Subnet;
 
 use crate::Isa;
 
-/// Why a bundle cannot be executed, or a request not be answered.
+/// Why a bundle cannot be executed, or why a call on a session fails.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The network reads clips.
-    #[error("clip networks are not executed by this version")]
+    #[error("networks for video clips are not supported yet")]
     Clip,
-    /// A layer that has no kernel.
-    #[error("`{what}` is not executed by this version, at `{path}`")]
+    /// A layer has no kernel.
+    #[error("`{what}` is not supported on the run side, at `{path}`")]
     Unsupported {
-        /// The operation or the setting of it.
+        /// The operation, or the setting of it that is not supported.
         what: String,
         /// Path of the node.
         path: String,
@@ -22,18 +22,18 @@ pub enum Error {
     /// The query table is empty.
     #[error("the bundle's query table has no rows, so there is nothing to run")]
     NoRows,
-    /// A weight is missing or has another shape than the network says.
-    #[error("weight `{name}` should have shape {expected:?}, got {got:?}")]
+    /// A weight is missing or has the wrong shape.
+    #[error("{}", weight_message(name, expected, got.as_deref()))]
     Weight {
-        /// Its name.
+        /// Name of the weight.
         name: String,
-        /// Shape at full width.
+        /// Its shape at full width.
         expected: Vec<usize>,
-        /// Shape in the bundle; `None` when it is missing.
+        /// Its shape in the bundle; `None` if it is missing.
         got: Option<Vec<usize>>,
     },
-    /// A row has no batch-norm statistics, or not as many as the network has channels.
-    #[error("the bundle has no fitting batch-norm statistics for row {subnet}")]
+    /// A row has no batch-norm statistics, or their number is not that of the channels.
+    #[error("the bundle has no batch-norm statistics that fit row {subnet}")]
     Statistics {
         /// The row.
         subnet: Subnet,
@@ -41,48 +41,48 @@ pub enum Error {
     /// A sub-network that is not a row of the table.
     #[error("sub-network {subnet} is not a row of the query table")]
     NotARow {
-        /// The one asked for.
+        /// The requested sub-network.
         subnet: Subnet,
-        /// The rows nearest to it, nearest first; at most three.
+        /// The three nearest rows, or fewer, nearest first.
         nearest: Vec<Subnet>,
     },
     /// No row is within the budget, or no latencies were measured.
     #[error(transparent)]
     Table(#[from] mutualnet_bundle::Error),
-    /// An input of the wrong length.
+    /// An input has the wrong length.
     #[error(
-        "an input of {n} images for {subnet} has {expected} numbers ({largest} at the largest resolution), got {got}"
+        "an input of {n} images for row {subnet} must have {expected} numbers ({largest} at the largest resolution), got {got}"
     )]
     InputLength {
-        /// Images.
+        /// Number of images.
         n: usize,
         /// The row.
         subnet: Subnet,
-        /// Numbers at the row's own resolution.
+        /// Expected length at the resolution of the row.
         expected: usize,
-        /// Numbers at the largest resolution.
+        /// Expected length at the largest resolution.
         largest: usize,
-        /// Numbers given.
+        /// Actual length.
         got: usize,
     },
-    /// An instruction set that this processor or this build lacks.
+    /// This processor or this build does not have the instruction set.
     #[error("instruction set `{name}` is not available here")]
     Isa {
-        /// The name as given.
+        /// The requested name.
         name: String,
-        /// Those that are.
+        /// The available instruction sets.
         available: Vec<&'static str>,
     },
-    /// More memory than there is or than a row may ask for.
-    #[error("no memory for {numbers} numbers")]
+    /// There is not enough memory, or a row needs more than is allowed.
+    #[error("cannot allocate memory for {numbers} numbers")]
     Memory {
-        /// How many f32.
+        /// How many `f32`.
         numbers: usize,
     },
-    /// The operating system gives no thread.
+    /// The operating system could not start a thread.
     #[error("cannot start a thread")]
     Thread {
-        /// Its reason.
+        /// The reason it gives.
         #[source]
         source: std::io::Error,
     },
@@ -92,13 +92,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// An instruction set that is not available, by name.
+    /// The error for an instruction set that is not available.
     pub(crate) fn isa(name: &str) -> Self {
         let available = Isa::available().map(Isa::name).collect();
         Self::Isa { name: name.to_owned(), available }
     }
 
-    /// What to do about it.
+    /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotARow { nearest, .. } if !nearest.is_empty() => {
@@ -107,9 +107,18 @@ impl Error {
             }
             Self::Statistics { .. } => Some("run `mutualnet tabulate` on the run again".to_owned()),
             Self::Table(error) => error.hint(),
-            Self::Isa { available, .. } => Some(format!("available are {}", available.join(", "))),
+            Self::Isa { available, .. } => {
+                Some(format!("available instruction sets: {}", available.join(", ")))
+            }
             _ => None,
         }
+    }
+}
+
+fn weight_message(name: &str, expected: &[usize], got: Option<&[usize]>) -> String {
+    match got {
+        Some(got) => format!("weight `{name}` must have shape {expected:?}, got {got:?}"),
+        None => format!("the bundle has no weight `{name}` of shape {expected:?}"),
     }
 }
 

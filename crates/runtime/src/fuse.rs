@@ -1,37 +1,37 @@
-//! From the list of nodes to the list of what is executed: convolutions take up what follows them.
+//! Fuses nodes that are executed together: a convolution with the batch norm, activation and sum that follow it.
 //!
-//! Independent of the row. Invariant: a fused node stands where the last node of its chain stands, so that all that
-//! it reads, the shortcut included, is computed before it.
+//! The result is the same for every row. Invariant: a fused node has the position of the last node of its chain, so that
+//! everything it reads, including the shortcut, is computed before it.
 
 use mutualnet_core::network::{Activation, Op};
 use mutualnet_core::{Network, NodeId};
 
-/// One thing to execute: `curve(post(pre(norm(node(input))) + residual))`, where `pre` and `post` are clamps.
+/// Nodes that are executed as one: `curve(post(pre(norm(node(input))) + residual))`, where `pre` and `post` are clamps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fused {
-    /// What makes the numbers; `None` when they are the input's own.
+    /// The node that computes the numbers; `None` if they are the numbers of the input.
     pub(crate) producer: Option<NodeId>,
     pub(crate) input: NodeId,
-    /// The factor per channel of a product.
+    /// The second operand of a product: one factor per channel.
     pub(crate) gate: Option<NodeId>,
-    /// Batch norm.
+    /// The batch norm.
     pub(crate) norm: Option<NodeId>,
     pub(crate) pre: Option<Activation>,
-    /// The other operand of a sum.
+    /// The second operand of a sum.
     pub(crate) residual: Option<NodeId>,
     pub(crate) post: Option<Activation>,
-    /// A non-linearity that is not a clamp; nothing comes after it.
+    /// A non-linearity that is not a clamp; nothing follows it.
     pub(crate) curve: Option<Activation>,
-    /// The node whose value it computes.
+    /// The node whose value the fused node computes.
     pub(crate) output: NodeId,
 }
 
-/// Whether a non-linearity only cuts off what is too small or too large.
+/// Whether a non-linearity is a clamp.
 fn clamps(activation: Activation) -> bool {
     matches!(activation, Activation::Relu | Activation::Relu6)
 }
 
-/// What to execute, in order, for the last node's value.
+/// The fused nodes that compute the value of the last node, in the order of execution.
 pub(crate) fn fuse(network: &Network) -> Vec<Fused> {
     let mut chains = Chains { network, users: users(network), taken: vec![false; network.nodes().len()] };
     let mut fused = Vec::new();
@@ -45,7 +45,7 @@ pub(crate) fn fuse(network: &Network) -> Vec<Fused> {
     fused
 }
 
-/// For every node the nodes that read it, of those on which the last node depends.
+/// For every node, the nodes that read it, without those that the last node does not depend on.
 fn users(network: &Network) -> Vec<Vec<NodeId>> {
     let nodes = network.nodes();
     let mut users = vec![Vec::new(); nodes.len()];
@@ -67,7 +67,7 @@ struct Chains<'a> {
 }
 
 impl Chains<'_> {
-    /// The chain from a node on, as long as it gets.
+    /// The longest chain that begins with a node.
     fn begin(&mut self, start: NodeId) -> Fused {
         self.taken[start.0] = true;
         let node = self.network.node(start);
@@ -122,7 +122,7 @@ impl Chains<'_> {
         }
     }
 
-    /// The one node that reads `id`, if there is one and it is in no chain yet.
+    /// The only node that reads `id`, if there is exactly one and it is not part of a chain yet.
     fn only_user(&self, id: NodeId) -> Option<NodeId> {
         match self.users[id.0][..] {
             [user] if !self.taken[user.0] => Some(user),

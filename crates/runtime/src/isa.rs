@@ -1,4 +1,4 @@
-//! Which instruction set the kernels use: found out once at run time, or told.
+//! The instruction set that the kernels use, which is detected at run time or set by a variable.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// Environment variable that overrides the choice: `avx512`, `avx2`, `neon` or `portable`.
 pub const ISA_VARIABLE: &str = "MUTUALNET_ISA";
 
-/// An instruction set that there are kernels for.
+/// An instruction set that the crate has kernels for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Isa {
     /// x86-64 with AVX-512F.
@@ -25,7 +25,7 @@ impl Isa {
     /// Fastest first.
     const ALL: [Self; 4] = [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable];
 
-    /// Whether this processor has it and this build its kernels.
+    /// Whether this processor has it and this build contains kernels for it.
     pub fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -39,15 +39,15 @@ impl Isa {
         }
     }
 
-    /// Those that can be used here, fastest first.
+    /// The available instruction sets, fastest first.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|isa| isa.is_available())
     }
 
-    /// The fastest one here, or the one that [`ISA_VARIABLE`] names.
+    /// The fastest one that is available, or the one that [`ISA_VARIABLE`] names.
     ///
     /// # Errors
-    /// The variable names one that is unknown or not available.
+    /// Fails if the variable names one that is unknown or not available.
     pub fn choose() -> Result<Self> {
         match std::env::var(ISA_VARIABLE) {
             Ok(name) => name.parse(),
@@ -55,7 +55,7 @@ impl Isa {
         }
     }
 
-    /// The name that [`ISA_VARIABLE`] takes.
+    /// The name by which [`ISA_VARIABLE`] selects it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Avx512 => "avx512",
@@ -75,7 +75,7 @@ impl fmt::Display for Isa {
 impl FromStr for Isa {
     type Err = Error;
 
-    /// An available one by its name.
+    /// Parses the name of an available instruction set.
     fn from_str(name: &str) -> Result<Self> {
         let isa = Self::available().find(|isa| isa.name() == name);
         isa.ok_or_else(|| Error::isa(name))

@@ -1,4 +1,4 @@
-//! How long one image takes: the numbers of the query table.
+//! Measures how long one image takes, for the query table.
 
 use std::time::{Duration, Instant};
 
@@ -6,34 +6,34 @@ use mutualnet_core::Subnet;
 
 use crate::{Result, Session};
 
-/// How long to measure.
+/// How many runs to measure, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MeasureConfig {
-    /// Runs that are not counted.
+    /// Runs before the measurement, which do not count.
     pub warmup: usize,
-    /// Runs that are counted, at least one.
+    /// Runs that count; at least one.
     pub runs: usize,
-    /// Counting ends after this time even if fewer runs are done.
+    /// The measurement ends after this time, even with fewer runs.
     pub time: Duration,
 }
 
-/// Wall time of single images.
+/// Wall-clock time of single images.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Latency {
     /// Median.
     pub p50_ms: f64,
-    /// 99th percentile; the largest where fewer than 100 were measured.
+    /// 99th percentile; the maximum if there are fewer than 100 runs.
     pub p99_ms: f64,
-    /// Runs counted.
+    /// Number of runs that count.
     pub n: usize,
 }
 
-/// Times a row with one gray image of the row's own resolution, on as many threads as the session has.
+/// Times a row with one gray image at the resolution of the row, on the threads of the session.
 ///
-/// The session is left at this row.
+/// The session stays on this row.
 ///
 /// # Errors
-/// The sub-network is not a row.
+/// Fails if the sub-network is not a row.
 pub fn measure(session: &mut Session, subnet: Subnet, config: MeasureConfig) -> Result<Latency> {
     session.switch(subnet)?;
     let input = vec![0.0; session.input_len()];
@@ -51,7 +51,7 @@ pub fn measure(session: &mut Session, subnet: Subnet, config: MeasureConfig) -> 
     Ok(Latency { p50_ms: percentile(&times, 50), p99_ms: percentile(&times, 99), n: times.len() })
 }
 
-/// The smallest time that `percent` of the times do not exceed, in milliseconds.
+/// The smallest of the times that at least `percent` of them do not exceed, in milliseconds.
 fn percentile(sorted: &[Duration], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted[rank - 1].as_secs_f64() * 1e3

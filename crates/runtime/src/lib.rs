@@ -1,11 +1,13 @@
 //! Executes a bundle on the CPU at any row of its query table, and switches rows without touching the weights.
 //!
-//! Separate because it is what devices run: pure Rust, no engine, starts in milliseconds.
-//! A [`Model`] is a prepared bundle, shared by all; a [`Session`] is one caller's state: threads, feature maps, row.
-//! Weights are packed once, so that a narrower network is a prefix of them, and every batch norm is a scale and a shift
-//! of its row, applied while a convolution's sums are still in registers.
-//! Invariant: the logits of an image depend on the model, the row and the instruction set, never on the number of
-//! threads, the batch or the rows run before, bit for bit.
+//! It is a separate crate because devices run it: it is pure Rust, does not need the engine, and starts in
+//! milliseconds.
+//! A [`Model`] is a prepared bundle that all callers share. A [`Session`] is the state of one caller: threads, feature
+//! maps and the current row.
+//! Weights are packed once, in such a way that a narrower network uses a prefix of them. Every batch norm becomes a scale
+//! and a shift that depend on the row and are applied while the sums of a convolution are still in registers.
+//! Invariant: the logits of an image depend only on the model, the row and the instruction set. They are the same, bit for
+//! bit, for any number of threads, any batch and any rows that were run before.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -47,7 +49,7 @@ mod prepare;
 
 mod fuse;
 
-mod plan;
+mod program;
 
 mod place;
 

@@ -1,4 +1,4 @@
-//! A bundle made ready to run; shared by all sessions, never changed.
+//! A bundle that is ready to run. All sessions share it, and nothing changes it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 use mutualnet_bundle::{Bundle, QueryTable};
 use mutualnet_core::{Budget, Network, Preprocess, Resolution, Subnet};
 
-use crate::plan::Plan;
 use crate::prepare::{Prepared, Source};
+use crate::program::Program;
 use crate::resize::Resize;
 use crate::{Error, Isa, Result};
 
-/// Weights packed once, and a plan for every row of the query table.
+/// A bundle's weights, packed once, and a program for every row of its query table.
 #[derive(Debug)]
 pub struct Model {
     pub(crate) prepared: Arc<Prepared>,
@@ -20,27 +20,27 @@ pub struct Model {
     table: QueryTable,
     preprocess: Preprocess,
     classes: Vec<String>,
-    /// Index of every row's plan.
+    /// Index of the program of each row.
     rows: BTreeMap<Subnet, usize>,
-    /// From the largest resolution to every smaller one.
+    /// The resize from the largest resolution to each smaller one.
     resizes: BTreeMap<Resolution, Resize>,
 }
 
 impl Model {
-    /// Prepares a bundle for the fastest instruction set here, or the one that [`ISA_VARIABLE`](crate::ISA_VARIABLE)
-    /// names.
+    /// Prepares a bundle for the fastest instruction set that is available, or for the one that
+    /// [`ISA_VARIABLE`](crate::ISA_VARIABLE) names.
     ///
     /// # Errors
-    /// The network reads clips or has a layer that is not executed, a row needs too much memory, or the variable names
-    /// an instruction set that is not available.
+    /// Fails if the network reads clips or has a layer that cannot be executed, if a row needs too much memory, or if
+    /// the variable names an instruction set that is not available.
     pub fn new(bundle: Bundle) -> Result<Self> {
         Self::with_isa(bundle, Isa::choose()?)
     }
 
-    /// As [`Self::new`], for a given instruction set.
+    /// Like [`Self::new`], for a given instruction set.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// Fails in the same cases as [`Self::new`].
     pub fn with_isa(bundle: Bundle, isa: Isa) -> Result<Self> {
         if !isa.is_available() {
             return Err(Error::isa(isa.name()));
@@ -72,7 +72,7 @@ impl Model {
         })
     }
 
-    /// The instruction set of its kernels.
+    /// The instruction set that the kernels use.
     pub fn isa(&self) -> Isa {
         self.isa
     }
@@ -82,40 +82,41 @@ impl Model {
         &self.network
     }
 
-    /// What every row costs and how good it is.
+    /// The cost and the accuracy of every row.
     pub fn table(&self) -> &QueryTable {
         &self.table
     }
 
-    /// How an image becomes an input of the largest resolution, the crop.
+    /// How an image becomes an input at the largest resolution, which is the size of the crop.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
     }
 
-    /// Name of every class.
+    /// The names of the classes.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    /// The most accurate row within a budget; a latency is that of `threads` threads, or of the most measured.
+    /// The most accurate row within a budget. A latency budget refers to `threads` threads, or to the largest number
+    /// of threads that was measured.
     ///
     /// # Errors
-    /// No row is within the budget, or no latencies were measured.
+    /// Fails if no row is within the budget, or if it is a latency and no latencies were measured.
     pub fn choose(&self, budget: Budget, threads: Option<usize>) -> Result<Subnet> {
         Ok(self.table.choose(budget, threads)?.subnet)
     }
 
-    /// Numbers of one image of the largest resolution.
+    /// How many numbers one image at the largest resolution has.
     pub fn largest_input_len(&self) -> usize {
         let [height, width] = square(self.preprocess.crop);
-        height * width * self.prepared.plans[0].input.channels
+        height * width * self.prepared.programs[0].input.channels
     }
 
-    pub(crate) fn plan(&self, row: usize) -> &Plan {
-        &self.prepared.plans[row]
+    pub(crate) fn program(&self, row: usize) -> &Program {
+        &self.prepared.programs[row]
     }
 
-    /// Index of a sub-network's plan.
+    /// Index of the row of a sub-network.
     pub(crate) fn row(&self, subnet: Subnet) -> Result<usize> {
         self.rows
             .get(&subnet)
@@ -123,17 +124,17 @@ impl Model {
             .ok_or_else(|| Error::NotARow { subnet, nearest: self.nearest(subnet) })
     }
 
-    /// The widest row; of several that of the largest resolution.
+    /// Index of the widest row; if there are several, of the one with the largest resolution.
     pub(crate) fn widest(&self) -> usize {
         *self.rows.last_key_value().expect("a table has rows").1
     }
 
-    /// The resize to a row's resolution; `None` when that is the largest.
+    /// The resize to the resolution of a row; `None` if that is the largest.
     pub(crate) fn resize(&self, row: usize) -> Option<&Resize> {
-        self.resizes.get(&self.plan(row).subnet.resolution)
+        self.resizes.get(&self.program(row).subnet.resolution)
     }
 
-    /// The three rows nearest to a sub-network: by resolution and width, relative to what was asked for.
+    /// The three rows nearest to a sub-network, by the relative distances of width and resolution.
     fn nearest(&self, subnet: Subnet) -> Vec<Subnet> {
         let off = |asked: f64, row: f64| ((row - asked) / asked).abs();
         let distance = |row: &Subnet| {

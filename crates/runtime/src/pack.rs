@@ -1,26 +1,27 @@
-//! Weights in the order in which kernels read them, packed once for all rows.
+//! Packs weights in the order in which kernels read them, once for all rows.
 //!
-//! Invariant: the layout's strides are those of the full width, so that a narrower network is a prefix: the first
-//! panels, and in every tap the first input channels.
+//! Invariant: strides are those of the full width, so that a narrower network uses a prefix: the first panels, and in
+//! every tap the first input channels.
 
 use crate::kernels::{Buffer, PANEL, padded};
 use crate::{Error, Result};
 
-/// One layer's weights.
+/// The packed weights of one layer.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    /// Dense: `[out / 16][taps][in][16]`; depthwise: `[taps][c]`, c rounded up to 16. Missing channels are zeros.
+    /// Dense: `[out / 16][taps][in][16]`; depthwise: `[taps][c]`, with `c` rounded up to a multiple of 16. The channels
+    /// added by rounding are zeros.
     pub(crate) numbers: Buffer,
-    /// Numbers from one tap to the next.
+    /// Distance from one tap to the next, in numbers.
     pub(crate) tap_stride: usize,
-    /// Numbers from one panel to the next; 0 for depthwise.
+    /// Distance from one panel to the next, in numbers; 0 for depthwise.
     pub(crate) panel_stride: usize,
 }
 
-/// Packs `[out, in, taps]`; a linear layer has one tap.
+/// Packs dense weights `[out, in, taps]`; a linear layer has one tap.
 ///
 /// # Errors
-/// The memory is not to be had.
+/// Fails if there is not enough memory.
 pub(crate) fn dense(weight: &[f32], [out, input, taps]: [usize; 3]) -> Result<Packed> {
     let tap_stride = input * PANEL;
     let panel_stride = taps * tap_stride;
@@ -37,10 +38,10 @@ pub(crate) fn dense(weight: &[f32], [out, input, taps]: [usize; 3]) -> Result<Pa
     Ok(Packed { numbers, tap_stride, panel_stride })
 }
 
-/// Packs `[channels, taps]`.
+/// Packs depthwise weights `[channels, taps]`.
 ///
 /// # Errors
-/// The memory is not to be had.
+/// Fails if there is not enough memory.
 pub(crate) fn depthwise(weight: &[f32], [channels, taps]: [usize; 2]) -> Result<Packed> {
     let tap_stride = padded(channels);
     let mut numbers = Buffer::zeroed(tap_stride * taps)?;

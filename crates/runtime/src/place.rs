@@ -1,11 +1,11 @@
-//! Where feature maps lie in the arena: maps that are never alive together share memory.
+//! Places feature maps in the arena, so that maps that are never in use at the same time share memory.
 
-/// First fit among the blocks that are alive.
+/// Places each block in the first gap between the blocks in use.
 #[derive(Debug, Default)]
 pub(crate) struct Placer {
-    /// Blocks in use, by their start.
+    /// Blocks in use, ordered by start.
     alive: Vec<Block>,
-    /// Highest end so far.
+    /// The highest end of any block so far.
     pub(crate) high_water: usize,
 }
 
@@ -17,9 +17,9 @@ struct Block {
 }
 
 impl Placer {
-    /// Start of a block of `len` numbers that is written at `time` and read for the last time at `last_use`.
+    /// Returns the start of a block of `len` numbers that is written at `time` and read for the last time at `last_use`.
     ///
-    /// Blocks must be asked for in the order of time.
+    /// Blocks must be requested in order of time.
     pub(crate) fn place(&mut self, len: usize, time: usize, last_use: usize) -> usize {
         self.alive.retain(|block| block.last_use >= time);
         let mut start = 0;

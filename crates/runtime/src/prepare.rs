@@ -1,4 +1,4 @@
-//! From a bundle's parts to what a team executes: weights packed once, one plan per row.
+//! Turns the parts of a bundle into what a team executes: weights that are packed once, and one program per row.
 
 use std::collections::BTreeMap;
 
@@ -8,40 +8,40 @@ use mutualnet_core::{Network, NodeId, Subnet};
 use crate::fuse::{Fused, fuse};
 use crate::kernels::{Buffer, Kernels, taps_of_largest_kernel};
 use crate::pack::{self, Packed};
-use crate::plan::{Plan, ScaleShift};
+use crate::program::{Program, ScaleShift};
 use crate::{Error, Isa, Result};
 
-/// Everything that is shared by all sessions of a model.
+/// Everything that the sessions of a model share.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) kernels: &'static Kernels,
-    /// By node; `None` for nodes without weights that kernels read.
+    /// Packed weights by node; `None` for nodes whose kernels read no weights.
     pub(crate) weights: Vec<Option<Packed>>,
-    /// What taps on padding read.
+    /// Zeros, which are read for taps that fall on padding.
     pub(crate) zeros: Buffer,
-    /// By row.
-    pub(crate) plans: Vec<Plan>,
-    /// Taps of the largest dense kernel.
+    /// One program per row.
+    pub(crate) programs: Vec<Program>,
+    /// Number of taps of the largest dense kernel.
     pub(crate) taps: usize,
 }
 
-/// A tensor of the source: shape and numbers.
+/// A tensor of the source, as shape and numbers.
 pub(crate) type Numbers<'a> = (&'a [usize], &'a [f32]);
 
 /// Mean and variance of one batch norm.
 pub(crate) type Moments<'a> = (&'a [f32], &'a [f32]);
 
-/// Where a network's numbers come from.
+/// The network, its rows, and where their numbers come from.
 pub(crate) struct Source<'a> {
     pub(crate) network: &'a Network,
     pub(crate) rows: &'a [Subnet],
-    /// A parameter at full width, by its name.
+    /// Returns a parameter at full width by its name.
     pub(crate) weight: &'a dyn Fn(&str) -> Option<Numbers<'a>>,
-    /// A row's statistics, in the order of [`Network::batch_norms`].
+    /// Returns the statistics of a row, in the order of [`Network::batch_norms`].
     pub(crate) statistics: &'a dyn Fn(Subnet) -> Option<Vec<Moments<'a>>>,
 }
 
-/// A network's parameters at full width, of the shapes that the network says.
+/// The parameters of a network at full width, with the shapes that the network prescribes.
 struct Parameters<'a> {
     /// Weights and scales.
     factors: BTreeMap<NodeId, (Vec<usize>, &'a [f32])>,
@@ -50,11 +50,11 @@ struct Parameters<'a> {
 }
 
 impl Prepared {
-    /// Packs and plans.
+    /// Packs the weights and makes the program of every row.
     ///
     /// # Errors
-    /// The network reads clips or has a layer without kernel; a weight or a row's statistics are missing or do not
-    /// fit; no memory.
+    /// Fails if the network reads clips or has a layer without a kernel, if a weight or the statistics of a row are
+    /// missing or do not fit, or if there is not enough memory.
     pub(crate) fn new(source: &Source<'_>, isa: Isa) -> Result<Self> {
         if source.network.rank() == Rank::Clip {
             return Err(Error::Clip);
@@ -65,22 +65,22 @@ impl Prepared {
         let parameters = Parameters::collect(source)?;
         let fused = fuse(source.network);
         let norms: Vec<_> = source.network.batch_norms().collect();
-        let plans = source.rows.iter().map(|&row| plan(source, &parameters, &fused, &norms, row));
-        let plans: Vec<Plan> = plans.collect::<Result<_>>()?;
-        let steps = || plans.iter().flat_map(|plan| &plan.steps);
-        let channels = steps().map(|step| step.input.channels).max().unwrap_or(0);
+        let programs = source.rows.iter().map(|&row| program(source, &parameters, &fused, &norms, row));
+        let programs: Vec<Program> = programs.collect::<Result<_>>()?;
+        let calls = || programs.iter().flat_map(|program| &program.calls);
+        let channels = calls().map(|call| call.input.channels).max().unwrap_or(0);
         Ok(Self {
             kernels: Kernels::of(isa),
             weights: pack(source.network, &parameters)?,
             zeros: Buffer::zeroed(channels)?,
-            taps: taps_of_largest_kernel(steps()),
-            plans,
+            taps: taps_of_largest_kernel(calls()),
+            programs,
         })
     }
 
-    /// Numbers that one image of the largest row needs.
+    /// How many numbers one image needs in the arena for the row that needs most.
     pub(crate) fn arena_len(&self) -> usize {
-        self.plans.iter().map(|plan| plan.arena_len).max().unwrap_or(0)
+        self.programs.iter().map(|program| program.arena_len).max().unwrap_or(0)
     }
 }
 
@@ -135,19 +135,19 @@ fn pack(network: &Network, parameters: &Parameters<'_>) -> Result<Vec<Option<Pac
     network.nodes().iter().map(|node| &node.op).enumerate().map(pack).collect()
 }
 
-/// The steps of one row. Its channels are prefixes of the full network's: `Network::channels` refuses every other width,
-/// and kernels rely on it.
-fn plan(
+/// Makes the program of one row. Kernels rely on its channels being a prefix of the full network's, and
+/// `Network::channels` refuses any width for which they are not.
+fn program(
     source: &Source<'_>,
     parameters: &Parameters<'_>,
     fused: &[Fused],
     norms: &[NodeId],
     row: Subnet,
-) -> Result<Plan> {
+) -> Result<Program> {
     let missing = || Error::Statistics { subnet: row };
     let statistics =
         if norms.is_empty() { Vec::new() } else { (source.statistics)(row).ok_or_else(missing)? };
-    Plan::new(source.network, fused, row, |fused, channels| {
+    Program::new(source.network, fused, row, |fused, channels| {
         let bias = fused.producer.and_then(|node| parameters.addends.get(&node));
         let shift = bias.map_or(vec![0.0; channels], |bias| bias[..channels].to_vec());
         let plain = ScaleShift { scale: vec![1.0; channels], shift };
@@ -165,7 +165,8 @@ fn plan(
     })
 }
 
-/// Batch norm with fixed statistics behind a bias as a scale and a shift: `γ/√(var+eps)`, `β + (bias − mean)·scale`.
+/// The scale and the shift that equal a bias followed by a batch norm with fixed statistics: `γ/√(var+eps)` and
+/// `β + (bias − mean)·scale`.
 fn fold(
     (gamma, beta): (&[f32], &[f32]),
     (mean, variance): (&[f32], &[f32]),

@@ -1,11 +1,11 @@
-//! From the largest resolution to a row's: bilinear with aligned corners, on normalized pixels.
+//! Resizes normalized pixels from the largest resolution to that of a row, bilinearly with aligned corners.
 //!
 //! # Source
 //! `[MN-code train.py test]`: `F.interpolate(mode="bilinear", align_corners=True)`.
 
-use crate::plan::{Feature, Pair};
+use crate::program::{Feature, Pair};
 
-/// Weights along one axis: for every output the first of two neighbors and the share of the second one.
+/// The weights along one axis: for every output, the first of two neighbors and the share of the second.
 #[derive(Debug, Clone)]
 struct Axis {
     taps: Vec<(usize, f32)>,
@@ -24,40 +24,41 @@ impl Axis {
         Self { taps: (0..to).map(tap).collect(), from }
     }
 
-    /// Both neighbors and the share of the second.
+    /// Both neighbors of an output, and the share of the second.
     fn at(&self, i: usize) -> (usize, usize, f32) {
         let (first, share) = self.taps[i];
         (first, (first + 1).min(self.from - 1), share)
     }
 }
 
-/// A resize between two sizes, prepared.
+/// A prepared resize from one size to another.
 #[derive(Debug, Clone)]
 pub(crate) struct Resize {
-    rows: Axis,
-    columns: Axis,
+    vertical: Axis,
+    horizontal: Axis,
 }
 
 impl Resize {
-    /// From and to sizes of at least 1×1.
+    /// Prepares a resize; both sizes must be at least 1×1.
     pub(crate) fn new(from: Pair, to: Pair) -> Self {
-        Self { rows: Axis::new(from[0], to[0]), columns: Axis::new(from[1], to[1]) }
+        Self { vertical: Axis::new(from[0], to[0]), horizontal: Axis::new(from[1], to[1]) }
     }
 
-    /// Writes one image into `output`, `[h, w, stride_c]`; the tail becomes zeros.
+    /// Resizes one image; the tail of the output becomes zeros.
     ///
     /// # Shapes
-    /// - `input`: `[h, w, channels]` of the size to resize from.
+    /// - `input`: `[h, w, channels]` of the size to resize from
+    /// - `output`: `[h, w, stride_c]` of the size to resize to
     pub(crate) fn apply(&self, input: &[f32], output: &mut [f32], feature: Feature) {
         let c = feature.channels;
-        let row = self.columns.from * c;
+        let line = self.horizontal.from * c;
         for (y, output) in output.chunks_exact_mut(feature.size[1] * feature.stride_c).enumerate() {
-            let (y0, y1, down) = self.rows.at(y);
-            let (upper, lower) = (&input[y0 * row..][..row], &input[y1 * row..][..row]);
+            let (y0, y1, down) = self.vertical.at(y);
+            let (upper, lower) = (&input[y0 * line..][..line], &input[y1 * line..][..line]);
             for (x, pixel) in output.chunks_exact_mut(feature.stride_c).enumerate() {
-                let (x0, x1, right) = self.columns.at(x);
+                let (x0, x1, right) = self.horizontal.at(x);
                 for (i, value) in pixel[..c].iter_mut().enumerate() {
-                    let mix = |row: &[f32]| (1.0 - right) * row[x0 * c + i] + right * row[x1 * c + i];
+                    let mix = |line: &[f32]| (1.0 - right) * line[x0 * c + i] + right * line[x1 * c + i];
                     *value = (1.0 - down) * mix(upper) + down * mix(lower);
                 }
                 pixel[c..].fill(0.0);
@@ -66,7 +67,7 @@ impl Resize {
     }
 }
 
-/// Writes one image of the row's own size into `output`, `[h, w, stride_c]`; the tail becomes zeros.
+/// Copies one image that already has the right size into `output`, `[h, w, stride_c]`; the tail becomes zeros.
 pub(crate) fn copy(input: &[f32], output: &mut [f32], feature: Feature) {
     if feature.stride_c == feature.channels {
         output.copy_from_slice(input);

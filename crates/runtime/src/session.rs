@@ -1,7 +1,8 @@
-//! A model being run: the state of one caller, who may switch rows at any time.
+//! The state of one caller that runs a model and may switch rows at any time.
 //!
-//! Invariant: feature maps are as large as the largest row needs from the beginning on, so that neither switching nor
-//! running allocates (but for outputs of more images than any call before had).
+//! Invariant: from the start there is enough memory for the feature maps of the largest row, so that neither switching
+//! nor running allocates. The one exception is a call with more images than any call before, whose outputs need more
+//! memory.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -9,14 +10,14 @@ use std::sync::Arc;
 use mutualnet_core::{Budget, Subnet};
 
 use crate::kernels::Team;
-use crate::plan::Plan;
+use crate::program::Program;
 use crate::{Error, Model, Result, resize};
 
-/// Numbers of feature maps that a session has at least: 16 MiB, of which only what is used is ever committed. Rows
-/// that need less take several images in one pass.
+/// The least number of feature-map elements that a session has memory for: 16 MiB, of which only the used part is ever
+/// committed. Rows that need less run several images in one pass.
 const ARENA_LEN: usize = 1 << 22;
 
-/// Runs a [`Model`] on a fixed number of threads; results do not depend on how many.
+/// Runs a [`Model`] on a fixed number of threads, which does not affect the results.
 pub struct Session {
     model: Arc<Model>,
     team: Team,
@@ -28,7 +29,7 @@ pub struct Session {
 /// One class of a prediction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassProbability {
-    /// Number of the class.
+    /// Index of the class.
     pub class: usize,
     /// Its name.
     pub name: String,
@@ -37,48 +38,50 @@ pub struct ClassProbability {
 }
 
 impl Session {
-    /// A session on the widest row's largest resolution, on `threads` threads, the caller's included.
+    /// Starts a session with `threads` threads, including the caller's. It begins with the widest row, at its largest
+    /// resolution.
     ///
     /// # Errors
-    /// No memory or no threads.
+    /// Fails if there is not enough memory or if a thread cannot be started.
     pub fn new(model: Arc<Model>, threads: NonZeroUsize) -> Result<Self> {
         let arena_len = model.prepared.arena_len().max(ARENA_LEN);
         let team = Team::new(model.prepared.clone(), threads.get(), arena_len)?;
         let row = model.widest();
-        let logits = vec![0.0; model.plan(row).output.channels];
+        let logits = vec![0.0; model.program(row).output.channels];
         Ok(Self { model, team, threads: threads.get(), row, logits })
     }
 
-    /// What it runs.
+    /// The model that this session runs.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
     }
 
-    /// Its threads.
+    /// The number of threads, including the caller's.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
     /// The row that [`Self::run`] runs.
     pub fn subnet(&self) -> Subnet {
-        self.plan().subnet
+        self.program().subnet
     }
 
-    /// Runs another row from now on; takes no time.
+    /// Switches to another row, which takes practically no time.
     ///
     /// # Errors
-    /// The sub-network is not a row of the table.
+    /// Fails if the sub-network is not a row of the table.
     pub fn switch(&mut self, subnet: Subnet) -> Result<()> {
         self.row = self.model.row(subnet)?;
         Ok(())
     }
 
-    /// Runs the most accurate row within a budget from now on, and says which that is.
+    /// Switches to the most accurate row within a budget and returns it.
     ///
-    /// A latency is that of as many threads as the session has, or of the most measured if there is none for these.
+    /// A latency budget refers to the session's number of threads if that was measured, and otherwise to the largest
+    /// number that was.
     ///
     /// # Errors
-    /// No row is within the budget, or no latencies were measured.
+    /// Fails if no row is within the budget, or if it is a latency and no latencies were measured.
     pub fn switch_to_budget(&mut self, budget: Budget) -> Result<Subnet> {
         let measured = self.model.table().threads().any(|threads| threads == self.threads);
         let subnet = self.model.choose(budget, measured.then_some(self.threads))?;
@@ -86,30 +89,30 @@ impl Session {
         Ok(subnet)
     }
 
-    /// Numbers of one image at the row's own resolution.
+    /// How many numbers one image has at the resolution of the current row.
     pub fn input_len(&self) -> usize {
-        let input = self.plan().input;
+        let input = self.program().input;
         input.pixels() * input.channels
     }
 
-    fn plan(&self) -> &Plan {
-        self.model.plan(self.row)
+    fn program(&self) -> &Program {
+        self.model.program(self.row)
     }
 
-    /// Logits of `n` images.
+    /// Computes the logits of `n` images.
     ///
     /// # Shapes
-    /// - `input`: `[n, r, r, channels]` f32, normalized; `r` is the row's own resolution or the model's largest one,
-    ///   from which it is shrunk bilinearly with aligned corners.
+    /// - `input`: `[n, r, r, channels]` f32, normalized; `r` is the resolution of the current row, or the model's largest
+    ///   one, from which the images are then resized bilinearly with aligned corners.
     /// - returns `[n, classes]`.
     ///
     /// # Errors
-    /// The input has another length.
+    /// Fails if the length of the input is neither of the two.
     pub fn run(&mut self, input: &[f32], n: usize) -> Result<&[f32]> {
         let image_len = self.image_len(input.len(), n)?;
-        let classes = self.plan().output.channels;
+        let classes = self.program().output.channels;
         self.logits.resize((n * classes).max(self.logits.len()), 0.0);
-        let capacity = self.team.capacity(self.plan());
+        let capacity = self.team.capacity(self.program());
         let mut done = 0;
         while done < n {
             let pass = capacity.min(n - done);
@@ -124,7 +127,7 @@ impl Session {
     /// The `top` most probable classes of one image, most probable first.
     ///
     /// # Errors
-    /// As [`Self::run`] with one image.
+    /// Fails in the same cases as [`Self::run`] with one image.
     pub fn predict(&mut self, input: &[f32], top: usize) -> Result<Vec<ClassProbability>> {
         let logits = self.run(input, 1)?;
         let probabilities = softmax(logits);
@@ -140,7 +143,7 @@ impl Session {
         Ok(order.into_iter().map(of).collect())
     }
 
-    /// Numbers of one image of an input.
+    /// How many numbers one image has in an input of `n` images and length `got`.
     fn image_len(&self, got: usize, n: usize) -> Result<usize> {
         let own = self.input_len();
         let largest = self.model.largest_input_len();
@@ -157,9 +160,9 @@ impl Session {
         }
     }
 
-    /// Brings images into the arena.
+    /// Copies images into the arena, resized if necessary.
     fn load(&mut self, input: &[f32], n: usize) {
-        let feature = self.plan().input;
+        let feature = self.program().input;
         let image_len = input.len() / n;
         let resize = self.model.resize(self.row).filter(|_| image_len != self.input_len());
         let images = self.team.feature_mut(feature, n).chunks_exact_mut(feature.len());
@@ -171,9 +174,9 @@ impl Session {
         }
     }
 
-    /// Takes the logits of a pass out of the arena.
+    /// Copies the logits of a pass out of the arena.
     fn unload(&mut self, done: usize, n: usize) {
-        let feature = self.plan().output;
+        let feature = self.program().output;
         let logits = self.logits[done * feature.channels..].chunks_exact_mut(feature.channels);
         let outputs = self.team.feature_mut(feature, n).chunks_exact(feature.stride_c);
         for (logits, output) in logits.zip(outputs) {
@@ -182,7 +185,7 @@ impl Session {
     }
 }
 
-/// Probabilities of logits.
+/// Turns logits into probabilities.
 fn softmax(logits: &[f32]) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();

@@ -52,7 +52,7 @@ impl Lanes for F32x16 {
         Self(unsafe { _mm512_div_ps(self.0, other.0) })
     }
 
-    /// The instruction gives the second operand where one is NaN, so that only a first one has to be put back.
+    /// The instruction returns the second operand if either is NaN, so only a NaN in the first one has to be restored.
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         // SAFETY: the trait's contract.
@@ -68,7 +68,7 @@ impl Lanes for F32x16 {
         Self(unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0) })
     }
 
-    /// Puts the exponent together.
+    /// Builds the number from its exponent.
     #[inline(always)]
     unsafe fn power_of_two(self) -> Self {
         // SAFETY: the trait's contract.
@@ -78,7 +78,7 @@ impl Lanes for F32x16 {
         })
     }
 
-    /// The second operand is the result where one is NaN.
+    /// The instructions return the second operand if either is NaN.
     #[inline(always)]
     unsafe fn clamp(self, low: Self, high: Self) -> Self {
         // SAFETY: the trait's contract.
@@ -90,5 +90,5 @@ kernels_for!(
     F32x16,
     [target_feature(enable = "avx512f")],
     tiles: [1: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], 2: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]],
-    row: 4
+    neighbors: 4
 );

@@ -1,11 +1,11 @@
-//! Non-linearities that are not clamps, applied to what a kernel has just stored.
+//! Non-linearities that are not clamps, which are applied to what a kernel has just stored.
 //!
-//! Separate from the epilogue, which is in the midst of unrolled loops: a loop of its own over numbers that are still in
-//! the first-level cache costs little and keeps exponentials out of every tile.
+//! They are separate from the epilogue, which is inside unrolled loops. A loop of its own over numbers that are still in
+//! the first-level cache costs little, and keeps exponentials out of every tile.
 
 use super::Lanes;
 
-/// A non-linearity by its formula.
+/// A non-linearity that is not a clamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Curve {
     /// `1 / (1 + exp(-x))`.
@@ -18,10 +18,10 @@ pub(crate) enum Curve {
     HardSwish,
 }
 
-/// Bends `len` numbers from `start` on, in place.
+/// Applies a curve to `len` numbers from `start` on, in place.
 ///
 /// # Safety
-/// That of [`Lanes`]; `len` is a multiple of the panel, and the numbers are the caller's alone.
+/// That of [`Lanes`]; `len` is a multiple of the panel, and nothing else accesses the numbers.
 #[inline(always)]
 pub(super) unsafe fn bend<L: Lanes>(curve: Curve, start: *mut f32, len: usize) {
     // SAFETY: the contract above.
@@ -65,16 +65,16 @@ unsafe fn sigmoid<L: Lanes>(x: L) -> L {
     }
 }
 
-/// `exp(x)`, clamped where it would leave the range of normal numbers; off by at most 2 units in the last place.
+/// `exp(x)` with an error of at most 2 units in the last place; `x` is clamped so that the result is a normal number.
 ///
-/// With `n` the integer nearest to `x / ln 2`, it is `2^n` times the exponential of what is left, of magnitude up to
-/// `ln 2 / 2`, for which the first eight terms of the series are exact to single precision.
+/// If `n` is the integer nearest to `x / ln 2`, the result is `2^n` times the exponential of the rest. The magnitude of the
+/// rest is at most `ln 2 / 2`, for which the first eight terms of the series are exact to single precision.
 ///
 /// # Safety
 /// That of [`Lanes`].
 #[inline(always)]
 unsafe fn exp<L: Lanes>(x: L) -> L {
-    /// `ln 2`, its first 15 bits (so that products with small integers are exact) and the rest.
+    /// `ln 2` in two parts: its first 15 bits, so that products with small integers are exact, and the rest.
     const LN_2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
     const TERMS: [f32; 7] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 1.0 / 2.0, 1.0, 1.0];
     // SAFETY: same contract; the clamp keeps `n` from -126 to 126.

@@ -1,36 +1,36 @@
-//! Dense convolutions and linear layers: a tile of pixels times one or two panels of output channels, in registers.
+//! Dense convolutions and linear layers: computes a tile of some pixels times one or two panels of channels in registers.
 //!
-//! Taps are reached through a table of pointers, so that 1×1, k×k, strided and padded convolutions are one kernel;
-//! a tap that falls on padding points at zeros.
+//! Inputs are read through a table of pointers with one entry per tap and pixel, so that one kernel computes 1×1, k×k,
+//! strided and padded convolutions. A tap that falls on padding points at zeros.
 
 use super::{Epilogue, Lanes, PANEL, curve};
 
-/// One tile: `P` pixels × `V` vectors of outputs.
+/// One tile of `P` pixels × `V` vectors of outputs.
 pub(super) struct Tile {
     /// `[taps][P]` pointers to the first input channel.
     pub(super) pointers: *const *const f32,
     pub(super) taps: usize,
-    /// Input channels.
+    /// Number of input channels.
     pub(super) in_channels: usize,
     /// First panel, `[taps][in_channels of the full width][PANEL]`.
     pub(super) weights: *const f32,
-    /// Numbers from one tap to the next.
+    /// Distance from one tap to the next, in numbers.
     pub(super) tap_stride: usize,
-    /// Numbers from one panel to the next.
+    /// Distance from one panel to the next, in numbers.
     pub(super) panel_stride: usize,
     /// First output of the first pixel.
     pub(super) out: *mut f32,
-    /// Numbers from one pixel's outputs to the next one's.
+    /// Distance from the outputs of one pixel to those of the next, in numbers.
     pub(super) out_stride: usize,
-    /// Begins at the tile's first channel.
+    /// The epilogue that begins at the first channel of the tile.
     pub(super) epilogue: Epilogue,
 }
 
 /// Computes a tile.
 ///
 /// # Safety
-/// That of [`Lanes`]; every pointer of the table is good for `in_channels` numbers, the weights for the panels that
-/// `V` vectors span, `out` and the epilogue for `P` pixels of as many channels.
+/// That of [`Lanes`]; every pointer of the table is valid for `in_channels` numbers, the weights for the panels that
+/// `V` vectors span, and `out` and the epilogue for `P` pixels of as many channels.
 #[inline(always)]
 pub(super) unsafe fn tile<L: Lanes, const P: usize, const V: usize>(tile: &Tile) {
     // SAFETY: the contract above.

@@ -1,35 +1,36 @@
-//! Depthwise convolutions: one row of outputs, vectorized over channels.
+//! Depthwise convolutions: computes one scanline of outputs, vectorized over channels.
 //!
-//! 3×3 at stride 1 and 2, which is what networks are made of, computes several neighbors at once away from the
-//! borders, so that inputs they share are loaded once; everything else goes tap by tap.
+//! For 3×3 kernels with stride 1 or 2, which most networks use, several neighbors are computed at once away from the
+//! borders, so that the inputs they share are loaded once. Everything else goes tap by tap.
 
 use super::{Epilogue, Lanes, Pair, curve};
 
-/// One row of outputs of one image.
-pub(super) struct Row {
-    /// The image.
+/// One row of output pixels of one image, and what is needed to compute it.
+pub(super) struct Scanline {
+    /// First number of the image.
     pub(super) input: *const f32,
     /// Height and width of the image.
     pub(super) size: Pair,
-    /// Channel stride of input and output: channels with their tail.
+    /// Channel stride of input and output, including the tail.
     pub(super) stride_c: usize,
     /// `[taps][weight_stride]`.
     pub(super) weights: *const f32,
-    /// Channel stride of the weights: that of the full width.
+    /// Channel stride of the weights, which is that of the full width.
     pub(super) weight_stride: usize,
     pub(super) kernel: Pair,
     pub(super) stride: Pair,
     pub(super) padding: Pair,
-    /// Which row.
+    /// Index of the scanline.
     pub(super) y: usize,
-    /// Outputs in the row.
+    /// Number of outputs in the scanline.
     pub(super) width: usize,
-    /// First output of the row.
+    /// First output of the scanline.
     pub(super) out: *mut f32,
     pub(super) epilogue: Epilogue,
 }
 
-/// Which taps of a kernel of `kernel` hit an input of `size` when it begins `start - padding` into it.
+/// The range of taps that fall inside an input of length `size`, for a kernel of length `kernel` whose first tap is at
+/// `start - padding`.
 #[inline(always)]
 pub(super) fn taps(start: usize, padding: usize, kernel: usize, size: usize) -> (usize, usize) {
     let first = padding.saturating_sub(start).min(kernel);
@@ -37,105 +38,105 @@ pub(super) fn taps(start: usize, padding: usize, kernel: usize, size: usize) -> 
     (first, last.max(first))
 }
 
-/// Computes a row; `T` neighbors at once where possible.
+/// Computes a scanline, `T` neighbors at once where possible.
 ///
 /// # Safety
-/// That of [`Lanes`]; the pointers are good for what the fields say.
+/// That of [`Lanes`]; the pointers are valid for what the fields describe.
 #[inline(always)]
-pub(super) unsafe fn row<L: Lanes, const T: usize>(row: &Row) {
+pub(super) unsafe fn scanline<L: Lanes, const T: usize>(line: &Scanline) {
     // SAFETY: same contract.
     unsafe {
-        match (row.kernel, row.stride) {
-            ([3, 3], [1, 1]) => row_3x3::<L, T, 1>(row),
-            ([3, 3], [2, 2]) => row_3x3::<L, T, 2>(row),
+        match (line.kernel, line.stride) {
+            ([3, 3], [1, 1]) => scanline_3x3::<L, T, 1>(line),
+            ([3, 3], [2, 2]) => scanline_3x3::<L, T, 2>(line),
             _ => {
-                for x in 0..row.width {
-                    pixel::<L>(row, x);
+                for x in 0..line.width {
+                    pixel::<L>(line, x);
                 }
             }
         }
-        if let Some(bend) = row.epilogue.curve {
-            curve::bend::<L>(bend, row.out, row.width * row.stride_c);
+        if let Some(bend) = line.epilogue.curve {
+            curve::bend::<L>(bend, line.out, line.width * line.stride_c);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn row_3x3<L: Lanes, const T: usize, const S: usize>(row: &Row) {
-    let left = row.padding[1].div_ceil(S).min(row.width);
-    // Outputs whose three columns all lie inside.
-    let inside = (row.size[1] + row.padding[1]).saturating_sub(3) / S + 1;
-    let right = if row.size[1] + row.padding[1] >= 3 { inside.min(row.width) } else { left };
+unsafe fn scanline_3x3<L: Lanes, const T: usize, const S: usize>(line: &Scanline) {
+    let left = line.padding[1].div_ceil(S).min(line.width);
+    // End of the outputs whose three columns all lie inside.
+    let inside = (line.size[1] + line.padding[1]).saturating_sub(3) / S + 1;
+    let right = if line.size[1] + line.padding[1] >= 3 { inside.min(line.width) } else { left };
     let mut x = 0;
-    // SAFETY: same contract; between `left` and `right` no column is outside.
+    // SAFETY: same contract; between `left` and `right` every column is inside.
     unsafe {
-        while x < row.width {
+        while x < line.width {
             if x >= left && x + T <= right {
-                neighbors_3x3::<L, T, S>(row, x);
+                neighbors_3x3::<L, T, S>(line, x);
                 x += T;
             } else {
-                pixel::<L>(row, x);
+                pixel::<L>(line, x);
                 x += 1;
             }
         }
     }
 }
 
-/// `T` outputs from `x` on, none of whose columns is outside.
+/// Computes `T` outputs from `x` on, whose columns are all inside.
 #[inline(always)]
-unsafe fn neighbors_3x3<L: Lanes, const T: usize, const S: usize>(row: &Row, x: usize) {
-    let (first, last) = taps(row.y * S, row.padding[0], 3, row.size[0]);
+unsafe fn neighbors_3x3<L: Lanes, const T: usize, const S: usize>(line: &Scanline, x: usize) {
+    let (first, last) = taps(line.y * S, line.padding[0], 3, line.size[0]);
     // SAFETY: same contract.
     unsafe {
-        let epilogue = row.epilogue.load::<L>();
-        // Wraps where no row is inside; it is not used then.
-        let y = (row.y * S + first).wrapping_sub(row.padding[0]);
-        let corner = y.wrapping_mul(row.size[1]).wrapping_add(x * S - row.padding[1]);
-        for c in (0..row.stride_c).step_by(L::N) {
+        let epilogue = line.epilogue.load::<L>();
+        // Wraps if no tap is inside; it is not used then.
+        let y = (line.y * S + first).wrapping_sub(line.padding[0]);
+        let corner = y.wrapping_mul(line.size[1]).wrapping_add(x * S - line.padding[1]);
+        for c in (0..line.stride_c).step_by(L::N) {
             let mut sums = [L::splat(0.0); T];
-            let mut input = row.input.wrapping_add(corner.wrapping_mul(row.stride_c) + c);
-            let mut weights = row.weights.wrapping_add(first * 3 * row.weight_stride + c);
+            let mut input = line.input.wrapping_add(corner.wrapping_mul(line.stride_c) + c);
+            let mut weights = line.weights.wrapping_add(first * 3 * line.weight_stride + c);
             for _ in first..last {
                 let by = [
                     L::load(weights),
-                    L::load(weights.add(row.weight_stride)),
-                    L::load(weights.add(2 * row.weight_stride)),
+                    L::load(weights.add(line.weight_stride)),
+                    L::load(weights.add(2 * line.weight_stride)),
                 ];
                 for (t, sum) in sums.iter_mut().enumerate() {
                     for (k, &by) in by.iter().enumerate() {
-                        *sum = L::load(input.add((t * S + k) * row.stride_c)).fma(by, *sum);
+                        *sum = L::load(input.add((t * S + k) * line.stride_c)).fma(by, *sum);
                     }
                 }
-                input = input.wrapping_add(row.size[1] * row.stride_c);
-                weights = weights.wrapping_add(3 * row.weight_stride);
+                input = input.wrapping_add(line.size[1] * line.stride_c);
+                weights = weights.wrapping_add(3 * line.weight_stride);
             }
             for (t, &sum) in sums.iter().enumerate() {
-                epilogue.store(sum, c, row.out, (x + t) * row.stride_c + c);
+                epilogue.store(sum, c, line.out, (x + t) * line.stride_c + c);
             }
         }
     }
 }
 
-/// One output, tap by tap.
+/// Computes one output, tap by tap.
 #[inline(always)]
-unsafe fn pixel<L: Lanes>(row: &Row, x: usize) {
-    let (y_start, x_start) = (row.y * row.stride[0], x * row.stride[1]);
-    let (y_first, y_last) = taps(y_start, row.padding[0], row.kernel[0], row.size[0]);
-    let (x_first, x_last) = taps(x_start, row.padding[1], row.kernel[1], row.size[1]);
-    // SAFETY: same contract; the taps are those that lie inside.
+unsafe fn pixel<L: Lanes>(line: &Scanline, x: usize) {
+    let (y_start, x_start) = (line.y * line.stride[0], x * line.stride[1]);
+    let (y_first, y_last) = taps(y_start, line.padding[0], line.kernel[0], line.size[0]);
+    let (x_first, x_last) = taps(x_start, line.padding[1], line.kernel[1], line.size[1]);
+    // SAFETY: same contract; only taps inside the image are read.
     unsafe {
-        let epilogue = row.epilogue.load::<L>();
-        for c in (0..row.stride_c).step_by(L::N) {
+        let epilogue = line.epilogue.load::<L>();
+        for c in (0..line.stride_c).step_by(L::N) {
             let mut sum = L::splat(0.0);
             for ky in y_first..y_last {
                 for kx in x_first..x_last {
                     let position =
-                        (y_start + ky - row.padding[0]) * row.size[1] + x_start + kx - row.padding[1];
-                    let by = L::load(row.weights.add((ky * row.kernel[1] + kx) * row.weight_stride + c));
-                    sum = L::load(row.input.add(position * row.stride_c + c)).fma(by, sum);
+                        (y_start + ky - line.padding[0]) * line.size[1] + x_start + kx - line.padding[1];
+                    let by = L::load(line.weights.add((ky * line.kernel[1] + kx) * line.weight_stride + c));
+                    sum = L::load(line.input.add(position * line.stride_c + c)).fma(by, sum);
                 }
             }
-            epilogue.store(sum, c, row.out, x * row.stride_c + c);
+            epilogue.store(sum, c, line.out, x * line.stride_c + c);
         }
     }
 }

@@ -1,23 +1,23 @@
-//! What happens to a sum before it is stored: scale and shift, non-linearity, shortcut, non-linearity.
+//! What happens to a sum before it is stored: scale and shift, a clamp, the shortcut, another clamp.
 //!
-//! Non-linearities are clamps here; one that is not comes last and is left to [`curve`](super::curve).
+//! A non-linearity that is not a clamp comes last and is computed by [`curve`](super::curve).
 
 use super::{Curve, Lanes};
 
 /// `out = curve(post(pre(sum · scale[c] + shift[c]) + residual))`; all but the last are clamps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epilogue {
-    /// Of the first channel at hand; as many numbers as there are lanes to write, the tail included.
+    /// The scale of the first channel; there are as many numbers as lanes to write, including the tail.
     pub(crate) scale: *const f32,
-    /// Of the first channel at hand.
+    /// The shift of the first channel, likewise.
     pub(crate) shift: *const f32,
-    /// First number of the shortcut that lies where the first output lies; null when there is none.
+    /// The number of the shortcut that is added to the first output; null if there is no shortcut.
     pub(crate) residual: *const f32,
     /// Bounds of the first clamp.
     pub(crate) pre: [f32; 2],
     /// Bounds of the second clamp.
     pub(crate) post: [f32; 2],
-    /// What a kernel does with all that it has stored.
+    /// What a kernel applies to everything that it has stored.
     pub(crate) curve: Option<Curve>,
 }
 

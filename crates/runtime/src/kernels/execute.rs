@@ -1,22 +1,22 @@
-//! One step of a plan, cut into tasks: which part of the output a task computes, and with which kernel.
+//! Cuts a kernel call into tasks, and computes the part of the output that belongs to a task.
 
 use super::{Buffer, Epilogue, Kernels, Scratch, dense, depthwise, max_pool, pointwise, pool};
 use crate::kernels::{MAX_TILE_PIXELS, PANEL};
 use crate::pack::Packed;
-use crate::plan::{Feature, Plan, Step, Window, Work};
+use crate::program::{Feature, KernelCall, Program, Window, Work};
 
-/// Tasks that a step is cut into per thread, so that threads of unequal speed end together.
+/// Tasks per thread that a call is cut into, so that threads of unequal speed finish at about the same time.
 const TASKS_PER_THREAD: usize = 8;
 
-/// Numbers of input that a dense task reads at most, so that they stay in the second-level cache from panel to panel.
+/// The most input numbers that a dense task reads, so that they stay in the second-level cache from panel to panel.
 const DENSE_TASK_INPUT: usize = 1 << 16;
 
-/// Channels that a pooling task averages.
+/// Number of channels that a pooling task averages.
 const POOL_CHANNELS: usize = 4 * PANEL;
 
-/// Taps of the largest dense kernel of some steps.
-pub(crate) fn taps_of_largest_kernel<'a>(steps: impl Iterator<Item = &'a Step>) -> usize {
-    let taps = steps.map(|step| match step.work {
+/// The number of taps of the largest dense kernel among the calls.
+pub(crate) fn taps_of_largest_kernel<'a>(calls: impl Iterator<Item = &'a KernelCall>) -> usize {
+    let taps = calls.map(|call| match call.work {
         Work::Dense { window, .. } => window.taps(),
         _ => 1,
     });
@@ -27,22 +27,23 @@ pub(crate) fn taps_of_largest_kernel<'a>(steps: impl Iterator<Item = &'a Step>) 
 #[derive(Clone, Copy)]
 pub(super) struct Pass<'a> {
     pub(super) kernels: &'static Kernels,
-    /// By node.
+    /// Packed weights by node.
     pub(super) weights: &'a [Option<Packed>],
-    /// At least as many as any layer has input channels.
+    /// At least as many zeros as any layer has input channels.
     pub(super) zeros: &'a Buffer,
-    pub(super) plan: &'a Plan,
+    pub(super) program: &'a Program,
     pub(super) n: usize,
     pub(super) threads: usize,
-    /// Of an arena that holds `n` times the plan's length.
+    /// The start of an arena that has at least `n` times the length that the program needs.
     pub(super) arena: *mut f32,
 }
 
-/// How a dense layer is cut: pixels into chunks, panels into groups; a task is one of each.
+/// How a dense layer is cut: pixels into chunks, and panels into groups. A task is one chunk and one group.
 struct Cut {
-    /// Output pixels of all images; in a row of the feature map, or all where rows need not be told apart.
+    /// Output pixels of all images.
     pixels: usize,
-    row: usize,
+    /// Output pixels that a tile may not cross: a scanline, or all of them if scanlines do not matter.
+    line: usize,
     chunk: usize,
     panels: usize,
     group: usize,
@@ -59,35 +60,35 @@ impl Cut {
 }
 
 impl Pass<'_> {
-    /// Into how many tasks a step is cut.
-    pub(super) fn tasks(&self, step: &Step) -> usize {
-        let output = step.output;
-        match step.work {
+    /// The number of tasks that a call is cut into.
+    pub(super) fn tasks(&self, call: &KernelCall) -> usize {
+        let output = call.output;
+        match call.work {
             Work::Dense { window, .. } => {
-                let cut = self.cut(step, window);
+                let cut = self.cut(call, window);
                 cut.chunks() * cut.groups()
             }
             Work::Depthwise { .. } | Work::MaxPool { .. } => {
-                (self.n * output.size[0]).div_ceil(self.rows_of_task(output))
+                (self.n * output.size[0]).div_ceil(self.lines_of_task(output))
             }
             Work::Pointwise => (self.n * output.pixels()).div_ceil(self.span_pixels(output)),
             Work::Pool => self.n * output.stride_c.div_ceil(POOL_CHANNELS),
         }
     }
 
-    /// Computes one task of a step.
+    /// Computes one task of a call.
     ///
     /// # Safety
-    /// The steps before are done, and no other thread has the same task.
-    pub(super) unsafe fn execute(&self, step: &Step, task: usize, scratch: &mut Scratch) {
+    /// All calls before this one are done, and no other thread has the same task.
+    pub(super) unsafe fn execute(&self, call: &KernelCall, task: usize, scratch: &mut Scratch) {
         // SAFETY: same contract.
         unsafe {
-            match step.work {
-                Work::Dense { window, .. } => self.dense(step, window, task, scratch),
-                Work::Depthwise { window, .. } => self.depthwise(step, window, task),
-                Work::MaxPool { window } => self.max_pool(step, window, task),
-                Work::Pointwise => self.pointwise(step, task),
-                Work::Pool => self.pool(step, task),
+            match call.work {
+                Work::Dense { window, .. } => self.dense(call, window, task, scratch),
+                Work::Depthwise { window, .. } => self.depthwise(call, window, task),
+                Work::MaxPool { window } => self.max_pool(call, window, task),
+                Work::Pointwise => self.pointwise(call, task),
+                Work::Pool => self.pool(call, task),
             }
         }
     }
@@ -99,50 +100,50 @@ impl Pass<'_> {
         self.weights[weights.0].as_ref().expect("every layer that has weights was packed")
     }
 
-    /// First number of a feature map.
+    /// Pointer to the first number of a feature map.
     ///
     /// # Safety
-    /// The feature is the plan's.
+    /// The feature belongs to the program.
     unsafe fn feature(&self, feature: Feature) -> *mut f32 {
-        // SAFETY: the plan's features lie inside of the arena, for any number of images that it was made for.
+        // SAFETY: the program's features lie inside the arena for any number of images up to its capacity.
         unsafe { self.arena.add(self.n * feature.start) }
     }
 
-    /// The epilogue for outputs from channel `c` of pixel `pixel` on.
+    /// The epilogue for the outputs that begin at channel `c` of pixel `pixel`.
     ///
     /// # Safety
-    /// The step is the plan's; the channel and the pixel are its output's.
-    unsafe fn epilogue(&self, step: &Step, pixel: usize, c: usize) -> Epilogue {
+    /// The call belongs to the program, and its output has this channel and this pixel.
+    unsafe fn epilogue(&self, call: &KernelCall, pixel: usize, c: usize) -> Epilogue {
         // SAFETY: scale and shift are as long as the channel stride; the residual has the output's shape.
         unsafe {
-            let scale = self.plan.coefficients.as_ptr().add(step.coefficients);
-            let residual = step.residual.map_or(std::ptr::null(), |residual| {
+            let scale = self.program.coefficients.as_ptr().add(call.coefficients);
+            let residual = call.residual.map_or(std::ptr::null(), |residual| {
                 self.feature(residual).add(pixel * residual.stride_c + c).cast_const()
             });
-            let shift = scale.add(step.output.stride_c + c);
-            let Step { pre, post, curve, .. } = *step;
+            let shift = scale.add(call.output.stride_c + c);
+            let KernelCall { pre, post, curve, .. } = *call;
             Epilogue { scale: scale.add(c), shift, residual, pre, post, curve }
         }
     }
 
-    fn cut(&self, step: &Step, window: Window) -> Cut {
-        let pixels = self.n * step.output.pixels();
-        let row = if window.is_point() { pixels } else { step.output.size[1] };
-        let unit = if window.is_point() { self.kernels.tile_pixels() } else { row };
-        let read = step.input.channels * window.stride[0] * window.stride[1];
-        let panels = step.output.stride_c / PANEL;
-        let step_panels = self.kernels.tile_panels();
+    fn cut(&self, call: &KernelCall, window: Window) -> Cut {
+        let pixels = self.n * call.output.pixels();
+        let line = if window.is_point() { pixels } else { call.output.size[1] };
+        let unit = if window.is_point() { self.kernels.tile_pixels() } else { line };
+        let read = call.input.channels * window.stride[0] * window.stride[1];
+        let panels = call.output.stride_c / PANEL;
+        let tile_panels = self.kernels.tile_panels();
         let wanted = if self.threads == 1 { 1 } else { self.threads * TASKS_PER_THREAD };
         let chunk = (DENSE_TASK_INPUT / read).min(pixels.div_ceil(wanted)).max(1).next_multiple_of(unit);
-        let groups = wanted.div_ceil(pixels.div_ceil(chunk)).min(panels.div_ceil(step_panels));
-        let group = panels.div_ceil(groups).next_multiple_of(step_panels);
-        Cut { pixels, row, chunk, panels, group }
+        let groups = wanted.div_ceil(pixels.div_ceil(chunk)).min(panels.div_ceil(tile_panels));
+        let group = panels.div_ceil(groups).next_multiple_of(tile_panels);
+        Cut { pixels, line, chunk, panels, group }
     }
 
     /// # Safety
     /// As [`Self::execute`].
-    unsafe fn dense(&self, step: &Step, window: Window, task: usize, scratch: &mut Scratch) {
-        let cut = self.cut(step, window);
+    unsafe fn dense(&self, call: &KernelCall, window: Window, task: usize, scratch: &mut Scratch) {
+        let cut = self.cut(call, window);
         let (chunk, group) = (task / cut.groups(), task % cut.groups());
         let begin = chunk * cut.chunk;
         let end = (begin + cut.chunk).min(cut.pixels);
@@ -151,27 +152,33 @@ impl Pass<'_> {
             let panels = self.kernels.tile_panels().min(panel_end - panel);
             let mut pixel = begin;
             while pixel < end {
-                // Tiles of a row are as equal as possible: a last one of few pixels would be slow.
-                let rest = end.min((pixel / cut.row + 1) * cut.row) - pixel;
+                // The tiles of a scanline are as equal as possible, because a last tile of few pixels would be slow.
+                let rest = end.min((pixel / cut.line + 1) * cut.line) - pixel;
                 let pixels = rest.div_ceil(rest.div_ceil(self.kernels.tile_pixels()));
-                // SAFETY: the tile lies inside of the task's part of the output.
+                // SAFETY: the tile lies inside the part of the output that belongs to the task.
                 unsafe {
-                    self.point(step, window, [pixel, pixels], scratch);
-                    self.tile(step, window, [pixel, pixels], [panel, panels], scratch);
+                    self.point(call, window, [pixel, pixels], scratch);
+                    self.tile(call, window, [pixel, pixels], [panel, panels], scratch);
                 }
                 pixel += pixels;
             }
         }
     }
 
-    /// Fills the table of pointers for outputs `pixel..pixel + pixels`, which lie in one row.
+    /// Fills the table of pointers for outputs `pixel..pixel + pixels`, which lie in one scanline.
     ///
     /// # Safety
     /// As [`Self::execute`].
-    unsafe fn point(&self, step: &Step, window: Window, [pixel, pixels]: [usize; 2], scratch: &mut Scratch) {
-        let (input, output) = (step.input, step.output);
+    unsafe fn point(
+        &self,
+        call: &KernelCall,
+        window: Window,
+        [pixel, pixels]: [usize; 2],
+        scratch: &mut Scratch,
+    ) {
+        let (input, output) = (call.input, call.output);
         let stride_c = input.stride_c;
-        // SAFETY: the step is the plan's; offsets are computed for positions inside of the input only.
+        // SAFETY: the call belongs to the program, and only pointers to positions inside the input are read.
         let base = unsafe { self.feature(input) }.cast_const();
         if window.is_point() {
             for (p, pointer) in scratch.pointers[..pixels].iter_mut().enumerate() {
@@ -184,13 +191,13 @@ impl Pass<'_> {
         let base = base.wrapping_add(image * input.len());
         for (tap, pointers) in scratch.pointers.chunks_exact_mut(pixels).take(window.taps()).enumerate() {
             let [ky, kx] = [tap / window.kernel[1], tap % window.kernel[1]];
-            // Above the input wraps to a large number, which is outside as well.
+            // A position above the input wraps to a large number, which is outside as well.
             let iy = (y * window.stride[0] + ky).wrapping_sub(window.padding[0]);
-            let row = base.wrapping_add(iy.wrapping_mul(input.size[1] * stride_c));
+            let line = base.wrapping_add(iy.wrapping_mul(input.size[1] * stride_c));
             let mut ix = (x * window.stride[1] + kx).wrapping_sub(window.padding[1]);
             for pointer in pointers {
                 let inside = iy < input.size[0] && ix < input.size[1];
-                let at = row.wrapping_add(ix.wrapping_mul(stride_c));
+                let at = line.wrapping_add(ix.wrapping_mul(stride_c));
                 *pointer = if inside { at } else { self.zeros.as_ptr() };
                 ix = ix.wrapping_add(window.stride[1]);
             }
@@ -198,51 +205,51 @@ impl Pass<'_> {
     }
 
     /// # Safety
-    /// As [`Self::execute`]; the table of pointers is that of the pixels.
+    /// As [`Self::execute`]; the table of pointers was filled for these pixels.
     unsafe fn tile(
         &self,
-        step: &Step,
+        call: &KernelCall,
         window: Window,
         [pixel, pixels]: [usize; 2],
         [panel, panels]: [usize; 2],
         scratch: &Scratch,
     ) {
-        let weights = self.weights(step.work);
-        let stride_c = step.output.stride_c;
+        let weights = self.weights(call.work);
+        let stride_c = call.output.stride_c;
         let c = panel * PANEL;
-        // SAFETY: the step is the plan's, so that all sizes are those of what the pointers point to.
+        // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
         unsafe {
             let tile = dense::Tile {
                 pointers: scratch.pointers.as_ptr(),
                 taps: window.taps(),
-                in_channels: step.input.channels,
+                in_channels: call.input.channels,
                 weights: weights.numbers.as_ptr().add(panel * weights.panel_stride),
                 tap_stride: weights.tap_stride,
                 panel_stride: weights.panel_stride,
-                out: self.feature(step.output).add(pixel * stride_c + c),
+                out: self.feature(call.output).add(pixel * stride_c + c),
                 out_stride: stride_c,
-                epilogue: self.epilogue(step, pixel, c),
+                epilogue: self.epilogue(call, pixel, c),
             };
             debug_assert!(pixels <= MAX_TILE_PIXELS);
             (self.kernels.dense[panels - 1][pixels - 1])(&tile);
         }
     }
 
-    fn rows_of_task(&self, output: Feature) -> usize {
+    fn lines_of_task(&self, output: Feature) -> usize {
         (self.n * output.size[0]).div_ceil(self.threads * TASKS_PER_THREAD)
     }
 
     /// # Safety
     /// As [`Self::execute`].
-    unsafe fn depthwise(&self, step: &Step, window: Window, task: usize) {
-        let (input, output) = (step.input, step.output);
-        let weights = self.weights(step.work);
-        let rows = self.rows_of_task(output);
-        for row in task * rows..((task + 1) * rows).min(self.n * output.size[0]) {
-            let (image, pixel) = (row / output.size[0], row * output.size[1]);
-            // SAFETY: the step is the plan's, so that all sizes are those of what the pointers point to.
+    unsafe fn depthwise(&self, call: &KernelCall, window: Window, task: usize) {
+        let (input, output) = (call.input, call.output);
+        let weights = self.weights(call.work);
+        let lines = self.lines_of_task(output);
+        for line in task * lines..((task + 1) * lines).min(self.n * output.size[0]) {
+            let (image, pixel) = (line / output.size[0], line * output.size[1]);
+            // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
             unsafe {
-                let row = depthwise::Row {
+                let line = depthwise::Scanline {
                     input: self.feature(input).add(image * input.len()),
                     size: input.size,
                     stride_c: output.stride_c,
@@ -251,38 +258,38 @@ impl Pass<'_> {
                     kernel: window.kernel,
                     stride: window.stride,
                     padding: window.padding,
-                    y: row % output.size[0],
+                    y: line % output.size[0],
                     width: output.size[1],
                     out: self.feature(output).add(pixel * output.stride_c),
-                    epilogue: self.epilogue(step, pixel, 0),
+                    epilogue: self.epilogue(call, pixel, 0),
                 };
-                (self.kernels.depthwise)(&row);
+                (self.kernels.depthwise)(&line);
             }
         }
     }
 
     /// # Safety
     /// As [`Self::execute`].
-    unsafe fn max_pool(&self, step: &Step, window: Window, task: usize) {
-        let (input, output) = (step.input, step.output);
-        let rows = self.rows_of_task(output);
-        for row in task * rows..((task + 1) * rows).min(self.n * output.size[0]) {
-            let (image, pixel) = (row / output.size[0], row * output.size[1]);
-            // SAFETY: the step is the plan's, so that all sizes are those of what the pointers point to.
+    unsafe fn max_pool(&self, call: &KernelCall, window: Window, task: usize) {
+        let (input, output) = (call.input, call.output);
+        let lines = self.lines_of_task(output);
+        for line in task * lines..((task + 1) * lines).min(self.n * output.size[0]) {
+            let (image, pixel) = (line / output.size[0], line * output.size[1]);
+            // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
             unsafe {
-                let row = max_pool::Row {
+                let line = max_pool::Scanline {
                     input: self.feature(input).add(image * input.len()),
                     size: input.size,
                     stride_c: output.stride_c,
                     kernel: window.kernel,
                     stride: window.stride,
                     padding: window.padding,
-                    y: row % output.size[0],
+                    y: line % output.size[0],
                     width: output.size[1],
                     out: self.feature(output).add(pixel * output.stride_c),
-                    epilogue: self.epilogue(step, pixel, 0),
+                    epilogue: self.epilogue(call, pixel, 0),
                 };
-                (self.kernels.max_pool)(&row);
+                (self.kernels.max_pool)(&line);
             }
         }
     }
@@ -293,25 +300,25 @@ impl Pass<'_> {
 
     /// # Safety
     /// As [`Self::execute`].
-    unsafe fn pointwise(&self, step: &Step, task: usize) {
-        let (input, output) = (step.input, step.output);
+    unsafe fn pointwise(&self, call: &KernelCall, task: usize) {
+        let (input, output) = (call.input, call.output);
         let pixels = self.span_pixels(output);
         let mut begin = task * pixels;
         let end = (begin + pixels).min(self.n * output.pixels());
         while begin < end {
             let image = begin / output.pixels();
             let stop = end.min((image + 1) * output.pixels());
-            // SAFETY: the step is the plan's, and input, output and residual have one shape; a gate has one pixel.
+            // SAFETY: the call belongs to the program; input, output and residual have one shape, and a gate has one pixel.
             unsafe {
                 let span = pointwise::Span {
                     input: self.feature(input).add(begin * input.stride_c),
-                    gate: step.gate.map_or(std::ptr::null(), |gate| {
+                    gate: call.gate.map_or(std::ptr::null(), |gate| {
                         self.feature(gate).add(image * gate.stride_c).cast_const()
                     }),
                     out: self.feature(output).add(begin * output.stride_c),
                     pixels: stop - begin,
                     stride_c: output.stride_c,
-                    epilogue: self.epilogue(step, begin, 0),
+                    epilogue: self.epilogue(call, begin, 0),
                 };
                 (self.kernels.pointwise)(&span);
             }
@@ -321,11 +328,11 @@ impl Pass<'_> {
 
     /// # Safety
     /// As [`Self::execute`].
-    unsafe fn pool(&self, step: &Step, task: usize) {
-        let (input, output) = (step.input, step.output);
+    unsafe fn pool(&self, call: &KernelCall, task: usize) {
+        let (input, output) = (call.input, call.output);
         let blocks = output.stride_c.div_ceil(POOL_CHANNELS);
         let (image, c) = (task / blocks, task % blocks * POOL_CHANNELS);
-        // SAFETY: the step is the plan's, and input and output have the same channels.
+        // SAFETY: the call belongs to the program, and input and output have the same channels.
         unsafe {
             let column = pool::Column {
                 input: self.feature(input).add(image * input.len() + c),

@@ -1,12 +1,12 @@
-//! What a kernel needs of a vector register; one implementation per instruction set.
+//! The vector operations that kernels need, with one implementation per instruction set.
 
 /// A vector of `N` f32; `N` divides [`PANEL`](super::PANEL).
 ///
 /// # Safety
-/// Every method may be called only where the processor has the instruction set of the implementation; pointers must
-/// be good for `N` numbers. Alignment is not required.
-/// Methods are `inline(always)` in all implementations, so that kernels compile to single instructions inside the
-/// functions that switch the instruction set on.
+/// A method may be called only if the processor has the instruction set of the implementation, and pointers must be
+/// valid for `N` numbers. Alignment is not required.
+/// Methods are `inline(always)` in all implementations, so that they compile to single instructions inside the functions
+/// that enable the instruction set.
 pub(super) trait Lanes: Copy {
     const N: usize;
 
@@ -18,9 +18,9 @@ pub(super) trait Lanes: Copy {
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     unsafe fn div(self, other: Self) -> Self;
-    /// The larger one; NaN where one is NaN.
+    /// The larger of two numbers; NaN if either is NaN.
     unsafe fn max(self, other: Self) -> Self;
-    /// To the nearest integer.
+    /// Rounds to the nearest integer.
     unsafe fn round(self) -> Self;
     /// `2^self` for integers from -126 to 127.
     unsafe fn power_of_two(self) -> Self;

@@ -1,4 +1,4 @@
-//! Memory that kernels read and write: aligned, zeroed, and shared between the threads of a team.
+//! The memory that kernels read and write: aligned, zeroed, and shared between the threads of a team.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ops::{Deref, DerefMut};
@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use crate::{Error, Result};
 
-/// Numbers on cache-line boundaries; pages that are never touched are never committed.
+/// Numbers that begin at a cache line. Pages that are never touched are never committed.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     start: NonNull<f32>,
@@ -21,10 +21,10 @@ unsafe impl Sync for Buffer {}
 impl Buffer {
     const ALIGNMENT: usize = 64;
 
-    /// `len` zeros, or one when `len` is 0.
+    /// Allocates `len` zeros, or one if `len` is 0.
     ///
     /// # Errors
-    /// The memory is not to be had.
+    /// Fails if there is not enough memory.
     pub(crate) fn zeroed(len: usize) -> Result<Self> {
         let len = len.max(1);
         let bytes = len.checked_mul(size_of::<f32>());
@@ -66,7 +66,7 @@ impl DerefMut for Buffer {
     }
 }
 
-/// The feature maps of a team: written by all of its threads, each its own part.
+/// The feature maps of a team. All threads write to them, each to its own part.
 #[derive(Debug)]
 pub(crate) struct Arena {
     numbers: Buffer,
@@ -74,7 +74,7 @@ pub(crate) struct Arena {
 
 impl Arena {
     /// # Errors
-    /// The memory is not to be had.
+    /// Fails if there is not enough memory.
     pub(crate) fn new(len: usize) -> Result<Self> {
         Ok(Self { numbers: Buffer::zeroed(len)? })
     }
@@ -83,13 +83,13 @@ impl Arena {
         self.numbers.len
     }
 
-    /// The first number; whoever writes through it sees to it that no other thread is at the same numbers.
+    /// Pointer to the first number. The caller must ensure that no two threads access the same numbers.
     pub(super) fn base(&self) -> *mut f32 {
         self.numbers.start.as_ptr()
     }
 }
 
-/// What one thread needs besides the feature maps: the table of pointers of a dense tile.
+/// The memory that one thread needs besides the feature maps: the table of pointers of a dense tile.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     pub(super) pointers: Vec<*const f32>,
@@ -99,7 +99,7 @@ pub(crate) struct Scratch {
 unsafe impl Send for Scratch {}
 
 impl Scratch {
-    /// For kernels of up to `taps` taps.
+    /// Allocates the table for kernels of up to `taps` taps.
     pub(crate) fn new(taps: usize) -> Self {
         Self { pointers: vec![std::ptr::null(); taps * super::MAX_TILE_PIXELS] }
     }

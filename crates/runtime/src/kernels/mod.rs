@@ -1,13 +1,13 @@
-//! The arithmetic, one text for all instruction sets: kernels generic over [`Lanes`], compiled once per set.
+//! The kernels, which are generic over [`Lanes`] and compiled once per instruction set.
 //!
-//! Everything that goes through a raw pointer is in this folder, and nothing else in the crate is `unsafe`.
-//! Invariants, which the planner establishes and every kernel relies on:
-//! - a feature map is `[n, h, w, stride]` f32 with `stride` = channels rounded up to [`PANEL`]; the input of the
-//!   network alone may have stride = channels, and then only dense convolutions read it;
-//! - lanes above the channels (the *tail*) hold something finite or not that is never moved into another lane, so
-//!   no kernel needs a remainder loop; scale and shift are 0 there, so that the tail is small for finite weights;
-//! - an output is summed in the order of taps and input channels, whichever tile, thread or batch it falls in, so
-//!   results do not depend on any of these, bit for bit.
+//! All accesses through raw pointers are in this folder, and nothing else in the crate is `unsafe`.
+//! Every kernel relies on these invariants:
+//! - A feature map is `[n, h, w, stride]` f32, where `stride` is the number of channels rounded up to [`PANEL`]. Only the
+//!   input of the network may have exactly as many as its channels, and then only dense convolutions read it.
+//! - The lanes above the channels, called the *tail*, may hold any value, even NaN. No kernel moves it into another lane,
+//!   so no kernel needs a remainder loop. Scale and shift are 0 there.
+//! - The terms of an output are always summed in the order of taps and input channels. The results are therefore the same,
+//!   bit for bit, in any tile, thread or batch.
 
 #![allow(unsafe_code)]
 
@@ -45,36 +45,36 @@ pub(crate) use team::Team;
 
 use crate::Isa;
 
-/// Sizes along height and width.
+/// A size along height and along width.
 type Pair = [usize; 2];
 
-/// Channels in a panel of packed weights, and the unit of a feature map's channel stride.
+/// Number of channels in a panel of packed weights; the channel stride of a feature map is a multiple of it.
 pub(crate) const PANEL: usize = 16;
 
-/// Channel stride of a feature map.
+/// The channel stride of a feature map with `channels` channels.
 pub(crate) fn padded(channels: usize) -> usize {
     channels.next_multiple_of(PANEL)
 }
 
-/// Most pixels that a dense tile of any instruction set has.
+/// The most pixels in a dense tile, over all instruction sets.
 const MAX_TILE_PIXELS: usize = 12;
 
-/// One instruction set's kernels.
+/// The kernels of one instruction set.
 #[derive(Debug)]
 pub(crate) struct Kernels {
-    /// Dense tiles, `[panels - 1][pixels - 1]`.
+    /// Dense tiles, indexed by `[panels - 1][pixels - 1]`.
     dense: &'static [&'static [unsafe fn(&dense::Tile)]],
-    depthwise: unsafe fn(&depthwise::Row),
-    max_pool: unsafe fn(&max_pool::Row),
+    depthwise: unsafe fn(&depthwise::Scanline),
+    max_pool: unsafe fn(&max_pool::Scanline),
     pointwise: unsafe fn(&pointwise::Span),
     pool: unsafe fn(&pool::Column),
 }
 
 impl Kernels {
-    /// Those of an instruction set; the portable ones where it is not compiled in.
+    /// The kernels of an instruction set, or the portable ones if it is not compiled in.
     ///
     /// # Panics
-    /// The processor lacks the set: running its kernels would be undefined.
+    /// Panics if the processor lacks the instruction set, because running its kernels would be undefined behavior.
     pub(crate) fn of(isa: Isa) -> &'static Self {
         assert!(isa.is_available(), "instruction sets are chosen among the available ones");
         match isa {
@@ -97,12 +97,13 @@ impl Kernels {
     }
 }
 
-/// Compiles the generic kernels for one lane type, each with the attributes given, and lists them in `KERNELS`.
+/// Compiles the generic kernels for one lane type with the given attributes, and lists them in `KERNELS`.
 ///
-/// `tiles` has one entry per number of panels that a dense tile can span: vectors that make it up, then the pixels
-/// it can have, from 1 on.
+/// `tiles` has one entry for every number of panels that a dense tile can span: the number of vectors that make them up,
+/// and the numbers of pixels that the tile can have, which are counted from 1. `neighbors` is how many outputs of a
+/// depthwise convolution are computed at once.
 macro_rules! kernels_for {
-    ($lanes:ty, [$($feature:meta)?], tiles: [$($vectors:literal: [$($pixels:literal),+]),+], row: $row:literal) => {
+    ($lanes:ty, [$($feature:meta)?], tiles: [$($vectors:literal: [$($pixels:literal),+]),+], neighbors: $neighbors:literal) => {
         $(#[$feature])?
         unsafe fn dense_tile<const P: usize, const V: usize>(tile: &super::dense::Tile) {
             // SAFETY: same contract, and the feature is on.
@@ -110,15 +111,15 @@ macro_rules! kernels_for {
         }
 
         $(#[$feature])?
-        unsafe fn depthwise_row(row: &super::depthwise::Row) {
+        unsafe fn depthwise_scanline(line: &super::depthwise::Scanline) {
             // SAFETY: same contract, and the feature is on.
-            unsafe { super::depthwise::row::<$lanes, $row>(row) }
+            unsafe { super::depthwise::scanline::<$lanes, $neighbors>(line) }
         }
 
         $(#[$feature])?
-        unsafe fn max_pool_row(row: &super::max_pool::Row) {
+        unsafe fn max_pool_scanline(line: &super::max_pool::Scanline) {
             // SAFETY: same contract, and the feature is on.
-            unsafe { super::max_pool::row::<$lanes>(row) }
+            unsafe { super::max_pool::scanline::<$lanes>(line) }
         }
 
         $(#[$feature])?
@@ -135,8 +136,8 @@ macro_rules! kernels_for {
 
         pub(super) static KERNELS: super::Kernels = super::Kernels {
             dense: &[$(&[$(dense_tile::<$pixels, $vectors>),+]),+],
-            depthwise: depthwise_row,
-            max_pool: max_pool_row,
+            depthwise: depthwise_scanline,
+            max_pool: max_pool_scanline,
             pointwise: pointwise_span,
             pool: pool_column,
         };

@@ -54,7 +54,7 @@ impl Lanes for F32x4 {
         Self(unsafe { vdivq_f32(self.0, other.0) })
     }
 
-    /// The instruction gives NaN where an operand is.
+    /// The instruction returns NaN if an operand is NaN.
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         // SAFETY: the trait's contract.
@@ -67,7 +67,7 @@ impl Lanes for F32x4 {
         Self(unsafe { vrndnq_f32(self.0) })
     }
 
-    /// Puts the exponent together.
+    /// Builds the number from its exponent.
     #[inline(always)]
     unsafe fn power_of_two(self) -> Self {
         // SAFETY: the trait's contract.
@@ -77,7 +77,7 @@ impl Lanes for F32x4 {
         })
     }
 
-    /// Both instructions give NaN where an operand is.
+    /// Both instructions return NaN if an operand is NaN.
     #[inline(always)]
     unsafe fn clamp(self, low: Self, high: Self) -> Self {
         // SAFETY: the trait's contract.
@@ -89,5 +89,5 @@ kernels_for!(
     F32x4,
     [target_feature(enable = "neon")],
     tiles: [4: [1, 2, 3, 4, 5, 6]],
-    row: 4
+    neighbors: 4
 );

@@ -1,15 +1,15 @@
-//! Elementwise layers that no convolution has taken up: an epilogue by itself.
+//! Elementwise layers that are not fused with a convolution: only an epilogue.
 
 use super::{Epilogue, Lanes, curve};
 
-/// A run of pixels of one image.
+/// Consecutive pixels of one image.
 pub(super) struct Span {
     pub(super) input: *const f32,
-    /// A factor per channel; null when there is none.
+    /// A factor per channel; null if there is no gate.
     pub(super) gate: *const f32,
     pub(super) out: *mut f32,
     pub(super) pixels: usize,
-    /// Channel stride of all of them.
+    /// Channel stride of input, gate and output.
     pub(super) stride_c: usize,
     pub(super) epilogue: Epilogue,
 }
@@ -17,7 +17,7 @@ pub(super) struct Span {
 /// Applies the epilogue to every number of the span.
 ///
 /// # Safety
-/// That of [`Lanes`]; the pointers are good for `pixels × stride_c` numbers, scale, shift and gate for `stride_c`.
+/// That of [`Lanes`]; the pointers are valid for `pixels × stride_c` numbers, and scale, shift and gate for `stride_c`.
 #[inline(always)]
 pub(super) unsafe fn span<L: Lanes>(span: &Span) {
     // SAFETY: the contract above.

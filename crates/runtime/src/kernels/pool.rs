@@ -1,8 +1,8 @@
-//! Global average pooling: a block of channels of one image.
+//! Global average pooling: averages a block of channels of one image.
 
 use super::Lanes;
 
-/// Channels `0..channels` from the pointers on, a multiple of the panel.
+/// A block of `channels` channels of one image, from the pointers on; `channels` is a multiple of the panel.
 pub(super) struct Column {
     pub(super) input: *const f32,
     pub(super) positions: usize,
@@ -12,10 +12,10 @@ pub(super) struct Column {
     pub(super) out: *mut f32,
 }
 
-/// Averages over positions; four interleaved sums, so that long sums lose less and do not wait for each other.
+/// Averages over positions. Four interleaved sums lose less precision and do not wait for each other.
 ///
 /// # Safety
-/// That of [`Lanes`]; the pointers are good for what the fields say.
+/// That of [`Lanes`]; the pointers are valid for what the fields describe.
 #[inline(always)]
 pub(super) unsafe fn column<L: Lanes>(column: &Column) {
     // SAFETY: the contract above.

@@ -1,4 +1,4 @@
-//! Plain Rust, for every processor; what the other sets are tested against.
+//! Kernels in plain Rust, for every processor.
 
 use super::{Lanes, kernels_for};
 
@@ -25,7 +25,7 @@ impl Lanes for Plain {
         unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
     }
 
-    /// Rounds twice: a fused multiply-add is a slow function call where the processor has none.
+    /// Rounds twice, because a fused multiply-add is a slow function call on a processor without one.
     #[inline(always)]
     unsafe fn fma(self, by: Self, plus: Self) -> Self {
         let ([a, b, c, d], [e, f, g, h], [i, j, k, l]) = (self.0, by.0, plus.0);
@@ -54,7 +54,7 @@ impl Lanes for Plain {
     unsafe fn max(self, other: Self) -> Self {
         let mut out = other.0;
         for (value, other) in out.iter_mut().zip(self.0) {
-            // A NaN of `other` is not larger than anything, and stays.
+            // A NaN in `other` compares as not larger, and stays.
             *value = if other > *value || other.is_nan() { other } else { *value };
         }
         Self(out)
@@ -65,7 +65,7 @@ impl Lanes for Plain {
         Self(self.0.map(f32::round_ties_even))
     }
 
-    /// Puts the exponent together.
+    /// Builds the number from its exponent.
     #[inline(always)]
     unsafe fn power_of_two(self) -> Self {
         Self(self.0.map(|power| f32::from_bits(((power as i32).wrapping_add(127) as u32) << 23)))
@@ -82,4 +82,4 @@ impl Lanes for Plain {
     }
 }
 
-kernels_for!(Plain, [], tiles: [4: [1, 2, 3]], row: 2);
+kernels_for!(Plain, [], tiles: [4: [1, 2, 3]], neighbors: 2);

@@ -1,10 +1,10 @@
-//! The threads of a session: all of them walk through the plan together and share out the tasks of every step.
+//! The threads of a session, which go through a program together and share the tasks of every kernel call.
 //!
-//! One wake-up per pass and spinning between steps: a network has about sixty steps of tens of microseconds, for which
-//! sleeping and waking threads would cost more than the work. A step is over when its tasks are done, not when all
-//! threads have come by, so that a thread that the system does not schedule holds nobody up.
-//! Invariant: a thread touches the arena only while it has a task, and a pass ends when all tasks are done; so between
-//! two calls of [`Team::run`] no worker touches it, even one that is late.
+//! Threads are woken once per pass and spin between kernel calls. A network has about sixty calls of tens of microseconds
+//! each, for which sleeping and waking would take longer than the work. A call is over when its tasks are done, not when
+//! every thread has seen it, so that a thread that the system does not schedule holds up nobody.
+//! Invariant: a thread touches the arena only while it has a task, and a pass ends only when all tasks are done. Between
+//! two runs of [`Team::run`] no worker touches the arena therefore, not even one that is late.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -12,18 +12,18 @@ use std::thread::JoinHandle;
 
 use super::execute::Pass;
 use super::{Arena, Scratch};
-use crate::plan::{Feature, Plan};
 use crate::prepare::Prepared;
+use crate::program::{Feature, Program};
 use crate::{Error, Result};
 
-/// Rounds of spinning before a waiting thread lets others run.
+/// How often a waiting thread spins before it lets others run.
 const SPINS: usize = 4_000;
 
-/// A fixed set of threads with their feature maps.
+/// A fixed set of threads, and the memory for their feature maps.
 #[derive(Debug)]
 pub(crate) struct Team {
     shared: Arc<Shared>,
-    /// All but the caller's.
+    /// All threads but the caller's.
     workers: Vec<JoinHandle<()>>,
     scratch: Scratch,
 }
@@ -33,18 +33,19 @@ struct Shared {
     prepared: Arc<Prepared>,
     arena: Arena,
     threads: usize,
-    /// By step.
+    /// How far each kernel call is.
     progress: Vec<Progress>,
-    /// A thread panicked within a task, which will never be done.
+    /// Whether a thread panicked in a task, which will then never be done.
     broken: AtomicBool,
-    job: Mutex<Job>,
+    request: Mutex<Request>,
     wake: Condvar,
-    /// The job's number, to be seen without the lock.
+    /// The number of the latest request, which can be read without the lock.
     announced: AtomicU32,
 }
 
+/// What the team is asked to do: run `n` images through the program of `row`, or stop.
 #[derive(Debug, Clone, Copy)]
-struct Job {
+struct Request {
     number: u32,
     row: usize,
     n: usize,
@@ -52,20 +53,20 @@ struct Job {
 }
 
 impl Team {
-    /// Starts `threads - 1` workers; the caller's thread is one of the team.
+    /// Starts `threads - 1` workers; the caller's thread is the remaining one.
     ///
     /// # Errors
-    /// No memory for `arena_len` numbers, or no threads.
+    /// Fails if there is no memory for `arena_len` numbers, or if a thread cannot be started.
     pub(crate) fn new(prepared: Arc<Prepared>, threads: usize, arena_len: usize) -> Result<Self> {
-        let steps = prepared.plans.iter().map(|plan| plan.steps.len()).max().unwrap_or(0);
+        let calls = prepared.programs.iter().map(|program| program.calls.len()).max().unwrap_or(0);
         let scratch = Scratch::new(prepared.taps);
         let shared = Arc::new(Shared {
             prepared,
             arena: Arena::new(arena_len)?,
             threads,
-            progress: (0..steps).map(|_| Progress::default()).collect(),
+            progress: (0..calls).map(|_| Progress::default()).collect(),
             broken: AtomicBool::new(false),
-            job: Mutex::new(Job { number: 0, row: 0, n: 0, stop: false }),
+            request: Mutex::new(Request { number: 0, row: 0, n: 0, stop: false }),
             wake: Condvar::new(),
             announced: AtomicU32::new(0),
         });
@@ -79,116 +80,116 @@ impl Team {
         Ok(team)
     }
 
-    /// Images that one pass of a plan can take.
-    pub(crate) fn capacity(&self, plan: &Plan) -> usize {
-        self.shared.arena.len() / plan.arena_len.max(1)
+    /// The number of images that a program can run in one pass.
+    pub(crate) fn capacity(&self, program: &Program) -> usize {
+        self.shared.arena.len() / program.arena_len.max(1)
     }
 
-    /// The numbers of `feature` of a plan that `n` images run through.
+    /// The numbers of a feature map in a pass of `n` images.
     ///
     /// # Panics
-    /// They do not fit.
+    /// Panics if the arena is too small for `n` images.
     pub(crate) fn feature_mut(&mut self, feature: Feature, n: usize) -> &mut [f32] {
         let (start, len) = (n * feature.start, n * feature.len());
         assert!(start + len <= self.shared.arena.len(), "a pass takes no more images than its capacity");
-        // SAFETY: inside of the arena; no worker is at it between runs, and `self` is borrowed uniquely.
+        // SAFETY: the range is inside the arena, no worker touches it between runs, and `self` is borrowed uniquely.
         unsafe { std::slice::from_raw_parts_mut(self.shared.arena.base().add(start), len) }
     }
 
-    /// Runs `n` images through the plan of `row`, from its input feature to its output feature.
+    /// Runs `n` images through the program of `row`, from its input feature to its output feature.
     ///
     /// # Panics
-    /// `n` is above the capacity, or a worker has died.
+    /// Panics if `n` is above the capacity, or if a worker has panicked.
     pub(crate) fn run(&mut self, row: usize, n: usize) {
-        assert!(n <= self.capacity(&self.shared.prepared.plans[row]), "passes are cut to the capacity");
-        let job = self.shared.announce(|job| Job { row, n, ..job });
-        self.shared.take_part(job, &mut self.scratch);
+        assert!(n <= self.capacity(&self.shared.prepared.programs[row]), "passes are cut to the capacity");
+        let request = self.shared.announce(|request| Request { row, n, ..request });
+        self.shared.take_part(request, &mut self.scratch);
     }
 }
 
 impl Drop for Team {
     fn drop(&mut self) {
-        self.shared.announce(|job| Job { stop: true, ..job });
+        self.shared.announce(|request| Request { stop: true, ..request });
         for worker in self.workers.drain(..) {
-            // A worker that panicked has said so on its own.
+            // A worker that panicked has already printed its message.
             let _ = worker.join();
         }
     }
 }
 
 impl Shared {
-    fn announce(&self, change: impl FnOnce(Job) -> Job) -> Job {
-        let mut job = self.job.lock().unwrap_or_else(PoisonError::into_inner);
-        *job = change(*job);
-        job.number = job.number.wrapping_add(1);
+    fn announce(&self, change: impl FnOnce(Request) -> Request) -> Request {
+        let mut request = self.request.lock().unwrap_or_else(PoisonError::into_inner);
+        *request = change(*request);
+        request.number = request.number.wrapping_add(1);
         for progress in &self.progress {
-            progress.reset(job.number);
+            progress.reset(request.number);
         }
-        self.announced.store(job.number, Ordering::Release);
+        self.announced.store(request.number, Ordering::Release);
         self.wake.notify_all();
-        *job
+        *request
     }
 
-    /// A worker's life.
+    /// What a worker does: wait for requests and take part in them, until it is told to stop.
     fn work(&self) {
         let mut scratch = Scratch::new(self.prepared.taps);
         let mut done = 0;
         loop {
-            let job = self.wait_for_job(done);
-            if job.stop {
+            let request = self.wait_for_request(done);
+            if request.stop {
                 return;
             }
-            done = job.number;
-            self.take_part(job, &mut scratch);
+            done = request.number;
+            self.take_part(request, &mut scratch);
         }
     }
 
-    fn wait_for_job(&self, done: u32) -> Job {
+    fn wait_for_request(&self, done: u32) -> Request {
         for _ in 0..SPINS {
             if self.announced.load(Ordering::Acquire) != done {
                 break;
             }
             std::hint::spin_loop();
         }
-        let mut job = self.job.lock().unwrap_or_else(PoisonError::into_inner);
-        while job.number == done {
-            job = self.wake.wait(job).unwrap_or_else(PoisonError::into_inner);
+        let mut request = self.request.lock().unwrap_or_else(PoisonError::into_inner);
+        while request.number == done {
+            request = self.wake.wait(request).unwrap_or_else(PoisonError::into_inner);
         }
-        *job
+        *request
     }
 
-    /// One thread's share of a pass; ends early when the pass is over without it.
-    fn take_part(&self, job: Job, scratch: &mut Scratch) {
+    /// Executes tasks of a pass until it is over, possibly without this thread.
+    fn take_part(&self, request: Request, scratch: &mut Scratch) {
         let _guard = BreakOnPanic(&self.broken);
         let prepared = &*self.prepared;
-        let plan = &prepared.plans[job.row];
+        let program = &prepared.programs[request.row];
         let pass = Pass {
             kernels: prepared.kernels,
             weights: &prepared.weights,
             zeros: &prepared.zeros,
-            plan,
-            n: job.n,
+            program,
+            n: request.n,
             threads: self.threads,
             arena: self.arena.base(),
         };
-        for (step, progress) in plan.steps.iter().zip(&self.progress) {
-            let tasks = pass.tasks(step);
-            while let Some(task) = progress.take(job.number, tasks) {
-                // SAFETY: a task is given to one thread, after the tasks of the steps before were seen to be done.
-                unsafe { pass.execute(step, task, scratch) };
+        for (call, progress) in program.calls.iter().zip(&self.progress) {
+            let tasks = pass.tasks(call);
+            while let Some(task) = progress.take(request.number, tasks) {
+                // SAFETY: each task is given to one thread, and this thread has seen that all earlier calls are done.
+                unsafe { pass.execute(call, task, scratch) };
                 progress.done.fetch_add(1, Ordering::Release);
             }
-            if !self.wait_for_step(job, progress, tasks) {
+            if !self.wait_for_call(request, progress, tasks) {
                 return;
             }
         }
     }
 
-    /// Waits until all tasks of a step are done; false when the team has gone on to another job meanwhile.
-    fn wait_for_step(&self, job: Job, progress: &Progress, tasks: usize) -> bool {
+    /// Waits until all tasks of a call are done. Returns false if the team has gone on to another request meanwhile.
+    fn wait_for_call(&self, request: Request, progress: &Progress, tasks: usize) -> bool {
         let mut spins = 0;
         while progress.done.load(Ordering::Acquire) < tasks {
-            if self.announced.load(Ordering::Acquire) != job.number {
+            if self.announced.load(Ordering::Acquire) != request.number {
                 return false;
             }
             assert!(!self.broken.load(Ordering::Acquire), "another thread of the team has panicked");
@@ -199,24 +200,25 @@ impl Shared {
     }
 }
 
-/// How far a step is; on a cache line of its own.
+/// How many tasks of a call are taken and done. It has its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Progress {
-    /// The job's number in the upper half, so that late threads take nothing of a later job; the next task.
+    /// The number of the request in the upper half, so that late threads take no task of a later one, and the next task in
+    /// the lower half.
     next: AtomicU64,
     done: AtomicUsize,
 }
 
 impl Progress {
-    fn reset(&self, job: u32) {
-        self.next.store(u64::from(job) << 32, Ordering::Relaxed);
+    fn reset(&self, request: u32) {
+        self.next.store(u64::from(request) << 32, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
     }
 
-    /// The next task of `tasks`, if the job is still on and there is one.
-    fn take(&self, job: u32, tasks: usize) -> Option<usize> {
-        let left = |next: u64| next >> 32 == u64::from(job) && (next as u32 as usize) < tasks;
+    /// Takes the next of `tasks` tasks, if there is one and the request is still the current one.
+    fn take(&self, request: u32, tasks: usize) -> Option<usize> {
+        let left = |next: u64| next >> 32 == u64::from(request) && (next as u32 as usize) < tasks;
         let taken =
             self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| left(next).then(|| next + 1));
         taken.ok().map(|next| next as u32 as usize)

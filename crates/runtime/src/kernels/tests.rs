@@ -1,4 +1,4 @@
-//! Every kernel of every instruction set that this processor has, through one-step plans, against sums in f64.
+//! Compares every kernel of every instruction set that this processor has with sums in f64, in programs of one call.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use super::*;
 mod elementwise;
 
 use crate::pack::{self, Packed};
-use crate::plan::{Feature, Pair, Plan, Step, Window, Work};
 use crate::prepare::Prepared;
+use crate::program::{Feature, KernelCall, Pair, Program, Window, Work};
 
 /// Numbers in (-1, 1), the same for the same seed.
 fn numbers(seed: usize, len: usize) -> Vec<f32> {
@@ -18,7 +18,7 @@ fn numbers(seed: usize, len: usize) -> Vec<f32> {
     (0..len).map(value).collect()
 }
 
-/// One layer; the weights belong to a network that is wider by `spare` channels at both ends.
+/// One layer. Its weights belong to a network that has `spare` more channels at both ends.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     depthwise: bool,
@@ -109,7 +109,7 @@ impl Case {
         }
     }
 
-    fn plan(&self) -> Plan {
+    fn program(&self) -> Program {
         let place = |start: &mut usize, size: Pair, channels| {
             let feature = Feature { start: *start, size, channels, stride_c: padded(channels) };
             *start += self.n * feature.len();
@@ -124,7 +124,7 @@ impl Case {
             coefficients[part * output.stride_c..][..numbers.len()].copy_from_slice(numbers);
         }
         let (weights, window) = (NodeId(0), self.window);
-        let step = Step {
+        let call = KernelCall {
             work: if self.depthwise {
                 Work::Depthwise { weights, window }
             } else {
@@ -139,13 +139,13 @@ impl Case {
             post: [0.0, f32::INFINITY],
             curve: self.curve,
         };
-        plan(vec![step], input, output, coefficients, start)
+        program(vec![call], input, output, coefficients, start)
     }
 
     fn run(&self, isa: Isa, threads: usize) -> Vec<f32> {
-        let plan = self.plan();
-        let residual = plan.steps[0].residual.map(|feature| (feature, self.residual()));
-        run(prepared(plan, Some(self.packed()), isa), threads, self.n, &self.input(), residual)
+        let program = self.program();
+        let residual = program.calls[0].residual.map(|feature| (feature, self.residual()));
+        run(prepared(program, Some(self.packed()), isa), threads, self.n, &self.input(), residual)
     }
 
     fn check(&self) {
@@ -179,22 +179,28 @@ fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|number| number.to_bits()).collect()
 }
 
-fn plan(steps: Vec<Step>, input: Feature, output: Feature, coefficients: Buffer, arena_len: usize) -> Plan {
+fn program(
+    calls: Vec<KernelCall>,
+    input: Feature,
+    output: Feature,
+    coefficients: Buffer,
+    arena_len: usize,
+) -> Program {
     let subnet = Subnet::image(Width::ONE, Resolution::new(1).unwrap());
-    Plan { subnet, input, output, steps, coefficients, arena_len }
+    Program { subnet, input, output, calls, coefficients, arena_len }
 }
 
-fn prepared(plan: Plan, weights: Option<Packed>, isa: Isa) -> Prepared {
+fn prepared(program: Program, weights: Option<Packed>, isa: Isa) -> Prepared {
     Prepared {
         kernels: Kernels::of(isa),
         weights: vec![weights],
-        zeros: Buffer::zeroed(plan.input.channels).unwrap(),
-        taps: taps_of_largest_kernel(plan.steps.iter()),
-        plans: vec![plan],
+        zeros: Buffer::zeroed(program.input.channels).unwrap(),
+        taps: taps_of_largest_kernel(program.calls.iter()),
+        programs: vec![program],
     }
 }
 
-/// Runs a plan over `[n, h, w, c]`; all tails are poisoned before, to see that they stay where they are.
+/// Runs a program on `[n, h, w, c]`. All tails are NaN at first, which shows that they stay where they are.
 fn run(
     prepared: Prepared,
     threads: usize,
@@ -202,8 +208,8 @@ fn run(
     input: &[f32],
     residual: Option<(Feature, Vec<f32>)>,
 ) -> Vec<f32> {
-    let [from, to] = [prepared.plans[0].input, prepared.plans[0].output];
-    let len = n * prepared.plans[0].arena_len;
+    let [from, to] = [prepared.programs[0].input, prepared.programs[0].output];
+    let len = n * prepared.programs[0].arena_len;
     let mut team = Team::new(Arc::new(prepared), threads, len).unwrap();
     let inputs = [(from, input.to_vec())];
     for (feature, numbers) in inputs.into_iter().chain(residual) {
@@ -304,7 +310,7 @@ fn pooling_is_the_mean() {
             let input = feature(0, size, channels);
             let output = feature(input.len(), [1, 1], channels);
             let none = [f32::NEG_INFINITY, f32::INFINITY];
-            let step = Step {
+            let call = KernelCall {
                 work: Work::Pool,
                 input,
                 gate: None,
@@ -315,9 +321,9 @@ fn pooling_is_the_mean() {
                 post: none,
                 curve: None,
             };
-            let plan =
-                plan(vec![step], input, output, Buffer::zeroed(0).unwrap(), input.len() + output.len());
-            let got = run(prepared(plan, None, isa), 2, n, &values, None);
+            let program =
+                program(vec![call], input, output, Buffer::zeroed(0).unwrap(), input.len() + output.len());
+            let got = run(prepared(program, None, isa), 2, n, &values, None);
             for (at, got) in got.iter().enumerate() {
                 let (image, c) = (at / channels, at % channels);
                 let positions = size[0] * size[1];
@@ -333,7 +339,7 @@ fn pooling_is_the_mean() {
 fn not_a_number_stays() {
     let case = Case { channels: [2, 2], size: [1, 1], ..BASE };
     for isa in Isa::available() {
-        let prepared = prepared(case.plan(), Some(case.packed()), isa);
+        let prepared = prepared(case.program(), Some(case.packed()), isa);
         let got = run(prepared, 1, 1, &[f32::NAN, 1.0], None);
         assert!(got.iter().all(|value| value.is_nan()), "{isa}: {got:?}");
     }

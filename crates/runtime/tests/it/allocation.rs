@@ -1,4 +1,4 @@
-//! Counts what this thread allocates.
+//! Counts the allocations of the current thread.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! What must not make a difference does not, bit for bit.
+//! Things that must not change the results, and do not, bit for bit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

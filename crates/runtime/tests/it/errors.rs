@@ -1,4 +1,4 @@
-//! What users can do wrong is said, with what to do about it.
+//! Mistakes of users, and what the errors say about them.
 
 use std::sync::Arc;
 
@@ -39,8 +39,8 @@ fn a_budget_below_the_cheapest_row_names_it() {
     let mut session = session(&model, 1);
     let error = session.switch_to_budget("10k".parse().unwrap()).unwrap_err();
     assert!(error.to_string().contains("0.25-16"), "{error}");
-    let dearest = model.table().rows().last().unwrap().macs;
-    let chosen = session.switch_to_budget(Budget::Macs(dearest)).unwrap();
+    let most_expensive = model.table().rows().last().unwrap().macs;
+    let chosen = session.switch_to_budget(Budget::Macs(most_expensive)).unwrap();
     assert_eq!(session.subnet(), chosen);
 }
 
@@ -70,7 +70,7 @@ fn clip_networks_are_refused() {
     let x = net.global_pool("pool", x);
     net.linear("fc", x, 2);
     let error = Model::new(bundle(&net.finish().unwrap(), &["1.0-8-4"])).unwrap_err();
-    assert_eq!(error.to_string(), "clip networks are not executed by this version");
+    assert_eq!(error.to_string(), "networks for video clips are not supported yet");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Bundles with made-up numbers.
+//! Bundles with arbitrary but reproducible numbers.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;

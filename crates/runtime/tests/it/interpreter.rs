@@ -1,4 +1,4 @@
-//! The list of nodes, computed as it reads, in f64: one image, one loop per axis.
+//! A naive interpreter of the list of nodes, in f64: one image, one loop per axis.
 
 use mutualnet_bundle::Bundle;
 use mutualnet_core::Subnet;

@@ -1,4 +1,4 @@
-//! The runtime as its users see it, against a naive interpreter of the list.
+//! Tests of the runtime through its public API, against a naive interpreter of the list of nodes.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1,4 +1,4 @@
-//! Every row's logits are those of the naive interpreter, for every instruction set.
+//! The logits of every row match those of the naive interpreter, for every instruction set.
 
 use mutualnet_core::Network;
 use mutualnet_runtime::Isa;

@@ -1,4 +1,4 @@
-//! Networks that nobody would draw, against the naive interpreter: what fusing, placing and borders get wrong.
+//! Random networks against the naive interpreter, to find mistakes in fusing, in placing and at borders.
 
 use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, MaxPool, NetworkBuilder, Rank};
 use mutualnet_core::{Network, NodeId};

@@ -4,9 +4,9 @@ use super::*;
 
 const NO_CLAMP: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 
-/// A step that changes nothing.
-fn step(work: Work, input: Feature, output: Feature) -> Step {
-    Step {
+/// A call that changes nothing.
+fn call(work: Work, input: Feature, output: Feature) -> KernelCall {
+    KernelCall {
         work,
         input,
         gate: None,
@@ -35,10 +35,10 @@ fn pointwise_is_the_epilogue() {
         let input = feature(0, size, channels);
         let output = feature(input.len(), size, channels);
         let (pre, post) = ([0.0, 1.0], [-0.25, f32::INFINITY]);
-        let step = Step { residual: Some(input), pre, post, ..step(Work::Pointwise, input, output) };
+        let call = KernelCall { residual: Some(input), pre, post, ..call(Work::Pointwise, input, output) };
         let arena_len = input.len() + output.len();
-        let plan = plan(vec![step], input, output, coefficients(output, 2.0, -0.5), arena_len);
-        let got = run(prepared(plan, None, isa), 2, n, &values, None);
+        let program = program(vec![call], input, output, coefficients(output, 2.0, -0.5), arena_len);
+        let got = run(prepared(program, None, isa), 2, n, &values, None);
         for (got, x) in got.iter().zip(&values) {
             let expected = ((2.0 * x - 0.5).clamp(0.0, 1.0) + x).max(-0.25);
             assert!((got - expected).abs() < 1e-6, "{isa}: {got} {expected}");
@@ -56,10 +56,10 @@ fn a_gate_is_a_factor_per_channel_of_its_image() {
         let gate = feature(input.len(), [1, 1], channels);
         let output = feature(gate.start + gate.len(), size, channels);
         for threads in [1, 2, 5] {
-            let step = Step { gate: Some(gate), ..step(Work::Pointwise, input, output) };
+            let call = KernelCall { gate: Some(gate), ..call(Work::Pointwise, input, output) };
             let arena_len = output.start + output.len();
-            let plan = plan(vec![step], input, output, coefficients(output, 1.0, 0.0), arena_len);
-            let got = run(prepared(plan, None, isa), threads, n, &values, Some((gate, factors.clone())));
+            let program = program(vec![call], input, output, coefficients(output, 1.0, 0.0), arena_len);
+            let got = run(prepared(program, None, isa), threads, n, &values, Some((gate, factors.clone())));
             assert_eq!(got.len(), values.len());
             for (at, (got, x)) in got.iter().zip(&values).enumerate() {
                 let factor = factors[at / (size[0] * size[1] * channels) * channels + at % channels];
@@ -77,10 +77,10 @@ fn curves_are_exact_to_a_few_units_in_the_last_place() {
         for curve in CURVES {
             let input = feature(0, [1, values.len()], 1);
             let output = feature(input.len(), [1, values.len()], 1);
-            let step = Step { curve: Some(curve), ..step(Work::Pointwise, input, output) };
+            let call = KernelCall { curve: Some(curve), ..call(Work::Pointwise, input, output) };
             let arena_len = input.len() + output.len();
-            let plan = plan(vec![step], input, output, coefficients(output, 1.0, 0.0), arena_len);
-            let got = run(prepared(plan, None, isa), 1, 1, &values, None);
+            let program = program(vec![call], input, output, coefficients(output, 1.0, 0.0), arena_len);
+            let got = run(prepared(program, None, isa), 1, 1, &values, None);
             for (got, x) in got.iter().zip(&values) {
                 let expected = bent(curve, f64::from(*x));
                 let off = (f64::from(*got) - expected).abs();
@@ -133,10 +133,11 @@ fn max_pooling_takes_the_largest_inside() {
                 for threads in [1, 3] {
                     let input = feature(0, size, channels);
                     let output = feature(input.len(), out, channels);
-                    let step = step(Work::MaxPool { window }, input, output);
+                    let call = call(Work::MaxPool { window }, input, output);
                     let arena_len = input.len() + output.len();
-                    let plan = plan(vec![step], input, output, coefficients(output, 1.0, 0.0), arena_len);
-                    let got = run(prepared(plan, None, isa), threads, n, &values, None);
+                    let program =
+                        program(vec![call], input, output, coefficients(output, 1.0, 0.0), arena_len);
+                    let got = run(prepared(program, None, isa), threads, n, &values, None);
                     assert_eq!(got, expected, "{isa} {window:?} of {size:?}");
                 }
             }
@@ -152,10 +153,10 @@ fn max_pooling_keeps_what_is_not_a_number() {
             values[at] = f32::NAN;
             let input = feature(0, [2, 2], 1);
             let output = feature(input.len(), [1, 1], 1);
-            let step = step(Work::MaxPool { window: window(2, 2, 0) }, input, output);
+            let call = call(Work::MaxPool { window: window(2, 2, 0) }, input, output);
             let arena_len = input.len() + output.len();
-            let plan = plan(vec![step], input, output, coefficients(output, 1.0, 0.0), arena_len);
-            let got = run(prepared(plan, None, isa), 1, 1, &values, None);
+            let program = program(vec![call], input, output, coefficients(output, 1.0, 0.0), arena_len);
+            let got = run(prepared(program, None, isa), 1, 1, &values, None);
             assert!(got[0].is_nan(), "{isa}: {got:?}");
         }
     }

@@ -1,6 +1,6 @@
-//! One row, ready to run: sizes, places in the arena, folded batch norms.
+//! The program of a row: which kernels run on which feature maps, where those lie in the arena, and folded batch norms.
 //!
-//! Invariant: every size that a kernel relies on is set here, from [`Network::costs`], and the arena's length covers
+//! Invariant: every size that a kernel relies on is set here, from [`Network::costs`], and the arena is long enough for
 //! all of them.
 
 use mutualnet_core::network::{Activation, Extent, Groups, NodeCost, Op};
@@ -11,37 +11,38 @@ use crate::kernels::{Buffer, Curve, padded};
 use crate::place::Placer;
 use crate::{Error, Result};
 
-/// Sizes along height and width.
+/// A size along height and along width.
 pub(crate) type Pair = [usize; 2];
 
-/// Most numbers that one image may need in the arena: 4 GiB.
+/// The most numbers that one image may need in the arena: 4 GiB.
 const MAX_ARENA: usize = 1 << 30;
 
-/// Where a node's value lies, for one image; everything is multiplied by the images of a pass.
+/// Where the value of a node lies for one image. For a pass over several images, `start` and length are multiplied by
+/// their number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Feature {
-    /// First number in the arena.
+    /// Index of its first number in the arena.
     pub(crate) start: usize,
     /// Height and width.
     pub(crate) size: Pair,
     pub(crate) channels: usize,
-    /// Numbers from one pixel to the next.
+    /// Distance from one pixel to the next, in numbers.
     pub(crate) stride_c: usize,
 }
 
 impl Feature {
-    /// Pixels of one image.
+    /// Number of pixels of one image.
     pub(crate) fn pixels(self) -> usize {
         self.size[0] * self.size[1]
     }
 
-    /// Numbers of one image.
+    /// How many numbers one image takes.
     pub(crate) fn len(self) -> usize {
         self.pixels() * self.stride_c
     }
 }
 
-/// How a kernel moves over its input.
+/// Size of a convolution or pooling window, and how it moves over the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) kernel: Pair,
@@ -52,7 +53,7 @@ pub(crate) struct Window {
 impl Window {
     const POINT: Self = Self { kernel: [1; 2], stride: [1; 2], padding: [0; 2] };
 
-    /// Whether outputs and inputs correspond one to one, so that rows need not be told apart.
+    /// Whether each output pixel depends on the input pixel at the same position only, so that scanlines do not matter.
     pub(crate) fn is_point(self) -> bool {
         self == Self::POINT
     }
@@ -62,10 +63,10 @@ impl Window {
     }
 }
 
-/// Which kernel.
+/// The kernel of a call, with what it needs besides feature maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Dense convolution or linear layer; weights are the node's.
+    /// A dense convolution or a linear layer, with the weights of the given node.
     Dense {
         weights: NodeId,
         window: Window,
@@ -77,54 +78,56 @@ pub(crate) enum Work {
     MaxPool {
         window: Window,
     },
-    /// The epilogue alone, after a gate if there is one.
+    /// Only the epilogue, after a gate if there is one.
     Pointwise,
     /// The mean of all positions.
     Pool,
 }
 
-/// One kernel over one feature map.
+/// One kernel applied to one feature map; a team cuts it into tasks.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Step {
+pub(crate) struct KernelCall {
     pub(crate) work: Work,
     pub(crate) input: Feature,
-    /// A factor per channel and image, of pointwise work only.
+    /// A factor per channel and image; only pointwise work has one.
     pub(crate) gate: Option<Feature>,
     pub(crate) residual: Option<Feature>,
     pub(crate) output: Feature,
-    /// Scale, then shift, in the plan's coefficients; each as long as the output's channel stride.
+    /// Index of the scale within the program's coefficients. The shift follows it, and each is as long as the output's
+    /// channel stride.
     pub(crate) coefficients: usize,
-    /// Bounds of the clamp before the residual.
+    /// Bounds of the clamp before the residual is added.
     pub(crate) pre: [f32; 2],
-    /// Bounds of the clamp after it.
+    /// Bounds of the clamp after the residual is added.
     pub(crate) post: [f32; 2],
-    /// Applied last.
+    /// A non-linearity that is not a clamp, applied last.
     pub(crate) curve: Option<Curve>,
 }
 
-/// One row of the table, ready to run.
+/// One row of the query table, ready to run.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Program {
     pub(crate) subnet: Subnet,
     pub(crate) input: Feature,
     pub(crate) output: Feature,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) calls: Vec<KernelCall>,
     pub(crate) coefficients: Buffer,
-    /// Numbers that one image needs.
+    /// How many numbers one image needs in the arena.
     pub(crate) arena_len: usize,
 }
 
-/// What the numbers of a sum are scaled and shifted by, per channel.
+/// The scale and the shift of each channel, which are applied to the sums of a kernel.
 pub(crate) struct ScaleShift {
     pub(crate) scale: Vec<f32>,
     pub(crate) shift: Vec<f32>,
 }
 
-impl Plan {
-    /// Plans a row; `scale_shift` gives what batch norm and bias of a fused node do to the row's channels.
+impl Program {
+    /// Makes the program of a row. `scale_shift` returns the scale and the shift that stand for the batch norm and the
+    /// bias of a fused node, for the channels that the row has.
     ///
     /// # Errors
-    /// The network refuses the row, has a layer without kernel, or a layer would need more memory than is allowed.
+    /// Fails if the network refuses the row or has a layer without a kernel, or if a layer needs too much memory.
     pub(crate) fn new(
         network: &Network,
         fused: &[Fused],
@@ -134,10 +137,10 @@ impl Plan {
         let costs = network.costs(subnet)?;
         let mut layout = Layout::new(network, fused, &costs)?;
         let mut coefficients = Vec::new();
-        let mut steps = Vec::with_capacity(fused.len());
+        let mut calls = Vec::with_capacity(fused.len());
         for (time, fused) in fused.iter().enumerate() {
             let output = layout.place(fused.output, time + 1)?;
-            steps.push(Step {
+            calls.push(KernelCall {
                 work: work(network, fused)?,
                 input: layout.features[fused.input.0],
                 gate: fused.gate.map(|node| layout.features[node.0]),
@@ -151,9 +154,9 @@ impl Plan {
         }
         let mut buffer = Buffer::zeroed(coefficients.len())?;
         buffer[..coefficients.len()].copy_from_slice(&coefficients);
-        let output = steps.last().map_or(Feature::default(), |step| step.output);
+        let output = calls.last().map_or(Feature::default(), |call| call.output);
         let (input, arena_len) = (layout.features[0], layout.placer.high_water);
-        Ok(Self { subnet, input, output, steps, coefficients: buffer, arena_len })
+        Ok(Self { subnet, input, output, calls, coefficients: buffer, arena_len })
     }
 }
 
@@ -185,7 +188,7 @@ fn window(kernel: Extent, stride: Extent, padding: Extent) -> Window {
     Window { kernel: pair(kernel), stride: pair(stride), padding: pair(padding) }
 }
 
-/// A non-linearity as a clamp.
+/// The bounds of a non-linearity that is a clamp.
 fn bounds(network: &Network, activation: Option<Activation>) -> Result<[f32; 2]> {
     match activation {
         None => Ok([f32::NEG_INFINITY, f32::INFINITY]),
@@ -195,7 +198,7 @@ fn bounds(network: &Network, activation: Option<Activation>) -> Result<[f32; 2]>
     }
 }
 
-/// A non-linearity that is not a clamp.
+/// The kernel of a non-linearity that is not a clamp.
 fn curve(network: &Network, activation: Activation) -> Result<Curve> {
     match activation {
         Activation::Sigmoid => Ok(Curve::Sigmoid),
@@ -210,7 +213,7 @@ fn unknown(network: &Network, activation: Activation) -> Error {
     Error::Unsupported { what: activation.name().to_owned(), path: network.name().to_owned() }
 }
 
-/// Adds scale and shift, zeros in the tail, and returns where they begin.
+/// Appends scale and shift, each with zeros in the tail, and returns their index.
 fn append(coefficients: &mut Vec<f32>, folded: ScaleShift, output: Feature) -> usize {
     let start = coefficients.len();
     for numbers in [folded.scale, folded.shift] {
@@ -221,10 +224,10 @@ fn append(coefficients: &mut Vec<f32>, folded: ScaleShift, output: Feature) -> u
     start
 }
 
-/// Places features as they appear.
+/// Places the value of every node in the arena, in the order of execution.
 struct Layout<'a> {
     costs: &'a [NodeCost],
-    /// Index of the last fused node that reads a node, plus 1; the input is written at time 0.
+    /// For every node, the index of the last fused node that reads it, plus 1. The input is written at time 0.
     last_use: Vec<usize>,
     features: Vec<Feature>,
     placer: Placer,
@@ -259,7 +262,7 @@ impl<'a> Layout<'a> {
         let size = [shape.extent[1] as usize, shape.extent[2] as usize];
         let mut feature = Feature { start: 0, size, channels: shape.channels, stride_c };
         let len = size[0].checked_mul(size[1]).and_then(|pixels| pixels.checked_mul(stride_c));
-        // Every block begins on a cache line, the narrow input's successor too.
+        // Every block begins on a cache line, including the one after a narrow input.
         let len = len.filter(|&len| len <= MAX_ARENA).map(padded);
         let len = len.ok_or(Error::Memory { numbers: len.unwrap_or(usize::MAX) })?;
         feature.start = self.placer.place(len, time, self.last_use[node.0]);
