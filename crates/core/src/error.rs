@@ -1,30 +1,30 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
-/// What can be wrong with a value of the vocabulary or with a network.
+/// What is wrong with a quantity, a network or a sub-network.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A text that does not read as the quantity it should be.
+    /// A text does not describe the expected quantity.
     #[error("`{text}` is not a {what}: {reason}")]
     Parse {
-        /// The quantity that was expected, e.g. `width`.
+        /// The expected quantity, for example `width`.
         what: &'static str,
         /// The text as given.
         text: String,
-        /// What a right one looks like.
+        /// What a valid text looks like.
         reason: &'static str,
     },
-    /// A number outside of what the quantity allows.
+    /// A number is outside the range of the quantity.
     #[error("{what} {value} is out of range ({allowed})")]
     OutOfRange {
         /// The quantity.
         what: &'static str,
-        /// The number as given.
+        /// The number.
         value: f64,
         /// The range in words.
         allowed: &'static str,
     },
-    /// A list of nodes that is not a network.
+    /// A list of nodes is not a valid network.
     #[error("node `{path}`: {reason}")]
     Network {
         /// Parameter path of the node.
@@ -32,14 +32,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A sub-network that this network cannot run as.
+    /// The network has no such sub-network.
     #[error("sub-network {subnet} does not fit network `{network}`: {reason}")]
     Subnet {
-        /// The sub-network asked for.
+        /// The requested sub-network.
         subnet: String,
         /// Name of the network.
         network: String,
-        /// Why not.
+        /// Why it does not fit.
         reason: String,
     },
 }

@@ -1,7 +1,7 @@
 //! The vocabulary of the whole system: sub-networks, the network as a value, its arithmetic, sampling, keyed randomness.
 //!
-//! Everything else is an interpretation of what is defined here.
-//! Invariant: no I/O, no tensor engine, no networks by name.
+//! All other crates interpret what is defined here.
+//! Invariant: this crate does no I/O, and knows neither the tensor engine nor any particular network.
 
 mod width;
 pub use width::{Width, WidthRange};

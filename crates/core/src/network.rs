@@ -1,9 +1,9 @@
-//! The network as a value: an ordered list of nodes, of which everything else is an interpretation.
+//! The network as a value: an ordered list of nodes, which everything else interprets.
 //!
-//! A node has a PyTorch-style path, an operation, the ids of its inputs and, where it makes channels, the rule for
-//! how many it has at a width.
-//! Invariant: a [`Network`] is valid from its construction on (by [`NetworkBuilder`] or from a file): inputs come
-//! before their users, paths are unique, and channels agree at both ends of its width range.
+//! A node has a PyTorch-style path, an operation and the ids of its inputs. A node that produces channels also has the
+//! rule for how many there are at a given width.
+//! Invariant: every [`Network`] is valid, whether it comes from a [`NetworkBuilder`] or from a file. Inputs come before
+//! the nodes that read them, paths are unique, and channels agree at both ends of the width range.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,12 +27,12 @@ pub use parameter::{Parameter, ParameterKind};
 #[cfg(test)]
 mod tests;
 
-/// Index of a node in its network's list.
+/// The index of a node in the list of its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeId(pub usize);
 
-/// What the network reads; the spatial rank of every tensor in it.
+/// What the network reads, which determines the rank of all its tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rank {
@@ -42,11 +42,11 @@ pub enum Rank {
     Clip,
 }
 
-/// One layer of the list.
+/// One node of the list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Node {
-    /// Path in the reference's module tree; the prefix of its parameters' names.
+    /// Path in the module tree of the reference, which is the prefix of its parameters' names.
     pub path: String,
     /// What it computes.
     pub op: Op,
@@ -64,7 +64,7 @@ pub struct Network {
     nodes: Vec<Node>,
 }
 
-/// A [`Network`] as it stands in a file, not yet checked.
+/// A [`Network`] as written in a file, before it is checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NetworkFile {
@@ -83,14 +83,14 @@ impl TryFrom<NetworkFile> for Network {
 }
 
 impl Network {
-    /// Most nodes that a network may have; a bound for files of unknown origin.
+    /// The most nodes that a network may have, which limits what an untrusted file can ask for.
     pub const MAX_NODES: usize = 10_000;
 
     fn checked(self) -> Result<Self> {
         let wrong =
             |path: &str, reason: &str| Error::Network { path: path.to_owned(), reason: reason.to_owned() };
         if self.nodes.len() < 2 || self.nodes.len() > Self::MAX_NODES {
-            return Err(wrong(&self.name, "a network has from 2 to 10000 nodes"));
+            return Err(wrong(&self.name, "a network must have 2 to 10000 nodes"));
         }
         let mut paths = std::collections::HashSet::new();
         for (idx, node) in self.nodes.iter().enumerate() {
@@ -98,13 +98,16 @@ impl Network {
                 return Err(wrong(&node.path, "another node has the same path"));
             }
             if matches!(node.op, Op::Input { .. }) != (idx == 0) {
-                return Err(wrong(&node.path, "the first node, and no other, is the input"));
+                return Err(wrong(
+                    &node.path,
+                    "the first node must be the input, and no other node may be one",
+                ));
             }
             if node.inputs.len() != node.op.arity() {
-                return Err(wrong(&node.path, "wrong number of inputs for its operation"));
+                return Err(wrong(&node.path, "wrong number of inputs for the operation"));
             }
             if node.inputs.iter().any(|input| input.0 >= idx) {
-                return Err(wrong(&node.path, "an input does not come before it in the list"));
+                return Err(wrong(&node.path, "inputs must come earlier in the list"));
             }
             node.op.check().map_err(|reason| wrong(&node.path, reason))?;
         }
@@ -120,35 +123,35 @@ impl Network {
         Ok(self)
     }
 
-    /// The family's name, e.g. `mobilenet_v2`.
+    /// The name of the network, for example `mobilenet_v2`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Images or clips.
+    /// Whether the network reads images or clips.
     pub fn rank(&self) -> Rank {
         self.rank
     }
 
-    /// The widths it can run at; weights are as large as the full one needs.
+    /// The widths that it can run at. Weights have the size that the full width needs.
     pub fn widths(&self) -> WidthRange {
         self.widths
     }
 
-    /// The list, in the order of execution; the last node is the output.
+    /// The nodes in the order of execution; the last one is the output.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// The node of an id.
+    /// The node with this id.
     ///
     /// # Panics
-    /// The id is another network's.
+    /// Panics if the id belongs to another network and is out of range.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
 
-    /// Number of outputs of the last node: the classes.
+    /// The number of classes, which is the number of outputs of the last node.
     pub fn classes(&self) -> usize {
         match &self.nodes[self.nodes.len() - 1].op {
             Op::Linear(linear) => linear.out_features,
@@ -156,7 +159,7 @@ impl Network {
         }
     }
 
-    /// For every node the last node that reads it (itself if none does), so that an executor knows when to let go.
+    /// For every node, the last node that reads it, or the node itself if none does. An executor can then drop its value.
     pub fn last_uses(&self) -> Vec<NodeId> {
         let mut last: Vec<_> = (0..self.nodes.len()).map(NodeId).collect();
         for (idx, node) in self.nodes.iter().enumerate() {
@@ -167,10 +170,10 @@ impl Network {
         last
     }
 
-    /// Channels of every node's output at `width`.
+    /// The number of channels of every node's output at `width`.
     ///
     /// # Errors
-    /// The width is outside of the network's range, or channels that must agree do not.
+    /// Fails if the width is outside the range of the network, or if channels that must agree do not.
     pub fn channels(&self, width: Width) -> Result<Vec<usize>> {
         if !self.widths.contains(width) {
             let range = self.widths;
@@ -182,7 +185,7 @@ impl Network {
         }
         let channels = self.channels_at(width)?;
         if width < self.widths.full() {
-            // Rounding can give a few channels more at a narrower width; then there is no prefix to slice.
+            // Rounding can give a narrower width a few channels more, and then there is no prefix to slice.
             let full = self.channels_at(self.widths.full())?;
             if let Some(idx) = (0..channels.len()).find(|&idx| channels[idx] > full[idx]) {
                 return Err(Error::Network {
@@ -210,10 +213,10 @@ impl Network {
         Ok(channels)
     }
 
-    /// The network that a width is, by itself: the same list with every channel count fixed, under the same paths.
+    /// The network of one width by itself: the same list under the same paths, with all channel counts fixed.
     ///
     /// # Errors
-    /// As [`Self::channels`].
+    /// Fails in the same cases as [`Self::channels`].
     pub fn narrowed(&self, width: Width) -> Result<Self> {
         let channels = self.channels(width)?;
         let nodes = self.nodes.iter().zip(channels).map(|(node, channels)| {

@@ -1,16 +1,16 @@
-//! Keyed randomness: every draw in the system comes from a stream named by what it is for.
+//! Keyed randomness: every random draw comes from a stream whose key says what the draw is for.
 //!
-//! A stream depends on its key alone, never on how many draws others made or on which thread asks,
-//! so results do not depend on worker counts and a resumed run equals an uninterrupted one.
+//! A stream depends only on its key, never on other draws or on threads. Results therefore do not depend on the number of
+//! workers, and a resumed run equals an uninterrupted one.
 
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// What a stream is for; a new use gets a new number, old numbers are never given away again.
+/// What a stream is for. A new purpose gets a new number, and numbers are never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Purpose {
-    /// First weights.
+    /// Initial weights.
     Init = 1,
     /// Order of the samples in an epoch.
     Shuffle = 2,
@@ -24,29 +24,29 @@ pub enum Purpose {
     Calibrate = 6,
     /// Splits of a data set.
     Split = 7,
-    /// Which features dropout leaves out.
+    /// Which features dropout drops.
     Dropout = 8,
     /// How two images are mixed.
     Mix = 9,
 }
 
-/// The name of a stream.
+/// The key of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    /// The run's seed.
+    /// The seed of the run.
     pub seed: u64,
     /// What the draws are for.
     pub purpose: Purpose,
-    /// Epoch, or 0.
+    /// The epoch, or 0.
     pub epoch: u32,
-    /// Step of the run (or copy of the sample), or 0.
+    /// The step of the run (or the copy of the sample), or 0.
     pub step: u64,
-    /// Sample of the data set (or layer of the network, …), or 0.
+    /// The sample of the data set (or the layer of the network, …), or 0.
     pub sample: u64,
 }
 
 impl Key {
-    /// The key of a purpose as a whole: epoch, step and sample are 0.
+    /// The key of a purpose, with epoch, step and sample 0.
     pub fn new(seed: u64, purpose: Purpose) -> Self {
         Self { seed, purpose, epoch: 0, step: 0, sample: 0 }
     }
@@ -66,7 +66,7 @@ impl Key {
         Self { sample, ..self }
     }
 
-    /// The stream of this name, from its beginning.
+    /// The stream with this key, from its start.
     pub fn stream(self) -> RngStream {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&self.seed.to_le_bytes());

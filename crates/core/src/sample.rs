@@ -1,5 +1,5 @@
-//! Which sub-networks a training step visits, and at which resolutions: the sandwich rule of mutual learning, and
-//! the rules of the methods that it is compared with.
+//! Draws the sub-networks and resolutions of a training step, by the sandwich rule of mutual learning or by the rules of
+//! the methods that it is compared with.
 
 use rand::Rng;
 
@@ -9,12 +9,12 @@ use crate::{Resolution, Subnet, Width, WidthRange};
 mod regret;
 pub use regret::Regret;
 
-/// Where the random widths of a step come from.
+/// The widths that a step draws from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WidthChoice {
-    /// Uniform over the range, to a millionth.
+    /// A range, drawn from uniformly, to a millionth.
     Continuous(WidthRange),
-    /// Uniform over a list, ascending, of at least one width.
+    /// An ascending list of at least one width, drawn from uniformly.
     Grid(Vec<Width>),
 }
 
@@ -33,7 +33,7 @@ impl WidthChoice {
         }
     }
 
-    /// The width of the choice that is nearest to `width`.
+    /// The nearest width to `width` that can be drawn.
     fn nearest(&self, width: Width) -> Width {
         match self {
             Self::Continuous(_) => width,
@@ -52,23 +52,23 @@ impl WidthRange {
     }
 }
 
-/// At which resolutions the sub-networks of one step see the batch.
+/// The resolutions at which the sub-networks of a step see the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResolutionChoice {
-    /// All at the largest one.
+    /// Every sub-network sees the largest one.
     Largest,
-    /// All at one that is drawn for the step.
+    /// Every sub-network sees the same one, which is drawn for the step.
     Common,
-    /// The full network at the largest, every student at one that is drawn for it (the largest included).
+    /// The full network sees the largest one, and every student sees one that is drawn for it, possibly the largest.
     Own,
 }
 
-/// One step: the full network teaches, the students learn from its output, in this order.
+/// The sub-networks that a step trains: the full network, and then the students, which learn from its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepPlan {
-    /// The full network; learns from the labels.
+    /// The full network, which learns from the labels.
     pub full: Subnet,
-    /// The sub-networks that learn from the full network's output, widest first; maybe none.
+    /// The sub-networks that learn from the full network's output, widest first; there may be none.
     pub students: Vec<Subnet>,
 }
 
@@ -78,19 +78,19 @@ pub struct StepPlan {
 /// `[MN-ECCV §3.3]`, `[MN-code train.py train]`.
 #[derive(Debug, Clone)]
 pub struct SubnetSampler {
-    /// Where widths come from; its ends are the smallest and the full width.
+    /// The widths to draw from, whose ends are the smallest and the full width.
     pub widths: WidthChoice,
-    /// Resolutions, largest first; at least one.
+    /// The resolutions, largest first; at least one.
     pub resolutions: Vec<Resolution>,
-    /// Who sees which of them.
+    /// Which sub-network sees which resolution.
     pub resolution_choice: ResolutionChoice,
-    /// Random sub-networks per step besides the smallest; `None` for no students at all.
+    /// Number of random sub-networks per step besides the smallest one; `None` if there are no students at all.
     pub n_random: Option<usize>,
 }
 
 impl SubnetSampler {
-    /// The plan of the step that `key` names: the full network; the smallest and `n_random` random widths in
-    /// descending order.
+    /// Draws the sub-networks of the step with this key: the full network, and as students the smallest width and
+    /// `n_random` random widths in descending order.
     ///
     /// With `adaptive`, random sub-networks are drawn where students lag most (see [`Regret`]).
     pub fn sample(&self, key: Key, adaptive: Option<&Regret>) -> StepPlan {
@@ -100,7 +100,7 @@ impl SubnetSampler {
             ResolutionChoice::Largest | ResolutionChoice::Own => self.resolutions[0],
             ResolutionChoice::Common => self.any_resolution(&mut rng),
         };
-        // Widths come first, all of them, and then resolutions: the order of the reference.
+        // All widths are drawn before any resolution, as in the reference.
         let mut drawn: Vec<(Width, Option<Resolution>)> = Vec::new();
         if let Some(n_random) = self.n_random {
             drawn.push((smallest, None));

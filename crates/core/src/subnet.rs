@@ -16,10 +16,10 @@ macro_rules! count {
         pub struct $name(NonZeroU32);
 
         impl $name {
-            /// Checks the range.
+            /// Creates the value.
             ///
             /// # Errors
-            #[doc = concat!("The number is 0 or above ", stringify!($max), ".")]
+            #[doc = concat!("Fails if the number is 0 or above ", stringify!($max), ".")]
             pub fn new(n: u32) -> Result<Self> {
                 NonZeroU32::new(n).filter(|n| n.get() <= $max).map(Self).ok_or(Error::OutOfRange {
                     what: $what,
@@ -70,15 +70,15 @@ macro_rules! count {
 }
 
 count!(
-    /// Side of the square input, in pixels.
+    /// The side of the square input, in pixels.
     Resolution, "resolution", 8192, "a whole number of pixels from 1 to 8192"
 );
 count!(
-    /// Number of frames of a clip.
+    /// The number of frames of a clip.
     Frames, "frames", 1024, "a whole number of frames from 1 to 1024"
 );
 
-/// One of the networks inside the network: how wide it is and what input it sees.
+/// A sub-network: how wide it is and what input it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subnet {
     /// Fraction of the channels.
@@ -97,7 +97,7 @@ impl Subnet {
     }
 }
 
-/// As the papers write it: `0.75-192`, with frames `0.75-192-8`.
+/// Formats as in the papers: `0.75-192`, or `0.75-192-8` with frames.
 impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.width, self.resolution)?;

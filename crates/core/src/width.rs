@@ -1,7 +1,7 @@
 //! Width: the fraction of a layer's channels that a sub-network uses.
 //!
-//! Fixed-point, so that equality, hashing and files are exact: the reference compares floats for list membership
-//! and fails on widths it was not told of.
+//! A width is fixed-point, so that equality, hashing and files are exact. The reference looks up floats in a list, and
+//! fails on widths that are not in it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Fraction of the base channels, in millionths; 1.0 is the network as published, more is allowed (up to 8).
+/// A fraction of the base channels, in millionths. 1.0 is the network as published, and up to 8 is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Width(u32);
@@ -25,7 +25,7 @@ impl Width {
     /// The width nearest to `fraction`, to a millionth.
     ///
     /// # Errors
-    /// `fraction` is not in (0, 8].
+    /// Fails if `fraction` is not in (0, 8].
     pub fn new(fraction: f64) -> Result<Self> {
         let units = (fraction * Self::UNITS).round();
         if units >= 1.0 && fraction <= Self::MAX {
@@ -35,12 +35,12 @@ impl Width {
         }
     }
 
-    /// The fraction; the `f64` nearest to the decimal text of this width, as Python would read it.
+    /// The fraction as the `f64` nearest to the decimal text of this width, which is how Python would read it.
     pub fn fraction(self) -> f64 {
         f64::from(self.0) / Self::UNITS
     }
 
-    /// Millionths, the exact value.
+    /// The exact value, in millionths.
     pub fn millionths(self) -> u32 {
         self.0
     }
@@ -83,7 +83,7 @@ impl From<Width> for f64 {
     }
 }
 
-/// The closed range of widths a network is trained for.
+/// The closed range of widths that a network is trained for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "[Width; 2]", into = "[Width; 2]")]
 pub struct WidthRange {
@@ -95,7 +95,7 @@ impl WidthRange {
     /// The range from `smallest` to `full`.
     ///
     /// # Errors
-    /// `smallest` is larger than `full`.
+    /// Fails if `smallest` is larger than `full`.
     pub fn new(smallest: Width, full: Width) -> Result<Self> {
         if smallest <= full {
             Ok(Self { smallest, full })
@@ -113,20 +113,20 @@ impl WidthRange {
         self.smallest
     }
 
-    /// The upper end: the full network, whose weights hold every other one's.
+    /// The upper end: the full network, whose weights include those of every narrower one.
     pub fn full(self) -> Width {
         self.full
     }
 
-    /// Whether `width` lies in the range, ends included.
+    /// Whether `width` lies in the range, including both ends.
     pub fn contains(self, width: Width) -> bool {
         self.smallest <= width && width <= self.full
     }
 
-    /// Every width from the smallest to the full one in steps of `step`, both ends included, ascending.
+    /// The widths from the smallest to the full one in steps of `step`, ascending and including both ends.
     ///
     /// # Errors
-    /// `step` is not a positive width.
+    /// Fails if `step` is not a width.
     pub fn grid(self, step: f64) -> Result<Vec<Width>> {
         let step = Width::new(step)?.0;
         let mut widths: Vec<_> = (self.smallest.0..self.full.0).step_by(step as usize).map(Width).collect();

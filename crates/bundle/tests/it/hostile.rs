@@ -164,8 +164,8 @@ fn manifests_are_checked() {
     };
     for (pointer, value, says) in [
         ("/network/nodes", json!([]), "2 to 10000 nodes"),
-        ("/network/nodes/1/inputs", json!([1]), "does not come before"),
-        ("/network/nodes/1/inputs", json!([u64::MAX]), "does not come before"),
+        ("/network/nodes/1/inputs", json!([1]), "must come earlier"),
+        ("/network/nodes/1/inputs", json!([u64::MAX]), "must come earlier"),
         ("/network/nodes/1/op/conv/out/base", json!(4_000_000_000_u64), "65536"),
         ("/network/nodes/1/op/conv/out/ratio", json!(1e300), "ratio"),
         ("/network/nodes/1/op/conv/stride", json!([0, 0, 0]), "stride"),

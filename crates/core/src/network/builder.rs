@@ -1,9 +1,9 @@
-//! Writing a network down, node by node.
+//! Builds a network node by node.
 
 use super::{Activation, BatchNorm, Conv, Linear, MaxPool, Network, Node, NodeId, Op, Rank};
 use crate::{Result, WidthRange};
 
-/// Collects nodes; every method appends one and returns its id.
+/// Collects nodes. Every method but [`finish`](Self::finish) appends one and returns its id.
 #[derive(Debug)]
 pub struct NetworkBuilder {
     name: String,
@@ -13,7 +13,7 @@ pub struct NetworkBuilder {
 }
 
 impl NetworkBuilder {
-    /// An empty list.
+    /// Starts with an empty list.
     pub fn new(name: &str, rank: Rank, widths: WidthRange) -> Self {
         Self { name: name.to_owned(), rank, widths, nodes: Vec::new() }
     }
@@ -23,22 +23,22 @@ impl NetworkBuilder {
         NodeId(self.nodes.len() - 1)
     }
 
-    /// The input; the first node.
+    /// The input, which must be the first node.
     pub fn input(&mut self, channels: u32) -> NodeId {
         self.push("input", Op::Input { channels }, &[])
     }
 
-    /// A convolution, weight `path.weight` and, if it has one, bias `path.bias`.
+    /// A convolution with the weight `path.weight` and, if it has one, the bias `path.bias`.
     pub fn conv(&mut self, path: &str, input: NodeId, conv: Conv) -> NodeId {
         self.push(path, Op::Conv(conv), &[input])
     }
 
-    /// A batch norm with the usual eps, parameters `path.weight` and `path.bias`.
+    /// A batch norm with the usual eps and the parameters `path.weight` and `path.bias`.
     pub fn batch_norm(&mut self, path: &str, input: NodeId) -> NodeId {
         self.batch_norm_with(path, input, BatchNorm { eps: BatchNorm::EPS })
     }
 
-    /// A batch norm, parameters `path.weight` and `path.bias`.
+    /// A batch norm with the parameters `path.weight` and `path.bias`.
     pub fn batch_norm_with(&mut self, path: &str, input: NodeId, norm: BatchNorm) -> NodeId {
         self.push(path, Op::BatchNorm(norm), &[input])
     }
@@ -53,30 +53,30 @@ impl NetworkBuilder {
         self.push(path, Op::Add, &[a, b])
     }
 
-    /// `x`, every channel multiplied by its factor in `gate`, which has one position.
+    /// `x` with every channel multiplied by its factor in `gate`, which has a single position.
     pub fn multiply(&mut self, path: &str, x: NodeId, gate: NodeId) -> NodeId {
         self.push(path, Op::Multiply, &[x, gate])
     }
 
-    /// The largest values under a window.
+    /// Max pooling over a window.
     pub fn max_pool(&mut self, path: &str, input: NodeId, pool: MaxPool) -> NodeId {
         self.push(path, Op::MaxPool(pool), &[input])
     }
 
-    /// The mean over all positions.
+    /// Average pooling over all positions.
     pub fn global_pool(&mut self, path: &str, input: NodeId) -> NodeId {
         self.push(path, Op::GlobalPool, &[input])
     }
 
-    /// A fully connected layer, parameters `path.weight` and `path.bias`.
+    /// A fully connected layer with the parameters `path.weight` and `path.bias`.
     pub fn linear(&mut self, path: &str, input: NodeId, out_features: usize) -> NodeId {
         self.push(path, Op::Linear(Linear { out_features }), &[input])
     }
 
-    /// The network, checked.
+    /// Checks the list and returns the network.
     ///
     /// # Errors
-    /// The list is not a network; the error names the node.
+    /// Fails if the list is not a valid network; the error names the node.
     pub fn finish(self) -> Result<Network> {
         Network::checked(Network { name: self.name, rank: self.rank, widths: self.widths, nodes: self.nodes })
     }

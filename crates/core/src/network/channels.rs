@@ -1,10 +1,11 @@
-//! How many channels a layer has at a width.
+//! The number of channels that a layer has at a width.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Width;
 
-/// The multiple of `divisor` nearest to `value`, at least `divisor`… unless that is more than 10 % below `value`.
+/// The multiple of `divisor` nearest to `value`, but at least 1, and one `divisor` more if that is more than 10 % below
+/// `value`.
 ///
 /// # Source
 /// `[MN-code models/slimmable_ops.py make_divisible]` with its `min_value` of 1.
@@ -15,33 +16,34 @@ pub fn make_divisible(value: f64, divisor: u32) -> u32 {
     if f64::from(rounded) < 0.9 * value { rounded + divisor } else { rounded }
 }
 
-/// How many channels a layer makes at a width: the first so many of its full number.
+/// How many output channels a layer has at a width. They are the first ones of the full network's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelRule {
     /// Channels at width 1.
     pub base: u32,
-    /// Rounding is done on `base × width / ratio`, and multiplied by `ratio` again: an expansion keeps to its base.
+    /// `base × width / ratio` is rounded and then multiplied by `ratio`, so that an expanded layer stays a multiple of the
+    /// layer that it expands.
     pub ratio: f64,
     /// Whether the width applies; otherwise there are always `base` channels.
     pub slim: bool,
 }
 
 impl ChannelRule {
-    /// Channels that follow the width.
+    /// A number of channels that follows the width.
     pub fn slim(base: u32) -> Self {
         Self { base, ratio: 1.0, slim: true }
     }
 
-    /// Channels that follow the width, rounded before they are multiplied by `ratio`.
+    /// A number of channels that follows the width and is rounded before it is multiplied by `ratio`.
     pub fn slim_by(base: u32, ratio: f64) -> Self {
         Self { base, ratio, slim: true }
     }
 
-    /// Channels that are the same at every width.
+    /// A number of channels that is the same at every width.
     ///
     /// # Panics
-    /// More than `u32::MAX` channels.
+    /// Panics if there are more than `u32::MAX` channels.
     pub fn whole(channels: usize) -> Self {
         let base = u32::try_from(channels).expect("channel counts are far below 2^32");
         Self { base, ratio: 1.0, slim: false }

@@ -1,11 +1,11 @@
-//! The operations of the list.
+//! The operations that nodes perform.
 
 use serde::{Deserialize, Serialize};
 
 use super::ChannelRule;
 use crate::Width;
 
-/// Sizes along time, height and width; images have 1 (sizes, strides) or 0 (padding) along time.
+/// A size along time, height and width. For images, time is 1 in sizes and strides, and 0 in padding.
 pub type Extent = [u32; 3];
 
 /// What a node computes.
@@ -13,9 +13,9 @@ pub type Extent = [u32; 3];
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Op {
-    /// The network's input, normalized pixels.
+    /// The input of the network: normalized pixels.
     Input {
-        /// Color channels; never slimmed.
+        /// Color channels; the same number at every width.
         channels: u32,
     },
     /// Convolution.
@@ -26,9 +26,9 @@ pub enum Op {
     Activation(Activation),
     /// Elementwise sum of two inputs of the same shape.
     Add,
-    /// Elementwise product of a first input and a second one that has one position: a factor per channel.
+    /// Product of the first input with the second one, which has a single position: a factor per channel.
     Multiply,
-    /// Largest value under a window, channel by channel.
+    /// Max pooling: the largest value in a window, channel by channel.
     MaxPool(MaxPool),
     /// Mean over all positions: `[n, c, …]` to `[n, c, 1…]`.
     GlobalPool,
@@ -36,7 +36,7 @@ pub enum Op {
     Linear(Linear),
 }
 
-/// A convolution; its input channels are whatever its input has.
+/// A convolution. It has as many input channels as its input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conv {
@@ -48,9 +48,9 @@ pub struct Conv {
     pub stride: Extent,
     /// Zero padding on both sides.
     pub padding: Extent,
-    /// Which inputs an output sees.
+    /// Which input channels an output channel depends on.
     pub groups: Groups,
-    /// Whether a number is added to every output channel; where a batch norm follows it would have no effect.
+    /// Whether a bias is added to every output channel. It would have no effect before a batch norm.
     #[serde(default)]
     pub bias: bool,
 }
@@ -59,16 +59,16 @@ pub struct Conv {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchNorm {
-    /// Added to the variance under the root.
+    /// The number that is added to the variance before the square root is taken.
     pub eps: f64,
 }
 
 impl BatchNorm {
-    /// What almost every network uses, and PyTorch by default.
+    /// The eps that almost every network uses, which is PyTorch's default.
     pub const EPS: f64 = 1e-5;
 }
 
-/// Max pooling; what lies outside of the input never wins.
+/// Max pooling. Positions outside the input are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaxPool {
@@ -80,13 +80,13 @@ pub struct MaxPool {
     pub padding: Extent,
 }
 
-/// Which input channels an output channel of a convolution sees.
+/// Which input channels an output channel of a convolution depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Groups {
     /// All of them.
     Dense,
-    /// The one with its own number.
+    /// Only the one with the same index.
     Depthwise,
 }
 
@@ -123,7 +123,7 @@ impl Activation {
     }
 }
 
-/// A fully connected layer with bias; its outputs are never slimmed.
+/// A fully connected layer with bias. It has the same number of outputs at every width.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Linear {
@@ -156,7 +156,7 @@ impl Op {
         }
     }
 
-    /// Bounds on what a file may ask for.
+    /// Checks the limits on what a file may ask for.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         const MAX_CHANNELS: u32 = 1 << 16;
         let channels_fit = |n: u32| (1..=MAX_CHANNELS).contains(&n);
@@ -195,15 +195,16 @@ impl Op {
         }
     }
 
-    /// Output channels at a width, given the inputs' channels.
+    /// The number of output channels at a width, given the channels of the inputs.
     pub(super) fn channels(&self, inputs: &[usize], width: Width) -> Result<usize, String> {
         match self {
             Self::Input { channels } => Ok(*channels as usize),
             Self::Conv(conv) => match (conv.out.at(width), conv.groups) {
-                (0, _) => Err("no channels are left".to_owned()),
-                (out, Groups::Depthwise) if out != inputs[0] => {
-                    Err(format!("a depthwise convolution of {} channels makes {out}", inputs[0]))
-                }
+                (0, _) => Err("no channels left".to_owned()),
+                (out, Groups::Depthwise) if out != inputs[0] => Err(format!(
+                    "a depthwise convolution has {} input channels but {out} output channels",
+                    inputs[0]
+                )),
                 (out, _) => Ok(out),
             },
             Self::Add | Self::Multiply if inputs[0] != inputs[1] => {

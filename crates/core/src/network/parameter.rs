@@ -1,9 +1,9 @@
-//! The learnable tensors of a network, by the reference's names.
+//! The learnable tensors of a network, under the names of the reference.
 
 use super::{Conv, Groups, Network, NodeId, Op, Rank};
 use crate::{Result, Width};
 
-/// What a parameter is to its node.
+/// What a parameter means to its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ParameterKind {
     /// Weight of a dense convolution, `[out, in, (t,) h, w]`.
@@ -21,8 +21,8 @@ pub enum ParameterKind {
 }
 
 impl ParameterKind {
-    /// Whether weight decay applies: to dense convolutions and linear weights, not to depthwise convolutions,
-    /// batch norms and biases.
+    /// Whether weight decay applies. It applies to the weights of dense convolutions and linear layers, and not to
+    /// depthwise convolutions, batch norms and biases.
     ///
     /// # Source
     /// `[MN-code train.py get_optimizer]`, ImageNet branch.
@@ -34,16 +34,16 @@ impl ParameterKind {
 /// One learnable tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// Name in the reference's state dict, e.g. `features.0.0.weight`.
+    /// Name in the reference's state dict, for example `features.0.0.weight`.
     pub name: String,
     /// The node that it belongs to.
     pub node: NodeId,
-    /// Its part in that node.
+    /// What it means to that node.
     pub kind: ParameterKind,
 }
 
 impl Network {
-    /// All learnable tensors, in the order of the list (weight before bias).
+    /// All learnable tensors in the order of the nodes, weight before bias.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut parameters = Vec::new();
         for (idx, node) in self.nodes().iter().enumerate() {
@@ -84,10 +84,11 @@ impl Network {
         parameters
     }
 
-    /// Shape of every tensor of [`Self::parameters`] as a width uses it: a prefix, in every axis, of the full one.
+    /// The shape that every tensor of [`Self::parameters`] has at a width, which is a prefix of the full one along every
+    /// axis.
     ///
     /// # Errors
-    /// As [`Self::channels`].
+    /// Fails in the same cases as [`Self::channels`].
     pub fn parameter_shapes(&self, width: Width) -> Result<Vec<Vec<usize>>> {
         let channels = self.channels(width)?;
         let shapes = self.parameters().into_iter().map(|parameter| {
@@ -112,7 +113,7 @@ impl Network {
         Ok(shapes.collect())
     }
 
-    /// The batch norms, in the order of the list; each has a mean and a variance per channel and row.
+    /// The batch norms in the order of the nodes. Each has a mean and a variance per channel and row.
     pub fn batch_norms(&self) -> impl Iterator<Item = NodeId> + '_ {
         let norms = self.nodes().iter().enumerate().filter(|(_, node)| matches!(node.op, Op::BatchNorm(_)));
         norms.map(|(idx, _)| NodeId(idx))

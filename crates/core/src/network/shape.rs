@@ -1,48 +1,49 @@
-//! What a sub-network computes and costs: output shapes, MACs and parameter counts, exactly.
+//! Output shapes, MACs and parameter counts of a sub-network, all of them exact.
 
 use super::{Conv, Extent, Groups, MaxPool, Network, Op};
 use crate::{Error, Macs, Result, Subnet, Width};
 
-/// Output of a node for one sample.
+/// The shape of a node's output for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Channels, or features after pooling.
     pub channels: usize,
-    /// Time, height, width; all 1 after pooling, time 1 for images.
+    /// Time, height and width. All are 1 after pooling, and time is 1 for images.
     pub extent: Extent,
 }
 
 impl Shape {
-    /// Positions per channel; saturating, since a file may ask for anything.
+    /// Number of positions per channel. It saturates, because a file may ask for anything.
     pub fn positions(self) -> usize {
         self.extent.iter().fold(1, |product: usize, &n| product.saturating_mul(n as usize))
     }
 
-    /// Numbers in the output.
+    /// Number of elements in the output. It saturates too.
     pub fn elements(self) -> usize {
         self.channels.saturating_mul(self.positions())
     }
 }
 
-/// What one node costs at a sub-network.
+/// What one node of a sub-network costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodeCost {
-    /// Its output.
+    /// The shape of its output.
     pub shape: Shape,
     /// Multiply-accumulates for one sample.
     pub macs: Macs,
-    /// Learnable numbers that it uses.
+    /// Number of parameters that it uses.
     pub params: u64,
 }
 
 impl Network {
-    /// Output shape, MACs and parameters of every node at `subnet`.
+    /// Output shape, MACs and parameters of every node of `subnet`.
     ///
-    /// Counted are convolutions, linear layers and the elements that an average pool reads.
-    /// Batch norm, activations, max pooling, sums and products of two feature maps are free.
+    /// MACs count convolutions, linear layers and the elements that an average pool reads.
+    /// Batch norms, activations, max pools, sums and products count as free.
     ///
     /// # Errors
-    /// The sub-network does not fit: width out of range, frames given or missing, input too small.
+    /// Fails if the sub-network does not fit: if the width is out of range, the input is too small, or a number of frames
+    /// is missing or not expected.
     ///
     /// # Source
     /// `[MN-code utils/model_profiling.py]`.
@@ -85,22 +86,22 @@ impl Network {
     /// Multiply-accumulates of `subnet` for one sample.
     ///
     /// # Errors
-    /// As [`Self::costs`].
+    /// Fails in the same cases as [`Self::costs`].
     pub fn macs(&self, subnet: Subnet) -> Result<Macs> {
         Ok(self.costs(subnet)?.iter().map(|cost| cost.macs).sum())
     }
 
-    /// Learnable numbers that a width uses.
+    /// Number of parameters that a width uses.
     ///
     /// # Errors
-    /// As [`Self::channels`].
+    /// Fails in the same cases as [`Self::channels`].
     pub fn params(&self, width: Width) -> Result<u64> {
         let shapes = self.parameter_shapes(width)?;
         Ok(shapes.iter().map(|shape| shape.iter().map(|&n| n as u64).product::<u64>()).sum())
     }
 }
 
-/// How many windows fit along each axis of an input of size `input`.
+/// How many windows fit along each axis of an input.
 fn windows(input: Extent, kernel: Extent, stride: Extent, padding: Extent) -> Result<Extent, String> {
     let mut out = [0; 3];
     for axis in 0..3 {
@@ -114,7 +115,7 @@ fn windows(input: Extent, kernel: Extent, stride: Extent, padding: Extent) -> Re
 }
 
 impl Conv {
-    /// Weights that one output channel has.
+    /// Number of weights per output channel.
     pub(super) fn weights_per_output(&self, in_channels: usize) -> u64 {
         let kernel: u64 = self.kernel.iter().map(|&n| u64::from(n)).product();
         match self.groups {
@@ -125,7 +126,7 @@ impl Conv {
 }
 
 impl Op {
-    /// MACs and parameters; saturating, since a file may ask for anything.
+    /// MACs and parameters. Both saturate, because a file may ask for anything.
     fn cost(&self, input: Option<Shape>, out: Shape) -> (u64, u64) {
         let Some(input) = input else { return (0, 0) };
         match self {

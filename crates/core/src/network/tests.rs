@@ -1,4 +1,4 @@
-//! Tests of the list and its arithmetic on small hand-made networks; the published ones are tested in the zoo.
+//! Tests of networks and their arithmetic on small examples; the zoo tests the published networks.
 
 use proptest::prelude::*;
 
@@ -79,7 +79,7 @@ fn files_are_checked() {
     let text = serde_json::to_string(&net).unwrap();
     assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), net);
     for (from, to, says) in [
-        ("\"inputs\":[1]", "\"inputs\":[5]", "does not come before"),
+        ("\"inputs\":[1]", "\"inputs\":[5]", "must come earlier"),
         ("\"stem\"", "\"fc\"", "same path"),
         ("\"base\":64", "\"base\":0", "65536"),
         ("\"ratio\":1.0", "\"ratio\":-1.0", "ratio"),

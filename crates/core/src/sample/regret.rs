@@ -1,37 +1,37 @@
-//! Where students lag behind their teacher, so that random sub-networks can be drawn there more often.
+//! Tracks where students lag behind their teacher, so that random sub-networks can be drawn there more often.
 
 use rand::Rng;
 
 use crate::{Resolution, Subnet, Width, WidthRange};
 
-/// Bands that the range of widths is divided into.
+/// Number of bands that the range of widths is divided into.
 const N_BANDS: usize = 8;
-/// Weight of a new observation in the running mean of its cell: about the last twenty count.
+/// Weight of a new observation in the running mean of its cell, so that about the last twenty count.
 const FOLLOW: f32 = 0.05;
-/// A cell that nothing was observed in yet.
+/// The value of a cell without observations.
 const UNSEEN: f32 = -1.0;
 
 /// Running means of the students' divergence from the teacher, over bands of width × resolutions.
 ///
-/// The divergence stands for what a row of the query table loses against the dearest one: it is there in every
-/// step, where an accuracy would need an evaluation.
+/// The divergence stands for what a row of the query table loses against the most expensive one. Every step computes it,
+/// while an accuracy would need an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Regret {
     widths: WidthRange,
     resolutions: Vec<Resolution>,
     share: f64,
-    /// By band, then resolution; [`UNSEEN`] or a mean.
+    /// A mean or [`UNSEEN`] for every cell, ordered by band and then by resolution.
     cells: Vec<f32>,
 }
 
 impl Regret {
-    /// Nothing observed yet; `share` of the draws will follow the observations, the others stay uniform.
+    /// Starts without observations. `share` of the draws will follow the observations, and the others stay uniform.
     pub fn new(widths: WidthRange, resolutions: &[Resolution], share: f64) -> Self {
         let cells = vec![UNSEEN; N_BANDS * resolutions.len()];
         Self { widths, resolutions: resolutions.to_vec(), share, cells }
     }
 
-    /// Takes in the loss of a student; what is no number, or of another resolution, is passed over.
+    /// Records the divergence of a student; ignores one that is not finite or belongs to an unknown resolution.
     pub fn observe(&mut self, student: Subnet, divergence: f64) {
         let Some(resolution) = self.resolutions.iter().position(|r| *r == student.resolution) else { return };
         let (smallest, full) = (self.widths.smallest().fraction(), self.widths.full().fraction());
@@ -44,8 +44,8 @@ impl Regret {
         }
     }
 
-    /// A width and the index of a resolution, with a probability in proportion to the lag there; `None` where this
-    /// draw is to be uniform. Cells without an observation count as much as the worst one.
+    /// Draws a width and the index of a resolution, with a probability in proportion to the lag there. Returns `None` if
+    /// this draw is to be uniform. A cell without observations counts as much as the worst one.
     pub(super) fn draw(&self, rng: &mut impl Rng) -> Option<(Width, usize)> {
         let worst = self.cells.iter().copied().fold(0.0_f32, f32::max);
         if !rng.random_bool(self.share) || worst == 0.0 {
@@ -69,12 +69,12 @@ impl Regret {
         Some((width.clamp(smallest, full), resolution))
     }
 
-    /// The means, for a checkpoint.
+    /// The means of all cells, for a checkpoint.
     pub fn cells(&self) -> &[f32] {
         &self.cells
     }
 
-    /// The same with means from a checkpoint; `None` where they are not as many as there are cells.
+    /// Restores means from a checkpoint; `None` if their number is not that of the cells.
     pub fn with_cells(self, cells: &[f32]) -> Option<Self> {
         (cells.len() == self.cells.len()).then(|| Self { cells: cells.to_vec(), ..self })
     }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_stays_uniform_and_no_number_changes_nothing() {
+    fn a_share_stays_uniform_and_nan_changes_nothing() {
         let mut regret = regret(0.25);
         let before = regret.clone();
         regret.observe("0.5-32".parse().unwrap(), f64::NAN);
