@@ -1,4 +1,4 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
 use mutualnet_core::Subnet;
 
@@ -6,18 +6,18 @@ use mutualnet_core::Subnet;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A sub-network that has no statistics, since it is no row of the table.
+    /// The sub-network is not a row of the table, so it has no statistics.
     #[error("sub-network {subnet} is not a row of the query table")]
     NotARow {
-        /// The one asked for.
+        /// The requested sub-network.
         subnet: Subnet,
-        /// The rows there are, cheapest first.
+        /// The rows of the table, cheapest first.
         rows: Vec<Subnet>,
     },
     /// The network has no such width.
     #[error(transparent)]
     Network(#[from] mutualnet_core::Error),
-    /// A bundle is not valid, or a file cannot be written.
+    /// The exported bundle is not valid, or a file cannot be written.
     #[error(transparent)]
     Bundle(#[from] mutualnet_bundle::Error),
     /// The tensors do not make a safetensors file.
@@ -32,7 +32,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What to do about it.
+    /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotARow { rows, .. } => {

@@ -1,7 +1,7 @@
-//! One row of a bundle, by itself, for programs that know nothing of widths.
+//! Exports one row of a bundle by itself, for programs that know nothing about widths.
 //!
-//! Separate from the bundle so that other programs' formats stay out of what every deployment links.
-//! Invariant: an export computes exactly what its row computes; no number is changed on the way.
+//! It is a separate crate so that formats of other programs stay out of what every deployment links.
+//! Invariant: an export computes exactly what its row computes; no number changes on the way.
 
 mod slice;
 pub use slice::slice;

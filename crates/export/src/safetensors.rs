@@ -1,7 +1,7 @@
-//! A row as a plain PyTorch state dict in safetensors.
+//! Exports a row as a plain PyTorch state dict in a safetensors file.
 //!
-//! The names are the reference's, so that a network of the row's widths loads it with `strict=True`: weights and
-//! biases, and for every batch norm `running_mean`, `running_var` and `num_batches_tracked`.
+//! The names are those of the reference, so that a network with the row's channels loads it with `strict=True`: weights
+//! and biases, and for every batch norm `running_mean`, `running_var` and `num_batches_tracked`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -26,16 +26,16 @@ impl Entry {
         Self { name, dtype: Dtype::F32, shape, bytes }
     }
 
-    /// PyTorch counts the batches that statistics were averaged over; nothing at inference reads the count.
+    /// The number of batches that statistics were averaged over, which PyTorch stores but inference does not use.
     fn no_batches(name: String) -> Self {
         Self { name, dtype: Dtype::I64, shape: vec![], bytes: 0_i64.to_le_bytes().to_vec() }
     }
 }
 
-/// The bytes of a safetensors file that a plain PyTorch network of this row's channels loads.
+/// The bytes of a safetensors file that a plain PyTorch network with the row's channels can load.
 ///
 /// # Errors
-/// `subnet` is not a row of the table.
+/// Fails if `subnet` is not a row of the table.
 pub fn to_safetensors(bundle: &Bundle, subnet: Subnet) -> Result<Vec<u8>> {
     let wrong = |source| Error::Safetensors { subnet, source };
     let entries = entries(&slice(bundle, subnet)?, subnet);
@@ -44,7 +44,7 @@ pub fn to_safetensors(bundle: &Bundle, subnet: Subnet) -> Result<Vec<u8>> {
         let view = TensorView::new(entry.dtype, entry.shape.clone(), &entry.bytes).map_err(wrong)?;
         views.push((entry.name.as_str(), view));
     }
-    // One entry only: the library writes several in no fixed order.
+    // There is only one entry, because the library writes several in no fixed order.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     serialize(views, Some(metadata)).map_err(wrong)
 }
@@ -65,10 +65,10 @@ fn entries(row: &Bundle, subnet: Subnet) -> Vec<Entry> {
     entries
 }
 
-/// Writes [`to_safetensors`]'s bytes to a file; afterwards there is the old file or the new one, whole.
+/// Writes the bytes of [`to_safetensors`] to a file. Afterwards the file is either the old or the new one, complete.
 ///
 /// # Errors
-/// As [`to_safetensors`], or the file system refuses.
+/// Fails in the same cases as [`to_safetensors`], or if the file cannot be written.
 pub fn write_safetensors(bundle: &Bundle, subnet: Subnet, path: &Path) -> Result<()> {
     let bytes = to_safetensors(bundle, subnet)?;
     Ok(mutualnet_bundle::write_atomically(path, &bytes)?)

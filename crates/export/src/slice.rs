@@ -1,4 +1,4 @@
-//! A row as a bundle of its own: the narrow network with its part of every weight.
+//! Exports a row as a separate bundle: the narrow network with its part of every weight.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use mutualnet_core::Subnet;
 
 use crate::{Error, Result};
 
-/// The bundle that holds this row only, at its width only.
+/// The bundle that contains only this row, at only its width.
 ///
 /// # Errors
-/// `subnet` is not a row of the table.
+/// Fails if `subnet` is not a row of the table.
 pub fn slice(bundle: &Bundle, subnet: Subnet) -> Result<Bundle> {
     let (Some(row), Some(stats)) = (bundle.table().row(subnet), bundle.stats(subnet)) else {
         let rows = bundle.table().rows().iter().map(|row| row.subnet).collect();
@@ -56,8 +56,8 @@ fn copy_prefix(full: &[f32], full_shape: &[usize], shape: &[usize], into: &mut V
         return;
     }
     let stride = full.len() / full_shape[0];
-    for row in full.chunks_exact(stride).take(shape[0]) {
-        copy_prefix(row, &full_shape[1..], &shape[1..], into);
+    for part in full.chunks_exact(stride).take(shape[0]) {
+        copy_prefix(part, &full_shape[1..], &shape[1..], into);
     }
 }
 

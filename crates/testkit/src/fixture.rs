@@ -1,4 +1,4 @@
-//! Bundles made up from a network: random weights, plausible statistics, a table that grows better with its costs.
+//! Makes bundles of any network: random weights, plausible statistics, and a table whose accuracy rises with the cost.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,16 @@ use mutualnet_core::rng::{Key, Purpose, RngStream};
 use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Width, WidthRange};
 use rand::Rng;
 
-/// A sub-network from its text, such as `0.75-192`.
+/// Parses a sub-network such as `0.75-192`.
 ///
 /// # Panics
-/// The text is not one.
+/// Panics if the text is not a sub-network.
 pub fn subnet(text: &str) -> Subnet {
     text.parse().expect("the test names a sub-network")
 }
 
-/// What the MobileNets are made of, widths 0.25 to 1, 5 classes: a stem, a depthwise convolution, a residual sum, a head.
+/// A network with the parts that MobileNets have: a stem, a depthwise convolution, a residual sum and a head. It has widths
+/// from 0.25 to 1 and 5 classes.
 pub fn small_network() -> Network {
     let smallest = Width::new(0.25).expect("0.25 is a width");
     let widths = WidthRange::new(smallest, Width::ONE).expect("0.25 is below 1");
@@ -47,10 +48,10 @@ pub fn small_network() -> Network {
     net.finish().expect("the small network is one")
 }
 
-/// The parts of [`bundle`], to be changed before they are put together.
+/// The parts of [`bundle`], for tests that change them before they are put together.
 ///
 /// # Panics
-/// A sub-network is not the network's.
+/// Panics if the network has no such sub-network.
 pub fn parts(network: Network, subnets: &[Subnet]) -> BundleParts {
     let stats =
         subnets.iter().zip(0..).map(|(&subnet, idx)| (subnet, row_stats(&network, subnet.width, idx)));
@@ -71,10 +72,10 @@ pub fn parts(network: Network, subnets: &[Subnet]) -> BundleParts {
     }
 }
 
-/// A valid bundle of any network at the given rows, the same each time.
+/// A valid bundle of any network with the given rows, which is the same each time.
 ///
 /// # Panics
-/// As [`parts`], or there are no rows.
+/// Panics in the same cases as [`parts`], or if there are no rows.
 pub fn bundle(network: Network, subnets: &[Subnet]) -> Bundle {
     Bundle::new(parts(network, subnets)).expect("the parts of a fixture fit together")
 }
@@ -85,7 +86,7 @@ fn draw(rng: &mut RngStream, n: usize, from: f32, to: f32) -> Vec<f32> {
     (0..n).map(|_| rng.random_range(from..to)).collect()
 }
 
-/// Weights of the size that keeps activations near 1 from layer to layer.
+/// Weights of a size that keeps activations near 1 from layer to layer.
 fn weights(network: &Network) -> Weights {
     let shapes = network.parameter_shapes(network.widths().full()).expect("the full width is a width");
     let tensors = network.parameters().into_iter().zip(shapes).zip(0..).map(|((parameter, shape), idx)| {
@@ -116,7 +117,7 @@ fn row_stats(network: &Network, width: Width, row_idx: u64) -> RowStats {
     stats.collect()
 }
 
-/// More MACs, more right answers, more time.
+/// A table in which accuracy and latency rise with the MACs.
 fn table(network: &Network, subnets: &[Subnet]) -> QueryTable {
     const N: u64 = 1000;
     let mut costs = BTreeMap::new();

@@ -1,7 +1,7 @@
-//! What the tests of several crates share: small networks and bundles, and comparisons with named tolerances.
+//! Small networks and bundles, and comparisons with named tolerances, for the tests of several crates.
 //!
-//! A development dependency only.
-//! Invariant: everything is deterministic, from keyed randomness.
+//! The crate is only a development dependency.
+//! Invariant: everything is deterministic, because all randomness is keyed.
 
 mod fixture;
 pub use fixture::{bundle, parts, small_network, subnet};

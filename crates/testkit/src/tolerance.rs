@@ -1,18 +1,18 @@
-//! Comparing numbers with a tolerance that has a name, and saying well what differs.
+//! Compares numbers with a named tolerance, and describes any difference.
 
-/// How near numbers must be.
+/// How close numbers must be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tolerance {
     /// The same bits.
     Exact,
-    /// Relative error at most 1e-5: the same arithmetic in another order.
+    /// Relative error at most 1e-5: the same arithmetic in a different order.
     Close,
-    /// Relative error at most 1e-4: another implementation, many layers deep.
+    /// Relative error at most 1e-4: a different implementation, over many layers.
     Loose,
 }
 
 impl Tolerance {
-    /// Largest relative error.
+    /// The largest relative error that is allowed.
     pub fn limit(self) -> f64 {
         match self {
             Self::Exact => 0.0,
@@ -22,13 +22,13 @@ impl Tolerance {
     }
 }
 
-/// What is wrong with `got`, if anything.
+/// Compares `got` with `expected`.
 ///
-/// The relative error of a whole tensor: its largest difference over the largest magnitude of `expected`.
-/// Numbers that are not finite are only near when `Exact` and equal in all bits.
+/// The relative error of a tensor is its largest difference divided by the largest magnitude of `expected`.
+/// Numbers that are not finite count as close only with `Exact`, and only if all their bits are equal.
 ///
 /// # Errors
-/// The lengths differ or the error is above the tolerance; the text says by how much and where.
+/// Fails if the lengths differ or the error is above the tolerance; the text says by how much and where.
 pub fn difference(got: &[f32], expected: &[f32], tolerance: Tolerance) -> Result<(), String> {
     if got.len() != expected.len() {
         return Err(format!("{} numbers, expected {}", got.len(), expected.len()));
@@ -62,10 +62,10 @@ pub fn difference(got: &[f32], expected: &[f32], tolerance: Tolerance) -> Result
     ))
 }
 
-/// Asserts that two slices are near; see [`difference`].
+/// Asserts that two slices are close; see [`difference`].
 ///
 /// # Panics
-/// They are not; the message begins with `what`.
+/// Panics if they are not; the message begins with `what`.
 #[track_caller]
 pub fn assert_near(what: &str, got: &[f32], expected: &[f32], tolerance: Tolerance) {
     if let Err(difference) = difference(got, expected, tolerance) {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_not_near() {
+    fn nan_and_infinity_are_not_near() {
         for tolerance in [Tolerance::Close, Tolerance::Loose] {
             for bad in [f32::NAN, f32::INFINITY] {
                 assert!(difference(&[bad], &[bad], tolerance).is_err());

@@ -1,10 +1,11 @@
 //! EfficientNet: inverted residuals with gates and swish.
 //!
-//! Stochastic depth and dropout belong to training and are not part of the list.
+//! Stochastic depth and dropout belong to training, so they are not part of the list.
 //!
 //! # Source
 //! arXiv 1905.11946; torchvision's `efficientnet_b0` for names and shapes.
-//! What is slimmed is ours: everything but the last 1×1 convolution, as MobileNetV2's in the reference.
+//! The choice of what is slimmed is ours: everything but the last 1×1 convolution, as for MobileNetV2 in
+//! the reference.
 
 use mutualnet_core::Network;
 use mutualnet_core::network::{Activation, BatchNorm, ChannelRule, NetworkBuilder, Rank};
@@ -14,13 +15,13 @@ use crate::inverted_residual::{Block, Style};
 use crate::layers::dense;
 use crate::output_stride::Strides;
 
-/// Its name in recipes.
+/// The name of the network in recipes.
 pub const NAME: &str = "efficientnet_b0";
 
 /// Channels after the stem.
 const STEM_CHANNELS: u32 = 32;
 
-/// Channels after the last 1×1 convolution; never slimmed.
+/// Channels after the last 1×1 convolution; the same number at every width.
 const HEAD_CHANNELS: usize = 1280;
 
 const STYLE: Style =
@@ -37,12 +38,12 @@ const STAGES: [(u32, u32, u32, u32, u32); 7] = [
     (6, 3, 1, 320, 1),
 ];
 
-/// The list: stem, 16 blocks in seven stages, a 1×1 convolution to 1280 channels at every width, pooling, classifier.
+/// Builds the network: stem, 16 blocks in seven stages, a 1×1 convolution to 1280 channels at every width, pooling, classifier.
 ///
-/// A gate's first convolution has a quarter of the channels that the block reads, at every width.
+/// The first convolution of a gate has, at every width, a quarter of the block's input channels.
 ///
 /// # Errors
-/// The width range leaves a layer without channels.
+/// Fails if the width range leaves a layer without channels.
 pub fn efficientnet_b0(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
     let mut strides = Strides::new(config.output_stride);
@@ -66,7 +67,7 @@ pub fn efficientnet_b0(config: &NetworkConfig) -> mutualnet_core::Result<Network
                 out: ChannelRule::slim(out),
             };
             let y = STYLE.block(&mut net, &path, x, &block);
-            // The shortcut follows the published stride.
+            // The shortcut depends on the published stride.
             let residual = channels == out && !(first && stride == 2);
             x = if residual { net.add(&format!("{path}.add"), y, x) } else { y };
             channels = out;

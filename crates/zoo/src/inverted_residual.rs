@@ -1,37 +1,38 @@
-//! The inverted residual with a gate, as MobileNetV3 and EfficientNet have it, under torchvision's names.
+//! The inverted residual with a gate, which MobileNetV3 and EfficientNet share, under torchvision's names.
 //!
-//! Separate because two families share it. Invariant: every channel count follows from the rules that it is given, so
-//! that a gate, like everything else, is a prefix at every width.
+//! Invariant: every channel count follows from the given rules, so that a gate, like everything else, uses a prefix at
+//! every width.
 
 use mutualnet_core::NodeId;
 use mutualnet_core::network::{Activation, BatchNorm, ChannelRule, Conv, Groups, NetworkBuilder};
 
 use crate::layers::{conv, dense};
 
-/// What all blocks of a network have in common.
+/// What all blocks of a network share.
 #[derive(Clone, Copy)]
 pub(crate) struct Style {
     pub(crate) norm: BatchNorm,
-    /// Non-linearity in front of a gate's second convolution, and the gate's own.
+    /// The non-linearities after the first and the second convolution of a gate.
     pub(crate) gate: [Activation; 2],
 }
 
-/// One block, without its shortcut.
+/// One block without its shortcut.
 pub(crate) struct Block {
-    /// Of the depthwise convolution; the same number as the input's without `expands`.
+    /// Channels of the depthwise convolution; without `expands` they must equal those of the input.
     pub(crate) hidden: ChannelRule,
-    /// Whether there is a 1×1 convolution in front of the depthwise one.
+    /// Whether a 1×1 convolution precedes the depthwise one.
     pub(crate) expands: bool,
     pub(crate) kernel: u32,
     pub(crate) stride: u32,
     pub(crate) activation: Activation,
-    /// Of the gate's first convolution, where there is a gate.
+    /// Channels of the gate's first convolution; `None` if there is no gate.
     pub(crate) squeeze: Option<ChannelRule>,
     pub(crate) out: ChannelRule,
 }
 
 impl Style {
-    /// A convolution, its batch norm and, if any, its non-linearity: torchvision's `Conv2dNormActivation`.
+    /// Appends a convolution, its batch norm and, if there is one, its non-linearity: torchvision's
+    /// `Conv2dNormActivation`.
     pub(crate) fn layer(
         self,
         net: &mut NetworkBuilder,
@@ -47,7 +48,7 @@ impl Style {
         }
     }
 
-    /// Expansion, depthwise convolution, gate, projection.
+    /// Appends a block: expansion, depthwise convolution, gate, projection.
     pub(crate) fn block(self, net: &mut NetworkBuilder, path: &str, input: NodeId, block: &Block) -> NodeId {
         let mut layer = 0;
         let mut next = || {
@@ -67,7 +68,7 @@ impl Style {
         self.layer(net, &next(), x, (dense(block.out, 1, 1), None))
     }
 
-    /// Squeeze and excitation: a factor per channel out of the means of all channels.
+    /// Appends a gate (squeeze and excitation): a factor per channel, computed from the means of all channels.
     fn gate(self, net: &mut NetworkBuilder, path: &str, x: NodeId, channels: [ChannelRule; 2]) -> NodeId {
         let mut gate = net.global_pool(&format!("{path}.avgpool"), x);
         let names = [("fc1", "activation"), ("fc2", "scale_activation")];

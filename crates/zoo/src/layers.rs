@@ -1,11 +1,11 @@
-//! Layers that several families are written with.
+//! Layers that several families use, so that the file of a family contains only its list.
 //!
-//! Separate so that a family's file is its list. Invariant: nothing here knows a family.
+//! Invariant: nothing here depends on a family.
 
 use mutualnet_core::NodeId;
 use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, MaxPool, NetworkBuilder};
 
-/// A square convolution of odd size, padded to keep its size at stride 1.
+/// A square convolution of odd size, padded so that stride 1 keeps the size of the input.
 pub(crate) fn conv(out: ChannelRule, size: u32, stride: u32, groups: Groups) -> Conv {
     let padding = size / 2;
     Conv {
@@ -18,7 +18,7 @@ pub(crate) fn conv(out: ChannelRule, size: u32, stride: u32, groups: Groups) -> 
     }
 }
 
-/// [`conv`] over all channels.
+/// A [`conv`] over all channels.
 pub(crate) fn dense(out: ChannelRule, size: u32, stride: u32) -> Conv {
     conv(out, size, stride, Groups::Dense)
 }
@@ -28,7 +28,7 @@ pub(crate) fn max_pool(size: u32, stride: u32, padding: u32) -> MaxPool {
     MaxPool { kernel: [1, size, size], stride: [1, stride, stride], padding: [0, padding, padding] }
 }
 
-/// Layers one after the other under one path, numbered like the entries of PyTorch's `Sequential`.
+/// Consecutive layers under one path, numbered like the entries of PyTorch's `Sequential`.
 pub(crate) struct Sequential<'a> {
     net: &'a mut NetworkBuilder,
     path: String,
@@ -42,13 +42,13 @@ impl<'a> Sequential<'a> {
         Self { net, path: path.to_owned(), number: 0, last: input }
     }
 
-    /// Leaves a number out.
+    /// Skips a number.
     pub(crate) fn skip(&mut self) -> &mut Self {
         self.number += 1;
         self
     }
 
-    /// The path of the layer that comes next.
+    /// The path of the next layer.
     fn path(&mut self) -> String {
         self.number += 1;
         format!("{}.{}", self.path, self.number - 1)

@@ -1,6 +1,7 @@
-//! The networks: one file per family, each a list of nodes and nothing else.
+//! The networks, one file per family; each is a list of nodes and nothing else.
 //!
-//! Invariant: no weights, no engine. Shapes, MACs, training, inference and export all follow from the list.
+//! Invariant: there are no weights and no engine here. Shapes, MACs, training, inference and export all follow from the
+//! list.
 
 use layers::conv;
 use mutualnet_core::network::{Activation, ChannelRule, Groups, NetworkBuilder};
@@ -22,58 +23,59 @@ mod layers;
 mod output_stride;
 pub use output_stride::OutputStride;
 
-/// What every family can be asked for.
+/// The configuration of a network, which is the same for every family.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
     /// Number of classes.
     pub classes: usize,
-    /// Widths it can run at.
+    /// The widths that it can run at.
     pub widths: WidthRange,
-    /// How often the input is halved in all, as a factor: 16 or 8 for small images; `None` as published.
+    /// The factor between the sides of the input and of the last feature map: 16 or 8 for small images; `None` as
+    /// published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_stride: Option<OutputStride>,
 }
 
-/// Why there is no such network.
+/// Why a network cannot be built.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No family has this name.
-    #[error("no network is called `{name}`")]
+    /// No network has this name.
+    #[error("unknown network `{name}`")]
     Unknown {
-        /// The name as given.
+        /// The requested name.
         name: String,
     },
-    /// Only some output strides are built.
-    #[error("output_stride {stride} is not one of 32, 16, 8")]
+    /// The output stride is not supported.
+    #[error("output_stride must be 32, 16 or 8, got {stride}")]
     OutputStride {
-        /// The stride as given.
+        /// The requested stride.
         stride: u32,
     },
-    /// A wide ResNet of an impossible depth.
-    #[error("`{name}` has {depth} layers: the depth of a wide ResNet is 6n + 4, from 10 to 1000")]
+    /// There is no wide ResNet with this depth.
+    #[error("the depth of `{name}` must be 6n + 4, from 10 to 1000, got {depth}")]
     Depth {
-        /// The name as given.
+        /// The requested name.
         name: String,
         /// Its depth.
         depth: u32,
     },
-    /// An output stride was asked of a network that has but one.
-    #[error("`{name}` has an output stride of {stride} and no other")]
+    /// The network supports only one output stride.
+    #[error("`{name}` supports only an output stride of {stride}")]
     FixedOutputStride {
-        /// The network.
+        /// Name of the network.
         name: String,
-        /// The one it has.
+        /// The output stride that it has.
         stride: u32,
     },
-    /// The list is refused; for example the width range leaves no channels.
+    /// The list of nodes is not a valid network, for example because the width range leaves a layer without channels.
     #[error(transparent)]
     Network(#[from] mutualnet_core::Error),
 }
 
 impl Error {
-    /// What to do about it.
+    /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unknown { name } => {
@@ -81,26 +83,26 @@ impl Error {
                 let nearest = names().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
                 let all: Vec<_> = names().collect();
                 Some(format!(
-                    "did you mean `{nearest}`? There are: {}; and wide ResNets of any depth 6n + 4 and widening",
+                    "did you mean `{nearest}`? known networks: {}, and wide ResNets of any depth 6n + 4 and widening",
                     all.join(", ")
                 ))
             }
-            Self::Depth { name, depth } => {
+            Self::Depth { depth, .. } => {
                 let nearest = (depth.saturating_sub(1).min(996) / 6 * 6 + 4).max(10);
-                Some(format!("a depth near to that of `{name}` is {nearest}"))
+                Some(format!("the nearest valid depth is {nearest}"))
             }
-            Self::FixedOutputStride { .. } => Some("leave output_stride out".to_owned()),
+            Self::FixedOutputStride { .. } => Some("remove `network.output_stride`".to_owned()),
             _ => None,
         }
     }
 }
 
-/// Networks that are written in one file.
+/// The networks that are defined in one file.
 struct Family {
     names: &'static [&'static str],
-    /// One of them that is small, or smaller than the others.
+    /// A member that is small, or smaller than the others.
     sample: &'static str,
-    /// The network of a name, if it is one of the family.
+    /// Builds the network of a name; `None` if it does not belong to the family.
     build: fn(&str, &NetworkConfig) -> Option<Result<Network, Error>>,
 }
 
@@ -138,20 +140,21 @@ const FAMILIES: &[Family] = &[
     },
 ];
 
-/// The names that [`build`] knows; of those with numbers in them, that have any, some.
+/// The names that [`build`] accepts; for families with numbers in their names, the common members.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().flat_map(|family| family.names).copied()
 }
 
-/// A small network of every family, for what must hold for all of them.
+/// A small network of every family, for tests that must hold for all families.
 pub fn samples() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.sample)
 }
 
-/// The network of a name.
+/// Builds the network of a name.
 ///
 /// # Errors
-/// No family has the name, the family has no such member, or the configuration leaves a layer without channels.
+/// Fails if no family has the name, if the family has no such member, or if the configuration leaves a layer without
+/// channels.
 pub fn build(name: &str, config: &NetworkConfig) -> Result<Network, Error> {
     let network = FAMILIES.iter().find_map(|family| (family.build)(name, config));
     network.unwrap_or_else(|| Err(Error::Unknown { name: name.to_owned() }))
@@ -165,7 +168,7 @@ fn mobile_stem(net: &mut NetworkBuilder, stride: u32) -> NodeId {
     net.activation("features.0.2", x, Activation::Relu6)
 }
 
-/// Channels after [`mobile_stem`].
+/// Number of channels after [`mobile_stem`].
 const STEM_CHANNELS: u32 = 32;
 
 #[cfg(test)]

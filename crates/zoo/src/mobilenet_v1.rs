@@ -1,4 +1,4 @@
-//! MobileNetV1: depthwise separable convolutions in a row.
+//! MobileNetV1: a chain of depthwise separable convolutions.
 //!
 //! # Source
 //! arXiv 1704.04861; `[MN-code models/mobilenet_v1.py]` for names, ReLU6 and what is slimmed.
@@ -10,16 +10,16 @@ use crate::layers::conv;
 use crate::output_stride::Strides;
 use crate::{NetworkConfig, STEM_CHANNELS, mobile_stem};
 
-/// Its name in recipes.
+/// The name of the network in recipes.
 pub const NAME: &str = "mobilenet_v1";
 
 /// Channels, repeats and first stride of every group of blocks.
 const BLOCKS: [(u32, u32, u32); 5] = [(64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2)];
 
-/// The list: stem, 13 blocks of depthwise 3×3 – 1×1, pooling, a classifier slimmed at its input.
+/// Builds the network: stem, 13 blocks of depthwise 3×3 – 1×1, pooling, a classifier slimmed at its input.
 ///
 /// # Errors
-/// The width range leaves a layer without channels.
+/// Fails if the width range leaves a layer without channels.
 pub fn mobilenet_v1(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
     let mut strides = Strides::new(config.output_stride);

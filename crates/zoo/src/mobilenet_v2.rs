@@ -10,10 +10,10 @@ use crate::layers::conv;
 use crate::output_stride::Strides;
 use crate::{NetworkConfig, STEM_CHANNELS, mobile_stem};
 
-/// Its name in recipes.
+/// The name of the network in recipes.
 pub const NAME: &str = "mobilenet_v2";
 
-/// Channels after the last 1×1 convolution; never slimmed.
+/// Channels after the last 1×1 convolution; the same number at every width.
 const HEAD_CHANNELS: usize = 1280;
 
 /// Expansion, channels, repeats and first stride of every group of blocks.
@@ -27,10 +27,10 @@ const BLOCKS: [(u32, u32, u32, u32); 7] = [
     (6, 320, 1, 1),
 ];
 
-/// The list: stem, 17 inverted residuals, a 1×1 convolution to 1280 channels at every width, pooling, classifier.
+/// Builds the network: stem, 17 inverted residuals, a 1×1 convolution to 1280 channels at every width, pooling, classifier.
 ///
 /// # Errors
-/// The width range leaves a layer without channels.
+/// Fails if the width range leaves a layer without channels.
 pub fn mobilenet_v2(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
     let mut strides = Strides::new(config.output_stride);
@@ -39,7 +39,7 @@ pub fn mobilenet_v2(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let (mut idx, mut channels) = (1, STEM_CHANNELS);
     for (expansion, out, repeats, stride) in BLOCKS {
         for repeat in 0..repeats {
-            // The shortcut follows the published stride: a stride taken away does not add a connection.
+            // The shortcut depends on the published stride: removing a stride does not add a connection.
             let residual = channels == out && !(repeat == 0 && stride == 2);
             let stride = if repeat == 0 { strides.next(stride) } else { 1 };
             let block = Block { expansion, channels, out, stride };
@@ -61,7 +61,7 @@ pub fn mobilenet_v2(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     net.finish()
 }
 
-/// One inverted residual, without its shortcut.
+/// One inverted residual without its shortcut.
 struct Block {
     expansion: u32,
     channels: u32,

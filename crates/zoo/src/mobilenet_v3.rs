@@ -1,9 +1,9 @@
 //! MobileNetV3: inverted residuals with gates and hard non-linearities.
 //!
 //! # Source
-//! arXiv 1905.02244; torchvision's `mobilenet_v3_large` for names, shapes, eps and where the gates stand.
-//! What is slimmed is ours: everything but the first linear layer of the classifier, which is as large at every width,
-//! as MobileNetV2's last convolution is in the reference.
+//! arXiv 1905.02244; torchvision's `mobilenet_v3_large` for names, shapes, eps and the positions of the gates.
+//! The choice of what is slimmed is ours: everything but the first linear layer of the classifier, which is the same at every width,
+//! like MobileNetV2's last convolution in the reference.
 
 use mutualnet_core::Network;
 use mutualnet_core::network::{Activation, BatchNorm, ChannelRule, NetworkBuilder, Rank, make_divisible};
@@ -13,7 +13,7 @@ use crate::inverted_residual::{Block, Style};
 use crate::layers::dense;
 use crate::output_stride::Strides;
 
-/// Its name in recipes.
+/// The name of the network in recipes.
 pub const NAME: &str = "mobilenet_v3_large";
 
 /// Channels after the stem.
@@ -22,7 +22,7 @@ const STEM_CHANNELS: u32 = 16;
 /// Channels after the last 1×1 convolution.
 const LAST_CHANNELS: u32 = 960;
 
-/// Features in front of the classes; never slimmed.
+/// Features before the last linear layer; the same number at every width.
 const HIDDEN_FEATURES: usize = 1280;
 
 const STYLE: Style =
@@ -50,13 +50,13 @@ const BLOCKS: [(u32, u32, u32, bool, Activation, u32); 15] = {
     ]
 };
 
-/// The list: stem, 15 blocks, a 1×1 convolution, pooling, a classifier of two linear layers.
+/// Builds the network: stem, 15 blocks, a 1×1 convolution, pooling, a classifier of two linear layers.
 ///
-/// A gate's first convolution has, at width 1, a quarter of the hidden channels in multiples of 8, and follows the width
-/// like any other layer of so many channels.
+/// At width 1 the first convolution of a gate has a quarter of the hidden channels, rounded to a multiple of 8. It follows
+/// the width like any other layer with that number of channels.
 ///
 /// # Errors
-/// The width range leaves a layer without channels.
+/// Fails if the width range leaves a layer without channels.
 pub fn mobilenet_v3_large(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
     let mut strides = Strides::new(config.output_stride);
@@ -78,7 +78,7 @@ pub fn mobilenet_v3_large(config: &NetworkConfig) -> mutualnet_core::Result<Netw
             out: ChannelRule::slim(out),
         };
         let y = STYLE.block(&mut net, &path, x, &block);
-        // The shortcut follows the published stride.
+        // The shortcut depends on the published stride.
         let residual = channels == out && stride == 1;
         x = if residual { net.add(&format!("{path}.add"), y, x) } else { y };
         channels = out;

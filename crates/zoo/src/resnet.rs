@@ -1,8 +1,8 @@
-//! ResNets for ImageNet, with the stride on the 3×3 convolution ("v1.5", as torchvision's).
+//! ResNets for ImageNet, with the stride in the 3×3 convolution ("v1.5", as in torchvision).
 //!
 //! # Source
-//! arXiv 1512.03385; `[MN-code models/resnet.py]` for names of 50, 101 and 152 layers and what is slimmed.
-//! Those of 18 and 34 layers, which the reference does not have, are written in the same way.
+//! arXiv 1512.03385; `[MN-code models/resnet.py]` for the names of ResNet-50, 101 and 152 and for what is slimmed.
+//! ResNet-18 and 34, which the reference does not have, are written in the same way.
 
 use mutualnet_core::Network;
 use mutualnet_core::network::{Activation, ChannelRule, NetworkBuilder, NodeId, Rank};
@@ -11,24 +11,24 @@ use crate::layers::{Sequential, dense, max_pool};
 use crate::output_stride::Strides;
 use crate::{Error, NetworkConfig};
 
-/// Its names in recipes.
+/// The names of the networks in recipes.
 pub const NAMES: &[&str] = &["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"];
 
-/// Channels after the stem, and of the 3×3 convolutions of the first stage; twice as many in every later one.
+/// Channels of the stem and of the 3×3 convolutions in the first stage; every later stage has twice as many.
 const CHANNELS: u32 = 64;
 
-/// What is repeated.
+/// The kind of block that a network repeats.
 #[derive(Clone, Copy, PartialEq)]
 enum Block {
-    /// 3×3 – 3×3; all channels are rounded to multiples of 8.
+    /// 3×3 – 3×3. All channel counts are rounded to multiples of 8.
     Basic,
-    /// 1×1 – 3×3 – 1×1 to four times the channels. The wide ends are rounded to multiples of 8 and all else, the stem
-    /// included, is a quarter of such a multiple.
+    /// 1×1 – 3×3 – 1×1, where the last has four times the channels. The outer channel counts are rounded to multiples of
+    /// 8; all others, including the stem's, are a quarter of such a multiple.
     Bottleneck,
 }
 
 impl Block {
-    /// Kind and repeats per stage.
+    /// The kind of block and the repeats per stage of a network.
     fn of(name: &str) -> Option<(Self, [usize; 4])> {
         match name {
             "resnet18" => Some((Self::Basic, [2, 2, 2, 2])),
@@ -40,7 +40,7 @@ impl Block {
         }
     }
 
-    /// Of the inner convolutions and the stem.
+    /// Channels of the inner convolutions and of the stem.
     fn inner(self, channels: u32) -> ChannelRule {
         match self {
             Self::Basic => ChannelRule::slim(channels),
@@ -48,7 +48,7 @@ impl Block {
         }
     }
 
-    /// Of what a block adds to.
+    /// Channels of a block's output.
     fn outer(self, channels: u32) -> ChannelRule {
         match self {
             Self::Basic => ChannelRule::slim(channels),
@@ -56,7 +56,7 @@ impl Block {
         }
     }
 
-    /// The body and its shortcut; `channels` are those of the 3×3 convolutions.
+    /// Appends the body of a block; `channels` are those of the 3×3 convolutions.
     fn append(
         self,
         net: &mut NetworkBuilder,
@@ -80,12 +80,12 @@ impl Block {
     }
 }
 
-/// The list: a 7×7 stem, max pooling, four stages of blocks, pooling, a classifier slimmed at its input.
+/// Builds the network: a 7×7 stem, max pooling, four stages of blocks, pooling, a classifier slimmed at its input.
 ///
 /// `None` for a name that is not one of [`NAMES`].
 ///
 /// # Errors
-/// The width range leaves a layer without channels.
+/// Fails if the width range leaves a layer without channels.
 pub fn resnet(name: &str, config: &NetworkConfig) -> Option<Result<Network, Error>> {
     let (block, repeats) = Block::of(name)?;
     let mut net = NetworkBuilder::new(name, Rank::Image, config.widths);
@@ -103,7 +103,7 @@ pub fn resnet(name: &str, config: &NetworkConfig) -> Option<Result<Network, Erro
             let stride = if first && stage > 0 { strides.next(2) } else { 1 };
             let path = format!("features.{idx}");
             let y = block.append(&mut net, &path, x, [channels, stride]);
-            // As published whatever the stride is: all stages but the basic blocks' first begin with a projection.
+            // As published, whatever the stride: every stage but the first one of basic blocks begins with a projection.
             if first && (stage > 0 || block == Block::Bottleneck) {
                 let mut shortcut = Sequential::new(&mut net, &format!("{path}.shortcut"), x);
                 x = shortcut.conv(dense(block.outer(channels), 1, stride)).batch_norm().last;

@@ -1,4 +1,4 @@
-//! Every family against the figures of the reference, to the last MAC.
+//! Every family matches the figures of the reference exactly.
 
 use mutualnet_core::network::{Op, ParameterKind};
 use mutualnet_core::{Resolution, Subnet, Width, WidthRange};
@@ -15,7 +15,7 @@ fn subnet(width: f64, resolution: u32) -> Subnet {
     Subnet::image(Width::new(width).unwrap(), Resolution::new(resolution).unwrap())
 }
 
-/// Whole millions of MACs over `widths` at one resolution.
+/// Millions of MACs, rounded, for each of `widths` at one resolution.
 fn mega_macs(net: &Network, widths: &[f64], resolution: u32) -> Vec<u64> {
     widths.iter().map(|&width| net.macs(subnet(width, resolution)).unwrap().0 / 1_000_000).collect()
 }
@@ -80,7 +80,7 @@ fn query_tables_of_the_paper() {
     }
 }
 
-/// What `golden/macs/make.py` counted in the authors' code.
+/// The counts that `golden/macs/make.py` took from the authors' code.
 #[derive(serde::Deserialize)]
 struct Golden {
     network: String,
@@ -101,7 +101,7 @@ fn golden(name: &str) -> Golden {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Names and shapes of a network's parameters at width 1, in the order of its list.
+/// Names and shapes of a network's parameters at width 1, in the order of the nodes.
 fn parameters(net: &Network) -> Vec<(String, Vec<usize>)> {
     let shapes = net.parameter_shapes(Width::ONE).unwrap();
     net.parameters().into_iter().map(|parameter| parameter.name).zip(shapes).collect()
@@ -144,7 +144,7 @@ fn torchvisions_networks_to_the_last_mac_and_name() {
             assert_eq!(ours, row.macs, "{name} at {}", row.resolution);
         }
         let (ours, mut theirs) = (parameters(&net), golden.parameters);
-        // ResNets have the names of the authors', in the same order.
+        // ResNets have the authors' names in the same order.
         if name.starts_with("resnet") {
             theirs = ours.iter().zip(theirs).map(|((path, _), (_, shape))| (path.clone(), shape)).collect();
         }
@@ -152,7 +152,7 @@ fn torchvisions_networks_to_the_last_mac_and_name() {
     }
 }
 
-/// The paper's detection results are over the convolutions of VGG-16 alone, at a square of the image's shorter side.
+/// The paper's detection results count only the convolutions of VGG-16, for a square with the image's shorter side.
 #[test]
 fn vgg_16_as_the_papers_backbone() {
     let net = build("vgg16_bn", &config(0.25, 1.0)).unwrap();

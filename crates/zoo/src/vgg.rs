@@ -1,9 +1,9 @@
-//! VGG-16 with batch norm: 3×3 convolutions and max pools in a row.
+//! VGG-16 with batch norm: a chain of 3×3 convolutions and max pools.
 //!
-//! Deviation: the classifier is a global pool and one linear layer, where torchvision flattens 7×7 positions into three
-//! linear layers of 120 million weights, which tie the network to one resolution; the paper uses VGG-16 as a backbone,
-//! without any of them.
-//! Convolutions have no bias, which the batch norm behind each would take away again.
+//! Deviation: the classifier is a global pool and one linear layer. torchvision's flattens 7×7 positions into three linear
+//! layers with 120 million weights, which tie the network to one resolution; the paper uses VGG-16 as a backbone, without
+//! any of them.
+//! Convolutions have no bias, because the batch norm after each would remove it again.
 //!
 //! # Source
 //! arXiv 1409.1556; torchvision's `vgg16_bn` for names.
@@ -15,18 +15,18 @@ use crate::NetworkConfig;
 use crate::layers::{Sequential, dense, max_pool};
 use crate::output_stride::Strides;
 
-/// Its name in recipes.
+/// The name of the network in recipes.
 pub const NAME: &str = "vgg16_bn";
 
 /// Channels of the convolutions of every stage.
 const STAGES: [&[u32]; 5] = [&[64, 64], &[128, 128], &[256, 256, 256], &[512, 512, 512], &[512, 512, 512]];
 
-/// The list: five stages that end in 2×2 max pooling, pooling, a classifier slimmed at its input.
+/// Builds the network: five stages that end in 2×2 max pooling, pooling, a classifier slimmed at its input.
 ///
-/// Where [`output_stride`](NetworkConfig::output_stride) takes a stride away, the pool is left out.
+/// If [`output_stride`](NetworkConfig::output_stride) removes a stride, the pool is left out.
 ///
 /// # Errors
-/// The width range leaves a layer without channels.
+/// Fails if the width range leaves a layer without channels.
 pub fn vgg16_bn(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
     let mut strides = Strides::new(config.output_stride);

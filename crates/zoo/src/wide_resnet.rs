@@ -1,8 +1,8 @@
-//! Wide ResNets, for 32-pixel images: batch norm and activation stand before the convolutions.
+//! Wide ResNets for 32-pixel images, in which batch norm and activation precede the convolutions.
 //!
 //! # Source
-//! arXiv 1605.07146; `[MN-code models/wideresnet.py]` for names, what is slimmed, and the shortcut, a convolution of
-//! the activated input without a batch norm.
+//! arXiv 1605.07146; `[MN-code models/wideresnet.py]` for names, for what is slimmed, and for the shortcut, which is a
+//! convolution of the activated input without a batch norm.
 
 use mutualnet_core::Network;
 use mutualnet_core::network::{Activation, ChannelRule, NetworkBuilder, NodeId, Rank};
@@ -10,29 +10,29 @@ use mutualnet_core::network::{Activation, ChannelRule, NetworkBuilder, NodeId, R
 use crate::layers::dense;
 use crate::{Error, NetworkConfig};
 
-/// What its names in recipes begin with; depth and widening follow, as in `wide_resnet28_10`.
+/// How the names of these networks begin; depth and widening follow, as in `wide_resnet28_10`.
 pub const PREFIX: &str = "wide_resnet";
 
-/// The published ones that are named when a name is not known; there is one for every depth and widening.
+/// The published members, which are listed when a name is unknown. There is a network for every depth and widening.
 pub const NAMES: &[&str] =
     &["wide_resnet16_8", "wide_resnet28_2", "wide_resnet28_10", "wide_resnet40_2", "wide_resnet40_4"];
 
-/// Factor between the sides of the input and of the last feature map.
+/// The factor between the sides of the input and of the last feature map.
 const OUTPUT_STRIDE: u32 = 4;
 
-/// Deepest one; far above any published.
+/// The largest depth, far above any that was published.
 const MAX_DEPTH: u32 = 1000;
 
-/// Channels of the stem, and of the first group of blocks before they are widened.
+/// Channels of the stem and, before widening, of the first group of blocks.
 const CHANNELS: u32 = 16;
 
-/// The list: a 3×3 stem, three groups of `(depth - 4) / 6` blocks, batch norm, pooling, a classifier slimmed at its
+/// Builds the network: a 3×3 stem, three groups of `(depth - 4) / 6` blocks, batch norm, pooling, a classifier slimmed at its
 /// input.
 ///
-/// `None` for a name that is not [`PREFIX`], depth, `_`, widening.
+/// Returns `None` for a name that is not [`PREFIX`], depth, `_`, widening.
 ///
 /// # Errors
-/// The depth is not 6n + 4, an output stride is asked for, or the width range leaves a layer without channels.
+/// Fails if the depth is not 6n + 4, if an output stride is given, or if the width range leaves a layer without channels.
 pub fn wide_resnet(name: &str, config: &NetworkConfig) -> Option<Result<Network, Error>> {
     let (depth, widening) = name.strip_prefix(PREFIX)?.split_once('_')?;
     let (depth, widening) = (depth.parse().ok()?, widening.parse().ok()?);

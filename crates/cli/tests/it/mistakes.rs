@@ -17,8 +17,8 @@ fn unknown_networks_are_answered_with_the_nearest() {
     exit 1
     -- stdout
     -- stderr
-    error: no network is called `mobilenetv2`
-    hint: did you mean `mobilenet_v2`? There are: mobilenet_v1, mobilenet_v2, mobilenet_v3_large, efficientnet_b0, resnet18, resnet34, resnet50, resnet101, resnet152, wide_resnet16_8, wide_resnet28_2, wide_resnet28_10, wide_resnet40_2, wide_resnet40_4, vgg16_bn; and wide ResNets of any depth 6n + 4 and widening
+    error: unknown network `mobilenetv2`
+    hint: did you mean `mobilenet_v2`? known networks: mobilenet_v1, mobilenet_v2, mobilenet_v3_large, efficientnet_b0, resnet18, resnet34, resnet50, resnet101, resnet152, wide_resnet16_8, wide_resnet28_2, wide_resnet28_10, wide_resnet40_2, wide_resnet40_4, vgg16_bn, and wide ResNets of any depth 6n + 4 and widening
     "#);
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the exports on bundles that the test kit makes up, against slices taken by hand.
+//! Tests of exports on generated bundles, against slices taken by hand.
 
 #![allow(clippy::unwrap_used)]
 
