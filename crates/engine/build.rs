@@ -1,7 +1,7 @@
 //! Finds libtorch, checks its version, compiles the C++ shim against its headers and links it.
 //!
-//! The search order is that of `torch-sys`, so that both halves always meet the same library:
-//! `LIBTORCH_USE_PYTORCH`, then `LIBTORCH` (with `LIBTORCH_INCLUDE` and `LIBTORCH_LIB` beside it).
+//! The search order is that of `torch-sys`, so that both always use the same library: `LIBTORCH_USE_PYTORCH`, then
+//! `LIBTORCH` (along with `LIBTORCH_INCLUDE` and `LIBTORCH_LIB`).
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ fn check_version(libtorch: &Libtorch) -> Result<(), String> {
     ))
 }
 
-/// The shim holds kernels: it is optimized in every profile.
+/// A compiler for the shim, which contains kernels and is therefore optimized in every profile.
 fn optimized() -> cc::Build {
     let mut build = cc::Build::new();
     build.cpp(true).pic(true).opt_level(3).debug(false).flag("-std=c++20");

@@ -1,8 +1,8 @@
-//! Times one mutual training step of MobileNetV1, written with nothing but the engine.
+//! Times one mutual training step of MobileNetV1, written with only the engine.
 //!
-//! Separate from `mutualnet bench` to tell the engine's share of a step from everything above it.
+//! Comparing it with `mutualnet bench` shows how much of a step the engine takes.
 //! Run: `MALLOC_CONF=thp:always,dirty_decay_ms:-1 cargo run -p mutualnet-engine --example mobilenet_step [batch] [steps] [apart]`;
-//! `apart` leaves norm, activation and convolution unfused.
+//! With `apart`, norm, activation and convolution are separate operations.
 #![allow(clippy::print_stdout)]
 
 use std::time::Instant;
@@ -11,7 +11,7 @@ use mutualnet_engine::{
     Activation, Affine, ConvGeometry, Device, FusedSgd, NormStatistics, Result, SgdStep, Tensor,
 };
 
-/// As in the command line: libtorch's large, short-lived buffers are most of the page faults.
+/// The same allocator as the command line's, because libtorch's large, short-lived buffers cause most page faults.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -32,7 +32,7 @@ const BLOCKS: [(usize, usize); 13] = [
     (1024, 1),
 ];
 
-/// Width and resolution of each pass of a step.
+/// The width and resolution of each pass of a step.
 const PASSES: [(f64, usize); 4] = [(1.0, 224), (0.7, 192), (0.45, 160), (0.25, 128)];
 
 struct Layer {
@@ -103,7 +103,7 @@ impl Net {
         x.batch_norm(affine, statistics)?.activation(activation)?.convolution(kernel, None, geometry)
     }
 
-    /// Logits, and the leaves the pass read, in the order of `params`.
+    /// The logits, and the leaves that the pass used, in the order of `params`.
     fn forward(&self, images: &Tensor, width: f64) -> Result<(Tensor, Vec<Tensor>)> {
         let slim = |channels: usize| (channels as f64 * width / 8.0).round().max(1.0) as usize * 8;
         let mut leaves: Vec<Tensor> = Vec::new();
@@ -138,7 +138,7 @@ impl Net {
     }
 }
 
-/// Adds a pass's gradients into the whole ones; the first pass provides them.
+/// Adds the gradients of a pass to the full ones, which are those of the first pass.
 fn collect(grads: &mut Vec<Tensor>, leaves: &[Tensor]) -> Result<()> {
     let first = grads.is_empty();
     for (index, leaf) in leaves.iter().enumerate() {

@@ -1,11 +1,11 @@
 //! Recording, gradients, and gradients of width slices.
 //!
-//! Separate because this is the only mutable, thread-wide state of the engine. Invariant: what
-//! ends in `_` writes in place and is not recorded.
+//! Whether autograd records is the only thread-wide state of the engine. Invariant: methods whose names end in `_` write
+//! in place and are not recorded.
 //!
-//! A slimmable weight is sliced once per pass. Slicing under autograd would allocate and add a
-//! gradient of the *full* shape per slice; [`Tensor::leaf_prefix`] cuts the record at the slice,
-//! and [`Tensor::add_prefix_`] adds its small gradient where it belongs.
+//! A slimmable weight is sliced once per pass. Slicing under autograd would allocate and add a gradient of the *full*
+//! shape per slice. Instead, [`Tensor::leaf_prefix`] ends the record at the slice, and [`Tensor::add_prefix_`] adds the
+//! small gradient where it belongs.
 
 use crate::error::{failed, failed_shapes};
 use crate::shim;
@@ -18,16 +18,16 @@ pub fn no_grad<T>(body: impl FnOnce() -> T) -> T {
 }
 
 impl Tensor {
-    /// The same tensor as a leaf that collects a gradient.
+    /// Turns the tensor into a leaf that collects a gradient.
     ///
     /// # Errors
-    /// When it is not floating point.
+    /// Fails if it is not floating point.
     pub fn require_grad(self) -> Result<Self> {
         let failure = failed_shapes("require_grad", vec![self.shape()]);
         self.0.f_detach().and_then(|leaf| leaf.f_set_requires_grad(true)).map(Self).map_err(failure)
     }
 
-    /// Whether autograd records what is done with it.
+    /// Whether autograd records operations on the tensor.
     pub fn requires_grad(&self) -> bool {
         self.0.requires_grad()
     }
@@ -35,50 +35,49 @@ impl Tensor {
     /// An alias that autograd does not follow.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn detach(&self) -> Result<Self> {
         self.0.f_detach().map(Self).map_err(failed("detach", [self]))
     }
 
-    /// Adds the gradient of this scalar to every leaf it came from, and frees the record.
+    /// Adds the gradient of this scalar to every leaf that it depends on, and frees the record.
     ///
     /// # Errors
-    /// When it is not a scalar, or nothing recorded leads to it.
+    /// Fails if it is not a scalar, or if it depends on nothing that was recorded.
     pub fn backward(&self) -> Result<()> {
         self.0.f_backward().map_err(failed("backward", [self]))
     }
 
-    /// The gradient collected so far, sharing its memory; none before the first `backward`.
+    /// The gradient collected so far, which shares its memory; `None` before the first `backward`.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn grad(&self) -> Result<Option<Self>> {
         let grad = self.0.f_grad().map_err(failed("grad", [self]))?;
         Ok(grad.defined().then_some(Self(grad)))
     }
 
-    /// Forgets the gradient: the next `backward` writes a new one instead of adding.
+    /// Removes the gradient, so that the next `backward` writes a new one instead of adding.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn zero_grad(&mut self) -> Result<()> {
         shim::clear_grad(self)
     }
 
-    /// Makes `grad` the collected gradient, sharing its memory.
+    /// Sets the collected gradient to `grad`, which shares its memory.
     ///
     /// # Errors
-    /// When the shapes differ.
+    /// Fails if the shapes differ.
     pub fn set_grad(&mut self, grad: &Self) -> Result<()> {
         shim::set_grad(self, grad)
     }
 
-    /// A leaf of its own holding the leading `sizes[d]` entries of each leading dimension, in
-    /// channels-last memory: a copy, or the same memory when the slice is dense there already
-    /// (the whole weight; a depthwise weight at any width).
+    /// A separate leaf with the leading `sizes[d]` entries of each leading dimension, in channels-last memory. It is a
+    /// copy, or the same memory if the slice is already dense there (the whole weight; a depthwise weight at any width).
     ///
     /// # Errors
-    /// When a size is larger than the tensor's.
+    /// Fails if a size is larger than that of the tensor.
     pub fn leaf_prefix(&self, sizes: &[usize]) -> Result<Self> {
         shim::leaf_prefix(self, sizes)
     }
@@ -86,7 +85,7 @@ impl Tensor {
     /// Adds `part` to the leading entries of `self`, in place.
     ///
     /// # Errors
-    /// When `part` is larger in a dimension or has another rank.
+    /// Fails if `part` is larger in a dimension or has another rank.
     pub fn add_prefix_(&mut self, part: &Self) -> Result<()> {
         shim::add_prefix(self, part)
     }

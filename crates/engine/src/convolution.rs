@@ -1,22 +1,21 @@
 //! Convolution of any spatial rank.
 //!
-//! Separate because its geometry is the one argument list worth a type. Invariant: the spatial
-//! rank is the length of the geometry's slices; nothing here knows 2-D from 3-D.
+//! Invariant: the spatial rank is the length of the geometry's slices; nothing here distinguishes 2-D from 3-D.
 
 use crate::error::failed;
 use crate::tensor::signed;
 use crate::{Result, Tensor};
 
-/// How a kernel moves: one entry per spatial dimension.
+/// How a kernel moves, with one entry per spatial dimension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvGeometry<'a> {
-    /// Step, in input elements.
+    /// Stride, in input elements.
     pub stride: &'a [usize],
     /// Zeros added on both sides.
     pub padding: &'a [usize],
     /// Distance between kernel taps.
     pub dilation: &'a [usize],
-    /// Independent channel groups; `c_in` makes it depthwise.
+    /// Number of independent channel groups; `c_in` of them make it depthwise.
     pub groups: usize,
 }
 
@@ -29,7 +28,7 @@ impl Tensor {
     /// - output: `[n, c_out, spatial'…]`, channels-last when the input is
     ///
     /// # Errors
-    /// When shapes and geometry do not fit together.
+    /// Fails if shapes and geometry do not fit together.
     pub fn convolution(
         &self,
         weight: &Self,

@@ -1,7 +1,7 @@
-//! Where tensors live, and the settings of the whole process.
+//! Devices, and settings that apply to the whole process.
 //!
-//! Separate because it is about the machine, not about tensors. Invariant: a [`Device`] that
-//! [`Device::parse`] returned exists on this machine.
+//! This module is about the machine, not about tensors. Invariant: a [`Device`] from [`Device::parse`] exists on this
+//! machine.
 
 use std::fmt;
 
@@ -18,10 +18,10 @@ pub enum Device {
 }
 
 impl Device {
-    /// Reads `cpu`, `cuda` (the first GPU) or `cuda:N`.
+    /// Parses `cpu`, `cuda` (the first GPU) or `cuda:N`.
     ///
     /// # Errors
-    /// [`EngineError::UnknownDevice`], or [`EngineError::NoSuchDevice`] for a GPU that is not there.
+    /// Fails with [`EngineError::UnknownDevice`], or with [`EngineError::NoSuchDevice`] for a GPU that is not available.
     pub fn parse(text: &str) -> Result<Self> {
         let unknown = || EngineError::UnknownDevice { text: text.to_string() };
         let index = match text {
@@ -54,19 +54,19 @@ impl fmt::Display for Device {
     }
 }
 
-/// The number of GPUs that can be used: 0 where there is none or libtorch is built without CUDA.
+/// The number of usable GPUs: 0 if there is none, or if libtorch was built without CUDA.
 ///
 /// # Errors
-/// When libtorch's CUDA library is there but cannot be loaded.
+/// Fails if libtorch's CUDA library exists but cannot be loaded.
 pub fn cuda_devices() -> Result<usize> {
     shim::load_cuda()?;
     shim::cuda_count()
 }
 
-/// Waits until everything queued on `device` is done, for timing. Nothing to wait for on the CPU.
+/// Waits until everything queued on `device` is done, for timing. On the CPU there is nothing to wait for.
 ///
 /// # Errors
-/// A failure of earlier work on the GPU shows here.
+/// Fails if earlier work on the GPU failed.
 pub fn synchronize(device: Device) -> Result<()> {
     match device {
         Device::Cpu => Ok(()),
@@ -77,7 +77,7 @@ pub fn synchronize(device: Device) -> Result<()> {
 /// Sets the number of threads that one operation uses on the CPU.
 ///
 /// # Errors
-/// When libtorch refuses the number.
+/// Fails if libtorch refuses the number.
 pub fn set_threads(threads: usize) -> Result<()> {
     shim::set_threads(threads)
 }
@@ -87,21 +87,21 @@ pub fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1)
 }
 
-/// Seeds libtorch's own generators. Our draws do not come from them; this is for peers and tests.
+/// Seeds libtorch's own generators. Our draws do not use them; this is for comparisons and tests.
 pub fn manual_seed(seed: i64) {
     tch::manual_seed(seed);
 }
 
-/// Treats denormal numbers as zero on this thread, which some CPUs compute much faster.
-/// Returns whether this CPU can.
+/// Treats denormal numbers as zero on this thread, which makes some CPUs much faster.
+/// Returns whether this CPU supports it.
 ///
 /// # Errors
-/// When libtorch refuses.
+/// Fails if libtorch reports an error.
 pub fn flush_denormals() -> Result<bool> {
     shim::set_flush_denormal(true)
 }
 
-/// The version of the libtorch that this was compiled against.
+/// The version of libtorch that this crate was compiled against.
 pub fn libtorch_version() -> String {
     shim::libtorch_version()
 }

@@ -1,16 +1,15 @@
-//! What can go wrong in the engine, as values.
+//! The errors of the engine, which wrapped `tch` calls and the shim both create.
 //!
-//! Separate because both the wrapped calls and the shim build these. Invariant: the message names
-//! the operation and the shape of every tensor that went in.
+//! Invariant: a message names the operation and the shapes of its input tensors.
 
 use std::fmt;
 
 use crate::Tensor;
 
-/// What the engine returns.
+/// Result with the engine's [`EngineError`].
 pub type Result<T> = std::result::Result<T, EngineError>;
 
-/// The shapes of an operation's inputs, in argument order.
+/// The shapes of an operation's inputs, in the order of its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shapes(pub Vec<Vec<usize>>);
 
@@ -24,65 +23,65 @@ impl fmt::Display for Shapes {
     }
 }
 
-/// An engine operation that did not happen.
+/// Why an engine operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// libtorch refused an operation.
+    /// libtorch reported an error for an operation on tensors.
     #[error("{op} of {shapes}: {detail}")]
     Op {
         /// The operation.
         op: &'static str,
-        /// What it was given.
+        /// The shapes of its inputs.
         shapes: Shapes,
-        /// libtorch's own first line.
+        /// The first line of libtorch's message.
         detail: String,
     },
-    /// A call that concerns no tensor failed.
+    /// A call without tensors failed.
     #[error("{op}: {detail}")]
     Call {
         /// The call.
         op: &'static str,
-        /// libtorch's own first line.
+        /// The first line of libtorch's message.
         detail: String,
     },
-    /// A slice does not fill the shape it was given with.
-    #[error("{got} values for a tensor of shape {shape:?}, which holds {expected}")]
+    /// The number of values does not match the shape.
+    #[error("a tensor of shape {shape:?} needs {expected} values, got {got}")]
     Length {
-        /// The shape asked for.
+        /// The requested shape.
         shape: Vec<usize>,
         /// Its number of elements.
         expected: usize,
         /// The number of values given.
         got: usize,
     },
-    /// An operation needs another number of dimensions.
+    /// A tensor has the wrong number of dimensions for an operation.
     #[error("{op} needs {expected}, got a tensor of shape {shape:?}")]
     Rank {
         /// The operation.
         op: &'static str,
-        /// The shapes it takes.
+        /// The shapes that it takes.
         expected: &'static str,
-        /// What it was given.
+        /// The shape of the tensor.
         shape: Vec<usize>,
     },
-    /// A device name that is not one.
+    /// A text is not the name of a device.
     #[error("unknown device `{text}`")]
     UnknownDevice {
-        /// What was written.
+        /// The text.
         text: String,
     },
-    /// A device that this machine or this libtorch lacks.
-    #[error("device cuda:{index} was asked for, but {available} CUDA devices are usable")]
+    /// This machine or this libtorch does not have the device.
+    #[error("device cuda:{index} is not available; usable CUDA devices: {available}")]
     NoSuchDevice {
-        /// The index asked for.
+        /// The requested index.
         index: usize,
-        /// How many there are.
+        /// How many CUDA devices are usable.
         available: usize,
     },
 }
 
 impl EngineError {
-    /// What the user can do about it, where that is known.
+    /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UnknownDevice { .. } => Some("write cpu, cuda, or cuda:N"),
@@ -94,7 +93,7 @@ impl EngineError {
     }
 }
 
-/// Turns what libtorch said into an [`EngineError`] about `op` on `inputs`.
+/// Turns an error of libtorch into an [`EngineError`] about `op` on `inputs`.
 pub(crate) fn failed<'a, const N: usize>(
     op: &'static str,
     inputs: [&'a Tensor; N],
@@ -110,7 +109,7 @@ pub(crate) fn failed_shapes(
     move |error| EngineError::Op { op, shapes: Shapes(shapes), detail: first_line(&error.to_string()) }
 }
 
-/// libtorch appends a C++ backtrace to its messages; the first line is the message.
+/// The first line of a message from libtorch, which appends a C++ backtrace.
 pub(crate) fn first_line(message: &str) -> String {
     let message = message.strip_prefix("Internal torch error: ").unwrap_or(message);
     message.lines().next().unwrap_or_default().to_string()

@@ -1,8 +1,8 @@
-//! The tensor engine of the training side: the only crate that names libtorch.
+//! The tensor engine of the training side. No other crate uses libtorch.
 //!
-//! It exists so that nothing above sees a `tch` type, a C++ exception or a panic out of libtorch.
-//! Invariant: every operation is fallible and returns [`EngineError`]; images stay in
-//! channels-last memory, whatever their logical shape `[n, c, spatial…]`.
+//! It is a separate crate so that no other one sees a `tch` type, a C++ exception or a panic from libtorch.
+//! Invariant: every operation can fail and returns [`EngineError`] then; images stay in channels-last memory, whatever
+//! their logical shape `[n, c, spatial…]`.
 
 mod error;
 mod shim;

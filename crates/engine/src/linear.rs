@@ -1,6 +1,4 @@
 //! The fully connected layer.
-//!
-//! Separate because the classifier is the one matrix product of the networks here.
 
 use crate::error::failed;
 use crate::{Result, Tensor};
@@ -13,7 +11,7 @@ impl Tensor {
     /// - output: `[n, c_out]`
     ///
     /// # Errors
-    /// When the shapes do not fit together.
+    /// Fails if the shapes do not fit together.
     pub fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
         let output = self.0.f_linear(&weight.0, bias.map(|bias| &bias.0));
         output.map(Self).map_err(failed("linear", [self, weight]))

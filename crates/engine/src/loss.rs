@@ -1,36 +1,35 @@
-//! Losses and the measures beside them.
+//! Losses and measures of accuracy, which training and evaluation share.
 //!
-//! Separate because training and evaluation share it. Invariant: a loss is a scalar on the
-//! device of its logits, and every function takes raw logits, never probabilities.
+//! Invariant: a loss is a scalar on the device of its logits, and every function takes logits, never probabilities.
 
 use crate::error::failed;
 use crate::{Result, Tensor};
 
-/// libtorch's own value for "no label is ignored".
+/// libtorch's value for "no label is ignored".
 const IGNORE_NOTHING: i64 = -100;
 
 impl Tensor {
-    /// Mean cross-entropy of logits `[n, classes]` against labels `[n]` (`i64`), of which the share `smoothing` is
+    /// Mean cross-entropy of logits `[n, classes]` against labels `[n]` (`i64`). The share `smoothing` of every label is
     /// spread evenly over all classes.
     ///
     /// # Errors
-    /// When the shapes do not fit or, on the CPU, when a label is no class.
+    /// Fails if the shapes do not fit or, on the CPU, if a label is not a class.
     pub fn cross_entropy(&self, labels: &Self, smoothing: f64) -> Result<Self> {
         let (none, mean) = (None::<&tch::Tensor>, tch::Reduction::Mean);
         let loss = self.0.f_cross_entropy_loss(&labels.0, none, mean, IGNORE_NOTHING, smoothing);
         loss.map(Self).map_err(failed("cross_entropy", [self, labels]))
     }
 
-    /// Mean cross-entropy of the logits `[n, classes]` of mixed images: `shares` `[n]` (f32) of the cross-entropy
-    /// against their first labels `[n]` (`i64`), the rest of the one against their second labels.
+    /// Mean cross-entropy of the logits `[n, classes]` of mixed images. The cross-entropy against the first labels `[n]`
+    /// (`i64`) counts with the weight `shares` `[n]` (f32), and that against the second labels with the rest.
     ///
-    /// The share `smoothing` of either label is spread evenly over all classes.
+    /// The share `smoothing` of both labels is spread evenly over all classes.
     ///
     /// # Errors
-    /// As [`Self::cross_entropy`].
+    /// Fails in the same cases as [`Self::cross_entropy`].
     ///
     /// # Source
-    /// `[timm loss SoftTargetCrossEntropy, data mixup_target]`, the same sum in another order.
+    /// `[timm loss SoftTargetCrossEntropy, data mixup_target]`; the terms are summed in a different order.
     pub fn mixed_cross_entropy(&self, labels: [&Self; 2], shares: &Self, smoothing: f64) -> Result<Self> {
         let by_image = |labels: &Self| {
             let (none, each) = (None::<&tch::Tensor>, tch::Reduction::None);
@@ -45,13 +44,13 @@ impl Tensor {
         loss().map(Self).map_err(failed("mixed_cross_entropy", [self, labels[0], labels[1], shares]))
     }
 
-    /// Kullback-Leibler divergence of the student's softmax (`self`) from the teacher's, both
-    /// logits `[n, classes]`, summed over classes and averaged over the batch.
+    /// Kullback-Leibler divergence of the student's softmax (`self`) from the teacher's, summed over classes and averaged
+    /// over the batch. Both are given as logits `[n, classes]`.
     ///
-    /// The gradient flows to the teacher too: detach it first.
+    /// The gradient flows to the teacher too, unless it is detached first.
     ///
     /// # Errors
-    /// When the shapes differ.
+    /// Fails if the shapes differ.
     ///
     /// # Source
     /// Reference: `KLDivLoss(reduction='batchmean')(log_softmax(student), softmax(teacher))`.
@@ -69,14 +68,14 @@ impl Tensor {
         divergence().map(Self).map_err(failure)
     }
 
-    /// The larger one, image by image, of the α-divergences of the student (`self`) from the teacher, both logits
-    /// `[n, classes]`, with α = 1 (Kullback-Leibler) and α = −1; mean over the batch.
+    /// The larger of two α-divergences of the student (`self`) from the teacher, with α = 1 (Kullback-Leibler) and α = −1,
+    /// chosen for each image and averaged over the batch. Both are given as logits `[n, classes]`.
     ///
-    /// With α = −1 the ratio of probabilities, student over teacher, counts up to `ratio_clip`. The value is the
-    /// divergence; its gradient, which reaches the student only, is that of the source's surrogate.
+    /// With α = −1 the ratio of probabilities, student over teacher, is clipped at `ratio_clip`. The value is the
+    /// divergence. Its gradient, which reaches only the student, is that of the source's surrogate.
     ///
     /// # Errors
-    /// When the shapes differ.
+    /// Fails if the shapes differ.
     ///
     /// # Source
     /// `[AlphaNet, Eq. 6–8]`; `[AlphaNet-code loss_ops.py AdaptiveLossSoft]`.
@@ -111,7 +110,7 @@ impl Tensor {
     /// Softmax over the last dimension.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn softmax(&self) -> Result<Self> {
         self.0.f_softmax(-1, None).map(Self).map_err(failed("softmax", [self]))
     }
@@ -119,15 +118,15 @@ impl Tensor {
     /// The index of the largest entry of the last dimension (`i64`).
     ///
     /// # Errors
-    /// When that dimension is empty.
+    /// Fails if that dimension is empty.
     pub fn argmax(&self) -> Result<Self> {
         self.0.f_argmax(-1, false).map(Self).map_err(failed("argmax", [self]))
     }
 
-    /// How many rows of logits `[n, classes]` are largest at their label `[n]`.
+    /// The number of images whose logits `[n, classes]` are largest at their label `[n]`.
     ///
     /// # Errors
-    /// When the shapes do not fit.
+    /// Fails if the shapes do not fit.
     pub fn top1_correct(&self, labels: &Self) -> Result<usize> {
         let guess = self.argmax()?;
         let count =

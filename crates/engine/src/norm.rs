@@ -1,31 +1,30 @@
-//! Batch normalization, alone or with the activation behind it.
+//! Batch normalization, alone or together with the activation that follows it.
 //!
-//! Separate because its three modes carry the method: private statistics while training,
-//! collected ones while calibrating, fixed ones while evaluating. Invariant: the mode is an
-//! argument, nothing is remembered here.
+//! The method depends on its three modes: statistics of the batch while training, collected ones while calibrating, and
+//! fixed ones while evaluating. Invariant: the mode is an argument, and no state is kept here.
 
 use crate::error::failed;
 use crate::shim;
 use crate::{ConvGeometry, Result, Tensor};
 
-/// What a batch norm has besides statistics: the learned scale and shift, each `[c]`, and its eps.
+/// The learned scale and shift of a batch norm, each `[c]`, and its eps.
 #[derive(Debug, Clone, Copy)]
 pub struct Affine<'a> {
     /// Scale.
     pub weight: &'a Tensor,
     /// Shift.
     pub bias: &'a Tensor,
-    /// Added to the variance under the root.
+    /// The number that is added to the variance before the square root is taken.
     pub eps: f64,
 }
 
-/// Which mean and variance normalize a batch.
+/// The mean and the variance that normalize a batch.
 #[derive(Debug)]
 pub enum NormStatistics<'a> {
-    /// The batch's own; nothing is remembered (training).
+    /// The statistics of the batch, which are not kept (training).
     Batch,
-    /// The batch's own, and `mean += momentum · (batch − mean)`, likewise the unbiased variance.
-    /// A momentum of `1 / k` at the k-th batch gives the cumulative average (calibration).
+    /// The statistics of the batch, which are also collected: `mean += momentum · (batch − mean)`, and likewise for the
+    /// unbiased variance. A momentum of `1 / k` at the k-th batch gives the cumulative average (calibration).
     Collect {
         /// Running mean, `[c]`.
         mean: &'a mut Tensor,
@@ -34,7 +33,7 @@ pub enum NormStatistics<'a> {
         /// Weight of this batch, in `(0, 1]`.
         momentum: f64,
     },
-    /// Given ones (evaluation).
+    /// Given statistics (evaluation).
     Fixed {
         /// Mean, `[c]`.
         mean: &'a Tensor,
@@ -43,10 +42,10 @@ pub enum NormStatistics<'a> {
     },
 }
 
-/// What follows a normalization.
+/// A non-linearity that follows a normalization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
-    /// Nothing.
+    /// No non-linearity.
     Identity,
     /// `max(x, 0)`.
     Relu,
@@ -63,7 +62,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The interval that outputs are clipped to, if clipping is all that happens.
+    /// The interval that outputs are clamped to; `None` if the activation is not a clamp.
     pub(crate) fn limits(self) -> Option<(f64, f64)> {
         match self {
             Self::Identity => Some((f64::NEG_INFINITY, f64::INFINITY)),
@@ -75,13 +74,13 @@ impl Activation {
 }
 
 impl Tensor {
-    /// Normalizes every channel over batch and space, then scales and shifts it.
+    /// Normalizes every channel over the batch and all positions, then scales and shifts it.
     ///
     /// # Shapes
     /// - `self`: `[n, c, spatial…]`; the output has the same shape and memory order
     ///
     /// # Errors
-    /// When a channel count differs, or the batch statistics have one value per channel.
+    /// Fails if a channel count differs, or if the statistics of the batch would be those of one value per channel.
     pub fn batch_norm(&self, affine: Affine<'_>, statistics: NormStatistics<'_>) -> Result<Self> {
         let (mean, variance, training, momentum) = match &statistics {
             NormStatistics::Batch => (None, None, true, 0.0),
@@ -103,15 +102,14 @@ impl Tensor {
         output.map(Self).map_err(failed("batch_norm", [self, affine.weight]))
     }
 
-    /// [`Tensor::batch_norm`] and the activation behind it.
+    /// [`Tensor::batch_norm`] followed by an activation.
     ///
-    /// On the CPU, an activation that clips is one operation with it, equal to the two up to rounding,
-    /// that goes over memory about half as often and keeps only its input for the gradient; it converts
-    /// row-major input to channels-last. Elsewhere, for other activations, and for fixed statistics under
-    /// recording, it is the two.
+    /// On the CPU the two are fused if the activation is a clamp. The result is equal up to rounding, goes over memory
+    /// about half as often, and keeps only its input for the gradient; row-major input is converted to channels-last. On
+    /// other devices, for other activations, and for fixed statistics that autograd records, they are two operations.
     ///
     /// # Errors
-    /// As [`Tensor::batch_norm`].
+    /// Fails in the same cases as [`Tensor::batch_norm`].
     pub fn batch_norm_activation(
         &self,
         affine: Affine<'_>,
@@ -126,14 +124,14 @@ impl Tensor {
         self.batch_norm(affine, statistics)?.activation(activation)
     }
 
-    /// [`Tensor::batch_norm_activation`] and the convolution (without bias) behind it.
+    /// [`Tensor::batch_norm_activation`] followed by a convolution without bias.
     ///
-    /// On the CPU, a 3 × 3 depthwise convolution with padding 1 and stride 1 or 2 is one operation
-    /// with them, equal up to rounding: the activated tensor is never written, and backward makes
-    /// its rows again. Every other convolution is the two operations.
+    /// On the CPU a 3 × 3 depthwise convolution with padding 1 and stride 1 or 2 is fused with them. The result is equal
+    /// up to rounding; the activated tensor is never written, and backward computes its scanlines again. Any other
+    /// convolution is a separate operation.
     ///
     /// # Errors
-    /// As [`Tensor::batch_norm`] and [`Tensor::convolution`].
+    /// Fails in the same cases as [`Tensor::batch_norm`] and [`Tensor::convolution`].
     pub fn batch_norm_activation_convolution(
         &self,
         affine: Affine<'_>,
@@ -159,7 +157,7 @@ impl Tensor {
         shim::can_fuse(self) && !(fixed && recorded && shim::is_recording())
     }
 
-    /// The stride, when this is a depthwise convolution that the fused operation knows.
+    /// The stride, if this is a depthwise convolution that can be fused.
     fn depthwise_stride(&self, kernel: &Self, geometry: &ConvGeometry<'_>) -> Option<usize> {
         let channels = *self.shape().get(1)?;
         let known = self.shape().len() == 4

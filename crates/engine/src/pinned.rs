@@ -1,6 +1,6 @@
-//! Pinned memory: pages that stay where they are, so that a GPU copies from them itself.
+//! Pinned memory: pages that stay in place, so that a GPU can copy from them directly.
 //!
-//! Separate from the tensor because it is filled by others before it becomes one.
+//! It is separate from the tensor because other code fills it before it becomes one.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use crate::{Result, Tensor, shim};
 pub struct PinnedFloats(pub(crate) Tensor);
 
 impl PinnedFloats {
-    /// As many floats, with any content.
+    /// Allocates `len` floats with arbitrary content.
     ///
     /// # Errors
-    /// There is no GPU, or not so much memory.
+    /// Fails if there is no GPU or not enough memory.
     pub fn new(len: usize) -> Result<Self> {
         shim::pinned_floats(len).map(Self)
     }

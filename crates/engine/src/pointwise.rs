@@ -1,7 +1,6 @@
-//! Operations that treat every element alone.
+//! Operations on single elements.
 //!
-//! Separate because they have no geometry. Invariant: the output keeps the memory order of the
-//! first input.
+//! Invariant: the output has the memory layout of the first input.
 
 use crate::error::{failed, failed_shapes};
 use crate::{Activation, Result, Tensor, no_grad};
@@ -10,7 +9,7 @@ impl Tensor {
     /// `max(x, 0)`.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn relu(&self) -> Result<Self> {
         self.0.f_relu().map(Self).map_err(failed("relu", [self]))
     }
@@ -18,15 +17,15 @@ impl Tensor {
     /// `min(max(x, 0), 6)`.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn relu6(&self) -> Result<Self> {
         self.0.f_relu6().map(Self).map_err(failed("relu6", [self]))
     }
 
-    /// The activation named.
+    /// Applies an activation.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn activation(&self, activation: Activation) -> Result<Self> {
         match activation {
             Activation::Identity => Ok(self.alias()),
@@ -44,7 +43,7 @@ impl Tensor {
     /// Sum, with broadcasting.
     ///
     /// # Errors
-    /// When the shapes cannot be broadcast together.
+    /// Fails if the shapes cannot be broadcast together.
     pub fn add(&self, other: &Self) -> Result<Self> {
         self.0.f_add(&other.0).map(Self).map_err(failed("add", [self, other]))
     }
@@ -52,7 +51,7 @@ impl Tensor {
     /// Product, with broadcasting.
     ///
     /// # Errors
-    /// When the shapes cannot be broadcast together.
+    /// Fails if the shapes cannot be broadcast together.
     pub fn multiply(&self, other: &Self) -> Result<Self> {
         self.0.f_mul(&other.0).map(Self).map_err(failed("multiply", [self, other]))
     }
@@ -60,7 +59,7 @@ impl Tensor {
     /// Every element times `factor`.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn scale(&self, factor: f64) -> Result<Self> {
         self.0.f_mul_scalar(factor).map(Self).map_err(failed("scale", [self]))
     }
@@ -68,7 +67,7 @@ impl Tensor {
     /// Mean of all elements, a scalar.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn mean(&self) -> Result<Self> {
         self.0.f_mean(None).map(Self).map_err(failed("mean", [self]))
     }
@@ -76,7 +75,7 @@ impl Tensor {
     /// Sum of all elements, a scalar.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn sum(&self) -> Result<Self> {
         self.0.f_sum(None).map(Self).map_err(failed("sum", [self]))
     }
@@ -84,7 +83,7 @@ impl Tensor {
     /// Euclidean norm of all elements.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn norm(&self) -> Result<Self> {
         self.0.f_norm().map(Self).map_err(failed("norm", [self]))
     }
@@ -92,25 +91,25 @@ impl Tensor {
     /// Every element times `factor`, in place.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn scale_(&mut self, factor: f64) -> Result<()> {
         let failure = failed_shapes("scale_", vec![self.shape()]);
         no_grad(|| self.0.f_mul_scalar_(factor)).map(drop).map_err(failure)
     }
 
-    /// Every element brought into `-limit..=limit`, in place.
+    /// Clamps every element to `-limit..=limit`, in place.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn clamp_(&mut self, limit: f64) -> Result<()> {
         let failure = failed_shapes("clamp_", vec![self.shape()]);
         no_grad(|| self.0.f_clamp_(-limit, limit)).map(drop).map_err(failure)
     }
 
-    /// Goes the share `weight` of the way to `end`, in place.
+    /// Moves the fraction `weight` of the way to `end`, in place.
     ///
     /// # Errors
-    /// When the shapes differ.
+    /// Fails if the shapes differ.
     pub fn lerp_(&mut self, end: &Self, weight: f64) -> Result<()> {
         let failure = failed_shapes("lerp_", vec![self.shape(), end.shape()]);
         if self.shape() != end.shape() {

@@ -1,28 +1,27 @@
-//! Operations that change the spatial size: pooling and resizing.
+//! Operations without weights that change the spatial size: pooling and resizing.
 //!
-//! Separate from convolution because they have no weights. Invariant: channels-last in,
-//! channels-last out.
+//! Invariant: channels-last input gives channels-last output.
 
 use crate::error::failed;
 use crate::tensor::signed;
 use crate::{Device, EngineError, Result, Tensor, shim};
 
-/// How a pooling window moves: one entry per spatial dimension.
+/// How a pooling window moves, with one entry per spatial dimension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolGeometry<'a> {
-    /// Size.
+    /// Size of the window.
     pub kernel: &'a [usize],
-    /// Step, in input elements.
+    /// Stride, in input elements.
     pub stride: &'a [usize],
-    /// Positions added on both sides that never win; at most half of the size.
+    /// Positions that are added on both sides and ignored; at most half of the size.
     pub padding: &'a [usize],
 }
 
 impl Tensor {
-    /// The largest value under a window, channel by channel: `[n, c, spatial…]` to `[n, c, spatial'…]`.
+    /// The largest value in a window, channel by channel: `[n, c, spatial…]` to `[n, c, spatial'…]`.
     ///
     /// # Errors
-    /// [`EngineError::Rank`] without two or three spatial dimensions; when the window does not fit.
+    /// Fails with [`EngineError::Rank`] unless there are two or three spatial dimensions, and if the window does not fit.
     pub fn max_pool(&self, geometry: &PoolGeometry<'_>) -> Result<Self> {
         let [kernel, stride, padding] = [geometry.kernel, geometry.stride, geometry.padding].map(signed);
         let pooled = match self.shape().len() {
@@ -39,7 +38,7 @@ impl Tensor {
     /// Mean over all spatial positions: `[n, c, spatial…]` to `[n, c, 1…]`.
     ///
     /// # Errors
-    /// [`EngineError::Rank`] without a spatial dimension.
+    /// Fails with [`EngineError::Rank`] if there is no spatial dimension.
     pub fn global_average(&self) -> Result<Self> {
         let shape = self.shape();
         if shape.len() < 3 {
@@ -50,11 +49,11 @@ impl Tensor {
         mean.map(Self).map_err(failed("global_average", [self]))
     }
 
-    /// Bilinear resizing with aligned corners: `[n, c, h, w]` to `[n, c, side, side]`.
-    /// The same size is the identity and copies nothing.
+    /// Resizes bilinearly with aligned corners: `[n, c, h, w]` to `[n, c, side, side]`.
+    /// If the size is the same, the result is an alias.
     ///
     /// # Errors
-    /// [`EngineError::Rank`] for anything but images.
+    /// Fails with [`EngineError::Rank`] for anything but images.
     ///
     /// # Source
     /// Reference: `F.interpolate(mode='bilinear', align_corners=True)` on the normalized batch.
@@ -63,10 +62,10 @@ impl Tensor {
         Ok(resized.swap_remove(0))
     }
 
-    /// The same to several sizes, which is cheaper than one by one: `[n, c, side, side]` for each of the sides.
+    /// Resizes to several sizes, which is cheaper than one by one: `[n, c, side, side]` for each of the sides.
     ///
     /// # Errors
-    /// As [`resize_bilinear`](Self::resize_bilinear).
+    /// Fails in the same cases as [`resize_bilinear`](Self::resize_bilinear).
     pub fn resize_bilinear_all(&self, sides: &[usize]) -> Result<Vec<Self>> {
         let shape = self.shape();
         if shape.len() != 4 {
@@ -74,7 +73,7 @@ impl Tensor {
         }
         let is_same = |&side: &usize| shape[2..] == [side, side];
         let others: Vec<i64> = sides.iter().filter(|side| !is_same(side)).map(|&side| side as i64).collect();
-        // libtorch's takes as long for three channels as decoding the images does.
+        // For three channels, libtorch's kernel takes as long as decoding the images.
         let has_kernel = shape[1] == 3 && self.device() == Device::Cpu && self.0.kind() == tch::Kind::Float;
         let resized = if has_kernel && !self.requires_grad() {
             shim::resize_images(self, &others)?

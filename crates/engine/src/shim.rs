@@ -1,7 +1,7 @@
-//! The foreign functions of `shim/*.cpp`, wrapped once.
+//! Safe wrappers around the foreign functions of `shim/*.cpp`; all `unsafe` code of the crate is here.
 //!
-//! Separate because it holds the crate's `unsafe`. Invariant: a tensor pointer handed over lives
-//! for the call, and a tensor pointer received is owned by exactly one [`tch::Tensor`].
+//! Invariant: a tensor pointer that is passed lives for the whole call, and a tensor pointer that is received is owned by
+//! exactly one [`tch::Tensor`].
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -10,9 +10,9 @@ use std::ptr;
 use crate::error::{EngineError, Result, Shapes, first_line};
 use crate::{AdamWStep, Affine, NormStatistics, PinnedFloats, SgdStep, Tensor};
 
-/// An `at::Tensor*` that C++ only reads or whose tensor it changes in place.
+/// An `at::Tensor*` whose tensor C++ reads or changes in place.
 type RawTensor = *mut c_void;
-/// Null, or a message to free.
+/// Null, or a message that the caller must free.
 type RawMessage = *mut c_char;
 
 #[repr(C)]
@@ -142,7 +142,7 @@ fn raw(tensor: &Tensor) -> RawTensor {
 }
 
 fn adopt(pointer: RawTensor) -> Tensor {
-    // SAFETY: the shim returned a heap `at::Tensor` that nobody else holds.
+    // SAFETY: the shim returned an `at::Tensor` on the heap that nothing else owns.
     Tensor(unsafe { tch::Tensor::from_ptr(pointer.cast()) })
 }
 
@@ -150,9 +150,9 @@ fn take_message(message: RawMessage) -> Option<String> {
     if message.is_null() {
         return None;
     }
-    // SAFETY: a message that is not null is a C string, ours to free, and read before that.
+    // SAFETY: a message that is not null is a C string that we own, and it is read before it is freed.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
-    // SAFETY: as above; it is not used afterwards.
+    // SAFETY: as above; the message is not used afterwards.
     unsafe { mutualnet_free_message(message) };
     Some(first_line(&text))
 }
@@ -193,7 +193,7 @@ pub(crate) fn set_flush_denormal(on: bool) -> Result<bool> {
 }
 
 pub(crate) fn load_cuda() -> Result<()> {
-    // SAFETY: takes nothing; loading a library twice is harmless.
+    // SAFETY: there are no arguments, and loading a library twice is harmless.
     on_process("load cuda", unsafe { mutualnet_load_cuda() })
 }
 
@@ -282,7 +282,7 @@ pub(crate) fn fused_sgd(
     on_process("fused_sgd", message)
 }
 
-/// `buffers` are the running means of the gradients and of their squares; `count` is 1 for the first step.
+/// `buffers` are the running means of the gradients and of their squares. `count` is 1 for the first step.
 pub(crate) fn fused_adamw(
     params: &[&Tensor],
     grads: &[&Tensor],
@@ -318,7 +318,7 @@ pub(crate) fn can_fuse(tensor: &Tensor) -> bool {
     unsafe { mutualnet_can_fuse(raw(tensor)) != 0 }
 }
 
-/// The statistics of a call as the shim takes them: running (or no) or fixed, and the momentum.
+/// The statistics of a call in the form that the shim takes: running ones or none, or fixed ones, and the momentum.
 struct RawStatistics {
     fixed: bool,
     mean: RawTensor,
@@ -347,7 +347,7 @@ pub(crate) fn norm_activation(
     let RawStatistics { fixed, mean, variance, settings } = raw_statistics(statistics, affine.eps, limits);
     let call = if fixed { mutualnet_fixed_norm_activation } else { mutualnet_norm_activation };
     let mut out = ptr::null_mut();
-    // SAFETY: every tensor is borrowed by the caller, running statistics exclusively (null: none);
+    // SAFETY: the caller borrows every tensor, and running statistics exclusively (null if there are none);
     // `settings` and `out` outlive the call.
     let message = unsafe { call(x, weight, bias, mean, variance, &settings, &mut out) };
     on_tensors("batch_norm_activation", &[input, affine.weight], message).map(|()| adopt(out))
@@ -373,13 +373,13 @@ pub(crate) fn norm_activation_depthwise(
 
 pub(crate) fn resize_images(images: &Tensor, sides: &[i64]) -> Result<Vec<Tensor>> {
     let mut out = vec![ptr::null_mut(); sides.len()];
-    // SAFETY: the images are borrowed by the caller; sides and `out` are as long as said and outlive the call.
+    // SAFETY: the caller borrows the images; `sides` and `out` have the given length and outlive the call.
     let message =
         unsafe { mutualnet_resize_images(raw(images), sides.as_ptr(), sides.len() as i64, out.as_mut_ptr()) };
     on_tensors("resize_bilinear", &[images], message).map(|()| out.into_iter().map(adopt).collect())
 }
 
-/// A copy of values on the CPU; `tch` fills with zeros first, which a batch of images feels.
+/// Copies values to a tensor on the CPU. `tch` would fill it with zeros first, which takes noticeable time for a batch.
 pub(crate) fn from_elements<T: tch::kind::Element>(
     values: &[T],
     shape: &[i64],
@@ -391,13 +391,13 @@ pub(crate) fn from_elements<T: tch::kind::Element>(
     Ok(tensor)
 }
 
-/// A row-major tensor on the CPU in memory of somebody else, who is dropped with it.
+/// A row-major tensor on the CPU that uses the memory of `owner`, which is dropped together with it.
 ///
 /// # Panics
-/// The memory is not of this shape: callers check the length.
+/// Panics if the length of the memory does not match the shape, which callers must check.
 pub(crate) fn adopt_floats<B: AsMut<[f32]> + Send + 'static>(buffer: B, shape: &[i64]) -> Result<Tensor> {
     unsafe extern "C" fn free<B>(owner: *mut c_void) {
-        // SAFETY: `owner` is the box that was given away below, and C++ calls this once.
+        // SAFETY: `owner` is the box that is passed below, and C++ calls this once.
         drop(unsafe { Box::from_raw(owner.cast::<B>()) });
     }
     let mut owner = Box::new(buffer);
@@ -406,8 +406,8 @@ pub(crate) fn adopt_floats<B: AsMut<[f32]> + Send + 'static>(buffer: B, shape: &
     let values = values.as_mut_ptr();
     let mut out = ptr::null_mut();
     let owner = Box::into_raw(owner).cast();
-    // SAFETY: the values stay where they are until `owner` is freed, which C++ does with the last tensor that sees them,
-    // or at once when it fails.
+    // SAFETY: the values stay in place until `owner` is freed, which C++ does together with the last tensor that uses
+    // them, or at once if it fails.
     let message = unsafe {
         mutualnet_adopt_floats(values, shape.as_ptr(), shape.len() as i64, owner, free::<B>, &raw mut out)
     };
@@ -421,14 +421,14 @@ pub(crate) fn pinned_floats(count: usize) -> Result<Tensor> {
     on_process("pin memory", message).map(|()| adopt(out))
 }
 
-/// The values of a tensor that nobody else sees.
+/// The values of a tensor that nothing else accesses.
 pub(crate) fn floats(tensor: &PinnedFloats) -> &[f32] {
-    // SAFETY: the tensor is contiguous, of this type and length, lives as long as the borrow, and is never handed out.
+    // SAFETY: the tensor is contiguous, has this type and length, lives as long as the borrow, and is not shared.
     unsafe { std::slice::from_raw_parts(tensor.0.0.data_ptr().cast(), tensor.0.elements()) }
 }
 
-/// As [`floats`], to be changed.
+/// Like [`floats`], but mutable.
 pub(crate) fn floats_mut(tensor: &mut PinnedFloats) -> &mut [f32] {
-    // SAFETY: as there, and nobody else borrows it.
+    // SAFETY: as in `floats`, and nothing else borrows it.
     unsafe { std::slice::from_raw_parts_mut(tensor.0.0.data_ptr().cast(), tensor.0.elements()) }
 }

@@ -1,7 +1,7 @@
 //! The tensor: creation, reading back, shape, memory layout, views.
 //!
-//! Separate from the operations because everything else builds on it. Invariant: cloning is
-//! spelled [`Tensor::alias`] (same memory) or [`Tensor::copy`] (new memory), never implied.
+//! All other modules build on it. Invariant: there is no implicit clone, only [`Tensor::alias`] (same memory) and
+//! [`Tensor::copy`] (new memory).
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::{Device, EngineError, Result};
 
 /// A multi-dimensional array on one device, possibly recorded by autograd.
 ///
-/// `Send`, not `Sync`: one thread owns it at a time.
+/// It is `Send` but not `Sync`: one thread owns it at a time.
 pub struct Tensor(pub(crate) tch::Tensor);
 
 impl fmt::Debug for Tensor {
@@ -39,11 +39,11 @@ fn from_elements<T: tch::kind::Element>(values: &[T], shape: &[usize]) -> Result
 }
 
 impl Tensor {
-    /// A batch of images out of `[n, h, w, c]` values: logically `[n, c, h, w]`, in
-    /// channels-last memory. One copy on the CPU.
+    /// Makes a batch of images from `[n, h, w, c]` values. Its shape is `[n, c, h, w]`, in channels-last memory. On the
+    /// CPU this is one copy.
     ///
     /// # Errors
-    /// [`EngineError::Length`] when the values do not fill the shape.
+    /// Fails with [`EngineError::Length`] if the values do not fill the shape.
     pub fn from_nhwc(values: &[f32], nhwc: [usize; 4], device: Device) -> Result<Self> {
         Self::from_channels_last(values, &nhwc, device)
     }
@@ -51,16 +51,16 @@ impl Tensor {
     /// Like [`Tensor::from_nhwc`] for any spatial rank: values in the order `[n, spatial…, c]`.
     ///
     /// # Errors
-    /// As there.
+    /// Fails in the same cases.
     pub fn from_channels_last(values: &[f32], dims: &[usize], device: Device) -> Result<Self> {
         Self(from_elements(values, dims)?).channels_first(device)
     }
 
-    /// Like [`Tensor::from_channels_last`], but the tensor lies in the buffer itself, which is dropped with the last
-    /// tensor that sees it; on another device than the CPU it is a copy.
+    /// Like [`Tensor::from_channels_last`], but the tensor uses the memory of the buffer, which is dropped together with
+    /// the last tensor that uses it. On a device other than the CPU the tensor is a copy.
     ///
     /// # Errors
-    /// As there.
+    /// Fails in the same cases.
     pub fn from_buffer<B>(mut buffer: B, dims: &[usize], device: Device) -> Result<Self>
     where
         B: AsMut<[f32]> + Send + 'static,
@@ -69,7 +69,7 @@ impl Tensor {
         shim::adopt_floats(buffer, &signed(dims))?.channels_first(device)
     }
 
-    /// `[n, spatial…, c]` seen as `[n, c, spatial…]`, on a device.
+    /// Views `[n, spatial…, c]` as `[n, c, spatial…]` and moves it to a device.
     fn channels_first(&self, device: Device) -> Result<Self> {
         let last = self.shape().len() as i64 - 1;
         let order: Vec<i64> = [0, last].into_iter().chain(1..last).collect();
@@ -80,7 +80,7 @@ impl Tensor {
     /// A row-major `f32` tensor on the CPU.
     ///
     /// # Errors
-    /// [`EngineError::Length`] when the values do not fill the shape.
+    /// Fails with [`EngineError::Length`] if the values do not fill the shape.
     pub fn from_slice(values: &[f32], shape: &[usize]) -> Result<Self> {
         from_elements(values, shape).map(Self)
     }
@@ -88,41 +88,41 @@ impl Tensor {
     /// A row-major `i64` tensor on the CPU (labels).
     ///
     /// # Errors
-    /// [`EngineError::Length`] when the values do not fill the shape.
+    /// Fails with [`EngineError::Length`] if the values do not fill the shape.
     pub fn from_slice_i64(values: &[i64], shape: &[usize]) -> Result<Self> {
         from_elements(values, shape).map(Self)
     }
 
-    /// Zeros, `f32`.
+    /// A tensor of zeros, `f32`.
     ///
     /// # Errors
-    /// When the memory is not there.
+    /// Fails if there is not enough memory.
     pub fn zeros(shape: &[usize], device: Device) -> Result<Self> {
         let options = (tch::Kind::Float, device.to_tch());
         let made = tch::Tensor::f_zeros(signed(shape).as_slice(), options);
         made.map(Self).map_err(failed_shapes("zeros", vec![shape.to_vec()]))
     }
 
-    /// Ones, `f32`.
+    /// A tensor of ones, `f32`.
     ///
     /// # Errors
-    /// When the memory is not there.
+    /// Fails if there is not enough memory.
     pub fn ones(shape: &[usize], device: Device) -> Result<Self> {
         let options = (tch::Kind::Float, device.to_tch());
         let made = tch::Tensor::f_ones(signed(shape).as_slice(), options);
         made.map(Self).map_err(failed_shapes("ones", vec![shape.to_vec()]))
     }
 
-    /// Zeros with the shape, type, device and memory order of `self`, not recorded by autograd.
+    /// Zeros with the shape, type, device and memory layout of `self`, not recorded by autograd.
     ///
     /// # Errors
-    /// When the memory is not there.
+    /// Fails if there is not enough memory.
     pub fn zeros_like(&self) -> Result<Self> {
         let made = self.0.f_detach().and_then(|plain| plain.f_zeros_like());
         made.map(Self).map_err(failed("zeros_like", [self]))
     }
 
-    /// The logical shape: `[n, c, spatial…]` for images, whatever the memory order.
+    /// The logical shape, which is `[n, c, spatial…]` for images in any memory layout.
     pub fn shape(&self) -> Vec<usize> {
         self.0.size().into_iter().map(|size| size as usize).collect()
     }
@@ -132,7 +132,7 @@ impl Tensor {
         self.0.numel()
     }
 
-    /// Where it lives.
+    /// The device that the tensor is on.
     pub fn device(&self) -> Device {
         match self.0.device() {
             tch::Device::Cuda(index) => Device::Cuda(index),
@@ -143,7 +143,7 @@ impl Tensor {
     /// The values as `f32` in row-major logical order.
     ///
     /// # Errors
-    /// When an earlier failure on the device shows up in the copy.
+    /// Fails if the copy reports an earlier failure on the device.
     pub fn to_vec_f32(&self) -> Result<Vec<f32>> {
         let mut values = vec![0.0; self.elements()];
         self.read(tch::Kind::Float, &mut values)?;
@@ -153,7 +153,7 @@ impl Tensor {
     /// The values as `i64` in row-major logical order.
     ///
     /// # Errors
-    /// As [`Tensor::to_vec_f32`].
+    /// Fails in the same cases as [`Tensor::to_vec_f32`].
     pub fn to_vec_i64(&self) -> Result<Vec<i64>> {
         let mut values = vec![0; self.elements()];
         self.read(tch::Kind::Int64, &mut values)?;
@@ -171,40 +171,40 @@ impl Tensor {
     /// The value of a tensor with one element.
     ///
     /// # Errors
-    /// When it has another number of elements.
+    /// Fails if it does not have exactly one element.
     pub fn scalar(&self) -> Result<f64> {
         check_length(&[1], self.elements())?;
         let value = self.0.f_view([1]).and_then(|one| one.f_double_value(&[0]));
         value.map_err(failed("scalar", [self]))
     }
 
-    /// Whether no value is infinite or not a number.
+    /// Whether all values are finite, that is, neither NaN nor infinite.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// Fails if libtorch reports an error.
     pub fn is_finite(&self) -> Result<bool> {
         let all = self.0.f_isfinite().and_then(|flags| flags.f_all()?.f_int64_value(&[]));
         all.map(|flag| flag != 0).map_err(failed("is_finite", [self]))
     }
 
-    /// Another handle on the same memory and the same place in autograd's record.
+    /// Another handle to the same memory and the same node in autograd's record.
     pub fn alias(&self) -> Self {
         Self(self.0.shallow_clone())
     }
 
-    /// The same values in new memory, in the same memory order; recorded by autograd.
+    /// The same values in new memory with the same layout; recorded by autograd.
     ///
     /// # Errors
-    /// When the memory is not there.
+    /// Fails if there is not enough memory.
     pub fn copy(&self) -> Result<Self> {
         shim::copy(self)
     }
 
-    /// Overwrites the values with those of `source`, which may lie in another memory order, on
-    /// another device. Not recorded by autograd.
+    /// Overwrites the values with those of `source`, which may have another memory layout and be on another device.
+    /// Autograd does not record this.
     ///
     /// # Errors
-    /// When the shapes differ.
+    /// Fails if the shapes differ.
     pub fn copy_from(&mut self, source: &Self) -> Result<()> {
         if self.shape() != source.shape() {
             let shapes = crate::Shapes(vec![self.shape(), source.shape()]);
@@ -215,27 +215,26 @@ impl Tensor {
         self.0.f_copy_(&source.0).map_err(failure)
     }
 
-    /// The same values on `device`: an alias when they are there already.
+    /// The same values on `device`; an alias if they are there already.
     ///
     /// # Errors
-    /// When the device has no room.
+    /// Fails if the device does not have enough memory.
     pub fn to_device(&self, device: Device) -> Result<Self> {
         self.0.f_to(device.to_tch()).map(Self).map_err(failed("to_device", [self]))
     }
 
-    /// The same values in row-major memory: an alias when they are so already.
+    /// The same values in row-major memory; an alias if they are already.
     ///
     /// # Errors
-    /// When the memory is not there.
+    /// Fails if there is not enough memory.
     pub fn contiguous(&self) -> Result<Self> {
         self.0.f_contiguous().map(Self).map_err(failed("contiguous", [self]))
     }
 
-    /// The same values in channels-last memory (rank 4 and 5; row-major below): an alias when
-    /// they are so already.
+    /// The same values in channels-last memory (rank 4 and 5; row-major below); an alias if they are already.
     ///
     /// # Errors
-    /// When the memory is not there.
+    /// Fails if there is not enough memory.
     pub fn channels_last(&self) -> Result<Self> {
         shim::channels_last(self)
     }
@@ -248,24 +247,24 @@ impl Tensor {
     /// A view of the leading `sizes[d]` entries of each leading dimension `d`; recorded by autograd.
     ///
     /// # Errors
-    /// When a size is larger than the tensor's.
+    /// Fails if a size is larger than that of the tensor.
     pub fn prefix(&self, sizes: &[usize]) -> Result<Self> {
         shim::prefix(self, sizes)
     }
 
-    /// A view of `length` entries of dimension `dim`, from `start`.
+    /// A view of `length` entries of dimension `dim`, starting at `start`.
     ///
     /// # Errors
-    /// When the range leaves the tensor.
+    /// Fails if the range is outside the tensor.
     pub fn narrow(&self, dim: usize, start: usize, length: usize) -> Result<Self> {
         let view = self.0.f_narrow(dim as i64, start as i64, length as i64);
         view.map(Self).map_err(failed("narrow", [self]))
     }
 
-    /// The same values under another shape.
+    /// The same values with another shape.
     ///
     /// # Errors
-    /// When the number of elements differs.
+    /// Fails if the number of elements differs.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
         self.0.f_reshape(signed(shape).as_slice()).map(Self).map_err(failed("reshape", [self]))
     }

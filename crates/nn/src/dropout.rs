@@ -1,4 +1,4 @@
-//! Dropout before the classifier, from keyed randomness: the same bits on every device and after every resume.
+//! Dropout before the classifier. Its randomness is keyed, so it is the same on every device and after a resume.
 
 use mutualnet_core::rng::Key;
 use mutualnet_engine::Tensor;
@@ -6,20 +6,20 @@ use rand::Rng;
 
 use crate::Result;
 
-/// Which features of one forward pass are left out.
+/// Which features dropout drops in one forward pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
-    /// Share of the features that become 0, below 1; the others grow so that their mean stays.
+    /// Share of the features that become 0, below 1. The others are scaled up, so that the mean stays the same.
     pub share: f64,
-    /// The stream that chooses them.
+    /// Key of the random stream that chooses them.
     pub key: Key,
 }
 
 impl Dropout {
-    /// `features` with a random share set to 0.
+    /// Sets a random share of `features` to 0.
     ///
     /// # Shapes
-    /// `[n, features, …]` to the same.
+    /// `[n, features, …]`; the output has the same shape.
     pub(crate) fn apply(&self, features: &Tensor) -> Result<Tensor> {
         let mut rng = self.key.stream();
         let kept = (1.0 / (1.0 - self.share)) as f32;

@@ -1,35 +1,35 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
-/// What can go wrong with a trainable network.
+/// Why a network cannot be set up or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A tensor that the network needs is not among the weights.
+    /// The weights lack a tensor that the network needs.
     #[error("weight `{name}` is missing")]
     MissingWeight {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
     },
-    /// A tensor that the network does not have.
-    #[error("weight `{name}` belongs to no layer of the network")]
+    /// The weights have a tensor that the network does not have.
+    #[error("weight `{name}` does not belong to any layer of the network")]
     ExtraWeight {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
     },
-    /// A tensor of another shape than the network's.
-    #[error("weight `{name}` has shape {got:?}, the network needs {expected:?}")]
+    /// A tensor has the wrong shape.
+    #[error("weight `{name}` must have shape {expected:?}, got {got:?}")]
     WeightShape {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
-        /// The network's shape.
+        /// The shape that the network needs.
         expected: Vec<usize>,
-        /// The tensor's shape.
+        /// The shape of the tensor.
         got: Vec<usize>,
     },
     /// The width or the input does not fit the network.
     #[error(transparent)]
     Core(#[from] mutualnet_core::Error),
-    /// The tensor engine refused.
+    /// An operation of the tensor engine failed.
     #[error(transparent)]
     Engine(#[from] mutualnet_engine::EngineError),
 }

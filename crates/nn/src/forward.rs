@@ -1,23 +1,23 @@
-//! Running the list on the tensor engine.
+//! Runs the list of nodes on the tensor engine.
 
 use mutualnet_core::network::{self, Extent, Groups, Network, NodeId, Op, Rank};
 use mutualnet_engine::{Activation, Affine, ConvGeometry, Device, NormStatistics, PoolGeometry, Tensor};
 
 use crate::{Dropout, Result, Slice};
 
-/// Which statistics the batch norms of a forward pass use.
+/// The statistics that the batch norms of a forward pass use.
 #[derive(Debug)]
 pub enum Norm<'a> {
-    /// The batch's own: training.
+    /// Those of the batch, for training.
     Batch,
-    /// The batch's own, averaged into `statistics` with weight `momentum`: calibration.
+    /// Those of the batch, which are also averaged into `statistics` with weight `momentum`, for calibration.
     Collect {
         /// The average so far.
         statistics: &'a mut Statistics,
-        /// Weight of this batch; 1 / (number of batches with this one) makes a cumulative average.
+        /// Weight of this batch. 1 / (number of batches so far, including this one) gives the cumulative average.
         momentum: f64,
     },
-    /// Given ones: evaluation.
+    /// Given ones, for evaluation.
     Fixed(&'a Statistics),
 }
 
@@ -34,10 +34,10 @@ struct LayerStatistics {
 }
 
 impl Statistics {
-    /// Zeros and ones, to be averaged over.
+    /// Initial statistics for averaging: means of 0 and variances of 1.
     ///
     /// # Errors
-    /// The width is outside of the network's range.
+    /// Fails if the width is outside the range of the network.
     pub fn new(network: &Network, width: mutualnet_core::Width, device: Device) -> Result<Self> {
         let channels = network.channels(width)?;
         let layers = network.batch_norms().map(|NodeId(idx)| {
@@ -48,10 +48,10 @@ impl Statistics {
         Ok(Self { layers: layers.collect::<Result<_>>()? })
     }
 
-    /// Given means and variances, per batch norm.
+    /// Statistics with the given mean and variance of every batch norm.
     ///
     /// # Errors
-    /// The engine has no memory.
+    /// Fails if the engine does not have enough memory.
     pub fn from_vecs(layers: &[(Vec<f32>, Vec<f32>)], device: Device) -> Result<Self> {
         let tensor = |values: &[f32]| Tensor::from_slice(values, &[values.len()])?.to_device(device);
         let layers = layers
@@ -60,17 +60,17 @@ impl Statistics {
         Ok(Self { layers: layers.collect::<Result<_>>()? })
     }
 
-    /// Means and variances, per batch norm.
+    /// The mean and the variance of every batch norm.
     ///
     /// # Errors
-    /// The engine refused to copy.
+    /// Fails if the engine cannot copy.
     pub fn to_vecs(&self) -> Result<Vec<(Vec<f32>, Vec<f32>)>> {
         let layers = self.layers.iter();
         layers.map(|layer| Ok((layer.mean.to_vec_f32()?, layer.variance.to_vec_f32()?))).collect()
     }
 }
 
-/// A network that can be run by the engine: the list, and what is known about it before any run.
+/// A network that the engine can run: the list of nodes, and what is known about it before any run.
 #[derive(Debug)]
 pub struct Net {
     network: Network,
@@ -81,12 +81,12 @@ pub struct Net {
 #[derive(Debug)]
 struct Step {
     node: NodeId,
-    /// The node whose value comes out: the last of those that are run as one.
+    /// The last of the nodes that are run as one, whose value is the result.
     out: NodeId,
     activation: Activation,
-    /// Index of the node's first parameter.
+    /// Index of the first parameter of the node.
     parameter: usize,
-    /// Index of the weight of the convolution that is run with a batch norm.
+    /// Index of the weight of the convolution that is run together with a batch norm.
     kernel: Option<usize>,
     /// Index among the batch norms.
     norm: usize,
@@ -138,27 +138,27 @@ impl Net {
         Self { network, steps }
     }
 
-    /// The list.
+    /// The network.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// Logits of the sub-network whose parameters `slice` holds.
+    /// Computes the logits of the sub-network whose parameters are in `slice`.
     ///
     /// # Shapes
     /// - `input`: `[n, 3, resolution, resolution]` f32, normalized, channels-last
     /// - output: `[n, classes]`
     ///
     /// # Errors
-    /// The input does not fit, or the engine has no memory.
+    /// Fails if the input does not fit, or if the engine does not have enough memory.
     pub fn forward(&self, slice: &Slice, input: &Tensor, norm: Norm<'_>) -> Result<Tensor> {
         self.forward_with_dropout(slice, input, norm, None)
     }
 
-    /// As [`Self::forward`], with some of the last layer's inputs left out.
+    /// Like [`Self::forward`], but with dropout before the last layer.
     ///
     /// # Errors
-    /// As [`Self::forward`].
+    /// Fails in the same cases as [`Self::forward`].
     pub fn forward_with_dropout(
         &self,
         slice: &Slice,
@@ -180,10 +180,10 @@ impl Net {
         Ok(values.pop().flatten().expect("the last node's value is never given away"))
     }
 
-    /// Path of the first layer whose output holds a number that is none, or infinity; runs in training mode.
+    /// Path of the first layer whose output contains NaN or infinity. It runs in training mode.
     ///
     /// # Errors
-    /// As [`Self::forward`].
+    /// Fails in the same cases as [`Self::forward`].
     pub fn first_non_finite(&self, slice: &Slice, input: &Tensor) -> Result<Option<&str>> {
         let mut values = self.values(input);
         for step in &self.steps {
@@ -302,7 +302,7 @@ fn sizes(extent: &Extent) -> [usize; 3] {
     extent.map(|n| n as usize)
 }
 
-/// The first axis of an extent that tensors have: images have none of time.
+/// The first axis of an extent that tensors have; images have no time axis.
 fn first_axis(rank: Rank) -> usize {
     match rank {
         Rank::Image => 1,
@@ -310,12 +310,12 @@ fn first_axis(rank: Rank) -> usize {
     }
 }
 
-/// How a kernel moves, in the engine's words.
+/// How a kernel moves, in the form that the engine needs.
 struct Geometry {
     stride: [usize; 3],
     padding: [usize; 3],
     groups: usize,
-    /// 0 for clips; 1 for images, which have no axis of time.
+    /// 0 for clips; 1 for images, which have no time axis.
     first_axis: usize,
 }
 

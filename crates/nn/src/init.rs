@@ -1,13 +1,13 @@
-//! First weights.
+//! Initial weights.
 
 use mutualnet_core::network::ParameterKind;
 use mutualnet_core::rng::{Key, Purpose};
 use rand_distr::{Distribution, Normal};
 
-/// Numbers for the `index`-th parameter, of shape `shape`, in row-major order.
+/// Initial values of parameter number `index`, which has shape `shape`, in row-major order.
 ///
-/// Convolutions N(0, √(2 / (kernel positions · out))), also depthwise ones; linear weights N(0, 0.01);
-/// batch norms 1 and 0; biases 0.
+/// Weights of convolutions, including depthwise ones, come from N(0, √(2 / (kernel positions · out))), and those of linear
+/// layers from N(0, 0.01). Batch norms start with 1 and 0, and biases with 0.
 ///
 /// # Source
 /// `[MN-code models/mobilenet_v2.py reset_parameters]`.

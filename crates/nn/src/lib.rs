@@ -1,8 +1,8 @@
-//! The trainable network: the list of nodes, interpreted by the tensor engine.
+//! The trainable network: runs the list of nodes on the tensor engine.
 //!
-//! Weights are allocated once at the full width ([`Parameters`]); a [`Slice`] is the part of them that one
-//! sub-network uses, with gradients of its own that are added back afterwards.
-//! Invariant: width is an argument, nothing is switched on a network.
+//! Weights are allocated once, at the full width ([`Parameters`]). A [`Slice`] is the part of them that one sub-network
+//! uses; it has its own gradients, which are added to the full ones afterwards.
+//! Invariant: width is an argument; a network has no current width.
 
 mod error;
 pub use error::{Error, Result};

@@ -1,4 +1,4 @@
-//! The parameters at full width, slices of them, and the way of gradients back.
+//! The parameters at full width, their slices, and how gradients of slices are added up.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use mutualnet_engine::{Device, Tensor};
 use crate::init::first_values;
 use crate::{Error, Result};
 
-/// A tensor outside of the engine: shape and numbers in row-major order.
+/// A tensor outside the engine: its shape, and its values in row-major order.
 pub type NamedTensor = (Vec<usize>, Vec<f32>);
 
-/// All parameters of a network at its full width, under the reference's names.
+/// All parameters of a network at its full width, under the names of the reference.
 ///
-/// Convolution weights lie in channels-last memory.
+/// The weights of convolutions are in channels-last memory.
 #[derive(Debug)]
 pub struct Parameters {
     parameters: Vec<Parameter>,
@@ -22,10 +22,10 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Random first weights; they depend on the seed alone.
+    /// Creates random initial weights, which depend only on the seed.
     ///
     /// # Errors
-    /// The engine has no memory for them.
+    /// Fails if the engine does not have enough memory.
     pub fn init(network: &Network, seed: u64, device: Device) -> Result<Self> {
         let shapes = network.parameter_shapes(network.widths().full())?;
         let parameters = network.parameters();
@@ -35,10 +35,10 @@ impl Parameters {
         Ok(Self { tensors: tensors.collect::<Result<_>>()?, parameters })
     }
 
-    /// Given weights, by name.
+    /// Uses given weights, which are matched by name.
     ///
     /// # Errors
-    /// A weight is missing, too many, or of another shape.
+    /// Fails if a weight is missing, unknown, or has the wrong shape.
     pub fn from_named(
         network: &Network,
         named: &BTreeMap<String, NamedTensor>,
@@ -63,7 +63,7 @@ impl Parameters {
     /// A copy of every parameter, by name.
     ///
     /// # Errors
-    /// The engine refused to copy.
+    /// Fails if the engine cannot copy.
     pub fn to_named(&self) -> Result<BTreeMap<String, NamedTensor>> {
         self.name(&self.tensors)
     }
@@ -71,16 +71,16 @@ impl Parameters {
     /// A copy of `tensors`, one for every parameter in order, by the parameters' names.
     ///
     /// # Errors
-    /// The engine refused to copy.
+    /// Fails if the engine cannot copy.
     pub fn name(&self, tensors: &[Tensor]) -> Result<BTreeMap<String, NamedTensor>> {
         let named = self.parameters.iter().zip(tensors);
         named.map(|(p, tensor)| Ok((p.name.clone(), (tensor.shape(), tensor.to_vec_f32()?)))).collect()
     }
 
-    /// Goes the share `weight` of the way to `other`, parameters of the same network, in place.
+    /// Moves the fraction `weight` of the way to `other`, which are parameters of the same network, in place.
     ///
     /// # Errors
-    /// The engine refused.
+    /// Fails if the engine reports an error.
     pub fn follow(&mut self, other: &Self, weight: f64) -> Result<()> {
         for (tensor, end) in self.tensors.iter_mut().zip(&other.tensors) {
             tensor.lerp_(end, weight)?;
@@ -88,20 +88,20 @@ impl Parameters {
         Ok(())
     }
 
-    /// What the tensors are, in the order of the network.
+    /// A description of every tensor, in the order of the network.
     pub fn list(&self) -> &[Parameter] {
         &self.parameters
     }
 
-    /// The tensors, in the same order.
+    /// The tensors, in the same order as [`Self::list`].
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
 
-    /// The part that `width` uses, as leaves that collect gradients of their own.
+    /// The part that `width` uses, as separate leaves that collect gradients.
     ///
     /// # Errors
-    /// The width is outside of the network's range.
+    /// Fails if the width is outside the range of the network.
     pub fn slice(&self, network: &Network, width: Width) -> Result<Slice> {
         let shapes = network.parameter_shapes(width)?;
         let leaves = self.tensors.iter().zip(shapes).map(|(tensor, shape)| Ok(tensor.leaf_prefix(&shape)?));
@@ -113,7 +113,7 @@ fn on_device(values: &[f32], shape: &[usize], device: Device) -> Result<Tensor> 
     Ok(Tensor::from_slice(values, shape)?.to_device(device)?.channels_last()?)
 }
 
-/// The parameters of one sub-network: prefixes of the full ones.
+/// The parameters of one sub-network, which are prefixes of the full ones.
 #[derive(Debug)]
 pub struct Slice {
     leaves: Vec<Tensor>,
@@ -126,28 +126,28 @@ impl Slice {
     }
 }
 
-/// The sum of the gradients of a step's sub-networks, at full width.
+/// The sum of the gradients of all sub-networks of a step, at full width.
 #[derive(Debug)]
 pub struct Gradients {
     sums: Vec<Option<Tensor>>,
 }
 
 impl Gradients {
-    /// No gradient yet for any of `parameters`.
+    /// Starts without a gradient for any of `parameters`.
     pub fn none(parameters: &Parameters) -> Self {
         Self { sums: parameters.tensors.iter().map(|_| None).collect() }
     }
 
-    /// Adds what `slice` collected to the leading channels of the sums; the slice is spent.
+    /// Adds the gradients that `slice` collected to the leading channels of the sums, and consumes the slice.
     ///
     /// # Errors
-    /// The engine has no memory.
+    /// Fails if the engine does not have enough memory.
     pub fn add(&mut self, parameters: &Parameters, slice: Slice) -> Result<()> {
         for ((sum, leaf), full) in self.sums.iter_mut().zip(&slice.leaves).zip(&parameters.tensors) {
             let Some(gradient) = leaf.grad()? else { continue };
             match sum {
                 Some(sum) => sum.add_prefix_(&gradient)?,
-                // The first gradient of the full network becomes the sum: no copy.
+                // The first gradient of the full network becomes the sum without a copy.
                 None if gradient.shape() == full.shape() => *sum = Some(gradient),
                 None => sum.insert(full.zeros_like()?).add_prefix_(&gradient)?,
             }
@@ -155,10 +155,10 @@ impl Gradients {
         Ok(())
     }
 
-    /// The sums, in the order of the parameters; zeros where no sub-network reached.
+    /// The sums in the order of the parameters; they are zero where no sub-network had a gradient.
     ///
     /// # Errors
-    /// The engine has no memory.
+    /// Fails if the engine does not have enough memory.
     pub fn into_tensors(self, parameters: &Parameters) -> Result<Vec<Tensor>> {
         let sums = self.sums.into_iter().zip(&parameters.tensors);
         sums.map(|(sum, full)| sum.map_or_else(|| Ok(full.zeros_like()?), Ok)).collect()

@@ -1,4 +1,4 @@
-//! The engine's reading of the list against the list's own arithmetic, and slices against narrow networks.
+//! Compares what the engine computes with the arithmetic of the list, and slices with narrow networks.
 
 use mutualnet_core::network::Network;
 use mutualnet_core::rng::{Key, Purpose};
@@ -14,12 +14,12 @@ fn width(fraction: f64) -> Width {
 
 fn network(name: &str) -> Network {
     let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
-    // Wide ResNets are for small images as they are.
+    // Wide ResNets are made for small images, so they have no output stride.
     let output_stride = (!name.starts_with("wide_resnet")).then_some(OutputStride::S16);
     mutualnet_zoo::build(name, &NetworkConfig { classes: 7, widths, output_stride }).unwrap()
 }
 
-/// Numbers without a pattern, in [-1, 1).
+/// Irregular numbers in [-1, 1).
 fn batch(n: usize, side: usize) -> Tensor {
     let values: Vec<f32> =
         (0..n * side * side * 3).map(|i| ((i as f32 * 12.9898).sin() * 43758.547).fract()).collect();
@@ -53,7 +53,7 @@ fn a_slice_is_the_narrow_network() {
         let input = batch(3, 24);
         let ours = net.forward(&slice, &input, Norm::Batch).unwrap().to_vec_f32().unwrap();
         let theirs = narrow.forward(&whole, &input, Norm::Batch).unwrap().to_vec_f32().unwrap();
-        // Libtorch may sum in another order over weights that lie further apart.
+        // libtorch may sum in a different order if the weights are further apart in memory.
         let scale = theirs.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
         let difference = ours.iter().zip(&theirs).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
         assert!(difference <= 1e-5 * scale, "{name}: {} relative", difference / scale);
@@ -93,7 +93,7 @@ fn calibrated_over_one_batch_is_that_batch() {
     let collect = Norm::Collect { statistics: &mut statistics, momentum: 1.0 };
     let own = net.forward(&slice, &input, collect).unwrap().to_vec_f32().unwrap();
     let fixed = net.forward(&slice, &input, Norm::Fixed(&statistics)).unwrap().to_vec_f32().unwrap();
-    // The fixed variance is the unbiased one; with 32 images that is a small difference at the last layers.
+    // The fixed variance is the unbiased one, which makes a small difference at the last layers with 32 images.
     let scale = own.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
     assert!(own.iter().zip(&fixed).all(|(a, b)| (a - b).abs() < 0.1 * scale), "{own:?} {fixed:?}");
     assert_ne!(own, fixed);

@@ -5,7 +5,7 @@ use crate::{AdamWStep, FusedAdamW, Tensor};
 
 const STEP: AdamWStep = AdamWStep { lr: 0.01, betas: [0.9, 0.99], eps: 1e-8, weight_decay: 0.1 };
 
-/// `torch.optim.AdamW`, one element at a time: decay, running means, bias correction, step.
+/// `torch.optim.AdamW` for one element at a time: decay, running means, bias correction, step.
 fn formula(param: &mut f32, buffers: &mut [f64; 2], grad: f32, n: i32) {
     let grad = f64::from(grad);
     let [mean, square] = buffers;
@@ -26,7 +26,7 @@ fn three_steps_follow_the_formula_and_resuming_changes_no_bit() {
     let mut adamw = FusedAdamW::new(&[&straight]).unwrap();
     let mut other = FusedAdamW::new(&[&resumed]).unwrap();
     for round in 0..3 {
-        // A row-major gradient for channels-last weights: the order in memory must not matter.
+        // The gradient is row-major and the weights are channels-last, because the layout must not matter.
         let grad = Tensor::from_slice(&noise(expected.len(), 10 + round), &shape).unwrap();
         adamw.step(&[&straight], &[&grad], &STEP).unwrap();
         other.step(&[&resumed], &[&grad], &STEP).unwrap();

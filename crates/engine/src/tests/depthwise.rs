@@ -1,4 +1,4 @@
-//! Norm, activation and depthwise convolution as one operation, against the three.
+//! Compares the fused norm, activation and depthwise convolution with the three separate operations.
 
 use super::{CPU, EPS, assert_close, noise, random, relative_error, values};
 use crate::{Activation, Affine, ConvGeometry, NormStatistics, Tensor, no_grad};
@@ -9,7 +9,7 @@ fn geometry(stride: &[usize; 2], channels: usize) -> ConvGeometry<'_> {
     ConvGeometry { stride, padding: &[1, 1], dilation: &[1, 1], groups: channels }
 }
 
-/// Output and the gradients of input, scale, shift and kernel.
+/// The output, and the gradients of input, scale, shift and kernel.
 fn outcome(shape: Shape, stride: usize, activation: Activation, fused: bool) -> Vec<Vec<f32>> {
     let channels = shape[1];
     let leaf = |tensor: Tensor| tensor.require_grad().unwrap();
@@ -35,7 +35,7 @@ fn outcome(shape: Shape, stride: usize, activation: Activation, fused: bool) -> 
 
 #[test]
 fn one_operation_equals_three() {
-    // Odd and even sides, every block and remainder of columns, bands, lane widths and tails.
+    // The sizes cover odd and even sides, every block and remainder of columns, bands, lane widths and tails.
     let shapes: [Shape; 7] = [
         [2, 8, 1, 1],
         [2, 3, 2, 3],

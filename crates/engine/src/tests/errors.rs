@@ -1,4 +1,4 @@
-//! Misuse is an error that says what met what, never a panic.
+//! Misuse is an error that names the operation and the shapes, never a panic.
 
 use super::{CPU, EPS, random, values};
 use crate::{Affine, ConvGeometry, EngineError, NormStatistics, Tensor};

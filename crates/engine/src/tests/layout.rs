@@ -30,7 +30,7 @@ fn clips_are_channels_last_too() {
     assert!(tensor.is_channels_last());
 }
 
-/// A buffer that says when it is gone.
+/// A buffer that reports when it is dropped.
 struct Told(Vec<f32>, Arc<AtomicBool>);
 
 impl AsMut<[f32]> for Told {

@@ -1,4 +1,4 @@
-//! Losses against their formulas.
+//! Compares losses with their formulas.
 
 use super::{assert_close, noise, random, values};
 use crate::Tensor;

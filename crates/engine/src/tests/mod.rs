@@ -1,4 +1,4 @@
-//! The engine against hand computations, identities and finite differences.
+//! Tests of the engine against hand computations, identities and finite differences.
 
 mod adamw;
 mod autograd;
@@ -12,10 +12,10 @@ mod sgd;
 
 use crate::{Device, Tensor};
 
-/// Of every batch norm in these tests.
+/// The eps of every batch norm in these tests.
 const EPS: f64 = 1e-5;
 
-/// Reproducible values in `[-1, 1)`, without libtorch's generator.
+/// Reproducible values in `[-1, 1)` that do not use libtorch's generator.
 fn noise(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
@@ -27,7 +27,7 @@ fn noise(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// A tensor of `noise`, in channels-last memory where it has a spatial dimension.
+/// A tensor of `noise`, in channels-last memory if it has a spatial dimension.
 fn random(shape: &[usize], seed: u64) -> Tensor {
     let flat = Tensor::from_slice(&noise(shape.iter().product(), seed), shape).unwrap();
     flat.channels_last().unwrap()

@@ -69,7 +69,7 @@ fn collecting_with_one_over_k_is_the_cumulative_average() {
     assert_close(&values(&variance), &floats(&variance_sum), 1e-5);
 }
 
-/// Output and the gradients of input, weight and bias of a loss that weighs every output.
+/// The output, and the gradients of input, weight and bias for a loss that weights every output.
 fn outcome(
     shape: &[usize],
     activation: Activation,
@@ -77,7 +77,7 @@ fn outcome(
 ) -> Vec<Vec<f32>> {
     let channels = shape[1];
     let leaf = |tensor: Tensor| tensor.require_grad().unwrap();
-    // Far from zero mean and unit variance, so that about half of the outputs are clipped.
+    // The values are far from zero mean and unit variance, so that about half of the outputs are clamped.
     let shift = Tensor::from_slice(&noise(channels, 4), &[1, channels, 1, 1]).unwrap();
     let input = random(shape, 1).scale(3.0).unwrap();
     let input = leaf(if shape.len() == 4 { input.add(&shift).unwrap() } else { input });
@@ -92,7 +92,7 @@ fn outcome(
 
 #[test]
 fn norm_and_activation_together_are_norm_then_activation() {
-    // Channel counts for every lane width and tail; rows for every block, unroll and chunk.
+    // The channel counts cover every lane width and tail; the sizes cover every block, unroll and chunk.
     let shapes: [&[usize]; 5] =
         [&[4, 3, 5, 5], &[2, 24, 17, 19], &[3, 41, 1, 7], &[2, 64, 40, 41], &[2, 9, 3, 4, 5]];
     for shape in shapes {

@@ -1,9 +1,9 @@
-//! Convolution, pooling, resizing, linear and elementwise operations against plain loops.
+//! Compares convolution, pooling, resizing, linear and elementwise operations with plain loops.
 
 use super::{CPU, assert_close, noise, random, values};
 use crate::{Activation, ConvGeometry, PoolGeometry, Tensor};
 
-/// The definition, for square strides and paddings.
+/// Convolution by its definition, for square strides and paddings.
 fn naive_convolution(
     input: &Tensor,
     weight: &Tensor,
@@ -108,7 +108,7 @@ fn resizing_interpolates_between_aligned_corners() {
     assert_eq!(values(&photo.resize_bilinear(8).unwrap()), values(&photo));
 }
 
-/// Three channels have a kernel of their own, a single one is libtorch's.
+/// Three channels use our own kernel, and a single one uses libtorch's.
 #[test]
 fn three_channels_are_resized_as_single_ones() {
     let (n, from) = (2, [33, 21]);
@@ -157,7 +157,7 @@ fn activations_equal_their_formulas() {
 fn max_pooling_ignores_its_padding() {
     let values_of = |shape: &[usize], geometry: &PoolGeometry<'_>| {
         let n = shape.iter().product::<usize>() as i32;
-        // All negative, so that a padding of zeros would win.
+        // All values are negative, so that a padding of zeros would be the maximum.
         let input: Vec<f32> = (0..n).map(|i| ((i * 5) % 7 - 9) as f32).collect();
         values(
             &Tensor::from_slice(&input, shape).unwrap().channels_last().unwrap().max_pool(geometry).unwrap(),

@@ -1,9 +1,9 @@
-//! The fused update against the textbook formula.
+//! Compares the fused SGD update with the textbook formula.
 
 use super::{CPU, assert_close, noise, random, values};
 use crate::{FusedSgd, SgdStep, Tensor};
 
-/// `torch.optim.SGD` with dampening 0, one element at a time.
+/// `torch.optim.SGD` with dampening 0, for one element at a time.
 fn formula(param: &mut f32, momentum: &mut Option<f32>, grad: f32, step: &SgdStep) {
     let grad = f64::from(grad) + step.weight_decay * f64::from(*param);
     let velocity = momentum.map_or(grad, |old| f64::from(old) * step.momentum + grad);
@@ -25,7 +25,7 @@ fn three_steps_follow_the_formula() {
         let mut sgd = FusedSgd::new(&params).unwrap();
         assert!(!sgd.started());
         for round in 0..3 {
-            // Row-major gradients for channels-last weights: the order in memory must not matter.
+            // The gradients are row-major and the weights are channels-last, because the layout must not matter.
             let grads: Vec<Tensor> = shapes
                 .iter()
                 .map(|s| Tensor::from_slice(&noise(s.iter().product(), 10 + round), s).unwrap())
