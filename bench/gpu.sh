@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Our training step on an NVIDIA GPU against a tuned PyTorch one, with the libraries of the PyTorch
-# that is installed there: nothing is built or downloaded.
-# usage: bench/gpu.sh [BINARY [BATCH...]]     (target/release/mutualnet, batches 64 and 256)
+# Compares our training step on an NVIDIA GPU with a tuned PyTorch one. It uses the libraries of the PyTorch that is
+# installed there; nothing is built or downloaded.
+# usage: bench/gpu.sh [BINARY [BATCH...]]     (default: target/release/mutualnet, batches 64 and 256)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 binary=${1:-$here/../target/release/mutualnet}
@@ -11,7 +11,7 @@ batches=("$@")
 
 source "$here/gpu_libraries.sh"
 
-# The same steps for both: 3 to warm up, 20 to count.
+# Both do the same steps: 3 to warm up, and 20 that count.
 requests=$(python3 - <<'END'
 import random
 draw = random.Random(1)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# WRN-28-10 on CIFAR-10 by mutual learning and plainly, on an NVIDIA GPU, with the libraries of the PyTorch that is
-# installed there: accuracies and images per second of both, for docs/benchmarks.md.
+# Trains WRN-28-10 on CIFAR-10 with the methods mutual and plain on an NVIDIA GPU, and prints the accuracy and the images
+# per second of both, for docs/benchmarks.md. It uses the libraries of the PyTorch that is installed there.
 # usage: bench/gpu_cifar.sh DATA OUT [EPOCHS [BINARY]]
 #   DATA    image folder with train/ and test/, or cifar-10-batches-bin
-#   OUT     directory for the runs; a call that was cut off is taken up again
+#   OUT     directory for the runs; an interrupted call can be resumed
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 data=${1:?DATA is missing} out=${2:?OUT is missing} epochs=${3:-5} binary=${4:-$here/../target/release/mutualnet}

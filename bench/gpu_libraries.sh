@@ -1,4 +1,4 @@
-# Sourced by the scripts for a GPU: lets programs find the libraries of the PyTorch that python3 has.
+# The GPU scripts source this file, so that programs find the libraries of python3's PyTorch.
 python3 -c 'import torch; print("PyTorch", torch.__version__, "on", torch.cuda.get_device_name(0))'
 LD_LIBRARY_PATH=$(python3 - <<'END'
 import glob, os, torch

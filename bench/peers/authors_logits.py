@@ -1,10 +1,10 @@
-"""Weights and calibrated logits of the MutualNet authors' own code, on the CPU.
+"""Writes weights and calibrated logits of the MutualNet authors' own code, on the CPU.
 
 usage: authors_logits.py CHECKOUT NETWORK FOLDER save|load
-`save` writes random weights as their train.py does (authors.pt, and authors_legacy.pt in the format of the PyTorch they
-used), and their logits on FOLDER/images.safetensors; `load` has their loader read FOLDER/ours.pt and writes the logits.
-Their files are neither edited nor copied. Only what a machine without a GPU cannot do is taken out: `.cuda()` returns
-its object; their data loader and their test loop are replaced by ours.
+`save` writes random weights the way their train.py does (authors.pt, and authors_legacy.pt in the format of the PyTorch
+that they used), and the logits for FOLDER/images.safetensors. `load` makes their loader read FOLDER/ours.pt and writes
+the logits. Their files are neither edited nor copied. Only what a machine without a GPU cannot do is replaced: `.cuda()`
+returns its object, and our data loader and test loop are used instead of theirs.
 """
 import os
 import sys
@@ -18,7 +18,7 @@ SUBNETS = NETWORKS[network]["subnets"]
 
 sys.argv[1:] = ["app:" + os.path.join(checkout, "apps", NETWORKS[network]["settings"])]
 sys.path.insert(0, checkout)
-os.chdir(tempfile.mkdtemp())  # their log folder is made in the working directory
+os.chdir(tempfile.mkdtemp())  # their code creates its log folder in the working directory
 sys.stdout = sys.stderr  # they print their settings
 
 import torch

@@ -1,9 +1,9 @@
-"""One mutual step of the MutualNet authors' own code, as shipped, on the CPU.
+"""Times mutual steps of the MutualNet authors' own code, as published, on the CPU.
 
 usage: authors_step.py CHECKOUT THREADS BATCH
-Runs `train` of their train.py, unedited, on their MobileNetV1 with their settings file. Only what a
-machine without a GPU cannot do is taken out: `.cuda()` returns its object. Their random draws
-are replaced by those of the driver, and their periodic logging is put off, so only the step is timed.
+It runs `train` of their train.py, unedited, on their MobileNetV1 with their settings file. Only what a machine
+without a GPU cannot do is replaced: `.cuda()` returns its object. The random draws are those of the driver, and
+periodic logging is turned off, so that only the step is timed.
 """
 import os
 import sys
@@ -15,7 +15,7 @@ import protocol
 checkout, threads, batch = os.path.abspath(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 sys.argv[1:] = ["app:" + os.path.join(checkout, "apps", "mobilenet_v1.yml")]
 sys.path.insert(0, checkout)
-os.chdir(tempfile.mkdtemp())  # their log folder is made in the working directory
+os.chdir(tempfile.mkdtemp())  # their code creates its log folder in the working directory
 stdout, sys.stdout = sys.stdout, sys.stderr  # they print their settings
 
 import torch

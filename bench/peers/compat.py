@@ -1,15 +1,16 @@
-"""Whether checkpoints and logits agree with the authors' code, torchvision and timm.
+"""Checks that checkpoints and logits agree with the authors' code, torchvision and timm.
 
 usage: compat.py CHECKOUT PROGRAMS [PART...]
 PROGRAMS is the folder with our `mutualnet` and the examples `calibrated_logits` and `first_weights`.
-    into   random weights saved by the authors' code, imported, calibrated on the same images in the same order
-    back   our first weights, written, read by the authors' own loader, calibrated likewise
-    others weights of torchvision and timm, imported; logits with batch statistics at full width
-    sorted the same weights with channels sorted; ours before and after
+    into   imports random weights saved by the authors' code, and calibrates on the same images in the same order
+    back   has the authors' own loader read our initial weights, and calibrates likewise
+    others imports weights of torchvision and timm, and compares logits with batch statistics at full width
+    sorted compares our logits before and after sorting the channels of the same weights
 PART is NETWORK or NETWORK:into, NETWORK:back, torchvision[:NETWORK], timm[:NETWORK], sorted[:NETWORK]; all of them if
 none is given.
-The difference is the largest one between two logits, over the largest logit; the limits are 1e-3, and 1e-4 for others.
-Prints one line per comparison to stderr and one JSON object to stdout; exit status 1 if one is above its limit.
+A difference is the largest one between two logits, divided by the largest logit; the limits are 1e-3, and 1e-4 for
+others. Prints one line per comparison to stderr and one JSON object to stdout; the exit status is 1 if a difference is
+above its limit.
 """
 import importlib.util
 import json
@@ -72,7 +73,7 @@ class Compat:
 
 
 def write_images(folder, side, batches):
-    """Smooth noise: white noise would hardly be left after shrinking."""
+    """Smooth noise, because little of white noise would remain after resizing."""
     def noise(n):
         coarse = torch.randn(n, 3, side // 4, side // 4)
         fine = torch.nn.functional.interpolate(coarse, (side, side), mode="bilinear") + 0.5 * torch.randn(n, 3, side, side)
@@ -135,14 +136,14 @@ def other(compat, source, network, folder):
         import timm
 
         model = timm.create_model(OTHERS[source][network])
-    if network == "vgg16_bn":  # here with a classifier that does not depend on the resolution
+    if network == "vgg16_bn":  # with a classifier that does not depend on the resolution, as in ours
         model.avgpool, model.classifier = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Linear(512, 1000)
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.uniform_(module.bias, -0.3, 0.3)
             if network == "mobilenet_v3_large":
-                module.eps = 1e-3  # timm's own default is another one than torchvision's, which ours is
+                module.eps = 1e-3  # timm's default differs from torchvision's, which we use
     torch.save(model.state_dict(), at("other.pth"))
     test = write_images(folder, 224, 0)
     model.train()
@@ -158,7 +159,7 @@ def other(compat, source, network, folder):
 
 
 def sorted_channels(compat, network, folder):
-    """Batch statistics do not mind in which order channels are, so the full network computes the same."""
+    """With batch statistics the order of channels does not matter, so the full network computes the same."""
     at = lambda name: os.path.join(folder, name)
     side = NETWORKS[network]["side"] if network in NETWORKS else 224
     write_images(folder, side, 0)
@@ -181,7 +182,7 @@ def main(checkout, programs, *parts):
         if source == "torchvision" or importlib.util.find_spec("timm"):
             steps.update({"%s:%s" % (source, network): (other, source, network) for network in networks})
         else:
-            print("timm is not installed: left out", file=sys.stderr)
+            print("timm is not installed; skipping it", file=sys.stderr)
     names = [*NETWORKS, *(name for name in OTHERS["torchvision"] if name not in NETWORKS)]
     steps.update({"sorted:" + network: (sorted_channels, network) for network in names})
     try:
@@ -190,7 +191,7 @@ def main(checkout, programs, *parts):
                 with tempfile.TemporaryDirectory() as folder:
                     step(compat, *arguments, folder)
     finally:
-        # What was compared is told, whatever comes after it.
+        # Report what was compared, even if a later comparison fails.
         print(json.dumps({"comparisons": compat.report, "conditions": {"torch": torch.__version__}}))
     sys.exit(any(row["worst"] > row["limit"] for row in compat.report.values()))
 

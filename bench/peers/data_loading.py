@@ -1,13 +1,13 @@
-"""From image files to normalized batches on one core, as torchvision's users and the MutualNet authors do it.
+"""Loads image files as normalized batches on one core, the way torchvision's users and the MutualNet authors do.
 
 usage: data_loading.py PATH DIRECTORY [CHECKOUT]
 PATH is one of
   pil       torchvision's reference recipe on PIL images
-  io_v1     torchvision.io's decoder, transforms on float tensors
-  io_v2     torchvision.io's decoder, v2 transforms on bytes, float last: what torchvision recommends for speed
+  io_v1     torchvision.io's decoder, and transforms on float tensors
+  io_v2     torchvision.io's decoder, and v2 transforms on bytes, float last, which torchvision recommends for speed
   authors   the authors' own training transform, unedited: crop, jitter, lighting, flip, four resolutions
 The program prints `ready`. For each line `step FIRST N` on stdin it makes one batch of the files FIRST to
-FIRST + N - 1 of the directory (sorted, over and over) and prints the seconds it took.
+FIRST + N - 1 of the directory (sorted, starting over at the end) and prints the seconds it took.
 """
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The networks that the authors' code and ours both have, and where they are compared."""
+"""The networks that both the authors' code and ours have, and the sub-networks that are compared."""
 
 NETWORKS = {
     "mobilenet_v1": {

@@ -1,8 +1,8 @@
-"""Decoded and resized photographs of ours against Pillow's and torchvision's.
+"""Compares our decoded and resized photographs with Pillow's and torchvision's.
 
 usage: pixels.py EXAMPLE DIRECTORY [N]
-EXAMPLE is the built example `pixels` of the data crate; DIRECTORY has image files, of which the first N (100) count.
-Prints mean absolute and largest differences, in levels of 255, and ends with status 1 where a mean is above 1.
+EXAMPLE is the built example `pixels` of the data crate. DIRECTORY has image files, of which the first N (default 100)
+are used. Prints mean absolute and largest differences in levels out of 255; the exit status is 1 if a mean is above 1.
 """
 import os
 import subprocess
@@ -17,7 +17,7 @@ SIDE = 224
 
 
 def ours(example, files):
-    """Yields what the example makes of every file: the image, the test-time crop, the resized middle."""
+    """Yields the output of the example for every file: the image, the test-time crop, the resized center."""
     with tempfile.TemporaryDirectory() as place:
         out = os.path.join(place, "pixels")
         subprocess.run([example, out] + files, check=True)

@@ -1,9 +1,8 @@
-"""The protocol by which a benchmark driver interleaves programs; every program speaks it alike.
+"""The protocol by which a benchmark driver interleaves programs; all programs use it in the same way.
 
-The program prints `ready`. For each line `step STUDENT STUDENT STUDENT` on stdin it does one mutual
-step and prints the seconds it took. A student is a sub-network as `WIDTH-RESOLUTION`, widest first;
-they come with the line, so that all programs do the same work in the same round.
-The end of stdin ends the program.
+A program prints `ready`. For each line `step STUDENT STUDENT STUDENT` on stdin it does one mutual step and prints the
+seconds it took. A student is a sub-network `WIDTH-RESOLUTION`, and they are ordered widest first. The driver sends
+them, so that all programs do the same work in the same round. The program ends at the end of stdin.
 """
 import sys
 

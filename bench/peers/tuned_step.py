@@ -1,8 +1,8 @@
-"""One mutual step of a plain PyTorch slimmable MobileNetV1, tuned as a good user would tune it.
+"""Times mutual steps of a slimmable MobileNetV1 in plain PyTorch, tuned the way an experienced user would.
 
 usage: tuned_step.py THREADS BATCH [DEVICE]     (the driver preloads jemalloc)
-Channels-last memory, foreach SGD with the reference's two weight-decay groups, batch statistics by
-`torch.nn.functional`; no hooks, no logging. Written from the paper, independent of the authors' code.
+It uses channels-last memory, foreach SGD with the reference's two weight-decay groups, and batch statistics from
+`torch.nn.functional`, without hooks or logging. It was written from the paper, independently of the authors' code.
 """
 import sys
 import time
@@ -18,7 +18,7 @@ BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)] + [(512, 1)
 
 
 def channels(base, width):
-    """Nearest multiple of 8, but never more than a tenth below."""
+    """The nearest multiple of 8, but never more than a tenth below."""
     value = base * width
     rounded = max(1, int(value + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * value else rounded

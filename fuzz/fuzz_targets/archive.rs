@@ -1,4 +1,4 @@
-//! Any bytes as a shard (the first says of which kind) and as a list of labels.
+//! Reads arbitrary bytes as a shard or a list of labels; the first byte says which.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

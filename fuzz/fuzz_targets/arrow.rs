@@ -1,4 +1,4 @@
-//! Any bytes as an Arrow file, a stream or one with a footer.
+//! Reads arbitrary bytes as an Arrow file, either a stream or a file with a footer.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,6 @@
-//! Any bytes as an image file: whole, and the part of it that a crop needs.
+//! Decodes arbitrary bytes as an image file, both whole and only the part that a crop needs.
 //!
-//! A panic, a hang or memory without bounds is a finding; an error is not.
+//! A panic, a hang or unbounded memory is a finding; an error is not.
 #![no_main]
 
 use std::fs;
@@ -18,7 +18,7 @@ struct Place {
     loader: Loader,
 }
 
-/// A data set of one file, whose content changes under the loader's hands.
+/// A data set of one file, whose content changes while the loader uses it.
 static PLACE: LazyLock<Place> = LazyLock::new(|| {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let file = dir.path().join("train/class/file.jpg");

@@ -1,4 +1,4 @@
-//! Any bytes as a packed data set.
+//! Reads arbitrary bytes as a packed data set.
 #![no_main]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Any bytes as a Parquet file, at which its library may panic: that is caught.
+//! Reads arbitrary bytes as a Parquet file. Its library may panic, and such panics are caught.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

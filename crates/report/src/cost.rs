@@ -1,22 +1,22 @@
-//! What the horizontal axis of a picture shows.
+//! The cost that the horizontal axis of a plot shows.
 
 use mutualnet_bundle::Row;
 use mutualnet_core::Macs;
 
-/// What the horizontal axis shows.
+/// The cost that the horizontal axis shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cost {
     /// Multiply-accumulates.
     Macs,
     /// Median latency at a thread count.
     Latency {
-        /// Threads of the run side.
+        /// Number of threads on the run side.
         threads: usize,
     },
 }
 
 impl Cost {
-    /// The cost of a row; `None` when it was not measured.
+    /// The cost of a row; `None` if it was not measured.
     pub(crate) fn of(self, row: &Row) -> Option<f64> {
         match self {
             Self::Macs => Some(row.macs.as_f64()),

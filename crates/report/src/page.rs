@@ -1,4 +1,4 @@
-//! The page of a run: what was trained, what came out, as one HTML file without anything outside of it.
+//! The report page of a run, which shows what was trained and the results in one self-contained HTML file.
 
 use std::fmt::Write;
 
@@ -7,12 +7,12 @@ use mutualnet_bundle::QueryTable;
 use crate::cost::Cost;
 use crate::plot::plot;
 
-/// What the page shows.
+/// The contents of the page.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// Its head line.
+    /// Its title.
     pub title: &'a str,
-    /// Names and values: network, data, steps, …
+    /// Facts as names and values: network, data, steps, …
     pub facts: &'a [(&'a str, String)],
     /// The query table.
     pub table: &'a QueryTable,
@@ -24,7 +24,7 @@ td,th{padding:.15rem .9rem .15rem 0;text-align:right;font-variant-numeric:tabula
 td:first-child,th:first-child{text-align:left}th{border-bottom:1px solid #bbb;font-weight:600}\
 tr.front td{font-weight:600}svg{max-width:100%;height:auto}.facts td{text-align:left;font-weight:400}";
 
-/// The HTML text.
+/// Writes the page as HTML.
 pub fn page(page: &Page<'_>) -> String {
     let Page { title, facts, table } = page;
     let mut html = format!(

@@ -1,4 +1,4 @@
-//! Axes: from numbers to places in a picture, and round numbers to write beside them.
+//! Axes of plots: convert numbers to positions, and choose round numbers for the ticks.
 
 /// One axis of a plot.
 #[derive(Debug, Clone, Copy)]
@@ -11,23 +11,23 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// An axis with equal steps for equal differences.
+    /// A linear axis.
     pub(crate) fn linear([low, high]: [f64; 2], [begin, end]: [f64; 2]) -> Self {
         Self { low, high: if high > low { high } else { low + 1.0 }, begin, end, is_log: false }
     }
 
-    /// An axis with equal steps for equal factors; numbers must be positive.
+    /// A logarithmic axis; numbers must be positive.
     pub(crate) fn log([low, high]: [f64; 2], places: [f64; 2]) -> Self {
         Self { is_log: true, ..Self::linear([low.ln(), high.ln()], places) }
     }
 
-    /// The place of a number.
+    /// The position of a number.
     pub(crate) fn place(self, value: f64) -> f64 {
         let value = if self.is_log { value.ln() } else { value };
         self.begin + (value - self.low) / (self.high - self.low) * (self.end - self.begin)
     }
 
-    /// Round numbers inside of the axis, about eight at the most.
+    /// Round numbers within the axis, at most about eight.
     pub(crate) fn ticks(self) -> Vec<f64> {
         if self.is_log { self.log_ticks() } else { self.linear_ticks() }
     }
