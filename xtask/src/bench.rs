@@ -1,7 +1,7 @@
-//! `bench`: compares our programs with those of others in one interleaved run.
+//! `bench`: our programs against those of others, in one interleaved run.
 //!
-//! The benchmarks inside the product know nothing about the other programs (the peers), so this is separate from them.
-//! Invariant: peers live outside the repository, and all programs of a run do the same work in each round.
+//! Separate from the benchmarks inside the product: those know nothing of peers.
+//! Invariant: peers live outside the tree, and all programs of a run do the same work in each round.
 
 mod data;
 mod interleave;
@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 
 use crate::process;
 
-/// Runs a benchmark and prints its table to stdout; with `--json`, one JSON object follows.
+/// Runs the benchmark `name`; the table goes to stdout, with `--json` followed by one JSON object.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     let (flags, names): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| arg.starts_with("--"));
     if let Some(unknown) = flags.iter().find(|flag| **flag != "--json") {
@@ -33,13 +33,13 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The result of a benchmark, with the same numbers for people and for programs.
+/// What a benchmark hands back: the same numbers for a person and for a machine.
 struct Report {
     table: String,
     json: serde_json::Value,
 }
 
-/// The name of the processor, according to the system.
+/// The processor's name as the system gives it.
 fn processor() -> String {
     let script = "grep -m1 'model name' /proc/cpuinfo | cut -d: -f2";
     let printed = process::output(Command::new("sh").args(["-c", script])).unwrap_or_default();

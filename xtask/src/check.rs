@@ -1,7 +1,7 @@
-//! `test` and `ci`: the checks that must pass before a change is merged.
+//! `test` and `ci`: what must pass before a change goes in.
 //!
-//! `ci` is `test` and some more steps, and the CI script runs the same ones.
-//! Invariant: a failing step does not hide later ones; all failed steps are named at the end.
+//! Both in one place because `ci` is `test` and then the rest; the CI script runs the same steps.
+//! Invariant: a failing step does not hide the later ones; all failed steps are named at the end.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -10,10 +10,10 @@ use anyhow::Result;
 
 use crate::{process, setup, tidy};
 
-/// The crates whose documentation examples are tested; all others turn this off.
+/// The crates whose documentation examples are run; elsewhere they are turned off.
 const WITH_DOC_TESTS: &[&str] = &["mutualnet-core", "mutualnet-bundle", "mutualnet-runtime"];
 
-/// Sets up, then runs every test of the workspace, or those that `selection` (arguments of the test runner) names.
+/// Sets up, then runs every test of the workspace, or what `selection` (arguments of the runner) says.
 pub(crate) fn test(root: &Path, selection: &[&str]) -> Result<()> {
     setup::ensure(root)?;
     let mut runner = process::cargo(root);
@@ -77,7 +77,7 @@ fn clippy(root: &Path) -> Result<()> {
 }
 
 fn tidy_deep(root: &Path) -> Result<()> {
-    anyhow::ensure!(tidy::run(root, tidy::Depth::Binary)?, "tidy reported findings");
+    anyhow::ensure!(tidy::run(root, tidy::Depth::Binary)?, "tidy found something");
     Ok(())
 }
 

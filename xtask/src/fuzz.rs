@@ -1,7 +1,7 @@
-//! `fuzz`: runs every fuzz target for some time or for a number of inputs, starting from the seeds in the repository.
+//! `fuzz`: every fuzz target for a while or for so many inputs, from the seeds that the tree keeps.
 //!
-//! It installs its own tool and builds everything separately.
-//! Invariant: what it finds and learns is written below `target/`, never elsewhere in the repository.
+//! Separate because it brings its own tool and builds everything anew.
+//! Invariant: what it finds and learns lies below `target/`, never in the tree.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use crate::process;
 const TARGETS: [&str; 5] = ["decode", "archive", "arrow", "parquet", "pack"];
 const USAGE: &str = "usage: cargo xtask fuzz [--seconds N | --runs N]";
 
-/// How long a target runs.
+/// When a target has run enough.
 enum Until<'a> {
-    /// A search of N seconds, which continues from what earlier searches learned and uses different inputs each time.
+    /// A search: so many seconds, from what earlier searches learned, with inputs that are different each time.
     Seconds(&'a str),
-    /// A test of N inputs that starts from the seeds only. It fails only for problems that users would notice.
+    /// A test: so many inputs, from the seeds only; it fails for what our users would see.
     Runs(&'a str),
 }
 
@@ -45,8 +45,8 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
                     .with_context(|| format!("cannot empty {}", learned.display()))?;
             }
         }
-        fs::create_dir_all(&learned).with_context(|| format!("cannot create {}", learned.display()))?;
-        // The instrumentation is an unstable flag of the compiler. The sanitizers need another one and are left out.
+        fs::create_dir_all(&learned).with_context(|| format!("cannot make {}", learned.display()))?;
+        // The instrumentation is an unstable flag of the compiler; the sanitizers, which need another one, are left out.
         fuzz.env("RUSTC_BOOTSTRAP", "1").current_dir(root);
         fuzz.args(["fuzz", "run", target, "--sanitizer", "none", "--target-dir", "target/fuzz"]);
         fuzz.arg(&learned).arg(root.join("fuzz/seeds").join(target));
@@ -54,13 +54,13 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
         fuzz.args(["-max_len=8192", "-print_final_stats=1", "-close_fd_mask=1"]);
         fuzz.arg(format!("-artifact_prefix={}/", root.join("target/fuzz").display()));
         process::run(&mut fuzz).with_context(|| {
-            format!("fuzz target `{target}` found a failing input; its file in target/fuzz is named above")
+            format!("fuzz target `{target}` found something: its input lies in target/fuzz, named above")
         })?;
     }
     Ok(())
 }
 
-/// The directory of `cargo-fuzz`, which is installed below `target/` if it is missing.
+/// Where `cargo-fuzz` is: installed below `target/` when it is not there.
 fn cargo_fuzz(root: &Path) -> Result<PathBuf> {
     let tools = root.join("target/tools");
     if !tools.join("bin/cargo-fuzz").exists() {

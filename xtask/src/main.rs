@@ -1,8 +1,8 @@
 //! `cargo xtask <task>`: everything about this repository that is not the product itself.
 //!
-//! It is separate from the product so that setup works on a machine that has nothing yet. This crate must therefore never
-//! need libtorch, directly or through another crate of the workspace.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tasks report by printing")]
+//! Separate from the product so that set-up works on a machine that has nothing yet:
+//! this crate must never need libtorch, directly or through another crate of the workspace.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task's whole job is to print")]
 
 mod bench;
 mod check;
@@ -22,20 +22,19 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  quickstart            set up, make data, train, tabulate, and predict under three budgets
-  setup [--cuda]        install libtorch into .libtorch/ (--cuda: with GPU support)
-  test [ARGS]           set up and run every test (ARGS: passed to the test runner instead of --workspace)
-  ci [STEP...]          run the steps test, fmt, clippy, tidy and docs, or only those named
-  tidy [--binary]       check the house rules (--binary: check the built deploy binary too)
-  bench train [--json]  compare our training step with the authors' code and a tuned PyTorch, interleaved
-  bench data [--json]   compare our data path with torchvision's and the authors', interleaved
+  quickstart            set up, then the whole way: data, train, tabulate, predict under three budgets
+  setup [--cuda]        put libtorch under .libtorch/ (--cuda: with its GPU half)
+  test [ARGS]           set up, run every test (ARGS: the test runner's, in place of --workspace)
+  ci [STEP...]          test, fmt, clippy, tidy, docs; or only the steps named
+  tidy [--binary]       the rules of the house (--binary: look into the built deploy binary too)
+  bench train [--json]  ours against the authors' code and tuned PyTorch, interleaved
+  bench data [--json]   our data path against torchvision's and the authors', interleaved
   fuzz [--seconds N | --runs N]
-                        fuzz the parsers of untrusted files: each target for N seconds (default 60), or with
-                        N inputs, as continuous integration does
-  compat [PART...]      compare our checkpoints and logits with the authors' code, torchvision and timm
+                        what reads given files, fed with anything: each target for so long (60), or with so
+                        many inputs, which is what continuous integration does
+  compat [PART...]      our checkpoints and logits against the authors' code, torchvision and timm
   experiment cifar-methods [KEY=VALUE...]
-                        compare every method on CIFAR-10 at equal MACs, with three seeds; takes hours,
-                        can be resumed
+                        every method on CIFAR-10, three seeds, compared at equal MACs; hours, resumable
 ";
 
 fn main() -> ExitCode {

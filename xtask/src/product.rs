@@ -1,6 +1,7 @@
-//! Builds the product, the release binary `mutualnet`, for the tasks that run it.
+//! The product, as the tasks that run it see it: a release binary `mutualnet`.
 //!
-//! Invariant: the path of the binary comes from cargo's own messages, never from a guess about target directories.
+//! Separate so that quickstart and benchmarks build and find it in one way.
+//! Invariant: the path comes from cargo's own messages, never from a guess about target directories.
 
 use std::path::{Path, PathBuf};
 
@@ -9,22 +10,22 @@ use serde_json::Value;
 
 use crate::{process, setup};
 
-/// Sets up, builds in release mode and returns the path of the binary.
+/// Sets up, builds in release mode and returns the binary's path.
 pub(crate) fn build(root: &Path) -> Result<PathBuf> {
     setup::ensure(root)?;
     eprintln!("building mutualnet");
     let mut cargo = process::cargo(root);
     cargo.args(["build", "--release", "--package", "mutualnet-cli", "--bin", "mutualnet"]);
     executable(&process::output_showing_stderr(cargo.arg("--message-format=json-render-diagnostics"))?)
-        .context("cargo succeeded but reported no binary")
+        .context("cargo said it was done, but named no binary")
 }
 
-/// The last binary in cargo's JSON messages.
+/// The last binary that cargo's JSON messages name.
 pub(crate) fn executable(messages: &str) -> Option<PathBuf> {
     executables(messages).next_back()
 }
 
-/// All binaries in cargo's JSON messages.
+/// The binaries that cargo's JSON messages name.
 pub(crate) fn executables(messages: &str) -> impl DoubleEndedIterator<Item = PathBuf> {
     let parsed = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     parsed.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))

@@ -1,6 +1,7 @@
-//! `tidy`: checks the house rules that the compiler does not check, in seconds.
+//! `tidy`: the rules of the house that the compiler does not check.
 //!
-//! Invariant: every finding is one line, `path:line: what`; without findings the exit code is 0.
+//! Separate from CI so that a person can run it alone in seconds.
+//! Invariant: one finding is one line, `path:line: what`; no finding is exit code 0.
 
 mod edges;
 mod engine_free;
@@ -15,16 +16,16 @@ use anyhow::{Context, Result};
 
 use crate::process;
 
-/// Whether to also build and check the deploy binary, which takes longer than everything else.
+/// Whether to build the deploy binary and look inside it, which takes longer than all the rest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// Only files and the dependency graph.
+    /// Files and dependency graph only.
     Graph,
-    /// Also the list of libraries in the deploy binary.
+    /// And the deploy binary's own list of libraries.
     Binary,
 }
 
-/// A place that breaks a rule.
+/// One broken rule at one place.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
     path: String,
@@ -44,7 +45,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Prints every finding; returns whether there are none.
+/// Prints every finding; true when there is none.
 pub(crate) fn run(root: &Path, depth: Depth) -> Result<bool> {
     let files = tracked_files(root)?;
     let mut findings = sources::check_all(root, &files)?;
@@ -61,10 +62,10 @@ pub(crate) fn run(root: &Path, depth: Depth) -> Result<bool> {
     Ok(findings.is_empty())
 }
 
-/// The files of the repository, relative to the root: those that are committed, and new ones that are not ignored.
+/// Paths relative to the root: committed, or new and not ignored; deleted ones are left out.
 fn tracked_files(root: &Path) -> Result<Vec<String>> {
     let mut git = Command::new("git");
     git.current_dir(root).args(["ls-files", "--cached", "--others", "--exclude-standard"]);
-    let listed = process::output(&mut git).context("cannot list the files of the repository with git")?;
+    let listed = process::output(&mut git).context("tidy asks git which files to read")?;
     Ok(listed.lines().filter(|path| root.join(path).is_file()).map(str::to_owned).collect())
 }

@@ -1,5 +1,6 @@
-//! Compares loading photographs on one core: with our loader, with torchvision, and with the authors' training transform.
+//! Loading photographs on one core: ours, torchvision's ways, and the authors' training transform.
 //!
+//! Separate from the other benchmarks by its peers.
 //! Invariant: all programs read the same files from memory, in the same order, and run on the same core.
 
 use std::env;
@@ -15,7 +16,7 @@ use super::interleave::{self, Program, Spread};
 use super::{Report, peers};
 use crate::{process, product};
 
-/// Number of images per round.
+/// Images of a round.
 const BATCH: usize = 50;
 const N_WARM_UP: usize = 2;
 const N_ROUNDS: usize = 31;
@@ -25,9 +26,9 @@ const ARCHIVE: &str = "imagenet-sample.tar";
 struct Measure {
     name: &'static str,
     what: &'static str,
-    /// Our recipe, relative to the root.
+    /// Our recipe, below the root.
     recipe: &'static str,
-    /// The peers, by the names that `data_loading.py` uses.
+    /// Names that `data_loading.py` knows.
     peers: &'static [&'static str],
 }
 
@@ -46,7 +47,7 @@ const MEASURES: [Measure; 2] = [
     },
 ];
 
-/// Sets everything up, runs the programs of each measure in turn and compares the medians.
+/// Sets all up, runs each measure's programs in turn and compares the medians.
 pub(super) fn run(root: &Path) -> Result<Report> {
     let photographs = photographs(root)?;
     let (python, authors) = (peers::python()?, peers::authors_code()?);
@@ -96,7 +97,7 @@ pub(super) fn run(root: &Path) -> Result<Report> {
     Ok(Report { table, json: json!({ "ratios": ratios, "seconds": seconds, "conditions": conditions }) })
 }
 
-/// Our loader as a program for [`interleave`].
+/// Our loader, as the programs of [`interleave`] are.
 fn ours(root: &Path, mutualnet: &Path, recipe: &str, data: &Path) -> Command {
     let mut ours = on_one_core(mutualnet);
     let data = format!("data.path={}", data.display());
@@ -104,7 +105,7 @@ fn ours(root: &Path, mutualnet: &Path, recipe: &str, data: &Path) -> Command {
     ours
 }
 
-/// Measures what three smaller resolutions cost.
+/// What three smaller resolutions cost.
 fn by_resolutions(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec<Timing>> {
     let recipe = "bench/paper224.toml";
     let mut one = ours(root, mutualnet, recipe, photographs);
@@ -115,7 +116,7 @@ fn by_resolutions(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<V
     Ok(timings(&programs))
 }
 
-/// Measures our loader on other forms of the same photographs.
+/// Our own loader on other forms of the same photographs.
 fn own_variants(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec<Timing>> {
     let packed = peers::cache()?.join("photographs.mnpack");
     if !packed.is_file() {
@@ -146,7 +147,7 @@ fn own_variants(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec
     Ok(timings(&programs))
 }
 
-/// A copy of the photographs in which every `nth` is empty, cut short, text or missing.
+/// The photographs, of which every `nth` is empty, cut short, text or gone.
 fn with_broken(photographs: &Path, nth: usize) -> Result<PathBuf> {
     let copy = peers::cache()?.join(format!("photographs-broken-{nth}"));
     let class = copy.join("train/all");
@@ -171,12 +172,12 @@ fn with_broken(photographs: &Path, nth: usize) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Every round uses the next files; all programs of a round use the same ones.
+/// Every round takes the next files; all programs of a round take the same.
 fn requests() -> Vec<String> {
     (0..N_WARM_UP + N_ROUNDS).map(|round| format!("step {} {BATCH}", round * BATCH)).collect()
 }
 
-/// A program that stays on one core, if the system has `taskset`.
+/// A program that stays on one core, where the system lets it be said.
 fn on_one_core(program: &Path) -> Command {
     let has_taskset = process::output(Command::new("taskset").arg("--version")).is_ok();
     if !has_taskset {
@@ -187,11 +188,11 @@ fn on_one_core(program: &Path) -> Command {
     command
 }
 
-/// The time that a program took.
+/// What a program took.
 struct Timing {
     name: &'static str,
     spread: Spread,
-    /// Time relative to the first program, which is ours.
+    /// Compared with the first program, which is ours.
     times_ours: f64,
 }
 
@@ -219,7 +220,7 @@ fn rows(what: &str, timings: &[Timing]) -> String {
     rows
 }
 
-/// How many times as fast we are as the authors, or as torchvision on PIL and torchvision's fastest way.
+/// How many times as fast we are: as the authors, or as torchvision on PIL and as its fastest way.
 fn ratios_of(measure: &str, timings: &[Timing]) -> serde_json::Value {
     let of = |name: &str| timings.iter().find(|timing| timing.name == name).map(|timing| timing.times_ours);
     if measure == "rrc224" {
@@ -229,14 +230,14 @@ fn ratios_of(measure: &str, timings: &[Timing]) -> serde_json::Value {
     json!({ "authors": of("authors") })
 }
 
-/// An image folder of one class with the photographs: `MUTUALNET_PHOTOGRAPHS`, or else the archive in `MUTUALNET_DATA`
-/// (or in `../shared/data`), which is unpacked once.
+/// An image folder of one class with the photographs: `MUTUALNET_PHOTOGRAPHS`; else the archive of `MUTUALNET_DATA`
+/// (or of `../shared/data`), unpacked once.
 fn photographs(root: &Path) -> Result<PathBuf> {
     if let Some(given) = env::var_os("MUTUALNET_PHOTOGRAPHS").map(PathBuf::from) {
         if given.join("train/all").is_dir() {
             return Ok(given);
         }
-        bail!("MUTUALNET_PHOTOGRAPHS is {}, which has no folder train/all with JPEG files", given.display());
+        bail!("MUTUALNET_PHOTOGRAPHS names {}, where there is no train/all with JPEG files", given.display());
     }
     let unpacked = peers::cache()?.join("photographs");
     if unpacked.join("train/all").is_dir() {
@@ -246,8 +247,8 @@ fn photographs(root: &Path) -> Result<PathBuf> {
     let archive = env::var_os("MUTUALNET_DATA").map_or_else(beside, PathBuf::from).join(ARCHIVE);
     if !archive.is_file() {
         bail!(
-            "cannot find photographs: set MUTUALNET_PHOTOGRAPHS to a folder with JPEG files in train/all, or \
-             MUTUALNET_DATA to the folder that contains {ARCHIVE}"
+            "photographs are missing: set MUTUALNET_PHOTOGRAPHS to a folder that has JPEG files in train/all, or \
+             MUTUALNET_DATA to where {ARCHIVE} lies"
         );
     }
     let partial = peers::cache()?.join("photographs.partial");

@@ -1,14 +1,15 @@
-//! Lets several long-lived programs take turns: A B C A B C …, one step each.
+//! Several long-lived programs that take turns: A B C A B C …, one step each.
 //!
-//! A machine that slows down during a run slows down all programs alike, so ratios are valid even if absolute times are
-//! not. Invariant: only one program works at any time.
+//! Separate from what is measured. A machine that slows down during a run slows all programs alike,
+//! so ratios hold where absolute times do not.
+//! Invariant: only one program works at any time.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// A program that prints `ready`, and then for each line on its stdin does one step and prints the seconds it took.
+/// One program that prints `ready`, then for each line on its stdin does one step and prints its seconds.
 pub(super) struct Program {
     pub(super) name: &'static str,
     child: Child,
@@ -16,7 +17,7 @@ pub(super) struct Program {
     seconds: Vec<f64>,
 }
 
-/// Median and quartiles of the steps of a program, in seconds.
+/// The spread of a program's steps, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spread {
     pub(super) low: f64,
@@ -33,7 +34,7 @@ impl Program {
         let mut program = Self { name, child, lines: BufReader::new(stdout).lines(), seconds: vec![] };
         let first = program.line()?;
         if first != "ready" {
-            bail!("expected `ready` from {name}, got `{first}`");
+            bail!("{name} printed `{first}` where `ready` was expected");
         }
         Ok(program)
     }
@@ -47,9 +48,9 @@ impl Program {
 
     fn step(&mut self, request: &str) -> Result<f64> {
         let stdin = self.child.stdin.as_mut().expect("stdin is piped");
-        writeln!(stdin, "{request}").with_context(|| format!("{} no longer accepts steps", self.name))?;
+        writeln!(stdin, "{request}").with_context(|| format!("{} takes no more steps", self.name))?;
         let line = self.line()?;
-        line.trim().parse().with_context(|| format!("expected seconds from {}, got `{line}`", self.name))
+        line.trim().parse().with_context(|| format!("{} printed `{line}` for seconds", self.name))
     }
 
     /// Quartiles of the steps that count.
@@ -57,9 +58,9 @@ impl Program {
         spread(&self.seconds)
     }
 
-    /// How many times as long its steps take as those of another program: the median over rounds.
+    /// How many times as long as another program's its steps take: the median over rounds.
     ///
-    /// Within a round both did the same work under the same load.
+    /// Both did the same in a round, under the same load.
     pub(super) fn times(&self, other: &Self) -> f64 {
         let rounds = self.seconds.iter().zip(&other.seconds);
         spread(&rounds.map(|(own, other)| own / other).collect::<Vec<_>>()).median
@@ -67,18 +68,18 @@ impl Program {
 }
 
 impl Drop for Program {
-    /// Closes stdin, which ends the program. Errors do not matter here.
+    /// The end of its stdin ends the program; no error is possible here that would matter.
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
 
-/// Sends every request to every program in turn; the first `n_warm_up` rounds do not count.
+/// Gives every request to every program in turn; the first `n_warm_up` rounds do not count.
 pub(super) fn run(programs: &mut [Program], requests: &[String], n_warm_up: usize) -> Result<()> {
     let n_programs = programs.len();
     for (round, request) in requests.iter().enumerate() {
-        // Each round begins with a different program, so that no program always follows the same one.
+        // Each round begins with another program, so that none always follows the same one.
         for turn in 0..n_programs {
             let program = &mut programs[(round + turn) % n_programs];
             let seconds = program.step(request)?;

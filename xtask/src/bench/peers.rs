@@ -1,7 +1,7 @@
-//! Provides the programs of others: a Python environment, the authors' code, jemalloc.
+//! The programs of others: a throw-away Python environment, the authors' code, jemalloc.
 //!
-//! They are downloaded to the user's cache directory once, and reused.
-//! Invariant: nothing is written into the repository or into the user's own Python.
+//! Separate because it downloads. Everything lies in the user's cache directory and is reused.
+//! Invariant: nothing is written into the tree, nor into the user's own Python.
 
 use std::env;
 use std::fs;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{process, setup};
 
-/// The version of torchvision that belongs to our version of torch.
+/// The torchvision that goes with our torch.
 pub(super) const TORCHVISION: &str = "0.26.0";
 
 const AUTHORS: &str = "https://github.com/taoyang1122/MutualNet";
@@ -24,12 +24,12 @@ const JEMALLOC_PLACES: &[&str] = &[
     "/usr/lib/libjemalloc.so.2",
 ];
 
-/// A Python with the torch that we are built against, torchvision, numpy and yaml.
+/// A Python that has the torch we are built against, torchvision, numpy and yaml.
 pub(super) fn python() -> Result<PathBuf> {
     python_with(&[])
 }
 
-/// The same Python with further packages.
+/// The same with further packages.
 pub(crate) fn python_with(packages: &[&str]) -> Result<PathBuf> {
     let system = PathBuf::from("python3");
     if has_torch(&system, packages) {
@@ -55,20 +55,20 @@ fn has_torch(python: &Path, packages: &[&str]) -> bool {
     process::output(Command::new(python).args(["-c", &script])).is_ok_and(|v| v.trim() == setup::VERSION)
 }
 
-/// A checkout of the authors' code: `MUTUALNET_AUTHORS_CODE`, or a clone that is made once.
+/// A checkout of the authors' code: `MUTUALNET_AUTHORS_CODE`, or cloned once.
 pub(crate) fn authors_code() -> Result<PathBuf> {
     if let Some(given) = env::var_os("MUTUALNET_AUTHORS_CODE").map(PathBuf::from) {
         if given.join("train.py").exists() {
             return Ok(given);
         }
-        bail!("MUTUALNET_AUTHORS_CODE is {}, which has no train.py", given.display());
+        bail!("MUTUALNET_AUTHORS_CODE names {}, where there is no train.py", given.display());
     }
     let checkout = cache()?.join("authors");
     if !checkout.join("train.py").exists() {
         let mut clone = Command::new("git");
         clone.args(["clone", "--depth", "1", AUTHORS]).arg(&checkout);
         process::run(clone.stdout(process::to_stderr()))
-            .context("cannot clone the authors' code; without a network, set MUTUALNET_AUTHORS_CODE to a checkout of it")?;
+            .context("without network, set MUTUALNET_AUTHORS_CODE to a checkout of the authors' code")?;
     }
     Ok(checkout)
 }
@@ -96,11 +96,11 @@ pub(super) fn jemalloc() -> Result<PathBuf> {
     found().context(hint)
 }
 
-/// The folder `mutualnet/bench` in the user's cache directory.
+/// `mutualnet/bench` in the user's cache directory.
 pub(super) fn cache() -> Result<PathBuf> {
     let from_home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(from_home);
     let dir = base.unwrap_or_else(env::temp_dir).join("mutualnet/bench");
-    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     Ok(dir)
 }

@@ -1,6 +1,6 @@
-//! The user's own libtorch, named by `LIBTORCH` or `LIBTORCH_USE_PYTORCH`.
+//! A libtorch that the user already has, named by `LIBTORCH` or `LIBTORCH_USE_PYTORCH`.
 //!
-//! Nothing here writes files. Both variables have the same meaning as for torch-sys.
+//! Separate from the installation: nothing here writes. Both variables mean what they mean to torch-sys.
 
 use std::env;
 use std::fs;
@@ -21,7 +21,7 @@ pub(super) struct Given {
 /// The user's own libtorch, if the environment names one.
 pub(super) fn libtorch() -> Result<Option<Given>> {
     if env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
-        let path = of_python().context("LIBTORCH_USE_PYTORCH is set, but Python cannot import torch")?;
+        let path = of_python().context("LIBTORCH_USE_PYTORCH is set, but Python has no torch to offer")?;
         return Ok(Some(Given { path, variable: "LIBTORCH_USE_PYTORCH" }));
     }
     Ok(process::users_libtorch().map(|path| Given { path, variable: "LIBTORCH" }))
@@ -39,14 +39,14 @@ pub(super) fn check_version(given: &Given) -> Result<()> {
     }
     let found = found.map_or("no libtorch".to_owned(), |version| format!("libtorch {version}"));
     bail!(
-        "{} is {}, which has {found}, but {VERSION} is needed: unset it, delete \
+        "{} names {}, where {found} is found and {VERSION} is needed: unset it, delete \
          `.cargo/libtorch.toml` and run `cargo xtask setup`",
         given.variable,
         given.path.display()
     )
 }
 
-/// The directory of Python's torch, according to the same interpreter that torch-sys uses.
+/// The same interpreter that torch-sys asks.
 fn of_python() -> Result<PathBuf> {
     let python = if env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
     let script = "import os, torch\nprint(os.path.dirname(torch.__file__))";
@@ -54,7 +54,7 @@ fn of_python() -> Result<PathBuf> {
     Ok(PathBuf::from(printed.trim_end()))
 }
 
-/// Reads `major.minor.patch` from libtorch's version header.
+/// `major.minor.patch` out of libtorch's version header.
 fn version_in(header: &str) -> Option<String> {
     let part = |name: &str| {
         header.lines().find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name).map(str::trim))

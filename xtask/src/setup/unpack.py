@@ -1,8 +1,8 @@
-"""Extracts the needed files from one wheel and checks each of them against the wheel's own list.
+"""Takes what is needed out of one wheel, checking every file against the wheel's own list.
 
 usage: unpack.py WHEEL DEST PATTERN...
-With the PATTERN `tree:PREFIX`, files below PREFIX (a folder of the package) keep their paths.
-Any other pattern is a glob, and the files that match it go to DEST/lib without their folders.
+PATTERN `tree:PREFIX` keeps the paths below PREFIX (a folder of the package) as they are;
+any other pattern is a glob whose matches go, without folders, to DEST/lib.
 """
 import base64
 import csv

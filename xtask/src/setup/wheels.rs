@@ -1,18 +1,18 @@
-//! The wheels that libtorch comes from, and what is extracted from each.
+//! Which wheels libtorch comes from and what is taken out of each.
 //!
-//! To change the version, edit only this table.
+//! Separate so that raising the version is an edit of this table only.
 //! Invariant: the versions are those that torch's own `Requires-Dist` pins.
 
 use super::Variant;
 
-/// The version of libtorch that this workspace is built against; `tch` must require the same one.
+/// The libtorch this workspace is built against; `tch` must ask for the same one.
 pub(crate) const VERSION: &str = "2.11.0";
 
-/// One wheel: the requirement for pip, the start of its file name, and what to extract from it.
+/// One wheel: the requirement given to pip, the start of its file name, and what to take out of it.
 pub(super) struct Wheel {
     pub(super) requirement: &'static str,
     pub(super) file_prefix: &'static str,
-    /// Patterns for `unpack.py`.
+    /// Patterns as `unpack.py` reads them.
     pub(super) take: &'static [&'static str],
 }
 
@@ -46,7 +46,7 @@ const fn nvidia(requirement: &'static str, file_prefix: &'static str) -> Wheel {
     Wheel { requirement, file_prefix, take: &["nvidia/*/lib/*.so*"] }
 }
 
-/// `libtorch_cpu.so` links these two even if there is no GPU.
+/// `libtorch_cpu.so` links these two even where there is no GPU.
 const CUDA_LINKED_BY_CPU: &[Wheel] = &[
     nvidia("nvidia-cuda-runtime==13.0.96", "nvidia_cuda_runtime-"),
     nvidia("nvidia-cuda-cupti==13.0.85", "nvidia_cuda_cupti-"),

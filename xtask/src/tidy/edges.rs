@@ -1,6 +1,6 @@
-//! The table of allowed dependencies between the crates of the workspace: the arrows in ARCHITECTURE.md.
+//! Which crate of the workspace may depend on which: the arrows of ARCHITECTURE.md, as a table.
 //!
-//! A new arrow is a decision, which changes this table in its own commit.
+//! Separate because a new arrow is a decision: it changes this table in a commit of its own.
 //! Invariant: arrows point one way, so the table has no cycle.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Finding;
 use crate::process;
 
-/// One crate, and the crates that its library may depend on. Tests may depend on more, see [`ENGINE_SIDE`].
+/// One crate and what its library may name. Tests may name more, see [`ENGINE_SIDE`].
 struct Allowed {
     krate: &'static str,
     may_name: &'static [&'static str],
@@ -45,7 +45,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "testkit", may_name: &["bundle", "core"] },
 ];
 
-/// The crates that need libtorch. All others must build and pass their tests without it.
+/// The crates that need libtorch. The others must build, and be tested, without it.
 const ENGINE_SIDE: &[&str] = &["engine", "nn", "train", "cli"];
 
 /// The crates of the table that must never reach libtorch.
@@ -53,7 +53,7 @@ pub(super) fn engine_free() -> impl Iterator<Item = &'static str> {
     ALLOWED.iter().map(|row| row.krate).filter(|krate| !ENGINE_SIDE.contains(krate))
 }
 
-/// Compares every declared dependency, including optional ones, with the table.
+/// Compares every declared edge, optional ones too, with the table.
 pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
     let mut command = process::cargo(root);
     command.args(["metadata", "--format-version", "1", "--no-deps"]);

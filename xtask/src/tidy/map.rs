@@ -1,6 +1,6 @@
-//! Checks that every path in a table of ARCHITECTURE.md exists.
+//! The map is true: every path that a table of ARCHITECTURE.md names exists.
 //!
-//! Invariant: only text in backticks inside a table is checked.
+//! Separate because it reads prose. Invariant: only what is in backticks within a table is looked at.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::Finding;
 
 const MAP: &str = "ARCHITECTURE.md";
 
-/// Looks up every path, and every `crate::module` of our own crates.
+/// Looks up each path, and each `crate::module` of our own crates.
 pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
     let path = root.join(MAP);
     if !path.exists() {
@@ -23,13 +23,13 @@ pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
     Ok(absent.map(|(line, name)| Finding::new(MAP, line, format!("`{name}` does not exist"))).collect())
 }
 
-/// The line number and the text of everything in backticks inside a table.
+/// Line number and text of every backticked word in a table row.
 fn named_in_tables(text: &str) -> Vec<(usize, &str)> {
     let rows = text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with('|'));
     rows.flat_map(|(i, line)| line.split('`').skip(1).step_by(2).map(move |name| (i + 1, name))).collect()
 }
 
-/// Whether a path exists; also true for text that is not a path (a type, a command, a pattern).
+/// True too for words that are no path at all (a type, a command, a pattern).
 fn exists(root: &Path, name: &str) -> bool {
     if name.contains(|c: char| c.is_whitespace() || "<>*…{}()$".contains(c)) {
         return true;
@@ -42,7 +42,7 @@ fn exists(root: &Path, name: &str) -> bool {
     !is_path || root.join(name).exists()
 }
 
-/// Whether the module at the start of `rest` exists; an item after it is not looked up.
+/// `rest` begins with a module's name; what follows in it is an item and is not looked up.
 fn module_exists(source: &Path, rest: &str) -> bool {
     let module = rest.split("::").next().unwrap_or(rest);
     source.join(format!("{module}.rs")).exists() || source.join(module).exists() || in_lib(source, module)

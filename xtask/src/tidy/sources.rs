@@ -1,6 +1,7 @@
-//! Rules on single files: first lines, sizes, names, and forbidden words. They need only the text of a file.
+//! Rules on single files: heads, sizes, names, and words that must not stay.
 //!
-//! Invariant: a file that cannot be read as text is an error.
+//! Separate from the rules on crates: these need nothing but the text.
+//! Invariant: a file that cannot be read as text is an error, not a pass.
 
 use std::fs;
 use std::path::Path;
@@ -9,16 +10,16 @@ use anyhow::{Context, Result};
 
 use super::Finding;
 
-/// The most lines that a Rust file may have, not counting its tests.
+/// Lines a Rust file may have without its tests.
 const MAX_LINES: usize = 600;
 
 /// Files that may be longer, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
-/// File names that say nothing about the contents.
+/// File names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &["base.rs", "common.rs", "helpers.rs", "misc.rs", "utils.rs"];
 
-/// Words that are forbidden in Rust files, and what to do instead; they are split so that this file passes.
+/// Words that may not stand in a Rust file, and what to do instead; split so that this file passes.
 const FORBIDDEN: &[(&str, &str)] = &[
     (concat!("#[", "ignore"), "put a slow test behind MUTUALNET_SLOW=1 instead of ignoring it"),
     (concat!("#[", "should_panic"), "test the error or the message, not that something panics"),
@@ -26,7 +27,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
 
 const TO_DO: &str = concat!("TO", "DO");
 
-/// Applies every rule that concerns the kind of a file.
+/// Applies every rule that fits a file's kind.
 pub(super) fn check_all(root: &Path, files: &[String]) -> Result<Vec<Finding>> {
     let mut findings = vec![];
     for path in files.iter().filter(|path| is_text(path)) {
@@ -75,7 +76,7 @@ fn check_rust(path: &str, text: &str) -> Vec<Finding> {
         findings.push(Finding::new(
             path,
             1,
-            "begin with `//!`: what the file contains, why it is separate, its invariant",
+            "begin with `//!`: what is here, why it is separate, its invariant",
         ));
     }
     let name = path.rsplit('/').next().unwrap_or(path);
@@ -84,7 +85,7 @@ fn check_rust(path: &str, text: &str) -> Vec<Finding> {
     }
     let n_lines = lines_without_tests(path, text);
     if n_lines > MAX_LINES && !LONG_FILES.iter().any(|(long, _)| *long == path) {
-        let what = format!("{n_lines} lines without tests; the limit is {MAX_LINES}");
+        let what = format!("{n_lines} lines without tests; {MAX_LINES} is the limit");
         findings.push(Finding::new(path, 1, what));
     }
     for (i, line) in text.lines().enumerate() {
@@ -97,7 +98,7 @@ fn check_rust(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// Lines that are not tests. Tests are at the end of a file, in `tests.rs` or `<name>_tests.rs`, or in a folder `tests`.
+/// Tests are at a file's end, in `tests.rs` or `<name>_tests.rs`, or below a folder `tests`.
 fn lines_without_tests(path: &str, text: &str) -> usize {
     if path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/") {
         return 0;
