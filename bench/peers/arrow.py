@@ -1,8 +1,8 @@
-"""Compares how we read Arrow files with how `datasets` and pyarrow do.
+"""Arrow files of `datasets` and pyarrow, as we read them and as they do.
 
 usage: arrow.py EXAMPLE [N]
-EXAMPLE is the built example `split` of the data crate. N images (default 50) are made for each split, some PNG, some
-JPEG. Names of records, classes, file sizes and pixels must match exactly; otherwise the exit status is 1.
+EXAMPLE is the built example `split` of the data crate; N (50) images are made for each split, some PNG, some JPEG.
+Compares names of rows, classes, sizes of files and pixels to the byte, and ends with status 1 where one differs.
 """
 import hashlib
 import io

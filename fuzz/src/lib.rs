@@ -1,4 +1,4 @@
-//! Code that the fuzz targets share: which panics count as findings, and how to read a data set from one file.
+//! What the fuzz targets share: what counts as a finding, and reading a data set from one file.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -10,22 +10,22 @@ use mutualnet_data::{Dataset, Split};
 static DIR: LazyLock<tempfile::TempDir> =
     LazyLock::new(|| tempfile::tempdir().expect("a directory can be made"));
 
-/// Sets what happens when a panic is caught and becomes an error: a search reports it, and a test lets it pass.
+/// Decides about panics that are caught and become errors: a search reports them, a test lets them pass.
 ///
-/// Every target calls this at its start. A panic that is not caught is always a finding.
+/// To be called when a target begins. A panic that nobody catches is a finding either way.
 pub fn init() {
     if env::var("FUZZ_CAUGHT_PANICS").is_ok_and(|value| value == "allow") {
         allow_caught_panics();
     }
 }
 
-/// Replaces [`init`] for code that is known to panic, and whose panics are caught.
+/// In place of [`init`] for what is known to panic, and caught.
 pub fn allow_caught_panics() {
-    // This replaces the hook that ends the process.
+    // In place of the hook that ends the process.
     panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
 }
 
-/// Reads and checks a data set that consists of one file with the given name and content. Any result is accepted.
+/// Reads and checks a data set that is one file of a given name and content; any answer will do.
 pub fn read_and_check(name: &str, bytes: &[u8]) {
     let path = DIR.path().join(name);
     fs::write(&path, bytes).expect("a file can be written");
@@ -34,7 +34,7 @@ pub fn read_and_check(name: &str, bytes: &[u8]) {
     fs::remove_file(&path).expect("it was written");
 }
 
-/// Decodes all images of a split, if it exists. Any result is accepted.
+/// Decodes all images of a split, if there is one; any answer will do.
 pub fn read(path: &Path, split: Split) {
     if let Ok(dataset) = Dataset::open_split(path, split) {
         for i in 0..dataset.samples().len() {

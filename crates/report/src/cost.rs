@@ -1,22 +1,22 @@
-//! The cost that the horizontal axis of a plot shows.
+//! What the horizontal axis of a picture shows.
 
 use mutualnet_bundle::Row;
 use mutualnet_core::Macs;
 
-/// The cost that the horizontal axis shows.
+/// What the horizontal axis shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cost {
     /// Multiply-accumulates.
     Macs,
     /// Median latency at a thread count.
     Latency {
-        /// Number of threads on the run side.
+        /// Threads of the run side.
         threads: usize,
     },
 }
 
 impl Cost {
-    /// The cost of a row; `None` if it was not measured.
+    /// The cost of a row; `None` when it was not measured.
     pub(crate) fn of(self, row: &Row) -> Option<f64> {
         match self {
             Self::Macs => Some(row.macs.as_f64()),

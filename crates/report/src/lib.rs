@@ -1,7 +1,7 @@
-//! Plots of query tables, and the report page of a run.
+//! Pictures of a query table, and the page of a run.
 //!
-//! It is a separate crate because both halves of the system draw: `tabulate` after training, and `table --plot` where the
-//! bundle runs. Invariant: functions return text; there is no engine and no file access here.
+//! Separate because both halves of the system draw: `tabulate` after training, `table --plot` where the bundle runs.
+//! Invariant: text in, text out; no engine, no files.
 
 mod scale;
 

@@ -1,4 +1,4 @@
-//! The report page of a run, which shows what was trained and the results in one self-contained HTML file.
+//! The page of a run: what was trained, what came out, as one HTML file without anything outside of it.
 
 use std::fmt::Write;
 
@@ -7,12 +7,12 @@ use mutualnet_bundle::QueryTable;
 use crate::cost::Cost;
 use crate::plot::plot;
 
-/// The contents of the page.
+/// What the page shows.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// Its title.
+    /// Its head line.
     pub title: &'a str,
-    /// Facts as names and values: network, data, steps, …
+    /// Names and values: network, data, steps, …
     pub facts: &'a [(&'a str, String)],
     /// The query table.
     pub table: &'a QueryTable,
@@ -24,7 +24,7 @@ td,th{padding:.15rem .9rem .15rem 0;text-align:right;font-variant-numeric:tabula
 td:first-child,th:first-child{text-align:left}th{border-bottom:1px solid #bbb;font-weight:600}\
 tr.front td{font-weight:600}svg{max-width:100%;height:auto}.facts td{text-align:left;font-weight:400}";
 
-/// Writes the page as HTML.
+/// The HTML text.
 pub fn page(page: &Page<'_>) -> String {
     let Page { title, facts, table } = page;
     let mut html = format!(

@@ -1,4 +1,4 @@
-//! The frame that all plots share: size, colors, axes, lines, legend.
+//! The frame that all pictures share: size, colors, axes, lines, legend.
 
 use std::fmt::Write;
 
@@ -11,11 +11,11 @@ const LEFT: f64 = 64.0;
 const RIGHT: f64 = 150.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 56.0;
-/// Colors that people with any color vision can distinguish (Okabe and Ito).
+/// Told apart by people with any color vision (Okabe and Ito).
 pub(crate) const COLORS: [&str; 7] =
     ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b"];
 
-/// The area of a plot and its two axes.
+/// Where costs and accuracies lie in the picture.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     x: Scale,
@@ -23,7 +23,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Makes a frame with a margin around the costs, which must be positive, and the accuracies in percent.
+    /// A frame with a margin around costs, which must be positive, and accuracies in percent.
     pub(crate) fn around(costs: [f64; 2], accuracies: [f64; 2]) -> Self {
         let margin = ((accuracies[1] - accuracies[0]) * 0.05).max(0.5);
         let (low, high) = (accuracies[0] - margin, accuracies[1] + margin);
@@ -33,12 +33,12 @@ impl Frame {
         }
     }
 
-    /// The position of a point in the plot.
+    /// The place of a point.
     pub(crate) fn place(self, cost: f64, accuracy: f64) -> (f64, f64) {
         (self.x.place(cost), self.y.place(accuracy))
     }
 
-    /// Draws a line through points.
+    /// A line through points.
     pub(crate) fn line(self, svg: &mut String, points: impl Iterator<Item = (f64, f64)>, color: &str) {
         let points = points.map(|(cost, accuracy)| {
             let (x, y) = self.place(cost, accuracy);
@@ -51,7 +51,7 @@ impl Frame {
         );
     }
 
-    /// Draws the grid, the numbers and the titles of the axes.
+    /// Grid, numbers and titles.
     pub(crate) fn axes(self, svg: &mut String, cost: Cost) {
         let Self { x, y } = self;
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
@@ -109,7 +109,7 @@ impl Frame {
     }
 }
 
-/// The start of the SVG text.
+/// The head of a picture.
 pub(crate) fn begin() -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
@@ -118,7 +118,7 @@ pub(crate) fn begin() -> String {
     )
 }
 
-/// Draws the legend to the right of the frame: a dot and a name for every color.
+/// A dot and a name for every color, right of the frame.
 pub(crate) fn legend(svg: &mut String, names: impl Iterator<Item = (String, &'static str)>) {
     for (line, (name, color)) in names.enumerate() {
         let (at, height) = (WIDTH - RIGHT + 22.0, TOP + 16.0 + 20.0 * line as f64);
@@ -127,7 +127,7 @@ pub(crate) fn legend(svg: &mut String, names: impl Iterator<Item = (String, &'st
     }
 }
 
-/// Completes the SVG text.
+/// The whole picture.
 pub(crate) fn end(mut svg: String) -> String {
     svg.push_str("</svg>\n");
     svg
@@ -137,7 +137,7 @@ pub(crate) fn push(svg: &mut String, element: &str) {
     writeln!(svg, "{element}").expect("writing to a string does not fail");
 }
 
-/// Escapes text for SVG.
+/// Text as it may stand in SVG.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,4 +1,4 @@
-//! Plots accuracy over cost as SVG: a dot for every row in the color of its resolution, and a line for the Pareto front.
+//! Accuracy over cost as an SVG picture: every row a dot in the color of its resolution, the Pareto front a line.
 
 use mutualnet_bundle::{QueryTable, Row};
 use mutualnet_core::Resolution;
@@ -13,9 +13,9 @@ struct Dot<'a> {
     on_front: bool,
 }
 
-/// Draws the plot; `None` if the table does not have this cost.
+/// The picture; `None` when the table has no such cost.
 ///
-/// The front is that of this cost, so over latency it may contain other rows than over MACs.
+/// The front is that of this cost: over latency it may hold other rows than over MACs.
 pub fn plot(table: &QueryTable, cost: Cost) -> Option<String> {
     let mut dots: Vec<Dot<'_>> = table.rows().iter().filter_map(|row| dot(row, cost)).collect();
     mark_front(&mut dots);
@@ -33,7 +33,7 @@ fn dot(row: &Row, cost: Cost) -> Option<Dot<'_>> {
     Some(Dot { cost: cost.of(row)?, accuracy: row.accuracy.value * 100.0, row, on_front: false })
 }
 
-/// Sorts dots by cost and marks those that are better than all cheaper ones.
+/// Sorts by cost and marks every dot that is better than all cheaper ones.
 fn mark_front(dots: &mut [Dot<'_>]) {
     dots.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.accuracy.total_cmp(&a.accuracy)));
     let mut best = f64::NEG_INFINITY;
@@ -55,7 +55,7 @@ fn draw(dots: &[Dot<'_>], cost: Cost, frame: Frame) -> String {
     frame.axes(&mut svg, cost);
     let front = dots.iter().filter(|dot| dot.on_front);
     frame.line(&mut svg, front.map(|dot| (dot.cost, dot.accuracy)), "#999");
-    // Dots of the front come last, so that they are on top of the others.
+    // Dots of the front last, on top of the others.
     for is_front in [false, true] {
         for dot in dots.iter().filter(|dot| dot.on_front == is_front) {
             mark(&mut svg, dot, frame, color(dot.row.subnet.resolution));

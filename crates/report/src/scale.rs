@@ -1,4 +1,4 @@
-//! Axes of plots: convert numbers to positions, and choose round numbers for the ticks.
+//! Axes: from numbers to places in a picture, and round numbers to write beside them.
 
 /// One axis of a plot.
 #[derive(Debug, Clone, Copy)]
@@ -11,23 +11,23 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// A linear axis.
+    /// An axis with equal steps for equal differences.
     pub(crate) fn linear([low, high]: [f64; 2], [begin, end]: [f64; 2]) -> Self {
         Self { low, high: if high > low { high } else { low + 1.0 }, begin, end, is_log: false }
     }
 
-    /// A logarithmic axis; numbers must be positive.
+    /// An axis with equal steps for equal factors; numbers must be positive.
     pub(crate) fn log([low, high]: [f64; 2], places: [f64; 2]) -> Self {
         Self { is_log: true, ..Self::linear([low.ln(), high.ln()], places) }
     }
 
-    /// The position of a number.
+    /// The place of a number.
     pub(crate) fn place(self, value: f64) -> f64 {
         let value = if self.is_log { value.ln() } else { value };
         self.begin + (value - self.low) / (self.high - self.low) * (self.end - self.begin)
     }
 
-    /// Round numbers within the axis, at most about eight.
+    /// Round numbers inside of the axis, about eight at the most.
     pub(crate) fn ticks(self) -> Vec<f64> {
         if self.is_log { self.log_ticks() } else { self.linear_ticks() }
     }
