@@ -1,12 +1,12 @@
-"""What timm makes of pairs of images: the reference of `augment::Mixing`.
+"""Writes how timm mixes pairs of images, as the reference for `augment::Mixing`.
 
     python make.py   (torch 2.11.0, timm 1.0.31, numpy)
 
-Writes beside itself
+Writes two files into its own folder:
     rectangles.txt  lines `side lambda center_y center_x top bottom left right corrected_lambda` of CutMix
-    pairs.txt       per line: `mixup LAMBDA` or `cutmix LAMBDA CENTER_Y CENTER_X`, a share of the first label, and the
-                    numbers of both images mixed, `[2, 4, 4, 3]`
-timm's draws are replaced by given numbers; the images before mixing are `image`, which the tests repeat.
+    pairs.txt       lines of `mixup LAMBDA` or `cutmix LAMBDA CENTER_Y CENTER_X`, the share of the first label, and the
+                    numbers of both mixed images, `[2, 4, 4, 3]`
+timm's random draws are replaced by given numbers. The images before mixing come from `image`, which the tests repeat.
 """
 
 import pathlib
@@ -43,7 +43,7 @@ def pair(kind, lam, *center):
     beta = mock.patch("numpy.random.beta", return_value=np.array([lam]))
     with beta, given(center):
         images, target = mix(images, torch.tensor([0, 1]))
-    # Both images have the same share of their own label.
+    # Both images keep the same share of their own label.
     assert target[0, 0] == target[1, 1]
     return float(target[0, 0]), images.permute(0, 2, 3, 1).reshape(-1).tolist()
 

@@ -1,10 +1,10 @@
-"""What torchvision's RandAugment operations make of two small pictures: the reference of the parity tests.
+"""Applies torchvision's RandAugment operations to two small pictures, as the reference for the parity tests.
 
     python make.py            (torchvision 0.26.0, Pillow 13.0.0)
 
-Writes busy.png and dim.png beside itself.
-Each is a sheet of tiles: a row for every operation in torchvision's order, and after it one with the negative sign where
-the operation has a sign; a column for every magnitude of MAGNITUDES.
+Writes busy.png and dim.png into its own folder.
+Each is a sheet of tiles, with a line for every operation in torchvision's order, followed by one with the negative sign
+if the operation has a sign, and a column for every magnitude of MAGNITUDES.
 The pictures come from `picture`, which the tests repeat.
 """
 

@@ -1,9 +1,9 @@
-"""What AlphaNet's own loss computes for a few images: the reference of `Tensor::alpha_divergence`.
+"""Computes AlphaNet's own loss for a few images, as the reference for `Tensor::alpha_divergence`.
 
 Run from a checkout of github.com/facebookresearch/AlphaNet (torch 2.11.0):
     python make.py > expected.txt
-Lines: the student's logits, the teacher's logits (4 images of 5 classes each), the values of the larger divergence,
-and the gradient of the mean loss. Image 4 makes the ratio of probabilities reach the clip.
+The lines are the student's logits, the teacher's logits (4 images of 5 classes each), the values of the larger
+divergence, and the gradient of the mean loss. With image 4 the ratio of probabilities reaches the clip.
 """
 
 import os

@@ -1,9 +1,9 @@
-"""What timm's loss makes of mixed images: the reference of `Tensor::mixed_cross_entropy`.
+"""Computes timm's loss for mixed images, as the reference for `Tensor::mixed_cross_entropy`.
 
     python make.py > expected.txt   (torch 2.11.0, timm 1.0.31)
 
-Lines: logits (4 images of 5 classes), first labels, second labels, share of the first; then the mean loss and its
-gradient without label smoothing, and both with a smoothing of 0.1.
+The lines are logits (4 images of 5 classes), first labels, second labels and shares of the first label, then the mean
+loss and its gradient without label smoothing, and both with a smoothing of 0.1.
 """
 
 import torch

@@ -1,16 +1,16 @@
-"""What a straightforward PyTorch program computes for one small MutualNet problem: the reference of the parity tests.
+"""Solves one small MutualNet problem in plain PyTorch, as the reference for the parity tests.
 
     python make.py [NAME …]   (torch 2.11.0, numpy, safetensors; on a CPU)
 
-Writes NAME.safetensors beside itself, for the names given or all of NETWORKS.
-Weights and images come from `fill`, which the tests repeat, so the files hold results only.
-It computes in double precision and stores single: a network is a chain of kinks and normalizations, and the same program
-in single precision is up to 1e-2 off in a few gradients. Batch norms shift by about 1.5 and scale by about 0.4 for the
-same reason: few activations lie near the kinks of ReLU6.
-    logits/train/W-R        logits with batch statistics, of 3 or 8 sub-networks
+Writes NAME.safetensors into its own folder for the given names, or for all of NETWORKS.
+Weights and images come from `fill`, which the tests repeat, so the files contain only results.
+It computes in double precision and stores single precision. A network is a chain of kinks and normalizations, so the same
+program in single precision is off by up to 1e-2 in a few gradients. For the same reason batch norms shift by about 1.5
+and scale by about 0.4, so that few activations are near the kinks of ReLU6.
+    logits/train/W-R        logits with batch statistics, for 3 or 8 sub-networks
     logits/calibrated/W-R   logits with statistics averaged over 3 other batches (cumulative, unbiased variance)
     losses                  [3 steps, full + 3 students]
-    grad/NAME               gradient of step 0, every n-th number, 64 or 256 at the most
+    grad/NAME               gradient of step 0, every n-th number, at most 64 or 256
     weight/NAME             weights after 3 steps, likewise
     grad_norm, weight_norm  Euclidean norms of the whole tensors, in the order of the network
 """
@@ -28,7 +28,7 @@ torch.set_default_dtype(torch.float64)
 SUBNETS = [(1.0, 32), (1.0, 20), (0.8, 28), (0.6125, 24), (0.5, 32), (0.4, 20), (0.25, 32), (0.25, 20)]
 STEPS = [[(0.8123, 24), (0.41, 32), (0.25, 20)], [(0.95, 32), (0.5, 20), (0.25, 28)], [(0.7, 28), (0.3, 24), (0.25, 32)]]
 CLASSES, BATCH, SIDE = 10, 16, 32
-# Which of SUBNETS are run, and how many numbers of a tensor are kept at the most.
+# How many of SUBNETS are run, and how many numbers of a tensor are kept at most.
 ALL, SOME = (1, 256), (3, 64)
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-3
 
@@ -177,7 +177,7 @@ def vgg16_bn(net, x):
     for stage, channels in enumerate([[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3]):
         for c in channels:
             x, i = F.relu(net.sequence("features", i, x, c, 3)), i + 3
-        # The first pool is left out.
+        # The first pool is omitted.
         x, i = F.max_pool2d(x, 2) if stage > 0 else x, i + 1
     return net.linear("classifier", x.mean((2, 3)), CLASSES)
 
@@ -233,10 +233,10 @@ def efficientnet_b0(net, x):
     return net.linear("classifier.1", x.mean((2, 3)), CLASSES)
 
 
-# With each network its full width, how many sub-networks and numbers of a tensor are kept, and the learning rate.
-# Large networks are narrow at their full width, and their sub-networks are that much narrower, so that a test takes
-# seconds. What a ResNet adds up grows, and with it the gradients, so that it would diverge at the others' rate.
-# The first stride-2 layer has stride 1 everywhere but in wide_resnet10_2.
+# For each network: its full width, how many sub-networks and numbers of a tensor are kept, and the learning rate.
+# The full width of large networks is narrow, and their sub-networks are narrower accordingly, so that a test takes only
+# seconds. The sums of a ResNet grow from block to block, and so do the gradients, so it would diverge at the learning rate
+# of the others. The first stride-2 layer has stride 1, except in wide_resnet10_2.
 NETWORKS = {
     "mobilenet_v1": (mobilenet_v1, 1.0, ALL, 0.01),
     "mobilenet_v2": (mobilenet_v2, 1.0, ALL, 0.01),

@@ -1,10 +1,10 @@
-"""Exact MACs and parameters of the authors' networks at every width and resolution of their grids.
+"""Counts the exact MACs and parameters of the authors' networks at every width and resolution of their grids.
 
 Run from a checkout of github.com/taoyang1122/MutualNet (torch 2.11.0), once per network:
     python make.py mobilenet_v1 > mobilenet_v1.json
-Counted by forward hooks, by the definition of the authors' utils/model_profiling.py, which counts average pooling
-where it is a module; wideresnet calls it as a function, and here that counts as well.
-`parameters` are the learnable tensors in their order, with their shapes at the full width.
+Forward hooks count by the definition of the authors' utils/model_profiling.py. That counts average pooling only if it is a
+module; wideresnet calls it as a function, which counts here as well.
+`parameters` lists the learnable tensors in order, with their shapes at the full width.
 """
 
 import importlib

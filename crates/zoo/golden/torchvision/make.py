@@ -1,10 +1,10 @@
-"""Names, shapes and MACs of torchvision's networks: what the zoo's are compared with at width 1.
+"""Writes names, shapes and MACs of torchvision's networks, with which the zoo's are compared at width 1.
 
-    python make.py            (torch 2.11.0, torchvision 0.26.0; writes one JSON file per network beside itself)
+    python make.py            (torch 2.11.0, torchvision 0.26.0; writes one JSON file per network into its own folder)
 
-Counted by forward hooks like the authors' networks (../macs/make.py): convolutions, linear layers and the elements that
-an average pool reads. Two networks are changed as the zoo's are: vgg16_bn loses the biases of its convolutions, which
-the batch norms behind them take away again, and its classifier becomes a global pool and one linear layer.
+Forward hooks count as for the authors' networks (../macs/make.py): convolutions, linear layers and the elements that an
+average pool reads. vgg16_bn is changed in the same way as the zoo's: its convolutions have no biases, because the batch
+norms after them would remove those again, and its classifier is a global pool and one linear layer.
 """
 
 import json
