@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mutualnet_core::{Network, Preprocess, Subnet};
+use mutualnet_core::{FileKind, Network, Preprocess, Subnet};
 
 use crate::container::{self, Container};
 use crate::manifest::Manifest;
@@ -48,6 +48,8 @@ pub struct Bundle {
 impl Bundle {
     /// Version of the file format that is written and read.
     pub const FORMAT_VERSION: u32 = 1;
+    /// Name of the bundle in the directory of a training run.
+    pub const FILE_NAME: &str = "model.mnb";
     /// Largest file that is read.
     pub const MAX_FILE_BYTES: u64 = 4 << 30;
 
@@ -141,6 +143,10 @@ impl Bundle {
     /// # Errors
     /// The bytes are not a whole, undamaged and consistent bundle of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let found = FileKind::of(bytes);
+        if !matches!(found, FileKind::Bundle | FileKind::Safetensors) {
+            return Err(Error::NotABundle { found });
+        }
         let mut container = container::parse(bytes)?;
         let manifest = open(bytes, &container)?;
         let network = manifest.network.into_owned();
@@ -177,13 +183,21 @@ impl Bundle {
         storage::write_atomically(path, &bytes)
     }
 
-    /// Reads a file.
+    /// Reads a file, or the bundle in the directory of a training run.
     ///
     /// # Errors
     /// It cannot be read, is above [`Self::MAX_FILE_BYTES`], or as [`Self::from_bytes`]; the error has the path.
     pub fn read(path: &Path) -> Result<Self> {
-        let read = || Self::from_bytes(&storage::read(path, Self::MAX_FILE_BYTES)?);
-        read().map_err(|cause| storage::at(path, cause))
+        let mut path = Cow::Borrowed(path);
+        if path.is_dir() {
+            let bundle = path.join(Self::FILE_NAME);
+            if !bundle.exists() {
+                return Err(storage::at(&path, Error::Directory));
+            }
+            path = Cow::Owned(bundle);
+        }
+        let read = || Self::from_bytes(&storage::read(&path, Self::MAX_FILE_BYTES)?);
+        read().map_err(|cause| storage::at(&path, cause))
     }
 }
 
@@ -194,7 +208,7 @@ fn open(bytes: &[u8], container: &Container<'_>) -> Result<Manifest<'static>> {
     };
     let found = container.metadata.get("format");
     if found.is_none_or(|found| found != FORMAT) {
-        return Err(Error::Format { expected: FORMAT, found: found.cloned() });
+        return Err(Error::NotABundle { found: FileKind::Safetensors });
     }
     let found = metadata("format_version")?;
     if *found != Bundle::FORMAT_VERSION.to_string() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mutualnet_core::{Budget, Subnet};
+use mutualnet_core::{Budget, FileKind, Subnet, Wanted};
 
 /// What can be wrong with a bundle, a table or a request for a row.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +25,18 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// A folder, a pipe or a device.
+    /// A directory without a bundle in it.
+    #[error("no {} in this directory", crate::Bundle::FILE_NAME)]
+    Directory,
+    /// A pipe or a device.
     #[error("not a regular file")]
     NotAFile,
+    /// A file of another kind.
+    #[error("not a bundle: this is {}", found.name())]
+    NotABundle {
+        /// What it looks like.
+        found: FileKind,
+    },
     /// The file ends early, or goes on too long.
     #[error("{what} should end at byte {expected}, but the file has {got} bytes")]
     Length {
@@ -63,14 +72,6 @@ pub enum Error {
         /// What and where.
         #[source]
         source: serde_json::Error,
-    },
-    /// A safetensors file that is something else.
-    #[error("not a {expected} file (format {})", found.as_deref().unwrap_or("not given"))]
-    Format {
-        /// The format that was asked for.
-        expected: &'static str,
-        /// The format the file gives.
-        found: Option<String>,
     },
     /// A format version that this program does not know.
     #[error("{what} has format version {found}, this program reads version {supported}")]
@@ -236,6 +237,8 @@ impl Error {
                 Some("give a budget in MACs, or measure with `mutualnet tabulate`".to_owned())
             }
             Self::NoLatency { available, .. } => Some(format!("use {} threads", list(available))),
+            Self::Directory => Some("`mutualnet tabulate` writes the bundle of a training run".to_owned()),
+            Self::NotABundle { found } => found.hint(Wanted::Bundle).map(str::to_owned),
             Self::Length { .. } | Self::Checksum { .. } => {
                 Some("the file is damaged or incomplete: copy it again, or write it again".to_owned())
             }

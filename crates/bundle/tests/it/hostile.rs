@@ -68,19 +68,13 @@ fn resealing_alone_changes_nothing() {
 
 #[test]
 fn containers_that_are_none() {
-    refuses(b"", "the header's length");
-    refuses(b"PK\x03\x04 zip and more", "above the limit of 16777216");
-    refuses(&u64::MAX.to_le_bytes(), "above the limit of 16777216");
-    refuses(
-        &(16_u64 << 20).to_le_bytes(),
-        "the header should end at byte 16777224, but the file has 8 bytes",
-    );
-    refuses(&container("", b""), "the header does not read");
-    refuses(&container("[]", b""), "the header does not read");
-    refuses(&container(&"[".repeat(1 << 20), b""), "the header does not read");
-    refuses(&container("{}", b""), "not a mutualnet-bundle file (format not given)");
-    refuses(&container("{\"__metadata__\":{\"format\":\"pt\"}}", b""), "(format pt)");
-    refuses(&[&2_u64.to_le_bytes()[..], b"\xff\xfe"].concat(), "not UTF-8");
+    let too_long = [&((16_u64 << 20) + 1).to_le_bytes()[..], b"{"].concat();
+    refuses(&too_long, "above the limit of 16777216");
+    let cut_off = [&(16_u64 << 20).to_le_bytes()[..], b"{"].concat();
+    refuses(&cut_off, "the header should end at byte 16777224, but the file has 9 bytes");
+    refuses(&container("{", b""), "the header does not read");
+    refuses(&container(&"{\"a\":".repeat(1 << 20), b""), "the header does not read");
+    refuses(&[&2_u64.to_le_bytes()[..], b"{\xfe"].concat(), "not UTF-8");
     let tensor = |name: &str, shape: &str, begin: usize, end: usize| {
         format!("\"{name}\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":[{begin},{end}]}}")
     };
@@ -100,6 +94,33 @@ fn containers_that_are_none() {
     ] {
         refuses(&container(&format!("{{{}}}", entries.join(",")), &[0; 7]), says);
     }
+}
+
+/// A size is never read out of a file that is no bundle.
+#[test]
+fn files_of_other_kinds_are_named() {
+    for (bytes, says) in [
+        (b"".as_slice(), "an empty file"),
+        (&[0; 64], "a file of zero bytes only"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "a JPEG image"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", "a PNG image"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html><html>", "an HTML page"),
+        (b"[network]\nname = \"resnet18\"\n", "a recipe"),
+        (b"PK\x03\x04 zip and more", "a zip archive"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a PyTorch checkpoint"),
+        (b"\x08\x07\x12\x07pytorch\x1a\x052.1.0", "an ONNX model"),
+        (&u64::MAX.to_le_bytes(), "a file of unknown format"),
+        (&container("[]", b""), "a file of unknown format"),
+        (&container("{}", b""), "a safetensors file"),
+        (&container("{\"__metadata__\":{\"format\":\"pt\"}}", b""), "a safetensors file"),
+    ] {
+        refuses(bytes, &format!("not a bundle: this is {says}"));
+    }
+    let hint = |bytes| Bundle::from_bytes(bytes).unwrap_err().hint().unwrap_or_default();
+    assert!(hint(b"\xff\xd8\xff\xe0").contains("`mutualnet predict model.mnb photo.jpg`"));
+    assert!(hint(b"version https://git-lfs").contains("git lfs pull"));
+    assert!(hint(&container("{}", b"")).contains("mutualnet import"));
 }
 
 #[test]

@@ -69,8 +69,10 @@ fn files_that_are_no_files_are_named() {
     }
     assert!(matches!(
         Bundle::read(folder.path()),
-        Err(Error::File { cause, .. }) if matches!(*cause, Error::NotAFile)
+        Err(Error::File { cause, .. }) if matches!(*cause, Error::Directory)
     ));
+    sample().write(&folder.path().join(Bundle::FILE_NAME)).unwrap();
+    assert_eq!(Bundle::read(folder.path()).unwrap(), sample());
     let error = sample().write(Path::new("/nowhere/at/all.mnb")).unwrap_err().to_string();
     assert!(error.contains("/nowhere/at/all.mnb"), "{error}");
 }
