@@ -264,7 +264,9 @@ impl FileKind {
             (Wanted::Bundle, kind) if kind.is_model() => {
                 "`mutualnet tabulate` writes a bundle from a training run; no other format of models is read"
             }
-            (Wanted::Checkpoint, Self::Bundle) => "a bundle needs no import: `mutualnet predict` runs it",
+            (Wanted::Checkpoint, Self::Bundle) => {
+                "a bundle needs no import: `mutualnet predict` runs it, and `train.init` starts from it"
+            }
             (Wanted::Checkpoint, Self::TorchScript) => {
                 "load it in Python and save the weights: \
                  `torch.save(torch.jit.load(\"model.pt\").state_dict(), \"weights.pt\")`"

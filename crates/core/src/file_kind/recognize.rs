@@ -53,9 +53,13 @@ pub(super) fn kind(start: &[u8]) -> FileKind {
     let has = |&&(at, signature, _): &&(usize, &[u8], FileKind)| {
         start.get(at..).is_some_and(|rest| rest.starts_with(signature))
     };
-    let rules = [riff, media, bmp, zip, pickle, safetensors, text, protobuf];
-    let signed = SIGNATURES.iter().find(has).map(|&(_, _, kind)| kind);
-    signed.or_else(|| rules.iter().find_map(|rule| rule(start))).unwrap_or(FileKind::Unknown)
+    let rules = [riff, media, bmp, zip, pickle, text, protobuf];
+    let signed = || SIGNATURES.iter().find(has).map(|&(_, _, kind)| kind);
+    // Its first two bytes are any number, such as those of gzip or of a pickle.
+    safetensors(start)
+        .or_else(signed)
+        .or_else(|| rules.iter().find_map(|rule| rule(start)))
+        .unwrap_or(FileKind::Unknown)
 }
 
 fn riff(start: &[u8]) -> Option<FileKind> {

@@ -81,6 +81,9 @@ fn kinds_by_their_beginnings() {
         (&bundle, FileKind::Bundle),
         (&safetensors(r#"{"fc.bias":{"dtype":"F32","shape":[2],"#), FileKind::Safetensors),
         (b"\x0f\xff\xff\xff\xff\0\0\0{\"a\":", FileKind::Unknown),
+        // Lengths of headers that are the beginnings of other formats.
+        (b"\x80\x02\0\0\0\0\0\0{\"a\":", FileKind::Safetensors),
+        (b"\x1f\x8b\0\0\0\0\0\0{\"a\":", FileKind::Safetensors),
         (&zip("archive/data.pkl"), FileKind::TorchZip),
         (&zip("best.pt/data/0"), FileKind::TorchZip),
         (&zip("scripted/code/__torch__/net.py"), FileKind::TorchScript),
