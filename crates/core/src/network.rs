@@ -24,6 +24,8 @@ pub use shape::{NodeCost, Shape};
 mod parameter;
 pub use parameter::{Parameter, ParameterKind};
 
+mod residual;
+
 #[cfg(test)]
 mod tests;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mutualnet_core::Width;
-use mutualnet_core::network::{Network, Parameter};
+use mutualnet_core::network::{Network, Parameter, ParameterKind};
 use mutualnet_engine::{Device, Tensor};
 
 use crate::init::first_values;
@@ -33,6 +33,29 @@ impl Parameters {
             on_device(&first_values(parameter.kind, &shape, seed, index), &shape, device)
         });
         Ok(Self { tensors: tensors.collect::<Result<_>>()?, parameters })
+    }
+
+    /// Silences every residual branch, so that each block starts as its shortcut.
+    ///
+    /// Zeroes the scale of the batch norm that ends the branch, or the weight of the convolution that does.
+    ///
+    /// # Errors
+    /// The engine has no memory.
+    pub fn zero_residual_branches(&mut self, network: &Network) -> Result<()> {
+        let ends = network.residual_ends();
+        for (parameter, tensor) in self.parameters.iter().zip(&mut self.tensors) {
+            let silences = match parameter.kind {
+                ParameterKind::Shift | ParameterKind::Bias => false,
+                ParameterKind::Scale
+                | ParameterKind::ConvWeight
+                | ParameterKind::DepthwiseWeight
+                | ParameterKind::LinearWeight => ends.contains(&parameter.node),
+            };
+            if silences {
+                *tensor = tensor.zeros_like()?;
+            }
+        }
+        Ok(())
     }
 
     /// Uses given weights, which are matched by name.

@@ -1,6 +1,6 @@
 //! Compares what the engine computes with the arithmetic of the list, and slices with narrow networks.
 
-use mutualnet_core::network::Network;
+use mutualnet_core::network::{Network, Parameter, ParameterKind};
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::{Width, WidthRange};
 use mutualnet_engine::{Device, Tensor};
@@ -37,6 +37,30 @@ fn outputs_have_the_shape_that_the_list_says() {
             assert_eq!(logits.shape(), [2, 7]);
         }
         assert!(parameters.slice(net.network(), width(0.2)).is_err());
+    }
+}
+
+#[test]
+fn silent_residual_branches_can_learn() {
+    for name in mutualnet_zoo::samples() {
+        let net = Net::new(network(name));
+        let ends = net.network().residual_ends();
+        let mut parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+        parameters.zero_residual_branches(net.network()).unwrap();
+        let full = parameters.slice(net.network(), Width::ONE).unwrap();
+        let logits = net.forward(&full, &batch(4, 20), Norm::Batch).unwrap();
+        let labels = Tensor::from_slice_i64(&[0, 1, 2, 3], &[4]).unwrap();
+        logits.cross_entropy(&labels, 0.0).unwrap().backward().unwrap();
+        let is_silenced = |p: &Parameter| ends.contains(&p.node) && p.kind != ParameterKind::Shift;
+        let silenced = parameters.list().iter().zip(full.tensors()).filter(|(p, _)| is_silenced(p));
+        let mut n = 0;
+        for (parameter, leaf) in silenced {
+            assert!(leaf.to_vec_f32().unwrap().iter().all(|&x| x == 0.0), "{name}: {}", parameter.name);
+            let gradient = leaf.grad().unwrap().unwrap().to_vec_f32().unwrap();
+            assert!(gradient.iter().any(|&g| g != 0.0), "{name}: {} gets no gradient", parameter.name);
+            n += 1;
+        }
+        assert_eq!(n, ends.len(), "{name}");
     }
 }
 

@@ -36,7 +36,7 @@ impl State {
         let (recipe, network) = (&planned.plan.recipe, &planned.network);
         let parameters = match &recipe.train.init {
             Some(path) => init::read(network, path, recipe.train.new_head.then_some(recipe.seed), device)?,
-            None => Parameters::init(network, recipe.seed, device)?,
+            None => first_parameters(recipe, network, device)?,
         };
         let optimizer = Optimizer::new(&parameters, &recipe.train.optimizer())?;
         let average = average(recipe, network, &parameters.to_named()?, device)?;
@@ -130,4 +130,13 @@ pub(crate) fn from_named(named: BTreeMap<String, NamedTensor>) -> Weights {
 
 pub(crate) fn to_named(weights: Weights) -> BTreeMap<String, NamedTensor> {
     weights.into_iter().map(|(name, tensor)| (name, (tensor.shape, tensor.data))).collect()
+}
+
+/// Random first weights, with silent residual branches if the recipe says so.
+fn first_parameters(recipe: &Recipe, network: &Network, device: Device) -> Result<Parameters> {
+    let mut parameters = Parameters::init(network, recipe.seed, device)?;
+    if recipe.train.zero_init_residual {
+        parameters.zero_residual_branches(network)?;
+    }
+    Ok(parameters)
 }

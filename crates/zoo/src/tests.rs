@@ -317,3 +317,27 @@ fn every_name_is_built_and_every_family_has_a_sample() {
     }
     assert_eq!(samples().count(), FAMILIES.len());
 }
+
+#[test]
+fn residual_branches_end_where_torchvision_and_timm_zero_them() {
+    let ends = |name: &str| {
+        let net = build(name, &config(0.25, 1.0)).unwrap();
+        net.residual_ends().into_iter().map(|id| net.node(id).path.clone()).collect::<Vec<_>>()
+    };
+    let numbered =
+        |last: u32, part: &str| (1..=last).map(|n| format!("features.{n}.{part}")).collect::<Vec<_>>();
+    // Names are the authors': `bn3` of torchvision's ResNet-50, `bn2` of its ResNet-18.
+    assert_eq!(ends("resnet50"), numbered(16, "body.7"));
+    assert_eq!(ends("resnet18"), numbered(8, "body.4"));
+    assert_eq!(ends("mobilenet_v2").len(), 10);
+    assert_eq!(ends("mobilenet_v2")[0], "features.3.body.7");
+    assert_eq!(ends("mobilenet_v3_large").len(), 10);
+    assert_eq!(ends("efficientnet_b0").len(), 9);
+    // Pre-activation: the last convolution, projecting shortcut or not.
+    assert_eq!(
+        ends("wide_resnet10_1"),
+        ["block1.layer.0.conv2", "block2.layer.0.conv2", "block3.layer.0.conv2"]
+    );
+    assert_eq!(ends("mobilenet_v1"), [""; 0]);
+    assert_eq!(ends("vgg16_bn"), [""; 0]);
+}

@@ -35,6 +35,14 @@ fn defaults_are_the_reference() {
 }
 
 #[test]
+fn zero_branches_and_weights_from_a_file_exclude_each_other() {
+    let (reason, _) = error(SMALL, &["train.zero_init_residual=true", "train.init=w.safetensors"]);
+    assert!(reason.contains("train.zero_init_residual"), "{reason}");
+    let recipe = Recipe::parse(SMALL, &["train.zero_init_residual=true".to_owned()]).unwrap();
+    assert!(recipe.train.zero_init_residual);
+}
+
+#[test]
 fn overrides_win() {
     let overrides = ["train.epochs=7", "data.path=other/place", "network.resolutions=[40, 20]", "seed=5"];
     let recipe = Recipe::parse(SMALL, &overrides.map(str::to_owned)).unwrap();

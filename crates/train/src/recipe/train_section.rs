@@ -83,6 +83,10 @@ pub struct TrainSection {
     /// First weights: a safetensors file of `mutualnet import`, or a bundle; without it random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
+    /// Start with every residual branch at zero: its last batch norm's scale, or its last convolution's weight in
+    /// a pre-activation network.
+    #[serde(default)]
+    pub zero_init_residual: bool,
     /// Take a random classifier instead of the one in `init`: for other classes.
     #[serde(default)]
     pub new_head: bool,
@@ -164,6 +168,10 @@ impl TrainSection {
                 "train.subnet: goes with train.method = \"independent\", and only with it",
             ),
             (self.new_head && self.init.is_none(), "train.new_head: needs a train.init"),
+            (
+                self.zero_init_residual && self.init.is_some(),
+                "train.zero_init_residual: has no effect on the weights of train.init, leave one of them out",
+            ),
         ];
         wrong.into_iter().find(|(is_wrong, _)| *is_wrong).map_or(Ok(()), |(_, reason)| Err(reason))
     }
