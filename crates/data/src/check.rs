@@ -6,10 +6,11 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::decode::check_variable;
 use crate::index::cifar::Cifar;
 use crate::index::{Contents, folders, labels, list, shards};
 use crate::pack;
-use crate::{BrokenFile, DecodeError, Error, Image, Place, Progress, Result, Split, quarantine_list};
+use crate::{BrokenFile, DecodeError, Error, Place, Progress, Result, Split, quarantine_list};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,7 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
         let path = dir.to_owned();
         return Err(if dir.exists() { Error::NotADirectory { path } } else { Error::NoDirectory { path } });
     }
+    check_variable()?;
     let Found { places, mut broken, n_other } = find(dir)?;
     let n_images = places.len() + broken.len();
     if n_images == 0 {
@@ -54,7 +56,7 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     }
     let bytes = places.iter().map(Place::bytes).sum();
     progress.begin(places.len());
-    let decode = |place: &Place| size(progress.reading(place, || place.read(dir)));
+    let decode = |place: &Place| progress.reading(place, || place.verify(dir));
     let decoded: Vec<_> = places.par_iter().map(decode).collect();
     let range = |axis: usize| {
         let sides = || decoded.iter().flatten().map(|size| size[axis]);
@@ -66,10 +68,6 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     let broken =
         broken.iter().map(|(place, reason)| BrokenFile { path: place.name(), reason: reason.to_string() });
     Ok(CheckReport { n_images, n_other, bytes, width_px, height_px, broken: broken.collect() })
-}
-
-fn size(image: Result<Image, DecodeError>) -> Result<[u32; 2], DecodeError> {
-    image.map(|image| [image.width(), image.height()])
 }
 
 /// What there is to decode, and what is known to be broken before.

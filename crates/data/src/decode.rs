@@ -11,26 +11,32 @@ use std::path::Path;
 use crate::{DecodeError, Error, Image, Result, orientation};
 
 mod jpeg;
+mod memory;
 mod undecoded;
 mod webp;
+pub use memory::MEMORY_VARIABLE;
+pub(crate) use memory::{check_file_size, check_variable};
 pub(crate) use undecoded::Undecoded;
-
-/// Most pixels of an image: 67 megapixels, 200 MB in memory.
-pub const MAX_PIXELS: usize = 1 << 26;
-
-/// Most bytes of a file.
-pub const MAX_FILE_BYTES: u64 = 1 << 28;
 
 /// Reads and decodes one file.
 ///
 /// # Errors
-/// [`Error::Decode`] with the path and the reason.
+/// [`Error::Decode`] with the path and the reason, or [`Error::Setting`] when [`MEMORY_VARIABLE`] is not a number.
 pub fn decode_file(path: &Path) -> Result<Image> {
+    with_file(path, |bytes| decode(bytes))
+}
+
+/// Does something with the bytes of a file; what fails names the file.
+pub(crate) fn with_file<T>(
+    path: &Path,
+    work: impl FnOnce(&mut [u8]) -> Result<T, DecodeError>,
+) -> Result<T> {
+    check_variable()?;
     let mut bytes = Vec::new();
     // A pipe is welcome here: nothing else waits for it.
     let file = File::open(path).map_err(|source| DecodeError::Read { source });
-    let decoded = file.and_then(|file| read_file(file, &mut bytes)).and_then(|()| decode(&bytes));
-    decoded.map_err(|source| Error::Decode { path: path.to_owned(), source })
+    let done = file.and_then(|file| read_file(file, &mut bytes)).and_then(|()| work(&mut bytes));
+    done.map_err(|source| Error::Decode { path: path.to_owned(), source })
 }
 
 /// Opens a file with content: not a pipe, which waits until somebody writes into it.
@@ -49,17 +55,9 @@ pub(crate) fn read_file(file: File, bytes: &mut Vec<u8>) -> Result<(), DecodeErr
     let size = file.metadata().map_err(read)?.len();
     check_file_size(size)?;
     bytes.reserve(size as usize + 1);
-    // The file may grow while it is read, or be a pipe.
-    file.take(MAX_FILE_BYTES).read_to_end(bytes).map_err(read)?;
-    Ok(())
-}
-
-/// Refuses files above the limit before memory is taken for them.
-pub(crate) fn check_file_size(bytes: u64) -> Result<(), DecodeError> {
-    if bytes > MAX_FILE_BYTES {
-        return Err(DecodeError::FileTooLarge { bytes, limit: MAX_FILE_BYTES });
-    }
-    Ok(())
+    // The file may grow while it is read, or be a pipe; one byte above the limit shows it.
+    file.take(memory::limit()?.saturating_add(1)).read_to_end(bytes).map_err(read)?;
+    check_file_size(bytes.len() as u64)
 }
 
 /// Decodes JPEG, PNG or WebP to 8-bit RGB.
@@ -74,7 +72,7 @@ pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
     decode_in(bytes, Vec::new())
 }
 
-/// As [`decode`], in memory that is there; what is in it means nothing.
+/// As [`decode`], in memory that is already allocated; its content does not matter.
 fn decode_in(bytes: &[u8], memory: Vec<u8>) -> Result<Image, DecodeError> {
     guarded(|| match bytes {
         [] => Err(DecodeError::Empty),
@@ -93,34 +91,39 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// Refuses sizes above the limit before memory is taken for them.
-fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
-    if width.checked_mul(height).is_none_or(|pixels| pixels > MAX_PIXELS) {
-        return Err(DecodeError::TooLarge { width, height, limit: MAX_PIXELS });
-    }
-    Ok(())
-}
-
 fn decode_png(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeError> {
     let fail = |source| DecodeError::Png { source };
-    let limits = png::Limits { bytes: 8 * MAX_PIXELS };
+    let limits = png::Limits { bytes: memory::limit()? as usize };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let header = decoder.read_header_info().map_err(fail)?;
-    let (width, height) = (header.width, header.height);
-    check_size(width as usize, height as usize)?;
+    let size = [header.width, header.height];
+    let check = |channels: u64| memory::check(size, bytes_of(size, channels));
+    check(3)?;
     let mut reader = decoder.read_info().map_err(fail)?;
-    let size = reader.output_buffer_size().expect("checked sizes fit the address space");
-    pixels.resize(size, 0);
+    // With alpha there are four channels until it is dropped.
+    check(reader.output_color_type().0.samples().max(3) as u64)?;
+    let n_bytes = reader.output_buffer_size().expect("checked sizes fit the address space");
+    pixels.resize(n_bytes, 0);
     reader.next_frame(&mut pixels).map_err(fail)?;
     // Reads on to the end, so that a cut or damaged tail is noticed.
     reader.finish().map_err(fail)?;
     let orientation = reader.info().exif_metadata.as_ref().and_then(|exif| orientation::from_exif(exif));
-    let image = Image::new(width, height, to_rgb(pixels, width as usize * height as usize)?);
-    Ok(match orientation {
-        Some(orientation) => orientation::apply(image, orientation),
-        None => image,
-    })
+    let [width, height] = size;
+    upright(Image::new(width, height, to_rgb(pixels, width as usize * height as usize)?), orientation)
+}
+
+/// Bytes of an image with so many bytes for each pixel, or the largest number if there is no such number.
+fn bytes_of([width, height]: [u32; 2], per_pixel: u64) -> u64 {
+    (u64::from(width) * u64::from(height)).saturating_mul(per_pixel)
+}
+
+/// Sets an image upright that was decoded as it is stored; for a while there are two of them.
+fn upright(image: Image, orientation: Option<u16>) -> Result<Image, DecodeError> {
+    let Some(orientation) = orientation.filter(|orientation| *orientation != 1) else { return Ok(image) };
+    let size = [image.width(), image.height()];
+    memory::check(size, bytes_of(size, 6))?;
+    Ok(orientation::apply(image.view(), orientation))
 }
 
 /// One to four 8-bit channels (grey, grey + alpha, RGB, RGBA) to RGB, in place.

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::decode::MEMORY_VARIABLE;
+
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -319,23 +321,34 @@ pub enum DecodeError {
         /// The first bytes, at most eight.
         begins: Vec<u8>,
     },
-    /// Larger on disk than any photograph.
-    #[error("{bytes} bytes are more than the limit of {limit}")]
+    /// A file that is larger than an image may be in memory.
+    #[error("the file has {mib} MiB, more than the limit of {limit_mib} MiB ({MEMORY_VARIABLE} raises it)")]
     FileTooLarge {
-        /// Size of the file.
-        bytes: u64,
-        /// The limit.
-        limit: u64,
+        /// Size of the file in MiB, rounded up.
+        mib: u64,
+        /// The limit in MiB.
+        limit_mib: u64,
     },
-    /// Larger in memory than any photograph: refused before memory is taken.
-    #[error("{width}x{height} pixels are more than the limit of {limit} pixels")]
+    /// An image that takes more memory than the limit, refused before the memory is allocated.
+    #[error(
+        "{width}x{height} pixels take {mib} MiB to decode, more than the limit of {limit_mib} MiB \
+         ({MEMORY_VARIABLE} raises it)"
+    )]
     TooLarge {
         /// Pixels in a row.
-        width: usize,
+        width: u32,
         /// Rows.
-        height: usize,
-        /// The limit on their product.
-        limit: usize,
+        height: u32,
+        /// What decoding takes in MiB, rounded up.
+        mib: u64,
+        /// The limit in MiB.
+        limit_mib: u64,
+    },
+    /// The environment variable for the limit holds something else.
+    #[error("{MEMORY_VARIABLE} is {value}, not a number of MiB")]
+    MemoryVariable {
+        /// What it holds, quoted and escaped.
+        value: String,
     },
     /// A JPEG file that is damaged, cut short or of an unsupported kind.
     #[error("JPEG: {}", one_line(source))]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::decode;
 use crate::pack;
 use crate::quarantine_list;
 use crate::{DecodeError, Error, Image, Place, Result};
@@ -178,6 +179,7 @@ impl Dataset {
 
     /// Leaves out what is quarantined and notes what a person should know.
     fn assemble(dir: &Path, contents: Contents) -> Result<Self> {
+        decode::check_variable()?;
         let Contents { classes, mut samples, broken, n_other } = contents;
         let excluded = quarantine_list::for_split(dir)?;
         let n_found = samples.len() + broken.len();

@@ -32,7 +32,7 @@ pub mod augment;
 pub mod normalize;
 pub mod resize;
 pub mod transform;
-pub use transform::{TestPipeline, TrainCrop, TrainPipeline, TrainTransform, preprocess_test};
+pub use transform::{TestPipeline, TrainCrop, TrainPipeline, TrainTransform, preprocess_file, preprocess_test};
 
 pub mod loader;
 pub use loader::{Batch, BatchMemory, Batches, Floats, ImageBuffer, Loader, LoaderConfig, SecondLabels};

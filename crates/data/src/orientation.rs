@@ -3,6 +3,8 @@
 //! Only the one tag is read, with every offset checked; anything odd means "as stored".
 
 use crate::Image;
+use crate::image::ImageRef;
+use crate::resize::Rect;
 
 const TAG_ORIENTATION: u16 = 0x0112;
 const TYPE_SHORT: u16 = 3;
@@ -31,13 +33,11 @@ pub(crate) fn from_exif(exif: &[u8]) -> Option<u16> {
         .filter(|orientation| (1..=8).contains(orientation))
 }
 
-/// Turns and mirrors an image so that it stands upright.
-pub(crate) fn apply(image: Image, orientation: u16) -> Image {
-    let (w, h) = (image.width(), image.height());
-    let turned = orientation >= 5;
-    let (width, height) = if turned { (h, w) } else { (w, h) };
-    // Where the pixel of the upright image at (x, y) is stored.
-    let stored: fn(u32, u32, u32, u32) -> (u32, u32) = match orientation {
+/// Where the pixel at (x, y) of the upright image is in the stored one, of a width and a height.
+type Stored = fn(u32, u32, u32, u32) -> (u32, u32);
+
+fn stored(orientation: u16) -> Stored {
+    match orientation {
         2 => |x, y, w, _| (w - 1 - x, y),
         3 => |x, y, w, h| (w - 1 - x, h - 1 - y),
         4 => |x, y, _, h| (x, h - 1 - y),
@@ -45,16 +45,49 @@ pub(crate) fn apply(image: Image, orientation: u16) -> Image {
         6 => |x, y, _, h| (y, h - 1 - x),
         7 => |x, y, w, h| (w - 1 - y, h - 1 - x),
         8 => |x, y, w, _| (w - 1 - y, x),
-        _ => return image,
-    };
+        _ => |x, y, _, _| (x, y),
+    }
+}
+
+/// Width and height of an image when it is set upright, or of an upright one as it is stored.
+pub(crate) fn turned([width, height]: [u32; 2], orientation: u16) -> [u32; 2] {
+    if orientation >= 5 { [height, width] } else { [width, height] }
+}
+
+/// Turns and mirrors an image so that it stands upright.
+pub(crate) fn apply(image: ImageRef<'_>, orientation: u16) -> Image {
+    let (w, h) = (image.width(), image.height());
+    let [width, height] = turned([w, h], orientation);
+    let stored = stored(orientation);
+    let (from, _) = image.pixels().as_chunks::<3>();
     let mut pixels = Vec::with_capacity(image.pixels().len());
     for y in 0..height {
-        for x in 0..width {
-            let (sx, sy) = stored(x, y, w, h);
-            pixels.extend(image.pixel(sx, sy));
-        }
+        pixels.extend((0..width).flat_map(|x| {
+            let (x, y) = stored(x, y, w, h);
+            from[y as usize * w as usize + x as usize]
+        }));
     }
     Image::new(width, height, pixels)
+}
+
+/// Where a rectangle of the upright image is in the stored one, of a width and a height.
+pub(crate) fn to_stored(rect: Rect, [w, h]: [u32; 2], orientation: u16) -> Rect {
+    let stored = stored(orientation);
+    let (x, y) = stored(rect.left, rect.top, w, h);
+    let (end_x, end_y) = stored(rect.left + rect.width - 1, rect.top + rect.height - 1, w, h);
+    let [width, height] = turned([rect.width, rect.height], orientation);
+    Rect { left: x.min(end_x), top: y.min(end_y), width, height }
+}
+
+/// Where a rectangle of the stored image is in the upright one; the width and the height are the stored one's.
+pub(crate) fn to_upright(rect: Rect, size: [u32; 2], orientation: u16) -> Rect {
+    // A quarter turn is undone by the opposite one, every other orientation by itself.
+    let inverse = match orientation {
+        6 => 8,
+        8 => 6,
+        other => other,
+    };
+    to_stored(rect, turned(size, orientation), inverse)
 }
 
 #[cfg(test)]
@@ -83,12 +116,32 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn rectangles_turn_with_the_image() {
+        let image = Image::new(5, 4, (0..20).flat_map(|n| [n; 3]).collect());
+        let content = |image: &Image, rect: Rect| -> Vec<u8> {
+            let rows = rect.top..rect.top + rect.height;
+            rows.flat_map(|y| (0..rect.width).map(move |x| image.pixel(rect.left + x, y)[0])).collect()
+        };
+        let sorted = |mut values: Vec<u8>| {
+            values.sort_unstable();
+            values
+        };
+        for orientation in 1..=8 {
+            let upright = apply(image.view(), orientation);
+            let rect = Rect { left: 1, top: 2, width: 3, height: 2 };
+            let stored = to_stored(rect, [5, 4], orientation);
+            assert_eq!(sorted(content(&upright, rect)), sorted(content(&image, stored)), "{orientation}");
+            assert_eq!(to_upright(stored, [5, 4], orientation), rect, "{orientation}");
+        }
+    }
+
+    #[test]
     fn every_orientation_brings_its_corner_to_the_top_left() {
         // Stored as  a b c
         //            d e f
         let image = Image::new(3, 2, (b'a'..=b'f').flat_map(|c| [c; 3]).collect());
         let upright = |orientation| {
-            let image = apply(image.clone(), orientation);
+            let image = apply(image.view(), orientation);
             let letters: String = image.pixels().chunks(3).map(|p| char::from(p[0])).collect();
             (image.width(), letters)
         };

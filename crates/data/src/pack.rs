@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{MAX_PIXELS, Undecoded, check_file_size};
+use crate::decode::{Undecoded, check_file_size};
 use crate::{DecodeError, Error, Result};
 
 mod index;
@@ -64,7 +64,7 @@ impl Record {
         let inside = self.offset >= HEADER_BYTES as u64
             && self.offset.checked_add(self.bytes.into()).is_some_and(|end| end <= index_at);
         let whole = self.width == 0 && self.height == 0
-            || pixels > 0 && pixels <= MAX_PIXELS as u64 && 3 * pixels == u64::from(self.bytes);
+            || pixels > 0 && pixels.checked_mul(3) == Some(self.bytes.into());
         inside && whole
     }
 }

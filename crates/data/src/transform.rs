@@ -2,6 +2,7 @@
 //!
 //! [`TrainTransform`] is what a recipe says; [`TrainPipeline`] and [`TestPipeline`] are checked and ready to run.
 
+use std::path::Path;
 use std::time::Instant;
 
 use mutualnet_core::{Preprocess, Resolution, RngStream};
@@ -12,7 +13,7 @@ use crate::augment::{
     ColorJitter, Lighting, Mixing, PadCrop, PadMode, RandAugment, RandomErasing, RandomResizedCrop,
     RandomShortSide,
 };
-use crate::decode::Undecoded;
+use crate::decode::{Undecoded, with_file};
 use crate::normalize::Normalize;
 use crate::resize::{Rect, Resizer};
 use crate::scratch::Canvas;
@@ -364,7 +365,28 @@ impl TestPipeline {
     }
 }
 
-/// Preprocesses one image for a prediction: resize, center crop, normalize.
+/// Reads and preprocesses one image file for a prediction: decode, resize, center crop, normalize.
+///
+/// It is what images go through when a table's accuracies are measured: a JPEG that is much larger than needed is scaled
+/// down while it is decoded.
+///
+/// # Shapes
+/// Returns `[crop, crop, 3]` f32, normalized.
+///
+/// # Errors
+/// As [`TestPipeline::new`] and [`decode_file`](crate::decode::decode_file).
+pub fn preprocess_file(path: &Path, preprocess: &Preprocess) -> Result<Vec<f32>> {
+    let pipeline = TestPipeline::new(preprocess)?;
+    let mut out = vec![0.0; 3 * (pipeline.side as usize).pow(2)];
+    with_file(path, |bytes| {
+        let mut canvas = Canvas::default();
+        let image = Undecoded::new(bytes, &mut canvas.decoded)?;
+        pipeline.write(image, &mut canvas, &mut out)
+    })?;
+    Ok(out)
+}
+
+/// Preprocesses a decoded image for a prediction: resize, center crop, normalize.
 ///
 /// # Shapes
 /// Returns `[crop, crop, 3]` f32, normalized.
@@ -372,8 +394,7 @@ impl TestPipeline {
 /// # Errors
 /// As [`TestPipeline::new`].
 pub fn preprocess_test(image: &Image, preprocess: &Preprocess) -> Result<Vec<f32>> {
-    let pipeline = TestPipeline::new(preprocess)?;
-    let TestPipeline { shorter, side, normalize } = pipeline;
+    let TestPipeline { shorter, side, normalize } = TestPipeline::new(preprocess)?;
     let cropped = Resizer::default().shorter_side_center_crop(image.view(), shorter, side, Vec::new());
     let mut out = vec![0.0; 3 * (side as usize).pow(2)];
     normalize.write(cropped.pixels(), [0.0; 3], &mut out);

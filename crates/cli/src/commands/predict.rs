@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use mutualnet_bundle::{Bundle, Row};
 use mutualnet_core::{Macs, Preprocess, Subnet};
-use mutualnet_data::{decode, preprocess_test};
+use mutualnet_data::preprocess_file;
 use mutualnet_runtime::{Model, Session};
 use serde::Serialize;
 
@@ -80,8 +80,7 @@ pub(super) fn choose(bundle: &Bundle, args: &RowArgs, threads: Option<usize>) ->
 }
 
 fn predict(session: &mut Session, path: &Path, preprocess: &Preprocess, top: usize) -> Result<ImageReport> {
-    let image = decode::decode_file(path)?;
-    let input = preprocess_test(&image, preprocess)?;
+    let input = preprocess_file(path, preprocess)?;
     let begun = std::time::Instant::now();
     let classes = session.predict(&input, top)?;
     let ms = begun.elapsed().as_secs_f64() * 1e3;

@@ -1,12 +1,12 @@
-//! JPEG: the header by ourselves, the pixels by a library, and only those that are needed.
+//! JPEG: we read the header, a library decodes the pixels, and only those that are needed.
 //!
-//! Separate because knowing the size before decoding is what lets a crop be drawn first.
-//! Invariant: a region has the pixels that the whole image has there, or it is an error; except where it is scaled.
+//! Separate because a crop can be drawn first only if the size is known before decoding.
+//! Invariant: unless it is scaled, a region has exactly the pixels that the whole image has there.
 
-use libjpeg_turbo_rs::common::types::ComponentInfo;
+use libjpeg_turbo_rs::common::types::{ComponentInfo, FrameHeader};
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat, ScalingFactor};
 
-use super::{MAX_PIXELS, check_size, guarded};
+use super::{bytes_of, guarded, memory, upright};
 use crate::image::ImageRef;
 use crate::resize::Rect;
 use crate::{DecodeError, Image, orientation};
@@ -20,7 +20,7 @@ const MAX_SCANS: usize = 100;
 /// How far a pixel can depend on others: chroma has at least every fourth one, and is interpolated between two.
 const MARGIN: u32 = 8;
 
-/// Where the end marker must be for a file to count as whole; cameras append a few bytes.
+/// The end marker must be among this many last bytes for a file to count as whole; cameras append a few.
 const TAIL: usize = 64;
 
 /// How many times larger than asked for a scaled-down image stays at least, so that the filter that follows decides
@@ -33,21 +33,19 @@ const GAP: u32 = 2;
 /// What the markers before the first scan say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) orientation: Option<u16>,
-    /// Where the number of rows is written, when one scan holds them from the top to the bottom.
+    /// Width and height as they are stored.
+    stored: [u32; 2],
+    /// 1 if the image is stored upright.
+    orientation: u16,
+    /// Where the number of rows is written, if fewer can be decoded: one scan holds them from the top to the bottom, and
+    /// there is an end marker. Without it the file may be cut short, which shows only when all rows are decoded.
     rows_at: Option<usize>,
-    /// Without an end marker a file may be cut short, which only decoding all of it can tell.
-    is_whole: bool,
 }
 
 impl Header {
-    /// Whether decoding a part of it gives the same pixels and finds the same faults as decoding all.
-    ///
-    /// An image that lies on its side is decoded whole and turned.
-    pub(super) fn can_be_cut(&self) -> bool {
-        self.is_whole && self.orientation.is_none_or(|orientation| orientation == 1)
+    /// Width and height of the upright image.
+    pub(super) fn size(&self) -> [u32; 2] {
+        orientation::turned(self.stored, self.orientation)
     }
 }
 
@@ -79,31 +77,28 @@ pub(super) fn header(bytes: &[u8]) -> Option<Header> {
     let one_scan = marker != 0xc2 && in_frame == in_scan;
     let is_whole = bytes[bytes.len().saturating_sub(TAIL)..].windows(2).any(|pair| pair == [0xff, 0xd9]);
     (width > 0 && height > 0).then_some(Header {
-        width: width.into(),
-        height: height.into(),
-        orientation,
-        rows_at: one_scan.then_some(rows_at),
-        is_whole,
+        stored: [width.into(), height.into()],
+        orientation: orientation.unwrap_or(1),
+        rows_at: (one_scan && is_whole).then_some(rows_at),
     })
 }
 
 /// Decodes all of an image in the memory of `pixels`, and sets it upright.
 pub(super) fn whole(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeError> {
     let decoder = decoder(bytes)?;
-    let image = read(&decoder, &mut pixels)?;
-    let (width, height) = (image.width(), image.height());
+    let [width, height] = read(&decoder, 1, &mut pixels)?;
     pixels.truncate(3 * width as usize * height as usize);
-    let image = Image::new(width, height, pixels);
-    Ok(match decoder.exif_orientation() {
-        Some(orientation) => orientation::apply(image, orientation.into()),
-        None => image,
-    })
+    let orientation = match header(bytes) {
+        Some(header) => Some(header.orientation),
+        None => decoder.exif_orientation().map(u16::from),
+    };
+    upright(Image::new(width, height, pixels), orientation)
 }
 
-/// Decodes the pixels of a rectangle, and some around it; scaled down where it is much larger than `at_least`.
+/// Decodes the pixels of a rectangle and some around it, scaled down where it is much larger than `at_least`.
 ///
-/// Returns what was decoded and where in it the rectangle is.
-/// Rows below are not even read, so damage there goes unnoticed.
+/// Returns the decoded pixels, and where the rectangle is in them.
+/// Rows below the rectangle are not even read, so damage there goes unnoticed.
 pub(super) fn region<'b>(
     bytes: &mut [u8],
     header: &Header,
@@ -111,10 +106,34 @@ pub(super) fn region<'b>(
     at_least: [u32; 2],
     buffer: &'b mut Vec<u8>,
 ) -> Result<(ImageRef<'b>, Rect), DecodeError> {
+    let Header { stored, orientation, .. } = *header;
+    let crop = orientation::to_stored(crop, stored, orientation);
+    let at_least = orientation::turned(at_least, orientation);
+    let ([width, height], rect) = stored_region(bytes, header, crop, at_least, buffer)?;
+    let n_bytes = 3 * width as usize * height as usize;
+    if orientation == 1 {
+        return Ok((ImageRef::new(width, height, &buffer[..n_bytes]), rect));
+    }
+    memory::check(stored, bytes_of([width, height], 6))?;
+    let image = orientation::apply(ImageRef::new(width, height, &buffer[..n_bytes]), orientation);
+    let rect = orientation::to_upright(rect, [width, height], orientation);
+    let [width, height] = [image.width(), image.height()];
+    *buffer = image.into_pixels();
+    Ok((ImageRef::new(width, height, buffer), rect))
+}
+
+/// As [`region`], of the image as it is stored; returns its size instead of the pixels, which are in the buffer.
+fn stored_region(
+    bytes: &mut [u8],
+    header: &Header,
+    crop: Rect,
+    at_least: [u32; 2],
+    buffer: &mut Vec<u8>,
+) -> Result<([u32; 2], Rect), DecodeError> {
     let bottom = crop.top + crop.height + MARGIN * divisor(crop, at_least);
     let original = header.rows_at.map(|at| [bytes[at], bytes[at + 1]]);
     if let Some(at) = header.rows_at {
-        let rows = bottom.min(header.height) as u16;
+        let rows = bottom.min(header.stored[1]) as u16;
         bytes[at..at + 2].copy_from_slice(&rows.to_be_bytes());
     }
     let decoded =
@@ -125,13 +144,13 @@ pub(super) fn region<'b>(
     decoded
 }
 
-fn scaled_region<'b>(
+fn scaled_region(
     bytes: &[u8],
     header: &Header,
     crop: Rect,
     at_least: [u32; 2],
-    buffer: &'b mut Vec<u8>,
-) -> Result<(ImageRef<'b>, Rect), DecodeError> {
+    buffer: &mut Vec<u8>,
+) -> Result<([u32; 2], Rect), DecodeError> {
     let mut decoder = decoder(bytes)?;
     let divisor = divisor(crop, at_least);
     if divisor > 1 {
@@ -140,18 +159,18 @@ fn scaled_region<'b>(
     let Rect { left, top, width, height } = crop;
     let scaled = |n: u32| n.div_ceil(divisor);
     let near = |n: u32| (n + divisor / 2) / divisor;
-    let width_all = scaled(header.width);
+    let width_all = scaled(header.stored[0]);
     let first = near(left).saturating_sub(MARGIN);
     let end = (near(left + width) + MARGIN).min(width_all);
     decoder.set_crop(first as usize, (end - first) as usize);
-    let image = read(&decoder, buffer)?;
+    let [columns, rows] = read(&decoder, divisor, buffer)?;
     // The library begins at a block border and keeps the right edge.
-    let first = end - image.width().min(end);
+    let first = end - columns.min(end);
     let left = near(left) - first;
-    let top = near(top).min(image.height() - 1);
-    let width = near(width).clamp(1, image.width() - left);
-    let height = near(height).clamp(1, image.height() - top);
-    Ok((image, Rect { left, top, width, height }))
+    let top = near(top).min(rows - 1);
+    let width = near(width).clamp(1, columns - left);
+    let height = near(height).clamp(1, rows - top);
+    Ok(([columns, rows], Rect { left, top, width, height }))
 }
 
 /// By how much an image can be scaled down while it is decoded: 1, 2, 4 or 8.
@@ -161,11 +180,16 @@ fn divisor(crop: Rect, at_least: [u32; 2]) -> u32 {
 }
 
 fn decoder(bytes: &[u8]) -> Result<Decoder<'_>, DecodeError> {
-    let limits =
-        DecodeLimits { max_pixels: MAX_PIXELS as u64, max_scans: MAX_SCANS, ..DecodeLimits::default() };
+    // Sizes are limited by the memory that they take.
+    let limits = DecodeLimits {
+        max_width: usize::from(u16::MAX),
+        max_height: usize::from(u16::MAX),
+        max_pixels: u64::MAX,
+        max_scans: MAX_SCANS,
+        ..DecodeLimits::default()
+    };
     let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(fail)?;
     let frame = decoder.header();
-    check_size(frame.width.into(), frame.height.into())?;
     if frame.width == 0 || frame.height == 0 {
         return Err(DecodeError::Layout { layout: format!("{}x{} pixels", frame.width, frame.height) });
     }
@@ -195,8 +219,13 @@ fn check_sampling(components: &[ComponentInfo]) -> Result<(), DecodeError> {
 }
 
 /// Decodes into the buffer, which keeps its memory and its length from image to image if they are enough.
-fn read<'b>(decoder: &Decoder<'_>, buffer: &'b mut Vec<u8>) -> Result<ImageRef<'b>, DecodeError> {
+fn read(decoder: &Decoder<'_>, divisor: u32, buffer: &mut Vec<u8>) -> Result<[u32; 2], DecodeError> {
+    let frame = decoder.header();
+    let stored = [frame.width.into(), frame.height.into()];
+    // Before the library is asked for its size: it refuses what does not fit into the address space.
+    memory::check(stored, 0)?;
     let size = decoder.output_buffer_size().map_err(fail)?;
+    memory::check(stored, needed(frame, divisor, size as u64))?;
     if buffer.len() < size {
         buffer.resize(size, 0);
     }
@@ -205,7 +234,27 @@ fn read<'b>(decoder: &Decoder<'_>, buffer: &'b mut Vec<u8>) -> Result<ImageRef<'
     if n_bytes == 0 || n_bytes > size {
         return Err(DecodeError::Layout { layout: format!("{}x{} pixels", info.width, info.height) });
     }
-    Ok(ImageRef::new(info.width as u32, info.height as u32, &buffer[..n_bytes]))
+    Ok([info.width as u32, info.height as u32])
+}
+
+/// Bytes that the library allocates for a frame, with those of the image that comes out.
+fn needed(frame: &FrameHeader, divisor: u32, output: u64) -> u64 {
+    let area = |c: &ComponentInfo| u64::from(c.horizontal_sampling) * u64::from(c.vertical_sampling);
+    let most = |side: fn(&ComponentInfo) -> u8| frame.components.iter().map(side).max().unwrap_or(1);
+    let finest = u64::from(most(|c| c.horizontal_sampling)) * u64::from(most(|c| c.vertical_sampling));
+    // A plane of samples for each component: one and a half for each pixel of a photograph.
+    let samples = |[width, height]: [u32; 2]| {
+        let sum: u64 = frame.components.iter().map(area).sum();
+        (u64::from(width) * u64::from(height)).saturating_mul(sum) / finest.max(1)
+    };
+    let stored = [u32::from(frame.width), u32::from(frame.height)];
+    let planes = samples(stored.map(|side| side.div_ceil(divisor)));
+    // Coefficients of two bytes are kept of a progressive image, all of them at any scale.
+    let coefficients = if frame.is_progressive { 2 * samples(stored) } else { 0 };
+    // Rare kinds are decoded to an image of their own first, of up to two bytes a sample, and never scaled.
+    let is_rare = frame.precision != 8 || frame.is_lossless || frame.components.len() == 4;
+    let staged = if is_rare { 2 * output + 2 * samples(stored) } else { 0 };
+    output + planes + coefficients + staged
 }
 
 fn fail(source: JpegError) -> DecodeError {

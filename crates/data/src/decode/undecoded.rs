@@ -37,12 +37,11 @@ impl<'a> Undecoded<'a> {
     pub(crate) fn new(bytes: &'a mut [u8], decoded: &mut Vec<u8>) -> Result<Self, DecodeError> {
         let header = if bytes.starts_with(&jpeg::MAGIC) { jpeg::header(bytes) } else { None };
         match header {
-            Some(header) if header.can_be_cut() => {
-                super::check_size(header.width as usize, header.height as usize)?;
-                let jpeg::Header { width, height, .. } = header;
+            Some(header) => {
+                let [width, height] = header.size();
                 Ok(Self { width, height, content: Content::Jpeg(bytes, header), decoding: Duration::ZERO })
             }
-            _ => {
+            None => {
                 let begun = Instant::now();
                 let image = decode_in(bytes, mem::take(decoded))?;
                 Ok(Self { decoding: begun.elapsed(), ..Self::decoded(image) })
@@ -92,6 +91,16 @@ impl<'a> Undecoded<'a> {
             Content::Pixels(image) => Ok(image.to_image()),
             Content::Decoded(image) => Ok(image),
         }
+    }
+
+    /// Decodes all of it to find damage, at the smallest scale there is.
+    ///
+    /// # Errors
+    /// The reason why the bytes are not a usable image.
+    pub(crate) fn verify(self) -> Result<[u32; 2], DecodeError> {
+        let size = [self.width, self.height];
+        self.region(Rect::whole(size), [1; 2], &mut Vec::new())?;
+        Ok(size)
     }
 
     /// Decodes at least a rectangle, which is to become `at_least` pixels wide and high or less.

@@ -6,25 +6,35 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::{MAX_PIXELS, check_size, to_rgb};
+use super::{bytes_of, memory, to_rgb, upright};
 use crate::{DecodeError, Image, orientation};
 
 /// Decodes all of an image in the memory of `pixels`, and sets it upright.
 pub(super) fn whole(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeError> {
     let fail = |source: DecodingError| DecodeError::WebP { source };
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(fail)?;
-    // Four bytes for each pixel, once for the image and once on the way.
-    decoder.set_memory_limit(8 * MAX_PIXELS);
     let (width, height) = decoder.dimensions();
-    check_size(width as usize, height as usize)?;
+    memory::check([width, height], bytes_of([width, height], bytes_per_pixel(&mut decoder)))?;
+    decoder.set_memory_limit(memory::limit()? as usize);
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     let n_pixels = width as usize * height as usize;
     pixels.resize(channels * n_pixels, 0);
     decoder.read_image(&mut pixels).map_err(fail)?;
     let orientation = decoder.exif_metadata().ok().flatten().and_then(|exif| orientation::from_exif(&exif));
-    let image = Image::new(width, height, to_rgb(pixels, n_pixels)?);
-    Ok(match orientation {
-        Some(orientation) => orientation::apply(image, orientation),
-        None => image,
-    })
+    upright(Image::new(width, height, to_rgb(pixels, n_pixels)?), orientation)
+}
+
+/// What the library allocates for each pixel, with the image that comes out.
+fn bytes_per_pixel(decoder: &mut WebPDecoder<Cursor<&[u8]>>) -> u64 {
+    match (decoder.is_animated(), decoder.is_lossy(), decoder.has_alpha()) {
+        // The image, a canvas and a frame of four bytes each, and the frame's planes.
+        (true, ..) => 14,
+        // The image, and planes with a quarter of the colors.
+        (_, true, false) => 5,
+        // The same with alpha, which is stored as a lossless image of its own.
+        (_, true, true) => 11,
+        // Four bytes, of which three are copied.
+        (_, false, false) => 7,
+        (_, false, true) => 4,
+    }
 }

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::index::{self, Entry};
 use super::{HEADER_BYTES, MAGIC, Packed, Record, Store, Summary};
+use crate::decode::Undecoded;
 use crate::image::ImageRef;
 use crate::resize::{Rect, Resizer};
 use crate::{BrokenFile, Dataset, DecodeError, Error, Image, Place, Progress, Result, SampleRef, Split};
@@ -149,6 +150,10 @@ struct Stored {
 }
 
 impl Stored {
+    fn file(bytes: Vec<u8>) -> Self {
+        Self { bytes, width: 0, height: 0 }
+    }
+
     fn raw(image: Image) -> Self {
         let (width, height) = (image.width(), image.height());
         Self { bytes: image.into_pixels(), width, height }
@@ -156,26 +161,32 @@ impl Stored {
 }
 
 fn stored(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, DecodeError> {
-    let mut file = Vec::new();
-    let undecoded = place.open(dir, &mut file, &mut Vec::new())?;
-    let is_raw = undecoded.is_raw();
-    let image = undecoded.whole()?;
-    let longer = image.width().max(image.height());
-    let smaller = options.max_side.filter(|&most| longer > most).map(|most| {
-        let side = |n: u32| (f64::from(n) * f64::from(most) / f64::from(longer)).round().max(1.0) as u32;
-        let size = [side(image.width()), side(image.height())];
-        let all = Rect::whole([image.width(), image.height()]);
-        Resizer::default().crop_resize(image.view(), all, size, Vec::new())
-    });
-    match (options.store, smaller) {
-        (Store::Raw, smaller) => Ok(Stored::raw(smaller.unwrap_or(image))),
-        (Store::Jpeg, Some(smaller)) => {
-            Ok(Stored { bytes: encode(smaller.view(), options.quality), width: 0, height: 0 })
-        }
-        // What was never a file becomes pixels.
-        (Store::Jpeg, None) if is_raw => Ok(Stored::raw(image)),
-        (Store::Jpeg, None) => Ok(Stored { bytes: file, width: 0, height: 0 }),
+    let (mut file, mut decoded) = (Vec::new(), Vec::new());
+    let undecoded = place.open(dir, &mut file, &mut decoded)?;
+    let [width, height] = [undecoded.width(), undecoded.height()];
+    if let Some(most) = options.max_side.filter(|&most| width.max(height) > most) {
+        let smaller = scaled_down(undecoded, most, &mut decoded)?;
+        return Ok(match options.store {
+            Store::Raw => Stored::raw(smaller),
+            Store::Jpeg => Stored::file(encode(smaller.view(), options.quality)),
+        });
     }
+    // What was never a file becomes pixels.
+    if options.store == Store::Raw || undecoded.is_raw() {
+        return Ok(Stored::raw(undecoded.whole()?));
+    }
+    undecoded.verify()?;
+    Ok(Stored::file(file))
+}
+
+/// Brings the longer side to a length.
+fn scaled_down(image: Undecoded<'_>, longer: u32, buffer: &mut Vec<u8>) -> Result<Image, DecodeError> {
+    let [width, height] = [image.width(), image.height()];
+    let before = f64::from(width.max(height));
+    let scaled = |side: u32| (f64::from(side) * f64::from(longer) / before).round().max(1.0) as u32;
+    let size = [scaled(width), scaled(height)];
+    let (pixels, all) = image.region(Rect::whole([width, height]), size, buffer)?;
+    Ok(Resizer::default().crop_resize(pixels, all, size, Vec::new()))
 }
 
 fn encode(image: ImageRef<'_>, quality: u8) -> Vec<u8> {

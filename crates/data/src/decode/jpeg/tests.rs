@@ -101,25 +101,78 @@ fn large_images_are_scaled_down_but_stay_twice_as_large() {
 }
 
 #[test]
-fn what_cannot_be_cut_is_decoded_whole() {
+fn a_file_without_an_end_marker_is_read_to_its_end() {
     let whole = jpeg(64, 48, SamplingFactor::F_2_2, false);
     let header_of = |bytes: &[u8]| header(bytes).unwrap();
-    assert!(header_of(&whole).can_be_cut() && header_of(&whole).rows_at.is_some());
-    // Without its end marker, and with bytes behind it.
-    assert!(!header_of(&whole[..whole.len() - 2]).can_be_cut());
-    assert!(header_of(&[&whole[..], &[0; 40]].concat()).can_be_cut());
-    let mut turned = Vec::new();
-    let mut encoder = Encoder::new(&mut turned, 90);
-    encoder.add_exif_metadata(&exif(6)).unwrap();
-    encoder.encode(&[5; 3 * 16 * 8], 16, 8, ColorType::Rgb).unwrap();
-    assert_eq!(header_of(&turned).orientation, Some(6));
-    let mut copy = turned.clone();
-    let undecoded = Undecoded::new(&mut copy, &mut Vec::new()).unwrap();
-    assert_eq!((undecoded.width(), undecoded.height()), (8, 16));
+    assert!(header_of(&whole).rows_at.is_some());
+    assert!(header_of(&whole[..whole.len() - 2]).rows_at.is_none());
+    // Bytes behind the marker are common.
+    assert!(header_of(&[&whole[..], &[0; 40]].concat()).rows_at.is_some());
     for cut in 0..whole.len().min(700) {
         // Any answer but a panic.
         let _ = header(&whole[..cut]);
     }
+    let top = Rect { left: 0, top: 0, width: 8, height: 8 };
+    for progressive in [false, true] {
+        let whole = jpeg(640, 480, SamplingFactor::F_2_2, progressive);
+        for (crop, at_least) in [(top, 8), (Rect::whole([640, 480]), 8), (Rect::whole([640, 480]), 640)] {
+            for cut in [whole.len() / 2, whole.len() - 100] {
+                let (mut bytes, mut buffer) = (whole[..cut].to_vec(), Vec::new());
+                let undecoded = Undecoded::new(&mut bytes, &mut Vec::new()).unwrap();
+                assert!(undecoded.region(crop, [at_least; 2], &mut buffer).is_err(), "{cut} {crop:?}");
+                assert!(Undecoded::new(&mut bytes, &mut Vec::new()).unwrap().verify().is_err(), "{cut}");
+            }
+        }
+    }
+}
+
+/// A JPEG with an EXIF orientation, of a picture in which no two pixels near each other are alike.
+fn turned(width: u16, height: u16, orientation: u16) -> Vec<u8> {
+    let pixels: Vec<u8> = (0..height)
+        .flat_map(|y| (0..width).flat_map(move |x| [(2 * x) as u8, (3 * y) as u8, (x + y) as u8]))
+        .collect();
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, 90);
+    encoder.add_exif_metadata(&exif(orientation)).unwrap();
+    encoder.encode(&pixels, width, height, ColorType::Rgb).unwrap();
+    bytes
+}
+
+#[test]
+fn a_region_of_a_photograph_on_its_side_is_upright() {
+    for orientation in 1..=8 {
+        let bytes = turned(96, 64, orientation);
+        let all = whole(&bytes, Vec::new()).unwrap();
+        let mut copy = bytes.clone();
+        let undecoded = Undecoded::new(&mut copy, &mut Vec::new()).unwrap();
+        assert_eq!([undecoded.width(), undecoded.height()], [all.width(), all.height()]);
+        let crop = Rect { left: 10, top: 20, width: 31, height: 25 };
+        let (image, rect) = part(&bytes, crop, 1000);
+        assert!(cut(&image, rect) == cut(&all, crop), "{orientation} {rect:?}");
+        // A half, or a quarter of the pixels, looks alike.
+        let crop = Rect { left: 0, top: 16, width: 64, height: 48 };
+        let (image, rect) = part(&bytes, crop, 12);
+        assert_eq!((rect.width, rect.height), (32, 24), "{orientation}");
+        for (x, y) in [(3, 3), (28, 4), (5, 20), (28, 20)] {
+            let small = image.pixel(rect.left + x, rect.top + y);
+            let large = all.pixel(2 * x, 16 + 2 * y);
+            assert!(small.iter().zip(large).all(|(a, b)| a.abs_diff(b) < 16), "{orientation} {small:?} {large:?}");
+        }
+    }
+}
+
+#[test]
+fn memory_is_what_the_library_takes() {
+    let needs = |sampling, progressive, divisor| {
+        let bytes = jpeg(640, 320, sampling, progressive);
+        let decoder = decoder(&bytes).unwrap();
+        let output = decoder.output_buffer_size().unwrap() / (divisor * divisor) as usize;
+        needed(decoder.header(), divisor, output as u64) as f64 / (640.0 * 320.0)
+    };
+    assert_eq!(needs(SamplingFactor::F_2_2, false, 1), 4.5);
+    assert_eq!(needs(SamplingFactor::F_1_1, false, 1), 6.0);
+    assert_eq!(needs(SamplingFactor::F_2_2, false, 8), 4.5 / 64.0);
+    assert_eq!(needs(SamplingFactor::F_2_2, true, 8), 3.0 + 4.5 / 64.0);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) fn images(group: &dyn RowGroupReader, column: usize, limit: u64) -> R
     let mut bytes = 0;
     values(reader, max_level, rows(group)?, |image| {
         bytes += image.len() as u64;
-        if bytes > limit { Err(DecodeError::FileTooLarge { bytes, limit }) } else { Ok(image) }
+        if bytes > limit { Err(too_large(limit)) } else { Ok(image) }
     })
 }
 
@@ -36,6 +36,11 @@ pub(super) fn labels(group: &dyn RowGroupReader, column: usize) -> Result<Vec<Op
         }
         _ => Err(changed()),
     }
+}
+
+fn too_large(limit: u64) -> DecodeError {
+    let reason = format!("its images have more than {} MiB: write smaller groups of rows", limit >> 20);
+    DecodeError::Archive { reason }
 }
 
 fn changed() -> DecodeError {
