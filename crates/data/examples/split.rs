@@ -1,8 +1,8 @@
 //! What we make of one split of a data set, for `bench/peers/arrow.py` to compare.
 //!
 //! usage: split DIRECTORY SPLIT OUT
-//! For every image, in the order of the data set, OUT gets a line: its name, its class, the bytes of its file, width,
-//! height and the SHA-256 of its RGB bytes, with tabs between them.
+//! For every image, in the order of the data set, OUT gets a line: its name, its class, width, height and
+//! the SHA-256 of its RGB bytes, with tabs between them.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -21,8 +21,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (i, sample) in dataset.samples().iter().enumerate() {
         let image = dataset.image(i)?;
         let (name, class) = (sample.place.name(), &dataset.classes()[sample.class as usize]);
-        let (bytes, width, height) = (sample.place.bytes(), image.width(), image.height());
-        write!(out, "{}\t{class}\t{bytes}\t{width}\t{height}\t", name.display())?;
+        let (width, height) = (image.width(), image.height());
+        write!(out, "{}\t{class}\t{width}\t{height}\t", name.display())?;
         for byte in Sha256::digest(image.pixels()) {
             write!(out, "{byte:02x}")?;
         }

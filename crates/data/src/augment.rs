@@ -1,6 +1,7 @@
-//! The augmentations, one file each: what is drawn, and what is done with it; and the image operations under them.
+//! The augmentations, one file each, and the image operations that they share.
 //!
-//! Each takes its randomness from the stream it is given, so that a sample's augmentation depends on its key alone.
+//! Invariant: each draws only from the stream that it is given, so that the augmentation of a sample depends on its key
+//! alone.
 
 mod affine;
 mod color_jitter;

@@ -1,14 +1,16 @@
-//! Bytes of a JPEG, PNG or WebP file to an [`Image`], or the reason why not.
+//! Decodes the bytes of a JPEG, PNG or WebP file to an [`Image`], or says why that is not possible.
 //!
-//! The format is what the bytes say, never the file name.
-//! Invariant: hostile input costs bounded memory and gives an error, never a panic and never half an image.
+//! The bytes decide which format it is, never the file name.
+//! Invariant: hostile input takes bounded memory and gives an error, never a panic and never half an image.
 
 use std::fs::{self, File};
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use crate::{DecodeError, Error, Image, Result, orientation};
+use mutualnet_core::FileKind;
+
+use crate::{DecodeError, Error, Expected, Image, Result, orientation};
 
 mod jpeg;
 mod memory;
@@ -26,20 +28,17 @@ pub fn decode_file(path: &Path) -> Result<Image> {
     with_file(path, |bytes| decode(bytes))
 }
 
-/// Does something with the bytes of a file; what fails names the file.
-pub(crate) fn with_file<T>(
-    path: &Path,
-    work: impl FnOnce(&mut [u8]) -> Result<T, DecodeError>,
-) -> Result<T> {
+/// Reads a file and works on its bytes; errors name the file.
+pub(crate) fn with_file<T>(path: &Path, work: impl FnOnce(&mut [u8]) -> Result<T, DecodeError>) -> Result<T> {
     check_variable()?;
     let mut bytes = Vec::new();
-    // A pipe is welcome here: nothing else waits for it.
+    // Pipes are allowed here, because nothing else waits for this file.
     let file = File::open(path).map_err(|source| DecodeError::Read { source });
     let done = file.and_then(|file| read_file(file, &mut bytes)).and_then(|()| work(&mut bytes));
     done.map_err(|source| Error::Decode { path: path.to_owned(), source })
 }
 
-/// Opens a file with content: not a pipe, which waits until somebody writes into it.
+/// Opens a regular file. A pipe is refused, because opening it waits until somebody writes to it.
 pub(crate) fn open_file(path: &Path) -> Result<File, DecodeError> {
     let read = |source| DecodeError::Read { source };
     if !fs::metadata(path).map_err(read)?.is_file() {
@@ -48,7 +47,7 @@ pub(crate) fn open_file(path: &Path) -> Result<File, DecodeError> {
     File::open(path).map_err(read)
 }
 
-/// Reads a file into a buffer, which keeps its memory from file to file.
+/// Reads a file into a buffer that is reused from file to file.
 pub(crate) fn read_file(file: File, bytes: &mut Vec<u8>) -> Result<(), DecodeError> {
     let read = |source| DecodeError::Read { source };
     bytes.clear();
@@ -62,12 +61,13 @@ pub(crate) fn read_file(file: File, bytes: &mut Vec<u8>) -> Result<(), DecodeErr
 
 /// Decodes JPEG, PNG or WebP to 8-bit RGB.
 ///
-/// Grey becomes three equal channels, CMYK and palettes are converted, 16 bits are cut to 8, alpha is dropped.
+/// Gray becomes three equal channels, CMYK and palettes are converted, 16 bits become 8, and alpha is dropped.
 ///
-/// Deviation: EXIF orientation is applied, which torchvision does not: photographs from phones would lie on their side.
+/// Deviation: EXIF orientation is applied, unlike in torchvision; otherwise photographs from phones would lie on their
+/// side.
 ///
 /// # Errors
-/// The reason why the bytes are not a usable image. A file that is cut short is an error, not an image with a grey end.
+/// The reason why the bytes are not a usable image. A truncated file is an error, not an image with a gray bottom.
 pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
     decode_in(bytes, Vec::new())
 }
@@ -79,14 +79,26 @@ fn decode_in(bytes: &[u8], memory: Vec<u8>) -> Result<Image, DecodeError> {
         [0xff, 0xd8, ..] => jpeg::whole(bytes, memory),
         [0x89, b'P', b'N', b'G', ..] => decode_png(bytes, memory),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp::whole(bytes, memory),
-        _ => Err(DecodeError::UnknownFormat { begins: bytes[..bytes.len().min(8)].to_vec() }),
+        _ => Err(no_image(bytes)),
     })
     .unwrap_or(Err(DecodeError::Panic))
 }
 
-/// Nothing where a library panics, as some do at damaged files: that must not cost the batch, let alone the training.
+/// Why bytes that do not start like a supported image cannot be decoded.
+fn no_image(bytes: &[u8]) -> DecodeError {
+    match FileKind::of(bytes) {
+        // Too short for its format to matter.
+        FileKind::Unknown | FileKind::Jpeg | FileKind::Png | FileKind::Webp => {
+            DecodeError::UnknownFormat { begins: bytes[..bytes.len().min(8)].to_vec() }
+        }
+        kind if kind.is_image() => DecodeError::OtherFormat { kind },
+        kind => DecodeError::OtherKind { kind, expected: Expected::Image },
+    }
+}
+
+/// Runs a library that may panic on damaged files; a panic gives `None` instead of ending the batch or the training.
 ///
-/// A search by fuzzing stops at such a panic all the same, so that we learn of it.
+/// Fuzzing still stops at such a panic, so that we learn of it.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
@@ -106,19 +118,19 @@ fn decode_png(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeError> {
     let n_bytes = reader.output_buffer_size().expect("checked sizes fit the address space");
     pixels.resize(n_bytes, 0);
     reader.next_frame(&mut pixels).map_err(fail)?;
-    // Reads on to the end, so that a cut or damaged tail is noticed.
+    // Reads to the end, so that a truncated or damaged tail is noticed.
     reader.finish().map_err(fail)?;
     let orientation = reader.info().exif_metadata.as_ref().and_then(|exif| orientation::from_exif(exif));
     let [width, height] = size;
     upright(Image::new(width, height, to_rgb(pixels, width as usize * height as usize)?), orientation)
 }
 
-/// Bytes of an image with so many bytes for each pixel, or the largest number if there is no such number.
+/// Bytes of an image, saturating.
 fn bytes_of([width, height]: [u32; 2], per_pixel: u64) -> u64 {
     (u64::from(width) * u64::from(height)).saturating_mul(per_pixel)
 }
 
-/// Sets an image upright that was decoded as it is stored; for a while there are two of them.
+/// Turns an image upright after decoding; both copies exist for a moment.
 fn upright(image: Image, orientation: Option<u16>) -> Result<Image, DecodeError> {
     let Some(orientation) = orientation.filter(|orientation| *orientation != 1) else { return Ok(image) };
     let size = [image.width(), image.height()];
@@ -126,7 +138,7 @@ fn upright(image: Image, orientation: Option<u16>) -> Result<Image, DecodeError>
     Ok(orientation::apply(image.view(), orientation))
 }
 
-/// One to four 8-bit channels (grey, grey + alpha, RGB, RGBA) to RGB, in place.
+/// Converts one to four 8-bit channels (gray, gray + alpha, RGB, RGBA) to RGB, in place.
 fn to_rgb(mut pixels: Vec<u8>, n_pixels: usize) -> Result<Vec<u8>, DecodeError> {
     let channels = pixels.len() / n_pixels;
     if !pixels.len().is_multiple_of(n_pixels) || !(1..=4).contains(&channels) {
@@ -143,7 +155,7 @@ fn to_rgb(mut pixels: Vec<u8>, n_pixels: usize) -> Result<Vec<u8>, DecodeError> 
         }
         _ => {
             pixels.resize(3 * n_pixels, 0);
-            // From the end, so that what is written over has been read.
+            // Backward, so that every byte is read before it is overwritten.
             for n in (0..n_pixels).rev() {
                 let grey = pixels[channels * n];
                 pixels[3 * n..3 * n + 3].fill(grey);

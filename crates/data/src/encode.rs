@@ -1,4 +1,4 @@
-//! Image to JPEG or PNG bytes: generated data sets and pictures for people.
+//! Encodes an image as JPEG or PNG, for generated data sets and pictures for people.
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
@@ -7,7 +7,7 @@ use crate::Image;
 /// Encodes as baseline JPEG with full color resolution.
 ///
 /// # Panics
-/// A side above 65535 pixels, which JPEG cannot say.
+/// A side is longer than 65535 pixels, the most that JPEG can express.
 pub fn encode_jpeg(image: &Image, quality: u8) -> Vec<u8> {
     let side = |n: u32| u16::try_from(n).expect("sides of a JPEG fit 16 bits");
     let mut bytes = Vec::new();

@@ -6,7 +6,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use mutualnet_core::{FileKind, Wanted};
+
 use crate::decode::MEMORY_VARIABLE;
+use crate::kind::Expected;
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -204,7 +207,9 @@ impl Error {
             Self::NoSplit { .. } => {
                 Some("CIFAR's binary files have `train` and `test`, a packed data set what it was made of")
             }
-            Self::Decode { source, .. } if source.is_found_by_indexing() => Some(BROKEN_HINT),
+            Self::Decode { source, .. } => {
+                source.hint().or_else(|| source.is_found_by_indexing().then_some(BROKEN_HINT))
+            }
             Self::NoClasses { .. } | Self::NoImages { .. } => {
                 Some("every class is a folder with its JPEG, PNG or WebP images in it")
             }
@@ -306,8 +311,8 @@ pub enum DecodeError {
         /// What is wrong.
         reason: String,
     },
-    /// Rows of a Parquet file that cannot be unpacked, all of them for the same reason.
-    #[error("group of rows: {reason}")]
+    /// Records of a Parquet or Arrow file that are read together and cannot be read, all for the same reason.
+    #[error("row group: {reason}")]
     Group {
         /// Why not.
         reason: String,
@@ -315,11 +320,25 @@ pub enum DecodeError {
     /// Nothing in it.
     #[error("the file is empty")]
     Empty,
-    /// Neither JPEG, PNG nor WebP, whatever its name says.
+    /// Of no known format.
     #[error("neither JPEG, PNG nor WebP (begins with {})", begins.escape_ascii())]
     UnknownFormat {
         /// The first bytes, at most eight.
         begins: Vec<u8>,
+    },
+    /// Of another kind than its name says.
+    #[error("{}, not {}", kind.name(), expected.name())]
+    OtherKind {
+        /// What it is.
+        kind: FileKind,
+        /// What it was taken for.
+        expected: Expected,
+    },
+    /// An image of a format that is not read.
+    #[error("{}; only JPEG, PNG and WebP are read", kind.name())]
+    OtherFormat {
+        /// Its format.
+        kind: FileKind,
     },
     /// A file that is larger than an image may be in memory.
     #[error("the file has {mib} MiB, more than the limit of {limit_mib} MiB ({MEMORY_VARIABLE} raises it)")]
@@ -392,7 +411,22 @@ impl DecodeError {
                 | Self::NoLabel { .. }
                 | Self::CutRecord { .. }
                 | Self::Archive { .. }
+                | Self::OtherKind { .. }
         )
+    }
+
+    /// What the user can do about the file.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::OtherKind { kind, expected } => expected.hint(*kind),
+            Self::OtherFormat { kind } => kind.hint(Wanted::Image),
+            Self::TooLarge { .. } => Some(
+                "make the image smaller, or set the environment variable to the MiB that it takes; that much memory is \
+                 needed for each thread that decodes",
+            ),
+            Self::Empty => FileKind::Empty.hint(Wanted::Image),
+            _ => None,
+        }
     }
 }
 

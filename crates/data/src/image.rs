@@ -1,6 +1,6 @@
 //! The decoded image: 8-bit RGB, rows from the top, no padding.
 //!
-//! One layout for everything between decode and normalize.
+//! Separate because everything between decoding and normalization shares this one layout.
 //! Invariant: `pixels.len() == 3 * width * height`, both at least 1.
 
 /// A color image in memory.
@@ -15,7 +15,7 @@ impl Image {
     /// Takes pixels in rows from the top, three bytes each.
     ///
     /// # Panics
-    /// Sizes that do not fit together, or no pixels: callers make both from one source.
+    /// The number of bytes does not match the size, or there are no pixels.
     pub fn new(width: u32, height: u32, pixels: Vec<u8>) -> Self {
         check_size(width, height, &pixels);
         Self { width, height, pixels }
@@ -36,17 +36,17 @@ impl Image {
         &self.pixels
     }
 
-    /// All bytes, to be changed in place.
+    /// All bytes, mutable.
     pub fn pixels_mut(&mut self) -> &mut [u8] {
         &mut self.pixels
     }
 
-    /// Gives the bytes away.
+    /// Returns the bytes.
     pub fn into_pixels(self) -> Vec<u8> {
         self.pixels
     }
 
-    /// Draws the image anew from itself, in memory that the old pixels are left in.
+    /// Redraws the image from itself into `spare`, which receives the old pixels afterward.
     ///
     /// # Panics
     /// What was drawn has another size.
@@ -65,7 +65,7 @@ impl Image {
     /// The color of one pixel.
     ///
     /// # Panics
-    /// Outside of the image.
+    /// The position is outside the image.
     pub fn pixel(&self, x: u32, y: u32) -> [u8; 3] {
         assert!(x < self.width && y < self.height, "({x}, {y}) of {}x{}", self.width, self.height);
         let at = 3 * (y as usize * self.width as usize + x as usize);
@@ -81,7 +81,7 @@ impl Image {
     }
 }
 
-/// A color image whose pixels lie in a buffer of somebody else.
+/// A color image that borrows its pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageRef<'a> {
     width: u32,
@@ -90,7 +90,7 @@ pub struct ImageRef<'a> {
 }
 
 impl<'a> ImageRef<'a> {
-    /// Sees pixels in rows from the top, three bytes each.
+    /// Borrows pixels in rows from the top, three bytes each.
     ///
     /// # Panics
     /// As [`Image::new`].
@@ -128,7 +128,7 @@ fn check_size(width: u32, height: u32, pixels: &[u8]) {
     );
 }
 
-/// Sizes and the first pixel: whole images flood a failing test's output.
+/// Shows the size and the first pixel only: whole images would flood the output of a failing test.
 impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Image({}x{}, {:?} …)", self.width, self.height, &self.pixels[..3])

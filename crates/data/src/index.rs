@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::decode;
 use crate::pack;
 use crate::quarantine_list;
+use crate::table::CACHE_BYTES;
 use crate::{DecodeError, Error, Image, Place, Result};
 
 pub(crate) mod cifar;
@@ -115,6 +116,11 @@ pub enum Notice {
         /// How many.
         files: usize,
     },
+    /// Images of Parquet and Arrow files that do not fit into the cache, so that every one is read with many others.
+    SlowTables {
+        /// Size of all images in MiB.
+        mib: u64,
+    },
     /// Files left out because a quarantine list names them.
     Quarantined {
         /// How many.
@@ -130,11 +136,24 @@ impl fmt::Display for Notice {
             Self::Ignored { files } => {
                 write!(f, "{files} files are neither .jpg, .jpeg, .png nor .webp and are ignored")
             }
+            Self::SlowTables { mib } => write!(
+                f,
+                "Parquet and Arrow files are slow to read in random order when they have more than {} MiB of images \
+                 ({mib} MiB here); train from a packed copy, which `mutualnet data pack` makes",
+                CACHE_BYTES >> 20
+            ),
             Self::Quarantined { files } => {
                 write!(f, "{files} files are on a quarantine list and are left out")
             }
         }
     }
+}
+
+/// Tells of tables whose images do not fit into a cache.
+fn slow_tables(samples: &[SampleRef], cache_bytes: u64) -> Option<Notice> {
+    let in_tables = samples.iter().filter(|sample| matches!(sample.place, Place::Row { .. }));
+    let bytes: u64 = in_tables.map(|sample| sample.place.bytes()).sum();
+    (bytes > cache_bytes).then_some(Notice::SlowTables { mib: bytes >> 20 })
 }
 
 impl Dataset {
@@ -201,6 +220,7 @@ impl Dataset {
         if n_other > 0 {
             notices.push(Notice::Ignored { files: n_other });
         }
+        notices.extend(slow_tables(&samples, CACHE_BYTES));
         if samples.len() < n_found {
             notices.push(Notice::Quarantined { files: n_found - samples.len() });
         }

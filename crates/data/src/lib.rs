@@ -32,7 +32,9 @@ pub mod augment;
 pub mod normalize;
 pub mod resize;
 pub mod transform;
-pub use transform::{TestPipeline, TrainCrop, TrainPipeline, TrainTransform, preprocess_file, preprocess_test};
+pub use transform::{
+    TestPipeline, TrainCrop, TrainPipeline, TrainTransform, preprocess_file, preprocess_test,
+};
 
 pub mod loader;
 pub use loader::{Batch, BatchMemory, Batches, Floats, ImageBuffer, Loader, LoaderConfig, SecondLabels};
@@ -45,5 +47,7 @@ pub mod check;
 pub use progress::{HANGS_AFTER, Progress};
 pub mod shapes;
 
+mod kind;
+pub use kind::Expected;
 mod error;
 pub use error::{BrokenFile, DecodeError, Error, Result};

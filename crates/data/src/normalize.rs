@@ -1,6 +1,7 @@
-//! Normalize: bytes to the floats a network takes, the last step of every pipeline.
+//! Normalization: bytes become the floats that a network takes, the last step of every pipeline.
 //!
-//! It writes into the caller's buffer, so that a batch is filled without a copy in between.
+//! Separate because training and test time share it; it writes into the caller's buffer, so that a batch is filled
+//! without a copy in between.
 
 use crate::simd::vectorized;
 
@@ -30,7 +31,7 @@ impl Normalize {
     /// - `out`: `[h, w, 3]` f32
     ///
     /// # Panics
-    /// Lengths that differ or are no whole pixels.
+    /// The lengths differ or are not a whole number of pixels.
     pub fn write(&self, rgb: &[u8], shift: [f32; 3], out: &mut [f32]) {
         assert!(rgb.len() == out.len() && rgb.len().is_multiple_of(3), "{} to {}", rgb.len(), out.len());
         let scale: [f32; LANES] = std::array::from_fn(|i| self.scale[i % 3]);

@@ -1,6 +1,7 @@
 //! EXIF orientation: which way is up in a photograph from a phone.
 //!
-//! Only the one tag is read, with every offset checked; anything odd means "as stored".
+//! Separate because every format has the same EXIF block.
+//! Invariant: every offset is checked, and a damaged block means that the image is used as it is stored.
 
 use crate::Image;
 use crate::image::ImageRef;
@@ -33,7 +34,7 @@ pub(crate) fn from_exif(exif: &[u8]) -> Option<u16> {
         .filter(|orientation| (1..=8).contains(orientation))
 }
 
-/// Where the pixel at (x, y) of the upright image is in the stored one, of a width and a height.
+/// Maps (x, y) of the upright image to its position in the stored one, whose width and height come last.
 type Stored = fn(u32, u32, u32, u32) -> (u32, u32);
 
 fn stored(orientation: u16) -> Stored {
@@ -49,7 +50,7 @@ fn stored(orientation: u16) -> Stored {
     }
 }
 
-/// Width and height of an image when it is set upright, or of an upright one as it is stored.
+/// Swaps width and height if the orientation is a quarter turn.
 pub(crate) fn turned([width, height]: [u32; 2], orientation: u16) -> [u32; 2] {
     if orientation >= 5 { [height, width] } else { [width, height] }
 }
@@ -70,7 +71,7 @@ pub(crate) fn apply(image: ImageRef<'_>, orientation: u16) -> Image {
     Image::new(width, height, pixels)
 }
 
-/// Where a rectangle of the upright image is in the stored one, of a width and a height.
+/// Maps a rectangle of the upright image to the stored one, whose width and height are given.
 pub(crate) fn to_stored(rect: Rect, [w, h]: [u32; 2], orientation: u16) -> Rect {
     let stored = stored(orientation);
     let (x, y) = stored(rect.left, rect.top, w, h);
@@ -79,7 +80,7 @@ pub(crate) fn to_stored(rect: Rect, [w, h]: [u32; 2], orientation: u16) -> Rect 
     Rect { left: x.min(end_x), top: y.min(end_y), width, height }
 }
 
-/// Where a rectangle of the stored image is in the upright one; the width and the height are the stored one's.
+/// Maps a rectangle of the stored image, whose width and height are given, to the upright one.
 pub(crate) fn to_upright(rect: Rect, size: [u32; 2], orientation: u16) -> Rect {
     // A quarter turn is undone by the opposite one, every other orientation by itself.
     let inverse = match orientation {

@@ -1,6 +1,6 @@
 //! Where the bytes of one image are, and how they are read.
 //!
-//! Separate so that loading, checking and hashing need not know how a data set is laid out.
+//! Separate so that loading, checking and hashing do not need to know the layout of a data set.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Place {
         }
     }
 
-    /// Bytes that are read for it; of a row of Parquet the mean of those that are compressed together with it.
+    /// Bytes that are read for it; for a record of a table the mean of those that are read together.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::File { bytes, .. } => *bytes,
@@ -75,7 +75,7 @@ impl Place {
 
     /// Reads the image below a data set's directory into a buffer.
     ///
-    /// What cannot be decoded in parts is decoded now, in the memory of `decoded`.
+    /// An image that cannot be decoded in parts is decoded now, in the memory of `decoded`.
     pub(crate) fn open<'b>(
         &self,
         dir: &Path,
@@ -114,8 +114,8 @@ impl Place {
 
     /// Adds name and size to a hash.
     ///
-    /// Of a record that says nothing, so the content of its file counts; of a file in a shard and of a row its offset does,
-    /// or else the size of the table.
+    /// Names and sizes of CIFAR's records are all alike, so the content of their file is hashed instead. For a file in a
+    /// shard its offset is added, for a record of a table the size of the table, and for a packed image its checksum.
     pub(crate) fn hash_into(&self, hasher: &mut Sha256) {
         for part in self.name().components() {
             hasher.update(part.as_os_str().as_encoded_bytes());
@@ -126,7 +126,7 @@ impl Place {
             Self::File { .. } => {}
             Self::Record { file, .. } => hasher.update(file.sha256()),
             Self::Member { member, .. } => hasher.update(member.offset().to_le_bytes()),
-            Self::Row { table, row } => hasher.update(table.row_mark(*row).to_le_bytes()),
+            Self::Row { table, .. } => hasher.update(table.bytes().to_le_bytes()),
             Self::Packed(packed) => hasher.update(packed.crc32().to_le_bytes()),
         }
     }

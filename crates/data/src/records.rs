@@ -1,7 +1,7 @@
-//! Record files: many small images in one file, one after another, all of the same size.
+//! Record files: many small images of the same size, one after another in a file.
 //!
-//! Separate from the data sets that come in such files, so that a further one is a table entry.
-//! Invariant: a record is read by its number alone; nothing is kept open or in memory between two of them.
+//! Separate from the data sets that come in such files, so that another one is only a table entry.
+//! Invariant: a record is read by its number alone; nothing stays open or in memory between two of them.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};

@@ -1,4 +1,4 @@
-//! Resizing: bilinear with antialiasing, as PIL does it, so that numbers compare with torchvision's.
+//! Resizing: bilinear with antialiasing as in PIL, so that results are comparable with torchvision's.
 //!
 //! Separate from the augmentations because test-time preprocessing and training share it.
 
@@ -11,7 +11,7 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions};
 use crate::Image;
 use crate::image::ImageRef;
 
-/// A rectangle of pixels inside of an image.
+/// A rectangle of pixels inside an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rect {
     /// First column.
@@ -30,7 +30,8 @@ impl Rect {
         Self { left: 0, top: 0, width: columns, height: rows }
     }
 
-    /// The middle of an image of that many columns and rows, at most as large as asked for; half pixels go to the even side, as Python rounds.
+    /// The middle of an image of that many columns and rows, at most as large as requested; half pixels round to even, as
+    /// in Python.
     pub fn center([columns, rows]: [u32; 2], width: u32, height: u32) -> Self {
         let (width, height) = (width.min(columns), height.min(rows));
         let middle = |rest: u32| (f64::from(rest) / 2.0).round_ties_even() as u32;
@@ -38,21 +39,21 @@ impl Rect {
     }
 }
 
-/// Resizes images; holds the buffers between two calls.
+/// Resizes images, and keeps its buffers between calls.
 #[derive(Debug, Default, Clone)]
 pub struct Resizer {
     resizer: fast_image_resize::Resizer,
-    /// Pixels between two steps, whose memory stays.
+    /// The resized image before it is cropped; the memory is reused.
     between: Vec<u8>,
 }
 
 impl Resizer {
-    /// Cuts a rectangle out and brings it to a size; pixels outside of the rectangle have no influence.
+    /// Crops a rectangle and resizes it; pixels outside the rectangle have no influence.
     ///
-    /// The new image is made in the memory of `pixels`, whose content does not matter.
+    /// The new image reuses the memory of `pixels`, whose content does not matter.
     ///
     /// # Panics
-    /// A rectangle that is empty or not inside of the image, or an empty size.
+    /// The rectangle is empty or not inside the image, or the size is empty.
     pub fn crop_resize(
         &mut self,
         image: ImageRef<'_>,
@@ -63,7 +64,7 @@ impl Resizer {
         let source = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.pixels())
             .expect("an image has as many pixels as it says");
         let source = TypedCroppedImage::from_ref(&source, crop.left, crop.top, crop.width, crop.height)
-            .expect("crops are inside of the image");
+            .expect("crops are inside the image");
         pixels.resize(3 * width as usize * height as usize, 0);
         let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut pixels).expect("sizes agree");
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
@@ -71,17 +72,17 @@ impl Resizer {
         Image::new(width, height, pixels)
     }
 
-    /// Brings the shorter side to a length, then cuts the middle `side` x `side` out.
+    /// Resizes the shorter side to a length, then crops the middle `side` x `side`.
     ///
     /// The longer side is rounded down, as torchvision does.
     /// Nothing is resampled when the shorter side already has the length.
-    /// The new image is made in the memory of `pixels`, whose content does not matter.
+    /// The new image reuses the memory of `pixels`, whose content does not matter.
     ///
-    /// Deviation: what is longer than eight times its shorter side is cut to that first; the middle that is kept is the
-    /// same, and a file of 1 x 65535 pixels does not take gigabytes.
+    /// Deviation: an image that is longer than eight times its shorter side is cropped to that first. The middle that is
+    /// kept is the same, and a file of 1 x 65535 pixels does not take gigabytes.
     ///
     /// # Panics
-    /// `shorter < side`: callers check their settings.
+    /// `shorter < side`, which callers check.
     pub fn shorter_side_center_crop(
         &mut self,
         image: ImageRef<'_>,

@@ -1,6 +1,6 @@
 //! The buffers of one image on its way from file to batch, reused from image to image.
 //!
-//! Separate so that every stage can lend memory to the next without allocating.
+//! Separate so that every stage can hand its memory to the next without allocating.
 
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::resize::Resizer;
 use crate::stages::StageTimes;
 
-/// Buffers that keep their memory; what is in them between two images means nothing.
+/// Buffers that are reused; their content between two images does not matter.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     /// The file.
     pub(crate) file: Vec<u8>,
     pub(crate) canvas: Canvas,
+}
+
+impl Scratch {
+    /// Most bytes that a buffer keeps between two images, so that one large image does not hold memory for good.
+    const KEPT_BYTES: usize = 1 << 26;
+
+    fn shrink(&mut self) {
+        for buffer in [&mut self.file, &mut self.canvas.decoded] {
+            if buffer.capacity() > Self::KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
+    }
 }
 
 /// What an image is decoded and drawn on.
@@ -45,6 +58,7 @@ impl ScratchPool {
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
         let mut scratch = self.lock().free.pop().unwrap_or_default();
         let result = work(&mut scratch);
+        scratch.shrink();
         let mut shelf = self.lock();
         shelf.times += mem::take(&mut scratch.canvas.times);
         shelf.free.push(scratch);
@@ -58,5 +72,22 @@ impl ScratchPool {
 
     fn lock(&self) -> MutexGuard<'_, Shelf> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_memory_of_usual_images_is_kept() {
+        let pool = ScratchPool::default();
+        let capacity = |n: usize| {
+            pool.with(|scratch| scratch.canvas.decoded.resize(n, 0));
+            pool.with(|scratch| scratch.canvas.decoded.capacity())
+        };
+        assert!(capacity(1000) >= 1000);
+        assert!(capacity(Scratch::KEPT_BYTES) >= 1000);
+        assert_eq!(capacity(Scratch::KEPT_BYTES + 1), 0);
     }
 }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
-use crate::DecodeError;
 use crate::decode::{check_file_size, open_file};
+use crate::{DecodeError, Expected};
 
 mod tar;
 mod zip;
@@ -110,16 +110,6 @@ impl Packing {
     }
 }
 
-/// Reads so many bytes at an offset of a file, which are an image as they are.
-pub(crate) fn read_plain(
-    file: &mut File,
-    offset: u64,
-    bytes: u64,
-    buffer: &mut Vec<u8>,
-) -> Result<(), DecodeError> {
-    Packing::Plain.read(file, offset, bytes, buffer)
-}
-
 /// What a shard holds.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
@@ -172,17 +162,26 @@ impl Shard {
         let nothing = |reason| Scan { broken: vec![(Member::rest(0, 0), reason)], ..Scan::default() };
         match self.file(root) {
             Ok(file) => match self.format {
-                Format::Tar => tar::scan(file),
+                Format::Tar => self.or_other(root, Expected::Tar, tar::scan(file)),
                 Format::CompressedTar => nothing(DecodeError::Archive {
                     reason:
                         "a compressed tar file, in which no image can be reached; unpack it to a .tar file"
                             .to_owned(),
                 }),
-                Format::Zip => zip::scan(file),
+                Format::Zip => self.or_other(root, Expected::Zip, zip::scan(file)),
                 Format::Parquet | Format::Arrow => Scan::default(),
             },
             Err(reason) => nothing(reason),
         }
+    }
+
+    /// What was found, or, if nothing but damage was, what the file is instead.
+    fn or_other(&self, root: &Path, expected: Expected, mut scan: Scan) -> Scan {
+        if let ([], [(_, reason)]) = (scan.members.as_slice(), scan.broken.as_mut_slice()) {
+            let found = std::mem::replace(reason, DecodeError::Empty);
+            *reason = expected.or_other(&root.join(&self.path), found);
+        }
+        scan
     }
 }
 

@@ -1,4 +1,5 @@
-//! Plain loops over bytes with the vector instructions that the machine has, not only those of every x86-64.
+//! Plain loops over bytes, compiled for the vector instructions that the machine has and not only for those of every
+//! x86-64.
 //!
 //! Separate because it holds the crate's `unsafe`. The loops themselves are ordinary code that the compiler vectorizes.
 

@@ -1,6 +1,6 @@
-//! Where the time of an image goes, from file to batch: summed up while loading, at the cost of a few clock reads.
+//! How the time of an image is spent from file to batch, summed while loading at the cost of a few clock reads.
 //!
-//! Separate from the stages, so that a loader can say what holds it up.
+//! Separate from the stages so that a loader can report its bottleneck.
 
 use std::ops::AddAssign;
 use std::time::{Duration, Instant};

@@ -1,24 +1,33 @@
-//! Tables: files with one image a row and its label beside it, as Hugging Face publishes data sets and keeps them.
+//! Tables: Parquet and Arrow files with an image and its label in each row, as Hugging Face publishes and stores data
+//! sets.
 //!
-//! Separate from shards because a row has a number and no name, and its label is in a column.
-//! Invariant: what a file claims is not believed; damage is an error of its rows, whatever its reader does with it.
+//! Separate from shards because a row has a number instead of a name, and its label is in a column.
+//! Images are read in groups of rows, and the latest groups are kept in memory.
+//! Invariant: sizes that a file claims are checked, and damage is an error of its rows, whatever the reader does.
 
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::DecodeError;
+use ::parquet::data_type::ByteArray;
+
+use crate::decode::{self, check_file_size, open_file};
 use crate::shard::Format;
+use crate::{DecodeError, Expected};
 
 mod arrow;
+mod cache;
 mod columns;
 mod parquet;
-pub(crate) use parquet::Cache;
+pub(crate) use cache::{CACHE_BYTES, Cache};
 #[cfg(test)]
 pub(crate) use {arrow::tests as arrow_tests, parquet::tests as parquet_tests};
 
 /// Most rows of a file.
 const MAX_ROWS: usize = 1 << 26;
+
+/// Largest group of rows that is read.
+const MAX_GROUP_BYTES: u64 = 1 << 31;
 
 /// A file with a column of images.
 #[derive(Debug)]
@@ -27,16 +36,41 @@ pub struct Table {
     path: PathBuf,
     /// Size of the file.
     bytes: u64,
+    /// Number among the tables that share the cache.
+    number: u32,
+    groups: Vec<Group>,
+    cache: Arc<Cache>,
     store: Store,
 }
 
-/// How the images are stored.
+/// Rows that are read together.
+#[derive(Debug, Clone, Copy)]
+struct Group {
+    first_row: u32,
+    n_rows: u32,
+    /// Of the images, unpacked, as the file says.
+    bytes: u64,
+}
+
+/// The images of a group; a row may have none.
+type Rows = Vec<Option<ByteArray>>;
+
+/// How a group is read.
 #[derive(Debug)]
 enum Store {
-    /// In groups of rows that are unpacked together.
-    Grouped(parquet::Images),
-    /// As they are.
-    InPlace(arrow::Images),
+    /// A Parquet file, with the number of the column that holds the images.
+    Parquet(usize),
+    Arrow(arrow::Batches),
+}
+
+/// What a file holds.
+#[derive(Debug)]
+struct Found {
+    store: Store,
+    groups: Vec<Group>,
+    labels: Vec<Option<i64>>,
+    names: Option<Vec<String>>,
+    rest: Option<(u64, DecodeError)>,
 }
 
 /// A table with its labels.
@@ -53,10 +87,22 @@ pub(crate) struct Scan {
 
 /// Reads labels and names, and where the images are; `number` tells tables of one cache apart.
 pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) -> Result<Scan, DecodeError> {
-    match Format::of(&path) {
-        Some(Format::Parquet) => parquet::scan(root, path, number, cache),
-        _ => arrow::scan(root, path),
-    }
+    let file = root.join(&path);
+    let read = |source| DecodeError::Read { source };
+    let bytes = open_file(&file)?.metadata().map_err(read)?.len();
+    let (found, expected) = match Format::of(&path) {
+        Some(Format::Parquet) => (parquet::scan(&file, bytes), Expected::Parquet),
+        _ => (arrow::scan(&file, bytes), Expected::Arrow),
+    };
+    let Found { store, groups, labels, names, rest } =
+        found.map_err(|reason| expected.or_other(&file, reason))?;
+    let table = Table { path, bytes, number, groups, cache: Arc::clone(cache), store };
+    Ok(Scan { table, labels, names, rest })
+}
+
+/// Most rows that a file can have: each has at least a byte of its image, while labels compress to almost nothing.
+fn most_rows(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX).min(MAX_ROWS)
 }
 
 impl Table {
@@ -70,34 +116,44 @@ impl Table {
         self.bytes
     }
 
-    /// Size of the image in a row, or the mean of those that are unpacked together with it.
+    /// Mean size of the images that are read together with a row: sizes of single ones are not known before.
     pub(crate) fn row_bytes(&self, row: u32) -> u64 {
-        match &self.store {
-            Store::Grouped(images) => images.row_bytes(row),
-            Store::InPlace(images) => images.row_bytes(row),
-        }
+        self.group(row).map_or(0, |(_, group)| group.bytes / u64::from(group.n_rows.max(1)))
     }
 
-    /// What the file and a row's name do not say of it: where the image begins, or else how large the file is.
-    pub(crate) fn row_mark(&self, row: u32) -> u64 {
-        match &self.store {
-            Store::Grouped(_) => self.bytes,
-            Store::InPlace(images) => images.offset(row),
-        }
+    fn group(&self, row: u32) -> Option<(usize, Group)> {
+        let number = self.groups.partition_point(|group| group.first_row <= row).checked_sub(1)?;
+        self.groups.get(number).map(|group| (number, *group))
     }
 
-    /// Reads the image file in a row.
+    /// Reads the image file in a row; the rows around it are kept for a while.
     pub(crate) fn read(&self, root: &Path, row: u32, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
-        match &self.store {
-            Store::Grouped(images) => images.read(root, &self.path, row, buffer),
-            Store::InPlace(images) => images.read(&root.join(&self.path), row, buffer),
-        }
+        let (number, group) = self.group(row).ok_or_else(missing)?;
+        let file = root.join(&self.path);
+        let unpack = || match &self.store {
+            Store::Parquet(column) => parquet::unpack(&file, *column, number),
+            Store::Arrow(batches) => arrow::unpack(&file, batches, number),
+        };
+        let rows = self.cache.get((self.number, number as u32), group.bytes, unpack)?;
+        let image =
+            rows.get((row - group.first_row) as usize).and_then(Option::as_ref).ok_or_else(missing)?;
+        check_file_size(image.len() as u64)?;
+        buffer.clear();
+        buffer.extend_from_slice(image.data());
+        Ok(())
     }
 }
 
-/// A row without an image.
+/// A record without an image.
 fn missing() -> DecodeError {
-    DecodeError::Archive { reason: "the row has no image".to_owned() }
+    DecodeError::Archive { reason: "the record has no image".to_owned() }
+}
+
+/// Runs a reader, which may panic on damaged files.
+fn guarded<T>(work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    decode::guarded(work).unwrap_or_else(|| {
+        Err(DecodeError::Archive { reason: "so damaged that its reader failed".to_owned() })
+    })
 }
 
 impl PartialEq for Table {

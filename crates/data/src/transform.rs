@@ -1,6 +1,6 @@
 //! Pipelines: from a decoded image to the floats in a batch, in training and at test time.
 //!
-//! [`TrainTransform`] is what a recipe says; [`TrainPipeline`] and [`TestPipeline`] are checked and ready to run.
+//! [`TrainTransform`] is the part of a recipe; [`TrainPipeline`] and [`TestPipeline`] are checked and ready to run.
 
 use std::path::Path;
 use std::time::Instant;
@@ -20,10 +20,10 @@ use crate::scratch::Canvas;
 use crate::stages::timed;
 use crate::{DecodeError, Error, Image, Result};
 
-/// How training images are augmented: crop, color jitter, flip, RandAugment, normalization with lighting, erasing, in
-/// this order.
+/// How training images are augmented: crop, color jitter, flip, RandAugment, normalization with lighting, and erasing,
+/// in this order.
 ///
-/// It is torchvision's order: color jitter does not see where a pixel is, so it may stand before or after the flip.
+/// This is torchvision's order: color jitter ignores where a pixel is, so it gives the same before or after the flip.
 /// Finished images are then mixed in pairs, in training only.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +52,7 @@ pub struct TrainTransform {
     /// Exponent of the Beta distribution of CutMix; 0 is off.
     #[serde(default)]
     pub cutmix: f64,
-    /// Differently augmented copies of every sample that an epoch draws; it draws so many times fewer samples.
+    /// Differently augmented copies of every sample in an epoch, which has that many times fewer distinct samples.
     ///
     /// # Source
     /// `[Hoffer et al.]`: copies share a batch. Reference: `[DeiT]`'s sampler puts them on different processes.
@@ -106,7 +106,7 @@ pub enum TrainCrop {
     Pad {
         /// Most pixels of shift in each direction.
         pad: u32,
-        /// What comes in from outside.
+        /// What fills the border.
         mode: PadMode,
     },
     /// The middle of the image, as at test time.
@@ -146,7 +146,7 @@ impl TrainPipeline {
         let side = preprocess.crop.get();
         check_crop(&transform.crop, side)?;
         let strength = |setting, value: f32, most: f32| {
-            let reason = || format!("{value} is not from 0 to {most}");
+            let reason = || format!("{value} is not between 0 and {most}");
             if (0.0..=most).contains(&value) {
                 Ok(())
             } else {
@@ -158,7 +158,7 @@ impl TrainPipeline {
         strength("random_erasing", transform.random_erasing, 1.0)?;
         check_rand_augment(transform.rand_augment)?;
         if transform.repeats == 0 {
-            return Err(Error::Setting { setting: "repeats", reason: "0 is not at least 1".to_owned() });
+            return Err(Error::Setting { setting: "repeats", reason: "must be at least 1".to_owned() });
         }
         let mixing = Mixing::new(transform.mixup, transform.cutmix)?;
         Ok(Self { transform, side, normalize: checked_normalize(preprocess)?, mixing })
@@ -242,7 +242,7 @@ impl TrainPipeline {
     }
 }
 
-/// Brings a rectangle of an image to a square.
+/// Crops a rectangle and resizes it to a square.
 fn cut(image: Undecoded<'_>, crop: Rect, side: u32, canvas: &mut Canvas) -> Result<Image, DecodeError> {
     let Canvas { decoded, resized, resizer, times, .. } = canvas;
     let (pixels, crop) = timed(&mut times.decode, || image.region(crop, [side; 2], decoded))?;
@@ -250,7 +250,7 @@ fn cut(image: Undecoded<'_>, crop: Rect, side: u32, canvas: &mut Canvas) -> Resu
     Ok(timed(&mut times.resize, || resizer.crop_resize(pixels, crop, [side; 2], resized)))
 }
 
-/// Brings the shorter side to a length and cuts the middle square out.
+/// Resizes the shorter side to a length and crops the middle square.
 fn center(
     image: Undecoded<'_>,
     [shorter, side]: [u32; 2],
@@ -266,18 +266,18 @@ fn center(
 fn check_crop(crop: &TrainCrop, side: u32) -> Result<()> {
     let (setting, reason) = match *crop {
         TrainCrop::RandomResized { scale: [low, high], .. } if !(0.0 < low && low <= high && high <= 1.0) => {
-            ("crop.scale", format!("[{low}, {high}] is not a range inside of 0 to 1"))
+            ("crop.scale", format!("[{low}, {high}] is not a range within 0 to 1"))
         }
         TrainCrop::RandomResized { ratio: [low, high], .. }
             if !(0.01 <= low && low <= high && high <= 100.0) =>
         {
-            ("crop.ratio", format!("[{low}, {high}] is not a range inside of 0.01 to 100"))
+            ("crop.ratio", format!("[{low}, {high}] is not a range within 0.01 to 100"))
         }
         TrainCrop::RandomShortSide { shorter: [low, high] } if !(side <= low && low <= high) => {
-            ("crop.shorter", format!("[{low}, {high}] is not a range from the largest resolution {side} on"))
+            ("crop.shorter", format!("[{low}, {high}] is not a range above the largest resolution {side}"))
         }
         TrainCrop::Pad { pad, .. } if pad >= side => {
-            ("crop.pad", format!("{pad} is not below the largest resolution {side}"))
+            ("crop.pad", format!("{pad} is not smaller than the largest resolution {side}"))
         }
         _ => return Ok(()),
     };
@@ -288,7 +288,7 @@ fn check_rand_augment(rand_augment: Option<RandAugment>) -> Result<()> {
     /// More would only be slow.
     const MAX_N: u32 = 14;
     let check = |setting, value: u32, least: u32, most: u32| {
-        let reason = || format!("{value} is not from {least} to {most}");
+        let reason = || format!("{value} is not between {least} and {most}");
         if (least..=most).contains(&value) {
             Ok(())
         } else {
@@ -322,7 +322,7 @@ pub struct TestPipeline {
 impl TestPipeline {
     /// Checks the settings.
     ///
-    /// Without `resize` the shorter side is brought to the crop's, so that images of the right size stay as they are.
+    /// Without `resize` the shorter side is resized to the crop's, so that images of the right size are left alone.
     ///
     /// # Errors
     /// [`Error::Setting`]: a crop that is larger than the resized image, or a standard deviation that is not above 0.

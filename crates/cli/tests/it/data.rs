@@ -11,7 +11,7 @@ fn broken_files_are_listed_and_left_out() {
     assert_snapshot!(program.told(&["data", "check", "data"]), @r#"
     exit 0
     -- stdout
-    test/checkered_circle/00000.jpg: neither JPEG, PNG nor WebP (begins with not an i)
+    test/checkered_circle/00000.jpg: a text file, not an image
     -- stderr
     72 images checked, 1 broken
     the broken ones are on a quarantine list in that directory; training leaves them out
@@ -25,7 +25,7 @@ fn a_data_set_goes_into_one_file() {
     let program = Program::new().with_shapes();
     std::fs::write(program.path(&program.image()), "not an image").unwrap();
     let told = program.told(&["data", "pack", "data", "data.mnpack", "--max-side", "24"]);
-    assert!(told.contains("test/checkered_circle/00000.jpg: neither JPEG, PNG nor WebP"), "{told}");
+    assert!(told.contains("test/checkered_circle/00000.jpg: a text file, not an image"), "{told}");
     assert!(
         told.contains("71 images (48 of train, 23 of test) in data.mnpack")
             && told.contains("1 broken ones left out"),

@@ -1,6 +1,6 @@
-//! Affine maps of an image onto itself, by the nearest pixel: shear, shift and rotation.
+//! Affine maps of an image onto itself with nearest-neighbor sampling: shear, translation and rotation.
 //!
-//! Separate from what draws them, so that parity with PIL is a matter of this file.
+//! Separate from the code that draws their parameters, so that parity with PIL depends on this file alone.
 //! Invariant: positions are counted in 65536ths of a pixel, as PIL counts them, so that the same pixel is nearest.
 
 use crate::Image;

@@ -1,7 +1,7 @@
-//! Enhancements: blends of an image with a degenerate form of itself, as PIL's `ImageEnhance` makes them.
+//! Enhancements: blends of an image with a degenerate version of itself, as in PIL's `ImageEnhance`.
 //!
 //! Separate because color jitter and RandAugment share them.
-//! Invariant: factor 1 changes nothing, factor 0 is the degenerate form.
+//! Invariant: factor 1 changes nothing, and factor 0 gives the degenerate version.
 
 use crate::Image;
 use crate::simd::{to_byte, vectorized};

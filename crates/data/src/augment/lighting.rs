@@ -1,4 +1,4 @@
-//! Lighting: a random shift of all colors along the axes in which natural images vary.
+//! Lighting: a random shift of all colors along the principal components of natural images.
 
 use mutualnet_core::RngStream;
 use rand::Rng;

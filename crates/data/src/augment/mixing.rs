@@ -1,7 +1,7 @@
 //! Mixup and CutMix: two images of a batch become two mixed ones, each with both labels.
 //!
-//! Separate from the other augmentations because it needs a finished batch and changes labels. Invariant: what one image
-//! of a pair gives, the other one gets, so that a pair keeps its sum.
+//! Separate from the other augmentations because it needs a finished batch and changes labels.
+//! Invariant: the two images of a pair exchange pixels, so that their sum stays the same.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Pad and crop: a shift by a few pixels, as CIFAR is trained.
+//! Pad and crop: a shift by a few pixels, as usual for CIFAR.
 
 use mutualnet_core::RngStream;
 use rand::Rng;

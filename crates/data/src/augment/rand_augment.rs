@@ -1,6 +1,6 @@
-//! RandAugment: a few operations, drawn from fourteen, all of one magnitude.
+//! RandAugment: a few random operations out of fourteen, all with the same magnitude.
 //!
-//! Invariant: for the same operation, magnitude and sign the bytes are torchvision's on PIL images.
+//! Invariant: for the same operation, magnitude and sign, the result is that of torchvision on PIL images, byte for byte.
 
 use mutualnet_core::RngStream;
 use rand::Rng;

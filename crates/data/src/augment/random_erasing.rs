@@ -1,4 +1,4 @@
-//! Random erasing: a rectangle of the normalized image becomes the mean color.
+//! Random erasing: a rectangle of the normalized image is filled with the mean color.
 
 use mutualnet_core::RngStream;
 use rand::Rng;

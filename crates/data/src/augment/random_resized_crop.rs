@@ -1,4 +1,4 @@
-//! RandomResizedCrop: a rectangle of random area and shape.
+//! RandomResizedCrop: a rectangle of random area and aspect ratio.
 
 use mutualnet_core::RngStream;
 use rand::Rng;

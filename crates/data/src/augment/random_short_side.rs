@@ -1,4 +1,4 @@
-//! RandomShortSide: a square of fixed size out of the image at a random resolution.
+//! RandomShortSide: a square of fixed size from the image, resized to a random resolution.
 
 use mutualnet_core::RngStream;
 use rand::Rng;

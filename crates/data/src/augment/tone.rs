@@ -1,6 +1,6 @@
-//! Tone curves: what a byte becomes depends on the byte, its color channel, and the image's histogram.
+//! Tone curves: the new value of a byte depends on its old value, its color channel and the image's histogram.
 //!
-//! Separate because these are tables of 256 entries, nothing else.
+//! Separate because every one of them is a table of 256 entries.
 
 use crate::Image;
 

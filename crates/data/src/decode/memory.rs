@@ -51,7 +51,12 @@ pub(super) fn check([width, height]: [u32; 2], bytes: u64) -> Result<(), DecodeE
     let limit = limit()?;
     let bytes = bytes.max(u64::from(width) * u64::from(height) / 2);
     if bytes > limit {
-        return Err(DecodeError::TooLarge { width, height, mib: bytes.div_ceil(MIB), limit_mib: limit / MIB });
+        return Err(DecodeError::TooLarge {
+            width,
+            height,
+            mib: bytes.div_ceil(MIB),
+            limit_mib: limit / MIB,
+        });
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ use crate::orientation::tests::exif;
 use crate::resize::Rect;
 use crate::{encode_jpeg, encode_png};
 
+mod large;
+
 /// A smooth picture, so that JPEG changes little.
 fn picture(width: u32, height: u32) -> Image {
     let pixels = (0..height)
@@ -204,10 +206,36 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn what_is_no_image_says_so() {
     assert_eq!(decode(b"").unwrap_err().to_string(), "the file is empty");
-    assert_eq!(
-        decode(b"GIF89a\x01\0").unwrap_err().to_string(),
-        "neither JPEG, PNG nor WebP (begins with GIF89a\\x01\\x00)"
-    );
+    for (bytes, reason) in [
+        (
+            &b"\x01\x02\x03\x04\x05\x06\x07\x08\x09"[..],
+            "neither JPEG, PNG nor WebP (begins with \\x01\\x02\\x03\\x04\\x05\\x06\\x07\\x08)",
+        ),
+        (b"GIF89a\x01\0\x01\0\0\0\0", "a GIF image; only JPEG, PNG and WebP are read"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC image; only JPEG, PNG and WebP are read"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer, not an image"),
+        (b"<!DOCTYPE html><html>", "an HTML page, not an image"),
+        (b"not an image", "a text file, not an image"),
+        (b"PAR1\x15\x04", "a Parquet file, not an image"),
+    ] {
+        assert_eq!(decode(bytes).unwrap_err().to_string(), reason);
+    }
     let missing = decode_file(Path::new("/nowhere/cat.jpg")).unwrap_err();
     assert_eq!(missing.to_string(), "cannot decode /nowhere/cat.jpg");
+}
+
+#[test]
+fn what_is_no_image_comes_with_a_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    for (bytes, hint) in [
+        (&b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"[..], "git lfs pull"),
+        (b"<!DOCTYPE html><html>", "web page"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "convert it to JPEG"),
+        (b"", "download"),
+    ] {
+        let path = dir.path().join("photo.jpg");
+        fs::write(&path, bytes).unwrap();
+        let told = decode_file(&path).unwrap_err().hint().unwrap();
+        assert!(told.contains(hint), "{told}");
+    }
 }

@@ -1,6 +1,6 @@
-//! An image of which only the size is known, so that a crop can be drawn before anything is decoded.
+//! An image that is not decoded yet but whose size is known, so that a crop can be drawn before decoding.
 //!
-//! Separate from the formats: who crops need not know which of them can decode in parts.
+//! Separate from the formats because code that crops does not need to know which of them can be decoded in parts.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ pub(crate) struct Undecoded<'a> {
     width: u32,
     height: u32,
     content: Content<'a>,
-    /// What it took to decode it, where that had to be done to know the size.
+    /// How long decoding took, if it was needed to find the size.
     decoding: Duration,
 }
 
@@ -30,7 +30,8 @@ enum Content<'a> {
 }
 
 impl<'a> Undecoded<'a> {
-    /// Looks at the bytes of an image file; what cannot be decoded in parts is decoded in the memory of `decoded`.
+    /// Looks at the bytes of an image file. A format that cannot be decoded in parts is decoded, in the memory of
+    /// `decoded`.
     ///
     /// # Errors
     /// The reason why the bytes are not a usable image, as far as it shows already.
@@ -58,7 +59,7 @@ impl<'a> Undecoded<'a> {
         Self { width, height, content: Content::Pixels(image), decoding: Duration::ZERO }
     }
 
-    /// An image that had to be decoded for its size to be known.
+    /// An image that was decoded to find its size.
     pub(crate) fn decoded(image: Image) -> Self {
         let (width, height) = (image.width(), image.height());
         Self { width, height, content: Content::Decoded(image), decoding: Duration::ZERO }
@@ -69,7 +70,7 @@ impl<'a> Undecoded<'a> {
         matches!(self.content, Content::Pixels(_))
     }
 
-    /// What was spent on decoding already.
+    /// How long decoding has taken so far.
     pub(crate) fn decoding(&self) -> Duration {
         self.decoding
     }
@@ -93,7 +94,7 @@ impl<'a> Undecoded<'a> {
         }
     }
 
-    /// Decodes all of it to find damage, at the smallest scale there is.
+    /// Decodes all of it to find damage, a JPEG file at an eighth of its size, and returns its width and height.
     ///
     /// # Errors
     /// The reason why the bytes are not a usable image.

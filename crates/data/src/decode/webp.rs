@@ -1,6 +1,6 @@
-//! WebP, still and lossy or lossless; of an animation the first frame.
+//! WebP: lossy and lossless images, and the first frame of an animation.
 //!
-//! Separate from the other formats because it has a library and limits of its own.
+//! Separate from the other formats because it has its own library, which needs memory of its own.
 
 use std::io::Cursor;
 

@@ -33,7 +33,7 @@ pub(super) fn images(root: &Path, tables: &[PathBuf]) -> Images {
             }
             Ok(scan) => {
                 let table = Arc::new(scan.table);
-                let missing = || DecodeError::NoLabel { reason: "the row has none".to_owned() };
+                let missing = || DecodeError::NoLabel { reason: "the record has none".to_owned() };
                 images.extend(scan.labels.into_iter().zip(0..).map(|(label, row)| {
                     let place = Place::Row { table: Arc::clone(&table), row };
                     (place, label.map(Label::Number).ok_or_else(missing))

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{HEADER_BYTES, MAGIC, Packed, Record, Summary, damaged, read_at};
 use crate::index::{Contents, SampleRef};
-use crate::{Error, Place, Result};
+use crate::{DecodeError, Error, Expected, Place, Result};
 
 /// Bytes of a record in the index, without its name.
 const RECORD_BYTES: usize = 36;
@@ -49,7 +49,7 @@ pub(super) fn read(pack: &Path) -> Result<(Summary, Vec<Entry>)> {
     let mut header = Vec::new();
     read_at(pack, 0, HEADER_BYTES, &mut header).map_err(fail)?;
     if header[..8] != MAGIC {
-        return Err(damaged(pack, "it does not begin as one of this version does"));
+        return Err(other(pack, "it is of another version or of another format"));
     }
     let mut header = Reader(&header[8..]);
     let (index_at, index_bytes, crc32) =
@@ -66,6 +66,14 @@ pub(super) fn read(pack: &Path) -> Result<(Summary, Vec<Entry>)> {
         return Err(damaged(pack, "its index is damaged"));
     }
     parse(&index, index_at).ok_or_else(|| damaged(pack, "its index makes no sense"))
+}
+
+/// What a file is instead of a packed data set, or else what is wrong with it.
+fn other(pack: &Path, reason: &'static str) -> Error {
+    match Expected::Packed.or_other(pack, DecodeError::Empty) {
+        DecodeError::Empty => damaged(pack, reason),
+        source => Error::Decode { path: pack.to_owned(), source },
+    }
 }
 
 fn parse(index: &[u8], index_at: u64) -> Option<(Summary, Vec<Entry>)> {

@@ -75,12 +75,13 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
     file.write_all(&[0; HEADER_BYTES]).map_err(fail)?;
     let (mut offset, mut entries, mut broken) = (HEADER_BYTES as u64, Vec::new(), Vec::new());
     for (number, (split, dataset)) in splits.iter().enumerate() {
-        for samples in dataset.samples().chunks(options.at_once()) {
-            let store = |SampleRef { place, .. }: &SampleRef| {
+        let first = entries.len();
+        for samples in in_order_of_reading(dataset.samples()).chunks(options.at_once()) {
+            let store = |(_, SampleRef { place, .. }): &(usize, &SampleRef)| {
                 progress.reading(place, || stored(dataset.dir(), place, options))
             };
             let stored: Vec<_> = samples.par_iter().map(store).collect();
-            for (sample, stored) in samples.iter().zip(stored) {
+            for (&(index, sample), stored) in samples.iter().zip(stored) {
                 let name = Path::new(split).join(sample.place.name());
                 match stored {
                     Ok(Stored { bytes, width, height }) => {
@@ -88,14 +89,17 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
                         let crc32 = crc32fast::hash(&bytes);
                         let record = Record { offset, bytes: bytes.len() as u32, crc32, width, height };
                         let packed = Packed { name, record };
-                        entries.push(Entry { packed, class: sample.class, split: number as u8 });
+                        let entry = Entry { packed, class: sample.class, split: number as u8 };
+                        entries.push((index, entry));
                         offset += bytes.len() as u64;
                     }
                     Err(reason) => broken.push(BrokenFile { path: name, reason: reason.to_string() }),
                 }
             }
         }
+        entries[first..].sort_by_key(|(index, _)| *index);
     }
+    let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
     let (_, first) = &splits[0];
     let summary = Summary {
         classes: first.classes().to_vec(),
@@ -113,6 +117,13 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
     let n_of = |split: usize| entries.iter().filter(|entry| usize::from(entry.split) == split).count();
     let splits = splits.into_iter().enumerate().map(|(i, (split, _))| (split, n_of(i))).collect();
     Ok(PackReport { n_images: entries.len(), splits, bytes: offset + index.len() as u64, broken })
+}
+
+/// Samples with their numbers, by where they are: those that a table holds are read together in groups of rows.
+fn in_order_of_reading(samples: &[SampleRef]) -> Vec<(usize, &SampleRef)> {
+    let mut samples: Vec<_> = samples.iter().enumerate().collect();
+    samples.sort_by(|(_, a), (_, b)| a.place.cmp(&b.place));
+    samples
 }
 
 fn finish(mut file: BufWriter<File>, index_at: u64, index: &[u8]) -> std::io::Result<()> {

@@ -1,128 +1,185 @@
-//! Arrow files, in which the images of uncompressed columns are read in place: streams, as the library `datasets` keeps
-//! them, and files with a footer (Feather version 2).
+//! Arrow files: streams, as Hugging Face's library `datasets` stores them, and files with a footer (Feather version 2).
 //!
-//! Separate from Parquet because every image has an offset of its own.
-//! Invariant: nothing is taken from outside the file or the message that names it, and no more memory than is there.
+//! Separate from Parquet because the reader is another one, `arrow-ipc`. A group of rows is a batch here.
+//! Invariant: a file that its reader fails at, in whatever way, is an error.
 
-use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
 
-use super::{Scan, Store, Table, missing};
+use arrow_array::RecordBatch;
+use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_schema::{ArrowError, Schema};
+
+use super::{Found, Group, MAX_GROUP_BYTES, Rows, Store, guarded, most_rows};
 use crate::DecodeError;
 use crate::decode::open_file;
-use crate::shard::read_plain;
 
-mod batch;
-mod schema;
-mod source;
-use batch::Rows;
-use schema::Columns;
-use source::Source;
+mod columns;
+use columns::Columns;
 
-/// Where the image of each row is.
-#[derive(Debug, Default)]
-pub(super) struct Images(Vec<Option<Span>>);
+/// Bytes of the mark at the end of a stream.
+const END_MARK: u64 = 8;
 
-/// Part of the file; none begins where the file does.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    offset: NonZeroU64,
-    bytes: u64,
+/// Where the batches of a file are.
+#[derive(Debug)]
+pub(super) struct Batches {
+    columns: Columns,
+    layout: Layout,
 }
 
-/// Where what cannot be used begins, and why it cannot.
-type Rest = Option<(u64, DecodeError)>;
-
-impl Images {
-    /// Size of the image in a row.
-    pub(super) fn row_bytes(&self, row: u32) -> u64 {
-        self.span(row).map_or(0, |span| span.bytes)
-    }
-
-    /// Where the image in a row begins; 0 if there is none.
-    pub(super) fn offset(&self, row: u32) -> u64 {
-        self.span(row).map_or(0, |span| span.offset.get())
-    }
-
-    fn span(&self, row: u32) -> Option<Span> {
-        self.0.get(row as usize).copied().flatten()
-    }
-
-    /// Reads the image file in a row.
-    pub(super) fn read(&self, path: &Path, row: u32, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let span = self.span(row).ok_or_else(missing)?;
-        read_plain(&mut open_file(path)?, span.offset.get(), span.bytes, buffer)
-    }
+#[derive(Debug)]
+enum Layout {
+    /// Messages one after another: where the schema ends, and where the messages of each batch are.
+    Stream { schema_end: u64, batches: Vec<Range<u64>> },
+    /// A footer says where the batches are.
+    Footer,
 }
 
-/// Reads labels and names, and where the images are. What comes before damage is usable.
-pub(super) fn scan(root: &Path, path: PathBuf) -> Result<Scan, DecodeError> {
-    let mut source = Source::open(&root.join(&path))?;
-    let bytes = source.bytes();
-    let begin = source.read(0..bytes.min(8))?;
-    let mut rows = Rows::default();
-    let (names, rest) = match begin.as_slice() {
-        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => file(&mut source, &mut rows)?,
-        [0xff, 0xff, 0xff, 0xff, ..] => stream(&mut source, &mut rows)?,
-        [b'F', b'E', b'A', b'1', ..] => {
-            return Err(damage("Feather version 1: write it as version 2, or as Parquet"));
+/// A reader of the columns that are needed, from batch to batch.
+enum Reader {
+    Stream(Box<StreamReader<File>>),
+    Footer(Box<FileReader<File>>),
+}
+
+impl Reader {
+    fn open(path: &Path, columns: Option<Columns>) -> Result<Self, DecodeError> {
+        let mut file = open_file(path)?;
+        let mut start = Vec::new();
+        (&file).take(6).read_to_end(&mut start).map_err(|source| DecodeError::Read { source })?;
+        if start.starts_with(b"FEA1") {
+            return Err(error("Feather version 1: write it as version 2, or as Parquet"));
         }
-        _ => return Err(damage(format!("not an Arrow file (begins with {})", begin.escape_ascii()))),
+        let has_footer = start == b"ARROW1";
+        file.seek(SeekFrom::Start(0)).map_err(|source| DecodeError::Read { source })?;
+        let columns = columns.map(|columns| columns.numbers());
+        Ok(if has_footer {
+            Self::Footer(Box::new(FileReader::try_new(file, columns).map_err(damage)?))
+        } else {
+            Self::Stream(Box::new(StreamReader::try_new(file, columns).map_err(damage)?))
+        })
+    }
+
+    fn schema(&self) -> std::sync::Arc<Schema> {
+        match self {
+            Self::Stream(reader) => reader.schema(),
+            Self::Footer(reader) => reader.schema(),
+        }
+    }
+
+    /// The next batch, or nothing at the end.
+    fn next(&mut self) -> Result<Option<RecordBatch>, DecodeError> {
+        let next = match self {
+            Self::Stream(reader) => reader.next(),
+            Self::Footer(reader) => reader.next(),
+        };
+        next.transpose().map_err(damage)
+    }
+
+    /// Where what was read last ends.
+    fn position(&mut self) -> Result<u64, DecodeError> {
+        let position = match self {
+            Self::Stream(reader) => reader.get_mut().stream_position(),
+            Self::Footer(reader) => reader.get_mut().stream_position(),
+        };
+        position.map_err(|source| DecodeError::Read { source })
+    }
+}
+
+/// Reads all batches for their labels. What comes before damage is usable.
+pub(super) fn scan(path: &Path, bytes: u64) -> Result<Found, DecodeError> {
+    let (columns, names) = guarded(|| Columns::find(&Reader::open(path, None)?.schema()))?;
+    let mut reader = guarded(|| Reader::open(path, Some(columns)))?;
+    let schema_end = reader.position()?;
+    let (mut batches, mut groups, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    let mut begin = schema_end;
+    let rest = loop {
+        match guarded(|| next_group(&mut reader, &columns, most_rows(bytes) - labels.len())) {
+            Ok(Some((found, bytes))) => {
+                let end = reader.position()?;
+                groups.push(Group { first_row: labels.len() as u32, n_rows: found.len() as u32, bytes });
+                batches.push(begin..end);
+                labels.extend(found);
+                begin = end;
+            }
+            Ok(None) if matches!(reader, Reader::Stream(_)) && reader.position()? != begin + END_MARK => {
+                break Some((begin, error("it ends without an end mark, so the rest may be missing")));
+            }
+            Ok(None) => break None,
+            Err(reason) => break Some((begin, reason)),
+        }
+    };
+    let layout = match reader {
+        Reader::Stream(_) => Layout::Stream { schema_end, batches },
+        Reader::Footer(_) => Layout::Footer,
     };
     match rest {
-        Some((_, reason)) if rows.labels.is_empty() => Err(reason),
-        rest => {
-            let store = Store::InPlace(Images(rows.images));
-            Ok(Scan { table: Table { path, bytes, store }, labels: rows.labels, names, rest })
-        }
+        Some((_, reason)) if labels.is_empty() => Err(reason),
+        rest => Ok(Found { store: Store::Arrow(Batches { columns, layout }), groups, labels, names, rest }),
     }
 }
 
-/// Messages one after another, the schema first, up to an end mark.
-fn stream(source: &mut Source, rows: &mut Rows) -> Result<(Option<Vec<String>>, Rest), DecodeError> {
-    let no_schema = || damage("it does not begin with a schema");
-    let metadata = source.metadata(0)?.ok_or_else(no_schema)?;
-    let message = metadata.message()?;
-    let schema = message.header_as_schema().ok_or_else(no_schema)?;
-    let (columns, names) = Columns::find(schema, message.version())?;
-    let end = source.bytes();
-    let mut at = metadata.body(message, end)?.end;
-    let rest = loop {
-        if at == end {
-            break Some((at, damage("it ends without an end mark, so the rest may be missing")));
-        }
-        match rows.add(source, at..end, &columns) {
-            Ok(Some(next)) => at = next,
-            Ok(None) => break None,
-            Err(reason) => break Some((at, reason)),
-        }
-    };
-    Ok((names, rest))
+/// Labels and bytes of the images of the next batch, which has at most so many rows.
+fn next_group(
+    reader: &mut Reader,
+    columns: &Columns,
+    most_rows: usize,
+) -> Result<Option<(Vec<Option<i64>>, u64)>, DecodeError> {
+    let Some(batch) = reader.next()? else { return Ok(None) };
+    if batch.num_rows() > most_rows {
+        return Err(error(format!("more than {most_rows} further records")));
+    }
+    Ok(Some((columns.labels(&batch)?, columns.image_bytes(&batch)?)))
 }
 
-/// Messages in the order of a footer, which the file ends with.
-fn file(source: &mut Source, rows: &mut Rows) -> Result<(Option<Vec<String>>, Rest), DecodeError> {
-    let footer = source.footer()?;
-    let about = footer.parse()?;
-    let schema = about.schema().ok_or_else(|| damage("its footer has no schema"))?;
-    let (columns, names) = Columns::find(schema, about.version())?;
-    // Writers append; batches that overlap would make many rows of few bytes.
-    let mut free = 0;
-    for block in about.recordBatches().into_iter().flatten() {
-        let at = u64::try_from(block.offset()).unwrap_or(u64::MAX);
-        let added = match at < free {
-            true => Err(damage("a batch begins in another one")),
-            false => rows.add(source, at..footer.begin, &columns),
+/// Reads the images of a batch.
+pub(super) fn unpack(path: &Path, batches: &Batches, number: usize) -> Result<Rows, DecodeError> {
+    let Batches { columns, layout } = batches;
+    guarded(|| {
+        let batch = match layout {
+            Layout::Footer => {
+                let reader = FileReader::try_new(open_file(path)?, Some(columns.numbers()));
+                let mut reader = reader.map_err(damage)?;
+                reader.set_index(number).map_err(damage)?;
+                reader.next()
+            }
+            Layout::Stream { schema_end, batches } => {
+                let part = batches.get(number).ok_or_else(changed)?;
+                let stream =
+                    part_of(path, *schema_end, part).map_err(|source| DecodeError::Read { source })?;
+                StreamReader::try_new(stream, Some(columns.numbers())).map_err(damage)?.next()
+            }
         };
-        match added.and_then(|next| next.ok_or_else(|| damage("an end mark where a batch should be"))) {
-            Ok(next) => free = next,
-            Err(reason) => return Ok((names, Some((at, reason)))),
+        let batch = batch.transpose().map_err(damage)?.ok_or_else(changed)?;
+        if columns.image_bytes(&batch)? > MAX_GROUP_BYTES {
+            return Err(error(format!("a batch has more than {} MiB of images", MAX_GROUP_BYTES >> 20)));
         }
-    }
-    Ok((names, None))
+        columns.images(&batch)
+    })
 }
 
-fn damage(reason: impl Into<String>) -> DecodeError {
+/// The schema of a stream and the messages of one batch, which are a stream as well.
+fn part_of(path: &Path, schema_end: u64, part: &Range<u64>) -> io::Result<impl Read + use<>> {
+    let mut file = File::open(path)?;
+    let mut schema = Vec::new();
+    (&file).take(schema_end).read_to_end(&mut schema)?;
+    file.seek(SeekFrom::Start(part.start))?;
+    Ok(Cursor::new(schema).chain(file.take(part.end - part.start)))
+}
+
+fn changed() -> DecodeError {
+    error("the file is not what it was")
+}
+
+fn damage(reason: ArrowError) -> DecodeError {
+    if matches!(&reason, ArrowError::IoError(_, source) if source.kind() == io::ErrorKind::UnexpectedEof) {
+        return error("it ends within a batch: cut short");
+    }
+    error(reason.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn error(reason: impl Into<String>) -> DecodeError {
     DecodeError::Archive { reason: reason.into() }
 }
 

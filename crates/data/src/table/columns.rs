@@ -1,7 +1,7 @@
-//! What the columns of a table are called, and the names of its classes.
+//! Names of the columns and classes of a table.
 //!
-//! Separate because it is the same in every format that the library `datasets` writes.
-//! Invariant: columns that are not there, or are of another type, are named.
+//! Separate because they are the same in every format that the library `datasets` writes.
+//! Invariant: a column that is missing or has the wrong type is an error that names it.
 
 use crate::DecodeError;
 

@@ -1,105 +1,87 @@
-//! Parquet files, whose images lie in compressed groups of rows.
+//! Parquet files, which store images in compressed row groups.
 //!
-//! Separate because an image has no offset of its own: its whole group is unpacked and kept for a while.
+//! Separate from Arrow because the reader is another one.
 //! Invariant: a file that its reader fails at, in whatever way, is an error.
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
-use parquet::data_type::ByteArray;
+use parquet::basic::Type;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::FileMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::missing;
+use super::{Found, Group, MAX_GROUP_BYTES, Rows, Store, columns, guarded, most_rows};
 use crate::DecodeError;
-use crate::decode::{self, check_file_size, open_file};
+use crate::decode::open_file;
 
-mod cache;
 mod column;
-mod scan;
-pub(crate) use cache::Cache;
-pub(super) use scan::scan;
 
-/// Largest group of rows that is unpacked.
-const MAX_GROUP_BYTES: u64 = 1 << 31;
-
-/// Where the images of a file are.
-#[derive(Debug)]
-pub(super) struct Images {
-    /// Number among the tables that share the cache.
-    number: u32,
-    /// Which column they are in.
-    column: usize,
-    groups: Vec<Group>,
-    cache: Arc<Cache>,
+/// Reads labels and names, and where the groups are.
+pub(super) fn scan(path: &Path, bytes: u64) -> Result<Found, DecodeError> {
+    guarded(|| {
+        let reader = open(path)?;
+        let most_rows = most_rows(bytes);
+        let about = reader.metadata().file_metadata();
+        let (column, _) = find(about, &columns::IMAGES, &[Type::BYTE_ARRAY])?;
+        let (label, label_name) = find(about, &columns::LABELS, &[Type::INT64, Type::INT32])?;
+        let (mut groups, mut labels) = (Vec::new(), Vec::new());
+        for number in 0..reader.num_row_groups() {
+            let group = reader.get_row_group(number).map_err(damage)?;
+            let claimed = usize::try_from(group.metadata().num_rows()).unwrap_or(usize::MAX);
+            if claimed > most_rows - labels.len() {
+                return Err(DecodeError::Archive { reason: format!("more than {most_rows} records") });
+            }
+            let found = column::labels(group.as_ref(), label)?;
+            groups.push(Group {
+                first_row: labels.len() as u32,
+                n_rows: found.len() as u32,
+                bytes: u64::try_from(group.metadata().column(column).uncompressed_size()).unwrap_or(0),
+            });
+            labels.extend(found);
+        }
+        let names = description(about).and_then(|text| columns::class_names(text, label_name));
+        Ok(Found { store: Store::Parquet(column), groups, labels, names, rest: None })
+    })
 }
 
-/// Rows that are compressed together.
-#[derive(Debug, Clone, Copy)]
-struct Group {
-    first_row: u32,
-    n_rows: u32,
-    /// Of the images, unpacked, as the file says.
-    bytes: u64,
-}
-
-/// The images of a group, as far as there are any.
-type Rows = Vec<Option<ByteArray>>;
-
-impl Images {
-    /// Mean size of the images that are unpacked together with a row: sizes of single ones are not known before.
-    pub(super) fn row_bytes(&self, row: u32) -> u64 {
-        self.group(row).map_or(0, |(_, group)| group.bytes / u64::from(group.n_rows.max(1)))
-    }
-
-    fn group(&self, row: u32) -> Option<(usize, Group)> {
-        let number = self.groups.partition_point(|group| group.first_row <= row).checked_sub(1)?;
-        self.groups.get(number).map(|group| (number, *group))
-    }
-
-    /// Reads the image file in a row; the rows around it are kept for a while.
-    pub(super) fn read(
-        &self,
-        root: &Path,
-        path: &Path,
-        row: u32,
-        buffer: &mut Vec<u8>,
-    ) -> Result<(), DecodeError> {
-        let (number, group) = self.group(row).ok_or_else(missing)?;
-        let key = (self.number, number as u32);
-        let rows = self.cache.get(key, group.bytes, || self.unpack(root, path, number))?;
-        let image =
-            rows.get((row - group.first_row) as usize).and_then(Option::as_ref).ok_or_else(missing)?;
-        check_file_size(image.len() as u64)?;
-        buffer.clear();
-        buffer.extend_from_slice(image.data());
-        Ok(())
-    }
-
-    fn unpack(&self, root: &Path, path: &Path, group: usize) -> Result<Rows, DecodeError> {
-        guarded(|| {
-            let reader = open(root, path)?;
-            let group = reader.get_row_group(group).map_err(damage)?;
-            column::images(group.as_ref(), self.column, MAX_GROUP_BYTES)
-        })
-    }
+/// Unpacks the images of a group.
+pub(super) fn unpack(path: &Path, column: usize, group: usize) -> Result<Rows, DecodeError> {
+    guarded(|| {
+        let reader = open(path)?;
+        let group = reader.get_row_group(group).map_err(damage)?;
+        column::images(group.as_ref(), column, MAX_GROUP_BYTES)
+    })
 }
 
 /// Opens a file and reads what it says of itself.
-fn open(root: &Path, path: &Path) -> Result<SerializedFileReader<File>, DecodeError> {
-    SerializedFileReader::new(open_file(&root.join(path))?).map_err(damage)
+fn open(path: &Path) -> Result<SerializedFileReader<File>, DecodeError> {
+    SerializedFileReader::new(open_file(path)?).map_err(damage)
+}
+
+/// Number and name of the first column of these names that there is.
+fn find(
+    about: &FileMetaData,
+    names: &[&'static str],
+    types: &[Type],
+) -> Result<(usize, &'static str), DecodeError> {
+    let all = about.schema_descr().columns();
+    columns::find(names, |name| {
+        all.iter().position(|column| {
+            column.path().string() == *name
+                && types.contains(&column.physical_type())
+                && column.max_rep_level() == 0
+        })
+    })
+}
+
+/// What the library `datasets` says of a data set in each of its files.
+fn description(about: &FileMetaData) -> Option<&str> {
+    about.key_value_metadata()?.iter().find(|pair| pair.key == "huggingface")?.value.as_deref()
 }
 
 fn damage(error: ParquetError) -> DecodeError {
     DecodeError::Archive { reason: error.to_string().split_whitespace().collect::<Vec<_>>().join(" ") }
-}
-
-/// The reader was not made for damaged files, and panics at some of them.
-fn guarded<T>(work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
-    decode::guarded(work).unwrap_or_else(|| {
-        Err(DecodeError::Archive { reason: "so damaged that its reader failed".to_owned() })
-    })
 }
 
 #[cfg(test)]

@@ -96,19 +96,19 @@ fn settings_that_cannot_work_are_named() {
     check(of(TrainCrop::RandomResized { scale: [0.0, 1.0], ratio: default_ratio() }), "crop.scale: ");
     check(of(TrainCrop::RandomResized { scale: [f64::NAN, 1.0], ratio: default_ratio() }), "crop.scale: ");
     check(of(TrainCrop::RandomResized { scale: default_scale(), ratio: [2.0, 1.0] }), "crop.ratio: ");
-    check(of(TrainCrop::RandomShortSide { shorter: [7, 9] }), "crop.shorter: [7, 9] is not a range from");
+    check(of(TrainCrop::RandomShortSide { shorter: [7, 9] }), "crop.shorter: [7, 9] is not a range above");
     check(of(TrainCrop::RandomShortSide { shorter: [9, 8] }), "crop.shorter: ");
     check(of(TrainCrop::Pad { pad: 8, mode: PadMode::Zero }), "crop.pad: ");
     check(TrainTransform { color_jitter: 1.5, ..TrainTransform::default() }, "color_jitter: ");
     check(TrainTransform { random_erasing: -0.1, ..TrainTransform::default() }, "random_erasing: ");
     check(TrainTransform { cutmix: -1.0, ..TrainTransform::default() }, "cutmix: -1 is not 0 (off)");
-    check(TrainTransform { repeats: 0, ..TrainTransform::default() }, "repeats: 0 is not at least 1");
+    check(TrainTransform { repeats: 0, ..TrainTransform::default() }, "repeats: must be at least 1");
     let of = |n, magnitude| TrainTransform {
         rand_augment: Some(RandAugment { n, magnitude }),
         ..TrainTransform::default()
     };
-    check(of(0, 9), "rand_augment.n: 0 is not from 1 to 14");
-    check(of(2, 31), "rand_augment.magnitude: 31 is not from 0 to 30");
+    check(of(0, 9), "rand_augment.n: 0 is not between 1 and 14");
+    check(of(2, 31), "rand_augment.magnitude: 31 is not between 0 and 30");
     let error = TestPipeline::new(&preprocess(Some(7), 8)).unwrap_err().to_string();
     assert_eq!(error, "resize: 7 is below the largest resolution 8");
     let flat = Preprocess { std: [0.2, 0.0, 0.2], ..preprocess(None, 8) };

@@ -141,7 +141,7 @@ fn an_independent_recipe_survives_its_text() {
 fn what_only_tabulating_would_find_is_found_at_once() {
     for (key, reason) in [
         ("data.resize=24", "data.resize: 24 is below the largest resolution 32"),
-        ("data.augment.random_erasing=5", "data.augment.random_erasing: 5 is not from 0 to 1"),
+        ("data.augment.random_erasing=5", "data.augment.random_erasing: 5 is not between 0 and 1"),
         ("tabulate.width_step=0.0001", "tabulate.width_step: 15002 rows are more than 4096"),
     ] {
         assert_eq!(error(SMALL, &[key]).0, reason);

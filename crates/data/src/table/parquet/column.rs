@@ -1,4 +1,4 @@
-//! Columns of a group of rows as values, with the rows that have none.
+//! Reads the values of a column in a row group; a row may have none.
 //!
 //! Invariant: as many rows as the group has, or an error.
 
@@ -6,8 +6,9 @@ use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
 use parquet::file::reader::RowGroupReader;
 
-use super::{Rows, damage};
+use super::damage;
 use crate::DecodeError;
+use crate::table::Rows;
 
 /// Rows that are read at once: a group that is larger than it says is noticed after so many.
 const STEP: usize = 64;
@@ -39,7 +40,7 @@ pub(super) fn labels(group: &dyn RowGroupReader, column: usize) -> Result<Vec<Op
 }
 
 fn too_large(limit: u64) -> DecodeError {
-    let reason = format!("its images have more than {} MiB: write smaller groups of rows", limit >> 20);
+    let reason = format!("its images have more than {} MiB: write smaller row groups", limit >> 20);
     DecodeError::Archive { reason }
 }
 
@@ -74,7 +75,7 @@ fn values<T: DataType, V>(
         }
     }
     if rows.len() < n_rows {
-        let reason = format!("{} of {n_rows} rows are there", rows.len());
+        let reason = format!("only {} of {n_rows} records are there", rows.len());
         return Err(DecodeError::Archive { reason });
     }
     Ok(rows)

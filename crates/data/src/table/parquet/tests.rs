@@ -1,15 +1,16 @@
 //! Parquet files as the library `datasets` writes them, and damaged ones.
 
 use std::fs;
+use std::sync::Arc;
 
 use parquet::basic::Compression;
-use parquet::data_type::{ByteArrayType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
-use super::*;
+use crate::table;
 
 pub(crate) const SCHEMA: &str = "message schema {
     optional group image { optional binary bytes; optional binary path (UTF8); }
@@ -63,7 +64,7 @@ type Found = (Vec<Option<i64>>, Vec<Result<Vec<u8>, String>>, Option<Vec<String>
 fn found(bytes: &[u8]) -> Result<Found, String> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.parquet"), bytes).unwrap();
-    let scan = scan(dir.path(), "a.parquet".into(), 0, &Arc::default()).map_err(|e| e.to_string())?;
+    let scan = table::scan(dir.path(), "a.parquet".into(), 0, &Arc::default()).map_err(|e| e.to_string())?;
     let mut buffer = Vec::new();
     let images =
         (0..scan.labels.len()).map(|row| match scan.table.read(dir.path(), row as u32, &mut buffer) {
@@ -91,7 +92,7 @@ fn rows_are_found_in_their_groups() {
         let expected = [Ok(b"one".to_vec()), Ok(vec![7; 5000]), Err(()), Ok(vec![]), Ok(b"five".to_vec())];
         let plain: Vec<_> = images.iter().map(|image| image.clone().map_err(|_| ())).collect();
         assert_eq!(plain, expected);
-        assert_eq!(images[2], Err("archive: the row has no image".to_owned()));
+        assert_eq!(images[2], Err("archive: the record has no image".to_owned()));
         assert_eq!(names.unwrap(), ["a", "b"]);
     }
 }

@@ -1,6 +1,7 @@
-//! The groups of rows that were unpacked last, shared by the tables of a split and by all threads.
+//! A cache of the groups of rows that were read last, shared by the tables of a split and by all threads.
 //!
-//! Invariant: a group is unpacked by one thread at a time, and what is kept is limited, whatever the files say.
+//! Separate because it is the same for Parquet and Arrow.
+//! Invariant: a group is read by one thread at a time, and memory is limited whatever the files claim.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -9,14 +10,14 @@ use parquet::data_type::ByteArray;
 use super::Rows;
 use crate::DecodeError;
 
-/// Most bytes that are kept, but always the last group.
-const LIMIT: u64 = 1 << 29;
+/// Most bytes that are kept, except that the last group always is.
+pub(crate) const CACHE_BYTES: u64 = 1 << 29;
 
 /// A table's number and a group's.
 type Key = (u32, u32);
 type Slot = Arc<OnceLock<Result<Rows, String>>>;
 
-/// Unpacked groups, the last one used at the end.
+/// Groups that were read, with the one used last at the end.
 #[derive(Debug)]
 pub(crate) struct Cache {
     limit: u64,
@@ -25,7 +26,7 @@ pub(crate) struct Cache {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { limit: LIMIT, groups: Mutex::default() }
+        Self { limit: CACHE_BYTES, groups: Mutex::default() }
     }
 }
 
@@ -144,7 +145,7 @@ mod tests {
             assert_eq!(unpacked.get(), expected, "group {group}");
         }
         for _ in 0..2 {
-            assert_eq!(get(9, 1, 1), Err("group of rows: the file is empty".to_owned()));
+            assert_eq!(get(9, 1, 1), Err("row group: the file is empty".to_owned()));
         }
         assert_eq!(unpacked.get(), 7);
         // What a group claims counts until it is unpacked, and then what it is.
