@@ -26,5 +26,7 @@ pub mod sample;
 pub mod rng;
 pub use rng::RngStream;
 
+pub mod text;
+
 mod error;
 pub use error::{Error, Result};

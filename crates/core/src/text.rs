@@ -1,0 +1,71 @@
+//! Text of unknown origin, such as class names, paths and strings out of files, made safe to print.
+//!
+//! Separate because every program that prints needs it, and one rule should hold for all.
+//! Invariant: what comes out holds nothing that moves the cursor, colors the terminal or turns the direction of text.
+
+use std::borrow::Cow;
+
+/// The text in one line: characters that would act on a terminal are escaped, as in `\u{1b}` and `\n`.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, is_printable)
+}
+
+/// As [`printable`], but line breaks stay.
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c == '\n' || is_printable(c))
+}
+
+/// Whether a character only shows itself: it is no control character, no line break and does not turn the direction of
+/// text.
+pub fn is_printable(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let breaks = matches!(c, '\u{2028}' | '\u{2029}');
+    // Tags are invisible copies of ASCII.
+    let hides = matches!(c, '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+    !(c.is_control() || turns || breaks || hides)
+}
+
+fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.chars().all(&keep) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if keep(c) { shown.push(c) } else { shown.extend(c.escape_default()) }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_escaped() {
+        for (text, shown) in [
+            ("a\x1b[2Jb", "a\\u{1b}[2Jb"),
+            ("a\r\n\tb\0\x7f", "a\\r\\n\\tb\\u{0}\\u{7f}"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("\u{202e}gpj.exe\u{2066}\u{2028}", "\\u{202e}gpj.exe\\u{2066}\\u{2028}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+        assert_eq!(printable_lines("a\nb\x1b"), "a\nb\\u{1b}");
+    }
+
+    #[test]
+    fn names_in_any_script_stay_as_they_are() {
+        for text in [
+            "größer \"層\" \\ it's",
+            "e\u{301}te\u{301}",
+            "ภาพถ่าย",
+            "नमस्ते",
+            "می\u{200c}خواهم",
+            "👩\u{200d}🚀",
+            "",
+        ] {
+            assert!(matches!(printable(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+    }
+}
