@@ -1,4 +1,4 @@
-//! Whether the parts of a bundle fit together: the one place that decides.
+//! Checks that the parts of a bundle fit together; no other place decides this.
 
 use mutualnet_core::network::{Op, Rank};
 use mutualnet_core::{Network, Preprocess, Subnet, Width};
@@ -6,10 +6,10 @@ use mutualnet_core::{Network, Preprocess, Subnet, Width};
 use crate::bundle::{norm_paths, stats_names};
 use crate::{BundleParts, Error, Result, Row, Weights};
 
-/// MACs above this are not counted; the sum over all nodes could overflow.
+/// Most MACs of a row: above this, the sum over all nodes could overflow.
 const MAX_MACS: f64 = (1_u64 << 60) as f64;
 
-/// Checks everything; cheap compared with reading the numbers.
+/// Checks everything; this is cheap compared with reading the numbers.
 pub(crate) fn parts(parts: &BundleParts) -> Result<()> {
     let expected = parts.network.classes();
     if parts.classes.len() != expected {
@@ -30,10 +30,10 @@ pub(crate) fn parts(parts: &BundleParts) -> Result<()> {
 fn preprocess(preprocess: &Preprocess) -> Result<()> {
     let Preprocess { resize, crop, mean, std } = preprocess;
     if !mean.iter().all(|mean| mean.is_finite()) || !std.iter().all(|std| std.is_finite() && *std > 0.0) {
-        return Err(Error::Preprocess { reason: "means must be finite, standard deviations above 0" });
+        return Err(Error::Preprocess { reason: "means must be finite and standard deviations above 0" });
     }
     if resize.is_some_and(|resize| resize < *crop) {
-        return Err(Error::Preprocess { reason: "the crop is larger than what it is taken from" });
+        return Err(Error::Preprocess { reason: "the crop is larger than the resized image" });
     }
     Ok(())
 }
@@ -62,11 +62,8 @@ fn numbers(name: &str, numbers: &[f32], lowest: f32) -> Result<()> {
     match numbers.iter().position(|number| !number.is_finite() || *number < lowest) {
         None => Ok(()),
         Some(index) => {
-            let allowed = if lowest == 0.0 {
-                "only finite numbers from 0 on are allowed"
-            } else {
-                "only finite numbers are allowed"
-            };
+            let allowed =
+                if lowest == 0.0 { "it must be finite and not negative" } else { "it must be finite" };
             Err(Error::Number { name: name.to_owned(), index, value: numbers[index], allowed })
         }
     }
@@ -75,19 +72,19 @@ fn numbers(name: &str, numbers: &[f32], lowest: f32) -> Result<()> {
 fn fits(parts: &BundleParts, row: &Row) -> Result<()> {
     let wrong = |reason: String| Err(Error::Row { subnet: row.subnet, reason });
     if row.subnet.resolution > parts.preprocess.crop {
-        return wrong(format!("its resolution is above the crop of {}", parts.preprocess.crop));
+        return wrong(format!("its resolution is above the crop of {} pixels", parts.preprocess.crop));
     }
     if most_macs(&parts.network, row.subnet)? > MAX_MACS {
         return wrong("the network is too large to compute with".to_owned());
     }
     let macs = parts.network.macs(row.subnet)?;
     if macs != row.macs {
-        return wrong(format!("the table says {} MACs, the network needs {}", row.macs.0, macs.0));
+        return wrong(format!("the table says {} MACs, but the network needs {}", row.macs.0, macs.0));
     }
     Ok(())
 }
 
-/// An upper bound of MACs that cannot overflow, whatever a file asks for: padding may grow the input at every layer.
+/// An upper bound on MACs that cannot overflow, whatever the file says: padding may enlarge the input at every layer.
 fn most_macs(network: &Network, subnet: Subnet) -> Result<f64> {
     let channels = network.channels(subnet.width)?;
     let time = match network.rank() {
@@ -142,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// Depthwise convolutions of 65536 channels, as many as asked for.
+    /// A chain of depthwise convolutions with 65536 channels.
     fn chain(n_convs: usize, kernel: u32, padding: u32) -> Network {
         let mut net =
             NetworkBuilder::new("chain", Rank::Image, WidthRange::new(Width::ONE, Width::ONE).unwrap());

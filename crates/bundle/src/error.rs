@@ -1,14 +1,14 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
 use std::path::PathBuf;
 
-use mutualnet_core::{Budget, FileKind, Subnet, Wanted};
+use mutualnet_core::{Budget, FileKind, InMs, Subnet, Wanted};
 
-/// What can be wrong with a bundle, a table or a request for a row.
+/// What can be wrong with a bundle, a table or the choice of a row.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file that cannot be used, with the reason and the path.
+    /// A file that cannot be used, and why.
     #[error("{cause}, in `{}`", path.display())]
     File {
         /// The file.
@@ -16,10 +16,10 @@ pub enum Error {
         /// What is wrong with it.
         cause: Box<Error>,
     },
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("cannot {action} the file: {source}")]
     Io {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The system's reason.
         #[source]
@@ -37,87 +37,87 @@ pub enum Error {
         /// What it looks like.
         found: FileKind,
     },
-    /// The file ends early, or goes on too long.
+    /// The file is shorter or longer than its header says.
     #[error("{what} should end at byte {expected}, but the file has {got} bytes")]
     Length {
         /// The part of the file.
         what: &'static str,
-        /// Where that part says that it ends.
+        /// Where that part ends according to the header.
         expected: u64,
         /// Length of the file.
         got: u64,
     },
-    /// A part of the file that is larger than anything sensible.
-    #[error("{what} of {bytes} bytes is above the limit of {limit}")]
+    /// A part of the file is above its size limit.
+    #[error("{what} has {bytes} bytes, above the limit of {limit}")]
     TooLarge {
         /// The part of the file.
         what: &'static str,
         /// Its size.
         bytes: u64,
-        /// The most that is accepted.
+        /// The limit.
         limit: u64,
     },
-    /// A text that is not UTF-8.
+    /// Text that is not UTF-8.
     #[error("the header is not UTF-8: {source}")]
     Utf8 {
-        /// Where it stops being text.
+        /// Where it stops being UTF-8.
         #[source]
         source: std::str::Utf8Error,
     },
-    /// A text that is not the JSON it should be.
-    #[error("{what} does not read: {source}")]
+    /// Text that is not the expected JSON.
+    #[error("cannot parse {what}: {source}")]
     Json {
         /// The part of the file.
         what: &'static str,
-        /// What and where.
+        /// What is wrong, and where.
         #[source]
         source: serde_json::Error,
     },
-    /// A format version that this program does not know.
-    #[error("{what} has format version {found}, this program reads version {supported}")]
+    /// A format version that this program does not support.
+    #[error("{what} has format version {found}, but this program reads version {supported}")]
     Version {
-        /// Bundle or table.
+        /// The bundle or the table.
         what: &'static str,
         /// The version of the file.
         found: String,
         /// The version of the program.
         supported: u32,
     },
-    /// The bytes are not those that were written.
-    #[error("checksum mismatch: the file says {recorded}, its content has {computed}")]
+    /// The content was changed after it was written.
+    #[error("checksum mismatch: the file records {recorded}, but its content has {computed}")]
     Checksum {
-        /// As in the file.
+        /// The checksum in the file.
         recorded: String,
-        /// Of the content.
+        /// The checksum of the content.
         computed: String,
     },
-    /// The same name twice.
+    /// A name that occurs twice.
     #[error("`{name}` occurs twice")]
     Duplicate {
         /// The name.
         name: String,
     },
-    /// Something that must be there.
+    /// A required part that is missing.
     #[error("`{name}` is missing")]
     Missing {
         /// Name of the tensor or metadata entry.
         name: String,
     },
-    /// Something that must not be there.
-    #[error("`{name}` does not belong into this file")]
+    /// A part that the format does not have.
+    #[error("`{name}` is not expected in this file")]
     Unexpected {
         /// Name of the tensor or metadata entry.
         name: String,
     },
-    /// A tensor of another type than f32.
-    #[error("tensor `{name}` should be F32, is {found}")]
+    /// A tensor whose type is not f32.
+    #[error("tensor `{name}` has type {found}, expected F32")]
     Dtype {
         /// Name of the tensor.
         name: String,
-        /// The type it has.
+        /// Its type.
         found: String,
     },
-    /// Tensor bytes that overlap, leave a gap, or are not as many as the shape needs.
+    /// Tensor data that overlap, leave a gap or do not match the shape.
     #[error("tensor `{name}` at bytes {begin} to {end}: {reason}")]
     Offsets {
         /// Name of the tensor.
@@ -130,50 +130,50 @@ pub enum Error {
         reason: &'static str,
     },
     /// A tensor of the wrong shape.
-    #[error("`{name}` should have shape {expected:?}, has {got:?}")]
+    #[error("`{name}` has shape {got:?}, expected {expected:?}")]
     Shape {
         /// Name of the tensor.
         name: String,
-        /// As the network needs it.
+        /// The shape that the network needs.
         expected: Vec<usize>,
-        /// As it is.
+        /// Its shape.
         got: Vec<usize>,
     },
-    /// A number that cannot be: not finite, or a negative variance.
-    #[error("`{name}` holds {value} at {index}, {allowed}")]
+    /// An invalid number: one that is not finite, or a negative variance.
+    #[error("`{name}` has {value} at index {index}: {allowed}")]
     Number {
         /// Name of the tensor.
         name: String,
-        /// Position in it.
+        /// Index of the number.
         index: usize,
         /// The number.
         value: f32,
         /// What is allowed.
         allowed: &'static str,
     },
-    /// Not as many class names as outputs.
-    #[error("{got} class names for a network of {expected} outputs")]
+    /// The number of class names differs from the number of outputs.
+    #[error("{got} class names for a network with {expected} outputs")]
     Classes {
         /// Outputs of the network.
         expected: usize,
-        /// Names given.
+        /// Class names.
         got: usize,
     },
     /// Preprocessing that cannot be applied.
     #[error("preprocessing: {reason}")]
     Preprocess {
-        /// Why.
+        /// What is wrong with it.
         reason: &'static str,
     },
     /// A table without rows, or with too many.
-    #[error("a query table has from 1 to {limit} rows, got {got}")]
+    #[error("a query table has 1 to {limit} rows, got {got}")]
     RowCount {
-        /// Rows given.
+        /// Number of rows.
         got: usize,
-        /// The most that are accepted.
+        /// The limit.
         limit: usize,
     },
-    /// A row that cannot be.
+    /// An invalid row.
     #[error("row {subnet}: {reason}")]
     Row {
         /// The row.
@@ -181,41 +181,43 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// Statistics of a row that are missing, or of no row.
+    /// Batch-norm statistics that are missing, or that belong to no row.
     #[error("row {subnet}: {} sets of batch-norm statistics for {expected} batch norms", got.unwrap_or(0))]
     Stats {
         /// The row.
         subnet: Subnet,
-        /// Batch norms of the network; 0 when the table has no such row.
+        /// Number of batch norms in the network; 0 when the table has no such row.
         expected: usize,
-        /// Statistics given; `None` when there are none for this row.
+        /// Number of statistics; `None` when there are none for this row.
         got: Option<usize>,
     },
-    /// More right answers than answers, or none at all.
-    #[error("{correct} right answers of {n} are no accuracy")]
+    /// More correct answers than answers, or no answers.
+    #[error("{correct} correct out of {n} is not an accuracy")]
     Accuracy {
-        /// Right answers.
+        /// Correct answers.
         correct: u64,
         /// All answers.
         n: u64,
     },
-    /// The network or a sub-network is wrong.
+    /// An invalid network or sub-network.
     #[error(transparent)]
     Network(#[from] mutualnet_core::Error),
     /// A budget that no row fits.
-    #[error("no row fits a budget of {budget}: the cheapest, {cheapest}, costs {cost}")]
+    #[error("no row fits a budget of {budget}: the cheapest, {cheapest}, costs {}", cost_text(*cost, *threads))]
     Budget {
-        /// What was asked for.
+        /// The budget.
         budget: Budget,
         /// The row that costs least.
         cheapest: Subnet,
         /// What it costs.
         cost: Budget,
+        /// Threads that a latency was measured with; `None` for MACs.
+        threads: Option<usize>,
     },
-    /// A latency budget, and no latencies for it.
-    #[error("the table has no latencies at {} (it has: {})", threads_text(*threads), list(available))]
+    /// A latency budget for a thread count that was not measured.
+    #[error("the table has no latencies{}{}", for_threads(*threads), only(available))]
     NoLatency {
-        /// Thread count that was asked for; `None` for any.
+        /// The thread count; `None` for any.
         threads: Option<usize>,
         /// Thread counts that were measured.
         available: Vec<usize>,
@@ -228,24 +230,24 @@ impl Error {
         match self {
             Self::File { cause, .. } => cause.hint(),
             Self::Budget { cost: Budget::Macs(macs), .. } => {
-                Some(format!("a budget of {} MACs is enough for it", macs.0))
+                Some(format!("a budget of {macs} MACs is enough for it"))
             }
             Self::Budget { cost: Budget::Latency(time), .. } => {
-                Some(format!("a budget of {}us is enough for it", time.as_nanos().div_ceil(1000)))
+                Some(format!("a budget of {} ms is enough for it", InMs(*time)))
             }
             Self::NoLatency { available, .. } if available.is_empty() => {
-                Some("give a budget in MACs, or measure with `mutualnet tabulate`".to_owned())
+                Some("give a budget in MACs, or run `mutualnet tabulate` to measure latencies".to_owned())
             }
-            Self::NoLatency { available, .. } => Some(format!("use {} threads", list(available))),
+            Self::NoLatency { available, .. } => Some(format!("choose {} threads", list(available, "or"))),
             Self::Directory => Some("`mutualnet tabulate` writes the bundle of a training run".to_owned()),
             Self::NotABundle { found } => found.hint(Wanted::Bundle).map(str::to_owned),
             Self::Length { .. } | Self::Checksum { .. } => {
-                Some("the file is damaged or incomplete: copy it again, or write it again".to_owned())
+                Some("the file is damaged or incomplete: copy it again, or create it again".to_owned())
             }
             Self::Version { found, supported, .. } => Some(
                 match found.parse::<u32>().is_ok_and(|found| found > *supported) {
                     true => "use a newer version of this program",
-                    false => "write the file again with this version of the program",
+                    false => "create the file again with this version of the program",
                 }
                 .to_owned(),
             ),
@@ -254,15 +256,35 @@ impl Error {
     }
 }
 
-fn threads_text(threads: Option<usize>) -> String {
-    threads.map_or("any thread count".to_owned(), |n| format!("{n} threads"))
+/// A cost, rounded up so that it is enough as a budget.
+fn cost_text(cost: Budget, threads: Option<usize>) -> String {
+    match (cost, threads) {
+        (Budget::Macs(macs), _) => format!("{macs} MACs"),
+        (Budget::Latency(time), None) => format!("{} ms", InMs(time)),
+        (Budget::Latency(time), Some(1)) => format!("{} ms (99th percentile, 1 thread)", InMs(time)),
+        (Budget::Latency(time), Some(n)) => format!("{} ms (99th percentile, {n} threads)", InMs(time)),
+    }
 }
 
-fn list(numbers: &[usize]) -> String {
-    if numbers.is_empty() {
-        return "none".to_owned();
+fn for_threads(threads: Option<usize>) -> String {
+    match threads {
+        None => String::new(),
+        Some(1) => " for 1 thread".to_owned(),
+        Some(n) => format!(" for {n} threads"),
     }
-    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn only(available: &[usize]) -> String {
+    if available.is_empty() { String::new() } else { format!(", only for {}", list(available, "and")) }
+}
+
+/// `1, 2 and 4`.
+fn list(numbers: &[usize], last: &str) -> String {
+    let numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+    match numbers.split_last() {
+        Some((end, begin)) if !begin.is_empty() => format!("{} {last} {end}", begin.join(", ")),
+        _ => numbers.concat(),
+    }
 }
 
 /// Result with this crate's [`Error`].

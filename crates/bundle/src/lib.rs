@@ -1,8 +1,8 @@
-//! The shipped file: weights once, batch-norm statistics per row, the query table, and what they were made from.
+//! The bundle, the file that is shipped: weights, batch-norm statistics per row, the query table and its provenance.
 //!
-//! Separate because it is all that the training side and the run side share.
-//! Invariant: a [`Bundle`] is whole and consistent from its construction on; reading a file of unknown origin
-//! gives a valid bundle or an [`Error`], never a panic, and never more memory than the file justifies.
+//! Separate because it is the only thing that the training side and the run side share.
+//! Invariant: a [`Bundle`] is always complete and consistent; reading a file of unknown origin gives a valid bundle or an
+//! [`Error`], never panics, and never takes more memory than the size of the file justifies.
 
 mod tensor;
 pub use tensor::{BatchNormStats, RowStats, Tensor, Weights};

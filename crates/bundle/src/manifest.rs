@@ -1,4 +1,4 @@
-//! The manifest: everything of a bundle that is not a tensor, as JSON in the container's metadata.
+//! The manifest: everything in a bundle except tensors, as JSON in the container's metadata.
 
 use std::borrow::Cow;
 

@@ -1,23 +1,23 @@
-//! Where a bundle and its measurements come from; carried along and shown, never acted on.
+//! Provenance: where a bundle and its measurements come from. It is stored and shown, and nothing depends on it.
 
 use serde::{Deserialize, Serialize};
 
-/// The machine that something was measured on.
+/// The machine that measurements were made on.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
     /// Model name of the processor.
     pub cpu: String,
-    /// Processors that the process could use.
+    /// Number of processors available to the process.
     pub cores: usize,
-    /// Instruction sets that matter, e.g. `avx512f`.
+    /// Instruction sets that affect speed, such as `avx512f`.
     pub features: Vec<String>,
-    /// Operating system and architecture, e.g. `linux x86_64`.
+    /// Operating system and architecture, such as `linux x86_64`.
     pub os: String,
 }
 
 impl Host {
-    /// The machine that this process runs on; what cannot be found out is `unknown`.
+    /// The machine that this process runs on; what cannot be determined is `unknown`.
     pub fn detect() -> Self {
         Self {
             cpu: cpu_model().unwrap_or_else(|| "unknown".to_owned()),
@@ -28,7 +28,7 @@ impl Host {
     }
 }
 
-/// Linux tells; elsewhere there is no portable way.
+/// Only Linux has a simple way to find it out.
 fn cpu_model() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;

@@ -1,4 +1,4 @@
-//! The checksum over a whole file, kept inside of it.
+//! The checksum over a whole file, stored inside the file.
 //!
 //! SHA-256 of the file with the 64 hexadecimal digits of the checksum itself replaced by zeros: every byte counts,
 //! whatever program wrote the header, and anyone can compute it with a text replacement.
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
-/// What stands for the checksum while it is computed.
+/// Placeholder for the checksum while it is computed.
 pub(crate) const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 fn digest(file: &[u8], seal: &Range<usize>) -> String {
@@ -34,7 +34,7 @@ pub(crate) fn check(file: &[u8], header: &Range<usize>, recorded: &str) -> Resul
     let is_digest = recorded.len() == BLANK.len() && recorded.bytes().all(|b| b.is_ascii_hexdigit());
     let place = if is_digest { find(file, header, recorded) } else { None };
     let Some(place) = place else {
-        return mismatch("none that could be compared".to_owned());
+        return mismatch("none that can be compared".to_owned());
     };
     let computed = digest(file, &place);
     if computed == recorded { Ok(()) } else { mismatch(computed) }

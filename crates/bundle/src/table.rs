@@ -1,13 +1,13 @@
-//! The query table: what every sub-network costs and how good it is, and which one a budget buys.
+//! The query table: what every sub-network costs, how accurate it is, and which one a budget buys.
 //!
-//! Separate from the bundle because a run writes it before any bundle exists, and people read it.
-//! Invariant: rows are valid, unique, cheapest first, measured at the same thread counts, and their Pareto marks
-//! are right.
+//! Separate from the bundle because a run writes the table before any bundle exists, and people read it.
+//! Invariant: rows are valid, unique, sorted by MACs and measured with the same thread counts, and their Pareto marks
+//! are correct.
 
 use std::path::Path;
 use std::time::Duration;
 
-use mutualnet_core::{Budget, Macs, Subnet};
+use mutualnet_core::{Budget, Macs, Subnet, duration_of_ms};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Host, Result, storage};
@@ -34,16 +34,28 @@ pub struct Latency {
     pub n: u64,
 }
 
+impl Latency {
+    /// The median.
+    pub fn p50(&self) -> Duration {
+        duration_of_ms(self.p50_ms)
+    }
+
+    /// The 99th percentile, which latency budgets are compared with.
+    pub fn p99(&self) -> Duration {
+        duration_of_ms(self.p99_ms)
+    }
+}
+
 /// One sub-network of the table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Which.
+    /// The sub-network.
     pub subnet: Subnet,
     /// Its cost for one sample.
     pub macs: Macs,
-    /// How often it is right.
+    /// Its accuracy on the test split.
     pub accuracy: Accuracy,
-    /// How long it takes; one entry per thread count, fewest threads first.
+    /// Its measured latencies: one entry per thread count, fewest threads first.
     pub latency: Vec<Latency>,
     /// Whether no other row is as accurate for fewer MACs, or more accurate for as many; set by the table.
     pub pareto: bool,
@@ -55,7 +67,7 @@ impl Row {
         Self { subnet, macs, accuracy, latency, pareto: false }
     }
 
-    /// The latency at a thread count.
+    /// The latency with that many threads.
     pub fn latency_at(&self, threads: usize) -> Option<&Latency> {
         self.latency.iter().find(|latency| latency.threads == threads)
     }
@@ -78,8 +90,8 @@ impl QueryTable {
     /// Checks the rows, sorts them by MACs and marks the Pareto front of accuracy over MACs.
     ///
     /// # Errors
-    /// No rows or more than [`Self::MAX_ROWS`], a sub-network twice, a number that cannot be (an accuracy outside
-    /// of 0–1, a median above the 99th percentile, …), or rows that were measured at different thread counts.
+    /// There are no rows or more than [`Self::MAX_ROWS`], a sub-network occurs twice, a number is impossible (an accuracy
+    /// outside 0–1, a median above the 99th percentile, …), or rows were measured with different thread counts.
     pub fn new(mut rows: Vec<Row>) -> Result<Self> {
         if rows.is_empty() || rows.len() > Self::MAX_ROWS {
             return Err(Error::RowCount { got: rows.len(), limit: Self::MAX_ROWS });
@@ -123,18 +135,20 @@ impl QueryTable {
         self.host.as_ref()
     }
 
-    /// The thread counts that every row has a latency for, ascending.
+    /// The thread counts that every row has a latency for, in ascending order.
     pub fn threads(&self) -> impl Iterator<Item = usize> {
         self.rows[0].latency.iter().map(|latency| latency.threads)
     }
 
-    /// The most accurate row that fits the budget; of equals the one with fewer MACs.
+    /// The most accurate row that fits the budget; of equally accurate rows, the one with the fewest MACs.
     ///
-    /// A latency budget is compared with the 99th percentile at `threads`, a promise that holds for nearly every
-    /// request where the median holds for half of them; without `threads`, at the largest count that was measured.
+    /// The budget is a hard limit: no row that costs more is chosen. A cost as any output shows it is enough for its
+    /// row, since costs are rounded up when they are printed.
+    /// A latency budget is compared with the 99th percentile on [`Self::threads_for_latency`]: the median would break
+    /// it in half of all predictions.
     ///
     /// # Errors
-    /// No row fits (the error names the cheapest), or there are no latencies at `threads`.
+    /// No row fits (the error names the cheapest), or there are no latencies for `threads`.
     pub fn choose(&self, budget: Budget, threads: Option<usize>) -> Result<&Row> {
         match budget {
             Budget::Macs(limit) => {
@@ -143,26 +157,33 @@ impl QueryTable {
                     budget,
                     cheapest: self.rows[0].subnet,
                     cost: Budget::Macs(self.rows[0].macs),
+                    threads: None,
                 })
             }
             Budget::Latency(limit) => self.choose_by_latency(limit, threads),
         }
     }
 
+    /// The thread count whose latencies a latency budget is compared with: `threads`, or the largest one measured.
+    ///
+    /// # Errors
+    /// There are no latencies for `threads`, or none at all.
+    pub fn threads_for_latency(&self, threads: Option<usize>) -> Result<usize> {
+        let found = match threads {
+            Some(threads) => self.threads().find(|&n| n == threads),
+            None => self.threads().last(),
+        };
+        found.ok_or_else(|| Error::NoLatency { threads, available: self.threads().collect() })
+    }
+
     fn choose_by_latency(&self, limit: Duration, threads: Option<usize>) -> Result<&Row> {
-        let measured: Vec<_> = self.threads().collect();
-        let at = match threads {
-            Some(threads) => measured.iter().position(|&n| n == threads),
-            None => measured.len().checked_sub(1),
-        };
-        let Some(at) = at else {
-            return Err(Error::NoLatency { threads, available: measured });
-        };
-        let p99 = |row: &Row| Duration::from_secs_f64(row.latency[at].p99_ms / 1e3);
+        let threads = self.threads_for_latency(threads)?;
+        let p99 = |row: &Row| row.latency_at(threads).map_or(Duration::MAX, Latency::p99);
         best(self.rows.iter().filter(|row| p99(row) <= limit)).ok_or_else(|| {
             let cheapest = self.rows.iter().min_by_key(|row| p99(row)).expect("a table has rows");
             let cost = Budget::Latency(p99(cheapest));
-            Error::Budget { budget: Budget::Latency(limit), cheapest: cheapest.subnet, cost }
+            let budget = Budget::Latency(limit);
+            Error::Budget { budget, cheapest: cheapest.subnet, cost, threads: Some(threads) }
         })
     }
 
@@ -213,19 +234,22 @@ fn check_row(row: &Row, first: &Row) -> Result<()> {
     const MAX_MS: f64 = 1e9;
     let wrong = |reason: &str| Err(Error::Row { subnet: row.subnet, reason: reason.to_owned() });
     if !row.accuracy.is_valid() {
-        return wrong("accuracy must be 0 to 1, inside of its interval, of at least 1 sample");
+        return wrong("the accuracy must be from 0 to 1, within its interval, and of at least 1 sample");
     }
     if !row.latency.iter().map(|l| l.threads).eq(first.latency.iter().map(|l| l.threads)) {
-        return wrong(&format!("measured at other thread counts than row {}", first.subnet));
+        return wrong(&format!(
+            "its latencies are for other thread counts than those of row {}",
+            first.subnet
+        ));
     }
     if row.latency.windows(2).any(|pair| pair[0].threads == pair[1].threads) {
-        return wrong("two latencies for one thread count");
+        return wrong("it has two latencies for the same thread count");
     }
     let possible = |l: &Latency| {
         l.threads >= 1 && l.n >= 1 && 0.0 <= l.p50_ms && l.p50_ms <= l.p99_ms && l.p99_ms <= MAX_MS
     };
     if !row.latency.iter().all(possible) {
-        return wrong("a latency needs a thread, a measurement, and 0 <= p50 <= p99 <= 1e9 ms");
+        return wrong("a latency needs at least 1 thread and 1 measurement, and 0 <= p50 <= p99 <= 1e9 ms");
     }
     Ok(())
 }

@@ -1,4 +1,8 @@
 //! Budgets: what a prediction may cost, in multiply-accumulates or in time.
+//!
+//! A budget is a hard limit: nothing that costs more, by however little, fits it.
+//! Invariant: costs are rounded up when they are printed, so a cost that was copied from any output buys what it
+//! belongs to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,15 +12,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+mod parse;
+
 /// Multiply-accumulates of convolutions, linear layers and average pools: what the papers call FLOPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Macs(pub u64);
 
+/// Units that MACs are printed in, and how many MACs each has.
+const UNITS: [(&str, u64); 5] =
+    [("", 1), (" k", 1_000), (" M", 1_000_000), (" G", 1_000_000_000), (" T", 1_000_000_000_000)];
+
 impl Macs {
     /// As a float, for ratios and plots.
     pub fn as_f64(self) -> f64 {
         self.0 as f64
+    }
+
+    /// The number that is printed: this one, rounded up to three significant digits.
+    #[must_use]
+    pub fn rounded_up(self) -> Self {
+        let mut step = 1_u64;
+        while self.0.div_ceil(step) >= 1_000 {
+            step *= 10;
+        }
+        Self(self.0.div_ceil(step).saturating_mul(step))
     }
 }
 
@@ -34,45 +54,29 @@ impl std::iter::Sum for Macs {
     }
 }
 
-/// Three significant digits: `568 M`, `4.09 G`.
+/// Three significant digits, rounded up: `569 M`, `4.09 G`. The text reads as a budget that buys this cost.
 impl fmt::Display for Macs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scale, unit) = match self.0 {
-            0..1_000 => return f.pad(&self.0.to_string()),
-            1_000..1_000_000 => (1e3, "k"),
-            1_000_000..1_000_000_000 => (1e6, "M"),
-            _ => (1e9, "G"),
+        let macs = self.rounded_up().0;
+        let (unit, scale) = unit_of(macs);
+        let (whole, rest) = (macs / scale, macs % scale);
+        let digits = match whole {
+            _ if scale == 1 => 0,
+            0..10 => 2,
+            10..100 => 1,
+            _ => 0,
         };
-        let value = self.as_f64() / scale;
-        let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-        f.pad(&format!("{value:.digits$} {unit}"))
+        match digits {
+            0 => f.pad(&format!("{whole}{unit}")),
+            // What is cut off here is zeros.
+            _ => f.pad(&format!("{whole}.{:0digits$}{unit}", rest / (scale / 10_u64.pow(digits as u32)))),
+        }
     }
 }
 
-impl FromStr for Macs {
-    type Err = Error;
-
-    /// `150M`, `2.3G`, `800k` or a plain number.
-    fn from_str(text: &str) -> Result<Self> {
-        let error = || Error::Parse {
-            what: "number of MACs",
-            text: text.to_owned(),
-            reason: "expected a number with k, M or G, such as 150M",
-        };
-        let trimmed = text.trim();
-        let (number, scale) = match trimmed.char_indices().next_back() {
-            Some((at, 'k' | 'K')) => (&trimmed[..at], 1e3),
-            Some((at, 'M' | 'm')) => (&trimmed[..at], 1e6),
-            Some((at, 'G' | 'g')) => (&trimmed[..at], 1e9),
-            _ => (trimmed, 1.0),
-        };
-        let value: f64 = number.trim_end().parse().map_err(|_| error())?;
-        if value.is_finite() && (0.0..1e18).contains(&(value * scale)) {
-            Ok(Self((value * scale).round() as u64))
-        } else {
-            Err(error())
-        }
-    }
+/// The largest unit of which there is at least one.
+fn unit_of(macs: u64) -> (&'static str, u64) {
+    UNITS.into_iter().rev().find(|(_, scale)| macs >= *scale).unwrap_or(UNITS[0])
 }
 
 /// What one prediction may cost at most.
@@ -84,64 +88,76 @@ pub enum Budget {
     Latency(Duration),
 }
 
+impl Budget {
+    /// Reads a latency such as `10ms`, with the syntax of budgets.
+    ///
+    /// # Errors
+    /// The text is no budget, or a number of MACs.
+    pub fn latency_from_str(text: &str) -> Result<Self> {
+        let wrong = |problem| Err(Error::Budget { text: text.trim().to_owned(), problem });
+        match text.parse()? {
+            budget @ Self::Latency(_) => Ok(budget),
+            Self::Macs(_) if text.ends_with(|c: char| c.is_alphabetic()) => {
+                wrong("is a number of MACs, which `--budget` takes")
+            }
+            Self::Macs(_) => wrong("has no unit of time"),
+        }
+    }
+}
+
+/// The limit itself, to its last digit: a budget that was rounded would look as if it bought more.
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Macs(macs) => write!(f, "{macs} MACs"),
-            Self::Latency(time) => write!(f, "{:.3} ms", time.as_secs_f64() * 1e3),
+            Self::Macs(Macs(macs)) => {
+                let (unit, scale) = unit_of(*macs);
+                let digits = scale.ilog10() as usize;
+                let text = match digits {
+                    0 => macs.to_string(),
+                    _ => format!("{}.{:0digits$}", macs / scale, macs % scale),
+                };
+                write!(f, "{}{unit} MACs", without_zeros(&text))
+            }
+            Self::Latency(time) => {
+                let nanoseconds = time.as_nanos();
+                let text = format!("{}.{:06}", nanoseconds / 1_000_000, nanoseconds % 1_000_000);
+                write!(f, "{} ms", without_zeros(&text))
+            }
         }
     }
+}
+
+/// A decimal number without zeros at its end.
+fn without_zeros(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
 impl FromStr for Budget {
     type Err = Error;
 
-    /// `12ms`, `800us`, `1.5s` are latencies; everything else is read as [`Macs`].
+    /// MACs (`150M`, `2.3 GMACs`, `10MFLOPs`, `7030000`) or a latency (`10ms`, `800 µs`, `0.5s`).
     fn from_str(text: &str) -> Result<Self> {
-        let trimmed = text.trim();
-        for (unit, seconds) in [("ms", 1e-3), ("us", 1e-6), ("µs", 1e-6), ("s", 1.0)] {
-            if let Some(number) = trimmed.strip_suffix(unit) {
-                let value = number.trim_end().parse::<f64>().ok().filter(|v| (0.0..1e9).contains(v));
-                return value.map(|v| Self::Latency(Duration::from_secs_f64(v * seconds))).ok_or_else(|| {
-                    Error::Parse {
-                        what: "latency",
-                        text: text.to_owned(),
-                        reason: "expected a time such as 12ms",
-                    }
-                });
-            }
-        }
-        trimmed.parse().map(Self::Macs)
+        parse::budget(text)
+    }
+}
+
+/// A measured time, for comparing it with a latency budget: what the text `{ms} ms` reads as.
+///
+/// Times that are no duration (negative, not finite, above centuries) count as the longest there is.
+pub fn duration_of_ms(ms: f64) -> Duration {
+    Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX)
+}
+
+/// A time in milliseconds, rounded up to a microsecond: `0.101`. With `ms` behind it, it reads as a budget that buys it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InMs(pub Duration);
+
+impl fmt::Display for InMs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let microseconds = self.0.as_nanos().div_ceil(1_000);
+        f.pad(&format!("{}.{:03}", microseconds / 1_000, microseconds % 1_000))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn budgets_are_read() {
-        for (text, budget) in [
-            ("150M", Budget::Macs(Macs(150_000_000))),
-            ("2.3G", Budget::Macs(Macs(2_300_000_000))),
-            ("13k", Budget::Macs(Macs(13_000))),
-            ("77", Budget::Macs(Macs(77))),
-            ("12ms", Budget::Latency(Duration::from_millis(12))),
-            ("1.5 s", Budget::Latency(Duration::from_millis(1500))),
-            ("800us", Budget::Latency(Duration::from_micros(800))),
-        ] {
-            assert_eq!(text.parse::<Budget>().unwrap(), budget, "{text}");
-        }
-        for text in ["", "M", "-3M", "fast", "NaNG", "1e30G", "-1ms", "1e300s"] {
-            assert!(text.parse::<Budget>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn macs_are_written_with_three_digits() {
-        for (macs, text) in [(7, "7"), (5_400, "5.40 k"), (41_000_000, "41.0 M"), (568_790_528, "569 M")] {
-            assert_eq!(Macs(macs).to_string(), text);
-        }
-        assert_eq!(Budget::Macs(Macs(4_089_284_608)).to_string(), "4.09 G MACs");
-    }
-}
+mod tests;

@@ -14,6 +14,14 @@ pub enum Error {
         /// What a valid text looks like.
         reason: &'static str,
     },
+    /// A text that is not a budget.
+    #[error("`{text}` {problem}; write MACs as 150M, 2.3 GMACs or 7030000, a latency as 10ms, 800us or 0.5s")]
+    Budget {
+        /// The text as given.
+        text: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A number is outside the range of the quantity.
     #[error("{what} {value} is out of range ({allowed})")]
     OutOfRange {

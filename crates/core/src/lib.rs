@@ -10,7 +10,7 @@ mod subnet;
 pub use subnet::{Frames, Resolution, Subnet};
 
 mod budget;
-pub use budget::{Budget, Macs};
+pub use budget::{Budget, InMs, Macs, duration_of_ms};
 
 mod preprocess;
 pub use preprocess::Preprocess;

@@ -16,7 +16,7 @@ pub enum Cost {
 }
 
 impl Cost {
-    /// The cost of a row; `None` when it was not measured.
+    /// The cost of a row; `None` if it was not measured.
     pub(crate) fn of(self, row: &Row) -> Option<f64> {
         match self {
             Self::Macs => Some(row.macs.as_f64()),

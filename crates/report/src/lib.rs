@@ -1,9 +1,11 @@
-//! Pictures of a query table, and the page of a run.
+//! Pictures of query tables, comparisons of several, and the page of a run.
 //!
-//! Separate because both halves of the system draw: `tabulate` after training, `table --plot` where the bundle runs.
-//! Invariant: text in, text out; no engine, no files.
+//! Separate because both sides draw: `tabulate` after training, and `table --plot` wherever the bundle runs.
+//! Invariant: tables in, text out; no engine, no files.
 
 mod scale;
+
+mod markup;
 
 mod picture;
 

@@ -1,18 +1,20 @@
-//! The page of a run: what was trained, what came out, as one HTML file without anything outside of it.
+//! The page of a run: what was trained and what came out, as one self-contained HTML file.
 
 use std::fmt::Write;
 
 use mutualnet_bundle::QueryTable;
+use mutualnet_core::InMs;
 
 use crate::cost::Cost;
+use crate::markup::escape;
 use crate::plot::plot;
 
 /// What the page shows.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// Its head line.
+    /// Its title.
     pub title: &'a str,
-    /// Names and values: network, data, steps, …
+    /// Names and values: network, data, steps and so on.
     pub facts: &'a [(&'a str, String)],
     /// The query table.
     pub table: &'a QueryTable,
@@ -43,7 +45,8 @@ pub fn page(page: &Page<'_>) -> String {
     }
     push(
         &mut html,
-        "<h2>Query table</h2>\n<p>Bold rows are the Pareto front of accuracy over MACs.</p>\n<table>",
+        "<h2>Query table</h2>\n<p>Bold rows are the Pareto front of accuracy over MACs. \
+         Costs are rounded up, so that each is enough as a budget for its row.</p>\n<table>",
     );
     rows(&mut html, table);
     push(&mut html, "</table>\n</html>");
@@ -69,7 +72,7 @@ fn rows(html: &mut String, table: &QueryTable) {
             accuracy.n.to_string(),
         ];
         for latency in &row.latency {
-            cells.extend([latency.p50_ms, latency.p99_ms].map(|ms| format!("{ms:.2} ms")));
+            cells.extend([latency.p50(), latency.p99()].map(|time| format!("{} ms", InMs(time))));
         }
         let class = if row.pareto { " class=\"front\"" } else { "" };
         push(html, &format!("<tr{class}><td>{}</td></tr>", cells.join("</td><td>")));
@@ -79,10 +82,6 @@ fn rows(html: &mut String, table: &QueryTable) {
 fn push(html: &mut String, text: &str) {
     html.push_str(text);
     html.push('\n');
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -97,11 +96,14 @@ mod tests {
         let accuracy = Accuracy::new(9, 10).unwrap();
         let rows = vec![Row::new("1.0-32".parse().unwrap(), Macs(24_500_000), accuracy, Vec::new())];
         let table = QueryTable::new(rows).unwrap();
-        let html =
-            page(&Page { title: "a <run>", facts: &[("data", "12 & more".to_owned())], table: &table });
-        for part in
-            ["a &lt;run&gt;", "12 &amp; more", "<svg", "<td>1.0-32</td><td>24.5 M</td><td>90.0 %</td>"]
-        {
+        let facts = [("data", "12 & more \x1b[2J".to_owned())];
+        let html = page(&Page { title: "a <run>", facts: &facts, table: &table });
+        for part in [
+            "a &lt;run&gt;",
+            "12 &amp; more \\u{1b}[2J",
+            "<svg",
+            "<td>1.0-32</td><td>24.5 M</td><td>90.0 %</td>",
+        ] {
             assert!(html.contains(part), "{part}: {html}");
         }
     }

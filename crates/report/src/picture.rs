@@ -1,8 +1,9 @@
-//! The frame that all pictures share: size, colors, axes, lines, legend.
+//! What all pictures share: size, colors, axes, lines and legend.
 
 use std::fmt::Write;
 
 use crate::cost::Cost;
+use crate::markup::escape;
 use crate::scale::Scale;
 
 const WIDTH: f64 = 790.0;
@@ -11,11 +12,11 @@ const LEFT: f64 = 64.0;
 const RIGHT: f64 = 150.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 56.0;
-/// Told apart by people with any color vision (Okabe and Ito).
+/// Colors that people with any color vision can tell apart (Okabe and Ito).
 pub(crate) const COLORS: [&str; 7] =
     ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b"];
 
-/// Where costs and accuracies lie in the picture.
+/// Places costs and accuracies in the picture.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     x: Scale,
@@ -33,12 +34,12 @@ impl Frame {
         }
     }
 
-    /// The place of a point.
+    /// The coordinates of a point.
     pub(crate) fn place(self, cost: f64, accuracy: f64) -> (f64, f64) {
         (self.x.place(cost), self.y.place(accuracy))
     }
 
-    /// A line through points.
+    /// Draws a line through points.
     pub(crate) fn line(self, svg: &mut String, points: impl Iterator<Item = (f64, f64)>, color: &str) {
         let points = points.map(|(cost, accuracy)| {
             let (x, y) = self.place(cost, accuracy);
@@ -51,7 +52,7 @@ impl Frame {
         );
     }
 
-    /// Grid, numbers and titles.
+    /// Draws grid, numbers and titles.
     pub(crate) fn axes(self, svg: &mut String, cost: Cost) {
         let Self { x, y } = self;
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
@@ -109,7 +110,7 @@ impl Frame {
     }
 }
 
-/// The head of a picture.
+/// The start of a picture.
 pub(crate) fn begin() -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
@@ -118,7 +119,7 @@ pub(crate) fn begin() -> String {
     )
 }
 
-/// A dot and a name for every color, right of the frame.
+/// Draws a dot and a name for every color, to the right of the frame.
 pub(crate) fn legend(svg: &mut String, names: impl Iterator<Item = (String, &'static str)>) {
     for (line, (name, color)) in names.enumerate() {
         let (at, height) = (WIDTH - RIGHT + 22.0, TOP + 16.0 + 20.0 * line as f64);
@@ -127,7 +128,7 @@ pub(crate) fn legend(svg: &mut String, names: impl Iterator<Item = (String, &'st
     }
 }
 
-/// The whole picture.
+/// The finished picture.
 pub(crate) fn end(mut svg: String) -> String {
     svg.push_str("</svg>\n");
     svg
@@ -135,9 +136,4 @@ pub(crate) fn end(mut svg: String) -> String {
 
 pub(crate) fn push(svg: &mut String, element: &str) {
     writeln!(svg, "{element}").expect("writing to a string does not fail");
-}
-
-/// Text as it may stand in SVG.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,4 +1,4 @@
-//! Accuracy over cost as an SVG picture: every row a dot in the color of its resolution, the Pareto front a line.
+//! Accuracy over cost as an SVG picture: rows are dots in the color of their resolution, the Pareto front is a line.
 
 use mutualnet_bundle::{QueryTable, Row};
 use mutualnet_core::Resolution;
@@ -13,9 +13,9 @@ struct Dot<'a> {
     on_front: bool,
 }
 
-/// The picture; `None` when the table has no such cost.
+/// Draws the table; `None` if the table does not have this cost.
 ///
-/// The front is that of this cost: over latency it may hold other rows than over MACs.
+/// The front is that of this cost: over latency it may consist of other rows than over MACs.
 pub fn plot(table: &QueryTable, cost: Cost) -> Option<String> {
     let mut dots: Vec<Dot<'_>> = table.rows().iter().filter_map(|row| dot(row, cost)).collect();
     mark_front(&mut dots);
@@ -55,7 +55,7 @@ fn draw(dots: &[Dot<'_>], cost: Cost, frame: Frame) -> String {
     frame.axes(&mut svg, cost);
     let front = dots.iter().filter(|dot| dot.on_front);
     frame.line(&mut svg, front.map(|dot| (dot.cost, dot.accuracy)), "#999");
-    // Dots of the front last, on top of the others.
+    // Dots on the front are drawn last, above the others.
     for is_front in [false, true] {
         for dot in dots.iter().filter(|dot| dot.on_front == is_front) {
             mark(&mut svg, dot, frame, color(dot.row.subnet.resolution));

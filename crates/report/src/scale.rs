@@ -1,4 +1,4 @@
-//! Axes: from numbers to places in a picture, and round numbers to write beside them.
+//! Axes: maps numbers to coordinates, and finds round numbers to label them with.
 
 /// One axis of a plot.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ impl Scale {
         self.begin + (value - self.low) / (self.high - self.low) * (self.end - self.begin)
     }
 
-    /// Round numbers inside of the axis, about eight at the most.
+    /// Round numbers within the axis, about eight at most.
     pub(crate) fn ticks(self) -> Vec<f64> {
         if self.is_log { self.log_ticks() } else { self.linear_ticks() }
     }

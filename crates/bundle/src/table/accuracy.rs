@@ -1,28 +1,28 @@
-//! Accuracy with the interval that its sample size allows.
+//! Accuracy, with the confidence interval that the sample size allows.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Fraction of right answers, with its 95 % interval.
+/// Fraction of correct answers, with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accuracy {
-    /// Right answers over all answers, 0 to 1.
+    /// Correct answers over all answers, from 0 to 1.
     pub value: f64,
-    /// Lower end of the interval.
+    /// Lower bound of the interval.
     pub low: f64,
-    /// Upper end of the interval.
+    /// Upper bound of the interval.
     pub high: f64,
     /// Number of samples.
     pub n: u64,
 }
 
 impl Accuracy {
-    /// From counts, with Wilson's score interval.
+    /// Computes the accuracy from counts, with Wilson's score interval.
     ///
     /// # Errors
-    /// `n` is 0 or `correct` above it.
+    /// `n` is 0, or `correct` is above `n`.
     ///
     /// # Source
     /// `[Wilson 1927]`.
@@ -38,7 +38,7 @@ impl Accuracy {
         let center = (value + Z * Z / (2.0 * samples)) / scale;
         let spread = value * (1.0 - value) / samples + Z * Z / (4.0 * samples * samples);
         let half = Z * spread.sqrt() / scale;
-        // The ends leave the value by a rounding error when nothing, or everything, is right.
+        // If no answer or every answer is correct, rounding could put the bounds on the wrong side of the value.
         Ok(Self { value, low: (center - half).clamp(0.0, value), high: (center + half).clamp(value, 1.0), n })
     }
 

@@ -1,6 +1,6 @@
-//! The query table as it stands in a file, not yet checked.
+//! The query table as a file has it, not yet checked.
 //!
-//! Separate from the domain types so that the format stays put when they move.
+//! Separate from the domain types, so that the format stays the same when they change.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ struct RowFile {
     pareto: bool,
 }
 
-/// The error of a text that does not read as a table: its version, if that is the reason, else `other`.
+/// The error for text that cannot be parsed as a table: an unsupported version if that is the reason, else `other`.
 pub(super) fn error(text: &str, other: Error) -> Error {
     #[derive(Deserialize)]
     struct Version {
@@ -68,7 +68,7 @@ impl TryFrom<TableFile> for QueryTable {
         table.host = file.host;
         for row in table.rows() {
             if marks.get(&row.subnet) != Some(&row.pareto) {
-                let reason = format!("its Pareto mark should be {}", row.pareto);
+                let reason = format!("`pareto` should be {}", row.pareto);
                 return Err(Error::Row { subnet: row.subnet, reason });
             }
         }

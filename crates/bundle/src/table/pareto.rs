@@ -1,8 +1,8 @@
-//! Which rows are worth having: the Pareto front of accuracy over MACs.
+//! The Pareto front of accuracy over MACs: the rows that no other row dominates.
 
 use super::Row;
 
-/// Marks the rows that no other row dominates; `rows` are sorted by MACs.
+/// Marks the rows that no other row dominates; `rows` must be sorted by MACs.
 ///
 /// A row dominates another when it is at least as accurate, has at most as many MACs, and differs in one of them.
 /// Rows that are equal in both do not dominate each other.

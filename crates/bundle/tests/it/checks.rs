@@ -15,10 +15,10 @@ fn refuses(change: impl FnOnce(&mut BundleParts), says: &str) {
 fn weights() {
     let name = "features.0.0.weight";
     refuses(|parts| drop(parts.weights.remove(name)), "`features.0.0.weight` is missing");
-    refuses(|parts| drop(parts.weights.insert("x".into(), Tensor::default())), "`x` does not belong");
-    refuses(|parts| parts.weights.get_mut(name).unwrap().shape[0] = 31, "should have shape [32, 3, 3, 3]");
-    refuses(|parts| parts.weights.get_mut(name).unwrap().data.clear(), "should have shape [32, 3, 3, 3]");
-    refuses(|parts| parts.weights.get_mut(name).unwrap().data[5] = f32::NAN, "holds NaN at 5");
+    refuses(|parts| drop(parts.weights.insert("x".into(), Tensor::default())), "`x` is not expected");
+    refuses(|parts| parts.weights.get_mut(name).unwrap().shape[0] = 31, "expected [32, 3, 3, 3]");
+    refuses(|parts| parts.weights.get_mut(name).unwrap().data.clear(), "expected [32, 3, 3, 3]");
+    refuses(|parts| parts.weights.get_mut(name).unwrap().data[5] = f32::NAN, "has NaN at index 5");
 }
 
 #[test]
@@ -27,13 +27,13 @@ fn statistics() {
     refuses(|parts| drop(parts.stats.remove(&row)), "row 0.25-8: 0 sets of batch-norm statistics for 4");
     refuses(|parts| drop(parts.stats.get_mut(&row).unwrap().pop()), "3 sets of batch-norm statistics for 4");
     refuses(|parts| drop(parts.stats.insert(subnet("0.5-8"), vec![])), "row 0.5-8");
-    refuses(|parts| parts.stats.get_mut(&row).unwrap()[0].mean.truncate(7), "should have shape [8], has [7]");
-    refuses(|parts| parts.stats.get_mut(&row).unwrap()[0].var[1] = -1.0, "holds -1 at 1");
+    refuses(|parts| parts.stats.get_mut(&row).unwrap()[0].mean.truncate(7), "has shape [7], expected [8]");
+    refuses(|parts| parts.stats.get_mut(&row).unwrap()[0].var[1] = -1.0, "has -1 at index 1");
 }
 
 #[test]
 fn the_rest() {
-    refuses(|parts| drop(parts.classes.pop()), "4 class names for a network of 5");
+    refuses(|parts| drop(parts.classes.pop()), "4 class names for a network with 5");
     refuses(|parts| parts.preprocess.mean[0] = f32::NAN, "preprocessing: means must be finite");
     let other = mutualnet_testkit::parts(small_network(), &[subnet("0.5-8")]);
     refuses(|parts| parts.table = other.table, "row 0.5-8: 0 sets of batch-norm statistics");

@@ -72,8 +72,8 @@ fn containers_that_are_none() {
     refuses(&too_long, "above the limit of 16777216");
     let cut_off = [&(16_u64 << 20).to_le_bytes()[..], b"{"].concat();
     refuses(&cut_off, "the header should end at byte 16777224, but the file has 9 bytes");
-    refuses(&container("{", b""), "the header does not read");
-    refuses(&container(&"{\"a\":".repeat(1 << 20), b""), "the header does not read");
+    refuses(&container("{", b""), "cannot parse the header");
+    refuses(&container(&"{\"a\":".repeat(1 << 20), b""), "cannot parse the header");
     refuses(&[&2_u64.to_le_bytes()[..], b"{\xfe"].concat(), "not UTF-8");
     let tensor = |name: &str, shape: &str, begin: usize, end: usize| {
         format!("\"{name}\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":[{begin},{end}]}}")
@@ -90,7 +90,7 @@ fn containers_that_are_none() {
         ([a.clone(), tensor("b", "[0]", 4, 3)], "ends before it begins"),
         ([a.clone(), tensor("b", "[2]", 4, 7)], "another number of bytes"),
         ([a.clone(), tensor("b", "[4294967296,4294967296]", 4, 7)], "another number of bytes"),
-        ([a.clone(), tensor("b", "[-1]", 4, 7)], "the header does not read"),
+        ([a.clone(), tensor("b", "[-1]", 4, 7)], "cannot parse the header"),
     ] {
         refuses(&container(&format!("{{{}}}", entries.join(",")), &[0; 7]), says);
     }
@@ -127,10 +127,10 @@ fn files_of_other_kinds_are_named() {
 fn metadata_is_checked() {
     let metadata =
         |key: &'static str, value: Value| resealed(move |header| header["__metadata__"][key] = value);
-    refuses(&metadata("format_version", json!("2")), "format version 2, this program reads version 1");
-    refuses(&metadata("more", json!("")), "`__metadata__.more` does not belong");
-    refuses(&metadata("manifest", json!("{")), "the manifest does not read");
-    refuses(&metadata("manifest", json!(1)), "the header does not read");
+    refuses(&metadata("format_version", json!("2")), "format version 2, but this program reads version 1");
+    refuses(&metadata("more", json!("")), "`__metadata__.more` is not expected");
+    refuses(&metadata("manifest", json!("{")), "cannot parse the manifest");
+    refuses(&metadata("manifest", json!(1)), "cannot parse the header");
     refuses(&metadata("sha256", json!("0".repeat(63) + "1")), "checksum mismatch");
     refuses(&metadata("sha256", json!("")), "checksum mismatch");
     let without = |key: &'static str| {
@@ -145,8 +145,8 @@ fn metadata_is_checked() {
 #[test]
 fn tensors_are_checked() {
     let name = "features.0.0.weight";
-    refuses(&resealed(|header| header[name]["dtype"] = json!("I32")), "should be F32, is I32");
-    refuses(&resealed(|header| header[name]["shape"] = json!([32, 27])), "should have shape [32, 3, 3, 3]");
+    refuses(&resealed(|header| header[name]["dtype"] = json!("I32")), "has type I32, expected F32");
+    refuses(&resealed(|header| header[name]["shape"] = json!([32, 27])), "expected [32, 3, 3, 3]");
     let rename = |from: &'static str, to: &'static str| {
         resealed(move |header| {
             let entry = header.as_object_mut().unwrap().remove(from).unwrap();
@@ -156,15 +156,15 @@ fn tensors_are_checked() {
     refuses(&rename(name, "features.0.0.weights"), "`features.0.0.weight` is missing");
     let mean = "rows/0.25-8/features.0.1.running_mean";
     refuses(&rename(mean, "other"), "`rows/0.25-8/features.0.1.running_mean` is missing");
-    refuses(&with_number(name, f32::NAN), "holds NaN at 0");
-    refuses(&with_number(mean, f32::INFINITY), "holds inf at 0");
+    refuses(&with_number(name, f32::NAN), "has NaN at index 0");
+    refuses(&with_number(mean, f32::INFINITY), "has inf at index 0");
     refuses(
         &with_number("rows/0.25-8/features.0.1.running_var", -0.5),
-        "holds -0.5 at 0, only finite numbers from 0",
+        "has -0.5 at index 0: it must be finite and not negative",
     );
     assert!(Bundle::from_bytes(&with_number(mean, 0.25)).is_ok());
     let shape = resealed(|header| header[mean]["shape"] = json!([2, 4]));
-    refuses(&shape, "should have shape [8], has [2, 4]");
+    refuses(&shape, "has shape [2, 4], expected [8]");
 }
 
 #[test]
@@ -173,9 +173,9 @@ fn superfluous_tensors_are_refused() {
     let n = BYTES.len() - end;
     value["extra"] = json!({"dtype": "F32", "shape": [0], "data_offsets": [n, n]});
     let entry = value["extra"].clone();
-    refuses(&resealed(|header| header["extra"] = entry), "`extra` does not belong");
+    refuses(&resealed(|header| header["extra"] = entry), "`extra` is not expected");
     let fewer = with_manifest(|manifest| drop(manifest["table"]["rows"].as_array_mut().unwrap().pop()));
-    refuses(&fewer, "does not belong");
+    refuses(&fewer, "is not expected");
 }
 
 #[test]
@@ -191,18 +191,18 @@ fn manifests_are_checked() {
         ("/network/nodes/1/op/conv/out/ratio", json!(1e300), "ratio"),
         ("/network/nodes/1/op/conv/stride", json!([0, 0, 0]), "stride"),
         ("/network/widths", json!([0.5, 0.25]), "width range"),
-        ("/network/widths", json!([0.25, 8.0]), "should have shape"),
-        ("/network/rank", json!("clip"), "should have shape"),
-        ("/classes", json!(["one"]), "1 class names for a network of 5 outputs"),
+        ("/network/widths", json!([0.25, 8.0]), "has shape"),
+        ("/network/rank", json!("clip"), "has shape"),
+        ("/classes", json!(["one"]), "1 class names for a network with 5 outputs"),
         ("/preprocess/std", json!([0.1, 0.0, 0.1]), "standard deviations above 0"),
         ("/preprocess/crop", json!(8), "above the crop of 8"),
         ("/preprocess/crop", json!(0), "resolution 0 is out of range"),
-        ("/table/rows", json!([]), "from 1 to 4096 rows"),
-        ("/table/format_version", json!(9), "format version 9, this program reads version 1"),
+        ("/table/rows", json!([]), "1 to 4096 rows"),
+        ("/table/format_version", json!(9), "format version 9, but this program reads version 1"),
         ("/table/rows/0/macs", json!(1), "the table says 1 MACs"),
-        ("/table/rows/0/pareto", json!(false), "Pareto mark should be true"),
+        ("/table/rows/0/pareto", json!(false), "`pareto` should be true"),
         ("/table/rows/0/width", json!(0.75), "`rows/0.75-8/features.0.1.running_mean` is missing"),
-        ("/table/rows/0/accuracy/value", json!(1.5), "accuracy must be 0 to 1"),
+        ("/table/rows/0/accuracy/value", json!(1.5), "the accuracy must be from 0 to 1"),
         ("/table/rows/0/latency/0/p99_ms", json!(-1.0), "0 <= p50 <= p99"),
         ("/table/rows/0/latency/0/threads", json!(5), "other thread counts"),
         ("/table/rows/0", json!({}), "missing field"),
@@ -226,7 +226,7 @@ fn tables_are_read_safely() {
         ("\"format_version\": 1", "\"format_version\": 7", "format version 7"),
         ("\"macs\"", "\"flops\"", "unknown field"),
         ("\"rows\"", "\"more\": 1, \"rows\"", "unknown field"),
-        ("0.25", "NaN", "does not read"),
+        ("0.25", "NaN", "cannot parse"),
     ] {
         let broken = text.replacen(from, to, 1);
         assert_ne!(broken, text);
