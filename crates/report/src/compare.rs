@@ -1,8 +1,11 @@
-//! Tables beside each other: what every method reaches at equal MACs, over several seeds.
+//! Comparison of tables: the accuracy of every method at equal MACs, over several seeds.
 
 use mutualnet_bundle::QueryTable;
 use mutualnet_core::Macs;
 use serde::Serialize;
+
+mod origin;
+pub use origin::{Origin, differences};
 
 use crate::cost::Cost;
 use crate::picture::{COLORS, Frame, begin, end, legend, push};
@@ -15,7 +18,7 @@ const N_FINE: usize = 128;
 /// The tables of one method, one per seed.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// What to call it.
+    /// Its name.
     pub name: String,
     /// Its tables; at least one.
     pub tables: Vec<QueryTable>,
@@ -24,7 +27,7 @@ pub struct Series {
 /// Accuracies at equal MACs, in percent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// From the cheapest row of all tables to the dearest, in equal factors.
+    /// From the cheapest row of all tables to the most expensive, in equal factors, to three digits.
     pub budgets: Vec<Macs>,
     /// One entry per series, in their order.
     pub series: Vec<Compared>,
@@ -37,15 +40,15 @@ pub struct Compared {
     pub name: String,
     /// Its number of tables.
     pub n: usize,
-    /// The best accuracy that each budget buys; nothing where no row of some table is as cheap.
+    /// The best accuracy that each budget buys; `None` where some table has no row that is cheap enough.
     pub accuracy: Vec<Option<Spread>>,
-    /// Area between its curve and that of the first series, over the logarithm of the MACs where both have rows,
-    /// divided by the length: how many points of accuracy it is above on average. With as many tables as the first
-    /// series the n-th of both are a pair.
+    /// How many points of accuracy it is above the first series on average: the area between both curves over the
+    /// logarithm of the MACs, where both have rows, divided by its length. If both series have the same number of
+    /// tables, the n-th table of one is paired with the n-th of the other.
     pub above_first: Option<Spread>,
 }
 
-/// Mean and sample standard deviation over seeds; no deviation for a single one.
+/// Mean and sample standard deviation over seeds; a single seed has no deviation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     /// Mean.
@@ -85,24 +88,26 @@ fn bought(table: &QueryTable, macs: f64) -> Option<f64> {
     rows.map(|row| row.accuracy.value * 100.0).reduce(f64::max)
 }
 
-/// The cheapest and the dearest row.
+/// MACs of the cheapest and of the most expensive row.
 fn ends<'a>(tables: impl Iterator<Item = &'a QueryTable>) -> [f64; 2] {
     let macs = tables.flat_map(|table| table.rows().iter().map(|row| row.macs.as_f64()));
     macs.fold([f64::INFINITY, 0.0], |[low, high], macs| [low.min(macs), high.max(macs)])
 }
 
-/// `n` budgets from `low` to `high` in equal factors; whole, so that both ends buy their rows.
+/// `n` whole budgets from `low` to `high` in equal factors.
 fn budgets([low, high]: [f64; 2], n: usize) -> impl Iterator<Item = f64> {
     (0..n).map(move |i| (low * (high / low).powf(i as f64 / (n - 1) as f64)).ceil().min(high))
 }
 
-/// Lays the series beside each other; the first one is the one that the others are measured against.
+/// Compares the series; the others are measured against the first one.
 ///
 /// # Panics
 /// There is no series, or one without a table.
 pub fn compare(series: &[Series]) -> Comparison {
     assert!(series.iter().all(|series| !series.tables.is_empty()), "every series has a table");
-    let shown: Vec<_> = budgets(ends(series.iter().flat_map(|s| &s.tables)), N_BUDGETS).collect();
+    let shown = budgets(ends(series.iter().flat_map(|s| &s.tables)), N_BUDGETS);
+    // As they are printed: what a budget of the head line buys stands below it.
+    let shown: Vec<_> = shown.map(|macs| Macs(macs as u64).rounded_up().as_f64()).collect();
     let compared = series.iter().map(|one| Compared {
         name: one.name.clone(),
         n: one.tables.len(),
@@ -127,7 +132,7 @@ fn above(one: &Series, first: &Series) -> Option<Spread> {
     Some(Spread { std: None, ..Spread::of(&all?)? })
 }
 
-/// Mean difference of `a` and `b` over the logarithm of the MACs that both have rows for.
+/// Mean difference between `a` and `b` over the logarithm of the MACs where both have rows.
 fn area(a: &QueryTable, b: &QueryTable) -> Option<f64> {
     let ([low_a, high_a], [low_b, high_b]) = (ends([a].into_iter()), ends([b].into_iter()));
     let common = [low_a.max(low_b), high_a.min(high_b)];
@@ -139,8 +144,8 @@ fn area(a: &QueryTable, b: &QueryTable) -> Option<f64> {
     Spread::of(&differences?).map(|spread| spread.mean)
 }
 
-/// The curves as a picture: for every series the mean over its tables of what a budget buys, in steps, with bars of
-/// one standard deviation at the budgets of the comparison.
+/// Draws the curves: for every series, the mean over its tables of the accuracy that a budget buys, in steps, with bars
+/// of one standard deviation at the budgets of the comparison.
 pub fn plot(series: &[Series], comparison: &Comparison) -> String {
     let curves: Vec<Vec<(f64, f64)>> = series.iter().map(curve).collect();
     let range = |values: &mut dyn Iterator<Item = f64>| {
@@ -158,7 +163,7 @@ pub fn plot(series: &[Series], comparison: &Comparison) -> String {
     frame.axes(&mut svg, Cost::Macs);
     for (idx, (curve, compared)) in curves.iter().zip(&comparison.series).enumerate() {
         frame.line(&mut svg, steps(curve), color(idx));
-        // Side by side, so that none hides another.
+        // Bars are shifted sideways, so that none hides another.
         let aside = 3.0 * (idx as f64 - (curves.len() - 1) as f64 / 2.0);
         for (budget, spread) in comparison.budgets.iter().zip(&compared.accuracy) {
             if let Some(spread) = spread {
@@ -171,7 +176,7 @@ pub fn plot(series: &[Series], comparison: &Comparison) -> String {
     end(svg)
 }
 
-/// Mean accuracy at the MACs of every row of the series, where all its tables have rows as cheap.
+/// Mean accuracy at the MACs of every row of the series, where all its tables have a row that is cheap enough.
 fn curve(series: &Series) -> Vec<(f64, f64)> {
     let rows = series.tables.iter().flat_map(|table| table.rows().iter().map(|row| row.macs.0));
     let macs: std::collections::BTreeSet<u64> = rows.collect();
@@ -204,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows of 1, 10 and 100 M MACs with so many of 1000 right.
+    /// Rows of 1, 10 and 100 M MACs, with these numbers of correct answers out of 1000.
     fn table(correct: [u64; 3]) -> QueryTable {
         let rows = correct.into_iter().zip([("0.25-20", 1), ("0.5-24", 10), ("1.0-32", 100)]);
         let rows = rows.map(|(correct, (subnet, mega))| {
@@ -225,7 +230,7 @@ mod tests {
         assert_eq!((budgets[0], budgets[7]), (Macs(1_000_000), Macs(100_000_000)));
         assert!(budgets.is_sorted());
         let accuracy: Vec<_> = series[0].accuracy.iter().map(|spread| spread.unwrap().mean).collect();
-        // 1, 1.9, 3.7, 7.2, 13.9 … M: the row of 10 M from the fifth on; the dearest of seed 1 buys nothing more.
+        // 1, 1.9, 3.7, 7.2, 13.9 … M: the row of 10 M from the fifth on; the most expensive row of seed 1 is no better.
         assert_eq!(accuracy[..4], [51.0; 4]);
         assert_eq!(accuracy[4..7], [70.0; 3]);
         assert_eq!(accuracy[7], 72.5);
