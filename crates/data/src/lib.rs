@@ -5,6 +5,8 @@
 
 pub mod index;
 pub use index::{Dataset, Notice, SampleRef, Split};
+mod folder;
+pub use folder::{FolderImages, find_images};
 pub mod pack;
 mod place;
 pub use place::Place;
