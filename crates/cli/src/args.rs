@@ -1,11 +1,11 @@
-//! What can be typed, and its help.
+//! The command line: commands, arguments and their help.
 
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use mutualnet_core::{Budget, Frames, Resolution, Width, WidthRange};
 
-/// One network, trained once, that runs at any budget: channel width × input resolution.
+/// Train one network once, and run it on any budget by choosing its channel width and input resolution
 #[derive(Debug, Parser)]
 #[command(name = "mutualnet", version = crate::VERSION, max_term_width = 110, arg_required_else_help = true)]
 pub(crate) struct Args {
@@ -15,32 +15,32 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make or check data sets
+    /// Generate, check and pack data sets
     #[command(subcommand)]
     Data(DataCommand),
-    /// Say what a recipe will do: steps, MACs, cost, before a long run
+    /// Show what a recipe will do before a long run: steps, MACs, cost
     #[cfg(feature = "train")]
     Plan(PlanArgs),
-    /// Train a network after a recipe
+    /// Train a network from a recipe
     #[cfg(feature = "train")]
     Train(TrainArgs),
-    /// Calibrate, evaluate and time every configuration; write the query table and the bundle
+    /// Calibrate, evaluate and time every row of a trained run; write the query table and the bundle
     #[cfg(feature = "train")]
     Tabulate(TabulateArgs),
     /// Show a query table, or the row that a budget buys
     Table(TableArgs),
-    /// Lay the tables of several methods beside each other: accuracy at equal MACs, over seeds
+    /// Compare the tables of several methods: accuracy at equal MACs, over seeds
     Compare(CompareArgs),
-    /// Classify images under a budget
+    /// Classify images within a budget
     Predict(PredictArgs),
-    /// Cut one configuration out of a bundle
+    /// Write one row of a bundle to a file of its own
     Export(ExportArgs),
-    /// Turn a PyTorch checkpoint into weights of a network, by name
+    /// Convert a PyTorch checkpoint to weights of a network, matching tensors by name
     Import(ImportArgs),
-    /// Look into networks and bundles
+    /// Show what is in a network or a bundle
     #[command(subcommand)]
     Inspect(InspectCommand),
-    /// Measure speed
+    /// Measure training and data loading speed
     #[cfg(feature = "train")]
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -48,58 +48,59 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
-    /// Write a generated, labelled data set of image files
+    /// Generate a labeled data set of image files
     #[command(subcommand)]
     Make(MakeCommand),
-    /// Decode every file, list what is broken, write a quarantine list
+    /// Decode every image, list the broken ones and write a quarantine list
     Check(CheckArgs),
-    /// Put a data set into one file, for disks that are slow at many small ones
+    /// Pack a data set into one file, for disks that are slow with many small files
     Pack(PackArgs),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MakeCommand {
-    /// Textured shapes in clutter: detail and outline are both needed to tell the classes apart
+    /// Textured shapes in clutter; telling the classes apart takes both detail and outline
     Shapes(ShapesArgs),
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ShapesArgs {
-    /// Directory to write; must not exist or be empty
+    /// Directory to write to; must be empty or not exist
     pub(crate) dir: PathBuf,
-    /// Training images
+    /// Number of training images
     #[arg(long, default_value_t = 12_000)]
     pub(crate) train: usize,
-    /// Test images
+    /// Number of test images
     #[arg(long, default_value_t = 2_000)]
     pub(crate) test: usize,
-    /// Side of the images in pixels
+    /// Side of the square images in pixels
     #[arg(long, default_value_t = Resolution::new(32).expect("32 is a resolution"))]
     pub(crate) side: Resolution,
-    /// The same seed makes the same files
+    /// Random seed; the same seed makes the same files
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PackArgs {
-    /// Data set of any layout
+    /// Data set, in any layout
     pub(crate) dir: PathBuf,
-    /// File to write, `….mnpack`; recipes name it as `data.path`
+    /// File to write (.mnpack); recipes name it as `data.path`
     pub(crate) out: PathBuf,
-    /// Split to pack, several times for several; without it those of train, val, validation and test that are there
+    /// Split to pack; may be repeated [default: those of train, val, validation and test that exist]
     #[arg(long, value_name = "NAME")]
     pub(crate) split: Vec<String>,
-    /// Scale images down until their longer side has so many pixels
-    #[arg(long)]
+    /// Scale images down so that their longer side has at most N pixels
+    #[arg(long, value_name = "N")]
     pub(crate) max_side: Option<Resolution>,
-    /// jpeg: files as they are, scaled ones as JPEG; raw: pixels, the fastest to load and about ten times the size
+    /// jpeg keeps files as they are and stores scaled images as JPEG; raw stores pixels, which load fastest and take
+    /// about ten times the space
     #[arg(long, value_enum, default_value = "jpeg")]
     pub(crate) store: StoreArg,
-    /// Quality of the JPEG files that are made
+    /// JPEG quality of scaled images
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: u8,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -114,7 +115,7 @@ pub(crate) enum StoreArg {
 pub(crate) struct CheckArgs {
     /// Data set, one of its splits, or any folder of images
     pub(crate) dir: PathBuf,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -124,13 +125,13 @@ pub(crate) struct CheckArgs {
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
-    /// Plan for so many training images instead of the recipe's data, which need not be there
-    #[arg(long, requires = "classes")]
+    /// Plan for N training images instead of reading the recipe's data, which need not exist
+    #[arg(long, value_name = "N", requires = "classes")]
     pub(crate) train_images: Option<usize>,
-    /// Classes of data that are not there
-    #[arg(long, requires = "train_images")]
+    /// Number of classes, together with --train-images
+    #[arg(long, value_name = "N", requires = "train_images")]
     pub(crate) classes: Option<usize>,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -140,7 +141,7 @@ pub(crate) struct PlanArgs {
 pub(crate) struct RecipeArgs {
     /// Recipe file (TOML)
     pub(crate) recipe: PathBuf,
-    /// Keys to override, e.g. train.epochs=3
+    /// Recipe keys to override, such as train.epochs=3
     #[arg(value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
 }
@@ -150,10 +151,10 @@ pub(crate) struct RecipeArgs {
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
-    /// Run directory: checkpoints, log, table and bundle go there
+    /// Run directory, for checkpoints, log, table and bundle
     #[arg(long)]
     pub(crate) out: PathBuf,
-    /// Go on from the last checkpoint; starts the run if there is none yet
+    /// Continue from the last checkpoint, or start the run if there is none yet
     #[arg(long)]
     pub(crate) resume: bool,
 }
@@ -161,7 +162,7 @@ pub(crate) struct TrainArgs {
 #[cfg(feature = "train")]
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TabulateArgs {
-    /// Run directory
+    /// Run directory of a finished training
     pub(crate) run: PathBuf,
 }
 
@@ -171,42 +172,35 @@ pub(crate) struct TableArgs {
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) budget: BudgetArgs,
-    /// Threads that latencies are for; as many as were timed if not given
-    #[arg(long)]
+    /// Thread count whose latencies count [default: the largest that was measured]
+    #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Show every row, not the Pareto front only
+    /// Show all rows instead of only the Pareto front
     #[arg(long)]
     pub(crate) all: bool,
-    /// Draw accuracy over cost into an SVG file
+    /// Draw accuracy over cost to an SVG file
     #[arg(long, value_name = "SVG")]
     pub(crate) plot: Option<PathBuf>,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct BudgetArgs {
-    /// Multiply-accumulates at most, e.g. 150M or 2.3G; or a latency such as 10ms
-    #[arg(long)]
+    /// Most that a prediction may cost: MACs, as in 150M, 2.3 GMACs or 7030000, or a latency, as in 10ms. Nothing above
+    /// the budget is chosen; costs are printed rounded up, so that a cost copied from a table buys its row
+    #[arg(long, allow_hyphen_values = true)]
     pub(crate) budget: Option<Budget>,
-    /// Latency at most, e.g. 10ms
-    #[arg(long, conflicts_with = "budget", value_parser = latency)]
+    /// Most time that a prediction may take, as in 10ms, 800us or 0.5s; compared with the 99th percentile
+    #[arg(long, conflicts_with = "budget", allow_hyphen_values = true, value_parser = Budget::latency_from_str)]
     pub(crate) latency: Option<Budget>,
 }
 
 impl BudgetArgs {
-    /// The one that was given.
+    /// The budget, by either option.
     pub(crate) fn get(&self) -> Option<Budget> {
         self.budget.or(self.latency)
-    }
-}
-
-fn latency(text: &str) -> Result<Budget, String> {
-    match text.parse() {
-        Ok(budget @ Budget::Latency(_)) => Ok(budget),
-        Ok(Budget::Macs(_)) => Err("expected a time such as 10ms".to_owned()),
-        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -214,91 +208,91 @@ fn latency(text: &str) -> Result<Budget, String> {
 pub(crate) struct RowArgs {
     #[command(flatten)]
     pub(crate) budget: BudgetArgs,
-    /// Width of the row to run
+    /// Width of the row, instead of a budget
     #[arg(long, requires = "resolution", conflicts_with_all = ["budget", "latency"])]
     pub(crate) width: Option<Width>,
-    /// Resolution of the row to run
+    /// Resolution of the row, instead of a budget
     #[arg(long, requires = "width")]
     pub(crate) resolution: Option<Resolution>,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CompareArgs {
-    /// Name and tables of a method, one table per seed: run directories, bundles or table files;
-    /// A+B is the table with the rows of both. The others are measured against the first
+    /// Name and tables of a method, one table per seed; each is a run directory, a bundle or a table file, and A+B joins
+    /// the rows of two. All methods are compared with the first
     #[arg(value_name = "NAME=TABLE[,TABLE...]", required = true)]
     pub(crate) series: Vec<String>,
-    /// Draw the curves
+    /// Draw the curves to an SVG file
     #[arg(long, value_name = "SVG")]
     pub(crate) plot: Option<PathBuf>,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PredictArgs {
-    /// Bundle (.mnb)
+    /// Bundle (.mnb) or run directory
     pub(crate) bundle: PathBuf,
-    /// Images (JPEG, PNG, WebP)
+    /// Images (JPEG, PNG, WebP), or folders of images, which are searched with all their subfolders
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) row: RowArgs,
-    /// Threads to run on; one per core if not given
-    #[arg(long)]
+    /// Number of threads [default: one per core]
+    #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Classes to print per image
-    #[arg(long, default_value_t = 3)]
+    /// Print the N most probable classes of each image
+    #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) top: usize,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ExportArgs {
-    /// Bundle (.mnb)
+    /// Bundle (.mnb) or run directory
     pub(crate) bundle: PathBuf,
     #[command(flatten)]
     pub(crate) row: RowArgs,
-    /// File to write: .safetensors (PyTorch names) or .mnb (a bundle of that row alone)
+    /// File to write: .safetensors (with PyTorch names) or .mnb (a bundle with only this row)
     #[arg(short, long)]
     pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImportArgs {
-    /// Checkpoint: .pt or .pth of PyTorch (nothing in it is executed), or .safetensors
+    /// Checkpoint: a .pt or .pth file of PyTorch (nothing in it is executed) or a .safetensors file
     pub(crate) checkpoint: PathBuf,
-    /// Network, e.g. mobilenet_v2
+    /// Network, such as mobilenet_v2
     #[arg(long)]
     pub(crate) network: String,
-    /// Narrowest and widest sub-network; the checkpoint's tensors are those of the widest
+    /// Narrowest and widest width; the checkpoint has the tensors of the widest
     #[arg(long, value_name = "LOW,HIGH", value_parser = widths, default_value = "1.0,1.0")]
     pub(crate) widths: WidthRange,
-    /// Classes that the checkpoint must have; as many as it has if not given
-    #[arg(long)]
+    /// Number of classes that the checkpoint must have [default: any]
+    #[arg(long, value_name = "N")]
     pub(crate) classes: Option<usize>,
-    /// Leave the classifier out, for training with other classes (`train.new_head` of a recipe)
+    /// Leave out the classifier, to train on other classes (`train.new_head` in a recipe)
     #[arg(long, conflicts_with = "classes")]
     pub(crate) new_head: bool,
-    /// Key of the state dict in the file, when it holds several
+    /// Key of the state dict, if the file has several
     #[arg(long)]
     pub(crate) entry: Option<String>,
-    /// Match tensors by their order and shapes, not by name
+    /// Match tensors by order and shape instead of by name
     #[arg(long)]
     pub(crate) by_position: bool,
-    /// Leave tensors out that the network has no place for
+    /// Ignore tensors that the network does not have
     #[arg(long)]
     pub(crate) allow_unused: bool,
-    /// Reorder channels, the most important ones first, so that narrow widths begin with good ones
+    /// Sort channels by importance, so that narrow widths start with the best ones
     #[arg(long)]
     pub(crate) sort_channels: bool,
-    /// File to write: weights as .safetensors with the authors' names
+    /// Weights file to write (.safetensors), with the authors' names
     #[arg(short, long)]
     pub(crate) output: PathBuf,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -311,41 +305,41 @@ fn widths(text: &str) -> Result<WidthRange, String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum InspectCommand {
-    /// Shapes, MACs and parameters of a network at a sub-network, layer by layer
+    /// Show the shapes, MACs and parameters of a sub-network, layer by layer
     Network(InspectNetworkArgs),
-    /// What is in a bundle
+    /// Show what a bundle contains
     Bundle(InspectBundleArgs),
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct InspectNetworkArgs {
-    /// Name, e.g. mobilenet_v2
+    /// Network, such as mobilenet_v2
     pub(crate) name: String,
     /// Fraction of the channels
     #[arg(long, default_value_t = Width::ONE)]
     pub(crate) width: Width,
-    /// Side of the input in pixels
+    /// Side of the square input in pixels
     #[arg(long, default_value_t = Resolution::new(224).expect("224 is a resolution"))]
     pub(crate) resolution: Resolution,
-    /// Frames of the clip, for video networks
-    #[arg(long)]
+    /// Number of frames of a clip, for video networks
+    #[arg(long, value_name = "N")]
     pub(crate) frames: Option<Frames>,
     /// Number of classes
     #[arg(long, default_value_t = 1000)]
     pub(crate) classes: usize,
-    /// Factor between input and last feature map: 32, 16 or 8; as published without it
-    #[arg(long)]
+    /// Factor between the sides of the input and of the last feature map: 32, 16 or 8 [default: as published]
+    #[arg(long, value_name = "N")]
     pub(crate) output_stride: Option<u32>,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct InspectBundleArgs {
-    /// Bundle (.mnb)
+    /// Bundle (.mnb) or run directory
     pub(crate) bundle: PathBuf,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -353,9 +347,9 @@ pub(crate) struct InspectBundleArgs {
 #[cfg(feature = "train")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// Time mutual steps on made-up images
+    /// Time mutual steps on random images
     Train(BenchTrainArgs),
-    /// Time the data path of a recipe, stage by stage: read, decode, resize, augment, normalize
+    /// Time the data path of a recipe stage by stage: read, decode, resize, augment, normalize
     Data(BenchDataArgs),
 }
 
@@ -368,25 +362,25 @@ pub(crate) struct BenchTrainArgs {
     /// Images per step
     #[arg(long, default_value_t = 16)]
     pub(crate) batch: usize,
-    /// Resolutions, largest first
+    /// Resolutions in pixels, largest first
     #[arg(long, value_delimiter = ',', default_value = "224,192,160,128")]
     pub(crate) resolutions: Vec<Resolution>,
-    /// Narrowest width; the widest is 1
+    /// Narrowest width; the widest is 1.0
     #[arg(long, default_value = "0.25")]
     pub(crate) smallest: Width,
-    /// cpu, cuda or cuda:N
+    /// Device: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
-    /// Threads; one per core if not given
-    #[arg(long)]
+    /// Number of threads [default: one per core]
+    #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Steps to time after two that are not counted
-    #[arg(long, default_value_t = 10)]
+    /// Number of steps to time, after two warm-up steps
+    #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) steps: usize,
-    /// Take a line `step` on stdin for every step and answer with its seconds, so that runs can be interleaved
+    /// Run one step for every line `step` on stdin and answer with its seconds, so that runs can be interleaved
     #[arg(long)]
     pub(crate) lockstep: bool,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -396,13 +390,14 @@ pub(crate) struct BenchTrainArgs {
 pub(crate) struct BenchDataArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
-    /// Images to load after a first round that is not counted
-    #[arg(long, default_value_t = 2000)]
+    /// Number of images to load, after a warm-up round
+    #[arg(long, value_name = "N", default_value_t = 2000)]
     pub(crate) images: usize,
-    /// Take a line `step FIRST N` on stdin for every batch and answer with its seconds, so that runs can be interleaved
+    /// Load one batch for every line `step FIRST N` on stdin and answer with its seconds, so that runs can be
+    /// interleaved
     #[arg(long)]
     pub(crate) lockstep: bool,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -12,6 +12,7 @@ mod export;
 mod import;
 mod inspect_bundle;
 mod inspect_network;
+mod open;
 #[cfg(feature = "train")]
 mod plan;
 mod predict;

@@ -1,34 +1,82 @@
-//! Errors on the terminal: what, where, what to do; and the exit code.
+//! Errors on the terminal (what happened, where, and what to do) and the exit code.
 
 use std::process::ExitCode;
 
-/// What went wrong was asked for wrongly.
+use mutualnet_core::text::printable_lines;
+
+use crate::text;
+
+/// Exit code when the user can mend it.
 const USER: u8 = 1;
-/// What went wrong is ours.
+/// Exit code when it is a fault of the program.
 const OURS: u8 = 2;
+
+/// An error that was printed where it happened: only the exit code is left.
+#[derive(Debug)]
+pub(crate) struct AlreadyTold;
+
+impl std::fmt::Display for AlreadyTold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("something failed, as told above")
+    }
+}
+
+impl std::error::Error for AlreadyTold {}
+
+/// An error of this program itself, with what to do about it.
+#[derive(Debug)]
+struct Hinted {
+    message: String,
+    hint: String,
+}
+
+impl std::fmt::Display for Hinted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Hinted {}
+
+/// An error with a hint.
+pub(crate) fn with_hint(message: String, hint: String) -> anyhow::Error {
+    Hinted { message, hint }.into()
+}
 
 /// Prints what clap found, help included.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    // Nothing can be done when the terminal is gone.
-    let _ = error.print();
+    let plain = error.render().to_string();
+    if printable_lines(&plain) == plain {
+        // Nothing can be done when the terminal is gone.
+        let _ = error.print();
+    } else {
+        // The message quotes an argument with control characters in it; colors are lost with them.
+        text::error(plain.trim_end());
+    }
     if error.use_stderr() { ExitCode::from(USER) } else { ExitCode::SUCCESS }
 }
 
-/// Prints an error, its causes and its hint.
-#[expect(clippy::print_stderr, reason = "this is where errors reach the terminal")]
+/// Prints an error, its causes and its hint, and gives the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {}", told(error));
-    if let Some(hint) = hint(error) {
-        eprintln!("hint: {hint}");
+    if !error.is::<AlreadyTold>() {
+        print(error);
     }
     ExitCode::from(if is_ours(error) { OURS } else { USER })
 }
 
+/// Prints an error, its causes and its hint.
+pub(crate) fn print(error: &anyhow::Error) {
+    text::error(&format!("error: {}", told(error)));
+    if let Some(hint) = hint(error) {
+        text::error(&format!("hint: {hint}"));
+    }
+}
+
 /// The error and its causes on one line; a cause that an error above it tells already is left out.
-fn told(error: &anyhow::Error) -> String {
+pub(crate) fn told(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |told, cause| match cause.to_string() {
         cause if told.is_empty() => cause,
         cause if told.contains(&cause) => told,
@@ -36,13 +84,13 @@ fn told(error: &anyhow::Error) -> String {
     })
 }
 
-/// A closed pipe (`mutualnet table … | head`) is a graceful end.
+/// A closed pipe (`mutualnet table … | head`) is not a failure.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let io = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     io.into_iter().any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Whether the user cannot mend it: the engine refused, or what we made ourselves is refused.
+/// Whether it is a fault of the program: the engine failed, or the program does not accept its own output.
 #[cfg(feature = "train")]
 fn is_ours(error: &anyhow::Error) -> bool {
     use mutualnet_engine::EngineError::{NoSuchDevice, UnknownDevice};
@@ -65,7 +113,9 @@ fn is_ours(_: &anyhow::Error) -> bool {
 /// The first hint of the chain.
 fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
-        let hint = cause.downcast_ref::<mutualnet_bundle::Error>().and_then(|error| error.hint());
+        let hint = cause.downcast_ref::<Hinted>().map(|error| error.hint.clone());
+        let hint =
+            hint.or_else(|| cause.downcast_ref::<mutualnet_bundle::Error>().and_then(|error| error.hint()));
         let hint =
             hint.or_else(|| cause.downcast_ref::<mutualnet_runtime::Error>().and_then(|error| error.hint()));
         let hint = hint.or_else(|| {

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use mutualnet_core::text::printable;
 use mutualnet_train::events::{Stage, StudentLoss};
 use mutualnet_train::{Event, Reporter};
 
-use crate::text::duration;
+use crate::text::{self, duration};
 use crate::watch::searching;
 
 /// Time between two plain lines.
@@ -51,12 +52,11 @@ impl Progress {
         }
     }
 
-    #[expect(clippy::print_stderr, reason = "this is where progress reaches the terminal")]
     fn line(&self, text: &str) {
         if self.is_terminal {
-            self.bar.println(text);
+            self.bar.println(printable(text));
         } else {
-            eprintln!("{text}");
+            text::note(text);
         }
     }
 

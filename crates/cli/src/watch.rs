@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+use mutualnet_core::text::printable;
 use mutualnet_data::{HANGS_AFTER, Progress};
 
 use crate::text;
@@ -48,7 +49,7 @@ fn show(progress: &Progress, ended: &Receiver<()>) {
         }
         if let Some(line) = waiting(progress).filter(|_| last_warning.elapsed() >= HANGS_AFTER) {
             last_warning = Instant::now();
-            if bar.is_hidden() { text::note(&line) } else { bar.println(line) }
+            if bar.is_hidden() { text::note(&line) } else { bar.println(printable(&line)) }
         }
         if bar.is_hidden() && total > 0 && last_line.elapsed() >= LINE_EVERY {
             last_line = Instant::now();

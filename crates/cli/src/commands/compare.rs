@@ -1,36 +1,54 @@
-//! `mutualnet compare`: tables of several methods beside each other, at equal MACs.
+//! `mutualnet compare`: tables of several methods side by side, at equal MACs.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use mutualnet_bundle::QueryTable;
-use mutualnet_report::compare::{Comparison, Series, Spread, compare, plot};
+use mutualnet_report::compare::{Comparison, Origin, Series, Spread, compare, differences, plot};
+use serde::Serialize;
 
-use super::table;
+use super::open;
 use crate::args::CompareArgs;
 use crate::text;
 
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    comparison: Comparison,
+    /// Why the tables may not be comparable.
+    warnings: Vec<String>,
+}
+
 pub(super) fn run(args: &CompareArgs) -> Result<()> {
-    let series = args.series.iter().map(|text| read(text)).collect::<Result<Vec<_>>>()?;
+    let mut origins = Vec::new();
+    let series = args.series.iter().map(|text| read(text, &mut origins)).collect::<Result<Vec<_>>>()?;
+    let warnings = differences(&origins);
+    for warning in &warnings {
+        text::note(&format!("warning: {warning}"));
+    }
     let comparison = compare(&series);
     if let Some(path) = &args.plot {
         let svg = plot(&series, &comparison);
         std::fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))?;
         text::note(&format!("plot: {}", path.display()));
     }
-    if args.json { text::json(&comparison) } else { print(&comparison) }
+    if args.json { text::json(&Report { comparison, warnings }) } else { print(&comparison) }
 }
 
-/// `NAME=TABLE,TABLE,…`, where a table can be put together from several: `RUN+RUN`.
-fn read(text: &str) -> Result<Series> {
-    let (name, tables) =
-        text.split_once('=').with_context(|| format!("`{text}` is not of the form NAME=TABLE[,TABLE…]"))?;
+/// Reads `NAME=TABLE,TABLE,…`, where a table may be made of several (`RUN+RUN`), and adds where they come from.
+fn read(text: &str, origins: &mut Vec<Origin>) -> Result<Series> {
+    let (name, tables) = text
+        .split_once('=')
+        .with_context(|| format!("`{text}` does not have the form NAME=TABLE[,TABLE...]"))?;
     ensure!(!tables.is_empty(), "`{name}` has no table");
     let tables = tables.split(',').map(|parts| {
-        let parts = parts.split('+').map(|path| table::read(&PathBuf::from(path)));
-        let parts = parts.collect::<Result<Vec<_>>>()?;
-        let rows = parts.iter().flat_map(|part| part.rows().to_vec()).collect();
-        QueryTable::new(rows).with_context(|| format!("the tables of `{name}` do not fit together"))
+        let mut rows = Vec::new();
+        for path in parts.split('+') {
+            let (table, origin) = open::table_with_origin(&PathBuf::from(path))?;
+            rows.extend_from_slice(table.rows());
+            origins.push(origin);
+        }
+        QueryTable::new(rows).with_context(|| format!("the tables of `{name}` cannot be joined"))
     });
     Ok(Series { name: name.to_owned(), tables: tables.collect::<Result<_>>()? })
 }

@@ -1,10 +1,11 @@
 //! `mutualnet inspect bundle`: what is in the file.
 
 use anyhow::Result;
-use mutualnet_bundle::{Bundle, Provenance};
+use mutualnet_bundle::Provenance;
 use mutualnet_core::{Macs, Preprocess};
 use serde::Serialize;
 
+use super::open;
 use crate::args::InspectBundleArgs;
 use crate::text;
 
@@ -16,13 +17,13 @@ struct Report<'a> {
     rows: usize,
     pareto_rows: usize,
     cheapest: Macs,
-    dearest: Macs,
+    most_expensive: Macs,
     preprocess: &'a Preprocess,
     provenance: &'a Provenance,
 }
 
 pub(super) fn run(args: &InspectBundleArgs) -> Result<()> {
-    let bundle = Bundle::read(&args.bundle)?;
+    let bundle = open::bundle(&args.bundle)?;
     let (network, table) = (bundle.network(), bundle.table());
     let report = Report {
         network: network.name(),
@@ -31,7 +32,7 @@ pub(super) fn run(args: &InspectBundleArgs) -> Result<()> {
         rows: table.rows().len(),
         pareto_rows: table.pareto().count(),
         cheapest: table.rows().iter().map(|row| row.macs).min().unwrap_or_default(),
-        dearest: table.rows().iter().map(|row| row.macs).max().unwrap_or_default(),
+        most_expensive: table.rows().iter().map(|row| row.macs).max().unwrap_or_default(),
         preprocess: bundle.preprocess(),
         provenance: bundle.provenance(),
     };
@@ -45,7 +46,7 @@ pub(super) fn run(args: &InspectBundleArgs) -> Result<()> {
             "rows",
             format!(
                 "{} ({} on the Pareto front), {} to {} MACs",
-                report.rows, report.pareto_rows, report.cheapest, report.dearest
+                report.rows, report.pareto_rows, report.cheapest, report.most_expensive
             ),
         ),
         (

@@ -69,8 +69,9 @@ fn print(report: &Report) -> Result<()> {
         ]
     });
     text::table(&["layer", "operation", "output", "MACs", "parameters"], &rows.collect::<Vec<_>>())?;
+    text::line("")?;
     text::line(&format!(
-        "\n{} at {}: {} MACs, {} parameters",
+        "{} at {}: {} MACs, {} parameters",
         report.network, report.subnet, report.macs.0, report.params
     ))
 }

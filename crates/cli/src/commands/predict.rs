@@ -1,74 +1,80 @@
 //! `mutualnet predict`: classify images under a budget.
 
 use std::num::NonZeroUsize;
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use mutualnet_bundle::{Bundle, Row};
-use mutualnet_core::{Macs, Preprocess, Subnet};
-use mutualnet_data::preprocess_file;
+use mutualnet_core::{Budget, Preprocess, Subnet};
+use mutualnet_data::{DecodeError, Error, preprocess_file};
 use mutualnet_runtime::{Model, Session};
-use serde::Serialize;
 
+use super::open;
 use crate::args::{PredictArgs, RowArgs};
+use crate::failure::{AlreadyTold, with_hint};
 use crate::text;
 
-#[derive(Serialize)]
-struct Report {
-    row: RowReport,
-    images: Vec<ImageReport>,
-}
-
-#[derive(Serialize)]
-struct RowReport {
-    #[serde(flatten)]
-    subnet: Subnet,
-    macs: Macs,
-    accuracy: f64,
-}
-
-#[derive(Serialize)]
-struct ImageReport {
-    path: String,
-    /// Time in the network, without reading and decoding.
-    ms: f64,
-    top: Vec<ClassReport>,
-}
-
-#[derive(Serialize)]
-struct ClassReport {
-    class: String,
-    probability: f32,
-}
+mod images;
+mod output;
+use images::Named;
+use output::Output;
 
 pub(super) fn run(args: &PredictArgs) -> Result<()> {
-    let bundle = Bundle::read(&args.bundle)?;
+    let bundle = open::bundle(&args.bundle)?;
     let threads = args.threads.map_or_else(
         || Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
-        |threads| NonZeroUsize::new(threads).context("--threads: at least 1"),
+        |threads| NonZeroUsize::new(threads).context("--threads must be at least 1"),
     )?;
-    let row = choose(&bundle, &args.row, args.threads)?;
+    // As many as it will run on, if the table knows them.
+    let is_measured = bundle.table().threads().any(|measured| measured == threads.get());
+    let compared = args.threads.or(is_measured.then_some(threads.get()));
+    let row = choose(&bundle, &args.row, compared)?;
+    let latency_threads = match args.row.budget.get() {
+        Some(Budget::Latency(_)) => Some(bundle.table().threads_for_latency(compared)?),
+        _ => None,
+    };
     let preprocess = *bundle.preprocess();
     let mut session = Session::new(Arc::new(Model::new(bundle)?), threads)?;
     session.switch(row.subnet)?;
-    let images = args.images.iter().map(|path| predict(&mut session, path, &preprocess, args.top));
-    let report = Report {
-        images: images.collect::<Result<_>>()?,
-        row: RowReport { subnet: row.subnet, macs: row.macs, accuracy: row.accuracy.value },
-    };
-    if args.json { text::json(&report) } else { print(&report) }
+    let images = images::named(&args.images);
+    let mut output = if args.json { Output::json(&row)? } else { Output::lines(&row, latency_threads) };
+    let (n_images, mut n_failed) = (images.len(), 0);
+    for Named { path, problem } in images {
+        match problem.map_or_else(|| read(&path, &preprocess), Err) {
+            Ok(input) => {
+                let begin = Instant::now();
+                let top = session.predict(&input, args.top)?;
+                output.image(&path, begin.elapsed().as_secs_f64() * 1e3, &top)?;
+            }
+            Err(error) => {
+                n_failed += 1;
+                output.failed(&path, &error)?;
+            }
+        }
+    }
+    output.end()?;
+    if n_failed == 0 {
+        return Ok(());
+    }
+    if n_images > 1 {
+        text::note(&format!("{n_failed} of {n_images} images could not be classified"));
+    }
+    Err(AlreadyTold.into())
 }
 
-/// The row that was asked for: by its name, by a budget, or the most accurate.
+/// The chosen row: by its name, by a budget, or the most accurate one.
 pub(super) fn choose(bundle: &Bundle, args: &RowArgs, threads: Option<usize>) -> Result<Row> {
     let table = bundle.table();
     if let (Some(width), Some(resolution)) = (args.width, args.resolution) {
         let subnet = Subnet::image(width, resolution);
-        let row = table.row(subnet);
-        return row
-            .cloned()
-            .with_context(|| format!("the table has no row {subnet}; `mutualnet table --all` lists them"));
+        let row = table.row(subnet).cloned();
+        return row.ok_or_else(|| {
+            let hint = "`mutualnet table --all` lists the rows".to_owned();
+            with_hint(format!("the table has no row {subnet}"), hint)
+        });
     }
     match args.budget.get() {
         Some(budget) => Ok(table.choose(budget, threads)?.clone()),
@@ -79,28 +85,8 @@ pub(super) fn choose(bundle: &Bundle, args: &RowArgs, threads: Option<usize>) ->
     }
 }
 
-fn predict(session: &mut Session, path: &Path, preprocess: &Preprocess, top: usize) -> Result<ImageReport> {
-    let input = preprocess_file(path, preprocess)?;
-    let begun = std::time::Instant::now();
-    let classes = session.predict(&input, top)?;
-    let ms = begun.elapsed().as_secs_f64() * 1e3;
-    let top =
-        classes.into_iter().map(|class| ClassReport { class: class.name, probability: class.probability });
-    Ok(ImageReport { path: path.display().to_string(), ms, top: top.collect() })
-}
-
-fn print(report: &Report) -> Result<()> {
-    let RowReport { subnet, macs, accuracy } = &report.row;
-    text::note(&format!("row {subnet}: {macs} MACs, {:.1} % on the test split", accuracy * 100.0));
-    for image in &report.images {
-        let classes =
-            image.top.iter().map(|class| format!("{} {:.1} %", class.class, class.probability * 100.0));
-        text::line(&format!(
-            "{}: {}  ({:.2} ms)",
-            image.path,
-            classes.collect::<Vec<_>>().join(", "),
-            image.ms
-        ))?;
-    }
-    Ok(())
+/// Decodes an image; a file that makes a library panic is a broken file like others.
+fn read(path: &Path, preprocess: &Preprocess) -> Result<Vec<f32>> {
+    let input = catch_unwind(|| preprocess_file(path, preprocess));
+    Ok(input.unwrap_or_else(|_| Err(Error::Decode { path: path.to_owned(), source: DecodeError::Panic }))?)
 }

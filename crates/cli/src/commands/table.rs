@@ -1,42 +1,39 @@
-//! `mutualnet table`: the rows, or the one that a budget buys.
+//! `mutualnet table`: show the rows of a query table, or the one that a budget buys.
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use mutualnet_bundle::{Bundle, QueryTable, Row};
+use anyhow::{Context, Result};
+use mutualnet_bundle::{QueryTable, Row};
+use mutualnet_core::{Budget, InMs};
 use mutualnet_report::{Cost, plot};
 
+use super::open;
 use crate::args::TableArgs;
 use crate::text;
 
 pub(super) fn run(args: &TableArgs) -> Result<()> {
-    let table = read(&args.path)?;
+    let table = open::table(&args.path)?;
     if let Some(path) = &args.plot {
         draw(&table, args, path)?;
     }
     if let Some(budget) = args.budget.get() {
         let row = table.choose(budget, args.threads)?;
+        note_threads(&table, budget, args.threads);
         return if args.json { print_json(&table, row) } else { print(&table, &[row]) };
     }
     if args.json {
-        return text::line(&table.to_json());
+        return text::json_text(&table.to_json());
     }
     let rows: Vec<_> = table.rows().iter().filter(|row| args.all || row.pareto).collect();
     print(&table, &rows)
 }
 
-/// The table of a run directory, a bundle or a table file.
-pub(super) fn read(path: &Path) -> Result<QueryTable> {
-    if path.is_dir() {
-        let table = path.join("table.json");
-        if !table.exists() {
-            bail!("no table.json in {}: run `mutualnet tabulate` on it first", path.display());
+/// Says which of several latencies a budget was compared with.
+fn note_threads(table: &QueryTable, budget: Budget, threads: Option<usize>) {
+    if let (Budget::Latency(_), None, Some(n)) = (budget, threads, table.threads().last()) {
+        if table.threads().count() > 1 {
+            text::note(&format!("note: compared with the 99th percentile on {n} threads; see --threads"));
         }
-        return Ok(QueryTable::read(&table)?);
-    }
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => Ok(QueryTable::read(path)?),
-        _ => Ok(Bundle::read(path)?.table().clone()),
     }
 }
 
@@ -46,13 +43,13 @@ fn draw(table: &QueryTable, args: &TableArgs, path: &Path) -> Result<()> {
         (Some(_), Some(threads)) => Cost::Latency { threads },
         _ => Cost::Macs,
     };
-    let svg = plot(table, cost).context("the table has no such latencies")?;
+    let svg = plot(table, cost).context("the table has no latencies for that thread count")?;
     std::fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))?;
     text::note(&format!("plot: {}", path.display()));
     Ok(())
 }
 
-/// The row as it stands in the table's file.
+/// Prints the row as the table's file has it.
 fn print_json(table: &QueryTable, row: &Row) -> Result<()> {
     let idx = table.rows().iter().position(|other| other.subnet == row.subnet);
     let rows = serde_json::to_value(table)?["rows"].take();
@@ -79,7 +76,7 @@ fn cells(row: &Row) -> Vec<String> {
         row.accuracy.n.to_string(),
     ];
     for latency in &row.latency {
-        cells.extend([latency.p50_ms, latency.p99_ms].map(|ms| format!("{ms:.3}")));
+        cells.extend([latency.p50(), latency.p99()].map(|time| InMs(time).to_string()));
     }
     cells.push(if row.pareto { "yes" } else { "" }.to_owned());
     cells

@@ -9,6 +9,12 @@ mod program;
 /// Commands of the deploy binary on a bundle of random weights.
 mod bundle;
 
+/// Images, folders and broken files given to `predict`.
+mod predict;
+
+/// Names with control characters.
+mod terminal;
+
 /// Checkpoints of other programs.
 mod import;
 

@@ -28,7 +28,7 @@ fn budgets_that_are_none() {
     exit 1
     -- stdout
     -- stderr
-    error: invalid value 'fast' for '--budget <BUDGET>': `fast` is not a number of MACs: expected a number with k, M or G, such as 150M
+    error: invalid value 'fast' for '--budget <BUDGET>': `fast` is not a budget; write MACs as 150M, 2.3 GMACs or 7030000, a latency as 10ms, 800us or 0.5s
 
     For more information, try '--help'.
     "#);
@@ -36,10 +36,14 @@ fn budgets_that_are_none() {
     exit 1
     -- stdout
     -- stderr
-    error: invalid value '10M' for '--latency <LATENCY>': expected a time such as 10ms
+    error: invalid value '10M' for '--latency <LATENCY>': `10M` is a number of MACs, which `--budget` takes; write MACs as 150M, 2.3 GMACs or 7030000, a latency as 10ms, 800us or 0.5s
 
     For more information, try '--help'.
     "#);
+    for budget in ["-3M", "0", "NaN", "inf", "", "150m", "7.03"] {
+        let told = Program::new().told(&["table", "x.mnb", "--budget", budget]);
+        assert!(told.starts_with("exit 1") && told.contains("write MACs as 150M"), "{budget}: {told}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 
 use crate::program::Program;
 
-const RECIPE: &str = r#"
+pub(crate) const RECIPE: &str = r#"
 seed = 1
 
 [network]
@@ -44,7 +44,7 @@ fn a_plan_is_told_before_a_run() {
     network           mobilenet_v2, widths 0.25 to 1.0, 32/20 px
     method            mutual
     full network      6.13 M MACs, 2239244 parameters
-    smallest network  516 k MACs
+    smallest network  517 k MACs
     data              48 training and 24 test images, 12 classes
     steps             3 epochs × 6 steps of 8 images = 18
     cost of a step    2.02 × one of plain training
@@ -63,8 +63,8 @@ fn a_plan_needs_no_data_where_their_size_is_given() {
     -- stdout
     network           mobilenet_v2, widths 1.0 to 1.0, 32/20 px
     method            plain
-    full network      6.24 M MACs, 2351972 parameters
-    smallest network  4.88 M MACs
+    full network      6.25 M MACs, 2351972 parameters
+    smallest network  4.89 M MACs
     data              50000 training and 0 test images, 100 classes
     steps             2 epochs × 6250 steps of 8 images = 12500
     cost of a step    1.00 × one of plain training

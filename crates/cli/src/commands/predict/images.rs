@@ -1,0 +1,146 @@
+//! Which images the arguments of `predict` name: files, folders, and patterns that a shell did not expand.
+//!
+//! Invariant: nothing that was named is dropped without a word; what cannot be used stays in the list, with the reason.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Error;
+use mutualnet_data::{FolderImages, find_images};
+
+use crate::failure::with_hint;
+use crate::text;
+
+/// An image, or something else that was named.
+pub(super) struct Named {
+    pub(super) path: PathBuf,
+    /// Why it is no image.
+    pub(super) problem: Option<Error>,
+}
+
+impl Named {
+    fn image(path: PathBuf) -> Self {
+        Self { path, problem: None }
+    }
+}
+
+/// What the arguments name, in their order: files as they are, the images of folders, and what matches a pattern.
+pub(super) fn named(args: &[PathBuf]) -> Vec<Named> {
+    let mut found = Vec::new();
+    for arg in args {
+        let is_pattern = arg.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?'));
+        if arg.exists() || !is_pattern {
+            add(arg.clone(), &mut found);
+            continue;
+        }
+        let matching = expand(arg);
+        if matching.is_empty() {
+            let problem = with_hint(
+                format!("no file matches the pattern {}", arg.display()),
+                "check the directory, or give a folder to read all images in it".to_owned(),
+            );
+            found.push(Named { path: arg.clone(), problem: Some(problem) });
+        }
+        matching.into_iter().for_each(|path| add(path, &mut found));
+    }
+    found
+}
+
+fn add(path: PathBuf, found: &mut Vec<Named>) {
+    if !path.is_dir() {
+        return found.push(Named::image(path));
+    }
+    match find_images(&path) {
+        Ok(FolderImages { images, n_other, unreadable }) => {
+            if n_other > 0 {
+                let files = if n_other == 1 {
+                    "file is not an image and was"
+                } else {
+                    "files are not images and were"
+                };
+                text::note(&format!("note: {n_other} {files} skipped in {}", path.display()));
+            }
+            found.extend(images.into_iter().map(Named::image));
+            found.extend(unreadable.into_iter().map(|path| {
+                let problem = Some(anyhow::anyhow!("cannot list the folder {}", path.display()));
+                Named { path, problem }
+            }));
+        }
+        Err(error) => found.push(Named { path, problem: Some(error.into()) }),
+    }
+}
+
+/// The files that match a pattern of `*` and `?`, in order; hidden ones only where the pattern begins with a dot.
+fn expand(pattern: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for component in pattern.components() {
+        let part = component.as_os_str().to_string_lossy();
+        if part.contains(['*', '?']) {
+            found = found.iter().flat_map(|dir| entries(dir, &part)).collect();
+        } else {
+            found.iter_mut().for_each(|path| path.push(component));
+        }
+    }
+    found.retain(|path| path.exists());
+    found.sort();
+    found
+}
+
+fn entries(dir: &Path, pattern: &str) -> Vec<PathBuf> {
+    let listed = std::fs::read_dir(if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
+    let names = listed.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.file_name()));
+    names.filter(|name| matches_name(pattern, name)).map(|name| dir.join(name)).collect()
+}
+
+fn matches_name(pattern: &str, name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    (!name.starts_with('.') || pattern.starts_with('.')) && matches(pattern, &name)
+}
+
+/// Whether a name matches: `*` stands for any characters, `?` for one.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<_>, Vec<_>) = (pattern.chars().collect(), name.chars().collect());
+    let (mut p, mut n) = (0, 0);
+    // Where the last star is, and the first character after what it stands for.
+    let mut star = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&c) if c == '?' || c == name[n] => (p, n) = (p + 1, n + 1),
+            _ => match star {
+                Some((at, end)) => {
+                    star = Some((at, end + 1));
+                    (p, n) = (at + 1, end + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&c| c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_in_a_shell() {
+        for (pattern, name, is_match) in [
+            ("*.jpg", "a.jpg", true),
+            ("*.jpg", "a.jpg.png", false),
+            ("*.jpg", ".jpg", false),
+            (".*", ".jpg", true),
+            ("a*b*c", "aXbbYc", true),
+            ("a*b*c", "aXbbYcd", false),
+            ("??.png", "äb.png", true),
+            ("??.png", "a.png", false),
+            ("***", "a", true),
+            ("*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
+        ] {
+            assert_eq!(matches_name(pattern, OsStr::new(name)), is_match, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `predict`: which images it answers, and what it says of those that it cannot.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use crate::bundle::program;
+use crate::program::Program;
+
+/// `images` with two images, one of them in a folder, and a text.
+fn with_images() -> Program {
+    let program = program();
+    fs::create_dir_all(program.path("images/more/.git")).unwrap();
+    let image = program.path(&program.image());
+    for copy in ["images/b.jpg", "images/more/a.jpg", "images/.hidden.jpg", "images/more/.git/x.jpg"] {
+        fs::copy(&image, program.path(copy)).unwrap();
+    }
+    fs::write(program.path("images/notes.txt"), "no image").unwrap();
+    program
+}
+
+/// What was printed on stdout, without probabilities and times.
+fn answered(told: &str) -> Vec<&str> {
+    let stdout = told.split("-- stdout\n").nth(1).unwrap().split("-- stderr").next().unwrap();
+    stdout.lines().map(|line| line.split(": ").next().unwrap()).collect()
+}
+
+#[test]
+fn a_broken_image_does_not_cost_the_others() {
+    let program = with_images();
+    let whole = fs::read(program.path("images/b.jpg")).unwrap();
+    fs::write(program.path("broken.jpg"), &whole[..whole.len() / 3]).unwrap();
+    let args = ["predict", "model.mnb", "images/b.jpg", "broken.jpg", "gone.jpg", "images/more/a.jpg"];
+    let told = program.told(&args);
+    assert!(told.starts_with("exit 1"), "{told}");
+    assert_eq!(answered(&told), ["images/b.jpg", "images/more/a.jpg"], "{told}");
+    assert_eq!(told.matches("error: ").count(), 2, "{told}");
+    assert!(told.contains("broken.jpg") && told.contains("gone.jpg"), "{told}");
+    assert!(told.ends_with("\n2 of 4 images could not be classified\n"), "{told}");
+
+    let output = program.run(&[args.as_slice(), &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let images = report["images"].as_array().unwrap();
+    let has_error: Vec<_> = images.iter().map(|image| image["error"].is_string()).collect();
+    assert_eq!(has_error, [false, true, true, false]);
+    assert_eq!(images[1]["path"], "broken.jpg");
+    assert!(images[1].get("top").is_none() && images[0]["top"].is_array());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.matches("error: ").count(), 2, "{stderr}");
+}
+
+#[test]
+fn one_missing_image_is_one_error() {
+    let told = with_images().told(&["predict", "model.mnb", "gone.jpg"]);
+    let row = told.lines().position(|line| line.starts_with("row ")).unwrap();
+    let stderr: Vec<_> = told.lines().skip(row + 1).collect();
+    assert!(told.starts_with("exit 1"), "{told}");
+    assert!(stderr[0].starts_with("error: ") && stderr[0].contains("gone.jpg"), "{told}");
+    assert!(stderr[1..].iter().all(|line| line.starts_with("hint: ")), "{told}");
+}
+
+#[test]
+fn a_folder_means_the_images_below_it() {
+    let program = with_images();
+    let told = program.told(&["predict", "model.mnb", "images"]);
+    assert!(told.starts_with("exit 0"), "{told}");
+    assert_eq!(answered(&told), ["images/b.jpg", "images/more/a.jpg"], "{told}");
+    assert!(told.contains("note: 1 file is not an image and was skipped in images\n"), "{told}");
+    fs::create_dir(program.path("empty")).unwrap();
+    let told = program.told(&["predict", "model.mnb", "empty", "images/b.jpg"]);
+    assert!(told.starts_with("exit 1") && told.contains("error: ") && told.contains("empty"), "{told}");
+    assert_eq!(answered(&told), ["images/b.jpg"], "{told}");
+}
+
+#[test]
+fn a_pattern_that_no_shell_expanded_is_expanded() {
+    let program = with_images();
+    let told = program.told(&["predict", "model.mnb", "images/*/?.jpg", "images/*.jpg"]);
+    assert_eq!(answered(&told), ["images/more/a.jpg", "images/b.jpg"], "{told}");
+    let told = program.told(&["predict", "model.mnb", "images/*.png"]);
+    assert!(told.starts_with("exit 1"), "{told}");
+    assert!(told.contains("error: no file matches the pattern images/*.png\nhint: "), "{told}");
+}
+
+#[test]
+fn a_run_directory_means_its_bundle() {
+    let program = with_images();
+    fs::create_dir(program.path("run")).unwrap();
+    assert_snapshot!(program.told(&["predict", "run", "images"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: the directory has no model.mnb: run
+    hint: give a run directory, a bundle (.mnb) or, for `table` and `compare`, a table.json
+    "#);
+    fs::copy(program.path("model.mnb"), program.path("run/model.mnb")).unwrap();
+    for args in [
+        ["predict", "run", "images"].as_slice(),
+        &["table", "run"],
+        &["inspect", "bundle", "run"],
+        &["export", "run", "-o", "row.safetensors"],
+        &["compare", "a=run"],
+    ] {
+        let told = program.told(args);
+        assert!(told.starts_with("exit 0"), "{told}");
+    }
+}
+
+#[test]
+fn swapped_arguments_are_refused() {
+    let program = with_images();
+    let told = program.told(&["predict", "images/b.jpg", "model.mnb"]);
+    assert!(told.starts_with("exit 1") && told.contains("images/b.jpg"), "{told}");
+    let told = program.told(&["predict", "model.mnb", "model.mnb"]);
+    assert!(told.starts_with("exit 1") && told.contains("error: "), "{told}");
+}
