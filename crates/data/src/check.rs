@@ -180,7 +180,7 @@ mod tests {
             assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
             let broken = check(dir.path()).unwrap().broken;
             let text = broken[0].to_string();
-            assert!(text.starts_with(name) && text.ends_with(": not a file with content"), "{text}");
+            assert!(text.starts_with(name) && text.ends_with(": not a regular file"), "{text}");
         }
     }
 }

@@ -272,7 +272,7 @@ pub enum DecodeError {
         source: io::Error,
     },
     /// A pipe, a socket or a device: reading it could wait forever.
-    #[error("not a file with content")]
+    #[error("not a regular file")]
     NoFile,
     /// The last record of a file is not whole.
     #[error("the record ends after {bytes} of {of} bytes")]
@@ -291,7 +291,7 @@ pub enum DecodeError {
         classes: usize,
     },
     /// The bytes of a packed image have changed.
-    #[error("its checksum is not the one it was packed with")]
+    #[error("the checksum does not match: the image has changed since it was packed")]
     Checksum,
     /// A label that is not the name of a class.
     #[error("label `{label}` is not in classes.txt")]
@@ -391,7 +391,7 @@ pub enum DecodeError {
         source: png::DecodingError,
     },
     /// A file at which a decoder panics, which is a fault of the decoder, but there is no image either way.
-    #[error("so damaged that its decoder failed")]
+    #[error("too damaged to decode")]
     Panic,
     /// A color layout that is not one of grey, RGB, CMYK with or without alpha.
     #[error("{layout} is not a supported color layout")]

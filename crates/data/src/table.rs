@@ -151,9 +151,8 @@ fn missing() -> DecodeError {
 
 /// Runs a reader, which may panic on damaged files.
 fn guarded<T>(work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
-    decode::guarded(work).unwrap_or_else(|| {
-        Err(DecodeError::Archive { reason: "so damaged that its reader failed".to_owned() })
-    })
+    decode::guarded(work)
+        .unwrap_or_else(|| Err(DecodeError::Archive { reason: "too damaged to read".to_owned() }))
 }
 
 impl PartialEq for Table {

@@ -109,7 +109,10 @@ fn a_changed_byte_is_noticed() {
     fs::write(&out, &damaged).unwrap();
     let report = check(&out).unwrap();
     let broken: Vec<String> = report.broken.iter().map(ToString::to_string).collect();
-    assert_eq!(broken, ["train/cat/1.jpg: its checksum is not the one it was packed with"]);
+    assert_eq!(
+        broken,
+        ["train/cat/1.jpg: the checksum does not match: the image has changed since it was packed"]
+    );
     write_quarantine(&out, &report).unwrap();
     assert_eq!(Dataset::open_split(&out, Split::Train).unwrap().samples().len(), 2);
     write_quarantine(&out, &crate::check::CheckReport { broken: Vec::new(), ..report }).unwrap();

@@ -16,7 +16,7 @@ pub(super) fn find<T>(
 ) -> Result<(T, &'static str), DecodeError> {
     let found = names.iter().find_map(|name| Some((usable(name)?, *name)));
     found.ok_or_else(|| DecodeError::Archive {
-        reason: format!("no column `{}` of a type that can be read", names.join("`, `")),
+        reason: format!("no column `{}` with values that can be read", names.join("`, `")),
     })
 }
 

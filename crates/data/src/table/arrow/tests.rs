@@ -226,7 +226,7 @@ fn what_cannot_be_read_is_refused_with_the_reason() {
         ] {
             assert_eq!(
                 refused(vec![(name, images), label()]),
-                "archive: no column `image.bytes`, `img.bytes`, `image`, `img` of a type that can be read"
+                "archive: no column `image.bytes`, `img.bytes`, `image`, `img` with values that can be read"
             );
         }
         let error = refused(vec![("image", binary(&ROWS)), ("label", binary(&ROWS))]);

@@ -107,7 +107,7 @@ fn columns_that_are_not_there_are_named() {
     let error = write("message schema { optional int64 label; optional int64 image; }").unwrap_err();
     assert_eq!(
         error,
-        "archive: no column `image.bytes`, `img.bytes`, `image`, `img` of a type that can be read"
+        "archive: no column `image.bytes`, `img.bytes`, `image`, `img` with values that can be read"
     );
     let error = write("message schema { optional binary img; repeated int64 label; }").unwrap_err();
     assert!(error.contains("`label`, `fine_label`"), "{error}");
