@@ -1,7 +1,7 @@
-// Batch norm, activation and the 3 x 3 depthwise convolution behind them as one operation.
-// The activated tensor is never written: forward makes three rows of it at a time, backward makes
-// each row again. Work is cut into bands of rows by the shape alone, so results do not depend on
-// the thread count.
+// Batch norm, activation and the 3 x 3 depthwise convolution that follows them as one operation.
+// The activated tensor is never written: forward computes three scanlines of it at a time, and backward
+// computes each scanline again. How the work is cut into bands of scanlines depends only on the shape, so
+// results do not depend on the number of threads.
 
 #include "guard.h"
 #include "norm.h"
@@ -14,11 +14,11 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr int64_t LEAST_BANDS = 32;
-constexpr int64_t LEAST_BAND_ROWS = 16;
-// Products that a float sum of tap gradients takes before it is emptied into a double.
+constexpr int64_t LEAST_BAND_LINES = 16;
+// How many products a float sum of tap gradients takes before it is added to a double.
 constexpr int64_t FLUSH = 256;
 
-// The images of a batch, in and out, and how their rows are cut into bands.
+// The images of a batch, in and out, and how their scanlines are cut into bands.
 struct Planes {
   int64_t images, channels, height, width, stride, height_out, width_out;
 
@@ -31,29 +31,29 @@ struct Planes {
         height_out((x.size(2) - 1) / step + 1),
         width_out((x.size(3) - 1) / step + 1) {}
 
-  int64_t row_in() const { return width * channels; }
-  int64_t row_out() const { return width_out * channels; }
+  int64_t line_in() const { return width * channels; }
+  int64_t line_out() const { return width_out * channels; }
 
-  mutualnet::DepthwiseRow row(const float* taps) const { return {width, width_out, channels, stride, taps}; }
+  mutualnet::DepthwiseLine line(const float* taps) const { return {width, width_out, channels, stride, taps}; }
 
-  int64_t bands(int64_t rows) const {
-    return std::max<int64_t>(1, std::min(LEAST_BANDS / images, rows / LEAST_BAND_ROWS));
+  int64_t bands(int64_t lines) const {
+    return std::max<int64_t>(1, std::min(LEAST_BANDS / images, lines / LEAST_BAND_LINES));
   }
 
-  // body(band, image, first row, last row) for every band of images of `rows` rows
+  // Calls body(band, image, first line, last line) for every band of images of `lines` scanlines.
   template <typename Body>
-  void each_band(int64_t rows, Body&& body) const {
-    int64_t per_image = bands(rows), size = (rows + per_image - 1) / per_image;
+  void each_band(int64_t lines, Body&& body) const {
+    int64_t per_image = bands(lines), size = (lines + per_image - 1) / per_image;
     at::parallel_for(0, images * per_image, 1, [&](int64_t begin, int64_t end) {
       for (int64_t band = begin; band < end; ++band) {
         int64_t first = band % per_image * size;
-        body(band, band / per_image, first, std::min(first + size, rows));
+        body(band, band / per_image, first, std::min(first + size, lines));
       }
     });
   }
 };
 
-// [channels][1][3][3] to [9][channels]
+// Transposes taps from [channels][1][3][3] to [9][channels].
 std::vector<float> taps_of(const at::Tensor& kernel) {
   at::Tensor plain = kernel.detach().contiguous();
   const float* from = plain.const_data_ptr<float>();
@@ -65,35 +65,35 @@ std::vector<float> taps_of(const at::Tensor& kernel) {
   return taps;
 }
 
-// Three consecutive activated rows, each between two columns of zeros.
-class RowWindow {
+// Three consecutive activated scanlines, each between two columns of zeros.
+class LineWindow {
  public:
-  RowWindow(const Planes& planes, const float* image, const mutualnet::ScaleShift& norm)
+  LineWindow(const Planes& planes, const float* image, const mutualnet::ScaleShift& norm)
       : planes_(planes), image_(image), norm_(norm), pitch_((planes.width + 2) * planes.channels),
-        rows_(4 * pitch_, 0.0f) {}
+        lines_(4 * pitch_, 0.0f) {}
 
-  // The rows around `center`; centers come in ascending order.
+  // The scanlines around `center`; calls must have ascending centers.
   void around(int64_t center, const float* (&window)[3]) {
     for (int64_t k = 0; k < 3; ++k) {
       int64_t y = center - 1 + k;
       bool inside = y >= 0 && y < planes_.height;
       if (inside && y > newest_) {
-        mutualnet::kernels().norm.scale_shift(image_ + y * planes_.row_in(), slot(y) + planes_.channels,
+        mutualnet::kernels().norm.scale_shift(image_ + y * planes_.line_in(), slot(y) + planes_.channels,
                                               planes_.width, planes_.channels, norm_);
         newest_ = y;
       }
-      window[k] = inside ? slot(y) : rows_.data() + 3 * pitch_;
+      window[k] = inside ? slot(y) : lines_.data() + 3 * pitch_;
     }
   }
 
  private:
-  float* slot(int64_t y) { return rows_.data() + y % 3 * pitch_; }
+  float* slot(int64_t y) { return lines_.data() + y % 3 * pitch_; }
 
   const Planes& planes_;
   const float* image_;
   const mutualnet::ScaleShift& norm_;
   int64_t pitch_;
-  std::vector<float> rows_;
+  std::vector<float> lines_;
   int64_t newest_ = -1;
 };
 
@@ -103,40 +103,40 @@ at::Tensor convolved(const at::Tensor& x, const at::Tensor& kernel, int64_t stri
   at::Tensor y = at::empty({planes.images, planes.channels, planes.height_out, planes.width_out}, x.options(),
                            at::MemoryFormat::ChannelsLast);
   std::vector<float> taps = taps_of(kernel);
-  mutualnet::DepthwiseRow shape = planes.row(taps.data());
+  mutualnet::DepthwiseLine shape = planes.line(taps.data());
   mutualnet::ScaleShift norm = norm_of(both, limits);
   const float* xs = x.const_data_ptr<float>();
   float* ys = y.data_ptr<float>();
   planes.each_band(planes.height_out, [&](int64_t, int64_t image, int64_t first, int64_t last) {
-    RowWindow rows(planes, xs + image * planes.height * planes.row_in(), norm);
-    for (int64_t row = first; row < last; ++row) {
+    LineWindow lines(planes, xs + image * planes.height * planes.line_in(), norm);
+    for (int64_t line = first; line < last; ++line) {
       const float* window[3];
-      rows.around(row * stride, window);
-      mutualnet::kernels().depthwise.row(window, ys + (image * planes.height_out + row) * planes.row_out(),
+      lines.around(line * stride, window);
+      mutualnet::kernels().depthwise.line(window, ys + (image * planes.height_out + line) * planes.line_out(),
                                          shape);
     }
   });
   return y;
 }
 
-// What backward sums up: per channel the two sums of the norm, then the nine of the taps.
+// The sums of backward: for each channel the two of the norm, then the nine of the taps.
 constexpr int64_t SUMS = 11;
 
 class BandGradient {
  public:
   BandGradient(const Planes& planes, const NormPass& pass, const mutualnet::ScaleShift& norm,
-               const mutualnet::DepthwiseRow& shape, double* sums)
+               const mutualnet::DepthwiseLine& shape, double* sums)
       : planes_(planes), pass_(pass), norm_(norm), shape_(shape), sums_(sums),
-        activated_(planes.row_in()), scratch_(2 * planes.channels), d_taps_(9 * planes.channels, 0.0f) {}
+        activated_(planes.line_in()), scratch_(2 * planes.channels), d_taps_(9 * planes.channels, 0.0f) {}
 
-  // The gradient `da` of the activated row `y`, and its part of all sums.
-  void row(const float* x, const float* dy_image, float* da, int64_t y) {
+  // Computes the gradient `da` of the activated scanline `y`, and adds its part to all sums.
+  void line(const float* x, const float* dy_image, float* da, int64_t y) {
     mutualnet::kernels().norm.scale_shift(x, activated_.data(), planes_.width, planes_.channels, norm_);
     const float* dy[3];
     for (int64_t ky = 0; ky < 3; ++ky) {
       int64_t reach = y + 1 - ky, out = reach / planes_.stride;
       bool reached = reach >= 0 && reach % planes_.stride == 0 && out < planes_.height_out;
-      dy[ky] = reached ? dy_image + out * planes_.row_out() : nullptr;
+      dy[ky] = reached ? dy_image + out * planes_.line_out() : nullptr;
     }
     mutualnet::kernels().depthwise.gradient(activated_.data(), dy, da, d_taps_.data(), shape_);
     mutualnet::kernels().norm.gradient_moments(x, da, planes_.width, planes_.channels, norm_,
@@ -160,7 +160,7 @@ class BandGradient {
   const Planes& planes_;
   const NormPass& pass_;
   const mutualnet::ScaleShift& norm_;
-  const mutualnet::DepthwiseRow& shape_;
+  const mutualnet::DepthwiseLine& shape_;
   double* sums_;
   std::vector<float> activated_, scratch_, d_taps_;
   int64_t pending_ = 0;
@@ -172,15 +172,15 @@ std::vector<double> gradient_of_activated(const NormPass& pass, const Planes& pl
   int64_t size = SUMS * planes.channels, bands = planes.images * planes.bands(planes.height);
   std::vector<double> parts(bands * size, 0.0);
   mutualnet::ScaleShift norm = norm_of(both, pass.limits);
-  mutualnet::DepthwiseRow shape = planes.row(taps.data());
+  mutualnet::DepthwiseLine shape = planes.line(taps.data());
   const float* xs = pass.x.const_data_ptr<float>();
   const float* dys = dy.const_data_ptr<float>();
   float* das = da.data_ptr<float>();
   planes.each_band(planes.height, [&](int64_t band, int64_t image, int64_t first, int64_t last) {
     BandGradient gradient(planes, pass, norm, shape, parts.data() + band * size);
     for (int64_t y = first; y < last; ++y) {
-      int64_t at = (image * planes.height + y) * planes.row_in();
-      gradient.row(xs + at, dys + image * planes.height_out * planes.row_out(), das + at, y);
+      int64_t at = (image * planes.height + y) * planes.line_in();
+      gradient.line(xs + at, dys + image * planes.height_out * planes.line_out(), das + at, y);
     }
     gradient.flush();
   });
@@ -237,7 +237,7 @@ void check_kernel(const at::Tensor& x, const at::Tensor& kernel, int64_t stride)
 
 extern "C" {
 
-// `mean` and `variance` are running ones to bring forward, or both null.
+// `mean` and `variance` are running statistics to update, or both null.
 char* mutualnet_norm_activation_depthwise(const at::Tensor* input, const at::Tensor* weight,
                                           const at::Tensor* bias, at::Tensor* running_mean,
                                           at::Tensor* running_variance, const at::Tensor* kernel,
@@ -252,7 +252,7 @@ char* mutualnet_norm_activation_depthwise(const at::Tensor* input, const at::Ten
   });
 }
 
-// Fixed statistics, not recorded.
+// Uses fixed statistics; autograd does not record it.
 char* mutualnet_fixed_norm_activation_depthwise(const at::Tensor* input, const at::Tensor* weight,
                                                 const at::Tensor* bias, const at::Tensor* mean,
                                                 const at::Tensor* variance, const at::Tensor* kernel,

@@ -1,4 +1,4 @@
-// The boundary rule of the shim: no exception crosses it.
+// The rule at the boundary of the shim: no exception crosses it.
 // A function returns nullptr, or a message that the caller frees with `mutualnet_free_message`.
 #pragma once
 

@@ -1,5 +1,5 @@
-// Batch norm and its activation as one differentiable operation for channels-last floats on the CPU.
-// Forward reads the input twice and writes once; nothing but the input is kept for backward.
+// Batch norm and the activation that follows it as one differentiable operation, for channels-last floats
+// on the CPU. Forward reads the input twice and writes once; only the input is kept for backward.
 
 #include "guard.h"
 #include "norm.h"
@@ -40,7 +40,7 @@ extern "C" {
 
 int mutualnet_is_recording() { return at::GradMode::is_enabled(); }
 
-// Whether the fused operations take this tensor: floats on the CPU with a spatial dimension.
+// Whether the fused operations support this tensor: floats on the CPU with a spatial dimension.
 int mutualnet_can_fuse(const at::Tensor* x) {
   return x->device().is_cpu() && x->scalar_type() == at::kFloat && (x->dim() == 4 || x->dim() == 5) &&
          x->numel() > 0;
@@ -58,7 +58,7 @@ char* mutualnet_norm_activation(const at::Tensor* input, const at::Tensor* weigh
   });
 }
 
-// Fixed statistics, not recorded.
+// Uses fixed statistics; autograd does not record it.
 char* mutualnet_fixed_norm_activation(const at::Tensor* input, const at::Tensor* weight,
                                       const at::Tensor* bias, const at::Tensor* mean,
                                       const at::Tensor* variance, const NormSettings* settings,

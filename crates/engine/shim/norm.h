@@ -1,5 +1,5 @@
-// Shared by the fused operations: how rows are cut, channel statistics, and the folded normalization.
-// Rows are cut into chunks by their number alone, so results do not depend on the thread count.
+// What the fused operations share: how pixels are cut into chunks, channel statistics, and the folded
+// normalization. The chunks depend only on the number of pixels, so results do not depend on the number of threads.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -16,19 +16,19 @@ namespace {
 constexpr int64_t CHUNK_ELEMENTS = 1 << 16;
 constexpr int64_t MOST_CHUNKS = 64;
 
-struct Rows {
+struct Pixels {
   int64_t count;
   int64_t channels;
   int64_t chunk;
 
-  explicit Rows(const at::Tensor& x) : count(x.numel() / x.size(1)), channels(x.size(1)) {
+  explicit Pixels(const at::Tensor& x) : count(x.numel() / x.size(1)), channels(x.size(1)) {
     int64_t chunks = std::clamp(count * channels / CHUNK_ELEMENTS, int64_t{1}, MOST_CHUNKS);
     chunk = (count + chunks - 1) / chunks;
   }
 
   int64_t chunks() const { return (count + chunk - 1) / chunk; }
 
-  // body(chunk, offset of its first element, its number of rows)
+  // Calls body(chunk, offset of its first element, its number of pixels).
   template <typename Body>
   void each(Body&& body) const {
     at::parallel_for(0, chunks(), 1, [&](int64_t begin, int64_t end) {
@@ -38,14 +38,14 @@ struct Rows {
     });
   }
 
-  // Two sums per channel, chunk by chunk and then in the order of the chunks.
+  // Computes two sums per channel, within each chunk and then in the order of the chunks.
   template <typename Body>
   std::vector<double> two_sums(Body&& body) const {
     std::vector<double> parts(chunks() * 2 * channels, 0.0);
     std::vector<float> scratch(chunks() * 2 * channels);
-    each([&](int64_t i, int64_t offset, int64_t rows) {
+    each([&](int64_t i, int64_t offset, int64_t pixels) {
       double* sums = parts.data() + i * 2 * channels;
-      body(offset, rows, scratch.data() + i * 2 * channels, sums, sums + channels);
+      body(offset, pixels, scratch.data() + i * 2 * channels, sums, sums + channels);
     });
     for (int64_t i = 1; i < chunks(); ++i) {
       for (int64_t c = 0; c < 2 * channels; ++c) {
@@ -66,7 +66,7 @@ struct Limits {
   double high;
 };
 
-// Mean and inverse deviation of every channel, and the running ones brought forward.
+// Computes the mean and the inverse deviation of every channel, and updates the running statistics.
 struct Statistics {
   at::Tensor mean;
   at::Tensor inverse;
@@ -74,20 +74,20 @@ struct Statistics {
   Statistics(const at::Tensor& x, const at::Tensor& running_mean, const at::Tensor& running_variance,
              double momentum, double epsilon)
       : mean(at::empty({x.size(1)}, x.options())), inverse(at::empty({x.size(1)}, x.options())) {
-    Rows rows(x);
-    TORCH_CHECK(rows.count > 1, "expected more than 1 value per channel when training");
+    Pixels pixels(x);
+    TORCH_CHECK(pixels.count > 1, "expected more than 1 value per channel when training");
     const float* from = x.const_data_ptr<float>();
-    std::vector<double> sums = rows.two_sums(
+    std::vector<double> sums = pixels.two_sums(
         [&](int64_t offset, int64_t count, float* scratch, double* sum, double* square) {
-          mutualnet::kernels().norm.moments(from + offset, count, rows.channels, from, scratch, sum, square);
+          mutualnet::kernels().norm.moments(from + offset, count, pixels.channels, from, scratch, sum, square);
         });
     float* running_m = running_mean.defined() ? running_mean.data_ptr<float>() : nullptr;
     float* running_v = running_variance.defined() ? running_variance.data_ptr<float>() : nullptr;
-    double n = static_cast<double>(rows.count);
-    for (int64_t c = 0; c < rows.channels; ++c) {
+    double n = static_cast<double>(pixels.count);
+    for (int64_t c = 0; c < pixels.channels; ++c) {
       double shift = sums[c] / n;
       double m = from[c] + shift;
-      double v = std::max(sums[rows.channels + c] / n - shift * shift, 0.0);
+      double v = std::max(sums[pixels.channels + c] / n - shift * shift, 0.0);
       mean.data_ptr<float>()[c] = static_cast<float>(m);
       inverse.data_ptr<float>()[c] = static_cast<float>(1.0 / std::sqrt(v + epsilon));
       if (running_m != nullptr) {
@@ -98,7 +98,7 @@ struct Statistics {
   }
 };
 
-// Scale and shift of the whole normalization, in one buffer of two rows.
+// Scale and shift of the whole normalization, in one buffer.
 inline std::vector<float> folded(const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& mean,
                           const at::Tensor& inverse) {
   int64_t channels = mean.size(0);
@@ -117,17 +117,17 @@ inline mutualnet::ScaleShift norm_of(const std::vector<float>& both, Limits limi
 
 inline at::Tensor normalized(const at::Tensor& x, const std::vector<float>& both, Limits limits) {
   at::Tensor y = at::empty_like(x);
-  Rows rows(x);
+  Pixels pixels(x);
   mutualnet::ScaleShift norm = norm_of(both, limits);
   const float* from = x.const_data_ptr<float>();
   float* to = y.data_ptr<float>();
-  rows.each([&](int64_t, int64_t offset, int64_t count) {
-    mutualnet::kernels().norm.scale_shift(from + offset, to + offset, count, rows.channels, norm);
+  pixels.each([&](int64_t, int64_t offset, int64_t count) {
+    mutualnet::kernels().norm.scale_shift(from + offset, to + offset, count, pixels.channels, norm);
   });
   return y;
 }
 
-// One normalization of one tensor: what backward needs of it.
+// What backward needs of the normalization of one tensor.
 struct NormPass {
   at::Tensor x, weight, bias, mean, inverse;
   Limits limits;
@@ -135,26 +135,26 @@ struct NormPass {
   std::vector<float> scale_and_shift() const { return folded(weight, bias, mean, inverse); }
 
   std::vector<double> gradient_sums(const at::Tensor& dy, const mutualnet::ScaleShift& norm) const {
-    Rows rows(x);
+    Pixels pixels(x);
     const float* xs = x.const_data_ptr<float>();
     const float* dys = dy.const_data_ptr<float>();
     const float* center = mean.const_data_ptr<float>();
-    return rows.two_sums([&](int64_t offset, int64_t count, float* scratch, double* sum, double* dot) {
-      mutualnet::kernels().norm.gradient_moments(xs + offset, dys + offset, count, rows.channels, norm,
+    return pixels.two_sums([&](int64_t offset, int64_t count, float* scratch, double* sum, double* dot) {
+      mutualnet::kernels().norm.gradient_moments(xs + offset, dys + offset, count, pixels.channels, norm,
                                                  center, scratch, sum, dot);
     });
   }
 
-  // The gradients of x, weight and bias from that of the output and its two sums per channel.
+  // Computes the gradients of x, weight and bias from that of the output and its two sums per channel.
   // `dx` may be `dy`.
   std::vector<at::Tensor> gradients(const at::Tensor& dy, at::Tensor dx, const std::vector<float>& both,
                                     const std::vector<double>& sums) const {
-    Rows rows(x);
+    Pixels pixels(x);
     at::Tensor d_weight = at::empty_like(weight), d_bias = at::empty_like(weight);
-    std::vector<float> slope(rows.channels), offset_of(rows.channels);
-    double n = static_cast<double>(rows.count);
-    for (int64_t c = 0; c < rows.channels; ++c) {
-      double sum = sums[c], dot = sums[rows.channels + c];
+    std::vector<float> slope(pixels.channels), offset_of(pixels.channels);
+    double n = static_cast<double>(pixels.count);
+    for (int64_t c = 0; c < pixels.channels; ++c) {
+      double sum = sums[c], dot = sums[pixels.channels + c];
       double deviation = inverse.const_data_ptr<float>()[c];
       d_weight.data_ptr<float>()[c] = static_cast<float>(dot * deviation);
       d_bias.data_ptr<float>()[c] = static_cast<float>(sum);
@@ -167,8 +167,8 @@ struct NormPass {
     const float* xs = x.const_data_ptr<float>();
     const float* dys = dy.const_data_ptr<float>();
     float* dxs = dx.data_ptr<float>();
-    rows.each([&](int64_t, int64_t offset, int64_t count) {
-      mutualnet::kernels().norm.input_gradient(xs + offset, dys + offset, dxs + offset, count, rows.channels,
+    pixels.each([&](int64_t, int64_t offset, int64_t count) {
+      mutualnet::kernels().norm.input_gradient(xs + offset, dys + offset, dxs + offset, count, pixels.channels,
                                                norm, gradient);
     });
     return {dx, d_weight, d_bias};
@@ -181,7 +181,7 @@ inline void check_channels(const at::Tensor& x, const at::Tensor& vector) {
               "a per-channel value of shape ", vector.sizes(), " for ", x.size(1), " channels");
 }
 
-// What `RawNorm` of the Rust side holds.
+// The same as `RawNorm` on the Rust side.
 struct NormSettings {
   double momentum;
   double epsilon;

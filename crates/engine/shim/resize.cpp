@@ -1,5 +1,5 @@
-// Bilinear resizing, with aligned corners, of three-channel channels-last images: the smaller
-// resolutions of a batch. libtorch's takes as long as decoding the image does.
+// Bilinear resizing with aligned corners of three-channel channels-last images, for the smaller
+// resolutions of a batch. libtorch's own takes as long as decoding the images.
 
 #include "guard.h"
 #include "kernels/kernels.h"
@@ -13,36 +13,36 @@ namespace {
 using mutualnet::Between;
 constexpr int64_t CHANNELS = 3;
 
-// The positions of `out` lines in `in` lines, first on first and last on last.
+// The positions of `out` lines among `in` lines, where the first and the last coincide.
 std::vector<Between> positions(int64_t in, int64_t out) {
   std::vector<Between> found(out);
   float scale = out > 1 ? static_cast<float>(in - 1) / static_cast<float>(out - 1) : 0.0f;
   for (int64_t i = 0; i < out; ++i) {
     float at = scale * static_cast<float>(i);
     int64_t first = std::min(static_cast<int64_t>(at), in - 1);
-    // Rounding may put the last line a little behind the input.
+    // Rounding may put the last line slightly beyond the input.
     float next_share = first + 1 < in ? at - static_cast<float>(first) : 0.0f;
     found[i] = {static_cast<int32_t>(first), next_share};
   }
   return found;
 }
 
-// One size that a batch is brought to.
+// One size that a batch is resized to.
 struct Target {
   at::Tensor images;
-  std::vector<Between> rows, columns;
+  std::vector<Between> lines, columns;
 
   Target(const at::Tensor& x, int64_t side)
       : images(at::empty({x.size(0), CHANNELS, side, side}, x.options(), at::MemoryFormat::ChannelsLast)),
-        rows(positions(x.size(2), side)),
+        lines(positions(x.size(2), side)),
         columns(positions(x.size(3), side)) {}
 
-  // `x` is the batch that this is a size of.
+  // `x` is the batch that is resized.
   void fill(int64_t number, const at::Tensor& x, float* scratch) {
-    mutualnet::Resizing sizes{x.size(2), x.size(3), static_cast<int64_t>(rows.size()),
-                              static_cast<int64_t>(columns.size()), rows.data(), columns.data()};
-    const float* image = x.const_data_ptr<float>() + number * sizes.rows_in * sizes.columns_in * CHANNELS;
-    float* y = images.data_ptr<float>() + number * sizes.rows_out * sizes.columns_out * CHANNELS;
+    mutualnet::Resizing sizes{x.size(2), x.size(3), static_cast<int64_t>(lines.size()),
+                              static_cast<int64_t>(columns.size()), lines.data(), columns.data()};
+    const float* image = x.const_data_ptr<float>() + number * sizes.lines_in * sizes.columns_in * CHANNELS;
+    float* y = images.data_ptr<float>() + number * sizes.lines_out * sizes.columns_out * CHANNELS;
     mutualnet::kernels().resize.image(image, y, scratch, sizes);
   }
 };
@@ -51,8 +51,8 @@ struct Target {
 
 extern "C" {
 
-// `images` is [n, 3, h, w], f32, on the CPU; `out` has room for a tensor of each of the sides.
-// An image is brought to all sizes while it is in the cache.
+// `images` is [n, 3, h, w], f32, on the CPU; `out` has room for one tensor per side.
+// Each image is resized to all sizes while it is in the cache.
 char* mutualnet_resize_images(const at::Tensor* images, const int64_t* sides, int64_t count, at::Tensor** out) {
   return guarded([&] {
     at::NoGradGuard no_grad;

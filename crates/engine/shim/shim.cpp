@@ -1,6 +1,6 @@
-// What `tch` does not expose: memory formats, fused SGD and AdamW, gradient slices, process settings.
-// Tensors cross as `at::Tensor*`, the pointer that `tch::Tensor` holds.
-// Results are new heap tensors that the caller adopts.
+// Functions that `tch` does not expose: memory formats, fused SGD and AdamW, gradient slices, process settings.
+// Tensors are passed as `at::Tensor*`, the pointer inside a `tch::Tensor`.
+// Results are new tensors on the heap, which the caller owns.
 
 #include "guard.h"
 
@@ -50,7 +50,8 @@ std::vector<at::Tensor> list_of(at::Tensor* const* tensors, int64_t count) {
   return list;
 }
 
-// Whether two tensors of one shape keep their elements in one order; strides of single entries are free.
+// Whether two tensors of the same shape have their elements in the same order; strides of dimensions of size 1
+// do not matter.
 bool same_order(const at::Tensor& a, const at::Tensor& b) {
   for (int64_t dim = 0; dim < a.dim(); ++dim) {
     if (a.size(dim) > 1 && a.stride(dim) != b.stride(dim)) {
@@ -60,7 +61,7 @@ bool same_order(const at::Tensor& a, const at::Tensor& b) {
   return true;
 }
 
-// The fused kernel walks raw memory: equal order of elements is its precondition.
+// The fused kernel walks through raw memory, so the elements must have the same order.
 at::Tensor in_memory_order_of(const at::Tensor& reference, const at::Tensor& tensor) {
   TORCH_CHECK(reference.is_non_overlapping_and_dense(), "a parameter must be dense");
   TORCH_CHECK(reference.sizes() == tensor.sizes(), "parameter of shape ", reference.sizes(),
@@ -97,7 +98,7 @@ char* mutualnet_set_flush_denormal(int on, int* supported) {
   return guarded([&] { *supported = at::globalContext().setFlushDenormal(on != 0); });
 }
 
-// The linker drops a library that no symbol is taken from, so CUDA registers itself here.
+// The linker drops a library from which no symbol is used, so the CUDA library is loaded here.
 char* mutualnet_load_cuda() {
   return guarded([] {
     std::string path = directory_of_libtorch() + "/libtorch_cuda.so";
@@ -118,7 +119,7 @@ char* mutualnet_cuda_synchronize(int64_t index) {
   return guarded([&] { torch::cuda::synchronize(index); });
 }
 
-// The owner of the values lives until the last tensor that sees them is gone, or, after a failure, until the return.
+// The owner of the values lives until the last tensor that uses them is gone or, after a failure, until the return.
 char* mutualnet_adopt_floats(float* values, const int64_t* sizes, int64_t rank, void* owner, void (*free_owner)(void*),
                              at::Tensor** out) {
   return guarded([&] {
@@ -128,7 +129,7 @@ char* mutualnet_adopt_floats(float* values, const int64_t* sizes, int64_t rank, 
   });
 }
 
-// Memory that a GPU copies from at full speed, with any content.
+// Pinned memory with arbitrary content, from which a GPU copies at full speed.
 char* mutualnet_pinned_floats(int64_t count, at::Tensor** out) {
   return guarded([&] { *out = new at::Tensor(at::empty({count}, at::TensorOptions(at::kFloat).pinned_memory(true))); });
 }

@@ -1,5 +1,5 @@
-// Rows of the 3 x 3 depthwise convolution, forward and backward. Once per instruction set.
-// Columns go in blocks that share loaded columns and taps.
+// Scanlines of the 3 x 3 depthwise convolution, forward and backward. Compiled once per instruction set.
+// Columns are computed in blocks that share loaded columns and taps.
 
 #include "kernels.h"
 #include "vector.h"
@@ -14,7 +14,7 @@ struct Columns {
   static constexpr int64_t COUNT = N;
 };
 
-// Calls body(Columns<n>, first column) until `count` columns are done, n at most BLOCK.
+// Calls body(Columns<n>, first column) until `count` columns are done; n is at most BLOCK.
 template <typename Body>
 MUTUALNET_INLINE void in_column_blocks(int64_t count, Body&& body) {
   int64_t column = 0;
@@ -32,8 +32,8 @@ MUTUALNET_INLINE void in_column_blocks(int64_t count, Body&& body) {
 }
 
 template <int64_t STRIDE, int64_t COLUMNS>
-MUTUALNET_INLINE void row_block(const float* const (&rows)[3], float* y, int64_t column,
-                                const DepthwiseRow& shape) {
+MUTUALNET_INLINE void line_block(const float* const (&lines)[3], float* y, int64_t column,
+                                const DepthwiseLine& shape) {
   int64_t channels = shape.channels, start = column * STRIDE * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
     using V = decltype(lanes);
@@ -42,7 +42,7 @@ MUTUALNET_INLINE void row_block(const float* const (&rows)[3], float* y, int64_t
     for (int64_t ky = 0; ky < 3; ++ky) {
       V read[READ];
       for (int64_t i = 0; i < READ; ++i) {
-        read[i] = load<V>(rows[ky] + start + i * channels + c);
+        read[i] = load<V>(lines[ky] + start + i * channels + c);
       }
       for (int64_t kx = 0; kx < 3; ++kx) {
         V tap = load<V>(shape.taps + (ky * 3 + kx) * channels + c);
@@ -58,17 +58,17 @@ MUTUALNET_INLINE void row_block(const float* const (&rows)[3], float* y, int64_t
 }
 
 template <int64_t STRIDE>
-MUTUALNET_INLINE void row_of(const float* const (&rows)[3], float* y, const DepthwiseRow& shape) {
+MUTUALNET_INLINE void line_of(const float* const (&lines)[3], float* y, const DepthwiseLine& shape) {
   in_column_blocks(shape.columns_out, [&](auto columns, int64_t column) __attribute__((always_inline)) {
-    row_block<STRIDE, decltype(columns)::COUNT>(rows, y, column, shape);
+    line_block<STRIDE, decltype(columns)::COUNT>(lines, y, column, shape);
   });
 }
 
-void row(const float* const (&rows)[3], float* y, const DepthwiseRow& shape) {
+void line(const float* const (&lines)[3], float* y, const DepthwiseLine& shape) {
   if (shape.stride == 1) {
-    row_of<1>(rows, y, shape);
+    line_of<1>(lines, y, shape);
   } else {
-    row_of<2>(rows, y, shape);
+    line_of<2>(lines, y, shape);
   }
 }
 
@@ -77,16 +77,16 @@ MUTUALNET_INLINE void add_to(float* where, V value) {
   store(where, load<V>(where) + value);
 }
 
-// A column of an output row, zeros outside of it.
+// A column of an output scanline; zeros outside it.
 template <typename V>
-MUTUALNET_INLINE V column_of(const float* dy, int64_t column, int64_t c, const DepthwiseRow& shape) {
+MUTUALNET_INLINE V column_of(const float* dy, int64_t column, int64_t c, const DepthwiseLine& shape) {
   bool inside = column >= 0 && column < shape.columns_out;
   return inside ? load<V>(dy + column * shape.channels + c) : V{};
 }
 
 template <int64_t COLUMNS>
 MUTUALNET_INLINE void gradient_block_1(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
-                                       int64_t column, const DepthwiseRow& shape) {
+                                       int64_t column, const DepthwiseLine& shape) {
   int64_t channels = shape.channels, at = column * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
     using V = decltype(lanes);
@@ -118,10 +118,10 @@ MUTUALNET_INLINE void gradient_block_1(const float* a, const float* const (&dy)[
   });
 }
 
-// Columns [2 * out, 2 * (out + COLUMNS)) of a stride-2 row.
+// Columns [2 * out, 2 * (out + COLUMNS)) of a stride-2 scanline.
 template <int64_t COLUMNS>
 MUTUALNET_INLINE void gradient_block_2(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
-                                       int64_t out, const DepthwiseRow& shape) {
+                                       int64_t out, const DepthwiseLine& shape) {
   int64_t channels = shape.channels, at = 2 * out * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
     using V = decltype(lanes);
@@ -157,9 +157,9 @@ MUTUALNET_INLINE void gradient_block_2(const float* a, const float* const (&dy)[
   });
 }
 
-// The last column of a stride-2 row of odd length: only the middle taps carried it anywhere.
+// The last column of a stride-2 scanline of odd length, which only the middle taps use.
 MUTUALNET_INLINE void gradient_last_2(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
-                                      const DepthwiseRow& shape) {
+                                      const DepthwiseLine& shape) {
   int64_t channels = shape.channels, at = (shape.columns_in - 1) * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
     using V = decltype(lanes);
@@ -177,7 +177,7 @@ MUTUALNET_INLINE void gradient_last_2(const float* a, const float* const (&dy)[3
 }
 
 void gradient(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
-              const DepthwiseRow& shape) {
+              const DepthwiseLine& shape) {
   if (shape.stride == 1) {
     in_column_blocks(shape.columns_in, [&](auto columns, int64_t column) __attribute__((always_inline)) {
       gradient_block_1<decltype(columns)::COUNT>(a, dy, da, d_taps, column, shape);
@@ -195,7 +195,7 @@ void gradient(const float* a, const float* const (&dy)[3], float* da, float* d_t
 }  // namespace
 
 const DepthwiseKernels& NAMED(depthwise_kernels_, MUTUALNET_ISA)() {
-  static const DepthwiseKernels table = {row, gradient};
+  static const DepthwiseKernels table = {line, gradient};
   return table;
 }
 

@@ -1,6 +1,7 @@
-// The table of CPU kernels, one instance per instruction set.
-// Everything works on rows of `channels` contiguous floats: channels-last memory, flattened.
-// No torch header here: these files are compiled with flags that must not leak into its inlines.
+// The table of CPU kernels, of which there is one per instruction set.
+// Kernels work on channels-last memory, flattened into pixels of `channels` contiguous floats.
+// This header must not include a torch header: these files are compiled with flags that must not affect its
+// inline functions.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ struct InputGradient {
   const float* mean;
 };
 
-// A row of a 3 x 3 depthwise convolution with padding 1; `taps` is [9][channels].
-struct DepthwiseRow {
+// A scanline of a 3 x 3 depthwise convolution with padding 1; `taps` is [9][channels].
+struct DepthwiseLine {
   int64_t columns_in;
   int64_t columns_out;
   int64_t channels;
@@ -33,45 +34,45 @@ struct DepthwiseRow {
 };
 
 struct DepthwiseKernels {
-  // One output row; each input row begins and ends with a column of zeros.
-  void (*row)(const float* const (&rows)[3], float* y, const DepthwiseRow& shape);
-  // One input row `a`: its gradient, and += its part of the taps' gradient.
-  // dy[k] is the output row that tap row k carried `a` to, or null.
+  // Computes one output scanline; each input scanline begins and ends with a column of zeros.
+  void (*line)(const float* const (&lines)[3], float* y, const DepthwiseLine& shape);
+  // Computes the gradient of one input scanline `a`, and adds its part to the gradient of the taps.
+  // dy[k] is the output scanline that uses `a` with tap line k, or null.
   void (*gradient)(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
-                   const DepthwiseRow& shape);
+                   const DepthwiseLine& shape);
 };
 
 struct NormKernels {
   // sum += Σ (x - pivot), square += Σ (x - pivot)²; `scratch` holds 2 * channels floats.
-  void (*moments)(const float* x, int64_t rows, int64_t channels, const float* pivot, float* scratch,
+  void (*moments)(const float* x, int64_t pixels, int64_t channels, const float* pivot, float* scratch,
                   double* sum, double* square);
-  void (*scale_shift)(const float* x, float* y, int64_t rows, int64_t channels, const ScaleShift& norm);
-  // With g the gradient where the activation passes it: sum += Σ g, dot += Σ g (x - mean).
-  void (*gradient_moments)(const float* x, const float* dy, int64_t rows, int64_t channels,
+  void (*scale_shift)(const float* x, float* y, int64_t pixels, int64_t channels, const ScaleShift& norm);
+  // sum += Σ g, dot += Σ g (x - mean), where g is the gradient if the activation passes it, else 0.
+  void (*gradient_moments)(const float* x, const float* dy, int64_t pixels, int64_t channels,
                            const ScaleShift& norm, const float* mean, float* scratch, double* sum,
                            double* dot);
-  void (*input_gradient)(const float* x, const float* dy, float* dx, int64_t rows, int64_t channels,
+  void (*input_gradient)(const float* x, const float* dy, float* dx, int64_t pixels, int64_t channels,
                          const ScaleShift& norm, const InputGradient& gradient);
 };
 
-// Where a row or column of the output lies: after which one of the input, and how near to the next.
+// The position of an output line: the input line before it, and its share of the way to the next.
 struct Between {
   int32_t first;
   float next_share;
 };
 
-// Sizes of an image of three channels, before and after, and where what comes out lies.
+// The sizes of a three-channel image before and after, and the positions of the output lines.
 struct Resizing {
-  int64_t rows_in;
+  int64_t lines_in;
   int64_t columns_in;
-  int64_t rows_out;
+  int64_t lines_out;
   int64_t columns_out;
-  const Between* rows;
+  const Between* lines;
   const Between* columns;
 };
 
 struct ResizeKernels {
-  // One image; `scratch` holds a row of the input, a pixel and one float, which are numbers.
+  // Resizes one image; `scratch` has room for an input line, a pixel and one float, which must be initialized.
   void (*image)(const float* image, float* y, float* scratch, const Resizing& sizes);
 };
 
@@ -106,7 +107,7 @@ inline Kernels fastest_kernels() {
   return MUTUALNET_TABLE(baseline);
 }
 
-// The fastest that this processor runs.
+// The fastest kernels that this processor supports.
 inline const Kernels& kernels() {
   static const Kernels chosen = fastest_kernels();
   return chosen;

@@ -1,5 +1,5 @@
 // Batch-norm and activation kernels. Compiled once per instruction set, see build.rs.
-// Float accumulators are emptied into doubles every `FLUSH` rows: the error does not grow with rows.
+// Float accumulators are added to doubles every `FLUSH` pixels, so that the error does not grow with the number of pixels.
 
 #include "kernels.h"
 #include "vector.h"
@@ -18,11 +18,11 @@ void empty_into(double* total, const float* part, int64_t count) {
   }
 }
 
-// Calls body(first row, number of rows) in blocks of at most `size`.
+// Calls body(first pixel, number of pixels) for blocks of at most `size` pixels.
 template <typename Body>
-MUTUALNET_INLINE void in_blocks(int64_t rows, int64_t size, Body&& body) {
-  for (int64_t row = 0; row < rows; row += size) {
-    body(row, rows - row < size ? rows - row : size);
+MUTUALNET_INLINE void in_blocks(int64_t pixels, int64_t size, Body&& body) {
+  for (int64_t pixel = 0; pixel < pixels; pixel += size) {
+    body(pixel, pixels - pixel < size ? pixels - pixel : size);
   }
 }
 
@@ -42,17 +42,17 @@ MUTUALNET_INLINE void moments_of(const float* x, int64_t channels, const float* 
   });
 }
 
-void moments(const float* x, int64_t rows, int64_t channels, const float* pivot, float* scratch,
+void moments(const float* x, int64_t pixels, int64_t channels, const float* pivot, float* scratch,
              double* sum, double* square) {
-  in_blocks(rows, FLUSH, [&](int64_t first, int64_t count) {
+  in_blocks(pixels, FLUSH, [&](int64_t first, int64_t count) {
     clear(scratch, 2 * channels);
     const float* at = x + first * channels;
-    int64_t row = 0;
-    for (; row + UNROLL <= count; row += UNROLL) {
-      moments_of<UNROLL>(at + row * channels, channels, pivot, scratch, scratch + channels);
+    int64_t pixel = 0;
+    for (; pixel + UNROLL <= count; pixel += UNROLL) {
+      moments_of<UNROLL>(at + pixel * channels, channels, pivot, scratch, scratch + channels);
     }
-    for (; row < count; ++row) {
-      moments_of<1>(at + row * channels, channels, pivot, scratch, scratch + channels);
+    for (; pixel < count; ++pixel) {
+      moments_of<1>(at + pixel * channels, channels, pivot, scratch, scratch + channels);
     }
     empty_into(sum, scratch, channels);
     empty_into(square, scratch + channels, channels);
@@ -64,11 +64,11 @@ MUTUALNET_INLINE V scaled(V x, const ScaleShift& norm, int64_t c) {
   return x * load<V>(norm.scale + c) + load<V>(norm.shift + c);
 }
 
-// Comparisons are written so that a NaN passes, as in libtorch.
-void scale_shift(const float* x, float* y, int64_t rows, int64_t channels, const ScaleShift& norm) {
-  for (int64_t row = 0; row < rows; ++row) {
-    const float* from = x + row * channels;
-    float* to = y + row * channels;
+// The comparisons let NaN pass, as in libtorch.
+void scale_shift(const float* x, float* y, int64_t pixels, int64_t channels, const ScaleShift& norm) {
+  for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+    const float* from = x + pixel * channels;
+    float* to = y + pixel * channels;
     over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
       using V = decltype(lanes);
       V low = splat<V>(norm.low), high = splat<V>(norm.high);
@@ -104,20 +104,20 @@ MUTUALNET_INLINE void gradient_moments_of(const float* x, const float* dy, int64
   });
 }
 
-void gradient_moments(const float* x, const float* dy, int64_t rows, int64_t channels,
+void gradient_moments(const float* x, const float* dy, int64_t pixels, int64_t channels,
                       const ScaleShift& norm, const float* mean, float* scratch, double* sum,
                       double* dot) {
-  in_blocks(rows, FLUSH, [&](int64_t first, int64_t count) {
+  in_blocks(pixels, FLUSH, [&](int64_t first, int64_t count) {
     clear(scratch, 2 * channels);
     const float* xs = x + first * channels;
     const float* dys = dy + first * channels;
-    int64_t row = 0;
-    for (; row + UNROLL <= count; row += UNROLL) {
-      gradient_moments_of<UNROLL>(xs + row * channels, dys + row * channels, channels, norm, mean, scratch,
+    int64_t pixel = 0;
+    for (; pixel + UNROLL <= count; pixel += UNROLL) {
+      gradient_moments_of<UNROLL>(xs + pixel * channels, dys + pixel * channels, channels, norm, mean, scratch,
                                   scratch + channels);
     }
-    for (; row < count; ++row) {
-      gradient_moments_of<1>(xs + row * channels, dys + row * channels, channels, norm, mean, scratch,
+    for (; pixel < count; ++pixel) {
+      gradient_moments_of<1>(xs + pixel * channels, dys + pixel * channels, channels, norm, mean, scratch,
                              scratch + channels);
     }
     empty_into(sum, scratch, channels);
@@ -125,10 +125,10 @@ void gradient_moments(const float* x, const float* dy, int64_t rows, int64_t cha
   });
 }
 
-void input_gradient(const float* x, const float* dy, float* dx, int64_t rows, int64_t channels,
+void input_gradient(const float* x, const float* dy, float* dx, int64_t pixels, int64_t channels,
                     const ScaleShift& norm, const InputGradient& gradient) {
-  for (int64_t row = 0; row < rows; ++row) {
-    int64_t at = row * channels;
+  for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+    int64_t at = pixel * channels;
     over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
       using V = decltype(lanes);
       V value = load<V>(x + at + c);

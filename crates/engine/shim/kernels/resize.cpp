@@ -1,5 +1,5 @@
-// Bilinear resizing of images of three channels. Compiled once per instruction set, see build.rs.
-// A pixel is moved as four floats, of which the last is the next pixel's and overwritten by it.
+// Bilinear resizing of three-channel images. Compiled once per instruction set, see build.rs.
+// A pixel is moved as four floats; the last one belongs to the next pixel, which overwrites it.
 
 #include "kernels.h"
 #include "vector.h"
@@ -16,10 +16,11 @@ void blend(const float* a, const float* b, float share, float* y, int64_t n) {
   }
 }
 
-// Between each pixel and the next; behind the last one of `row` there are numbers, of which nothing is taken.
-void resize_row(const float* row, const Resizing& sizes, float* y) {
+// Interpolates between each pixel and the next. There must be numbers after the last pixel of `line`; they have no
+// effect.
+void resize_line(const float* line, const Resizing& sizes, float* y) {
   auto pixel = [&](const Between& at) __attribute__((always_inline)) {
-    const float* from = row + at.first * CHANNELS;
+    const float* from = line + at.first * CHANNELS;
     Vec4 a = load<Vec4>(from), b = load<Vec4>(from + CHANNELS);
     return a + at.next_share * (b - a);
   };
@@ -33,13 +34,13 @@ void resize_row(const float* row, const Resizing& sizes, float* y) {
 }
 
 void image(const float* image, float* y, float* scratch, const Resizing& sizes) {
-  int64_t row_in = sizes.columns_in * CHANNELS, row_out = sizes.columns_out * CHANNELS;
-  for (int64_t row = 0; row < sizes.rows_out; ++row) {
-    const Between& at = sizes.rows[row];
-    const float* first = image + at.first * row_in;
-    const float* next = at.first + 1 < sizes.rows_in ? first + row_in : first;
-    blend(first, next, at.next_share, scratch, row_in);
-    resize_row(scratch, sizes, y + row * row_out);
+  int64_t line_in = sizes.columns_in * CHANNELS, line_out = sizes.columns_out * CHANNELS;
+  for (int64_t line = 0; line < sizes.lines_out; ++line) {
+    const Between& at = sizes.lines[line];
+    const float* first = image + at.first * line_in;
+    const float* next = at.first + 1 < sizes.lines_in ? first + line_in : first;
+    blend(first, next, at.next_share, scratch, line_in);
+    resize_line(scratch, sizes, y + line * line_out);
   }
 }
 

@@ -1,5 +1,5 @@
-// Lanes of floats by the compiler's vector extension: each instruction set lowers them its way.
-// A plain `float` is a vector of one, so that one template covers the channel tail.
+// Lanes of floats, by the compiler's vector extension, which is lowered to each instruction set.
+// A plain `float` is a vector of one, so that one template also covers the remaining channels.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ MUTUALNET_INLINE V splat(float value) {
 #define NAMED(prefix, isa) CONCATENATE(prefix, isa)
 
 // Calls body(lane type, first channel) over all channels, widest lanes first.
-// No lanes are wider than a register: the compiler keeps such vectors in memory.
+// No lanes are wider than a register, because the compiler would keep such vectors in memory.
 template <typename Body>
 MUTUALNET_INLINE void over_channels(int64_t channels, Body&& body) {
   int64_t c = 0;
