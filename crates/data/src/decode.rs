@@ -35,7 +35,14 @@ pub(crate) fn with_file<T>(path: &Path, work: impl FnOnce(&mut [u8]) -> Result<T
     // Pipes are allowed here, because nothing else waits for this file.
     let file = File::open(path).map_err(|source| DecodeError::Read { source });
     let done = file.and_then(|file| read_file(file, &mut bytes)).and_then(|()| work(&mut bytes));
-    done.map_err(|source| Error::Decode { path: path.to_owned(), source })
+    done.map_err(|reason| {
+        let source = match reason {
+            // It may be something else altogether, such as a model.
+            DecodeError::FileTooLarge { .. } => Expected::Image.or_other(path, reason),
+            _ => reason,
+        };
+        Error::Decode { path: path.to_owned(), source }
+    })
 }
 
 /// Opens a regular file. A pipe is refused, because opening it waits until somebody writes to it.

@@ -65,12 +65,15 @@ impl Expected {
 
     /// The reason why a file cannot be read, or, if that is plain to see, what it is instead.
     pub(crate) fn or_other(self, path: &Path, reason: DecodeError) -> DecodeError {
-        match start(path).map(|start| FileKind::of(&start)) {
-            Some(kind) if kind != FileKind::Unknown && Some(kind) != self.kind() => {
-                DecodeError::OtherKind { kind, expected: self }
-            }
-            _ => reason,
+        let Some(kind) = start(path).map(|start| FileKind::of(&start)) else { return reason };
+        let is_own = match self.kind() {
+            Some(own) => kind == own,
+            None => kind.is_image(),
+        };
+        if is_own || kind == FileKind::Unknown {
+            return reason;
         }
+        DecodeError::OtherKind { kind, expected: self }
     }
 }
 
@@ -118,6 +121,22 @@ mod tests {
                 let broken = check(dir.path()).unwrap().broken;
                 assert_eq!(broken[0].reason, format!("{kind}, not {expected}"));
             }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_called_by_its_name_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("photo.jpg");
+        for (start, reason) in [
+            (&b"PAR1\x15\x04"[..], "a Parquet file, not an image"),
+            (b"\xff\xd8\xff\xe0", "the file has 600 MiB, more than the limit of 512 MiB"),
+        ] {
+            fs::write(&path, start).unwrap();
+            // A hole, which takes no space.
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(600 << 20).unwrap();
+            let Err(Error::Decode { source, .. }) = crate::decode::decode_file(&path) else { panic!() };
+            assert!(source.to_string().starts_with(reason), "{source}");
         }
     }
 

@@ -72,6 +72,10 @@ pub(super) fn header(bytes: &[u8]) -> Option<Header> {
         at += 2 + length;
     }
     let (marker, rows_at) = frame?;
+    // The library does not scale or crop images of 12 bits.
+    if *bytes.get(rows_at - 1)? != 8 {
+        return None;
+    }
     let (height, width) = (short(rows_at)?, short(rows_at + 2)?);
     let (in_frame, in_scan) = (bytes.get(rows_at + 4)?, bytes.get(at + 4)?);
     let one_scan = marker != 0xc2 && in_frame == in_scan;

@@ -108,6 +108,10 @@ fn a_file_without_an_end_marker_is_read_to_its_end() {
     assert!(header_of(&whole[..whole.len() - 2]).rows_at.is_none());
     // Bytes behind the marker are common.
     assert!(header_of(&[&whole[..], &[0; 40]].concat()).rows_at.is_some());
+    let mut twelve_bits = whole.clone();
+    let frame = whole.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+    assert_eq!(std::mem::replace(&mut twelve_bits[frame + 4], 12), 8);
+    assert_eq!(header(&twelve_bits), None);
     for cut in 0..whole.len().min(700) {
         // Any answer but a panic.
         let _ = header(&whole[..cut]);
