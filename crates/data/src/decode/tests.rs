@@ -100,6 +100,12 @@ fn webp(image: &Image, color: image_webp::ColorType, pixels: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A lossy WebP file of one color, by Pillow.
+const LOSSY_WEBP: &[u8] =
+    b"\x52\x49\x46\x46\x36\x00\x00\x00\x57\x45\x42\x50\x56\x50\x38\x20\x2a\x00\x00\x00\x70\x01\x00\x9d\
+    \x01\x2a\x09\x00\x05\x00\x00\xc0\x12\x25\xa0\x02\x74\x01\x75\x00\x00\xfe\xf5\x88\x95\xaf\xff\xd9\
+    \x2b\x7f\xfe\xcf\x2f\xff\xfb\x25\x6f\xfb\x1e\x40\x00\x00";
+
 #[test]
 fn every_kind_of_webp() {
     let image = picture(37, 21);
@@ -107,12 +113,7 @@ fn every_kind_of_webp() {
         image.pixels().as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 9]).collect();
     assert_eq!(decode(&webp(&image, image_webp::ColorType::Rgb8, image.pixels())).unwrap(), image);
     assert_eq!(decode(&webp(&image, image_webp::ColorType::Rgba8, &rgba)).unwrap(), image);
-    // Lossy, of one color, by Pillow.
-    let lossy =
-        b"\x52\x49\x46\x46\x36\x00\x00\x00\x57\x45\x42\x50\x56\x50\x38\x20\x2a\x00\x00\x00\x70\x01\x00\x9d\
-        \x01\x2a\x09\x00\x05\x00\x00\xc0\x12\x25\xa0\x02\x74\x01\x75\x00\x00\xfe\xf5\x88\x95\xaf\xff\xd9\
-        \x2b\x7f\xfe\xcf\x2f\xff\xfb\x25\x6f\xfb\x1e\x40\x00\x00";
-    let image = decode(lossy).unwrap();
+    let image = decode(LOSSY_WEBP).unwrap();
     assert_eq!((image.width(), image.height()), (9, 5));
     check_near(&image, [200, 40, 90], 4);
 }

@@ -14,7 +14,8 @@ pub(super) fn whole(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeEr
     let fail = |source: DecodingError| DecodeError::WebP { source };
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(fail)?;
     let (width, height) = decoder.dimensions();
-    memory::check([width, height], bytes_of([width, height], bytes_per_pixel(&mut decoder)))?;
+    let half_bytes = bytes_of([width, height], half_bytes_per_pixel(&mut decoder));
+    memory::check([width, height], half_bytes.div_ceil(2))?;
     decoder.set_memory_limit(memory::limit()? as usize);
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     let n_pixels = width as usize * height as usize;
@@ -24,17 +25,17 @@ pub(super) fn whole(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeEr
     upright(Image::new(width, height, to_rgb(pixels, n_pixels)?), orientation)
 }
 
-/// What the library allocates for each pixel, with the image that comes out.
-fn bytes_per_pixel(decoder: &mut WebPDecoder<Cursor<&[u8]>>) -> u64 {
+/// What the library allocates for each pixel, with the image that comes out, in halves of a byte.
+pub(super) fn half_bytes_per_pixel(decoder: &mut WebPDecoder<Cursor<&[u8]>>) -> u64 {
     match (decoder.is_animated(), decoder.is_lossy(), decoder.has_alpha()) {
         // The image, a canvas and a frame of four bytes each, and the frame's planes.
-        (true, ..) => 14,
-        // The image, and planes with a quarter of the colors.
-        (_, true, false) => 5,
+        (true, ..) => 28,
+        // Three bytes, and planes with a quarter of the colors.
+        (_, true, false) => 9,
         // The same with alpha, which is stored as a lossless image of its own.
-        (_, true, true) => 11,
+        (_, true, true) => 22,
         // Four bytes, of which three are copied.
-        (_, false, false) => 7,
-        (_, false, true) => 4,
+        (_, false, false) => 14,
+        (_, false, true) => 8,
     }
 }

@@ -110,6 +110,20 @@ fn what_takes_too_much_memory_is_refused_with_the_way_to_raise_the_limit() {
 }
 
 #[test]
+fn a_webp_takes_what_its_kind_takes() {
+    let rgba: Vec<u8> =
+        picture(4, 4).pixels().as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 9]).collect();
+    for (bytes, half_bytes) in [
+        (LOSSY_WEBP.to_vec(), 9),
+        (webp(&picture(4, 4), image_webp::ColorType::Rgb8, picture(4, 4).pixels()), 14),
+        (webp(&picture(4, 4), image_webp::ColorType::Rgba8, &rgba), 8),
+    ] {
+        let mut decoder = image_webp::WebPDecoder::new(Cursor::new(bytes.as_slice())).unwrap();
+        assert_eq!(webp::half_bytes_per_pixel(&mut decoder), half_bytes);
+    }
+}
+
+#[test]
 fn a_large_webp_is_refused_by_what_its_kind_takes() {
     // Sizes of a lossless file are 14 bits each, after five bytes of its chunk.
     let bytes = webp(&picture(16, 16), image_webp::ColorType::Rgb8, picture(16, 16).pixels());
