@@ -1,48 +1,25 @@
-//! The bundle itself: its parts, and the way to a file and back.
+//! The bundle itself, and its way to a file and back.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mutualnet_core::{FileKind, Network, Preprocess, Subnet};
+use mutualnet_core::{FileKind, Network, Preprocess, Subnet, Tensor, Weights};
 
-use crate::container::{self, Container};
 use crate::manifest::Manifest;
+use crate::parts::{norm_paths, stats_names};
+use crate::safetensors::{self, Container, View};
 use crate::{
-    BatchNormStats, Error, Provenance, QueryTable, Result, RowStats, Tensor, Weights, check, seal, storage,
+    BatchNormStats, BundleParts, Error, Provenance, QueryTable, Result, RowStats, check, seal, storage,
 };
 
 const FORMAT: &str = "mutualnet-bundle";
 
-/// What a bundle is made of, not yet checked.
-#[derive(Debug, Clone)]
-pub struct BundleParts {
-    /// The list of layers.
-    pub network: Network,
-    /// Name of every class, in the order of the outputs.
-    pub classes: Vec<String>,
-    /// How an image becomes an input.
-    pub preprocess: Preprocess,
-    /// What every row costs and how good it is.
-    pub table: QueryTable,
-    /// The learned tensors at full width.
-    pub weights: Weights,
-    /// Batch-norm statistics of every row of the table, and of no other.
-    pub stats: BTreeMap<Subnet, RowStats>,
-    /// What it was made from.
-    pub provenance: Provenance,
-}
-
 /// A trained network that can run at every row of its table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bundle {
-    network: Network,
-    classes: Vec<String>,
-    preprocess: Preprocess,
-    table: QueryTable,
-    weights: Weights,
-    stats: BTreeMap<Subnet, RowStats>,
-    provenance: Provenance,
+    /// Checked once, at construction.
+    parts: BundleParts,
 }
 
 impl Bundle {
@@ -51,7 +28,7 @@ impl Bundle {
     /// Name of the bundle in the directory of a training run.
     pub const FILE_NAME: &str = "model.mnb";
     /// Largest file that is read.
-    pub const MAX_FILE_BYTES: u64 = 4 << 30;
+    pub const MAX_FILE_BYTES: u64 = storage::MAX_FILE_BYTES;
 
     /// Checks that the parts fit together.
     ///
@@ -60,43 +37,47 @@ impl Bundle {
     /// a row does not fit the network or disagrees with it about MACs; classes or preprocessing do not fit.
     pub fn new(parts: BundleParts) -> Result<Self> {
         check::parts(&parts)?;
-        let BundleParts { network, classes, preprocess, table, weights, stats, provenance } = parts;
-        Ok(Self { network, classes, preprocess, table, weights, stats, provenance })
+        Ok(Self { parts })
+    }
+
+    /// Takes the bundle apart, to change something and put it together again.
+    pub fn into_parts(self) -> BundleParts {
+        self.parts
     }
 
     /// The list of layers.
     pub fn network(&self) -> &Network {
-        &self.network
+        &self.parts.network
     }
 
     /// Name of every class, in the order of the outputs.
     pub fn classes(&self) -> &[String] {
-        &self.classes
+        &self.parts.classes
     }
 
     /// How an image becomes an input.
     pub fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+        &self.parts.preprocess
     }
 
     /// What every row costs and how good it is.
     pub fn table(&self) -> &QueryTable {
-        &self.table
+        &self.parts.table
     }
 
     /// The learned tensors at full width, by the reference's names.
     pub fn weights(&self) -> &Weights {
-        &self.weights
+        &self.parts.weights
     }
 
     /// Batch-norm statistics of a row, in the order of [`Network::batch_norms`]; `None` if there is no such row.
     pub fn stats(&self, subnet: Subnet) -> Option<&RowStats> {
-        self.stats.get(&subnet)
+        self.parts.stats.get(&subnet)
     }
 
     /// What it was made from.
     pub fn provenance(&self) -> &Provenance {
-        &self.provenance
+        &self.parts.provenance
     }
 
     /// The file's bytes; the same bundle gives the same bytes.
@@ -105,34 +86,34 @@ impl Bundle {
     /// The header is longer than a reader accepts: too many rows for so many batch norms.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let manifest = Manifest {
-            network: Cow::Borrowed(&self.network),
-            classes: Cow::Borrowed(&self.classes),
-            preprocess: self.preprocess,
-            table: Cow::Borrowed(&self.table),
-            provenance: Cow::Borrowed(&self.provenance),
+            network: Cow::Borrowed(&self.parts.network),
+            classes: Cow::Borrowed(&self.parts.classes),
+            preprocess: self.parts.preprocess,
+            table: Cow::Borrowed(&self.parts.table),
+            provenance: Cow::Borrowed(&self.parts.provenance),
         };
-        let metadata = BTreeMap::from([
-            ("format", FORMAT.to_owned()),
-            ("format_version", Self::FORMAT_VERSION.to_string()),
-            ("manifest", manifest.to_json()),
-            ("sha256", seal::BLANK.to_owned()),
-        ]);
-        let mut bytes = container::to_bytes(&metadata, &self.tensors());
-        let header = container::header_range(&bytes)?;
+        let (version, manifest) = (Self::FORMAT_VERSION.to_string(), manifest.to_json());
+        let metadata = [
+            ("format", FORMAT),
+            ("format_version", &version),
+            ("manifest", &manifest),
+            ("sha256", seal::BLANK),
+        ];
+        let mut bytes = safetensors::serialize(&metadata.into(), &self.tensors());
+        let header = safetensors::header_range(&bytes)?;
         seal::put(&mut bytes, &header);
         Ok(bytes)
     }
 
-    fn tensors(&self) -> BTreeMap<String, container::View<'_>> {
-        let mut tensors = BTreeMap::new();
-        for (name, tensor) in &self.weights {
-            tensors.insert(name.clone(), (Cow::Borrowed(&tensor.shape[..]), &tensor.data[..]));
-        }
-        for (subnet, row) in &self.stats {
-            for (path, stats) in norm_paths(&self.network).zip(row) {
+    fn tensors(&self) -> BTreeMap<String, View<'_>> {
+        let weights = self.parts.weights.iter();
+        let mut tensors: BTreeMap<_, _> =
+            weights.map(|(name, tensor)| (name.clone(), View::from(tensor))).collect();
+        for (subnet, row) in &self.parts.stats {
+            for (path, stats) in norm_paths(&self.parts.network).zip(row) {
                 let [mean, var] = stats_names(*subnet, path);
-                tensors.insert(mean, (Cow::Owned(vec![stats.mean.len()]), &stats.mean[..]));
-                tensors.insert(var, (Cow::Owned(vec![stats.var.len()]), &stats.var[..]));
+                tensors.insert(mean, View::vector(&stats.mean));
+                tensors.insert(var, View::vector(&stats.var));
             }
         }
         tensors
@@ -147,7 +128,7 @@ impl Bundle {
         if !matches!(found, FileKind::Bundle | FileKind::Safetensors) {
             return Err(Error::NotABundle { found });
         }
-        let mut container = container::parse(bytes)?;
+        let mut container = safetensors::parse(bytes)?;
         let manifest = open(bytes, &container)?;
         let network = manifest.network.into_owned();
         let table = manifest.table.into_owned();
@@ -241,13 +222,4 @@ fn take_stats(container: &mut Container<'_>, network: &Network, subnet: Subnet) 
         Ok(BatchNormStats { mean: one(&mean)?, var: one(&var)? })
     });
     norms.collect()
-}
-
-pub(crate) fn norm_paths(network: &Network) -> impl Iterator<Item = &str> {
-    network.batch_norms().map(|id| network.node(id).path.as_str())
-}
-
-/// Names of mean and variance in the file.
-pub(crate) fn stats_names(subnet: Subnet, path: &str) -> [String; 2] {
-    ["running_mean", "running_var"].map(|what| format!("rows/{subnet}/{path}.{what}"))
 }

@@ -1,10 +1,10 @@
 //! Checks that the parts of a bundle fit together; no other place decides this.
 
 use mutualnet_core::network::{Op, Rank};
-use mutualnet_core::{Network, Preprocess, Subnet, Width};
+use mutualnet_core::{Network, Preprocess, Subnet, Weights, Width};
 
-use crate::bundle::{norm_paths, stats_names};
-use crate::{BundleParts, Error, Result, Row, Weights};
+use crate::parts::{norm_paths, stats_names};
+use crate::{BundleParts, Error, Result, Row};
 
 /// Most MACs of a row: above this, the sum over all nodes could overflow.
 const MAX_MACS: f64 = (1_u64 << 60) as f64;

@@ -4,8 +4,8 @@
 //! Invariant: a [`Bundle`] is always complete and consistent; reading a file of unknown origin gives a valid bundle or an
 //! [`Error`], never panics, and never takes more memory than the size of the file justifies.
 
-mod tensor;
-pub use tensor::{BatchNormStats, RowStats, Tensor, Weights};
+mod stats;
+pub use stats::{BatchNormStats, RowStats};
 
 mod provenance;
 pub use provenance::{Host, Provenance};
@@ -13,13 +13,18 @@ pub use provenance::{Host, Provenance};
 pub mod table;
 pub use table::{Accuracy, Latency, QueryTable, Row};
 
+mod parts;
+pub use parts::BundleParts;
+
 mod bundle;
-pub use bundle::{Bundle, BundleParts};
+pub use bundle::Bundle;
 
 mod check;
-mod container;
 mod manifest;
 mod seal;
+
+pub mod safetensors;
+
 mod storage;
 pub use storage::write_atomically;
 

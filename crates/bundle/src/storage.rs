@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
+/// Largest file of tensors that is read.
+pub(crate) const MAX_FILE_BYTES: u64 = 4 << 30;
+
 /// The error with its path.
 pub(crate) fn at(path: &Path, cause: Error) -> Error {
     Error::File { path: path.to_owned(), cause: Box::new(cause) }

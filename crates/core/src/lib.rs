@@ -18,6 +18,9 @@ pub use preprocess::Preprocess;
 mod file_kind;
 pub use file_kind::{FileKind, Wanted};
 
+mod tensor;
+pub use tensor::{Tensor, Weights};
+
 pub mod network;
 pub use network::{Network, NodeId};
 

@@ -20,15 +20,6 @@ pub enum Error {
     /// The exported bundle is not valid, or a file cannot be written.
     #[error(transparent)]
     Bundle(#[from] mutualnet_bundle::Error),
-    /// The tensors do not make a safetensors file.
-    #[error("cannot write sub-network {subnet} as safetensors: {source}")]
-    Safetensors {
-        /// The sub-network.
-        subnet: Subnet,
-        /// The library's reason.
-        #[source]
-        source: ::safetensors::SafeTensorError,
-    },
 }
 
 impl Error {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mutualnet_bundle::{Bundle, BundleParts, QueryTable, Tensor, Weights};
-use mutualnet_core::Subnet;
+use mutualnet_bundle::{Bundle, BundleParts, QueryTable};
+use mutualnet_core::{Subnet, Tensor, Weights};
 
 use crate::{Error, Result};
 

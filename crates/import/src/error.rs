@@ -142,9 +142,6 @@ pub enum Error {
     /// The network has no such width.
     #[error(transparent)]
     Network(#[from] mutualnet_core::Error),
-    /// The weights cannot be written.
-    #[error(transparent)]
-    Write(#[from] mutualnet_bundle::Error),
 }
 
 /// How many tensors a message names.

@@ -30,6 +30,3 @@ pub use report::{Imported, Matched, Report};
 
 mod sort;
 pub use sort::sort_channels;
-
-mod weights_file;
-pub use weights_file::{to_safetensors, write_safetensors};

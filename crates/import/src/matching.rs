@@ -5,9 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mutualnet_bundle::{Tensor, Weights};
-use mutualnet_core::Network;
 use mutualnet_core::network::{NodeId, Op};
+use mutualnet_core::{Network, Tensor, Weights};
 use serde::Serialize;
 
 use crate::state_dict::Stored;

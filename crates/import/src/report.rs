@@ -1,7 +1,6 @@
 //! What was imported and what was not, for people and machines.
 
-use mutualnet_bundle::Weights;
-use mutualnet_core::WidthRange;
+use mutualnet_core::{Weights, WidthRange};
 use serde::Serialize;
 
 use crate::matching::Matching;

@@ -4,9 +4,8 @@
 //! Invariant: at full width the network computes the same function. Channels that are added, multiplied or run
 //! through depthwise convolutions and norms together move together; inputs and outputs stay.
 
-use mutualnet_bundle::{Tensor, Weights};
-use mutualnet_core::Network;
 use mutualnet_core::network::{Conv, Groups, Node, NodeId, Op, ParameterKind};
+use mutualnet_core::{Network, Tensor, Weights};
 
 use crate::{Error, Result};
 

@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::Path;
 
 use ::safetensors::{Dtype as StoredDtype, SafeTensors};
-use mutualnet_bundle::Tensor;
+use mutualnet_core::Tensor;
 use serde::Serialize;
 
 use crate::dtype::Dtype;

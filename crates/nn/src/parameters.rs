@@ -1,16 +1,11 @@
 //! The parameters at full width, their slices, and how gradients of slices are added up.
 
-use std::collections::BTreeMap;
-
-use mutualnet_core::Width;
 use mutualnet_core::network::{Network, Parameter, ParameterKind};
+use mutualnet_core::{Weights, Width};
 use mutualnet_engine::{Device, Tensor};
 
 use crate::init::first_values;
 use crate::{Error, Result};
-
-/// A tensor outside the engine: its shape, and its values in row-major order.
-pub type NamedTensor = (Vec<usize>, Vec<f32>);
 
 /// All parameters of a network at its full width, under the names of the reference.
 ///
@@ -62,23 +57,18 @@ impl Parameters {
     ///
     /// # Errors
     /// Fails if a weight is missing, unknown, or has the wrong shape.
-    pub fn from_named(
-        network: &Network,
-        named: &BTreeMap<String, NamedTensor>,
-        device: Device,
-    ) -> Result<Self> {
+    pub fn from_weights(network: &Network, weights: &Weights, device: Device) -> Result<Self> {
         let shapes = network.parameter_shapes(network.widths().full())?;
         let parameters = network.parameters();
-        if let Some(name) = named.keys().find(|name| !parameters.iter().any(|p| p.name == **name)) {
+        if let Some(name) = weights.keys().find(|name| !parameters.iter().any(|p| p.name == **name)) {
             return Err(Error::ExtraWeight { name: name.clone() });
         }
         let tensors = parameters.iter().zip(shapes).map(|(Parameter { name, .. }, expected)| {
-            let (shape, values) =
-                named.get(name).ok_or_else(|| Error::MissingWeight { name: name.clone() })?;
-            if *shape != expected {
-                return Err(Error::WeightShape { name: name.clone(), expected, got: shape.clone() });
+            let weight = weights.get(name).ok_or_else(|| Error::MissingWeight { name: name.clone() })?;
+            if weight.shape != expected {
+                return Err(Error::WeightShape { name: name.clone(), expected, got: weight.shape.clone() });
             }
-            on_device(values, shape, device)
+            on_device(&weight.data, &weight.shape, device)
         });
         Ok(Self { tensors: tensors.collect::<Result<_>>()?, parameters })
     }
@@ -87,7 +77,7 @@ impl Parameters {
     ///
     /// # Errors
     /// Fails if the engine cannot copy.
-    pub fn to_named(&self) -> Result<BTreeMap<String, NamedTensor>> {
+    pub fn to_weights(&self) -> Result<Weights> {
         self.name(&self.tensors)
     }
 
@@ -95,9 +85,12 @@ impl Parameters {
     ///
     /// # Errors
     /// Fails if the engine cannot copy.
-    pub fn name(&self, tensors: &[Tensor]) -> Result<BTreeMap<String, NamedTensor>> {
-        let named = self.parameters.iter().zip(tensors);
-        named.map(|(p, tensor)| Ok((p.name.clone(), (tensor.shape(), tensor.to_vec_f32()?)))).collect()
+    pub fn name(&self, tensors: &[Tensor]) -> Result<Weights> {
+        let named = self.parameters.iter().zip(tensors).map(|(parameter, tensor)| {
+            let plain = mutualnet_core::Tensor { shape: tensor.shape(), data: tensor.to_vec_f32()? };
+            Ok((parameter.name.clone(), plain))
+        });
+        named.collect()
     }
 
     /// Moves the fraction `weight` of the way to `other`, which are parameters of the same network, in place.

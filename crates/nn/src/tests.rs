@@ -2,7 +2,7 @@
 
 use mutualnet_core::network::{Network, Parameter, ParameterKind};
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::{Width, WidthRange};
+use mutualnet_core::{Weights, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 
@@ -72,7 +72,7 @@ fn a_slice_is_the_narrow_network() {
         let slice = parameters.slice(net.network(), width(0.5)).unwrap();
         let narrow = Net::new(net.network().narrowed(width(0.5)).unwrap());
         let named = parameters.name(slice.tensors()).unwrap();
-        let narrow_parameters = Parameters::from_named(narrow.network(), &named, Device::Cpu).unwrap();
+        let narrow_parameters = Parameters::from_weights(narrow.network(), &named, Device::Cpu).unwrap();
         let whole = narrow_parameters.slice(narrow.network(), width(0.5)).unwrap();
         let input = batch(3, 24);
         let ours = net.forward(&slice, &input, Norm::Batch).unwrap().to_vec_f32().unwrap();
@@ -126,11 +126,11 @@ fn calibrated_over_one_batch_is_that_batch() {
 #[test]
 fn the_first_layer_that_breaks_is_named() {
     let net = Net::new(network("mobilenet_v2"));
-    let named = Parameters::init(net.network(), 1, Device::Cpu).unwrap().to_named().unwrap();
+    let named = Parameters::init(net.network(), 1, Device::Cpu).unwrap().to_weights().unwrap();
     let mut broken = named.clone();
-    broken.get_mut("features.3.body.3.weight").unwrap().1[0] = f32::NAN;
+    broken.get_mut("features.3.body.3.weight").unwrap().data[0] = f32::NAN;
     for (weights, path) in [(&named, None), (&broken, Some("features.3.body.3"))] {
-        let parameters = Parameters::from_named(net.network(), weights, Device::Cpu).unwrap();
+        let parameters = Parameters::from_weights(net.network(), weights, Device::Cpu).unwrap();
         let slice = parameters.slice(net.network(), Width::ONE).unwrap();
         assert_eq!(net.first_non_finite(&slice, &batch(2, 20)).unwrap(), path);
     }
@@ -139,15 +139,15 @@ fn the_first_layer_that_breaks_is_named() {
 #[test]
 fn weights_are_matched_by_name_and_shape() {
     let net = network("mobilenet_v2");
-    let named = Parameters::init(&net, 1, Device::Cpu).unwrap().to_named().unwrap();
-    let error = |change: fn(&mut std::collections::BTreeMap<String, NamedTensor>)| {
+    let named = Parameters::init(&net, 1, Device::Cpu).unwrap().to_weights().unwrap();
+    let error = |change: fn(&mut Weights)| {
         let mut named = named.clone();
         change(&mut named);
-        Parameters::from_named(&net, &named, Device::Cpu).unwrap_err().to_string()
+        Parameters::from_weights(&net, &named, Device::Cpu).unwrap_err().to_string()
     };
     assert!(error(|named| drop(named.remove("classifier.0.bias"))).contains("missing"));
-    assert!(error(|named| drop(named.insert("x".to_owned(), (vec![], vec![0.0])))).contains("no layer"));
-    assert!(error(|named| named.get_mut("classifier.0.bias").unwrap().0 = vec![8]).contains("[8]"));
+    assert!(error(|named| drop(named.insert("x".to_owned(), Default::default()))).contains("no layer"));
+    assert!(error(|named| named.get_mut("classifier.0.bias").unwrap().shape = vec![8]).contains("[8]"));
 }
 
 #[test]

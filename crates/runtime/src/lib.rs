@@ -18,7 +18,7 @@
 //! use mutualnet_bundle::Bundle;
 //! use mutualnet_runtime::{Model, Session};
 //!
-//! let model = Arc::new(Model::new(Bundle::read(Path::new("model.mnb"))?)?);
+//! let model = Arc::new(Model::new(&Bundle::read(Path::new("model.mnb"))?)?);
 //! let mut session = Session::new(model.clone(), NonZeroUsize::MIN)?;
 //! let image = vec![0.0; model.largest_input_len()];
 //! for budget in ["300M", "50M"] {

@@ -33,7 +33,7 @@ impl Model {
     /// # Errors
     /// Fails if the network reads clips or has a layer that cannot be executed, if a row needs too much memory, or if
     /// the variable names an instruction set that is not available.
-    pub fn new(bundle: Bundle) -> Result<Self> {
+    pub fn new(bundle: &Bundle) -> Result<Self> {
         Self::with_isa(bundle, Isa::choose()?)
     }
 
@@ -41,7 +41,7 @@ impl Model {
     ///
     /// # Errors
     /// Fails in the same cases as [`Self::new`].
-    pub fn with_isa(bundle: Bundle, isa: Isa) -> Result<Self> {
+    pub fn with_isa(bundle: &Bundle, isa: Isa) -> Result<Self> {
         if !isa.is_available() {
             return Err(Error::isa(isa.name()));
         }

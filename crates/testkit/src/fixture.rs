@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use mutualnet_bundle::{
-    Accuracy, BatchNormStats, Bundle, BundleParts, Latency, Provenance, QueryTable, Row, RowStats, Tensor,
-    Weights,
+    Accuracy, BatchNormStats, Bundle, BundleParts, Latency, Provenance, QueryTable, Row, RowStats,
 };
 use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder, ParameterKind, Rank};
 use mutualnet_core::rng::{Key, Purpose, RngStream};
-use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Width, WidthRange};
+use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Tensor, Weights, Width, WidthRange};
 use rand::Rng;
 
 /// Parses a sub-network such as `0.75-192`.

@@ -1,14 +1,12 @@
 //! A running average of the parameters, for a steadier teacher or a better final network.
 
+use mutualnet_core::{Network, Weights};
 use mutualnet_engine::Device;
-use mutualnet_nn::{NamedTensor, Parameters};
-use std::collections::BTreeMap;
-
-use mutualnet_core::Network;
+use mutualnet_nn::Parameters;
 
 use crate::Result;
 
-/// The average of the parameters over the steps so far, the last ones most.
+/// An exponential moving average of the parameters.
 #[derive(Debug)]
 pub(crate) struct Average {
     parameters: Parameters,
@@ -16,14 +14,9 @@ pub(crate) struct Average {
 }
 
 impl Average {
-    /// Begins at `start`.
-    pub(crate) fn new(
-        network: &Network,
-        start: &BTreeMap<String, NamedTensor>,
-        decay: f64,
-        device: Device,
-    ) -> Result<Self> {
-        Ok(Self { parameters: Parameters::from_named(network, start, device)?, decay })
+    /// Starts at `start`.
+    pub(crate) fn new(network: &Network, start: &Weights, decay: f64, device: Device) -> Result<Self> {
+        Ok(Self { parameters: Parameters::from_weights(network, start, device)?, decay })
     }
 
     /// The averaged parameters.
@@ -31,9 +24,9 @@ impl Average {
         &self.parameters
     }
 
-    /// Takes in the parameters after update number `n_updates`, counted from 1.
+    /// Adds the parameters after update number `n_updates`, counted from 1.
     ///
-    /// Early on less of the average stays, `(1 + n) / (10 + n)`: else it would be the first weights for long.
+    /// The decay is at most `(1 + n) / (10 + n)`; otherwise the average would stay near the first weights for long.
     pub(crate) fn follow(&mut self, parameters: &Parameters, n_updates: u64) -> Result<()> {
         let n = n_updates as f64;
         let decay = self.decay.min((1.0 + n) / (10.0 + n));

@@ -1,26 +1,27 @@
 //! Checkpoints: the whole state of a run, on disk.
 //!
-//! A checkpoint is a directory named by the number of steps done: safetensors files, one per part of the state, and a
-//! small `state.json` with their hashes. It is written beside, synced and renamed.
-//! Invariant: a directory with a plain number for a name was whole once, and older ones are removed only then.
+//! A checkpoint is a directory named by the number of steps done: one safetensors file per part of the state, and a
+//! small `state.json` with their hashes. It is written under another name, synced and renamed.
+//! Invariant: a directory whose name is a plain number was complete once, and older ones are removed only after that.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use mutualnet_bundle::Weights;
+use mutualnet_bundle::{safetensors, write_atomically};
+use mutualnet_core::Weights;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, digest, weights};
+use crate::{Error, Result, digest};
 
 /// The part that every checkpoint has: the parameters.
 pub const WEIGHTS: &str = "weights";
-/// The part that there is if the recipe asks for it: the running average of the parameters.
+/// The running average of the parameters, if the recipe asks for one.
 pub const EMA: &str = "ema";
 
 const STATE: &str = "state.json";
 const FORMAT_VERSION: u32 = 2;
-/// Checkpoints kept besides the newest.
+/// How many checkpoints are kept besides the newest.
 const N_OLDER: usize = 1;
 
 /// The state of a run between two steps.
@@ -28,7 +29,7 @@ const N_OLDER: usize = 1;
 pub struct Checkpoint {
     /// Steps done.
     pub step: u64,
-    /// Steps so far that taught nothing because a loss was no number.
+    /// How many of them changed nothing because a loss was NaN or infinite.
     pub n_non_finite: u64,
     /// Tensors by part: [`WEIGHTS`], the optimizer's buffers, [`EMA`] …
     pub parts: BTreeMap<String, Weights>,
@@ -41,10 +42,10 @@ struct StateFile {
     format_version: u32,
     step: u64,
     n_non_finite: u64,
-    /// Of the file of every part.
+    /// Hash of every part's file.
     #[serde(default)]
     sha256: BTreeMap<String, String>,
-    /// Version 1, which had these two parts.
+    /// Version 1 had these two parts.
     #[serde(default, skip_serializing)]
     weights_sha256: Option<String>,
     #[serde(default, skip_serializing)]
@@ -61,10 +62,10 @@ impl StateFile {
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint into `dir`, then removes older ones but the last before it.
+    /// Writes the checkpoint into `dir`, then removes all older ones except the one before it.
     ///
     /// # Errors
-    /// Something cannot be written; what was there is untouched then.
+    /// Something cannot be written; existing checkpoints are untouched then.
     pub fn save(&self, dir: &Path) -> Result<()> {
         let partial = dir.join(format!("{}.partial", self.step));
         if partial.exists() {
@@ -73,9 +74,9 @@ impl Checkpoint {
         fs::create_dir_all(&partial).map_err(|source| Error::write(&partial, source))?;
         let mut sha256 = BTreeMap::new();
         for (part, tensors) in &self.parts {
-            let bytes = weights::to_bytes(tensors);
+            let bytes = safetensors::to_bytes(tensors);
             sha256.insert(part.clone(), digest::hex(&bytes));
-            write_synced(&file(&partial, part), &bytes)?;
+            write_atomically(&file(&partial, part), &bytes)?;
         }
         let state = StateFile {
             format_version: FORMAT_VERSION,
@@ -86,7 +87,7 @@ impl Checkpoint {
             momentum_sha256: None,
         };
         let state = serde_json::to_vec_pretty(&state).expect("plain values");
-        write_synced(&partial.join(STATE), &state)?;
+        write_atomically(&partial.join(STATE), &state)?;
         let whole = dir.join(self.step.to_string());
         if whole.exists() {
             fs::remove_dir_all(&whole).map_err(|source| Error::write(&whole, source))?;
@@ -99,10 +100,10 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The newest whole checkpoint of `dir`, and why newer ones were passed over.
+    /// The newest complete checkpoint of `dir`, and why newer ones were skipped.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no complete checkpoint.
     pub fn latest(dir: &Path) -> Result<(Self, Vec<Error>)> {
         let mut damaged = Vec::new();
         for (_, path) in list(dir)?.into_iter().rev() {
@@ -112,6 +113,14 @@ impl Checkpoint {
             }
         }
         Err(damaged.pop().unwrap_or(Error::NoCheckpoint { path: dir.to_owned() }))
+    }
+
+    /// Takes a part out.
+    ///
+    /// # Errors
+    /// There is no such part.
+    pub fn take(&mut self, part: &str) -> Result<Weights> {
+        self.parts.remove(part).ok_or_else(|| Error::MissingPart { part: part.to_owned() })
     }
 
     fn read(path: &Path) -> Result<Self> {
@@ -131,7 +140,7 @@ impl Checkpoint {
         });
         let parts: BTreeMap<_, _> = parts.collect::<Result<_>>()?;
         if !parts.contains_key(WEIGHTS) {
-            return Err(wrong(&state_path, "there are no weights".to_owned()));
+            return Err(Error::MissingPart { part: WEIGHTS.to_owned() });
         }
         Ok(Self { step, n_non_finite, parts })
     }
@@ -141,16 +150,11 @@ fn file(dir: &Path, part: &str) -> PathBuf {
     dir.join(format!("{part}.safetensors"))
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let written = fs::write(path, bytes).and_then(|()| File::open(path)?.sync_all());
-    written.map_err(|source| Error::write(path, source))
-}
-
 fn wrong(path: &Path, reason: String) -> Error {
     Error::Format { what: "checkpoint", reason, path: path.to_owned() }
 }
 
-/// Whole checkpoints by steps done, ascending.
+/// The checkpoints of a directory by number of steps, ascending.
 fn list(dir: &Path) -> Result<BTreeMap<u64, PathBuf>> {
     let entries = fs::read_dir(dir).map_err(|source| Error::read(dir, source))?;
     let mut found = BTreeMap::new();
@@ -169,12 +173,12 @@ fn read_part(path: &Path, sha256: &str) -> Result<Weights> {
     if digest::hex(&bytes) != sha256 {
         return Err(wrong(path, "the content does not match its checksum".to_owned()));
     }
-    weights::from_bytes(&bytes).map_err(|reason| wrong(path, reason))
+    safetensors::from_bytes(&bytes).map_err(|error| wrong(path, error.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
-    use mutualnet_bundle::Tensor;
+    use mutualnet_core::Tensor;
 
     use super::*;
 
@@ -186,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn newest_whole_one_is_read() {
+    fn the_newest_complete_one_is_read() {
         let dir = tempfile::tempdir().unwrap();
         for step in [5, 10, 20] {
             checkpoint(step).save(dir.path()).unwrap();
@@ -197,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_ones_are_passed_over_and_told() {
+    fn damaged_ones_are_skipped_and_reported() {
         let dir = tempfile::tempdir().unwrap();
         checkpoint(10).save(dir.path()).unwrap();
         checkpoint(20).save(dir.path()).unwrap();

@@ -65,6 +65,12 @@ pub enum Error {
         /// The directory of checkpoints.
         path: PathBuf,
     },
+    /// A checkpoint without something that the recipe needs.
+    #[error("the checkpoint has no part `{part}`")]
+    MissingPart {
+        /// Name of the part.
+        part: String,
+    },
     /// First weights do not fit the network.
     #[error("the weights do not fit the network: {}", .path.display())]
     Init {
@@ -183,6 +189,9 @@ impl Error {
                 Some("train.new_head=true begins with a random classifier".to_owned())
             }
             Self::NoCheckpoint { .. } => Some("start the run again, in a new directory".to_owned()),
+            Self::MissingPart { .. } => {
+                Some("it was written with another recipe, or changed since: start a new run".to_owned())
+            }
             Self::Diverged { .. } => {
                 Some("lower train.lr; events.jsonl names the layers and images".to_owned())
             }

@@ -1,19 +1,18 @@
-//! First weights out of a file: a warm start.
+//! Warm start: the first weights, read from a file.
 
 use std::path::Path;
 
-use mutualnet_bundle::{Bundle, Weights};
-use mutualnet_core::Network;
+use mutualnet_bundle::{Bundle, safetensors};
 use mutualnet_core::network::Op;
+use mutualnet_core::{Network, Weights};
 use mutualnet_engine::Device;
 use mutualnet_nn::Parameters;
 
-use crate::state::{from_named, to_named};
-use crate::{Error, Result, weights};
+use crate::{Error, Result};
 
 /// The network's parameters from a safetensors file with its names, or from a bundle (`.mnb`).
 ///
-/// With `new_head` the last layer is not taken from the file but random, as in a start from nothing.
+/// With `new_head`, a seed, the last layer is not taken from the file but random, as without a warm start.
 ///
 /// # Errors
 /// The file cannot be read, or does not fit the network.
@@ -24,18 +23,18 @@ pub(crate) fn read(
     device: Device,
 ) -> Result<Parameters> {
     let mut weights = match path.extension() {
-        Some(extension) if extension == "mnb" => Bundle::read(path)?.weights().clone(),
-        _ => weights::read(path)?,
+        Some(extension) if extension == "mnb" => Bundle::read(path)?.into_parts().weights,
+        _ => safetensors::read(path)?,
     };
     if let Some(seed) = new_head {
-        let random = from_named(Parameters::init(network, seed, device)?.to_named()?);
+        let random = Parameters::init(network, seed, device)?.to_weights()?;
         let head = head(network);
         weights.extend(random.into_iter().filter(|(name, _)| head.contains(name)));
     } else {
         check_head(network, &weights, path)?;
     }
     let fit = |source| Error::Init { path: path.to_owned(), source };
-    Parameters::from_named(network, &to_named(weights), device).map_err(fit)
+    Parameters::from_weights(network, &weights, device).map_err(fit)
 }
 
 /// Names of the parameters of the last layer.
@@ -45,7 +44,7 @@ fn head(network: &Network) -> Vec<String> {
     ["weight", "bias"].map(|part| format!("{}.{part}", last.path)).to_vec()
 }
 
-/// A classifier of other classes is the usual case of transfer learning, and has an error of its own.
+/// A classifier of other classes is the usual case in transfer learning, so it has an error of its own.
 fn check_head(network: &Network, weights: &Weights, path: &Path) -> Result<()> {
     let bias = weights.get(&head(network)[1]);
     let found = bias.and_then(|tensor| tensor.shape.first().copied()).unwrap_or(0);

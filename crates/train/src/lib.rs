@@ -30,7 +30,6 @@ mod average;
 mod init;
 pub mod schedule;
 pub mod update;
-mod weights;
 
 pub mod checkpoint;
 

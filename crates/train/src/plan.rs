@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use mutualnet_bundle::write_atomically;
 use mutualnet_core::{Macs, Network, Subnet, WidthRange};
 use mutualnet_data::Dataset;
 use mutualnet_zoo::NetworkConfig;
@@ -9,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, EventLog};
 use crate::recipe::Recipe;
-use crate::run_dir::write_whole;
 use crate::schedule::LearningRate;
 use crate::{Error, Result};
 
@@ -197,7 +197,7 @@ impl Plan {
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let text = toml::to_string(self).expect("a plan holds nothing that TOML cannot");
-        write_whole(path, text.as_bytes())
+        Ok(write_atomically(path, text.as_bytes())?)
     }
 }
 

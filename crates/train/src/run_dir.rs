@@ -1,7 +1,6 @@
-//! The run directory: where everything that a run leaves behind lies.
+//! The run directory: the path of every file that a run writes.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
@@ -11,7 +10,7 @@ use crate::{Error, Result};
 pub struct RunDir(PathBuf);
 
 impl RunDir {
-    /// Names a directory; nothing is read or made.
+    /// Names a directory; nothing is read or created.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
@@ -21,7 +20,7 @@ impl RunDir {
         &self.0
     }
 
-    /// The plan: recipe and what follows from it and the data.
+    /// The plan: the recipe and what follows from it and the data.
     pub fn plan(&self) -> PathBuf {
         self.0.join("plan.toml")
     }
@@ -41,12 +40,12 @@ impl RunDir {
         self.0.join("table.json")
     }
 
-    /// The page to look at.
+    /// The report, a page for a browser.
     pub fn report(&self) -> PathBuf {
         self.0.join("report.html")
     }
 
-    /// Accuracy over a cost (`macs`, `latency`), as a picture.
+    /// A plot of accuracy over a cost (`macs` or `latency`).
     pub fn plot(&self, cost: &str) -> PathBuf {
         self.0.join(format!("accuracy_over_{cost}.svg"))
     }
@@ -56,26 +55,14 @@ impl RunDir {
         self.0.join("model.mnb")
     }
 
-    /// Makes the directory for a new run.
+    /// Creates the directory of a new run.
     ///
     /// # Errors
-    /// It cannot be made, or holds a run already.
+    /// It cannot be created, or holds a run already.
     pub(crate) fn create(&self) -> Result<()> {
         if self.plan().exists() {
             return Err(Error::RunExists { path: self.0.clone() });
         }
         fs::create_dir_all(self.checkpoints()).map_err(|source| Error::write(&self.0, source))
     }
-}
-
-/// Writes a file so that it is there whole or not at all: beside, synced, renamed.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let beside = path.with_extension("partial");
-    let write = || -> std::io::Result<()> {
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|source| Error::write(path, source))
 }

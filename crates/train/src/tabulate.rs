@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use mutualnet_bundle::{
     Accuracy, BatchNormStats, Bundle, BundleParts, Host, Latency, Provenance, QueryTable, Row, RowStats,
-    Weights,
+    write_atomically,
 };
 use mutualnet_core::Subnet;
 use mutualnet_data::{BrokenFile, Dataset};
@@ -21,8 +21,7 @@ use crate::checkpoint::{Checkpoint, EMA, WEIGHTS};
 use crate::events::{Event, EventLog, Reporter, Stage};
 use crate::plan::{Plan, Planned};
 use crate::recipe::{Recipe, TabulateWeights};
-use crate::run_dir::{RunDir, write_whole};
-use crate::state::to_named;
+use crate::run_dir::RunDir;
 use crate::sweep::Sweep;
 use crate::training::{loader, set_up};
 use crate::{Error, Result, feed};
@@ -48,7 +47,7 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
     if planned.plan.derived.classes != derived.classes {
         return Err(Error::RunClasses { path: recipe.data.path.clone() });
     }
-    let (checkpoint, damaged) = Checkpoint::latest(&run.checkpoints())?;
+    let (mut checkpoint, damaged) = Checkpoint::latest(&run.checkpoints())?;
     if checkpoint.step < derived.total_steps {
         let (step, total_steps) = (checkpoint.step, derived.total_steps);
         let unfinished = Error::Unfinished { step, total_steps, path: run.path().to_owned() };
@@ -56,8 +55,11 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
         return Err(damaged.into_iter().next().unwrap_or(unfinished));
     }
     let device = set_up(recipe)?;
-    let weights = weights(recipe, checkpoint, run)?;
-    let parameters = Parameters::from_named(&planned.network, &to_named(weights.clone()), device)?;
+    let weights = checkpoint.take(match recipe.tabulate.weights {
+        TabulateWeights::Last => WEIGHTS,
+        TabulateWeights::Ema => EMA,
+    })?;
+    let parameters = Parameters::from_weights(&planned.network, &weights, device)?;
     let mut log = EventLog::open(&run.events(), console)?;
     planned.tell_notices(&mut log)?;
     tell_changes(&stored, &planned.plan, &mut log)?;
@@ -72,7 +74,7 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
     let statistics = tabulation.calibrate(&planned.train)?;
     let rows = tabulation.evaluate(&planned.test, &statistics)?;
     let Planned { plan: now, network, .. } = planned;
-    let parts = BundleParts {
+    let bundle = Bundle::new(BundleParts {
         network,
         classes: now.derived.classes,
         preprocess: recipe.preprocess(),
@@ -80,10 +82,10 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
         weights,
         stats: to_stats(&statistics)?,
         provenance: provenance(&stored, program),
-    };
-    let table = tabulation.time(Bundle::new(parts.clone())?)?.measured_on(Host::detect());
+    })?;
+    let table = tabulation.time(&bundle)?.measured_on(Host::detect());
     tabulation.log.flush()?;
-    Bundle::new(BundleParts { table: table.clone(), ..parts })?.write(&run.bundle())?;
+    Bundle::new(BundleParts { table: table.clone(), ..bundle.into_parts() })?.write(&run.bundle())?;
     table.write(&run.table())?;
     write_pictures(run, &stored, &table)?;
     Ok(table)
@@ -102,20 +104,6 @@ fn tell_changes(stored: &Plan, now: &Plan, log: &mut EventLog<'_>) -> Result<()>
         }
     }
     Ok(())
-}
-
-/// The weights that the recipe wants to see tabulated.
-fn weights(recipe: &Recipe, mut checkpoint: Checkpoint, run: &RunDir) -> Result<Weights> {
-    let part = match recipe.tabulate.weights {
-        TabulateWeights::Last => WEIGHTS,
-        TabulateWeights::Ema => EMA,
-    };
-    let missing = || Error::Format {
-        what: "checkpoint",
-        reason: format!("part `{part}` is missing"),
-        path: run.checkpoints(),
-    };
-    checkpoint.parts.remove(part).ok_or_else(missing)
 }
 
 struct Tabulation<'a> {
@@ -177,7 +165,7 @@ impl Tabulation<'_> {
     }
 
     /// Times the rows where they will run: in the run-side executor, on one thread and on all.
-    fn time(&mut self, bundle: Bundle) -> Result<QueryTable> {
+    fn time(&mut self, bundle: &Bundle) -> Result<QueryTable> {
         let mut rows = bundle.table().rows().to_vec();
         let model = Arc::new(Model::new(bundle)?);
         let all = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -238,7 +226,7 @@ fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
     for (path, cost) in [(run.plot("macs"), Cost::Macs), (run.plot("latency"), Cost::Latency { threads: 1 })]
     {
         if let Some(svg) = plot(table, cost) {
-            write_whole(&path, svg.as_bytes())?;
+            write_atomically(&path, svg.as_bytes())?;
         }
     }
     let (recipe, derived) = (&plan.recipe, &plan.derived);
@@ -271,5 +259,5 @@ fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
     ];
     let title = format!("{} at {} budgets", recipe.network.name, table.rows().len());
     let html = page(&Page { title: &title, facts: &facts, table });
-    write_whole(&run.report(), html.as_bytes())
+    Ok(write_atomically(&run.report(), html.as_bytes())?)
 }

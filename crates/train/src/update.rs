@@ -7,7 +7,7 @@ use mutualnet_nn::Parameters;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Which parameters decay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -154,7 +154,7 @@ impl Optimizer {
         n_steps: u64,
     ) -> Result<Self> {
         let pick = |what: &str, members: &[usize]| -> Result<Vec<Tensor>> {
-            let missing = || mutualnet_nn::Error::MissingWeight { name: what.to_owned() };
+            let missing = || Error::MissingPart { part: what.to_owned() };
             let tensors = buffers.get(what).ok_or_else(missing)?;
             Ok(members.iter().map(|&idx| tensors[idx].alias()).collect())
         };
@@ -180,7 +180,7 @@ impl Optimizer {
         };
         let (decaying, plain): (Vec<_>, Vec<_>) = (0..parameters.list().len()).partition(decays);
         let group = |members: Vec<usize>, weight_decay| {
-            Ok::<_, crate::Error>(Group { fused: fused(&members)?, members, weight_decay })
+            Ok::<_, Error>(Group { fused: fused(&members)?, members, weight_decay })
         };
         Ok(Self { groups: [group(decaying, config.weight_decay)?, group(plain, 0.0)?], rule: config.rule })
     }

@@ -22,9 +22,8 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "zoo", may_name: &["core"] },
     Allowed { krate: "bundle", may_name: &["core"] },
     Allowed { krate: "runtime", may_name: &["bundle", "core"] },
-    Allowed { krate: "server", may_name: &["bundle", "core", "runtime"] },
     Allowed { krate: "export", may_name: &["bundle", "core"] },
-    Allowed { krate: "import", may_name: &["bundle", "core"] },
+    Allowed { krate: "import", may_name: &["core"] },
     Allowed { krate: "report", may_name: &["bundle", "core"] },
     Allowed { krate: "data", may_name: &["core"] },
     Allowed { krate: "engine", may_name: &[] },
@@ -38,8 +37,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         krate: "cli",
         may_name: &[
-            "bundle", "core", "data", "engine", "export", "import", "nn", "report", "runtime", "server",
-            "train", "zoo",
+            "bundle", "core", "data", "engine", "export", "import", "nn", "report", "runtime", "train", "zoo",
         ],
     },
     Allowed { krate: "testkit", may_name: &["bundle", "core"] },

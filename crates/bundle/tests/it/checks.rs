@@ -1,6 +1,7 @@
 //! Parts that do not fit together are refused where the bundle is put together, not where it is used.
 
-use mutualnet_bundle::{Bundle, BundleParts, Tensor};
+use mutualnet_bundle::{Bundle, BundleParts};
+use mutualnet_core::Tensor;
 use mutualnet_testkit::{parts, small_network, subnet};
 
 #[track_caller]

@@ -6,6 +6,7 @@ mod checks;
 mod hostile;
 mod round_trip;
 mod table;
+mod weights;
 
 use mutualnet_bundle::Bundle;
 use mutualnet_testkit::{bundle, small_network, subnet};

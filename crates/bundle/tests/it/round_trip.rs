@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use mutualnet_bundle::{Bundle, BundleParts, Error, Host, Provenance, Tensor};
+use mutualnet_bundle::{Bundle, BundleParts, Error, Host, Provenance};
+use mutualnet_core::Tensor;
 use mutualnet_testkit::{bundle, parts, small_network, subnet};
 use proptest::prelude::*;
 use safetensors::SafeTensors;

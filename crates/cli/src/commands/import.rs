@@ -1,10 +1,11 @@
 //! `mutualnet import`: a checkpoint of another program as weights of a network of ours.
 
 use anyhow::{Result, bail};
+use mutualnet_bundle::safetensors;
 use mutualnet_core::Network;
 use mutualnet_import::{
     Error, Extra, Head, Matching, Report, Rules, StateDict, classes, import, printable, read_file,
-    sort_channels, write_safetensors,
+    sort_channels,
 };
 use mutualnet_zoo::NetworkConfig;
 
@@ -34,7 +35,7 @@ pub(super) fn run(args: &ImportArgs) -> Result<()> {
     if args.sort_channels {
         imported.report.sorted_groups = Some(sort_channels(&network, &mut imported.weights)?);
     }
-    write_safetensors(&imported.weights, &args.output)?;
+    safetensors::write(&imported.weights, &args.output)?;
     if args.json {
         text::json(&imported.report)?;
     } else {

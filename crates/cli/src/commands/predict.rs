@@ -37,7 +37,10 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         _ => None,
     };
     let preprocess = *bundle.preprocess();
-    let mut session = Session::new(Arc::new(Model::new(bundle)?), threads)?;
+    let model = Model::new(&bundle)?;
+    // The model holds a packed copy of the weights.
+    drop(bundle);
+    let mut session = Session::new(Arc::new(model), threads)?;
     session.switch(row.subnet)?;
     let images = images::named(&args.images);
     let mut output = if args.json { Output::json(&row)? } else { Output::lines(&row, latency_threads) };

@@ -1,9 +1,8 @@
 //! `import`: checkpoints become weights, or it is said why not.
 
 use insta::assert_snapshot;
-use mutualnet_bundle::Weights;
-use mutualnet_core::{Width, WidthRange};
-use mutualnet_import::write_safetensors;
+use mutualnet_bundle::safetensors;
+use mutualnet_core::{Weights, Width, WidthRange};
 use mutualnet_zoo::NetworkConfig;
 
 use crate::program::Program;
@@ -34,7 +33,7 @@ fn write(program: &Program, file: &str, weights: &Weights, further: &[(&str, &st
     for (name, of) in further {
         tensors.insert(format!("module.{name}"), weights[*of].clone());
     }
-    write_safetensors(&tensors, &program.path(file)).unwrap();
+    safetensors::write(&tensors, &program.path(file)).unwrap();
 }
 
 #[test]

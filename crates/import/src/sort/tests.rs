@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use mutualnet_bundle::{Bundle, Tensor};
+use mutualnet_bundle::Bundle;
 use mutualnet_core::network::{Activation, ChannelRule, NetworkBuilder, Rank};
 use mutualnet_core::{Resolution, Subnet, Width, WidthRange};
 use mutualnet_runtime::{Model, Session};
@@ -28,7 +28,7 @@ fn logits(network: &Network, weights: &Weights) -> Vec<f32> {
         // Activations neither grow nor vanish, so that rounding does not either.
         norm.var.fill(2.0);
     }
-    let model = Model::new(Bundle::new(parts).unwrap()).unwrap();
+    let model = Model::new(&Bundle::new(parts).unwrap()).unwrap();
     let mut session = Session::new(Arc::new(model), NonZeroUsize::MIN).unwrap();
     let image: Vec<f32> = (0..3 * 32 * 32).map(|n| ((n * 37 % 101) as f32 - 50.0) / 40.0).collect();
     session.run(&image, 1).unwrap().to_vec()

@@ -1,9 +1,8 @@
 //! Every format and shape of checkpoint that PyTorch wrote into `golden`.
 
+use mutualnet_bundle::safetensors;
 use mutualnet_core::{Network, Width, WidthRange};
-use mutualnet_import::{
-    Error, Extra, Format, Head, Matching, Rules, Source, StateDict, classes, import, to_safetensors,
-};
+use mutualnet_import::{Error, Extra, Format, Head, Matching, Rules, Source, StateDict, classes, import};
 
 use crate::{AUTHORS, AUTHORS_LEGACY, PLAIN, VIEWS, expected, imported, network};
 
@@ -46,8 +45,8 @@ fn safetensors_and_what_is_written() {
     let read = imported(PLAIN).unwrap();
     assert!(read.weights == expected());
     assert!(read.report.matched.iter().all(|matched| matched.dtype == "bf16"));
-    let written = to_safetensors(&read.weights);
-    assert_eq!(written, to_safetensors(&read.weights));
+    let written = safetensors::to_bytes(&read.weights);
+    assert_eq!(written, safetensors::to_bytes(&read.weights));
     assert!(imported(&written).unwrap().weights == read.weights);
 }
 
@@ -100,7 +99,7 @@ fn another_width_is_told_and_not_sliced() {
 fn what_has_no_place_is_an_error_unless_allowed() {
     let mut weights = expected();
     weights.insert("aux.fc.weight".to_owned(), weights["classifier.0.weight"].clone());
-    let bytes = to_safetensors(&weights);
+    let bytes = safetensors::to_bytes(&weights);
     let error = imported(&bytes).unwrap_err();
     assert!(error.to_string().contains("for 1 of") && error.to_string().contains("aux.fc.weight"), "{error}");
     let rules = Rules { extra: Extra::LeaveOut, ..Rules::default() };
@@ -124,7 +123,7 @@ fn the_classifier_can_be_left_out() {
         assert_eq!(imported.report.head_left_out, ["classifier.0.weight", "classifier.0.bias"]);
     }
     // A backbone that has none.
-    let bytes = to_safetensors(&without);
+    let bytes = safetensors::to_bytes(&without);
     let state = StateDict::read(&bytes, None).unwrap();
     let error = import(&state, &network(), Rules::default()).unwrap_err();
     assert!(error.hint().unwrap().contains("--new-head"), "{error}");
@@ -136,7 +135,7 @@ fn the_classifier_can_be_left_out() {
 fn a_bias_before_a_norm_has_no_effect() {
     let mut weights = expected();
     weights.insert("features.0.0.bias".to_owned(), weights["features.0.1.bias"].clone());
-    let report = imported(&to_safetensors(&weights)).unwrap().report;
+    let report = imported(&safetensors::to_bytes(&weights)).unwrap().report;
     assert_eq!(report.without_effect, ["features.0.0.bias"]);
 }
 
@@ -144,7 +143,7 @@ fn a_bias_before_a_norm_has_no_effect() {
 fn numbers_that_are_none_are_refused() {
     let mut weights = expected();
     weights.get_mut("features.2.1.bias").unwrap().data[7] = f32::NAN;
-    let error = imported(&to_safetensors(&weights)).unwrap_err().to_string();
+    let error = imported(&safetensors::to_bytes(&weights)).unwrap_err().to_string();
     assert!(error.contains("`features.2.1.bias`") && error.contains("infinite or none"), "{error}");
 }
 
@@ -154,7 +153,7 @@ fn classes_are_those_of_the_checkpoint() {
     assert_eq!(classes(&state, &network(), Rules::default()).unwrap(), 5);
     let mut weights = expected();
     weights.remove("classifier.0.weight");
-    let bytes = to_safetensors(&weights);
+    let bytes = safetensors::to_bytes(&weights);
     let state = StateDict::read(&bytes, None).unwrap();
     let error = classes(&state, &network(), Rules::default()).unwrap_err().to_string();
     assert!(error.contains("no classifier `classifier.0`"), "{error}");

@@ -1,6 +1,7 @@
 //! Cut off, damaged and hostile files: an error each, no panic, no memory for what is not there.
 
-use mutualnet_import::{Error, Matching, Rules, StateDict, import, read_file, to_safetensors};
+use mutualnet_bundle::safetensors;
+use mutualnet_import::{Error, Matching, Rules, StateDict, import, read_file};
 use proptest::prelude::*;
 
 use crate::{AUTHORS, AUTHORS_LEGACY, HOSTILE, PLAIN, VIEWS, expected, imported, network};
@@ -211,7 +212,7 @@ fn names_that_would_paint_the_terminal() {
     let mut weights = expected();
     let bias = weights["classifier.0.bias"].clone();
     weights.extend((0..9).map(|n| (format!("{name}{n}"), bias.clone())));
-    check(&imported(&to_safetensors(&weights)).unwrap_err().to_string(), "has no place for 9");
+    check(&imported(&safetensors::to_bytes(&weights)).unwrap_err().to_string(), "has no place for 9");
 }
 
 proptest! {

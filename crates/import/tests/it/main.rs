@@ -10,8 +10,7 @@ mod checkpoints;
 /// Cut off, damaged and hostile files.
 mod hostile;
 
-use mutualnet_bundle::Weights;
-use mutualnet_core::Network;
+use mutualnet_core::{Network, Tensor, Weights};
 use mutualnet_import::{Imported, Result, Rules, StateDict, import};
 
 pub(crate) const AUTHORS: &[u8] = include_bytes!("../../golden/authors.pt");
@@ -37,7 +36,7 @@ pub(crate) fn expected() -> Weights {
         network.parameters().into_iter().zip(shapes).enumerate().map(|(idx, (parameter, shape))| {
             let n: usize = shape.iter().product();
             let data = (0..n).map(|n| ((n * 37 + idx * 11) % 97) as f32 / 64.0 - 0.75).collect();
-            (parameter.name, mutualnet_bundle::Tensor { shape, data })
+            (parameter.name, Tensor { shape, data })
         });
     tensors.collect()
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mutualnet_bundle::{Accuracy, Bundle, BundleParts, Provenance, QueryTable, Row, Tensor};
-use mutualnet_core::Subnet;
+use mutualnet_bundle::{Accuracy, Bundle, BundleParts, Provenance, QueryTable, Row};
+use mutualnet_core::{Subnet, Tensor};
 use mutualnet_runtime::{Isa, MeasureConfig, Model, Session, measure};
 
 use crate::allocation::allocations;
@@ -18,7 +18,7 @@ fn model(isa: Isa) -> Arc<Model> {
 }
 
 fn model_of(name: &str, isa: Isa) -> Arc<Model> {
-    Arc::new(Model::with_isa(bundle(&zoo(name), &ROWS), isa).unwrap())
+    Arc::new(Model::with_isa(&bundle(&zoo(name), &ROWS), isa).unwrap())
 }
 
 /// Networks with gates, max pools, biases, curves and batch norms by themselves.

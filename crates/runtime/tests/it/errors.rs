@@ -12,7 +12,7 @@ const ROWS: [&str; 3] = ["1.0-32", "0.5-32", "0.25-16"];
 
 #[test]
 fn a_sub_network_that_is_no_row_names_the_nearest() {
-    let model = Arc::new(Model::new(bundle(&zoo("mobilenet_v2"), &ROWS)).unwrap());
+    let model = Arc::new(Model::new(&bundle(&zoo("mobilenet_v2"), &ROWS)).unwrap());
     let mut session = session(&model, 1);
     let error = session.switch(subnet("0.55-32")).unwrap_err();
     assert_eq!(error.to_string(), "sub-network 0.55-32 is not a row of the query table");
@@ -22,7 +22,7 @@ fn a_sub_network_that_is_no_row_names_the_nearest() {
 
 #[test]
 fn an_input_of_another_length_says_both() {
-    let model = Arc::new(Model::new(bundle(&zoo("mobilenet_v2"), &ROWS)).unwrap());
+    let model = Arc::new(Model::new(&bundle(&zoo("mobilenet_v2"), &ROWS)).unwrap());
     let mut session = session(&model, 1);
     session.switch(subnet("0.25-16")).unwrap();
     let error = session.run(&[0.0; 100], 2).unwrap_err();
@@ -35,7 +35,7 @@ fn an_input_of_another_length_says_both() {
 
 #[test]
 fn a_budget_below_the_cheapest_row_names_it() {
-    let model = Arc::new(Model::new(bundle(&zoo("mobilenet_v2"), &ROWS)).unwrap());
+    let model = Arc::new(Model::new(&bundle(&zoo("mobilenet_v2"), &ROWS)).unwrap());
     let mut session = session(&model, 1);
     let error = session.switch_to_budget("10k".parse().unwrap()).unwrap_err();
     assert!(error.to_string().contains("0.25-16"), "{error}");
@@ -59,7 +59,7 @@ fn a_kernel_along_time_is_refused() {
     let x = net.conv("conv", x, conv);
     let x = net.global_pool("pool", x);
     net.linear("fc", x, 2);
-    let error = Model::new(bundle(&net.finish().unwrap(), &["1.0-4"])).unwrap_err();
+    let error = Model::new(&bundle(&net.finish().unwrap(), &["1.0-4"])).unwrap_err();
     assert!(matches!(&error, Error::Unsupported { path, .. } if path == "conv"), "{error}");
 }
 
@@ -69,13 +69,13 @@ fn clip_networks_are_refused() {
     let x = net.input(3);
     let x = net.global_pool("pool", x);
     net.linear("fc", x, 2);
-    let error = Model::new(bundle(&net.finish().unwrap(), &["1.0-8-4"])).unwrap_err();
+    let error = Model::new(&bundle(&net.finish().unwrap(), &["1.0-8-4"])).unwrap_err();
     assert_eq!(error.to_string(), "networks for video clips are not supported yet");
 }
 
 #[test]
 fn predictions_are_named_and_sorted() {
-    let model = Arc::new(Model::new(bundle(&zoo("mobilenet_v2"), &ROWS)).unwrap());
+    let model = Arc::new(Model::new(&bundle(&zoo("mobilenet_v2"), &ROWS)).unwrap());
     let mut session = session(&model, 2);
     let all = session.predict(&images(1, subnet("1.0-32").resolution), 100).unwrap();
     assert_eq!(all.len(), 10);

@@ -5,10 +5,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use mutualnet_bundle::{
-    Accuracy, BatchNormStats, Bundle, BundleParts, Provenance, QueryTable, Row, RowStats, Tensor, Weights,
+    Accuracy, BatchNormStats, Bundle, BundleParts, Provenance, QueryTable, Row, RowStats,
 };
 use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder, Rank};
-use mutualnet_core::{Network, NodeId, Preprocess, Resolution, Subnet, Width, WidthRange};
+use mutualnet_core::{Network, NodeId, Preprocess, Resolution, Subnet, Tensor, Weights, Width, WidthRange};
 use mutualnet_runtime::{Isa, Model, Session};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 
@@ -147,7 +147,7 @@ pub(crate) fn session(model: &Arc<Model>, threads: usize) -> Session {
 
 /// A single-threaded session of a bundle.
 pub(crate) fn session_of(bundle: &Bundle, isa: Isa) -> Session {
-    session(&Arc::new(Model::with_isa(bundle.clone(), isa).unwrap()), 1)
+    session(&Arc::new(Model::with_isa(bundle, isa).unwrap()), 1)
 }
 
 /// Normalized pixels, `[n, r, r, 3]`.

@@ -67,3 +67,19 @@ fn labels_that_mean_something_else_are_not_tabulated() {
     let error = tabulate(&run, "test", &mut ()).unwrap_err();
     assert!(matches!(error, Error::RunClasses { .. }), "{error}");
 }
+
+#[test]
+fn a_checkpoint_without_a_part_that_is_needed_is_one_error_everywhere() {
+    let fixture = Fixture::new();
+    let overrides = ["train.epochs=1", "train.ema=0.9", "tabulate.weights=ema"];
+    let run = fixture.train("run", &overrides);
+    let path = run.checkpoints().join(STEPS_PER_EPOCH.to_string()).join("state.json");
+    let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    state["sha256"].as_object_mut().unwrap().remove("ema").unwrap();
+    fs::write(&path, state.to_string()).unwrap();
+    let resumed = resume(&fixture.recipe(&overrides), &run, &AtomicBool::new(false), &mut ());
+    for error in [resumed.unwrap_err(), tabulate(&run, "test", &mut ()).unwrap_err()] {
+        assert_eq!(error.to_string(), "the checkpoint has no part `ema`");
+        assert!(error.hint().is_some());
+    }
+}

@@ -2,13 +2,11 @@
 //!
 //! Ours computes in single precision, the reference in double.
 
-use std::collections::BTreeMap;
-
 use mutualnet_core::network::{Network, ParameterKind};
 use mutualnet_core::sample::StepPlan;
 use mutualnet_core::{Subnet, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
-use mutualnet_nn::{NamedTensor, Net, Norm, Parameters, Statistics};
+use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_train::mutual_step::{StepBatch, mutual_step};
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
@@ -89,21 +87,22 @@ impl Member {
 
 fn parameters(network: &Network) -> Parameters {
     let shapes = network.parameter_shapes(network.widths().full()).unwrap();
-    let named = network.parameters().into_iter().zip(shapes).enumerate().map(|(idx, (parameter, shape))| {
-        let (scale, mean) = match parameter.kind {
-            ParameterKind::ConvWeight | ParameterKind::DepthwiseWeight => {
-                ((6.0 / (shape[2] * shape[3] * shape[0]) as f64).sqrt(), 0.0)
-            }
-            ParameterKind::Scale => (0.1, 0.4),
-            ParameterKind::Shift => (0.3, 1.5),
-            ParameterKind::LinearWeight => (0.05, 0.0),
-            ParameterKind::Bias => (0.1, 0.0),
-        };
-        let values = fill(1000 + idx as u32, shape.iter().product()).into_iter();
-        (parameter.name, (shape, values.map(|value| (f64::from(value) * scale + mean) as f32).collect()))
-    });
-    let named: BTreeMap<String, NamedTensor> = named.collect();
-    Parameters::from_named(network, &named, Device::Cpu).unwrap()
+    let weights =
+        network.parameters().into_iter().zip(shapes).enumerate().map(|(idx, (parameter, shape))| {
+            let (scale, mean) = match parameter.kind {
+                ParameterKind::ConvWeight | ParameterKind::DepthwiseWeight => {
+                    ((6.0 / (shape[2] * shape[3] * shape[0]) as f64).sqrt(), 0.0)
+                }
+                ParameterKind::Scale => (0.1, 0.4),
+                ParameterKind::Shift => (0.3, 1.5),
+                ParameterKind::LinearWeight => (0.05, 0.0),
+                ParameterKind::Bias => (0.1, 0.0),
+            };
+            let values = fill(1000 + idx as u32, shape.iter().product()).into_iter();
+            let data = values.map(|value| (f64::from(value) * scale + mean) as f32).collect();
+            (parameter.name, mutualnet_core::Tensor { shape, data })
+        });
+    Parameters::from_weights(network, &weights.collect(), Device::Cpu).unwrap()
 }
 
 /// The script's images, row-major `[n, 3, h, w]`, in channels-last memory.

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use mutualnet_bundle::{
-    Accuracy, BatchNormStats, Bundle, BundleParts, Provenance, QueryTable, Row, Tensor as Numbers,
-};
+use mutualnet_bundle::{Accuracy, BatchNormStats, Bundle, BundleParts, Provenance, QueryTable, Row};
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::{Preprocess, Resolution, Subnet, Width};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
@@ -58,7 +56,6 @@ fn bundle(net: &Net, parameters: &Parameters, statistics: &[(Subnet, Statistics)
         let layers = statistics.to_vecs().unwrap().into_iter();
         (*subnet, layers.map(|(mean, var)| BatchNormStats { mean, var }).collect())
     };
-    let weights = parameters.to_named().unwrap().into_iter();
     Bundle::new(BundleParts {
         network: net.network().clone(),
         classes: (0..net.network().classes()).map(|class| class.to_string()).collect(),
@@ -69,7 +66,7 @@ fn bundle(net: &Net, parameters: &Parameters, statistics: &[(Subnet, Statistics)
             std: [0.25; 3],
         },
         table: QueryTable::new(statistics.iter().map(row).collect()).unwrap(),
-        weights: weights.map(|(name, (shape, data))| (name, Numbers { shape, data })).collect(),
+        weights: parameters.to_weights().unwrap(),
         stats: statistics.iter().map(stats).collect::<BTreeMap<_, _>>(),
         provenance: Provenance::default(),
     })
@@ -87,7 +84,7 @@ fn every_family_gives_the_engines_logits_on_the_run_side() {
             slices.map(|row| (row, parameters.slice(net.network(), row.width).unwrap())).collect();
         let statistics = slices.iter().map(|(row, slice)| (*row, calibrated(&net, slice, *row)));
         let statistics: Vec<_> = statistics.collect();
-        let model = Arc::new(Model::new(bundle(&net, &parameters, &statistics)).unwrap());
+        let model = Arc::new(Model::new(&bundle(&net, &parameters, &statistics)).unwrap());
         let mut session = Session::new(model, NonZeroUsize::new(2).unwrap()).unwrap();
         for ((row, slice), (_, statistics)) in slices.iter().zip(&statistics) {
             let side = row.resolution.get() as usize;

@@ -26,14 +26,12 @@ fn inputs(fixture: &Fixture, bundle: &Bundle, n: usize) -> Vec<Vec<f32>> {
 /// The run side's logits of every row against the engine's.
 fn check_every_row(fixture: &Fixture, bundle: &Bundle) {
     let net = Net::new(bundle.network().clone());
-    let weights = bundle.weights().iter();
-    let named = weights.map(|(name, tensor)| (name.clone(), (tensor.shape.clone(), tensor.data.clone())));
-    let parameters = Parameters::from_named(net.network(), &named.collect(), Device::Cpu).unwrap();
+    let parameters = Parameters::from_weights(net.network(), bundle.weights(), Device::Cpu).unwrap();
     let inputs = inputs(fixture, bundle, 4);
     let n = inputs.len();
     let images = Tensor::from_nhwc(&inputs.concat(), [n, 32, 32, 3], Device::Cpu).unwrap();
 
-    let model = Arc::new(Model::new(bundle.clone()).unwrap());
+    let model = Arc::new(Model::new(bundle).unwrap());
     let mut session = Session::new(model, NonZeroUsize::new(2).unwrap()).unwrap();
     for row in bundle.table().rows() {
         let layers = bundle.stats(row.subnet).unwrap().iter();
@@ -89,7 +87,7 @@ fn from_files_to_a_prediction() {
     let dearest = table.rows().last().unwrap().macs;
     let row = table.choose(Budget::Macs(Macs(dearest.0 / 3)), None).unwrap();
     assert!(row.macs.0 <= dearest.0 / 3);
-    let mut session = Session::new(Arc::new(Model::new(bundle.clone()).unwrap()), NonZeroUsize::MIN).unwrap();
+    let mut session = Session::new(Arc::new(Model::new(&bundle).unwrap()), NonZeroUsize::MIN).unwrap();
     session.switch(row.subnet).unwrap();
     let classes = session.predict(&inputs(&fixture, &bundle, 1)[0], 3).unwrap();
     assert_eq!(classes.len(), 3);

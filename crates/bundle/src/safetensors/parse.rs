@@ -1,25 +1,23 @@
-//! The safetensors container: a JSON header and raw numbers, read strictly and written canonically.
+//! A strict parser for safetensors.
 //!
-//! Our own because the library neither refuses a name given twice, nor names the tensor at fault, nor writes metadata
-//! in a fixed order, which bundles need to be the same bytes each time.
-//! Invariant: what [`parse`] accepts, any safetensors reader accepts; nothing is allocated by what a file *says*.
+//! Invariant: memory is allocated for bytes that are there, never for what a header claims.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use mutualnet_core::Tensor;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::{Error, Result, Tensor};
+use crate::{Error, Result};
 
 /// Bytes before the header: its length.
-const LENGTH_BYTES: usize = 8;
+pub(super) const LENGTH_BYTES: usize = 8;
 /// Longest header that is read.
 pub(crate) const MAX_HEADER_BYTES: u64 = 16 << 20;
-const METADATA: &str = "__metadata__";
+pub(super) const METADATA: &str = "__metadata__";
 
-/// A container whose numbers are still where they were read.
+/// A parsed file; the numbers stay where they were read.
 pub(crate) struct Container<'a> {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) tensors: BTreeMap<String, Entry<'a>>,
@@ -27,7 +25,7 @@ pub(crate) struct Container<'a> {
     pub(crate) header: std::ops::Range<usize>,
 }
 
-/// One tensor of a container.
+/// One tensor of a file.
 pub(crate) struct Entry<'a> {
     dtype: String,
     pub(crate) shape: Vec<usize>,
@@ -112,7 +110,7 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
-/// Takes a container apart without copying its numbers.
+/// Takes a file apart without copying its numbers.
 ///
 /// # Errors
 /// The bytes are not a safetensors file: cut off, header too long or not JSON, a name twice, tensors that overlap or
@@ -197,31 +195,3 @@ fn check_cover(infos: &BTreeMap<String, TensorInfo>, data_bytes: usize, header_e
     }
     Ok(())
 }
-
-/// The one way to write these tensors: names sorted, numbers in the same order, header padded to 8 bytes.
-pub(crate) fn to_bytes(metadata: &BTreeMap<&str, String>, tensors: &BTreeMap<String, View<'_>>) -> Vec<u8> {
-    let json = |value| serde_json::to_string(value).expect("text is JSON");
-    let metadata: Vec<_> = metadata.iter().map(|(key, text)| format!("{:?}:{}", key, json(text))).collect();
-    let mut header = format!("{{\"{METADATA}\":{{{}}}", metadata.join(","));
-    let mut begin = 0;
-    for (name, (shape, data)) in tensors {
-        let end = begin + 4 * data.len();
-        header.push_str(&format!(
-            ",{}:{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{begin},{end}]}}",
-            json(name)
-        ));
-        begin = end;
-    }
-    header.push('}');
-    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
-    let mut bytes = Vec::with_capacity(LENGTH_BYTES + header.len() + begin);
-    bytes.extend((header.len() as u64).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    for (_, data) in tensors.values() {
-        bytes.extend(data.iter().flat_map(|number| number.to_le_bytes()));
-    }
-    bytes
-}
-
-/// Shape and numbers of a tensor to be written.
-pub(crate) type View<'a> = (Cow<'a, [usize]>, &'a [f32]);
