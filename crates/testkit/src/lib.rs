@@ -6,5 +6,8 @@
 mod fixture;
 pub use fixture::{bundle, parts, small_network, subnet};
 
+mod same;
+pub use same::assert_same;
+
 mod tolerance;
 pub use tolerance::{Tolerance, assert_near, difference};

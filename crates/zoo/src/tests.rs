@@ -2,6 +2,7 @@
 
 use mutualnet_core::network::{Op, ParameterKind};
 use mutualnet_core::{Resolution, Subnet, Width, WidthRange};
+use mutualnet_testkit::assert_same;
 
 use super::*;
 
@@ -122,7 +123,7 @@ fn the_authors_networks_to_the_last_mac_and_name() {
         for row in golden.rows {
             assert_eq!(net.macs(subnet(row.width, row.resolution)).unwrap().0, row.macs, "{name}");
         }
-        assert_eq!(parameters(&net), golden.parameters, "{name}");
+        assert_same(name, &parameters(&net), &golden.parameters);
     }
 }
 
@@ -148,7 +149,7 @@ fn torchvisions_networks_to_the_last_mac_and_name() {
         if name.starts_with("resnet") {
             theirs = ours.iter().zip(theirs).map(|((path, _), (_, shape))| (path.clone(), shape)).collect();
         }
-        assert_eq!(ours, theirs, "{name}");
+        assert_same(name, &ours, &theirs);
     }
 }
 
@@ -299,7 +300,7 @@ fn small_images_keep_their_detail() {
             let pool = net.nodes().iter().rposition(|node| node.op == Op::GlobalPool).unwrap();
             assert_eq!(costs[pool - 1].shape.extent, [1, side, side], "{name}");
             assert_eq!(u32::from(output_stride) * side, 32);
-            assert_eq!(parameters(&net), parameters(&published), "{name}");
+            assert_same(name, &parameters(&net), &parameters(&published));
         }
     }
 }
