@@ -1,11 +1,11 @@
-//! `experiment`: the same data and network by every method and with several seeds, laid beside each other.
+//! `experiment`: trains one network with every method and several seeds, and compares the results.
 //!
-//! Separate because it takes hours: every run is resumed or skipped when the task is started again.
-//! Invariant: what is compared is what `mutualnet compare` computes; nothing is measured here.
+//! Separate because it takes hours: when the task is started again, finished runs are skipped and others resumed.
+//! Invariant: the numbers are those of `mutualnet compare`; nothing is computed here.
 
 mod data;
 mod jobs;
-mod report;
+mod page;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,22 +15,22 @@ use anyhow::{Context, Result, bail};
 use crate::{process, product};
 use jobs::Job;
 
-/// All runs lie below, one directory per set of overrides, so that deleting it starts anew.
+/// Parent of all runs, with one directory per set of overrides; deleting it starts over.
 const HOME: &str = "runs/experiments/cifar-methods";
 const RECIPE: &str = "recipes/cifar10_methods.toml";
 const RESULTS: &str = "docs/results/cifar10-methods";
 const SEEDS: [u64; 3] = [1, 2, 3];
-/// Of `independent`: what a product team would train without this project.
+/// The networks of `independent`: what a product team would train without this project.
 const CONFIGURATIONS: [&str; 4] = ["1.0-32", "0.75-28", "0.5-24", "0.25-20"];
 
-/// A curve of the comparison: one or more runs per seed that make up its table.
+/// A curve of the comparison; its table combines one or more runs per seed.
 struct Series {
     name: &'static str,
     /// Overrides of the recipe, one list per run.
     runs: Vec<Vec<String>>,
 }
 
-/// The methods in the order of the table; the first is what the others are measured against.
+/// The methods in the order of the table; the others are compared with the first.
 fn series() -> Vec<Series> {
     let keys = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>();
     let one = |name, overrides: &[&str]| Series { name, runs: vec![keys(overrides)] };
@@ -46,11 +46,11 @@ fn series() -> Vec<Series> {
     ]
 }
 
-/// The best of seven combinations of switches (docs/methods.md), tried with a seed of its own: one student less in
-/// a step, so that the full network's own gradient weighs more, and a teacher that is the mean over resolutions.
+/// The best of seven combinations of switches (docs/methods.md), selected with a seed of its own: one student fewer
+/// per step, so that the full network's own gradient weighs more, and a teacher that averages over resolutions.
 const ENSEMBLE: &[&str] = &["train.method=mutual", "train.teacher=ensemble", "train.random_subnets=1"];
 
-/// Trains, tabulates and compares; goes on where an earlier call stopped.
+/// Trains, tabulates and compares; continues where an earlier call stopped.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     let overrides: Vec<String> = match args {
         ["cifar-methods", overrides @ ..] if overrides.iter().all(|arg| arg.contains('=')) => {
@@ -92,12 +92,13 @@ fn compare(root: &Path, binary: &Path, all: &[Series], overrides: &[String]) -> 
         };
         format!("{}={}", one.name, SEEDS.map(seed).join(","))
     };
-    let mut command = process::command(binary, root);
-    command.arg("compare").args(all.iter().map(tables)).arg("--json");
-    command.args(["--plot", &format!("{RESULTS}.svg")]);
-    let json = process::output(&mut command)?;
+    let compare = |options: &[&str]| {
+        let mut command = process::command(binary, root);
+        process::output(command.arg("compare").args(all.iter().map(tables)).args(options))
+    };
+    let json = compare(&["--json", "--plot", &format!("{RESULTS}.svg")])?;
     let plan = fs::read_to_string(root.join(run_dir("mutual", SEEDS[0], 0, overrides)).join("plan.toml"))?;
-    let page = report::markdown(&json, &plan, overrides, ENSEMBLE)?;
+    let page = page::markdown(&compare(&["--markdown"])?, &plan, overrides)?;
     for (ending, text) in [("json", &json), ("md", &page)] {
         let path = root.join(format!("{RESULTS}.{ending}"));
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

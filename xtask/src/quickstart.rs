@@ -1,9 +1,9 @@
-//! `quickstart`: from nothing to one image predicted under three budgets, in minutes on two cores.
+//! `quickstart`: from an empty checkout to one image predicted under three budgets, in minutes on two cores.
 //!
 //! Separate from the product because it uses it exactly as a user would: the binary, its flags, its JSON.
-//! Invariant: what it promises is checked; a promise not kept is a failure, in plain words.
+//! Invariant: what quickstart promises is checked, and a broken promise is an error.
 
-mod table;
+mod promises;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::{process, product};
-use table::Table;
+use promises::Seen;
 
-/// All below one directory, relative to the root, so that deleting it starts anew.
+/// Everything is below one directory, relative to the root, so that deleting it starts over.
 const HOME: &str = "runs/quickstart";
 const DATA: &str = "runs/quickstart/data";
 const RUN: &str = "runs/quickstart/run";
 const BUNDLE: &str = "runs/quickstart/run/model.mnb";
 const RECIPE: &str = "recipes/quickstart.toml";
 
-/// The built product, run from the workspace root so that its command lines can be repeated by hand.
+/// The built product, run from the workspace root so that its commands can be repeated by hand.
 struct Product<'a> {
     binary: PathBuf,
     root: &'a Path,
@@ -40,7 +40,7 @@ impl Product<'_> {
     }
 }
 
-/// Does the whole way; an interrupted run goes on where it stopped.
+/// Runs every step; an interrupted run continues where it stopped.
 pub(crate) fn run(root: &Path) -> Result<()> {
     let mutualnet = Product { binary: product::build(root)?, root };
     fs::create_dir_all(root.join(HOME))?;
@@ -48,17 +48,17 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     make_data(&mutualnet)?;
     say("Training one network for all widths and resolutions");
     mutualnet.run(&["train", RECIPE, &format!("data.path={DATA}"), "--out", RUN, "--resume"])?;
-    say("Tabulating: calibrating, measuring and timing every configuration");
+    say("Tabulating: calibrating, evaluating and timing every row");
     mutualnet.run(&["tabulate", RUN])?;
-    let table = Table::parse(&process::output(&mut mutualnet.command(&["table", RUN, "--all", "--json"]))?)?;
-    predict(&mutualnet, &table)?;
-    say("What was seen");
-    println!("{}", table.told());
-    println!("All this took {:.1} minutes after the build.", start.elapsed().as_secs_f64() / 60.0);
-    println!("Look at {RUN}/report.html; the bundle is {BUNDLE}.");
-    let broken = table.broken_promises();
+    let seen = Seen::parse(&process::output(&mut mutualnet.command(&["table", RUN, "--all", "--json"]))?)?;
+    predict(&mutualnet, &seen)?;
+    say("The rows worth choosing: no other row is as accurate for fewer MACs");
+    mutualnet.run(&["table", RUN])?;
+    println!("\nThis took {:.1} minutes after the build.", start.elapsed().as_secs_f64() / 60.0);
+    println!("Open {RUN}/report.html in a browser; the bundle is {BUNDLE}.");
+    let broken = seen.broken_promises();
     if !broken.is_empty() {
-        bail!("quickstart did not keep what it promises: {}", broken.join("; "));
+        bail!("quickstart broke a promise: {}", broken.join("; "));
     }
     Ok(())
 }
@@ -72,7 +72,7 @@ fn make_data(mutualnet: &Product<'_>) -> Result<()> {
     if data.exists() {
         return Ok(());
     }
-    say("Making a data set of generated shapes");
+    say("Generating a data set of shapes");
     let partial = format!("{DATA}.partial");
     let partial_path = mutualnet.root.join(&partial);
     if partial_path.exists() {
@@ -82,17 +82,17 @@ fn make_data(mutualnet: &Product<'_>) -> Result<()> {
     fs::rename(&partial_path, &data).context("cannot move the finished data set to its place")
 }
 
-/// Shows the command's own output, which is what a user will see.
-fn predict(mutualnet: &Product<'_>, table: &Table) -> Result<()> {
+/// Shows the command's own output, which is what a user sees.
+fn predict(mutualnet: &Product<'_>, seen: &Seen) -> Result<()> {
     let image = held_out_image(mutualnet.root)?;
     say("Predicting one held-out image under three budgets");
-    for budget in table.three_budgets() {
+    for budget in seen.budgets() {
         mutualnet.run(&["predict", BUNDLE, &image, "--budget", &budget])?;
     }
     Ok(())
 }
 
-/// The first image of the first class that was not trained on, relative to the root.
+/// The first test image of the first class, relative to the root.
 fn held_out_image(root: &Path) -> Result<String> {
     let class = first_in(root, &format!("{DATA}/test"))?;
     first_in(root, &class)

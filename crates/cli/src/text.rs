@@ -44,9 +44,9 @@ pub(crate) fn printable_json(text: &str) -> String {
 }
 
 /// Writes a table: every column is as wide as its widest cell, the first one flush left, the others flush right.
-pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> Result<()> {
+pub(crate) fn table<S: AsRef<str>>(head: &[S], rows: &[Vec<String>]) -> Result<()> {
     let shown = |cell: &str| printable(cell).into_owned();
-    let head: Vec<_> = head.iter().map(|cell| shown(cell)).collect();
+    let head: Vec<_> = head.iter().map(|cell| shown(cell.as_ref())).collect();
     let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
@@ -60,6 +60,17 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> Result<()> {
         line(cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     write(&head)?;
+    rows.iter().try_for_each(|row| write(row))
+}
+
+/// Writes a Markdown table.
+pub(crate) fn markdown(head: &[String], rows: &[Vec<String>]) -> Result<()> {
+    let write = |cells: &[String]| {
+        let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        line(&format!("| {} |", cells.join(" | ")))
+    };
+    write(head)?;
+    line(&format!("|---|{}", "---:|".repeat(head.len().saturating_sub(1))))?;
     rows.iter().try_for_each(|row| write(row))
 }
 

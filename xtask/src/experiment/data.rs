@@ -1,7 +1,7 @@
-//! CIFAR-10 as an image folder or in its original binary files: given, or unpacked from an archive.
+//! Finds CIFAR-10, as an image folder or as the original binary files, or unpacks it from an archive.
 //!
 //! Separate because the images are not part of the project.
-//! Invariant: where they are missing, the message says what to set.
+//! Invariant: if they are missing, the message says what to set.
 
 use std::env;
 use std::fs;
@@ -22,7 +22,7 @@ pub(super) fn cifar10(root: &Path) -> Result<PathBuf> {
         if given.is_dir() {
             return Ok(given);
         }
-        bail!("MUTUALNET_CIFAR10 is no directory: {}", given.display());
+        bail!("MUTUALNET_CIFAR10 is not a directory: {}", given.display());
     }
     let unpacked = root.join(UNPACKED);
     if unpacked.is_dir() {
@@ -33,7 +33,7 @@ pub(super) fn cifar10(root: &Path) -> Result<PathBuf> {
     if !archive.is_file() {
         bail!(
             "CIFAR-10 is missing: set MUTUALNET_CIFAR10 to a folder with train/CLASS/* and test/CLASS/* (or to the \
-             original cifar-10-batches-bin), or MUTUALNET_DATA to where {ARCHIVE} lies"
+             original cifar-10-batches-bin), or MUTUALNET_DATA to the folder of {ARCHIVE}"
         );
     }
     let partial = root.join(format!("{UNPACKED}.partial"));

@@ -1,6 +1,6 @@
-//! Many short trainings on a machine: one per core, each on one thread, which wastes no core on waiting.
+//! Runs many short trainings on one machine: one per core, each on one thread, so that no core waits.
 //!
-//! Invariant: a run that has its table is not touched; one that was interrupted goes on.
+//! Invariant: a run that has its table is left alone; an interrupted one is resumed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -21,13 +21,13 @@ pub(super) struct Job {
     pub(super) keys: Vec<String>,
 }
 
-/// Does what is not done yet; the output of every run goes to a log beside its directory.
+/// Runs the jobs that are not finished; the output of every run goes to a log file next to its directory.
 pub(super) fn run_all(root: &Path, binary: &Path, recipe: &str, jobs: &[Job]) -> Result<()> {
     let open: Vec<_> = jobs.iter().filter(|job| !root.join(&job.dir).join("table.json").exists()).collect();
-    eprintln!("{} runs, {} of them done already", jobs.len(), jobs.len() - open.len());
+    eprintln!("{} runs, {} already finished", jobs.len(), jobs.len() - open.len());
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failure = Mutex::new(None);
-    let begun = Instant::now();
+    let start = Instant::now();
     let work = || {
         while let Some(job) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(error) = run(root, binary, recipe, job) {
@@ -36,10 +36,10 @@ pub(super) fn run_all(root: &Path, binary: &Path, recipe: &str, jobs: &[Job]) ->
                 return;
             }
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            let minutes = begun.elapsed().as_secs_f64() / 60.0;
+            let minutes = start.elapsed().as_secs_f64() / 60.0;
             let left = minutes / done as f64 * (open.len() - done) as f64;
             let name = job.dir.display();
-            eprintln!("{done}/{} · {name} · {minutes:.0} min gone, about {left:.0} left", open.len());
+            eprintln!("{done}/{} · {name} · {minutes:.0} min elapsed, about {left:.0} min left", open.len());
         }
     };
     let workers = thread::available_parallelism().map_or(1, usize::from);

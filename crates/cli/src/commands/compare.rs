@@ -32,7 +32,11 @@ pub(super) fn run(args: &CompareArgs) -> Result<()> {
         std::fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))?;
         text::note(&format!("plot: {}", path.display()));
     }
-    if args.json { text::json(&Report { comparison, warnings }) } else { print(&comparison) }
+    if args.json {
+        return text::json(&Report { comparison, warnings });
+    }
+    let (head, rows) = cells(&comparison);
+    if args.markdown { text::markdown(&head, &rows) } else { text::table(&head, &rows) }
 }
 
 /// Reads `NAME=TABLE,TABLE,…`, where a table may be made of several (`RUN+RUN`), and adds where they come from.
@@ -53,13 +57,11 @@ fn read(text: &str, origins: &mut Vec<Origin>) -> Result<Series> {
     Ok(Series { name: name.to_owned(), tables: tables.collect::<Result<_>>()? })
 }
 
-fn print(comparison: &Comparison) -> Result<()> {
-    let budgets: Vec<_> = comparison.budgets.iter().map(ToString::to_string).collect();
-    let first = &comparison.series[0].name;
-    let mut head = vec!["accuracy % at", "n"];
-    head.extend(budgets.iter().map(String::as_str));
-    let above = format!("above {first}");
-    head.push(&above);
+/// The head and the rows of the printed table.
+fn cells(comparison: &Comparison) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut head = vec!["accuracy % at".to_owned(), "n".to_owned()];
+    head.extend(comparison.budgets.iter().map(ToString::to_string));
+    head.push(format!("above {}", comparison.series[0].name));
     let cell = |spread: &Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| spread.to_string());
     let rows = comparison.series.iter().map(|one| {
         let mut row = vec![one.name.clone(), one.n.to_string()];
@@ -67,5 +69,5 @@ fn print(comparison: &Comparison) -> Result<()> {
         row.push(cell(&one.above_first));
         row
     });
-    text::table(&head, &rows.collect::<Vec<_>>())
+    (head, rows.collect())
 }

@@ -260,6 +260,16 @@ fn tables_are_laid_beside_each_other() {
     assert!(std::fs::read_to_string(program.path("curves.svg")).unwrap().contains(">us</text>"));
     let comparison = program.json(&["compare", "mutual=model.mnb,model.mnb", "us=model.mnb", "--json"]);
     assert_eq!(comparison["series"][1]["above_first"]["mean"], 0.0);
+    let args = ["compare", "mutual=model.mnb,model.mnb", "a|b=model.mnb", "--markdown"];
+    assert_snapshot!(program.told(&args), @r#"
+    exit 0
+    -- stdout
+    | accuracy % at | n | 516 k | 735 k | 1.05 M | 1.49 M | 2.12 M | 3.02 M | 4.30 M | 6.13 M | above mutual |
+    |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+    | mutual | 2 | 50.00 ± 0.00 | 50.00 ± 0.00 | 66.70 ± 0.00 | 66.70 ± 0.00 | 75.00 ± 0.00 | 75.00 ± 0.00 | 75.00 ± 0.00 | 80.00 ± 0.00 | 0.00 ± 0.00 |
+    | a\|b | 1 | 50.00 | 50.00 | 66.70 | 66.70 | 75.00 | 75.00 | 75.00 | 80.00 | 0.00 |
+    -- stderr
+    "#);
     assert_snapshot!(program.told(&["compare", "model.mnb"]), @r#"
     exit 1
     -- stdout
