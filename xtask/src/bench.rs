@@ -1,7 +1,7 @@
-//! `bench`: our programs against those of others, in one interleaved run.
+//! `bench`: times our programs against those of others, in one interleaved run.
 //!
-//! Separate from the benchmarks inside the product: those know nothing of peers.
-//! Invariant: peers live outside the tree, and all programs of a run do the same work in each round.
+//! Separate from the benchmarks inside the product, which know nothing of other programs.
+//! Invariant: other programs live outside the tree, and all programs of a run do the same work in each round.
 
 mod data;
 mod interleave;
@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 
 use crate::process;
 
-/// Runs the benchmark `name`; the table goes to stdout, with `--json` followed by one JSON object.
+/// Runs a benchmark and prints its table, followed by one JSON object if `--json` is given.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     let (flags, names): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| arg.starts_with("--"));
     if let Some(unknown) = flags.iter().find(|flag| **flag != "--json") {
@@ -33,13 +33,13 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// What a benchmark hands back: the same numbers for a person and for a machine.
+/// The result of a benchmark: the same numbers as text and as JSON.
 struct Report {
     table: String,
     json: serde_json::Value,
 }
 
-/// The processor's name as the system gives it.
+/// The name of the processor according to the system.
 fn processor() -> String {
     let script = "grep -m1 'model name' /proc/cpuinfo | cut -d: -f2";
     let printed = process::output(Command::new("sh").args(["-c", script])).unwrap_or_default();

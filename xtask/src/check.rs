@@ -1,7 +1,7 @@
-//! `test` and `ci`: what must pass before a change goes in.
+//! `test` and `ci`: the checks that must pass before a change goes in.
 //!
-//! Both in one place because `ci` is `test` and then the rest; the CI script runs the same steps.
-//! Invariant: a failing step does not hide the later ones; all failed steps are named at the end.
+//! Both in one place because `test` is the first step of `ci`; the CI script runs the same steps.
+//! Invariant: a failing step does not hide later ones; the names of all failed steps are printed at the end.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -10,10 +10,10 @@ use anyhow::Result;
 
 use crate::{process, setup, tidy};
 
-/// The crates whose documentation examples are run; elsewhere they are turned off.
+/// The crates whose doc tests run; the others turn theirs off.
 const WITH_DOC_TESTS: &[&str] = &["mutualnet-core", "mutualnet-bundle", "mutualnet-runtime"];
 
-/// Sets up, then runs every test of the workspace, or what `selection` (arguments of the runner) says.
+/// Runs setup, then every test of the workspace, or those that `selection` (arguments of the runner) selects.
 pub(crate) fn test(root: &Path, selection: &[&str]) -> Result<()> {
     setup::ensure(root)?;
     let mut runner = process::cargo(root);
@@ -33,7 +33,7 @@ pub(crate) fn test(root: &Path, selection: &[&str]) -> Result<()> {
     process::run(process::cargo(root).args(["test", "--doc"]).args(packages)).and(code)
 }
 
-/// Runs the named steps, or all of them: `test fmt clippy tidy docs`.
+/// Runs the given steps, or all of them: `test fmt clippy tidy docs`.
 pub(crate) fn ci(root: &Path, chosen: &[&str]) -> Result<ExitCode> {
     setup::ensure(root)?;
     let mut failed = vec![];
@@ -77,7 +77,7 @@ fn clippy(root: &Path) -> Result<()> {
 }
 
 fn tidy_deep(root: &Path) -> Result<()> {
-    anyhow::ensure!(tidy::run(root, tidy::Depth::Binary)?, "tidy found something");
+    anyhow::ensure!(tidy::run(root, tidy::Depth::Binary)?, "tidy has findings");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
-//! `compat`: our checkpoints and logits against those of the authors' code, torchvision and timm.
+//! `compat`: compares our checkpoints and logits with those of the authors' code, torchvision and timm.
 //!
-//! Separate from the benchmarks, with which it shares the programs of others: it measures differences, not time.
-//! Invariant: the comparison itself is one Python script; here is only what it needs.
+//! Separate from the benchmarks, with which it shares the other programs: it measures differences, not time.
+//! Invariant: one Python script does the comparison; this file only prepares what it needs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::bench::peers;
 use crate::{process, product, setup};
 
-/// Compares everything, or only the parts named as `bench/peers/compat.py` explains; one JSON object goes to stdout.
+/// Compares everything, or only the given parts, which `bench/peers/compat.py` explains; prints one JSON object.
 pub(crate) fn run(root: &Path, parts: &[&str]) -> Result<()> {
     let python = peers::python_with(&["safetensors", "timm"])?;
     let authors = peers::authors_code()?;
@@ -21,7 +21,7 @@ pub(crate) fn run(root: &Path, parts: &[&str]) -> Result<()> {
     process::run(&mut compare)
 }
 
-/// The folder of our programs. Nothing is timed, so a quick build will do.
+/// Builds our programs and returns their folder. Nothing is timed, so a debug build will do.
 fn build(root: &Path) -> Result<PathBuf> {
     setup::ensure(root)?;
     let mut cargo = process::cargo(root);
@@ -32,5 +32,5 @@ fn build(root: &Path) -> Result<PathBuf> {
     let binary =
         product::executables(&messages).find(|path| path.file_stem().is_some_and(|n| n == "mutualnet"));
     let folder = binary.as_deref().and_then(Path::parent).map(Path::to_owned);
-    folder.context("cargo said it was done, but named no binary")
+    folder.context("cargo succeeded but reported no binary")
 }

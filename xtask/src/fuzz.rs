@@ -1,7 +1,7 @@
-//! `fuzz`: every fuzz target for a while or for so many inputs, from the seeds that the tree keeps.
+//! `fuzz`: runs every fuzz target for some time or some number of inputs, starting from the committed seeds.
 //!
-//! Separate because it brings its own tool and builds everything anew.
-//! Invariant: what it finds and learns lies below `target/`, never in the tree.
+//! Separate because it installs its own tool and rebuilds everything.
+//! Invariant: what it finds and learns is written below `target/`, never into the tree.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ const USAGE: &str = "usage: cargo xtask fuzz [--seconds N | --runs N]";
 
 /// When a target has run enough.
 enum Until<'a> {
-    /// A search: so many seconds, from what earlier searches learned, with inputs that are different each time.
+    /// A search for N seconds, which continues from what earlier searches learned.
     Seconds(&'a str),
-    /// A test: so many inputs, from the seeds only; it fails for what our users would see.
+    /// A reproducible test with N inputs, from the seeds alone; it fails only for what a user would see.
     Runs(&'a str),
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
                     .with_context(|| format!("cannot empty {}", learned.display()))?;
             }
         }
-        fs::create_dir_all(&learned).with_context(|| format!("cannot make {}", learned.display()))?;
+        fs::create_dir_all(&learned).with_context(|| format!("cannot create {}", learned.display()))?;
         // The instrumentation is an unstable flag of the compiler; the sanitizers, which need another one, are left out.
         fuzz.env("RUSTC_BOOTSTRAP", "1").current_dir(root);
         fuzz.args(["fuzz", "run", target, "--sanitizer", "none", "--target-dir", "target/fuzz"]);
@@ -54,17 +54,17 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
         fuzz.args(["-max_len=8192", "-print_final_stats=1", "-close_fd_mask=1"]);
         fuzz.arg(format!("-artifact_prefix={}/", root.join("target/fuzz").display()));
         process::run(&mut fuzz).with_context(|| {
-            format!("fuzz target `{target}` found something: its input lies in target/fuzz, named above")
+            format!("fuzz target `{target}` failed; the path of the input, in target/fuzz, is printed above")
         })?;
     }
     Ok(())
 }
 
-/// Where `cargo-fuzz` is: installed below `target/` when it is not there.
+/// The folder of `cargo-fuzz`, which is installed below `target/` if necessary.
 fn cargo_fuzz(root: &Path) -> Result<PathBuf> {
     let tools = root.join("target/tools");
     if !tools.join("bin/cargo-fuzz").exists() {
-        let mut install = Command::new(env!("CARGO"));
+        let mut install = process::cargo(root);
         install.args(["install", "cargo-fuzz", "--version", "^0.13", "--locked", "--root"]).arg(&tools);
         process::run(install.stdout(process::to_stderr()))?;
     }

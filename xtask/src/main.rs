@@ -1,7 +1,7 @@
 //! `cargo xtask <task>`: everything about this repository that is not the product itself.
 //!
-//! Separate from the product so that set-up works on a machine that has nothing yet:
-//! this crate must never need libtorch, directly or through another crate of the workspace.
+//! Separate from the product so that setup works on a bare machine: this crate must never need libtorch, directly or
+//! through another crate of the workspace.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task's whole job is to print")]
 
 mod bench;
@@ -22,19 +22,23 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  quickstart            set up, then the whole way: data, train, tabulate, predict under three budgets
-  setup [--cuda]        put libtorch under .libtorch/ (--cuda: with its GPU half)
-  test [ARGS]           set up, run every test (ARGS: the test runner's, in place of --workspace)
-  ci [STEP...]          test, fmt, clippy, tidy, docs; or only the steps named
-  tidy [--binary]       the rules of the house (--binary: look into the built deploy binary too)
-  bench train [--json]  ours against the authors' code and tuned PyTorch, interleaved
-  bench data [--json]   our data path against torchvision's and the authors', interleaved
+  quickstart            Generate data, train, tabulate, and predict under three budgets
+  setup [--cuda]        Install libtorch under .libtorch/ (--cuda: with GPU support)
+  test [ARGS]           Run all tests; ARGS go to the test runner in place of --workspace
+  ci [STEP...]          Run test, fmt, clippy, tidy and docs, or only the given steps
+  tidy [--binary]       Check the house rules (--binary: also check the deploy binary)
+  bench train [--json]  Compare our training step with the authors' code and tuned PyTorch
+  bench data [--json]   Compare our data loading with torchvision's and the authors'
   fuzz [--seconds N | --runs N]
-                        what reads given files, fed with anything: each target for so long (60), or with so
-                        many inputs, which is what continuous integration does
-  compat [PART...]      our checkpoints and logits against the authors' code, torchvision and timm
+                        Fuzz every parser of untrusted files: each target for N seconds
+                        (default 60), or with N inputs, as continuous integration does
+  compat [PART...]      Compare our checkpoints and logits with the authors' code,
+                        torchvision and timm
   experiment cifar-methods [KEY=VALUE...]
-                        every method on CIFAR-10, three seeds, compared at equal MACs; hours, resumable
+                        Train every method on CIFAR-10 with three seeds and compare them at
+                        equal MACs; takes hours and can be resumed
+
+Tasks that need libtorch run setup first.
 ";
 
 fn main() -> ExitCode {
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[&str]) -> Result<ExitCode> {
-    let root = process::workspace_root();
+    let root = process::workspace_root()?;
     match args {
         ["setup"] => setup::run(&root, setup::Variant::Cpu)?,
         ["setup", "--cuda"] => setup::run(&root, setup::Variant::Cuda)?,

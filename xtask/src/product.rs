@@ -1,7 +1,7 @@
-//! The product, as the tasks that run it see it: a release binary `mutualnet`.
+//! Builds the product, the release binary `mutualnet`, for the tasks that run it.
 //!
-//! Separate so that quickstart and benchmarks build and find it in one way.
-//! Invariant: the path comes from cargo's own messages, never from a guess about target directories.
+//! Separate so that all tasks build and find it in the same way.
+//! Invariant: the path comes from cargo's messages, never from a guess about target directories.
 
 use std::path::{Path, PathBuf};
 
@@ -10,22 +10,22 @@ use serde_json::Value;
 
 use crate::{process, setup};
 
-/// Sets up, builds in release mode and returns the binary's path.
+/// Runs setup, builds in release mode and returns the path of the binary.
 pub(crate) fn build(root: &Path) -> Result<PathBuf> {
     setup::ensure(root)?;
     eprintln!("building mutualnet");
     let mut cargo = process::cargo(root);
     cargo.args(["build", "--release", "--package", "mutualnet-cli", "--bin", "mutualnet"]);
     executable(&process::output_showing_stderr(cargo.arg("--message-format=json-render-diagnostics"))?)
-        .context("cargo said it was done, but named no binary")
+        .context("cargo succeeded but reported no binary")
 }
 
-/// The last binary that cargo's JSON messages name.
+/// The last binary in cargo's JSON messages.
 pub(crate) fn executable(messages: &str) -> Option<PathBuf> {
     executables(messages).next_back()
 }
 
-/// The binaries that cargo's JSON messages name.
+/// The binaries in cargo's JSON messages.
 pub(crate) fn executables(messages: &str) -> impl DoubleEndedIterator<Item = PathBuf> {
     let parsed = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     parsed.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))

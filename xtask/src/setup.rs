@@ -1,7 +1,7 @@
-//! `setup`: libtorch under `.libtorch/`, and the cargo settings that point the build at it.
+//! `setup`: installs libtorch under `.libtorch/` and writes the cargo settings that point the build at it.
 //!
-//! Separate because every other task may call it first, and it must work before anything is built.
-//! Invariant: `.libtorch/` is whole or absent. It is filled and checked beside, and renamed at the end.
+//! Separate because other tasks call it first, so it must work before anything is built.
+//! Invariant: `.libtorch/` is complete or absent; it is filled under another name and renamed at the end.
 
 mod given;
 mod wheels;
@@ -23,19 +23,19 @@ const UNPACK: &str = include_str!("setup/unpack.py");
 pub(crate) enum Variant {
     /// Linking, and running on the CPU: about 0.5 GB.
     Cpu,
-    /// And running on an NVIDIA GPU: several GB.
+    /// Also running on an NVIDIA GPU: several GB.
     Cuda,
 }
 
-/// Makes libtorch ready and says where it is.
+/// Installs libtorch if necessary and prints where it is.
 ///
 /// # Errors
-/// When the wheels cannot be had, are damaged, or a libtorch of the user's own is not 2.11.
+/// Fails if the wheels cannot be downloaded or are damaged, or if the user's own libtorch is not 2.11.
 pub(crate) fn run(root: &Path, variant: Variant) -> Result<()> {
-    let libtorch = match given::libtorch()? {
+    let libtorch = match given::libtorch(root)? {
         Some(given) => {
             given::check_version(&given)?;
-            eprintln!("libtorch {VERSION} of your own is used: {}", given.path.display());
+            eprintln!("using your own libtorch {VERSION}: {}", given.path.display());
             given.path
         }
         None => installed(root, variant)?,
@@ -43,9 +43,9 @@ pub(crate) fn run(root: &Path, variant: Variant) -> Result<()> {
     write_cargo_settings(root, &libtorch)
 }
 
-/// What the other tasks call first: silent and fast when nothing is to be done.
+/// What other tasks call first; silent and fast if nothing has to be done.
 pub(crate) fn ensure(root: &Path) -> Result<()> {
-    let ready = match given::libtorch()? {
+    let ready = match given::libtorch(root)? {
         Some(given) => {
             given::check_version(&given)?;
             cargo_settings_are(root, &given.path)
@@ -55,7 +55,7 @@ pub(crate) fn ensure(root: &Path) -> Result<()> {
     if ready { Ok(()) } else { run(root, Variant::Cpu) }
 }
 
-/// Where our own installation lies.
+/// The directory of our own installation.
 fn home(root: &Path) -> PathBuf {
     root.join(".libtorch")
 }
@@ -69,7 +69,7 @@ fn installed(root: &Path, variant: Variant) -> Result<PathBuf> {
     let home = home(root);
     let in_place = || is_whole(&home, variant);
     if in_place() {
-        eprintln!("libtorch {VERSION} is in place: {}", home.display());
+        eprintln!("libtorch {VERSION} is already installed: {}", home.display());
         return Ok(home);
     }
     let partial = root.join(".libtorch.partial");
@@ -77,7 +77,7 @@ fn installed(root: &Path, variant: Variant) -> Result<PathBuf> {
     let lock = File::create(partial.join("lock"))?;
     lock.lock().context("cannot lock `.libtorch.partial/lock`")?;
     if in_place() {
-        return Ok(home); // Another set-up did it while this one waited for the lock.
+        return Ok(home); // Another setup installed it while this one waited for the lock.
     }
     check_platform()?;
     let tree = unpacked(&partial, variant)?;
@@ -104,7 +104,7 @@ fn check_platform() -> Result<()> {
     )
 }
 
-/// Downloads what is missing of the wheels, takes the needed files out, stamps the result last.
+/// Downloads the missing wheels and extracts the files we need; the version stamp is written last.
 fn unpacked(partial: &Path, variant: Variant) -> Result<PathBuf> {
     let downloads = partial.join("wheels");
     let tree = partial.join("tree");
@@ -113,21 +113,21 @@ fn unpacked(partial: &Path, variant: Variant) -> Result<PathBuf> {
     }
     let wheels = wheels::of(variant);
     download(&downloads, &wheels)?;
-    eprintln!("taking out the needed files");
+    eprintln!("extracting libtorch");
     for wheel in &wheels {
         let path = downloaded(&downloads, wheel)?;
         let mut unpack = process::python();
         unpack.args(["-I", "-c", UNPACK]).arg(&path).arg(&tree).args(wheel.take);
         process::run_quietly(&mut unpack)?;
     }
-    // A compiler other than GCC brings no libgomp.so to link with.
+    // Compilers other than GCC come without a libgomp.so to link with.
     #[cfg(unix)]
     std::os::unix::fs::symlink("libgomp.so.1", tree.join("lib/libgomp.so"))?;
     fs::write(tree.join("build-version"), format!("{VERSION}\n"))?;
     Ok(tree)
 }
 
-/// One call per wheel, so that an interrupted download keeps the wheels that are whole: pip skips those.
+/// One call per wheel, so that an interrupted download keeps the complete wheels, which pip then skips.
 fn download(downloads: &Path, wheels: &[&wheels::Wheel]) -> Result<()> {
     if !process::is_installed("python3", &["-m", "pip", "--version"]) {
         bail!("setup needs python3 with pip (on Debian and Ubuntu: `apt-get install python3-pip`)");
@@ -140,7 +140,7 @@ fn download(downloads: &Path, wheels: &[&wheels::Wheel]) -> Result<()> {
         pip.args(["--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11"]);
         pip.arg("--dest").arg(downloads).arg(wheel.requirement);
         process::run_quietly(pip.stdout(process::to_stderr()))
-            .context("pip could not get libtorch; when the cause is mended, run `cargo xtask setup` again")?;
+            .context("pip cannot download libtorch; fix the cause and run `cargo xtask setup` again")?;
     }
     Ok(())
 }
@@ -153,10 +153,10 @@ fn downloaded(downloads: &Path, wheel: &wheels::Wheel) -> Result<PathBuf> {
             return Ok(path);
         }
     }
-    bail!("pip said it was done, but `{}` is not in {}", wheel.requirement, downloads.display())
+    bail!("pip succeeded, but `{}` is not in {}", wheel.requirement, downloads.display())
 }
 
-/// torch-sys looks for the GPU libraries once and cannot see that the directory's content changed.
+/// torch-sys looks for the GPU libraries only once and does not notice that the directory has changed.
 fn forget_old_link(root: &Path) -> Result<()> {
     for profile in [&[][..], &["--release"]] {
         let mut clean = process::cargo(root);
@@ -170,7 +170,7 @@ fn cargo_settings_path(root: &Path) -> PathBuf {
     root.join(".cargo/libtorch.toml")
 }
 
-/// The run path lets every built program and test find libtorch, wherever the target directory is.
+/// The run path lets every program and test find libtorch, wherever the target directory is.
 fn cargo_settings(libtorch: &Path) -> Result<String> {
     let libtorch = libtorch.to_str().context("the path of libtorch is not UTF-8")?;
     let env = toml_string(libtorch);

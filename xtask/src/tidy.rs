@@ -1,7 +1,7 @@
-//! `tidy`: the rules of the house that the compiler does not check.
+//! `tidy`: the house rules that the compiler does not check.
 //!
 //! Separate from CI so that a person can run it alone in seconds.
-//! Invariant: one finding is one line, `path:line: what`; no finding is exit code 0.
+//! Invariant: each finding is one line, `path:line: what`; without findings the exit code is 0.
 
 mod edges;
 mod engine_free;
@@ -16,12 +16,12 @@ use anyhow::{Context, Result};
 
 use crate::process;
 
-/// Whether to build the deploy binary and look inside it, which takes longer than all the rest.
+/// Whether to build and inspect the deploy binary, which takes longer than everything else.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
     /// Files and dependency graph only.
     Graph,
-    /// And the deploy binary's own list of libraries.
+    /// Also the list of libraries that the deploy binary needs.
     Binary,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Prints every finding; true when there is none.
+/// Prints every finding; returns true if there is none.
 pub(crate) fn run(root: &Path, depth: Depth) -> Result<bool> {
     let files = tracked_files(root)?;
     let mut findings = sources::check_all(root, &files)?;
@@ -62,10 +62,10 @@ pub(crate) fn run(root: &Path, depth: Depth) -> Result<bool> {
     Ok(findings.is_empty())
 }
 
-/// Paths relative to the root: committed, or new and not ignored; deleted ones are left out.
+/// Paths, relative to the root, of files that are committed, or new and not ignored.
 fn tracked_files(root: &Path) -> Result<Vec<String>> {
     let mut git = Command::new("git");
     git.current_dir(root).args(["ls-files", "--cached", "--others", "--exclude-standard"]);
-    let listed = process::output(&mut git).context("tidy asks git which files to read")?;
+    let listed = process::output(&mut git).context("cannot list the files of the repository")?;
     Ok(listed.lines().filter(|path| root.join(path).is_file()).map(str::to_owned).collect())
 }

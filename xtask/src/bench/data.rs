@@ -1,6 +1,5 @@
-//! Loading photographs on one core: ours, torchvision's ways, and the authors' training transform.
+//! `bench data`: loading photographs on one core with our loader, with torchvision, and with the authors' transform.
 //!
-//! Separate from the other benchmarks by its peers.
 //! Invariant: all programs read the same files from memory, in the same order, and run on the same core.
 
 use std::env;
@@ -16,19 +15,19 @@ use super::interleave::{self, Program, Spread};
 use super::{Report, peers};
 use crate::{process, product};
 
-/// Images of a round.
+/// Images per round.
 const BATCH: usize = 50;
 const N_WARM_UP: usize = 2;
 const N_ROUNDS: usize = 31;
 const ARCHIVE: &str = "imagenet-sample.tar";
 
-/// Programs that do the same work.
+/// One comparison of programs that do the same work.
 struct Measure {
     name: &'static str,
     what: &'static str,
-    /// Our recipe, below the root.
+    /// Our recipe, relative to the root.
     recipe: &'static str,
-    /// Names that `data_loading.py` knows.
+    /// Names of modes of `data_loading.py`.
     peers: &'static [&'static str],
 }
 
@@ -47,7 +46,7 @@ const MEASURES: [Measure; 2] = [
     },
 ];
 
-/// Sets all up, runs each measure's programs in turn and compares the medians.
+/// Runs the programs of each comparison in turn and compares the medians.
 pub(super) fn run(root: &Path) -> Result<Report> {
     let photographs = photographs(root)?;
     let (python, authors) = (peers::python()?, peers::authors_code()?);
@@ -97,7 +96,7 @@ pub(super) fn run(root: &Path) -> Result<Report> {
     Ok(Report { table, json: json!({ "ratios": ratios, "seconds": seconds, "conditions": conditions }) })
 }
 
-/// Our loader, as the programs of [`interleave`] are.
+/// Our loader, as a program for [`interleave`].
 fn ours(root: &Path, mutualnet: &Path, recipe: &str, data: &Path) -> Command {
     let mut ours = on_one_core(mutualnet);
     let data = format!("data.path={}", data.display());
@@ -105,7 +104,7 @@ fn ours(root: &Path, mutualnet: &Path, recipe: &str, data: &Path) -> Command {
     ours
 }
 
-/// What three smaller resolutions cost.
+/// Measures what three smaller resolutions cost.
 fn by_resolutions(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec<Timing>> {
     let recipe = "bench/paper224.toml";
     let mut one = ours(root, mutualnet, recipe, photographs);
@@ -116,7 +115,7 @@ fn by_resolutions(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<V
     Ok(timings(&programs))
 }
 
-/// Our own loader on other forms of the same photographs.
+/// Our loader on other forms of the same photographs.
 fn own_variants(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec<Timing>> {
     let packed = peers::cache()?.join("photographs.mnpack");
     if !packed.is_file() {
@@ -147,7 +146,7 @@ fn own_variants(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec
     Ok(timings(&programs))
 }
 
-/// The photographs, of which every `nth` is empty, cut short, text or gone.
+/// The photographs, with every `nth` file empty, cut short, replaced by text, or missing.
 fn with_broken(photographs: &Path, nth: usize) -> Result<PathBuf> {
     let copy = peers::cache()?.join(format!("photographs-broken-{nth}"));
     let class = copy.join("train/all");
@@ -172,12 +171,12 @@ fn with_broken(photographs: &Path, nth: usize) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Every round takes the next files; all programs of a round take the same.
+/// Every round reads the next files; all programs of a round read the same ones.
 fn requests() -> Vec<String> {
     (0..N_WARM_UP + N_ROUNDS).map(|round| format!("step {} {BATCH}", round * BATCH)).collect()
 }
 
-/// A program that stays on one core, where the system lets it be said.
+/// Runs a program on one core, if the system has `taskset`.
 fn on_one_core(program: &Path) -> Command {
     let has_taskset = process::output(Command::new("taskset").arg("--version")).is_ok();
     if !has_taskset {
@@ -188,11 +187,11 @@ fn on_one_core(program: &Path) -> Command {
     command
 }
 
-/// What a program took.
+/// How long a program took.
 struct Timing {
     name: &'static str,
     spread: Spread,
-    /// Compared with the first program, which is ours.
+    /// Time relative to the first program, which is ours.
     times_ours: f64,
 }
 
@@ -220,7 +219,7 @@ fn rows(what: &str, timings: &[Timing]) -> String {
     rows
 }
 
-/// How many times as fast we are: as the authors, or as torchvision on PIL and as its fastest way.
+/// Our speed relative to the authors, or relative to torchvision on PIL and to torchvision's fastest mode.
 fn ratios_of(measure: &str, timings: &[Timing]) -> serde_json::Value {
     let of = |name: &str| timings.iter().find(|timing| timing.name == name).map(|timing| timing.times_ours);
     if measure == "rrc224" {
@@ -237,7 +236,7 @@ fn photographs(root: &Path) -> Result<PathBuf> {
         if given.join("train/all").is_dir() {
             return Ok(given);
         }
-        bail!("MUTUALNET_PHOTOGRAPHS names {}, where there is no train/all with JPEG files", given.display());
+        bail!("MUTUALNET_PHOTOGRAPHS is {}, which has no folder train/all with JPEG files", given.display());
     }
     let unpacked = peers::cache()?.join("photographs");
     if unpacked.join("train/all").is_dir() {
@@ -247,8 +246,8 @@ fn photographs(root: &Path) -> Result<PathBuf> {
     let archive = env::var_os("MUTUALNET_DATA").map_or_else(beside, PathBuf::from).join(ARCHIVE);
     if !archive.is_file() {
         bail!(
-            "photographs are missing: set MUTUALNET_PHOTOGRAPHS to a folder that has JPEG files in train/all, or \
-             MUTUALNET_DATA to where {ARCHIVE} lies"
+            "photographs are missing: set MUTUALNET_PHOTOGRAPHS to a folder with JPEG files in train/all, or \
+             MUTUALNET_DATA to the folder of {ARCHIVE}"
         );
     }
     let partial = peers::cache()?.join("photographs.partial");

@@ -1,7 +1,7 @@
-//! Several long-lived programs that take turns: A B C A B C …, one step each.
+//! Runs several long-lived programs in turn: A B C A B C …, one step each.
 //!
-//! Separate from what is measured. A machine that slows down during a run slows all programs alike,
-//! so ratios hold where absolute times do not.
+//! Separate from what is measured. A machine that slows down during a run slows all programs alike, so ratios are
+//! reliable where absolute times are not.
 //! Invariant: only one program works at any time.
 
 use std::io::{BufRead, BufReader, Write};
@@ -48,19 +48,19 @@ impl Program {
 
     fn step(&mut self, request: &str) -> Result<f64> {
         let stdin = self.child.stdin.as_mut().expect("stdin is piped");
-        writeln!(stdin, "{request}").with_context(|| format!("{} takes no more steps", self.name))?;
+        writeln!(stdin, "{request}").with_context(|| format!("{} accepts no more steps", self.name))?;
         let line = self.line()?;
         line.trim().parse().with_context(|| format!("{} printed `{line}` for seconds", self.name))
     }
 
-    /// Quartiles of the steps that count.
+    /// Quartiles of the steps after the warm-up.
     pub(super) fn spread(&self) -> Spread {
         spread(&self.seconds)
     }
 
-    /// How many times as long as another program's its steps take: the median over rounds.
+    /// How many times as long as another program's steps its own take: the median over rounds.
     ///
-    /// Both did the same in a round, under the same load.
+    /// Within a round both do the same work under the same load.
     pub(super) fn times(&self, other: &Self) -> f64 {
         let rounds = self.seconds.iter().zip(&other.seconds);
         spread(&rounds.map(|(own, other)| own / other).collect::<Vec<_>>()).median
@@ -68,18 +68,18 @@ impl Program {
 }
 
 impl Drop for Program {
-    /// The end of its stdin ends the program; no error is possible here that would matter.
+    /// Closing its stdin ends the program; errors no longer matter here.
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
 
-/// Gives every request to every program in turn; the first `n_warm_up` rounds do not count.
+/// Sends every request to every program in turn; the first `n_warm_up` rounds do not count.
 pub(super) fn run(programs: &mut [Program], requests: &[String], n_warm_up: usize) -> Result<()> {
     let n_programs = programs.len();
     for (round, request) in requests.iter().enumerate() {
-        // Each round begins with another program, so that none always follows the same one.
+        // Each round starts with another program, so that none always follows the same one.
         for turn in 0..n_programs {
             let program = &mut programs[(round + turn) % n_programs];
             let seconds = program.step(request)?;

@@ -1,7 +1,7 @@
-//! The programs of others: a throw-away Python environment, the authors' code, jemalloc.
+//! The other programs: a separate Python environment, the authors' code, jemalloc.
 //!
-//! Separate because it downloads. Everything lies in the user's cache directory and is reused.
-//! Invariant: nothing is written into the tree, nor into the user's own Python.
+//! Separate because it downloads. Everything is kept in the user's cache directory and reused.
+//! Invariant: nothing is written into the tree or into the user's own Python.
 
 use std::env;
 use std::fs;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{process, setup};
 
-/// The torchvision that goes with our torch.
+/// The torchvision version that belongs to our torch version.
 pub(super) const TORCHVISION: &str = "0.26.0";
 
 const AUTHORS: &str = "https://github.com/taoyang1122/MutualNet";
@@ -24,12 +24,12 @@ const JEMALLOC_PLACES: &[&str] = &[
     "/usr/lib/libjemalloc.so.2",
 ];
 
-/// A Python that has the torch we are built against, torchvision, numpy and yaml.
+/// A Python with the torch version that we are built against, torchvision, numpy and yaml.
 pub(super) fn python() -> Result<PathBuf> {
     python_with(&[])
 }
 
-/// The same with further packages.
+/// Like [`python`], with more packages.
 pub(crate) fn python_with(packages: &[&str]) -> Result<PathBuf> {
     let system = PathBuf::from("python3");
     if has_torch(&system, packages) {
@@ -38,7 +38,7 @@ pub(crate) fn python_with(packages: &[&str]) -> Result<PathBuf> {
     let venv = cache()?.join("venv");
     let python = venv.join("bin/python");
     if !has_torch(&python, packages) {
-        eprintln!("making a Python environment with PyTorch in {} (about 5 GB, once)", venv.display());
+        eprintln!("creating a Python environment with PyTorch in {} (about 5 GB, once)", venv.display());
         process::run(process::python().args(["-m", "venv"]).arg(&venv).stdout(process::to_stderr()))?;
         let torch = format!("torch=={}", setup::VERSION);
         let mut pip = Command::new(&python);
@@ -61,7 +61,7 @@ pub(crate) fn authors_code() -> Result<PathBuf> {
         if given.join("train.py").exists() {
             return Ok(given);
         }
-        bail!("MUTUALNET_AUTHORS_CODE names {}, where there is no train.py", given.display());
+        bail!("MUTUALNET_AUTHORS_CODE is {}, which has no train.py", given.display());
     }
     let checkout = cache()?.join("authors");
     if !checkout.join("train.py").exists() {
@@ -101,6 +101,6 @@ pub(super) fn cache() -> Result<PathBuf> {
     let from_home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(from_home);
     let dir = base.unwrap_or_else(env::temp_dir).join("mutualnet/bench");
-    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     Ok(dir)
 }

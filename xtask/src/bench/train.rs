@@ -1,7 +1,6 @@
-//! One mutual step of MobileNetV1: ours, the authors', and a tuned PyTorch program.
+//! `bench train`: one mutual step of MobileNetV1 by us, by the authors' code and by a tuned PyTorch program.
 //!
-//! Separate from the other benchmarks by its peers.
-//! Invariant: batch, resolutions, threads and drawn sub-networks are the same for all three.
+//! Invariant: all three have the same batch, resolutions, threads and sub-networks.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -20,10 +19,10 @@ const RESOLUTIONS: [u32; 4] = [224, 192, 160, 128];
 const N_WARM_UP: usize = 3;
 const N_ROUNDS: usize = 20;
 
-/// jemalloc keeps freed memory and uses huge pages: the same setting as our binary has built in.
+/// jemalloc keeps freed memory and uses huge pages; our binary has the same setting built in.
 const MALLOC_CONF: &str = "dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always";
 
-/// Sets all three up, runs them in turn and compares the medians.
+/// Prepares all three, runs them in turn and compares the medians.
 pub(super) fn run(root: &Path) -> Result<Report> {
     let n_threads = available_parallelism()?.get();
     let mut programs = start_all(root, n_threads)?;
@@ -55,11 +54,11 @@ fn start_all(root: &Path, n_threads: usize) -> Result<Vec<Program>> {
     ])
 }
 
-/// One line per round: its students as `width-resolution`, widest first; always the same sequence.
+/// One line per round with the students as `width-resolution`, widest first; always the same sequence.
 fn requests(n: usize) -> Vec<String> {
     let mut state = 1_u64;
     let mut draw = |n_values: u64| {
-        // Constants of the MMIX linear congruential generator; the high bits are the good ones.
+        // Constants of the MMIX linear congruential generator, whose high bits are the most random.
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % n_values
     };

@@ -1,10 +1,10 @@
-//! A libtorch that the user already has, named by `LIBTORCH` or `LIBTORCH_USE_PYTORCH`.
+//! A libtorch that the user already has and names in `LIBTORCH` or `LIBTORCH_USE_PYTORCH`.
 //!
-//! Separate from the installation: nothing here writes. Both variables mean what they mean to torch-sys.
+//! Separate from the installation because nothing here writes. Both variables mean the same as for torch-sys.
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -19,12 +19,12 @@ pub(super) struct Given {
 }
 
 /// The user's own libtorch, if the environment names one.
-pub(super) fn libtorch() -> Result<Option<Given>> {
+pub(super) fn libtorch(root: &Path) -> Result<Option<Given>> {
     if env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
-        let path = of_python().context("LIBTORCH_USE_PYTORCH is set, but Python has no torch to offer")?;
+        let path = of_python().context("LIBTORCH_USE_PYTORCH is set, but Python has no torch")?;
         return Ok(Some(Given { path, variable: "LIBTORCH_USE_PYTORCH" }));
     }
-    Ok(process::users_libtorch().map(|path| Given { path, variable: "LIBTORCH" }))
+    Ok(process::users_libtorch(root).map(|path| Given { path, variable: "LIBTORCH" }))
 }
 
 /// Refuses a libtorch other than the pinned one, unless `LIBTORCH_BYPASS_VERSION_CHECK` is set.
@@ -39,14 +39,14 @@ pub(super) fn check_version(given: &Given) -> Result<()> {
     }
     let found = found.map_or("no libtorch".to_owned(), |version| format!("libtorch {version}"));
     bail!(
-        "{} names {}, where {found} is found and {VERSION} is needed: unset it, delete \
+        "{} points to {}, which has {found} instead of {VERSION}: unset it, delete \
          `.cargo/libtorch.toml` and run `cargo xtask setup`",
         given.variable,
         given.path.display()
     )
 }
 
-/// The same interpreter that torch-sys asks.
+/// Asks the same interpreter as torch-sys.
 fn of_python() -> Result<PathBuf> {
     let python = if env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
     let script = "import os, torch\nprint(os.path.dirname(torch.__file__))";

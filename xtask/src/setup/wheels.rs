@@ -1,18 +1,18 @@
-//! Which wheels libtorch comes from and what is taken out of each.
+//! Which wheels libtorch comes from, and which files are extracted from each.
 //!
-//! Separate so that raising the version is an edit of this table only.
+//! Separate so that an update changes only this table.
 //! Invariant: the versions are those that torch's own `Requires-Dist` pins.
 
 use super::Variant;
 
-/// The libtorch this workspace is built against; `tch` must ask for the same one.
+/// The libtorch version that this workspace is built against; `tch` must require the same one.
 pub(crate) const VERSION: &str = "2.11.0";
 
-/// One wheel: the requirement given to pip, the start of its file name, and what to take out of it.
+/// One wheel: the requirement for pip, the start of its file name, and what to extract from it.
 pub(super) struct Wheel {
     pub(super) requirement: &'static str,
     pub(super) file_prefix: &'static str,
-    /// Patterns as `unpack.py` reads them.
+    /// Patterns for `unpack.py`.
     pub(super) take: &'static [&'static str],
 }
 
@@ -46,7 +46,7 @@ const fn nvidia(requirement: &'static str, file_prefix: &'static str) -> Wheel {
     Wheel { requirement, file_prefix, take: &["nvidia/*/lib/*.so*"] }
 }
 
-/// `libtorch_cpu.so` links these two even where there is no GPU.
+/// `libtorch_cpu.so` links these two even without a GPU.
 const CUDA_LINKED_BY_CPU: &[Wheel] = &[
     nvidia("nvidia-cuda-runtime==13.0.96", "nvidia_cuda_runtime-"),
     nvidia("nvidia-cuda-cupti==13.0.85", "nvidia_cuda_cupti-"),

@@ -1,7 +1,7 @@
 //! Which crate of the workspace may depend on which: the arrows of ARCHITECTURE.md, as a table.
 //!
-//! Separate because a new arrow is a decision: it changes this table in a commit of its own.
-//! Invariant: arrows point one way, so the table has no cycle.
+//! Separate because a new arrow is a decision, made in a commit of its own that changes this table.
+//! Invariant: the table has no cycle and names only crates that exist.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Finding;
 use crate::process;
 
-/// One crate and what its library may name. Tests may name more, see [`ENGINE_SIDE`].
+/// A crate and what its library may depend on. Tests may depend on more, see [`ENGINE_SIDE`].
 struct Allowed {
     krate: &'static str,
     may_name: &'static [&'static str],
@@ -28,12 +28,12 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "data", may_name: &["core"] },
     Allowed { krate: "engine", may_name: &[] },
     Allowed { krate: "nn", may_name: &["core", "engine"] },
-    // The sweep times each row in the executor that users run, and writes the run's page.
+    // `tabulate` times each row in the executor that users run, and writes the run's report.
     Allowed {
         krate: "train",
         may_name: &["bundle", "core", "data", "engine", "nn", "report", "runtime", "zoo"],
     },
-    // `bench train` runs bare steps, without a recipe, and so names `engine` and `nn`.
+    // `bench train` runs bare steps without a recipe, so it needs `engine` and `nn`.
     Allowed {
         krate: "cli",
         may_name: &[
@@ -43,7 +43,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "testkit", may_name: &["bundle", "core"] },
 ];
 
-/// The crates that need libtorch. The others must build, and be tested, without it.
+/// The crates that need libtorch. The others must build and pass their tests without it.
 const ENGINE_SIDE: &[&str] = &["engine", "nn", "train", "cli"];
 
 /// The crates of the table that must never reach libtorch.
@@ -51,13 +51,23 @@ pub(super) fn engine_free() -> impl Iterator<Item = &'static str> {
     ALLOWED.iter().map(|row| row.krate).filter(|krate| !ENGINE_SIDE.contains(krate))
 }
 
-/// Compares every declared edge, optional ones too, with the table.
+/// Compares every declared edge, including optional ones, with the table.
 pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
     let mut command = process::cargo(root);
     command.args(["metadata", "--format-version", "1", "--no-deps"]);
     let metadata: Value = serde_json::from_str(&process::output(&mut command)?)?;
     let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
-    Ok(packages.iter().flat_map(check_package).collect())
+    Ok(packages.iter().flat_map(check_package).chain(absent(packages)).collect())
+}
+
+/// A row of the table for a crate that does not exist.
+fn absent(packages: &[Value]) -> Vec<Finding> {
+    let exists = |krate: &str| packages.iter().any(|package| package["name"] == format!("mutualnet-{krate}"));
+    let named = ALLOWED.iter().flat_map(|row| row.may_name.iter().chain([&row.krate]));
+    let absent: std::collections::BTreeSet<_> = named.filter(|krate| !exists(krate)).collect();
+    let finding =
+        |krate| Finding::new("xtask/src/tidy/edges.rs", 1, format!("crate `{krate}` does not exist"));
+    absent.into_iter().map(finding).collect()
 }
 
 fn check_package(package: &Value) -> Vec<Finding> {
@@ -134,6 +144,16 @@ mod tests {
         assert_eq!(findings("mutualnet-bundle", "mutualnet-zoo", Value::Null).len(), 1);
         assert_eq!(findings("mutualnet-new", "mutualnet-zoo", Value::Null).len(), 1);
         assert_eq!(findings("xtask", "mutualnet-core", Value::Null).len(), 1);
+    }
+
+    #[test]
+    fn crates_that_do_not_exist_are_found() {
+        let mut packages: Vec<_> =
+            ALLOWED.iter().map(|row| json!({ "name": format!("mutualnet-{}", row.krate) })).collect();
+        assert!(absent(&packages).is_empty());
+        packages.remove(0);
+        let found: Vec<_> = absent(&packages).iter().map(Finding::to_string).collect();
+        assert_eq!(found, ["xtask/src/tidy/edges.rs:1: crate `core` does not exist"]);
     }
 
     #[test]

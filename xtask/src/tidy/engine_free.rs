@@ -1,7 +1,7 @@
-//! The run side is free of libtorch: proved on the dependency graph, and on the built binary.
+//! Checks that the run side is free of libtorch, in the dependency graph and in the built binary.
 //!
-//! Separate from the table of edges because it looks through other people's crates too.
-//! Invariant: what is checked is the graph and the file that cargo makes, not what manifests say.
+//! Separate from the table of edges because it follows dependencies through external crates too.
+//! Invariant: it checks the graph that cargo resolves and the file that cargo builds, not what manifests say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,7 +18,7 @@ const ENGINES: &[&str] = &["tch", "torch-sys"];
 /// Package names and the names that each one builds or links.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// No engine-free crate, and not the deploy binary, reaches libtorch.
+/// Neither an engine-free crate nor the deploy binary reaches libtorch.
 pub(super) fn check_graph(root: &Path) -> Result<Vec<Finding>> {
     let full = graph(root, &[])?;
     let mut findings = vec![];
@@ -31,7 +31,7 @@ pub(super) fn check_graph(root: &Path) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// The deploy binary lists no libtorch among the libraries it needs.
+/// The deploy binary does not link libtorch.
 pub(super) fn check_binary(root: &Path) -> Result<Vec<Finding>> {
     let mut build = process::cargo(root);
     build.args(["build", "--package", "mutualnet-cli", "--no-default-features"]);
@@ -73,7 +73,7 @@ fn finding(graph: &Graph, krate: &str, what: &str) -> Option<Finding> {
     Some(Finding::new(&path, 1, format!("`{krate}` {what} {}", way.join(" -> "))))
 }
 
-/// The names on one way from `start` to an engine.
+/// The names on a path from `start` to an engine.
 fn way_to_engine(graph: &Graph, start: &str) -> Option<Vec<String>> {
     let mut seen = BTreeSet::new();
     let mut open = vec![vec![start.to_owned()]];
@@ -90,7 +90,7 @@ fn way_to_engine(graph: &Graph, start: &str) -> Option<Vec<String>> {
     None
 }
 
-/// The library names in what `readelf --dynamic` prints.
+/// The library names in the output of `readelf --dynamic`.
 fn needed(listed: &str) -> impl Iterator<Item = &str> {
     let names = listed.lines().filter(|line| line.contains("(NEEDED)"));
     names.filter_map(|line| line.split_once('[')?.1.strip_suffix(']'))

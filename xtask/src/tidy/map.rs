@@ -1,6 +1,6 @@
-//! The map is true: every path that a table of ARCHITECTURE.md names exists.
+//! Checks that every path in a table of ARCHITECTURE.md exists.
 //!
-//! Separate because it reads prose. Invariant: only what is in backticks within a table is looked at.
+//! Separate because it reads prose. Invariant: only text in backticks within a table is checked.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::Finding;
 
 const MAP: &str = "ARCHITECTURE.md";
 
-/// Looks up each path, and each `crate::module` of our own crates.
+/// Checks each path, and each `crate::module` of our own crates.
 pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
     let path = root.join(MAP);
     if !path.exists() {
@@ -23,13 +23,13 @@ pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
     Ok(absent.map(|(line, name)| Finding::new(MAP, line, format!("`{name}` does not exist"))).collect())
 }
 
-/// Line number and text of every backticked word in a table row.
+/// Line number and text of everything in backticks in a row of a table.
 fn named_in_tables(text: &str) -> Vec<(usize, &str)> {
     let rows = text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with('|'));
     rows.flat_map(|(i, line)| line.split('`').skip(1).step_by(2).map(move |name| (i + 1, name))).collect()
 }
 
-/// True too for words that are no path at all (a type, a command, a pattern).
+/// Also true for words that are not paths (a type, a command, a pattern).
 fn exists(root: &Path, name: &str) -> bool {
     if name.contains(|c: char| c.is_whitespace() || "<>*…{}()$".contains(c)) {
         return true;
@@ -42,7 +42,7 @@ fn exists(root: &Path, name: &str) -> bool {
     !is_path || root.join(name).exists()
 }
 
-/// `rest` begins with a module's name; what follows in it is an item and is not looked up.
+/// `rest` starts with the name of a module; the item after it is not checked.
 fn module_exists(source: &Path, rest: &str) -> bool {
     let module = rest.split("::").next().unwrap_or(rest);
     source.join(format!("{module}.rs")).exists() || source.join(module).exists() || in_lib(source, module)
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn paths_and_modules_are_looked_up() {
-        let root = crate::process::workspace_root();
+        let root = crate::process::workspace_root().unwrap();
         for name in ["xtask/src/main.rs", "core::width", "Vec::new", "mutualnet data make", "Subnet"] {
             assert!(exists(&root, name), "{name}");
         }

@@ -1,7 +1,7 @@
-//! Rules on single files: heads, sizes, names, and words that must not stay.
+//! Rules for single files: heads, sizes, names, and forbidden words.
 //!
-//! Separate from the rules on crates: these need nothing but the text.
-//! Invariant: a file that cannot be read as text is an error, not a pass.
+//! Separate from the rules for crates because these need only the text.
+//! Invariant: a file that is not UTF-8 is an error, not a pass.
 
 use std::fs;
 use std::path::Path;
@@ -16,10 +16,10 @@ const MAX_LINES: usize = 600;
 /// Files that may be longer, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
-/// File names that say nothing about what is inside.
+/// File names that say nothing about the content.
 const EMPTY_NAMES: &[&str] = &["base.rs", "common.rs", "helpers.rs", "misc.rs", "utils.rs"];
 
-/// Words that may not stand in a Rust file, and what to do instead; split so that this file passes.
+/// Words that are forbidden in a Rust file, and what to do instead; split so that this file passes.
 const FORBIDDEN: &[(&str, &str)] = &[
     (concat!("#[", "ignore"), "put a slow test behind MUTUALNET_SLOW=1 instead of ignoring it"),
     (concat!("#[", "should_panic"), "test the error or the message, not that something panics"),
@@ -27,7 +27,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
 
 const TO_DO: &str = concat!("TO", "DO");
 
-/// Applies every rule that fits a file's kind.
+/// Applies the rules for each file's kind.
 pub(super) fn check_all(root: &Path, files: &[String]) -> Result<Vec<Finding>> {
     let mut findings = vec![];
     for path in files.iter().filter(|path| is_text(path)) {
