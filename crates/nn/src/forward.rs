@@ -1,9 +1,10 @@
 //! Runs the list of nodes on the tensor engine.
 
+use mutualnet_core::Width;
 use mutualnet_core::network::{self, Extent, Groups, Network, NodeId, Op, Rank};
 use mutualnet_engine::{Activation, Affine, ConvGeometry, Device, NormStatistics, PoolGeometry, Tensor};
 
-use crate::{Dropout, Result, Slice};
+use crate::{Dropout, Parameters, Result, Slice};
 
 /// The statistics that the batch norms of a forward pass use.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Statistics {
     ///
     /// # Errors
     /// Fails if the width is outside the range of the network.
-    pub fn new(network: &Network, width: mutualnet_core::Width, device: Device) -> Result<Self> {
+    pub fn new(network: &Network, width: Width, device: Device) -> Result<Self> {
         let channels = network.channels(width)?;
         let layers = network.batch_norms().map(|NodeId(idx)| {
             let shape = [channels[idx]];
@@ -108,7 +109,8 @@ impl Net {
                 follows && step.kernel.is_none() && matches!(network.node(step.node).op, Op::BatchNorm(_))
             });
             match (&node.op, previous) {
-                (Op::Activation(activation), Some(step)) => {
+                // A batch norm takes one activation; a second one is a step of its own.
+                (Op::Activation(activation), Some(step)) if step.activation == Activation::Identity => {
                     (step.out, step.activation) = (id, engine_activation(*activation));
                     continue;
                 }
@@ -141,6 +143,14 @@ impl Net {
     /// The network.
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// The part of `parameters` that `width` uses, as separate leaves that collect gradients.
+    ///
+    /// # Errors
+    /// Fails if the width is outside the range of the network.
+    pub fn slice(&self, parameters: &Parameters, width: Width) -> Result<Slice> {
+        parameters.slice(&self.network, width)
     }
 
     /// Computes the logits of the sub-network whose parameters are in `slice`.

@@ -118,7 +118,7 @@ impl Parameters {
     ///
     /// # Errors
     /// Fails if the width is outside the range of the network.
-    pub fn slice(&self, network: &Network, width: Width) -> Result<Slice> {
+    pub(crate) fn slice(&self, network: &Network, width: Width) -> Result<Slice> {
         let shapes = network.parameter_shapes(width)?;
         let leaves = self.tensors.iter().zip(shapes).map(|(tensor, shape)| Ok(tensor.leaf_prefix(&shape)?));
         Ok(Slice { leaves: leaves.collect::<Result<_>>()? })

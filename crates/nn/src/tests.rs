@@ -1,6 +1,9 @@
 //! Compares what the engine computes with the arithmetic of the list, and slices with narrow networks.
 
-use mutualnet_core::network::{Network, Parameter, ParameterKind};
+use mutualnet_core::network::{
+    Activation, ChannelRule, Conv, Groups, MaxPool, Network, NetworkBuilder, NodeId, Parameter, ParameterKind,
+    Rank,
+};
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::{Weights, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor};
@@ -32,11 +35,11 @@ fn outputs_have_the_shape_that_the_list_says() {
         let net = Net::new(network(name));
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
         for fraction in [0.25, 0.6, 1.0] {
-            let slice = parameters.slice(net.network(), width(fraction)).unwrap();
+            let slice = net.slice(&parameters, width(fraction)).unwrap();
             let logits = net.forward(&slice, &batch(2, 20), Norm::Batch).unwrap();
             assert_eq!(logits.shape(), [2, 7]);
         }
-        assert!(parameters.slice(net.network(), width(0.2)).is_err());
+        assert!(net.slice(&parameters, width(0.2)).is_err());
     }
 }
 
@@ -69,11 +72,11 @@ fn a_slice_is_the_narrow_network() {
     for name in mutualnet_zoo::samples() {
         let net = Net::new(network(name));
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
-        let slice = parameters.slice(net.network(), width(0.5)).unwrap();
+        let slice = net.slice(&parameters, width(0.5)).unwrap();
         let narrow = Net::new(net.network().narrowed(width(0.5)).unwrap());
         let named = parameters.name(slice.tensors()).unwrap();
         let narrow_parameters = Parameters::from_weights(narrow.network(), &named, Device::Cpu).unwrap();
-        let whole = narrow_parameters.slice(narrow.network(), width(0.5)).unwrap();
+        let whole = narrow.slice(&narrow_parameters, width(0.5)).unwrap();
         let input = batch(3, 24);
         let ours = net.forward(&slice, &input, Norm::Batch).unwrap().to_vec_f32().unwrap();
         let theirs = narrow.forward(&whole, &input, Norm::Batch).unwrap().to_vec_f32().unwrap();
@@ -91,7 +94,7 @@ fn gradients_reach_the_channels_of_their_slice_only() {
     let mut gradients = Gradients::none(&parameters);
     let mut inside = Vec::new();
     for _ in 0..2 {
-        let slice = parameters.slice(net.network(), width(0.5)).unwrap();
+        let slice = net.slice(&parameters, width(0.5)).unwrap();
         let loss = net.forward(&slice, &batch(2, 20), Norm::Batch).unwrap().mean().unwrap();
         loss.backward().unwrap();
         inside = slice.tensors().iter().map(|leaf| leaf.grad().unwrap().unwrap().copy().unwrap()).collect();
@@ -111,7 +114,7 @@ fn gradients_reach_the_channels_of_their_slice_only() {
 fn calibrated_over_one_batch_is_that_batch() {
     let net = Net::new(network("mobilenet_v1"));
     let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
-    let slice = parameters.slice(net.network(), width(0.5)).unwrap();
+    let slice = net.slice(&parameters, width(0.5)).unwrap();
     let mut statistics = Statistics::new(net.network(), width(0.5), Device::Cpu).unwrap();
     let input = batch(32, 32);
     let collect = Norm::Collect { statistics: &mut statistics, momentum: 1.0 };
@@ -131,7 +134,7 @@ fn the_first_layer_that_breaks_is_named() {
     broken.get_mut("features.3.body.3.weight").unwrap().data[0] = f32::NAN;
     for (weights, path) in [(&named, None), (&broken, Some("features.3.body.3"))] {
         let parameters = Parameters::from_weights(net.network(), weights, Device::Cpu).unwrap();
-        let slice = parameters.slice(net.network(), Width::ONE).unwrap();
+        let slice = net.slice(&parameters, Width::ONE).unwrap();
         assert_eq!(net.first_non_finite(&slice, &batch(2, 20)).unwrap(), path);
     }
 }
@@ -164,7 +167,7 @@ fn dropout_leaves_out_a_share_and_keeps_the_mean() {
 
     let net = Net::new(network("mobilenet_v2"));
     let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
-    let slice = parameters.slice(net.network(), Width::ONE).unwrap();
+    let slice = net.slice(&parameters, Width::ONE).unwrap();
     let input = batch(2, 20);
     let logits = |share| {
         let dropout = Some(Dropout { share, key });
@@ -172,4 +175,42 @@ fn dropout_leaves_out_a_share_and_keeps_the_mean() {
     };
     assert_eq!(logits(0.0), net.forward(&slice, &input, Norm::Batch).unwrap().to_vec_f32().unwrap());
     assert_ne!(logits(0.0), logits(0.5));
+}
+
+/// A point-wise convolution, a batch norm, two activations with what `between` puts between them, and a classifier.
+fn two_activations(between: fn(&mut NetworkBuilder, NodeId) -> NodeId) -> Net {
+    let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
+    let mut list = NetworkBuilder::new("two_activations", Rank::Image, widths);
+    let x = list.input(3);
+    let conv = Conv {
+        out: ChannelRule::whole(8),
+        kernel: [1; 3],
+        stride: [1; 3],
+        padding: [0; 3],
+        groups: Groups::Dense,
+        bias: false,
+    };
+    let x = list.conv("conv", x, conv);
+    let x = list.batch_norm("bn", x);
+    let x = list.activation("first", x, Activation::HardSigmoid);
+    let x = between(&mut list, x);
+    let x = list.activation("second", x, Activation::Swish);
+    let x = list.global_pool("pool", x);
+    list.linear("fc", x, 7);
+    Net::new(list.finish().unwrap())
+}
+
+#[test]
+fn two_activations_behind_a_batch_norm_both_count() {
+    let adjacent = two_activations(|_, x| x);
+    // A pool over single pixels changes nothing, but keeps the nodes apart.
+    let apart = two_activations(|list, x| {
+        list.max_pool("nothing", x, MaxPool { kernel: [1; 3], stride: [1; 3], padding: [0; 3] })
+    });
+    let logits = |net: &Net| {
+        let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+        let slice = net.slice(&parameters, Width::ONE).unwrap();
+        net.forward(&slice, &batch(2, 8), Norm::Batch).unwrap().to_vec_f32().unwrap()
+    };
+    assert_eq!(logits(&adjacent), logits(&apart));
 }

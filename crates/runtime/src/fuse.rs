@@ -173,4 +173,23 @@ mod tests {
         assert_eq!(fused[1].post, Some(Activation::Relu));
         assert_eq!((fused[2].producer, fused[2].input, fused[2].residual), (None, act, Some(act)));
     }
+
+    /// Two clamps, then two curves, behind one batch norm: none may replace another.
+    #[test]
+    fn every_activation_of_a_chain_is_kept() {
+        let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
+        let mut net = NetworkBuilder::new("n", Rank::Image, widths);
+        let x = net.input(3);
+        let x = net.conv("conv", x, conv(8));
+        let mut x = net.batch_norm("bn", x);
+        let all = [Activation::Relu6, Activation::Relu, Activation::Swish, Activation::HardSwish];
+        for (idx, activation) in all.into_iter().enumerate() {
+            x = net.activation(&format!("act{idx}"), x, activation);
+        }
+        let x = net.global_pool("pool", x);
+        net.linear("fc", x, 2);
+        let fused = fuse(&net.finish().unwrap());
+        let kept: Vec<_> = fused.iter().flat_map(|fused| [fused.pre, fused.post, fused.curve]).collect();
+        assert_eq!(kept.into_iter().flatten().collect::<Vec<_>>(), all);
+    }
 }
