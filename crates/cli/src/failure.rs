@@ -61,6 +61,11 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
+    #[cfg(feature = "train")]
+    if let Some(interrupted) = error.downcast_ref::<crate::interrupt::Interrupted>() {
+        interrupted.tell();
+        return ExitCode::from(interrupted.exit_code());
+    }
     if !error.is::<AlreadyTold>() {
         print(error);
     }

@@ -1,7 +1,7 @@
 //! The `mutualnet` program: one file per command, which reads arguments, calls a library and prints.
 //!
 //! Data go to stdout, everything else to stderr.
-//! Exit codes: 0 fine, 1 the user's input, 2 our fault.
+//! Exit codes: 0 success, 1 the user's input, 2 our fault, 130 and 143 interrupted by SIGINT or SIGTERM.
 
 use std::process::ExitCode;
 
@@ -12,6 +12,8 @@ mod allocator;
 mod args;
 mod commands;
 mod failure;
+#[cfg(feature = "train")]
+mod interrupt;
 #[cfg(feature = "train")]
 mod progress;
 mod text;

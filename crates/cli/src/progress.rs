@@ -155,10 +155,8 @@ impl Reporter for Progress {
             Event::DamagedCheckpoint { reason } => {
                 self.line(&format!("warning: a checkpoint was passed over: {reason}"));
             }
-            Event::Interrupted { step } => {
-                self.bar.finish_and_clear();
-                self.line(&format!("stopped after step {step}; the state is saved"));
-            }
+            // The command says what is saved and how to go on.
+            Event::Interrupted { .. } => self.bar.finish_and_clear(),
             Event::Trained { seconds, n_broken } => {
                 self.bar.finish_and_clear();
                 self.line(&format!("trained in {}", duration(Duration::from_secs_f64(*seconds))));

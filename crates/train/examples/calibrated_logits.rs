@@ -58,7 +58,7 @@ fn logits(net: &Net, parameters: &Parameters, images: &Weights, subnets: &[Subne
     let mut all = Weights::new();
     for &subnet in subnets {
         let side = subnet.resolution.get() as usize;
-        let slice = parameters.slice(net.network(), subnet.width)?;
+        let slice = net.slice(parameters, subnet.width)?;
         let norm = if n_batches == 0 { Norm::Batch } else { Norm::Fixed(&statistics[&subnet]) };
         let logits = net.forward(&slice, &test.resize_bilinear(side)?, norm)?;
         let plain = mutualnet_core::Tensor { shape: logits.shape(), data: logits.to_vec_f32()? };

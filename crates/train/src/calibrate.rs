@@ -1,13 +1,13 @@
 //! Batch-norm statistics for every row of the table: each row has its own, none is shared.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
-use mutualnet_core::{Resolution, Subnet, Width};
+use mutualnet_core::{Subnet, Width};
 use mutualnet_engine::{Device, Tensor, no_grad};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 
 use crate::Result;
+use crate::step_batch::Pyramid;
 
 /// Collects the statistics of many rows over the same batches of training images.
 ///
@@ -39,7 +39,7 @@ impl Calibration {
     pub fn add(&mut self, net: &Net, parameters: &Parameters, images: &Tensor) -> Result<()> {
         self.n_batches += 1;
         let momentum = 1.0 / f64::from(self.n_batches);
-        for_each_row(net, parameters, images, self.rows.iter_mut(), |slice, images, statistics| {
+        for_each_row(net, parameters, images, &mut self.rows, |slice, images, statistics| {
             net.forward(slice, images, Norm::Collect { statistics, momentum })?;
             Ok(())
         })
@@ -51,28 +51,24 @@ impl Calibration {
     }
 }
 
-/// Calls `visit` with the slice, the resized images and the value of every row; slices and resolutions are made once.
-pub(crate) fn for_each_row<'a, T>(
+/// Calls `visit` with the slice, the resized images and the value of every row; every slice and resolution is made once.
+pub(crate) fn for_each_row<T>(
     net: &Net,
     parameters: &Parameters,
     images: &Tensor,
-    rows: impl Iterator<Item = (&'a Subnet, T)>,
-    mut visit: impl FnMut(&Slice, &Tensor, T) -> Result<()>,
+    rows: &mut BTreeMap<Subnet, T>,
+    mut visit: impl FnMut(&Slice, &Tensor, &mut T) -> Result<()>,
 ) -> Result<()> {
-    let mut pyramid: BTreeMap<Resolution, Tensor> = BTreeMap::new();
     let mut current: Option<(Width, Slice)> = None;
     no_grad(|| {
-        for (subnet, value) in rows {
-            let side = subnet.resolution.get() as usize;
-            if let Entry::Vacant(entry) = pyramid.entry(subnet.resolution) {
-                entry.insert(images.resize_bilinear(side)?);
-            }
+        let pyramid = Pyramid::new(images, rows.keys().map(|row| row.resolution))?;
+        for (row, value) in rows {
             let slice = match current.take() {
-                Some((width, slice)) if width == subnet.width => slice,
-                _ => parameters.slice(net.network(), subnet.width)?,
+                Some((width, slice)) if width == row.width => slice,
+                _ => net.slice(parameters, row.width)?,
             };
-            visit(&slice, &pyramid[&subnet.resolution], value)?;
-            current = Some((subnet.width, slice));
+            visit(&slice, pyramid.at(row.resolution), value)?;
+            current = Some((row.width, slice));
         }
         Ok(())
     })

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::recipe::{Change, Recipe};
+
 /// What can go wrong between a recipe and a bundle.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -41,9 +43,11 @@ pub enum Error {
         /// The run directory.
         path: PathBuf,
     },
-    /// A run is resumed with a recipe that is not its own.
-    #[error("the recipe is not the one this run was started with: {}", .path.display())]
+    /// A run is resumed with a recipe that would give another result.
+    #[error("the recipe changed since the run was started: {}: {}", list(.changes), .path.display())]
     OtherRecipe {
+        /// The keys that differ.
+        changes: Vec<Change>,
         /// The run directory.
         path: PathBuf,
     },
@@ -176,10 +180,10 @@ impl Error {
             Self::Unfinished { .. } => {
                 Some("finish it first: mutualnet train RECIPE --out RUN --resume".to_owned())
             }
-            Self::OtherRecipe { .. } => Some(
-                "resume with the same recipe and overrides (plan.toml has them), or start a new run"
-                    .to_owned(),
-            ),
+            Self::OtherRecipe { .. } => Some(format!(
+                "a resumed run may change only {}; for anything else, start a new run with another --out",
+                Recipe::MAY_CHANGE.join(", ")
+            )),
             Self::OtherData { .. } => Some(
                 "bring the data back (a quarantine list written since then counts too), or start a new run"
                     .to_owned(),
@@ -203,6 +207,11 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Changes of a recipe on one line.
+fn list(changes: &[Change]) -> String {
+    changes.iter().map(Change::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Result with this crate's [`Error`].

@@ -5,6 +5,8 @@
 
 pub mod mutual_step;
 
+pub mod step_batch;
+
 pub mod step_rules;
 
 mod method;
@@ -23,6 +25,7 @@ pub mod training;
 pub use training::{Outcome, resume, train};
 mod feed;
 mod pinned;
+mod trainer;
 
 mod state;
 

@@ -164,6 +164,14 @@ impl Plan {
         Ok((Self { format_version: FORMAT_VERSION, derived, recipe: recipe.clone() }, network))
     }
 
+    /// Steps between two checkpoints; the last step has one too.
+    pub fn checkpoint_steps(&self) -> u64 {
+        match self.recipe.train.checkpoint_steps {
+            0 => self.derived.steps_per_epoch,
+            steps => steps,
+        }
+    }
+
     /// How the learning rate goes.
     pub fn learning_rate(&self) -> LearningRate {
         let train = &self.recipe.train;

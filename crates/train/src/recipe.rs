@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Method, Result};
 
+mod changes;
+pub use changes::Change;
 mod overrides;
 mod train_section;
 pub use train_section::{OptimizerKind, TrainSection};
@@ -179,9 +181,13 @@ impl Recipe {
         toml::to_string(self).expect("a recipe holds nothing that TOML cannot")
     }
 
-    /// Hash of all that decides the result; where the data lie, how many threads there are and at how many faults a run
-    /// stops does not.
+    /// Hash of all that decides the result.
     pub fn hash(&self) -> String {
+        crate::digest::hex(self.decisive().to_toml().as_bytes())
+    }
+
+    /// The recipe with every key of [`Self::MAY_CHANGE`] at the same value, so that only what decides the result is left.
+    pub(crate) fn decisive(&self) -> Self {
         let mut decisive = self.clone();
         decisive.data.path = PathBuf::new();
         decisive.data.workers = 0;
@@ -189,8 +195,19 @@ impl Recipe {
         decisive.train.threads = 0;
         decisive.train.checkpoint_steps = 0;
         decisive.train.non_finite_limit = 0;
-        crate::digest::hex(decisive.to_toml().as_bytes())
+        decisive
     }
+
+    /// Keys that a resumed run may change: where the data lie, how many threads there are, when it saves and at how many
+    /// faults it stops.
+    pub const MAY_CHANGE: [&str; 6] = [
+        "data.path",
+        "data.workers",
+        "data.broken_limit",
+        "train.threads",
+        "train.checkpoint_steps",
+        "train.non_finite_limit",
+    ];
 
     fn check(&self) -> Result<()> {
         let NetworkSection { widths, resolutions, .. } = &self.network;

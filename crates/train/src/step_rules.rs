@@ -1,7 +1,5 @@
-//! What a step may do differently from the paper: who teaches, how far a student is from its teacher, and what
-//! keeps the full network from learning by heart. Off by default; `docs/methods.md` says where each comes from.
-
-use std::collections::BTreeMap;
+//! What a step may do differently from the paper: who teaches, how far a student is from its teacher, and how
+//! overfitting of the full network is held back. Off by default; `docs/methods.md` says where each comes from.
 
 use mutualnet_core::rng::Key;
 use mutualnet_core::{Resolution, Subnet};
@@ -10,6 +8,7 @@ use mutualnet_nn::{Dropout, Net, Norm, Parameters};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::step_batch::Pyramid;
 
 /// Ratio of probabilities, student over teacher, above which [`Divergence::Alpha`] no longer grows.
 ///
@@ -119,12 +118,12 @@ impl Teacher<'_> {
         &self,
         net: &Net,
         parameters: &Parameters,
-        pyramid: &BTreeMap<Resolution, Tensor>,
+        pyramid: &Pyramid,
         (full, own): (Subnet, &Tensor),
     ) -> Result<Tensor> {
         let run = |parameters: &Parameters, resolution| {
-            let slice = parameters.slice(net.network(), full.width)?;
-            Ok::<_, crate::Error>(net.forward(&slice, &pyramid[&resolution], Norm::Batch)?)
+            let slice = net.slice(parameters, full.width)?;
+            Ok::<_, crate::Error>(net.forward(&slice, pyramid.at(resolution), Norm::Batch)?)
         };
         no_grad(|| match *self {
             Self::Full => Ok(own.alias()),

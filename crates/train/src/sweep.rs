@@ -34,8 +34,7 @@ impl<'a> Sweep<'a> {
         labels: &Tensor,
     ) -> Result<()> {
         self.n += labels.elements() as u64;
-        let rows = self.rows.iter_mut();
-        for_each_row(net, parameters, images, rows, |slice, images, (statistics, correct)| {
+        for_each_row(net, parameters, images, &mut self.rows, |slice, images, (statistics, correct)| {
             let logits = net.forward(slice, images, Norm::Fixed(statistics))?;
             *correct += logits.top1_correct(labels)? as u64;
             Ok(())

@@ -10,8 +10,8 @@ use mutualnet_bundle::{
     write_atomically,
 };
 use mutualnet_core::Subnet;
-use mutualnet_data::{BrokenFile, Dataset};
-use mutualnet_engine::{Device, Tensor};
+use mutualnet_data::Dataset;
+use mutualnet_engine::Device;
 use mutualnet_nn::{Net, Parameters, Statistics};
 use mutualnet_report::{Cost, Page, page, plot};
 use mutualnet_runtime::{MeasureConfig, Model, Session, measure};
@@ -19,12 +19,14 @@ use mutualnet_runtime::{MeasureConfig, Model, Session, measure};
 use crate::calibrate::Calibration;
 use crate::checkpoint::{Checkpoint, EMA, WEIGHTS};
 use crate::events::{Event, EventLog, Reporter, Stage};
+use crate::feed::{Feed, IfBroken, loader};
 use crate::plan::{Plan, Planned};
 use crate::recipe::{Recipe, TabulateWeights};
 use crate::run_dir::RunDir;
+use crate::step_batch::StepBatch;
 use crate::sweep::Sweep;
-use crate::training::{loader, set_up};
-use crate::{Error, Result, feed};
+use crate::training::set_up;
+use crate::{Error, Result};
 
 /// Images per evaluation batch: results do not depend on it, memory does.
 const EVALUATION_BATCH: usize = 64;
@@ -124,37 +126,33 @@ impl Tabulation<'_> {
         };
         let loader = loader(self.recipe, train.clone(), batch, self.device)?;
         let data = &self.recipe.data;
-        let mut batches =
+        let batches =
             loader.calibrate(data.augment, &self.recipe.preprocess(), section.calibration_batches)?;
+        let mut feed = Feed::new(loader, batches, IfBroken::Replaced);
         let mut calibration = Calibration::new(&self.net, &self.rows, self.device)?;
         let mut done = 0;
-        while let Some(mut batch) = feed::next(&mut batches, &loader, &mut self.log, || false)? {
-            let (images, _) = on_device(&mut batch, self.device)?;
-            calibration.add(&self.net, &self.parameters, &images)?;
+        while let Some(mut batch) = feed.next(&mut self.log, || false)? {
+            let batch = StepBatch::new(&mut batch, self.device)?;
+            calibration.add(&self.net, &self.parameters, &batch.images)?;
             done += 1;
             self.tell(Stage::Calibrate, done, section.calibration_batches)?;
-        }
-        for BrokenFile { path, reason } in loader.broken_files() {
-            self.log.log(&Event::Quarantined { path, reason })?;
         }
         Ok(calibration.finish())
     }
 
     fn evaluate(&mut self, test: &Dataset, statistics: &BTreeMap<Subnet, Statistics>) -> Result<Vec<Row>> {
         let loader = loader(self.recipe, test.clone(), EVALUATION_BATCH, self.device)?;
-        let mut batches = loader.evaluate(&self.recipe.preprocess())?;
+        let batches = loader.evaluate(&self.recipe.preprocess())?;
+        let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
         let mut sweep = Sweep::new(statistics);
         let of = test.samples().len();
-        while let Some(mut batch) = feed::next(&mut batches, &loader, &mut self.log, || false)? {
+        while let Some(mut batch) = feed.next(&mut self.log, || false)? {
             if batch.n == 0 {
                 continue;
             }
-            let (images, labels) = on_device(&mut batch, self.device)?;
-            sweep.add(&self.net, &self.parameters, &images, &labels)?;
+            let batch = StepBatch::new(&mut batch, self.device)?;
+            sweep.add(&self.net, &self.parameters, &batch.images, &batch.labels)?;
             self.tell(Stage::Evaluate, sweep.n() as usize, of)?;
-        }
-        for BrokenFile { path, reason } in loader.broken_files() {
-            self.log.log(&Event::LeftOut { path, reason })?;
         }
         self.tell(Stage::Evaluate, of, of)?;
         let rows = sweep.correct().map(|(subnet, correct)| {
@@ -195,12 +193,6 @@ impl Tabulation<'_> {
     fn tell(&mut self, stage: Stage, done: usize, of: usize) -> Result<()> {
         self.log.log(&Event::Tabulating { stage, done, of })
     }
-}
-
-fn on_device(batch: &mut mutualnet_data::Batch, device: Device) -> Result<(Tensor, Tensor)> {
-    let side = batch.side as usize;
-    let images = Tensor::from_buffer(batch.take_images(), &[batch.n, side, side, 3], device)?;
-    Ok((images, Tensor::from_slice_i64(&batch.labels, &[batch.n])?.to_device(device)?))
 }
 
 fn to_stats(statistics: &BTreeMap<Subnet, Statistics>) -> Result<BTreeMap<Subnet, RowStats>> {

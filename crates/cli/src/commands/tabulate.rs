@@ -1,14 +1,17 @@
-//! `mutualnet tabulate`: from a trained run to table and bundle.
+//! `mutualnet tabulate`: makes the query table and the bundle of a finished run.
 
 use anyhow::Result;
 use mutualnet_train::RunDir;
 
 use crate::args::TabulateArgs;
+use crate::interrupt::Signals;
 use crate::progress::Progress;
 use crate::text;
 
 pub(super) fn run(args: &TabulateArgs) -> Result<()> {
     let run = RunDir::new(&args.run);
+    let state = format!("no table was written to {}", args.run.display());
+    Signals::listen()?.end_the_process(state, "run the same command again to start over");
     let table = mutualnet_train::tabulate(&run, crate::VERSION, &mut Progress::new())?;
     text::note(&format!(
         "{} rows, {} of them on the Pareto front",

@@ -1,7 +1,8 @@
 //! `plan`, `train`, `tabulate`: from a recipe to a table, with an interruption.
 
+use std::cell::Cell;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
 
@@ -115,23 +116,107 @@ fn wrong_recipes_name_key_and_line() {
     "#);
 }
 
+/// Starts a command, waits until `is_under_way`, sends signals and returns what came out.
+fn interrupted(
+    program: &Program,
+    args: &[&str],
+    is_under_way: impl Fn() -> bool,
+    signals: &[&str],
+) -> (Option<i32>, String) {
+    let mut child = program.command(args).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_under_way() {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < deadline, "{args:?} does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let id = child.id().to_string();
+    for signal in signals {
+        assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
+        // Two equal signals that wait for delivery are one.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Whether something is in a log.
+fn is_logged(program: &Program, run: &str, what: &str) -> bool {
+    let log = std::fs::read_to_string(program.path(run).join("events.jsonl"));
+    log.is_ok_and(|log| log.contains(what))
+}
+
+#[test]
+fn an_interrupted_command_fails_with_128_and_the_signal() {
+    let program = program();
+    let args = ["train", "recipe.toml", "train.epochs=400", "train.checkpoint_steps=1", "--out"];
+    for (signal, name, code, run) in [("-INT", "SIGINT", 130, "first"), ("-TERM", "SIGTERM", 143, "second")] {
+        let args = [&args[..], &[run]].concat();
+        // Checkpoints flush the log.
+        let begun = || is_logged(&program, run, "checkpoint");
+        let (exit, told) = interrupted(&program, &args, begun, &[signal]);
+        assert_eq!(exit, Some(code), "{told}");
+        let expected = format!("interrupted by {name}: the state after step ");
+        assert!(
+            told.contains(&expected) && told.contains(&format!(" of 2400 is saved in {run}\n")),
+            "{told}"
+        );
+        assert!(told.ends_with("hint: add --resume to the same command to continue\n"), "{told}");
+        assert!(is_logged(&program, run, "interrupted"));
+    }
+    let args = [&args[..], &["first", "--resume"]].concat();
+    let before = std::fs::read_to_string(program.path("first/events.jsonl")).unwrap().len();
+    let begun = || {
+        let log = std::fs::read_to_string(program.path("first/events.jsonl")).unwrap();
+        log[before..].contains("checkpoint")
+    };
+    let (exit, told) = interrupted(&program, &args, begun, &["-INT"]);
+    assert_eq!(exit, Some(130), "{told}");
+    assert!(told.ends_with("hint: run the same command again to continue\n"), "{told}");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let program = program();
+    // A step of seconds, whose end the first signal waits for.
+    let args = ["train", "recipe.toml", "network.name=wide_resnet16_8", "train.batch=48", "--out", "run"];
+    let since = Cell::new(None);
+    let begun = || {
+        if since.get().is_none() && program.path("run/events.jsonl").exists() {
+            since.set(Some(Instant::now()));
+        }
+        // By then the step has its batch.
+        since.get().is_some_and(|since| since.elapsed() > Duration::from_secs(1))
+    };
+    let (exit, told) = interrupted(&program, &args, begun, &["-INT", "-INT"]);
+    assert_eq!(exit, Some(130), "{told}");
+    assert!(!told.contains("interrupted"), "nothing was saved: {told}");
+}
+
+#[test]
+fn tabulating_can_be_interrupted() {
+    let program = program();
+    let told = program.told(&["train", "recipe.toml", "train.epochs=1", "--out", "run"]);
+    assert!(told.starts_with("exit 0"), "{told}");
+    // Long enough to be interrupted.
+    let plan = std::fs::read_to_string(program.path("run/plan.toml")).unwrap();
+    let plan = plan.replace("latency_runs = 3", "latency_runs = 1000000");
+    std::fs::write(program.path("run/plan.toml"), plan).unwrap();
+    let begun = Instant::now();
+    let under_way = || begun.elapsed() > Duration::from_secs(2);
+    let (exit, told) = interrupted(&program, &["tabulate", "run"], under_way, &["-TERM"]);
+    assert_eq!(exit, Some(143), "{told}");
+    assert!(told.contains("interrupted by SIGTERM: no table was written to run\n"), "{told}");
+    assert!(told.ends_with("hint: run the same command again to start over\n"), "{told}");
+    assert!(!program.path("run/model.mnb").exists());
+}
+
 #[test]
 fn the_whole_way_with_an_interruption() {
     let program = program();
-    let mut child = program
-        .command(&["train", "recipe.toml", "train.epochs=400", "--out", "long"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    while !program.path("long/events.jsonl").exists() {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    std::thread::sleep(Duration::from_millis(500));
-    let id = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    assert!(child.wait().unwrap().success(), "a stopped run is no failure");
-    let events = std::fs::read_to_string(program.path("long/events.jsonl")).unwrap();
-    assert!(events.lines().last().unwrap().contains("interrupted"), "{events}");
+    let args = ["train", "recipe.toml", "train.epochs=400", "train.checkpoint_steps=1", "--out", "long"];
+    let begun = || is_logged(&program, "long", "checkpoint");
+    let (exit, told) = interrupted(&program, &args, begun, &["-TERM"]);
+    assert_eq!(exit, Some(143), "{told}");
     let told = program.told(&["tabulate", "long"]);
     assert!(told.starts_with("exit 1") && told.contains("hint: finish it first"), "{told}");
 

@@ -5,7 +5,8 @@ use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::{ResolutionChoice, SubnetSampler, WidthChoice};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters};
-use mutualnet_train::mutual_step::{StepBatch, mutual_step};
+use mutualnet_train::mutual_step::mutual_step;
+use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use rand::Rng;
@@ -61,7 +62,7 @@ fn every_family_learns_eight_images_by_heart() {
             optimizer.step(&parameters, &gradients, 0.02).unwrap();
         }
         for width in [widths.smallest(), widths.full()] {
-            let slice = parameters.slice(net.network(), width).unwrap();
+            let slice = net.slice(&parameters, width).unwrap();
             let logits = no_grad(|| net.forward(&slice, &batch.images, Norm::Batch)).unwrap();
             let loss = logits.cross_entropy(&batch.labels, 0.0).unwrap().scalar().unwrap();
             assert_eq!(logits.top1_correct(&batch.labels).unwrap(), 8, "{name} at {width}: loss {loss}");

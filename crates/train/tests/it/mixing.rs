@@ -4,7 +4,8 @@ use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::StepPlan;
 use mutualnet_engine::{Device, Tensor, set_threads};
 use mutualnet_nn::{Net, Parameters};
-use mutualnet_train::mutual_step::{SecondLabels, StepBatch, StepLosses, mutual_step};
+use mutualnet_train::mutual_step::{StepLosses, mutual_step};
+use mutualnet_train::step_batch::{SecondLabels, StepBatch};
 use mutualnet_train::step_rules::StepRules;
 use rand::Rng;
 

@@ -7,7 +7,8 @@ use mutualnet_core::sample::StepPlan;
 use mutualnet_core::{Subnet, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
-use mutualnet_train::mutual_step::{StepBatch, mutual_step};
+use mutualnet_train::mutual_step::mutual_step;
+use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
@@ -175,7 +176,7 @@ fn check_forward(golden: &Golden<'_>, member: Member, net: &Net) {
     assert_eq!(names.len(), member.n_subnets);
     for name in names {
         let subnet: Subnet = name.parse().unwrap();
-        let slice = parameters.slice(net.network(), subnet.width).unwrap();
+        let slice = net.slice(&parameters, subnet.width).unwrap();
         let input = resized(&images(1), subnet);
         let logits = no_grad(|| net.forward(&slice, &input, Norm::Batch)).unwrap();
         golden.check(&format!("logits/train/{name}"), &logits.to_vec_f32().unwrap(), 0.0);

@@ -24,7 +24,7 @@ fn a_resumed_run_ends_in_the_same_bits() {
             true => train(&recipe, &run, &stop, &mut console),
             false => resume(&recipe, &run, &stop, &mut console),
         };
-        assert_eq!(outcome.unwrap(), Outcome::Interrupted);
+        assert_eq!(outcome.unwrap(), Outcome::Interrupted { step, total_steps: LAST });
         assert!(events(&run).contains(&Event::Interrupted { step }));
     }
     // Killed: what was done since the last checkpoint but one is lost and done again.
@@ -49,7 +49,9 @@ fn a_run_is_not_overwritten_or_resumed_as_another() {
     let recipe = fixture.recipe(&["train.epochs=1"]);
     assert!(matches!(train(&recipe, &run, &stop, &mut ()), Err(Error::RunExists { .. })));
     let other = fixture.recipe(&["train.epochs=1", "train.lr=0.1"]);
-    assert!(matches!(resume(&other, &run, &stop, &mut ()), Err(Error::OtherRecipe { .. })));
+    let error = resume(&other, &run, &stop, &mut ()).unwrap_err();
+    assert!(matches!(error, Error::OtherRecipe { .. }));
+    assert!(error.to_string().contains("train.lr was 0.05, now 0.1: "), "{error}");
     let class = fs::read_dir(fixture.data().join("train")).unwrap().next().unwrap().unwrap().path();
     fs::remove_file(fs::read_dir(class).unwrap().next().unwrap().unwrap().path()).unwrap();
     assert!(matches!(resume(&recipe, &run, &stop, &mut ()), Err(Error::OtherData { .. })));

@@ -80,8 +80,7 @@ fn every_family_gives_the_engines_logits_on_the_run_side() {
         let net = Net::new(small_network(name));
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
         let slices = subnets(&net).into_iter();
-        let slices: Vec<_> =
-            slices.map(|row| (row, parameters.slice(net.network(), row.width).unwrap())).collect();
+        let slices: Vec<_> = slices.map(|row| (row, net.slice(&parameters, row.width).unwrap())).collect();
         let statistics = slices.iter().map(|(row, slice)| (*row, calibrated(&net, slice, *row)));
         let statistics: Vec<_> = statistics.collect();
         let model = Arc::new(Model::new(&bundle(&net, &parameters, &statistics)).unwrap());

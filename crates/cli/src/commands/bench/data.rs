@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use mutualnet_data::{Batch, Dataset, Loader, LoaderConfig, Part, Position, StageTimes};
-use mutualnet_engine::{Device, Tensor};
+use mutualnet_engine::Device;
 use mutualnet_train::Recipe;
+use mutualnet_train::step_batch::{Pyramid, StepBatch};
 use serde::Serialize;
 
 use crate::args::BenchDataArgs;
@@ -160,10 +161,7 @@ impl Bench {
         let resolutions = self.recipe.resolutions();
         let begun = Instant::now();
         if resolutions.len() > 1 {
-            let side = batch.side as usize;
-            let images = Tensor::from_buffer(batch.take_images(), &[batch.n, side, side, 3], Device::Cpu)?;
-            let sides: Vec<_> = resolutions.iter().map(|resolution| resolution.get() as usize).collect();
-            images.resize_bilinear_all(&sides)?;
+            Pyramid::new(&StepBatch::new(&mut batch, Device::Cpu)?.images, resolutions)?;
         }
         Ok(begun.elapsed())
     }

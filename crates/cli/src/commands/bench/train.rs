@@ -9,7 +9,8 @@ use mutualnet_core::sample::{ResolutionChoice, StepPlan, SubnetSampler, WidthCho
 use mutualnet_core::{Width, WidthRange};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::{Net, Parameters};
-use mutualnet_train::mutual_step::{StepBatch, mutual_step};
+use mutualnet_train::mutual_step::mutual_step;
+use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use mutualnet_zoo::NetworkConfig;
