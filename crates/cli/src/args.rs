@@ -18,7 +18,7 @@ pub(crate) enum Command {
     /// Generate, check and pack data sets
     #[command(subcommand)]
     Data(DataCommand),
-    /// Show what a recipe will do before a long run: steps, MACs, cost
+    /// Show what a recipe will do and how long it will take on this machine, before a long run
     #[cfg(feature = "train")]
     Plan(PlanArgs),
     /// Train a network from a recipe
@@ -131,6 +131,9 @@ pub(crate) struct PlanArgs {
     /// Number of classes, together with --train-images
     #[arg(long, value_name = "N", requires = "train_images")]
     pub(crate) classes: Option<usize>,
+    /// Do not time training on this machine
+    #[arg(long)]
+    pub(crate) no_timing: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

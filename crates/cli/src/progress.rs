@@ -1,4 +1,4 @@
-//! Events as a progress display on a terminal, as plain lines elsewhere.
+//! Shows events: as a progress bar on a terminal, as plain lines elsewhere.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ pub(crate) struct Progress {
     stage: Option<Stage>,
 }
 
-/// Running averages over about the last fifty steps: single steps jump.
+/// Running averages over about the last fifty steps, because single steps vary a lot.
 #[derive(Default)]
 struct Averages {
     full_loss: Option<f64>,
@@ -39,7 +39,7 @@ fn follow(average: &mut Option<f64>, value: f64) -> f64 {
 }
 
 impl Progress {
-    /// A display that says, on a terminal, that images are looked for; until the first event.
+    /// A display that says, on a terminal and until the first event, that images are being looked for.
     pub(crate) fn new() -> Self {
         let bar = searching();
         Self {
@@ -50,6 +50,13 @@ impl Progress {
             average: Averages::default(),
             stage: None,
         }
+    }
+
+    /// A display of warnings only.
+    pub(crate) fn quiet() -> Self {
+        let display = Self::new();
+        display.bar.finish_and_clear();
+        Self { is_terminal: false, ..display }
     }
 
     fn line(&self, text: &str) {
@@ -98,7 +105,7 @@ impl Progress {
             }
         };
         let message = format!(
-            "epoch {epoch} · full loss {full_loss:.3}, {:.1} % right · {students}{images_per_s:.0} images/s",
+            "epoch {epoch} · full loss {full_loss:.3}, {:.1} % correct · {students}{images_per_s:.0} images/s",
             full_accuracy * 100.0,
         );
         self.advance(step + 1, &message);
@@ -127,7 +134,7 @@ impl Reporter for Progress {
             Event::Start { total_steps, step, steps_per_epoch, .. } => {
                 self.steps_per_epoch = *steps_per_epoch;
                 if *step > 0 {
-                    self.line(&format!("going on from step {step} of {total_steps}"));
+                    self.line(&format!("continuing from step {step} of {total_steps}"));
                 }
                 self.begin(*total_steps, *step, "steps");
             }
@@ -135,25 +142,27 @@ impl Reporter for Progress {
                 self.step(*step, (*full_loss, *full_accuracy, students), *images_per_s);
             }
             Event::NonFinite { step, subnet, layer, .. } => {
-                let layer = layer
-                    .as_deref()
-                    .map_or("in the gradient".to_owned(), |layer| format!("from `{layer}` on"));
+                let layer =
+                    layer.as_deref().map_or("the gradient".to_owned(), |layer| format!("layer `{layer}`"));
                 self.line(&format!(
-                    "warning: step {step} gave no number at {subnet} {layer}; it is left out"
+                    "warning: step {step} produced NaN or infinity in {layer} of sub-network {subnet}; the step is skipped"
                 ));
             }
             Event::Quarantined { path, reason } => {
-                self.line(&format!("warning: another image stands in for {}: {reason}", path.display()));
+                self.line(&format!(
+                    "warning: broken image, replaced by another of its class: {}: {reason}",
+                    path.display()
+                ));
             }
             Event::LeftOut { path, reason } => {
-                self.line(&format!("warning: left out of the test: {}: {reason}", path.display()));
+                self.line(&format!("warning: broken test image, left out: {}: {reason}", path.display()));
             }
             Event::Notice { text } => self.line(&format!("note: {text}")),
             Event::Waiting { path, seconds } => {
-                self.line(&format!("waiting for {} for {seconds:.0} s", path.display()));
+                self.line(&format!("still reading {} after {seconds:.0} s", path.display()));
             }
             Event::DamagedCheckpoint { reason } => {
-                self.line(&format!("warning: a checkpoint was passed over: {reason}"));
+                self.line(&format!("warning: skipped a damaged checkpoint: {reason}"));
             }
             // The command says what is saved and how to go on.
             Event::Interrupted { .. } => self.bar.finish_and_clear(),
@@ -162,7 +171,7 @@ impl Reporter for Progress {
                 self.line(&format!("trained in {}", duration(Duration::from_secs_f64(*seconds))));
                 if *n_broken > 0 {
                     self.line(&format!(
-                        "note: others stood in for {n_broken} broken files, which events.jsonl names"
+                        "note: {n_broken} broken images were replaced by others; events.jsonl lists them"
                     ));
                 }
             }

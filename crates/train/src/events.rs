@@ -144,10 +144,9 @@ impl Reporter for () {
     fn report(&mut self, _: &Event) {}
 }
 
-/// The record: one JSON object per line, appended to `events.jsonl`, passed on to another reporter.
+/// The record: one JSON object per line, appended to `events.jsonl`, and passed on to another reporter.
 pub(crate) struct EventLog<'a> {
-    path: PathBuf,
-    file: BufWriter<File>,
+    record: Option<(PathBuf, BufWriter<File>)>,
     console: &'a mut dyn Reporter,
 }
 
@@ -155,19 +154,29 @@ impl<'a> EventLog<'a> {
     pub(crate) fn open(path: &Path, console: &'a mut dyn Reporter) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
         let file = file.map_err(|source| Error::write(path, source))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), console })
+        Ok(Self { record: Some((path.to_owned(), BufWriter::new(file))), console })
+    }
+
+    /// Passes events on without a record: for what is no run.
+    pub(crate) fn without_record(console: &'a mut dyn Reporter) -> Self {
+        Self { record: None, console }
     }
 
     /// Writes the event down and passes it on.
     pub(crate) fn log(&mut self, event: &Event) -> Result<()> {
-        let line = serde_json::to_string(event).expect("events hold nothing that JSON cannot");
-        writeln!(self.file, "{line}").map_err(|source| Error::write(&self.path, source))?;
+        if let Some((path, file)) = &mut self.record {
+            let line = serde_json::to_string(event).expect("events hold nothing that JSON cannot");
+            writeln!(file, "{line}").map_err(|source| Error::write(path, source))?;
+        }
         self.console.report(event);
         Ok(())
     }
 
     /// Makes sure that all lines are in the file.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        self.file.flush().map_err(|source| Error::write(&self.path, source))
+        match &mut self.record {
+            Some((path, file)) => file.flush().map_err(|source| Error::write(path, source)),
+            None => Ok(()),
+        }
     }
 }

@@ -93,6 +93,11 @@ impl Feed {
         self.reported.len()
     }
 
+    /// Number of images that the loader has made so far, those of batches that were not taken yet included.
+    pub(crate) fn n_made(&self) -> u64 {
+        self.loader.stage_times().images
+    }
+
     fn report_broken(&mut self, log: &mut EventLog<'_>) -> Result<()> {
         for BrokenFile { path, reason } in self.loader.broken_files() {
             if self.reported.insert(path.clone()) {

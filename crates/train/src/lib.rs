@@ -43,6 +43,8 @@ pub mod sweep;
 mod tabulate;
 pub use tabulate::tabulate;
 
+pub mod timing;
+
 mod run_dir;
 pub use run_dir::RunDir;
 

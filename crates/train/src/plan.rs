@@ -14,6 +14,7 @@ use crate::schedule::LearningRate;
 use crate::{Error, Result};
 
 mod cost;
+pub(crate) use cost::StepCost;
 
 const FORMAT_VERSION: u32 = 1;
 

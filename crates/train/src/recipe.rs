@@ -299,6 +299,14 @@ impl Recipe {
         Ok(widths.into_iter().flat_map(|w| resolutions.iter().map(move |&r| Subnet::image(w, r))).collect())
     }
 
+    /// Images per calibration batch.
+    pub(crate) fn calibration_batch(&self) -> usize {
+        match self.tabulate.calibration_batch {
+            0 => self.train.batch,
+            images => images,
+        }
+    }
+
     /// The largest resolution: what images are cropped to.
     pub fn crop(&self) -> Resolution {
         self.network.resolutions[0]

@@ -29,11 +29,11 @@ use crate::training::set_up;
 use crate::{Error, Result};
 
 /// Images per evaluation batch: results do not depend on it, memory does.
-const EVALUATION_BATCH: usize = 64;
+pub(crate) const EVALUATION_BATCH: usize = 64;
 /// Single-image runs before a row's times count.
-const LATENCY_WARM_UP: usize = 5;
+pub(crate) const LATENCY_WARM_UP: usize = 5;
 /// Time that one row may take at one thread count.
-const LATENCY_TIME: Duration = Duration::from_secs(2);
+pub(crate) const LATENCY_TIME: Duration = Duration::from_secs(2);
 
 /// Calibrates, evaluates and times every row, and writes table, bundle, plots and report into the run directory.
 ///
@@ -120,11 +120,7 @@ struct Tabulation<'a> {
 impl Tabulation<'_> {
     fn calibrate(&mut self, train: &Dataset) -> Result<BTreeMap<Subnet, Statistics>> {
         let section = &self.recipe.tabulate;
-        let batch = match section.calibration_batch {
-            0 => self.recipe.train.batch,
-            images => images,
-        };
-        let loader = loader(self.recipe, train.clone(), batch, self.device)?;
+        let loader = loader(self.recipe, train.clone(), self.recipe.calibration_batch(), self.device)?;
         let data = &self.recipe.data;
         let batches =
             loader.calibrate(data.augment, &self.recipe.preprocess(), section.calibration_batches)?;
@@ -166,9 +162,7 @@ impl Tabulation<'_> {
     fn time(&mut self, bundle: &Bundle) -> Result<QueryTable> {
         let mut rows = bundle.table().rows().to_vec();
         let model = Arc::new(Model::new(bundle)?);
-        let all = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let mut thread_counts = vec![NonZeroUsize::MIN, all];
-        thread_counts.dedup();
+        let thread_counts = thread_counts();
         let runs = self.recipe.tabulate.latency_runs;
         let config = MeasureConfig { warmup: LATENCY_WARM_UP, runs, time: LATENCY_TIME };
         let of = rows.len() * thread_counts.len();
@@ -195,7 +189,15 @@ impl Tabulation<'_> {
     }
 }
 
-fn to_stats(statistics: &BTreeMap<Subnet, Statistics>) -> Result<BTreeMap<Subnet, RowStats>> {
+/// How many threads latencies are for: one, and one per core.
+pub(crate) fn thread_counts() -> Vec<NonZeroUsize> {
+    let all = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let mut counts = vec![NonZeroUsize::MIN, all];
+    counts.dedup();
+    counts
+}
+
+pub(crate) fn to_stats(statistics: &BTreeMap<Subnet, Statistics>) -> Result<BTreeMap<Subnet, RowStats>> {
     let rows = statistics.iter().map(|(&subnet, statistics)| {
         let layers = statistics.to_vecs()?.into_iter();
         Ok((subnet, layers.map(|(mean, var)| BatchNormStats { mean, var }).collect()))

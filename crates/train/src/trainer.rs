@@ -42,6 +42,14 @@ impl Trainer {
         Ok(Self { sampler: recipe.sampler()?, lr: plan.learning_rate(), recipe, net, device, state })
     }
 
+    pub(crate) fn net(&self) -> &Net {
+        &self.net
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.device
+    }
+
     /// The sub-networks of the next step.
     pub(crate) fn draw(&self) -> StepPlan {
         let key = Key::new(self.recipe.seed, Purpose::Sample).step(self.state.step);

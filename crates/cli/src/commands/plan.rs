@@ -1,38 +1,143 @@
-//! `mutualnet plan`: what a recipe will do.
+//! `mutualnet plan`: what a recipe will do, and how long it will take on this machine.
+
+use std::time::Duration;
 
 use anyhow::Result;
 use mutualnet_train::plan::DataFacts;
-use mutualnet_train::{Plan, Recipe};
+use mutualnet_train::timing::{self, HeldUpBy, Timing};
+use mutualnet_train::{Plan, Planned, Recipe};
+use serde::Serialize;
 
 use crate::args::PlanArgs;
+use crate::interrupt::Signals;
+use crate::progress::Progress;
 use crate::{text, watch};
+
+/// What is printed.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    plan: Plan,
+    /// `None` where nothing was timed.
+    timing: Option<Timing>,
+}
 
 pub(super) fn run(args: &PlanArgs) -> Result<()> {
     let recipe = Recipe::load(&args.recipe.recipe, &args.recipe.overrides)?;
-    let plan = match (args.train_images, args.classes) {
+    let (report, not_timed) = match (args.train_images, args.classes) {
         (Some(n_train), Some(classes)) => {
             let classes = (0..classes).map(|class| format!("class {class}")).collect();
             // About what the share of each class makes together.
             let n_train = (n_train as f64 * recipe.data.train_share).round() as usize;
-            Plan::of(&recipe, DataFacts { classes, n_train, ..DataFacts::default() })?.0
+            let (plan, _) = Plan::of(&recipe, DataFacts { classes, n_train, ..DataFacts::default() })?;
+            (Report { plan, timing: None }, "there are no images to time steps on")
         }
         _ => {
-            let planned = {
-                let _display = watch::searching();
-                Plan::make(&recipe)?
-            };
-            for dataset in [&planned.train, &planned.test] {
-                for notice in dataset.notices() {
-                    text::note(&format!("note: {notice}: {}", dataset.dir().display()));
-                }
-            }
-            planned.plan
+            let planned = make(&recipe)?;
+            let timing = if args.no_timing { None } else { Some(time(&planned)?) };
+            (Report { plan: planned.plan, timing }, "--no-timing was given")
         }
     };
-    if args.json { text::json(&plan) } else { print(&plan) }
+    if args.json {
+        return text::json(&report);
+    }
+    print_plan(&report.plan)?;
+    match &report.timing {
+        Some(timing) => print_timing(&report.plan, timing),
+        None => entry("time", &format!("not measured: {not_timed}")),
+    }
 }
 
-fn print(plan: &Plan) -> Result<()> {
+fn make(recipe: &Recipe) -> Result<Planned> {
+    let planned = {
+        let _display = watch::searching();
+        Plan::make(recipe)?
+    };
+    for dataset in [&planned.train, &planned.test] {
+        for notice in dataset.notices() {
+            text::note(&format!("note: {notice}: {}", dataset.dir().display()));
+        }
+    }
+    Ok(planned)
+}
+
+fn time(planned: &Planned) -> Result<Timing> {
+    Signals::listen()?.end_the_process("nothing was written".to_owned(), "--no-timing skips the timing");
+    text::note("timing a few steps on this machine, about 20 s (--no-timing skips it)");
+    Ok(timing::measure(planned, timing::STEP_TIME, &mut Progress::quiet())?)
+}
+
+fn entry(what: &str, value: &str) -> Result<()> {
+    text::line(&format!("{what:<18}{value}"))
+}
+
+fn print_timing(plan: &Plan, Timing { train, tabulate, peak_memory_bytes }: &Timing) -> Result<()> {
+    let checkpoints = match train.checkpoints {
+        1 => "1 checkpoint".to_owned(),
+        n => format!("{n} checkpoints"),
+    };
+    entry(
+        "training",
+        &format!(
+            "about {}: {} steps of {} ({} images/s), {checkpoints} of {}",
+            seconds(train.seconds),
+            plan.derived.total_steps,
+            seconds(train.step_seconds),
+            rounded(plan.recipe.train.batch as f64 / train.step_seconds),
+            seconds(train.checkpoint_seconds)
+        ),
+    )?;
+    entry(
+        "tabulating",
+        &format!(
+            "about {}: {} to calibrate, {} to evaluate, {} to time {} rows",
+            seconds(tabulate.seconds),
+            seconds(tabulate.calibrate_seconds),
+            seconds(tabulate.evaluate_seconds),
+            seconds(tabulate.latency_seconds),
+            plan.derived.rows
+        ),
+    )?;
+    let waiting =
+        format!("{:.0} % of a step is waiting for images", 100.0 * train.wait_seconds / train.step_seconds);
+    entry(
+        "bottleneck",
+        &match train.held_up_by {
+            HeldUpBy::Step => format!("the training step; {waiting}"),
+            HeldUpBy::Loader => format!("loading images; {waiting} (mutualnet bench data says which stage)"),
+        },
+    )?;
+    let memory = peak_memory_bytes.map_or("not known on this system".to_owned(), bytes);
+    entry("peak memory", &memory)?;
+    entry(
+        "measured",
+        &format!(
+            "{} steps of {} images, {} of {} rows",
+            train.measured_steps, train.measured_batch, tabulate.measured_rows, plan.derived.rows
+        ),
+    )
+}
+
+/// `0.213 s`, `4.1 s`, `3 min 20 s`.
+fn seconds(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{s:.3} s"),
+        s if s < 20.0 => format!("{s:.1} s"),
+        s => text::duration(Duration::from_secs_f64(s)),
+    }
+}
+
+/// At most three digits that count, without an exponent.
+fn rounded(value: f64) -> String {
+    if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+fn bytes(n: u64) -> String {
+    let gigabytes = n as f64 / 1e9;
+    if gigabytes < 1.0 { format!("{:.0} MB", n as f64 / 1e6) } else { format!("{gigabytes:.1} GB") }
+}
+
+fn print_plan(plan: &Plan) -> Result<()> {
     let (recipe, derived) = (&plan.recipe, &plan.derived);
     let range = recipe.trained_widths();
     let resolutions: Vec<_> = recipe.resolutions().iter().map(ToString::to_string).collect();
@@ -66,10 +171,10 @@ fn print(plan: &Plan) -> Result<()> {
                 recipe.train.epochs, derived.steps_per_epoch, recipe.train.batch, derived.total_steps
             ),
         ),
-        ("cost of a step", format!("{:.2} × one of plain training", derived.relative_cost)),
+        ("cost of a step", format!("{:.2} × that of plain training", derived.relative_cost)),
         ("query table", format!("{} rows", derived.rows)),
     ] {
-        text::line(&format!("{what:<18}{value}"))?;
+        entry(what, &value)?;
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ fn program() -> Program {
 
 #[test]
 fn a_plan_is_told_before_a_run() {
-    assert_snapshot!(program().told(&["plan", "recipe.toml", "train.epochs=3"]), @r#"
+    assert_snapshot!(program().told(&["plan", "recipe.toml", "train.epochs=3", "--no-timing"]), @r#"
     exit 0
     -- stdout
     network           mobilenet_v2, widths 0.25 to 1.0, 32/20 px
@@ -48,8 +48,9 @@ fn a_plan_is_told_before_a_run() {
     smallest network  517 k MACs
     data              48 training and 24 test images, 12 classes
     steps             3 epochs × 6 steps of 8 images = 18
-    cost of a step    2.02 × one of plain training
+    cost of a step    2.02 × that of plain training
     query table       4 rows
+    time              not measured: --no-timing was given
     -- stderr
     "#);
 }
@@ -68,10 +69,30 @@ fn a_plan_needs_no_data_where_their_size_is_given() {
     smallest network  4.89 M MACs
     data              50000 training and 0 test images, 100 classes
     steps             2 epochs × 6250 steps of 8 images = 12500
-    cost of a step    1.00 × one of plain training
+    cost of a step    1.00 × that of plain training
     query table       2 rows
+    time              not measured: there are no images to time steps on
     -- stderr
     "#);
+}
+
+#[test]
+fn a_plan_says_how_long_it_takes() {
+    let program = program();
+    let plan = program.json(&["plan", "recipe.toml", "--json"]);
+    let step = plan["timing"]["train"]["step_seconds"].as_f64().unwrap();
+    assert!(plan["timing"]["train"]["seconds"].as_f64().unwrap() >= 12.0 * step, "{plan}");
+    assert!(plan["timing"]["tabulate"]["seconds"].as_f64().unwrap() > 0.0, "{plan}");
+    assert_eq!(plan["derived"]["total_steps"], 12);
+    let left: Vec<_> = std::fs::read_dir(program.dir.path()).unwrap().collect();
+    assert_eq!(left.len(), 2, "the recipe and the data, and nothing else: {left:?}");
+    let told = program.told(&["plan", "recipe.toml"]);
+    for what in
+        ["training          about ", "tabulating        about ", "bottleneck        ", "peak memory       "]
+    {
+        assert!(told.contains(&format!("\n{what}")), "{told}");
+    }
+    assert!(program.json(&["plan", "recipe.toml", "--json", "--no-timing"])["timing"].is_null());
 }
 
 #[test]
@@ -131,7 +152,7 @@ fn interrupted(
     }
     let id = child.id().to_string();
     for signal in signals {
-        assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(std::process::Command::new("kill").args([*signal, id.as_str()]).status().unwrap().success());
         // Two equal signals that wait for delivery are one.
         std::thread::sleep(Duration::from_millis(100));
     }

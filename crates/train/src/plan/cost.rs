@@ -1,6 +1,8 @@
-//! What a step of a method costs, before a long run.
+//! What a step of a method costs, in MACs of forward passes.
+//!
+//! Separate because the plan compares expected costs, and timing sets measured steps in relation to them.
 
-use mutualnet_core::sample::ResolutionChoice;
+use mutualnet_core::sample::{ResolutionChoice, StepPlan};
 use mutualnet_core::{Network, Resolution, Subnet, Width};
 
 use super::{build, network};
@@ -18,24 +20,41 @@ const FORWARD: f64 = 1.0 / 3.0;
 pub(super) fn relative(recipe: &Recipe, classes: usize) -> Result<f64> {
     let plain = build(recipe, recipe.network.widths, classes)?;
     let plain = macs(&plain, recipe.network.widths.full(), &[recipe.crop()])?;
-    let expected = Expected { network: network(recipe, classes)?, recipe };
-    Ok((expected.full()? + expected.students()?) / plain)
+    Ok(StepCost::new(recipe, classes)?.expected()? / plain)
 }
 
-struct Expected<'a> {
+/// The cost of steps: MACs per image of the forward passes that learn, and a third of those that only teach.
+pub(crate) struct StepCost<'a> {
     recipe: &'a Recipe,
     network: Network,
 }
 
-impl Expected<'_> {
-    /// The full network's pass, and one more where it takes part in teaching.
-    fn full(&self) -> Result<f64> {
+impl<'a> StepCost<'a> {
+    pub(crate) fn new(recipe: &'a Recipe, classes: usize) -> Result<Self> {
+        Ok(Self { recipe, network: network(recipe, classes)? })
+    }
+
+    /// The mean over all steps that the method can draw.
+    pub(crate) fn expected(&self) -> Result<f64> {
         let all = self.recipe.resolutions();
-        let full = self.recipe.trained_widths().full();
         let seen = match self.recipe.train.method.resolution_choice() {
             ResolutionChoice::Common => all.as_slice(),
             ResolutionChoice::Largest | ResolutionChoice::Own => &all[..1],
         };
+        Ok(self.full(seen)? + self.students()?)
+    }
+
+    /// The cost of one step.
+    pub(crate) fn of(&self, plan: &StepPlan) -> Result<f64> {
+        let students = plan.students.iter();
+        let students = students.map(|student| macs(&self.network, student.width, &[student.resolution]));
+        Ok(self.full(&[plan.full.resolution])? + students.sum::<Result<f64>>()?)
+    }
+
+    /// The full network's pass, mean over the resolutions that it sees, and one more where it takes part in teaching.
+    fn full(&self, seen: &[Resolution]) -> Result<f64> {
+        let all = self.recipe.resolutions();
+        let full = self.recipe.trained_widths().full();
         let own = macs(&self.network, full, seen)?;
         let teaching = match self.recipe.train.teacher {
             TeacherKind::Full => 0.0,

@@ -95,3 +95,25 @@ fn every_experiment_of_the_paper_is_planned() {
         }
     }
 }
+
+#[test]
+fn the_cost_of_steps_is_on_average_what_is_expected() {
+    use mutualnet_core::rng::{Key, Purpose};
+    for overrides in [
+        [].as_slice(),
+        &["train.method=us"],
+        &["train.method=us-multi-scale"],
+        &["train.method=plain"],
+        &["train.teacher=ensemble"],
+        &["train.ema=0.99", "train.teacher=ema", "train.width_step=0.1"],
+    ] {
+        let recipe = recipe("imagenet_mobilenet_v2.toml", overrides);
+        let cost = cost::StepCost::new(&recipe, 1000).unwrap();
+        let sampler = recipe.sampler().unwrap();
+        let n = 2000;
+        let steps = (0..n).map(|step| sampler.sample(Key::new(1, Purpose::Sample).step(step), None));
+        let mean = steps.map(|step| cost.of(&step).unwrap()).sum::<f64>() / n as f64;
+        let expected = cost.expected().unwrap();
+        assert!((mean / expected - 1.0).abs() < 0.02, "{overrides:?}: {mean}, expected {expected}");
+    }
+}

@@ -21,6 +21,7 @@ mod resume;
 /// Every family in the engine and on the run side.
 mod run_side;
 mod switches;
+mod timing;
 
 /// From files to a prediction, end to end.
 mod way_of_a_batch;

@@ -1,0 +1,190 @@
+//! Timing the stages of tabulating on some rows of the table.
+//!
+//! Rows are taken at equal distances from the cheapest to the most expensive, so that their time per MAC is about that
+//! of all rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use mutualnet_bundle::{Accuracy, Bundle, BundleParts, Provenance, QueryTable, Row};
+use mutualnet_core::Subnet;
+use mutualnet_engine::Device;
+use mutualnet_nn::Statistics;
+use mutualnet_runtime::{MeasureConfig, Model, Session, measure as latency};
+
+use super::TabulateTiming;
+use crate::calibrate::Calibration;
+use crate::events::EventLog;
+use crate::feed::{Feed, IfBroken, loader};
+use crate::plan::Planned;
+use crate::step_batch::StepBatch;
+use crate::sweep::Sweep;
+use crate::tabulate::{EVALUATION_BATCH, LATENCY_TIME, LATENCY_WARM_UP, thread_counts, to_stats};
+use crate::trainer::Trainer;
+use crate::{Error, Result};
+
+/// Rows to time.
+const ROWS: usize = 6;
+/// MACs that a forward pass of all of them may take, a second or so on two cores.
+const PASS_MACS: f64 = 5e10;
+/// How a row's latency is timed here, more briefly than for the table.
+const BRIEFLY: MeasureConfig = MeasureConfig { warmup: 1, runs: 5, time: Duration::from_millis(200) };
+
+pub(super) fn measure(
+    planned: &Planned,
+    trainer: &Trainer,
+    log: &mut EventLog<'_>,
+) -> Result<TabulateTiming> {
+    let recipe = &planned.plan.recipe;
+    let rows = Rows::new(planned)?;
+    let (batch, load) = rows.load(trainer.device(), log)?;
+    let n = batch.labels.elements() as f64;
+    let (statistics, per_mac) = rows.calibrate(trainer, &batch)?;
+    let n_calibrate = (recipe.tabulate.calibration_batches * recipe.calibration_batch())
+        .min(planned.plan.derived.n_train / recipe.calibration_batch() * recipe.calibration_batch());
+    let n_test = planned.plan.derived.n_test;
+    let calibrate_seconds = rows.stage(n_calibrate, per_mac / n, load / n, trainer.device());
+    let per_mac = rows.evaluate(trainer, &statistics, &batch)?;
+    let evaluate_seconds = rows.stage(n_test, per_mac / n, load / n, trainer.device());
+    let latency_seconds = rows.latency(trainer, &statistics)?;
+    Ok(TabulateTiming {
+        seconds: calibrate_seconds + evaluate_seconds + latency_seconds,
+        calibrate_seconds,
+        evaluate_seconds,
+        latency_seconds,
+        measured_rows: rows.timed.len(),
+    })
+}
+
+/// The rows of the table and their MACs.
+struct Rows<'a> {
+    planned: &'a Planned,
+    all: BTreeMap<Subnet, f64>,
+    timed: Vec<Subnet>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(planned: &'a Planned) -> Result<Self> {
+        let all = planned.plan.recipe.table_rows()?.into_iter();
+        let all = all.map(|row| Ok::<_, Error>((row, planned.network.macs(row)?.as_f64())));
+        let all: BTreeMap<_, _> = all.collect::<Result<_>>()?;
+        let mut by_macs: Vec<_> = all.iter().collect();
+        by_macs.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+        let n = ROWS.min(all.len());
+        let timed = (0..n).map(|i| *by_macs[(2 * i + 1) * all.len() / (2 * n)].0).collect();
+        Ok(Self { planned, all, timed })
+    }
+
+    fn timed_macs(&self) -> f64 {
+        self.timed.iter().map(|row| self.all[row]).sum()
+    }
+
+    /// A calibration batch, or a part of one, and how long it took to load.
+    fn load(&self, device: Device, log: &mut EventLog<'_>) -> Result<(StepBatch, f64)> {
+        let recipe = &self.planned.plan.recipe;
+        let n = ((PASS_MACS / self.timed_macs()) as usize)
+            .clamp(2, recipe.calibration_batch().max(EVALUATION_BATCH));
+        let n = n.min(self.planned.plan.derived.n_train);
+        let loader = loader(recipe, self.planned.train.clone(), n, device)?;
+        let begun = Instant::now();
+        let batches = loader.calibrate(recipe.data.augment, &recipe.preprocess(), 1)?;
+        let batch = Feed::new(loader, batches, IfBroken::Replaced).next(log, || false)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let mut batch = batch.expect("there are as many images as a batch has");
+        Ok((StepBatch::new(&mut batch, device)?, seconds))
+    }
+
+    /// Calibrates the timed rows on one batch; says how long a MAC of a row took.
+    fn calibrate(&self, trainer: &Trainer, batch: &StepBatch) -> Result<(BTreeMap<Subnet, Statistics>, f64)> {
+        let mut calibration = Calibration::new(trainer.net(), &self.timed, trainer.device())?;
+        let begun = Instant::now();
+        calibration.add(trainer.net(), &trainer.state.parameters, &batch.images)?;
+        mutualnet_engine::synchronize(trainer.device())?;
+        Ok((calibration.finish(), begun.elapsed().as_secs_f64() / self.timed_macs()))
+    }
+
+    /// Evaluates the timed rows on one batch; says how long a MAC of a row took.
+    fn evaluate(
+        &self,
+        trainer: &Trainer,
+        statistics: &BTreeMap<Subnet, Statistics>,
+        batch: &StepBatch,
+    ) -> Result<f64> {
+        let mut sweep = Sweep::new(statistics);
+        let begun = Instant::now();
+        sweep.add(trainer.net(), &trainer.state.parameters, &batch.images, &batch.labels)?;
+        Ok(begun.elapsed().as_secs_f64() / self.timed_macs())
+    }
+
+    /// Seconds of all rows on `n` images. On a CPU the loader and the network share the cores.
+    fn stage(&self, n: usize, per_mac: f64, load: f64, device: Device) -> f64 {
+        let pass = per_mac * self.all.values().sum::<f64>();
+        let per_image = match device {
+            Device::Cpu => pass + load,
+            Device::Cuda(_) => pass.max(load),
+        };
+        n as f64 * per_image
+    }
+
+    /// Seconds that timing every row takes, on each number of threads.
+    fn latency(&self, trainer: &Trainer, statistics: &BTreeMap<Subnet, Statistics>) -> Result<f64> {
+        let begun = Instant::now();
+        let model = Arc::new(Model::new(self.bundle(trainer, statistics)?)?);
+        let mut seconds = begun.elapsed().as_secs_f64();
+        let runs = self.planned.plan.recipe.tabulate.latency_runs as f64;
+        for threads in thread_counts() {
+            let begun = Instant::now();
+            let mut session = Session::new(Arc::clone(&model), threads)?;
+            seconds += begun.elapsed().as_secs_f64();
+            let mut timed = 0.0;
+            for &row in &self.timed {
+                timed += latency(&mut session, row, BRIEFLY)?.p50_ms * 1e-3;
+            }
+            let per_mac = timed / self.timed_macs();
+            seconds += self.all.values().map(|macs| row_seconds(per_mac * macs, runs)).sum::<f64>();
+        }
+        Ok(seconds)
+    }
+
+    /// A bundle of the timed rows, which nobody will see.
+    fn bundle(&self, trainer: &Trainer, statistics: &BTreeMap<Subnet, Statistics>) -> Result<Bundle> {
+        let plan = &self.planned.plan;
+        let rows = self.timed.iter().map(|&subnet| {
+            let macs = self.planned.network.macs(subnet)?;
+            Ok(Row::new(subnet, macs, Accuracy::new(0, 1)?, Vec::new()))
+        });
+        Ok(Bundle::new(BundleParts {
+            network: self.planned.network.clone(),
+            classes: plan.derived.classes.clone(),
+            preprocess: plan.recipe.preprocess(),
+            table: QueryTable::new(rows.collect::<Result<_>>()?)?,
+            weights: trainer.state.parameters.to_weights()?,
+            stats: to_stats(statistics)?,
+            provenance: Provenance {
+                recipe_sha256: plan.derived.recipe_sha256.clone(),
+                data_sha256: plan.derived.train_sha256.clone(),
+                seed: plan.recipe.seed,
+                commit: String::new(),
+                created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+                host: None,
+            },
+        })?)
+    }
+}
+
+/// Seconds that a row of this latency is timed for the table.
+fn row_seconds(latency: f64, runs: f64) -> f64 {
+    LATENCY_WARM_UP as f64 * latency + (runs * latency).min(LATENCY_TIME.as_secs_f64() + latency)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_timed_for_its_runs_or_its_time() {
+        assert!((row_seconds(0.001, 60.0) - 0.065).abs() < 1e-9);
+        assert!((row_seconds(0.1, 60.0) - 2.6).abs() < 1e-9);
+    }
+}
