@@ -1,8 +1,8 @@
 //! Compares what the engine computes with the arithmetic of the list, and slices with narrow networks.
 
 use mutualnet_core::network::{
-    Activation, ChannelRule, Conv, Groups, MaxPool, Network, NetworkBuilder, NodeId, Parameter, ParameterKind,
-    Rank,
+    Activation, ChannelRule, Conv, Groups, MaxPool, Network, NetworkBuilder, NodeId, Parameter,
+    ParameterKind, Rank,
 };
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::{Weights, Width, WidthRange};
@@ -50,7 +50,7 @@ fn silent_residual_branches_can_learn() {
         let ends = net.network().residual_ends();
         let mut parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
         parameters.zero_residual_branches(net.network()).unwrap();
-        let full = parameters.slice(net.network(), Width::ONE).unwrap();
+        let full = net.slice(&parameters, Width::ONE).unwrap();
         let logits = net.forward(&full, &batch(4, 20), Norm::Batch).unwrap();
         let labels = Tensor::from_slice_i64(&[0, 1, 2, 3], &[4]).unwrap();
         logits.cross_entropy(&labels, 0.0).unwrap().backward().unwrap();

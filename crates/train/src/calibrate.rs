@@ -1,4 +1,4 @@
-//! Batch-norm statistics for every row of the table: each row has its own, none is shared.
+//! Batch-norm statistics for every row of the table; no two rows share them.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use crate::step_batch::Pyramid;
 /// The average over batches is cumulative, the variance unbiased.
 ///
 /// # Source
-/// `[MN-code ComputePostBN.py]`. Deviation: the same images in the same order for every row, and no batch more than
-/// asked for; the reference takes one more, shuffled anew for each row.
+/// `[MN-code ComputePostBN.py]`. Deviation: every row sees the same images in the same order, and exactly as many
+/// batches as asked for; the reference takes one more, and shuffles again for each row.
 #[derive(Debug)]
 pub struct Calibration {
     rows: BTreeMap<Subnet, Statistics>,
@@ -32,7 +32,7 @@ impl Calibration {
         Ok(Self { rows: rows.collect::<Result<_>>()?, n_batches: 0 })
     }
 
-    /// Takes one batch in, images `[n, 3, r, r]` at the largest resolution.
+    /// Adds one batch of images `[n, 3, r, r]` at the largest resolution.
     ///
     /// # Errors
     /// The batch does not fit the network, or the engine has no memory.

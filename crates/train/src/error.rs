@@ -9,7 +9,7 @@ use crate::recipe::{Change, Recipe};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The recipe is not one.
+    /// The recipe is invalid.
     #[error("recipe{}: {reason}", .path.as_ref().map(|path| format!(" {}", path.display())).unwrap_or_default())]
     Recipe {
         /// The file, if it was one.
@@ -19,8 +19,8 @@ pub enum Error {
         /// What to do.
         hint: Option<String>,
     },
-    /// There is a run already where a new one should go.
-    #[error("there is a run already: {}", .path.display())]
+    /// The directory for a new run already holds one.
+    #[error("a run already exists: {}", .path.display())]
     RunExists {
         /// The run directory.
         path: PathBuf,
@@ -28,12 +28,12 @@ pub enum Error {
     /// There is no run, or it has not got far enough.
     #[error("{what} is missing: {}", .path.display())]
     NoRun {
-        /// What was looked for.
+        /// The part that is missing.
         what: &'static str,
-        /// Where.
+        /// Where it should be.
         path: PathBuf,
     },
-    /// The run is not at its end.
+    /// The run is not finished.
     #[error("training is at step {step} of {total_steps}: {}", .path.display())]
     Unfinished {
         /// Steps done.
@@ -51,20 +51,20 @@ pub enum Error {
         /// The run directory.
         path: PathBuf,
     },
-    /// A run is resumed on data that are not its own.
+    /// A run is resumed on other data.
     #[error("the training data changed since the run was started: {}", .path.display())]
     OtherData {
         /// The data directory.
         path: PathBuf,
     },
-    /// A run is tabulated on data whose labels mean something else.
+    /// A run is tabulated on data with other classes.
     #[error("the classes, or their order, changed since the run was started: {}", .path.display())]
     RunClasses {
         /// The data directory.
         path: PathBuf,
     },
-    /// No checkpoint of the run is whole.
-    #[error("no whole checkpoint: {}", .path.display())]
+    /// The run has no intact checkpoint.
+    #[error("no intact checkpoint: {}", .path.display())]
     NoCheckpoint {
         /// The directory of checkpoints.
         path: PathBuf,
@@ -93,20 +93,20 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A file of ours does not read as what it should be.
+    /// One of our own files is damaged or of another version.
     #[error("{what}: {reason}: {}", .path.display())]
     Format {
         /// What it should be.
         what: &'static str,
-        /// Why it is not.
+        /// What is wrong with it.
         reason: String,
         /// The file.
         path: PathBuf,
     },
-    /// Losses were no numbers too often.
-    #[error("{n} steps gave a loss that is no number; the last at step {step}, sub-network {subnet}")]
+    /// Losses were NaN or infinite too often.
+    #[error("{n} steps produced NaN or infinity, the last one step {step} in sub-network {subnet}")]
     Diverged {
-        /// How many.
+        /// Number of such steps.
         n: u64,
         /// The last of them.
         step: u64,
@@ -143,10 +143,10 @@ pub enum Error {
     /// There is no such network.
     #[error(transparent)]
     Zoo(#[from] mutualnet_zoo::Error),
-    /// The loader gave up.
+    /// The loader failed.
     #[error(transparent)]
     Loader(#[from] mutualnet_data::Error),
-    /// The tensor engine refused.
+    /// The tensor engine failed.
     #[error(transparent)]
     Engine(#[from] mutualnet_engine::EngineError),
     /// The network could not be built or run.
@@ -174,7 +174,7 @@ impl Error {
         match self {
             Self::Recipe { hint, .. } => hint.clone(),
             Self::RunExists { .. } => {
-                Some("go on with it by --resume, or choose another directory for --out".to_owned())
+                Some("continue it with --resume, or choose another directory for --out".to_owned())
             }
             Self::NoRun { .. } => Some("train first: mutualnet train RECIPE --out RUN".to_owned()),
             Self::Unfinished { .. } => {
@@ -185,10 +185,10 @@ impl Error {
                 Recipe::MAY_CHANGE.join(", ")
             )),
             Self::OtherData { .. } => Some(
-                "bring the data back (a quarantine list written since then counts too), or start a new run"
+                "restore the data (a quarantine list written since then counts as a change), or start a new run"
                     .to_owned(),
             ),
-            Self::RunClasses { .. } => Some("bring the data back; plan.toml names the classes".to_owned()),
+            Self::RunClasses { .. } => Some("restore the data; plan.toml lists the classes".to_owned()),
             Self::OtherClasses { .. } => {
                 Some("train.new_head=true begins with a random classifier".to_owned())
             }

@@ -1,4 +1,4 @@
-//! What training says while it runs: typed events, of which the log is the record and the console only a view.
+//! What training reports while it runs: typed events, which the log records and the console only shows.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -13,15 +13,15 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// A run began or went on.
+    /// A run started or continued.
     Start {
         /// Steps of the whole run.
         total_steps: u64,
-        /// First step that will be done now.
+        /// The next step.
         step: u64,
-        /// Steps of one epoch.
+        /// Steps per epoch.
         steps_per_epoch: u64,
-        /// Images of one step.
+        /// Images per step.
         batch: usize,
     },
     /// A step was done.
@@ -34,80 +34,80 @@ pub enum Event {
         lr: f64,
         /// Cross-entropy of the full network.
         full_loss: f64,
-        /// Share of the batch that the full network got right; of mixed images the first label counts.
+        /// Share of the batch that the full network classified correctly; the first label of mixed images counts.
         full_accuracy: f64,
         /// Divergence of every student from the full network, in the order of training.
         students: Vec<StudentLoss>,
-        /// Images per second, data loading included, of this step.
+        /// Images per second of this step, data loading included.
         images_per_s: f64,
     },
-    /// A loss or a gradient was no number; nothing was learned from this step.
+    /// A loss or a gradient was NaN or infinite; the step changed nothing.
     NonFinite {
         /// The step.
         step: u64,
         /// The sub-network.
         subnet: Subnet,
-        /// Path of the first layer whose output was no number; `None` when only the gradient was not.
+        /// Path of the first layer whose output was not finite; `None` if only a gradient was not.
         layer: Option<String>,
         /// Indices of the batch's images in the training split.
         samples: Vec<u32>,
     },
-    /// Something about the data that a person should know.
+    /// Something unusual about the data.
     Notice {
-        /// What.
+        /// The sentence to show.
         text: String,
     },
-    /// A file that cannot be decoded was replaced by another of its class.
+    /// A training image cannot be decoded and is replaced by another of its class.
     Quarantined {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// A test image that cannot be decoded was left out: accuracy is of the others.
+    /// A test image cannot be decoded and is left out of the accuracy.
     LeftOut {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// A batch is late because of a file that takes very long, as on a disk that does not answer.
+    /// A batch is late because reading a file takes very long, as on a disk that does not answer.
     Waiting {
-        /// The file that is being read for the longest time.
+        /// The file whose read has taken the longest.
         path: PathBuf,
-        /// For how long, in seconds.
+        /// How long it has taken, in seconds.
         seconds: f64,
     },
-    /// A checkpoint was passed over because it is not whole.
+    /// A checkpoint was skipped because it is damaged.
     DamagedCheckpoint {
         /// What is wrong with it.
         reason: String,
     },
-    /// The state of the run was written.
+    /// The state of the run was saved.
     Checkpoint {
-        /// Steps done by then.
+        /// Steps done.
         step: u64,
     },
-    /// The run was asked to stop and did, after a checkpoint.
+    /// The run was interrupted and saved a checkpoint.
     Interrupted {
         /// Steps done.
         step: u64,
     },
     /// All steps are done.
     Trained {
-        /// Wall time of this part of the run, in seconds.
+        /// Wall time in seconds, since the start or the last `--resume`.
         seconds: f64,
-        /// Files that others stood in for, in this part of the run.
+        /// Broken files that were replaced by others in that time.
         #[serde(default)]
         n_broken: usize,
     },
-    /// Part of tabulating was done.
+    /// Part of tabulating is done.
     Tabulating {
-        /// Which part.
+        /// The part.
         stage: Stage,
-        /// How much of it.
+        /// Units done, see [`Stage`].
         done: usize,
-        /// Out of how much.
+        /// Units in all.
         of: usize,
     },
 }
@@ -133,13 +133,13 @@ pub struct StudentLoss {
     pub loss: f64,
 }
 
-/// Takes events in; the console is one.
+/// Receives events; the console does.
 pub trait Reporter {
     /// Called for every event, in order.
     fn report(&mut self, event: &Event);
 }
 
-/// Takes events in and says nothing.
+/// Ignores events.
 impl Reporter for () {
     fn report(&mut self, _: &Event) {}
 }

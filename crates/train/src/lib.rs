@@ -1,7 +1,7 @@
 //! Training: recipe → plan → steps → checkpoint → calibrate → sweep → bundle.
 //!
-//! [`mutual_step`](mutual_step::mutual_step) is the heart; the rest brings data to it and keeps what it learned.
-//! Invariant: nothing here prints; what happens is told by [`Event`]s.
+//! [`mutual_step`](mutual_step::mutual_step) is the core; everything else brings data to it and saves what it learned.
+//! Invariant: nothing here prints; [`Event`]s report what happens.
 
 pub mod mutual_step;
 

@@ -18,7 +18,7 @@ pub enum Method {
     UsMultiScale,
     /// The full network alone, at a resolution drawn for each step `[MN-ECCV Table 3]`.
     MultiScale,
-    /// The full network alone, at the largest resolution: what everyone does.
+    /// The full network alone, at the largest resolution: ordinary training.
     Plain,
     /// One sub-network alone, at its width and its resolution `[MN-ECCV Fig. 5]`.
     Independent,
@@ -42,7 +42,7 @@ impl Method {
         matches!(self, Self::Mutual | Self::Us | Self::UsMultiScale)
     }
 
-    /// Who sees which resolution.
+    /// Which network sees which resolution.
     pub fn resolution_choice(self) -> ResolutionChoice {
         match self {
             Self::Mutual => ResolutionChoice::Own,

@@ -9,12 +9,12 @@ use crate::events::StudentLoss;
 use crate::step_batch::{Pyramid, StepBatch};
 use crate::step_rules::StepRules;
 
-/// What a step found.
+/// The losses of a step.
 #[derive(Debug)]
 pub struct StepLosses {
     /// Cross-entropy of the full network, mean over the batch.
     pub full: f64,
-    /// Images of the batch that the full network got right; of mixed ones the first label counts.
+    /// Images of the batch that the full network classified correctly; the first label of mixed images counts.
     pub full_correct: usize,
     /// Divergence of every student from the full network, in the order of training.
     pub students: Vec<StudentLoss>,
@@ -27,8 +27,8 @@ pub struct StepLosses {
 ///    (KL divergence, temperature 1, no labels; the output is detached, so nothing flows back into the teacher).
 /// 3. The gradients are summed with weight 1; narrower networks reach the leading channels only.
 ///
-/// Batch norms use the statistics of the batch at hand in every pass and remember nothing.
-/// `rules` can put another teacher or divergence in place; a plan without students is plain training.
+/// Batch norms use the statistics of the current batch in every pass and keep none.
+/// `rules` can choose another teacher or divergence; a plan without students is plain training.
 ///
 /// # Errors
 /// The batch does not fit the network, or the engine has no memory.

@@ -1,11 +1,11 @@
-//! Batches for a GPU lie in pinned memory.
+//! Pinned memory for batches that go to a GPU.
 //!
-//! Separate because only training knows both the loader and the engine.
+//! Separate because only training depends on both the loader and the engine.
 
 use mutualnet_data::{BatchMemory, Floats};
 use mutualnet_engine::PinnedFloats;
 
-/// Pinned memory of the engine.
+/// Memory that the engine pinned.
 #[derive(Debug)]
 pub(crate) struct PinnedMemory;
 

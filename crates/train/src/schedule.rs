@@ -13,7 +13,7 @@ pub enum Schedule {
     Linear,
 }
 
-/// How the learning rate goes over a run.
+/// The learning rate over a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LearningRate {
     /// The highest value, at the end of the warm-up.

@@ -68,13 +68,13 @@ pub enum Teacher<'a> {
 pub struct StepDropout {
     /// Share of the features that are left out.
     pub share: f64,
-    /// Who leaves out.
+    /// Which networks do.
     pub regularize: Regularize,
     /// The stream of the step.
     pub key: Key,
 }
 
-/// The rules of one step; the default is the paper's.
+/// The rules of one step; the defaults are the paper's.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StepRules<'a> {
     /// Whose output students learn from.

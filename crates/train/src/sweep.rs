@@ -9,7 +9,7 @@ use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use crate::Result;
 use crate::calibrate::for_each_row;
 
-/// Right answers of every row so far.
+/// Correct answers of every row so far.
 #[derive(Debug)]
 pub struct Sweep<'a> {
     rows: BTreeMap<Subnet, (&'a Statistics, u64)>,
@@ -41,12 +41,12 @@ impl<'a> Sweep<'a> {
         })
     }
 
-    /// Images seen.
+    /// Number of images so far.
     pub fn n(&self) -> u64 {
         self.n
     }
 
-    /// Right answers of every row.
+    /// Correct answers of every row.
     pub fn correct(&self) -> impl Iterator<Item = (Subnet, u64)> {
         self.rows.iter().map(|(&row, &(_, correct))| (row, correct))
     }

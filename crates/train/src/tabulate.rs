@@ -1,4 +1,4 @@
-//! From a trained run to its table and bundle: calibrate, evaluate, time, write.
+//! From a finished run to its table and bundle: calibrate, evaluate, time, write.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -28,16 +28,16 @@ use crate::sweep::Sweep;
 use crate::training::set_up;
 use crate::{Error, Result};
 
-/// Images per evaluation batch: results do not depend on it, memory does.
+/// Images per evaluation batch. Memory depends on it, results do not.
 pub(crate) const EVALUATION_BATCH: usize = 64;
-/// Single-image runs before a row's times count.
+/// Single-image runs of a row before its times count.
 pub(crate) const LATENCY_WARM_UP: usize = 5;
-/// Time that one row may take at one thread count.
+/// Limit on the time for one row at one thread count.
 pub(crate) const LATENCY_TIME: Duration = Duration::from_secs(2);
 
 /// Calibrates, evaluates and times every row, and writes table, bundle, plots and report into the run directory.
 ///
-/// `program` goes into the bundle's provenance: version or commit of the program that runs.
+/// `program` goes into the bundle's provenance: the version and commit of this program.
 ///
 /// # Errors
 /// The run is not finished, its data are gone, or something cannot be written.
@@ -53,7 +53,7 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
     if checkpoint.step < derived.total_steps {
         let (step, total_steps) = (checkpoint.step, derived.total_steps);
         let unfinished = Error::Unfinished { step, total_steps, path: run.path().to_owned() };
-        // The last state may have been written and be damaged: then that is what to know.
+        // If the last checkpoint is there but damaged, that is the error to report.
         return Err(damaged.into_iter().next().unwrap_or(unfinished));
     }
     let device = set_up(recipe)?;
@@ -93,15 +93,15 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
     Ok(table)
 }
 
-/// Says where the data are not those of the plan; the weights were trained on those of the plan.
+/// Reports splits that changed since the run was started.
 fn tell_changes(stored: &Plan, now: &Plan, log: &mut EventLog<'_>) -> Result<()> {
     let (then, now) = (&stored.derived, &now.derived);
     for (split, is_changed, effect) in [
-        ("training", then.train_sha256 != now.train_sha256, "calibration is on those that are there now"),
-        ("test", then.test_sha256 != now.test_sha256, "accuracy is of those that are there now"),
+        ("training", then.train_sha256 != now.train_sha256, "calibration uses the images as they are now"),
+        ("test", then.test_sha256 != now.test_sha256, "accuracy is measured on the images as they are now"),
     ] {
         if is_changed {
-            let text = format!("the {split} images are not those the run was started with; {effect}");
+            let text = format!("the {split} images changed since the run was started; {effect}");
             log.log(&Event::Notice { text })?;
         }
     }
@@ -133,6 +133,7 @@ impl Tabulation<'_> {
             done += 1;
             self.tell(Stage::Calibrate, done, section.calibration_batches)?;
         }
+        self.log.flush()?;
         Ok(calibration.finish())
     }
 
@@ -151,6 +152,7 @@ impl Tabulation<'_> {
             self.tell(Stage::Evaluate, sweep.n() as usize, of)?;
         }
         self.tell(Stage::Evaluate, of, of)?;
+        self.log.flush()?;
         let rows = sweep.correct().map(|(subnet, correct)| {
             let macs = self.net.network().macs(subnet)?;
             Ok(Row::new(subnet, macs, Accuracy::new(correct, sweep.n())?, Vec::new()))
@@ -248,7 +250,7 @@ fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
                 recipe.train.batch
             ),
         ),
-        ("cost of a step", format!("{:.2} × one of plain training", derived.relative_cost)),
+        ("cost of a step", format!("{:.2} × that of plain training", derived.relative_cost)),
         ("host", table.host().map_or_else(String::new, |host| format!("{}, {} cores", host.cpu, host.cores))),
     ];
     let title = format!("{} at {} budgets", recipe.network.name, table.rows().len());

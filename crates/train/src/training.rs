@@ -39,7 +39,7 @@ pub enum Outcome {
 /// `stop` is checked after every step: once it is set, the state is saved and the call returns.
 ///
 /// # Errors
-/// The directory holds a run already, the data do not fit, or training fails.
+/// The directory already holds a run, the data do not fit, or training fails.
 pub fn train(
     recipe: &Recipe,
     run: &RunDir,
@@ -55,7 +55,7 @@ pub fn train(
     Training::new(planned, run, device, state, console)?.run(stop)
 }
 
-/// Goes on with a run from its newest whole checkpoint, or from the start if it had none.
+/// Continues a run from its newest intact checkpoint, or from the start if it has none.
 ///
 /// # Errors
 /// There is no run, the recipe or the data are not those it was started with, or training fails.
@@ -77,7 +77,7 @@ pub fn resume(
         return Err(Error::OtherData { path: recipe.data.path.clone() });
     }
     if *recipe != stored.recipe {
-        // Tabulating takes from it where the data lie now and how many of them may be broken.
+        // Tabulating reads from it where the data are now and how many files may be broken.
         Plan { recipe: recipe.clone(), ..stored }.write(&run.plan())?;
     }
     let device = set_up(recipe)?;

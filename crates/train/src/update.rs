@@ -1,4 +1,4 @@
-//! From gradients to parameters: SGD or AdamW, in two groups of which one decays.
+//! From gradients to parameters: SGD or AdamW, with and without weight decay.
 
 use std::collections::BTreeMap;
 
@@ -31,19 +31,19 @@ pub struct OptimizerConfig {
     pub decay: Decay,
 }
 
-/// How a gradient becomes a change.
+/// The update rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rule {
     /// Stochastic gradient descent.
     Sgd {
-        /// Share of the last change that stays.
+        /// Share of the last update that is kept.
         momentum: f64,
-        /// Nesterov's form of it.
+        /// Nesterov momentum.
         nesterov: bool,
     },
     /// AdamW, with PyTorch's eps of 1e-8.
     AdamW {
-        /// Shares of the running means that stay.
+        /// Shares of the running means that are kept.
         betas: [f64; 2],
     },
 }
@@ -104,7 +104,7 @@ pub type Buffers = BTreeMap<&'static str, Vec<Tensor>>;
 const MOMENTUM: &str = "momentum";
 const SQUARE: &str = "square";
 
-/// The optimizer: who decays, and the running sums of each parameter.
+/// The optimizer: which parameters decay, and the running sums of each.
 #[derive(Debug)]
 pub struct Optimizer {
     groups: [Group; 2],
@@ -126,7 +126,7 @@ enum Fused {
 }
 
 impl Optimizer {
-    /// What there can be among its [`Buffers`].
+    /// The names of all possible [`Buffers`].
     pub const BUFFERS: [&'static str; 2] = [MOMENTUM, SQUARE];
 
     /// An optimizer before its first step.

@@ -218,12 +218,11 @@ fn tabulating_can_be_interrupted() {
     let program = program();
     let told = program.told(&["train", "recipe.toml", "train.epochs=1", "--out", "run"]);
     assert!(told.starts_with("exit 0"), "{told}");
-    // Long enough to be interrupted.
+    // Two seconds for every row, long enough to be interrupted.
     let plan = std::fs::read_to_string(program.path("run/plan.toml")).unwrap();
     let plan = plan.replace("latency_runs = 3", "latency_runs = 1000000");
     std::fs::write(program.path("run/plan.toml"), plan).unwrap();
-    let begun = Instant::now();
-    let under_way = || begun.elapsed() > Duration::from_secs(2);
+    let under_way = || is_logged(&program, "run", "calibrate");
     let (exit, told) = interrupted(&program, &["tabulate", "run"], under_way, &["-TERM"]);
     assert_eq!(exit, Some(143), "{told}");
     assert!(told.contains("interrupted by SIGTERM: no table was written to run\n"), "{told}");
@@ -254,8 +253,8 @@ fn the_whole_way_with_an_interruption() {
     exit 1
     -- stdout
     -- stderr
-    error: there is a run already: run
-    hint: go on with it by --resume, or choose another directory for --out
+    error: a run already exists: run
+    hint: continue it with --resume, or choose another directory for --out
     "#);
     let table = program.json(&["table", "run", "--json"]);
     assert_eq!(table["rows"].as_array().unwrap().len(), 4);

@@ -51,7 +51,7 @@ fn a_broken_test_image_is_left_out_and_told() {
         _ => None,
     });
     assert!(broken.ends_with(told.unwrap()));
-    let notice = "the test images are not those the run was started with";
+    let notice = "the test images changed since the run was started";
     let is_told = |event: &Event| matches!(event, Event::Notice { text } if text.starts_with(notice));
     assert!(events(&run).iter().any(is_told), "its size changed");
 }

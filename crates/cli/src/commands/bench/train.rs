@@ -1,4 +1,4 @@
-//! `mutualnet bench train`: seconds per mutual step on made-up images.
+//! `mutualnet bench train`: seconds per mutual step on random images.
 
 use std::io::BufRead;
 use std::time::Instant;
@@ -19,10 +19,10 @@ use serde::Serialize;
 use crate::args::BenchTrainArgs;
 use crate::text;
 
-/// Steps before the clock counts: memory pools fill, kernels are chosen.
+/// Steps that are not timed, in which memory pools fill and kernels are chosen.
 const WARM_UP: usize = 2;
 const CLASSES: usize = 1000;
-/// As the reference trains MobileNets on ImageNet.
+/// The optimizer with which the reference trains MobileNets on ImageNet.
 const REFERENCE: OptimizerConfig = OptimizerConfig {
     rule: Rule::Sgd { momentum: 0.9, nesterov: true },
     weight_decay: 1e-4,
@@ -75,8 +75,10 @@ pub(super) fn run(args: &BenchTrainArgs) -> Result<()> {
     ))
 }
 
-/// `ready`, then a step and its seconds for every line `step 0.9-224 0.5-160 0.25-128`: the students, widest
-/// first, come with the request so that programs run in turn do the same work; a bare `step` draws them.
+/// Prints `ready`, then does a step for every line `step 0.9-224 0.5-160 0.25-128` and prints its seconds.
+///
+/// The request names the students, widest first, so that programs that take turns do the same work; a bare `step`
+/// draws them.
 fn lockstep(bench: &mut Bench) -> Result<()> {
     text::line("ready")?;
     for request in std::io::stdin().lock().lines() {
@@ -142,7 +144,7 @@ impl Bench {
         self.step(&plan)
     }
 
-    /// Does a step and says how long it took.
+    /// Does a step and returns its seconds.
     fn step(&mut self, plan: &StepPlan) -> Result<f64> {
         let begun = Instant::now();
         let rules = StepRules::default();
@@ -154,7 +156,7 @@ impl Bench {
     }
 }
 
-/// Numbers without a pattern, in [-1, 1).
+/// Random numbers in [-1, 1).
 fn made_up(n: usize) -> Vec<f32> {
     use rand::Rng;
     let mut rng = Key::new(0, Purpose::Generate).stream();
