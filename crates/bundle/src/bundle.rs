@@ -83,7 +83,7 @@ impl Bundle {
     /// The file's bytes; the same bundle gives the same bytes.
     ///
     /// # Errors
-    /// The header is longer than a reader accepts: too many rows for so many batch norms.
+    /// The header is longer than a reader accepts: the bundle has too many rows and batch norms.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let manifest = Manifest {
             network: Cow::Borrowed(&self.parts.network),

@@ -65,14 +65,14 @@ pub enum ResolutionChoice {
 
 /// The sub-networks that a step trains: the full network, and then the students, which learn from its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepPlan {
+pub struct StepSubnets {
     /// The full network, which learns from the labels.
     pub full: Subnet,
     /// The sub-networks that learn from the full network's output, widest first; there may be none.
     pub students: Vec<Subnet>,
 }
 
-/// Draws a [`StepPlan`] for every step.
+/// Draws a [`StepSubnets`] for every step.
 ///
 /// # Source
 /// `[MN-ECCV §3.3]`, `[MN-code train.py train]`.
@@ -93,7 +93,7 @@ impl SubnetSampler {
     /// `n_random` random widths in descending order.
     ///
     /// With `adaptive`, random sub-networks are drawn where students lag most (see [`Regret`]).
-    pub fn sample(&self, key: Key, adaptive: Option<&Regret>) -> StepPlan {
+    pub fn sample(&self, key: Key, adaptive: Option<&Regret>) -> StepSubnets {
         let mut rng = key.stream();
         let (smallest, full) = self.widths.ends();
         let common = match self.resolution_choice {
@@ -121,7 +121,7 @@ impl SubnetSampler {
             };
             Subnet::image(width, resolution)
         });
-        StepPlan { students: students.collect(), full: Subnet::image(full, common) }
+        StepSubnets { students: students.collect(), full: Subnet::image(full, common) }
     }
 
     fn any_resolution(&self, rng: &mut impl Rng) -> Resolution {
@@ -144,7 +144,7 @@ mod tests {
         }
     }
 
-    fn plans(sampler: &SubnetSampler, n: u64) -> Vec<StepPlan> {
+    fn draws(sampler: &SubnetSampler, n: u64) -> Vec<StepSubnets> {
         (0..n).map(|step| sampler.sample(Key::new(3, Purpose::Sample).step(step), None)).collect()
     }
 
@@ -161,14 +161,14 @@ mod tests {
 
     #[test]
     fn every_step_is_a_sandwich() {
-        let plans = plans(&sampler(), 400);
-        for plan in &plans {
-            assert_eq!(plan.full.to_string(), "1.0-224");
-            assert_eq!(plan.students.len(), 3);
-            assert!(plan.students.is_sorted_by(|a, b| a.width >= b.width));
-            assert_eq!(plan.students[2].width.to_string(), "0.25");
+        let draws = draws(&sampler(), 400);
+        for subnets in &draws {
+            assert_eq!(subnets.full.to_string(), "1.0-224");
+            assert_eq!(subnets.students.len(), 3);
+            assert!(subnets.students.is_sorted_by(|a, b| a.width >= b.width));
+            assert_eq!(subnets.students[2].width.to_string(), "0.25");
         }
-        let seen = resolutions(plans.iter().flat_map(|plan| &plan.students));
+        let seen = resolutions(draws.iter().flat_map(|subnets| &subnets.students));
         assert_eq!(seen.len(), 4);
         assert!(seen.values().all(|n| (240..360).contains(n)), "{seen:?}");
     }
@@ -176,39 +176,39 @@ mod tests {
     #[test]
     fn one_resolution_or_a_common_one() {
         let largest = SubnetSampler { resolution_choice: ResolutionChoice::Largest, ..sampler() };
-        for plan in plans(&largest, 50) {
-            assert_eq!(resolutions(plan.students.iter().chain([&plan.full])), [(224, 4)].into());
+        for subnets in draws(&largest, 50) {
+            assert_eq!(resolutions(subnets.students.iter().chain([&subnets.full])), [(224, 4)].into());
         }
         let common = SubnetSampler { resolution_choice: ResolutionChoice::Common, ..sampler() };
-        let plans = plans(&common, 400);
-        for plan in &plans {
-            assert_eq!(resolutions(plan.students.iter().chain([&plan.full])).len(), 1);
+        let draws = draws(&common, 400);
+        for subnets in &draws {
+            assert_eq!(resolutions(subnets.students.iter().chain([&subnets.full])).len(), 1);
         }
-        let seen = resolutions(plans.iter().map(|plan| &plan.full));
+        let seen = resolutions(draws.iter().map(|subnets| &subnets.full));
         assert!(seen.len() == 4 && seen.values().all(|n| (70..130).contains(n)), "{seen:?}");
     }
 
     #[test]
     fn without_students_the_full_network_is_alone() {
         let alone = SubnetSampler { n_random: None, ..sampler() };
-        assert!(plans(&alone, 20).iter().all(|plan| plan.students.is_empty()));
+        assert!(draws(&alone, 20).iter().all(|subnets| subnets.students.is_empty()));
         let only_smallest = SubnetSampler { n_random: Some(0), ..sampler() };
-        assert!(plans(&only_smallest, 20).iter().all(|plan| plan.students.len() == 1));
+        assert!(draws(&only_smallest, 20).iter().all(|subnets| subnets.students.len() == 1));
     }
 
     #[test]
     fn grid_widths_stay_on_the_grid() {
         let grid: Vec<_> = [0.25, 0.5, 1.0].map(|w| Width::new(w).unwrap()).to_vec();
         let sampler = SubnetSampler { widths: WidthChoice::Grid(grid.clone()), ..sampler() };
-        for plan in plans(&sampler, 50) {
-            assert!(plan.students.iter().all(|student| grid.contains(&student.width)));
+        for subnets in draws(&sampler, 50) {
+            assert!(subnets.students.iter().all(|student| grid.contains(&student.width)));
         }
         let widths = WidthRange::new(grid[0], grid[2]).unwrap();
         let mut regret = Regret::new(widths, &sampler.resolutions, 1.0);
         regret.observe("0.4-160".parse().unwrap(), 1.0);
         for step in 0..50 {
-            let plan = sampler.sample(Key::new(3, Purpose::Sample).step(step), Some(&regret));
-            assert!(plan.students.iter().all(|student| grid.contains(&student.width)));
+            let subnets = sampler.sample(Key::new(3, Purpose::Sample).step(step), Some(&regret));
+            assert!(subnets.students.iter().all(|student| grid.contains(&student.width)));
         }
     }
 }

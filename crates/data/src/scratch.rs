@@ -36,7 +36,7 @@ pub(crate) struct Canvas {
     pub(crate) decoded: Vec<u8>,
     /// The image at the batch's resolution.
     pub(crate) resized: Vec<u8>,
-    /// What an augmentation draws the image anew in.
+    /// Memory in which an augmentation draws the image again.
     pub(crate) spare: Vec<u8>,
     pub(crate) resizer: Resizer,
     /// What the image in these buffers took.

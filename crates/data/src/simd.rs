@@ -30,15 +30,15 @@ macro_rules! vectorized {
 }
 pub(crate) use vectorized;
 
-/// A byte, cut to its range and towards zero; what is no number is 0.
+/// Converts to a byte: clamps to its range and rounds towards zero; NaN becomes 0.
 ///
-/// As `as u8`, which the compiler does not vectorize.
+/// This is what `as u8` does, which the compiler does not vectorize.
 #[allow(unsafe_code)]
-#[allow(clippy::manual_clamp, reason = "`clamp` keeps what is no number")]
+#[allow(clippy::manual_clamp, reason = "`clamp` keeps NaN")]
 #[inline(always)]
 pub(crate) fn to_byte(value: f32) -> u8 {
     let value = value.max(0.0).min(255.0);
-    // SAFETY: the value is from 0 to 255; `max` makes 0 of what is no number.
+    // SAFETY: the value is from 0 to 255; `max` turns NaN into 0.
     unsafe { value.to_int_unchecked::<i32>() as u8 }
 }
 

@@ -1,6 +1,6 @@
 //! One step of mutual learning, from a batch and a choice of sub-networks to gradients. Read this first.
 
-use mutualnet_core::sample::StepPlan;
+use mutualnet_core::sample::StepSubnets;
 use mutualnet_engine::Tensor;
 use mutualnet_nn::{Gradients, Net, Norm, Parameters, Slice};
 
@@ -28,7 +28,7 @@ pub struct StepLosses {
 /// 3. The gradients are summed with weight 1; narrower networks reach the leading channels only.
 ///
 /// Batch norms use the statistics of the current batch in every pass and keep none.
-/// `rules` can choose another teacher or divergence; a plan without students is plain training.
+/// `rules` can choose another teacher or divergence; without students a step is plain training.
 ///
 /// # Errors
 /// The batch does not fit the network, or the engine has no memory.
@@ -39,27 +39,27 @@ pub fn mutual_step(
     net: &Net,
     parameters: &Parameters,
     batch: &StepBatch,
-    plan: &StepPlan,
+    subnets: &StepSubnets,
     rules: &StepRules<'_>,
 ) -> Result<(Vec<Tensor>, StepLosses)> {
     let mut gradients = Gradients::none(parameters);
-    let seen = std::iter::once(&plan.full).chain(&plan.students).map(|subnet| subnet.resolution);
+    let seen = std::iter::once(&subnets.full).chain(&subnets.students).map(|subnet| subnet.resolution);
     let pyramid = Pyramid::new(&batch.images, seen.chain(rules.more_resolutions().iter().copied()))?;
     let forward = |slice: &Slice, resolution, dropout| {
         net.forward_with_dropout(slice, pyramid.at(resolution), Norm::Batch, dropout)
     };
 
-    let slice = net.slice(parameters, plan.full.width)?;
-    let logits = forward(&slice, plan.full.resolution, rules.dropout_of(0))?;
+    let slice = net.slice(parameters, subnets.full.width)?;
+    let logits = forward(&slice, subnets.full.resolution, rules.dropout_of(0))?;
     let full_loss = batch.cross_entropy(&logits, rules.label_smoothing)?;
     full_loss.backward()?;
     gradients.add(parameters, slice)?;
     let logits = logits.detach()?;
 
-    let mut student_losses = Vec::with_capacity(plan.students.len());
-    if !plan.students.is_empty() {
-        let teacher = rules.teacher.logits(net, parameters, &pyramid, (plan.full, &logits))?;
-        for (idx, student) in plan.students.iter().enumerate() {
+    let mut student_losses = Vec::with_capacity(subnets.students.len());
+    if !subnets.students.is_empty() {
+        let teacher = rules.teacher.logits(net, parameters, &pyramid, (subnets.full, &logits))?;
+        for (idx, student) in subnets.students.iter().enumerate() {
             let slice = net.slice(parameters, student.width)?;
             let logits = forward(&slice, student.resolution, rules.dropout_of(idx + 1))?;
             let loss = rules.distance(&logits, &teacher)?;
@@ -70,7 +70,7 @@ pub fn mutual_step(
     }
 
     // Read last: on a GPU each of these waits for the device.
-    let students = plan.students.iter().zip(student_losses);
+    let students = subnets.students.iter().zip(student_losses);
     let losses = StepLosses {
         full: full_loss.scalar()?,
         full_correct: logits.top1_correct(&batch.labels)?,

@@ -4,7 +4,7 @@
 
 use mutualnet_core::Subnet;
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::sample::{StepPlan, SubnetSampler};
+use mutualnet_core::sample::{StepSubnets, SubnetSampler};
 use mutualnet_data::Batch;
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::Net;
@@ -51,16 +51,16 @@ impl Trainer {
     }
 
     /// The sub-networks of the next step.
-    pub(crate) fn draw(&self) -> StepPlan {
+    pub(crate) fn draw(&self) -> StepSubnets {
         let key = Key::new(self.recipe.seed, Purpose::Sample).step(self.state.step);
         self.sampler.sample(key, self.state.regret.as_ref())
     }
 
     /// Does the next step.
-    pub(crate) fn step(&mut self, batch: &mut Batch, plan: &StepPlan) -> Result<Stepped> {
+    pub(crate) fn step(&mut self, batch: &mut Batch, subnets: &StepSubnets) -> Result<Stepped> {
         let on_device = StepBatch::new(batch, self.device)?;
         let (mut gradients, losses) =
-            mutual_step(&self.net, &self.state.parameters, &on_device, plan, &self.rules())?;
+            mutual_step(&self.net, &self.state.parameters, &on_device, subnets, &self.rules())?;
         let stepped = if is_finite(&losses, &gradients)? {
             let lr = self.lr.at(self.state.step);
             if let Some(clip) = self.recipe.train.clip {
@@ -71,7 +71,7 @@ impl Trainer {
             Stepped::Learned { lr, losses }
         } else {
             self.state.n_non_finite += 1;
-            self.find_non_finite(&on_device, plan, &losses)?
+            self.find_non_finite(&on_device, subnets, &losses)?
         };
         self.state.step += 1;
         Ok(stepped)
@@ -106,12 +106,12 @@ impl Trainer {
     fn find_non_finite(
         &self,
         on_device: &StepBatch,
-        plan: &StepPlan,
+        subnets: &StepSubnets,
         losses: &StepLosses,
     ) -> Result<Stepped> {
         let student = losses.students.iter().find(|student| !student.loss.is_finite());
         let subnet =
-            if losses.full.is_finite() { student.map_or(plan.full, |s| s.subnet) } else { plan.full };
+            if losses.full.is_finite() { student.map_or(subnets.full, |s| s.subnet) } else { subnets.full };
         let slice = self.net.slice(&self.state.parameters, subnet.width)?;
         let pyramid = Pyramid::new(&on_device.images, [subnet.resolution])?;
         let images = pyramid.at(subnet.resolution);

@@ -26,12 +26,13 @@ impl Seen {
         let rows = table["rows"].as_array().context("the table has no `rows`")?;
         let pareto: Vec<_> = rows.iter().filter(|row| row["pareto"] == true).collect();
         // Rows are sorted by MACs, and on the Pareto front accuracy rises with them.
-        let (Some(cheapest), Some(best), Some(dearest)) = (rows.first(), pareto.last(), rows.last()) else {
+        let (Some(cheapest), Some(best), Some(most_expensive)) = (rows.first(), pareto.last(), rows.last())
+        else {
             bail!("the table has no rows on the Pareto front");
         };
         let macs = |row: &Value| row["macs"].as_u64().context("a row has no `macs`");
         Ok(Self {
-            macs: [macs(cheapest)?, macs(pareto[pareto.len() / 2])?, macs(dearest)?],
+            macs: [macs(cheapest)?, macs(pareto[pareto.len() / 2])?, macs(most_expensive)?],
             n_pareto: pareto.len(),
             accuracy: best["accuracy"]["value"].as_f64().context("a row has no `accuracy.value`")?,
         })
@@ -44,7 +45,7 @@ impl Seen {
 
     /// The promises that the table does not keep.
     pub(super) fn broken_promises(&self) -> Vec<String> {
-        let Self { macs: [cheapest, _, dearest], n_pareto, accuracy } = *self;
+        let Self { macs: [cheapest, _, most_expensive], n_pareto, accuracy } = *self;
         let mut broken = vec![];
         if accuracy < MIN_ACCURACY {
             let [percent, promised] = [accuracy, MIN_ACCURACY].map(|share| 100.0 * share);
@@ -53,7 +54,7 @@ impl Seen {
         if n_pareto < MIN_PARETO_ROWS {
             broken.push(format!("{n_pareto} rows are on the Pareto front, promised {MIN_PARETO_ROWS}"));
         }
-        let ratio = dearest as f64 / cheapest as f64;
+        let ratio = most_expensive as f64 / cheapest as f64;
         if ratio < MIN_MACS_RATIO {
             broken
                 .push(format!("the rows' MACs differ by a factor of {ratio:.1}, promised {MIN_MACS_RATIO}"));

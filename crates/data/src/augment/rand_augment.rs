@@ -10,7 +10,7 @@ use super::affine::Affine;
 use super::{enhance, tone};
 use crate::Image;
 
-/// Applies `n` operations, each drawn anew.
+/// Applies `n` operations, each drawn independently.
 ///
 /// Interpolation is by the nearest pixel, and black comes in from outside.
 ///

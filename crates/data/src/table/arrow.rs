@@ -120,7 +120,7 @@ pub(super) fn scan(path: &Path, bytes: u64) -> Result<Found, DecodeError> {
     }
 }
 
-/// Labels and bytes of the images of the next batch, which has at most so many rows.
+/// Labels and image bytes of the next record batch, whose number of rows is limited.
 fn next_group(
     reader: &mut Reader,
     columns: &Columns,

@@ -2,7 +2,7 @@
 //!
 //! Separate because the plan compares expected costs, and timing sets measured steps in relation to them.
 
-use mutualnet_core::sample::{ResolutionChoice, StepPlan};
+use mutualnet_core::sample::{ResolutionChoice, StepSubnets};
 use mutualnet_core::{Network, Resolution, Subnet, Width};
 
 use super::{build, network};
@@ -45,10 +45,10 @@ impl<'a> StepCost<'a> {
     }
 
     /// The cost of one step.
-    pub(crate) fn of(&self, plan: &StepPlan) -> Result<f64> {
-        let students = plan.students.iter();
+    pub(crate) fn of(&self, subnets: &StepSubnets) -> Result<f64> {
+        let students = subnets.students.iter();
         let students = students.map(|student| macs(&self.network, student.width, &[student.resolution]));
-        Ok(self.full(&[plan.full.resolution])? + students.sum::<Result<f64>>()?)
+        Ok(self.full(&[subnets.full.resolution])? + students.sum::<Result<f64>>()?)
     }
 
     /// The full network's pass, mean over the resolutions that it sees, and one more where it takes part in teaching.

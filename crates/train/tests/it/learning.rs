@@ -1,4 +1,4 @@
-//! Every network learns eight images by heart, at every width that was trained.
+//! Every network overfits eight images, at every width that was trained.
 
 use mutualnet_core::Resolution;
 use mutualnet_core::rng::{Key, Purpose};

@@ -1,7 +1,7 @@
 //! A step on mixed images: the full network learns from both labels, students from it alone.
 
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::sample::StepPlan;
+use mutualnet_core::sample::StepSubnets;
 use mutualnet_engine::{Device, Tensor, set_threads};
 use mutualnet_nn::{Net, Parameters};
 use mutualnet_train::mutual_step::{StepLosses, mutual_step};
@@ -33,12 +33,12 @@ fn step(first: [i64; N], second: Option<([i64; N], f32)>) -> (Vec<Vec<f32>>, Ste
         labels: labels(first),
         second,
     };
-    let plan = StepPlan {
+    let subnets = StepSubnets {
         full: "1.0-32".parse().unwrap(),
         students: ["0.5-24", "0.25-20"].map(|student| student.parse().unwrap()).to_vec(),
     };
     let rules = StepRules { label_smoothing: 0.1, ..StepRules::default() };
-    let (gradients, losses) = mutual_step(&net, &parameters, &batch, &plan, &rules).unwrap();
+    let (gradients, losses) = mutual_step(&net, &parameters, &batch, &subnets, &rules).unwrap();
     (gradients.iter().map(|gradient| gradient.to_vec_f32().unwrap()).collect(), losses)
 }
 

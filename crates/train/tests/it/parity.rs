@@ -3,7 +3,7 @@
 //! Ours computes in single precision, the reference in double.
 
 use mutualnet_core::network::{Network, ParameterKind};
-use mutualnet_core::sample::StepPlan;
+use mutualnet_core::sample::StepSubnets;
 use mutualnet_core::{Subnet, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
@@ -203,12 +203,13 @@ fn check_steps(golden: &Golden<'_>, member: Member, net: &Net) {
     let mut optimizer = Optimizer::new(&parameters, &config).unwrap();
     let mut losses = Vec::new();
     for (step, students) in STEPS.into_iter().enumerate() {
-        let plan = StepPlan {
+        let subnets = StepSubnets {
             full: member.subnet("1.0-32"),
             students: students.map(|name| member.subnet(name)).to_vec(),
         };
         let batch = StepBatch { images: images(20 + step as u32), labels: labels(), second: None };
-        let (gradients, found) = mutual_step(net, &parameters, &batch, &plan, &StepRules::default()).unwrap();
+        let (gradients, found) =
+            mutual_step(net, &parameters, &batch, &subnets, &StepRules::default()).unwrap();
         losses.push(found.full as f32);
         losses.extend(found.students.iter().map(|student| student.loss as f32));
         if step == 0 {

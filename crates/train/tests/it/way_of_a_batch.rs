@@ -84,9 +84,9 @@ fn from_files_to_a_prediction() {
     assert_ne!(first, second, "every row has statistics of its own");
     check_every_row(&fixture, &bundle);
 
-    let dearest = table.rows().last().unwrap().macs;
-    let row = table.choose(Budget::Macs(Macs(dearest.0 / 3)), None).unwrap();
-    assert!(row.macs.0 <= dearest.0 / 3);
+    let most_expensive = table.rows().last().unwrap().macs;
+    let row = table.choose(Budget::Macs(Macs(most_expensive.0 / 3)), None).unwrap();
+    assert!(row.macs.0 <= most_expensive.0 / 3);
     let mut session = Session::new(Arc::new(Model::new(&bundle).unwrap()), NonZeroUsize::MIN).unwrap();
     session.switch(row.subnet).unwrap();
     let classes = session.predict(&inputs(&fixture, &bundle, 1)[0], 3).unwrap();

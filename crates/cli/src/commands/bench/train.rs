@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::sample::{ResolutionChoice, StepPlan, SubnetSampler, WidthChoice};
+use mutualnet_core::sample::{ResolutionChoice, StepSubnets, SubnetSampler, WidthChoice};
 use mutualnet_core::{Width, WidthRange};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::{Net, Parameters};
@@ -85,12 +85,12 @@ fn lockstep(bench: &mut Bench) -> Result<()> {
         let request = request?;
         let mut words = request.split_whitespace();
         ensure!(words.next() == Some("step"), "a request is `step`, or `step` and its students");
-        let mut plan = bench.draw();
+        let mut subnets = bench.draw();
         let students = words.map(str::parse).collect::<Result<Vec<_>, _>>()?;
         if !students.is_empty() {
-            plan.students = students;
+            subnets.students = students;
         }
-        text::line(&bench.step(&plan)?.to_string())?;
+        text::line(&bench.step(&subnets)?.to_string())?;
     }
     Ok(())
 }
@@ -135,20 +135,20 @@ impl Bench {
         })
     }
 
-    fn draw(&self) -> StepPlan {
+    fn draw(&self) -> StepSubnets {
         self.sampler.sample(Key::new(0, Purpose::Sample).step(self.n_done), None)
     }
 
     fn draw_and_step(&mut self) -> Result<f64> {
-        let plan = self.draw();
-        self.step(&plan)
+        let subnets = self.draw();
+        self.step(&subnets)
     }
 
     /// Does a step and returns its seconds.
-    fn step(&mut self, plan: &StepPlan) -> Result<f64> {
+    fn step(&mut self, subnets: &StepSubnets) -> Result<f64> {
         let begun = Instant::now();
         let rules = StepRules::default();
-        let (gradients, _) = mutual_step(&self.net, &self.parameters, &self.batch, plan, &rules)?;
+        let (gradients, _) = mutual_step(&self.net, &self.parameters, &self.batch, subnets, &rules)?;
         self.optimizer.step(&self.parameters, &gradients, 0.01)?;
         mutualnet_engine::synchronize(self.device)?;
         self.n_done += 1;
