@@ -158,6 +158,7 @@ impl Reporter for Progress {
                 self.line(&format!("warning: broken test image, left out: {}: {reason}", path.display()));
             }
             Event::Notice { text } => self.line(&format!("note: {text}")),
+            Event::Warning { text } => self.line(&format!("warning: {text}")),
             Event::Waiting { path, seconds } => {
                 self.line(&format!("still reading {} after {seconds:.0} s", path.display()));
             }

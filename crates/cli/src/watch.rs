@@ -1,6 +1,6 @@
-//! Shows how far a check or a packing of a data set is: a bar on a terminal, lines elsewhere, and reads that hang.
+//! Progress of a check or a packing of a data set: a bar on a terminal, lines elsewhere, and reads that hang.
 //!
-//! Separate from the display of training, which is not in the deploy binary.
+//! Separate from the progress of training, which is not in the deploy binary.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -12,12 +12,12 @@ use mutualnet_data::{HANGS_AFTER, Progress};
 
 use crate::text;
 
-/// Time between two looks.
+/// Time between two updates.
 const TICK: Duration = Duration::from_millis(200);
 /// Time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Does something that reads images, and shows how far it is.
+/// Runs something that reads images, and shows its progress.
 pub(crate) fn watched<T: Send>(work: impl FnOnce(&Progress) -> T + Send) -> T {
     let progress = Progress::default();
     let watched = &progress;
@@ -31,7 +31,7 @@ pub(crate) fn watched<T: Send>(work: impl FnOnce(&Progress) -> T + Send) -> T {
     })
 }
 
-/// Shows something until the other end is dropped.
+/// Shows progress until the other end of the channel is dropped.
 fn show(progress: &Progress, ended: &Receiver<()>) {
     let bar = searching();
     let (mut last_line, mut last_warning) = (Instant::now(), Instant::now());
@@ -59,7 +59,7 @@ fn show(progress: &Progress, ended: &Receiver<()>) {
     bar.finish_and_clear();
 }
 
-/// A display for as long as images are looked for, of which there may be millions; on a terminal alone.
+/// A spinner while images are looked for, of which there may be millions; only on a terminal.
 pub(crate) fn searching() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
         .with_finish(ProgressFinish::AndClear);
@@ -69,8 +69,8 @@ pub(crate) fn searching() -> ProgressBar {
     bar
 }
 
-/// What to say of an image that takes too long.
+/// What to say about an image that takes too long.
 fn waiting(progress: &Progress) -> Option<String> {
     let (path, time) = progress.longest().filter(|(_, time)| *time >= HANGS_AFTER)?;
-    Some(format!("waiting for {} for {} s", path.display(), time.as_secs()))
+    Some(format!("still reading {} after {} s", mutualnet_data::shown(&path), time.as_secs()))
 }

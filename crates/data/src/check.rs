@@ -1,24 +1,27 @@
-//! `data check`: decodes every image below a directory and lists what is broken.
+//! `data check`: decodes every image below a directory and lists the broken ones.
 //!
-//! Any layout of folders will do, and every other layout of a data set; nothing but the quarantine list is written.
+//! It reads every layout of a data set, and any other folder of images.
+//! Invariant: nothing but the quarantine list is written.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use crate::decode::check_variable;
 use crate::index::cifar::Cifar;
-use crate::index::{Contents, folders, labels, list, shards};
+use crate::index::{Contents, Others, PartsFault, folders, labels, list, parts, shards};
 use crate::pack;
+use crate::quarantine_list::Change;
 use crate::{BrokenFile, DecodeError, Error, Place, Progress, Result, Split, quarantine_list};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckReport {
-    /// Images that were decoded or tried.
+    /// Images that were tried.
     pub n_images: usize,
-    /// Files that are no images by their name.
-    pub n_other: usize,
+    /// Files that are not images by their names.
+    pub others: Others,
     /// Bytes of all images.
     pub bytes: u64,
     /// Smallest and largest width in pixels; zeros when there are none.
@@ -27,19 +30,28 @@ pub struct CheckReport {
     pub height_px: [u32; 2],
     /// What cannot be decoded, by path.
     pub broken: Vec<BrokenFile>,
+    /// Sets of parts that are not whole.
+    pub faults: Vec<PartsFault>,
 }
 
-/// Decodes every JPEG, PNG and WebP file below a directory, in shards too, and what its lists of `train`, `val` and `test`
-/// name, or every record of CIFAR's binary files in it, on all cores.
+impl CheckReport {
+    /// Whether not a single image can be decoded.
+    pub fn is_all_broken(&self) -> bool {
+        self.n_images > 0 && self.broken.len() == self.n_images
+    }
+}
+
+/// Decodes every JPEG, PNG and WebP file below a directory, in shards and tables too, everything that its lists name, and
+/// every record of CIFAR's binary files, on all cores.
 ///
 /// # Errors
-/// The directory does not exist or has no images, a binary file is missing, or a list has a malformed line; broken images
-/// are no error.
+/// The directory does not exist or has no images, a binary file is missing, or a list has a malformed line. Broken images
+/// and missing parts are not errors but in the report.
 pub fn check(dir: &Path) -> Result<CheckReport> {
     check_watched(dir, &Progress::default())
 }
 
-/// As [`check`], and another thread can look at how far it is.
+/// As [`check`]; another thread can follow the progress.
 ///
 /// # Errors
 /// As [`check`].
@@ -49,10 +61,14 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
         return Err(if dir.exists() { Error::NotADirectory { path } } else { Error::NoDirectory { path } });
     }
     check_variable()?;
-    let Found { places, mut broken, n_other } = find(dir)?;
+    let Found { places, mut broken, others, faults } = find(dir)?;
     let n_images = places.len() + broken.len();
     if n_images == 0 {
-        return Err(Error::NothingFound { path: dir.to_owned(), others: n_other });
+        let mut faults = faults.into_iter();
+        return Err(match faults.next() {
+            Some(fault) => Error::Parts { fault },
+            None => Error::NothingFound { path: dir.to_owned(), others },
+        });
     }
     let bytes = places.iter().map(Place::bytes).sum();
     progress.begin(places.len());
@@ -67,15 +83,16 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     broken.sort_by(|(a, _), (b, _)| a.cmp(b));
     let broken =
         broken.iter().map(|(place, reason)| BrokenFile { path: place.name(), reason: reason.to_string() });
-    Ok(CheckReport { n_images, n_other, bytes, width_px, height_px, broken: broken.collect() })
+    Ok(CheckReport { n_images, others, bytes, width_px, height_px, broken: broken.collect(), faults })
 }
 
-/// What there is to decode, and what is known to be broken before.
+/// What there is to decode, and what is broken before that.
 #[derive(Debug, Default)]
 struct Found {
     places: Vec<Place>,
     broken: Vec<(Place, DecodeError)>,
-    n_other: usize,
+    others: Others,
+    faults: Vec<PartsFault>,
 }
 
 fn find(dir: &Path) -> Result<Found> {
@@ -86,11 +103,11 @@ fn find(dir: &Path) -> Result<Found> {
         }
         return Ok(found);
     }
-    let folders::Found { places, shards, broken, n_other } = folders::find_images(dir, Path::new(""));
-    let mut found = Found { places, broken, n_other };
+    let folders::Found { places, shards, broken, others } = folders::find_images(dir, Path::new(""));
+    let mut found = Found { places, broken, others, faults: parts::faults(&shards) };
     if let Some(cifar) = Cifar::of(dir) {
         found = found.with(cifar.whole(dir)?);
-        found.n_other = found.n_other.saturating_sub(cifar.n_files());
+        cifar.files_of_both().for_each(|file| found.others.forget(Path::new(file)));
     }
     if !shards.is_empty() {
         found = found.with(shards::contents(dir, &shards, class_names(dir)?));
@@ -99,12 +116,18 @@ fn find(dir: &Path) -> Result<Found> {
         let path = list::path(dir, split);
         if path.is_file() {
             found = found.with(list::contents(dir, &path)?);
+            found.others.forget(&path);
+        }
+    }
+    for own in [labels::FILE, quarantine_list::FILE].map(|file| dir.join(file)) {
+        if own.is_file() {
+            found.others.forget(&own);
         }
     }
     Ok(found.once())
 }
 
-/// Class names of a data set, or of the one that a directory is a split of.
+/// Class names of a data set, or of the one that contains a split.
 fn class_names(dir: &Path) -> Result<Option<Vec<String>>> {
     match (labels::read_names(dir)?, dir.parent()) {
         (None, Some(parent)) => labels::read_names(parent),
@@ -113,15 +136,15 @@ fn class_names(dir: &Path) -> Result<Option<Vec<String>>> {
 }
 
 impl Found {
-    /// And what a split holds.
+    /// Adds what a split holds.
     fn with(mut self, contents: Contents) -> Self {
         self.places.extend(contents.samples.into_iter().map(|sample| sample.place));
         self.broken.extend(contents.broken);
-        self.n_other += contents.n_other;
+        self.others.extend(contents.others);
         self
     }
 
-    /// Every image once: a list names files that are in folders as well.
+    /// Drops duplicates: a list may name files that are found in folders as well.
     fn once(mut self) -> Self {
         self.broken.sort_by(|(a, _), (b, _)| a.cmp(b));
         self.broken.dedup_by(|(a, _), (b, _)| a == b);
@@ -133,12 +156,53 @@ impl Found {
     }
 }
 
-/// Writes the broken files to the directory's quarantine list, which indexing obeys; an old list is replaced.
+/// Writes the broken files to the directory's quarantine list, which indexing obeys, in place of those of the last check.
 ///
 /// # Errors
-/// The list cannot be written.
-pub fn write_quarantine(dir: &Path, report: &CheckReport) -> Result<()> {
+/// [`Error::AllBroken`], because a list of everything would hide the cause; or the list cannot be written.
+pub fn write_quarantine(dir: &Path, report: &CheckReport) -> Result<Change> {
+    if report.is_all_broken() {
+        return Err(Error::AllBroken { images: report.n_images, path: dir.to_owned() });
+    }
     quarantine_list::write(dir, &report.broken)
+}
+
+/// A quarantine list that leaves out images which can be decoded, and which a check of the directory does not rewrite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaleList {
+    /// The list.
+    pub path: PathBuf,
+    /// How many lines of it an earlier check of another directory wrote about images that can be decoded.
+    pub images: usize,
+    /// The directory whose check would put it right.
+    pub dir: PathBuf,
+}
+
+/// Lists of the folders in a directory and of the one above it that an earlier check wrote and that are out of date.
+///
+/// # Errors
+/// A directory or a list cannot be read.
+pub fn stale_lists(dir: &Path, report: &CheckReport) -> Result<Vec<StaleList>> {
+    let broken: BTreeSet<&Path> = report.broken.iter().map(|file| file.path.as_path()).collect();
+    let mut stale = Vec::new();
+    let mut look = |dir: PathBuf, path: &dyn Fn(PathBuf) -> Option<PathBuf>| -> Result<()> {
+        let listed = quarantine_list::by_check(&dir)?.into_iter().filter_map(path);
+        let images = listed.filter(|file| !broken.contains(file.as_path())).count();
+        if images > 0 {
+            stale.push(StaleList { path: quarantine_list::place(&dir), images, dir });
+        }
+        Ok(())
+    };
+    if !dir.is_dir() {
+        return Ok(stale);
+    }
+    for folder in folders::names(dir)? {
+        look(dir.join(&folder), &|file| Some(folder.join(file)))?;
+    }
+    if let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) {
+        look(parent.to_owned(), &|file| file.strip_prefix(name).ok().map(Path::to_owned))?;
+    }
+    Ok(stale)
 }
 
 #[cfg(test)]
@@ -159,7 +223,7 @@ mod tests {
         fs::write(class.join("3.jpg"), b"").unwrap();
         fs::write(dir.path().join("readme.txt"), b"").unwrap();
         let report = check(dir.path()).unwrap();
-        assert_eq!((report.n_images, report.n_other), (3, 1));
+        assert_eq!((report.n_images, report.others.to_string()), (3, "1 .txt".to_owned()));
         assert_eq!((report.width_px, report.height_px), ([4, 4], [3, 3]));
         let broken: Vec<String> = report.broken.iter().map(ToString::to_string).collect();
         assert!(broken[0].starts_with("train/cat/2.png: PNG: "), "{broken:?}");

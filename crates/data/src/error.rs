@@ -1,6 +1,6 @@
-//! What can go wrong between a directory and a batch.
+//! Errors between a directory and a batch.
 //!
-//! A broken file is a value ([`BrokenFile`]), not a reason to stop; [`Error`] is what stops.
+//! A broken file is a value ([`BrokenFile`]) and not a reason to stop; an [`Error`] stops.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,10 @@ use std::path::PathBuf;
 use mutualnet_core::{FileKind, Wanted};
 
 use crate::decode::MEMORY_VARIABLE;
+use crate::index::{Nearby, Others, PartsFault};
 use crate::kind::Expected;
+use crate::quarantine_list;
+use crate::text_file::{shown, shown_dir};
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -18,68 +21,88 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refuses a file or directory.
-    #[error("cannot {action} {}", path.display())]
+    /// The operating system refuses access to a file or directory.
+    #[error("cannot {action} {}", shown(path))]
     Io {
         /// What was tried, e.g. `read`.
         action: &'static str,
         /// Which file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The system's answer.
         #[source]
         source: io::Error,
     },
-    /// There is no memory of the kind that batches are to lie in.
-    #[error("no memory for {floats} values of a batch")]
+    /// There is not enough memory of the kind that batches need.
+    #[error("cannot allocate a batch of {floats} values")]
     Memory {
-        /// How much was asked for.
+        /// Size of the batch.
         floats: usize,
-        /// Why not.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The place where a data set should be is empty.
-    #[error("no such directory: {}", path.display())]
+    /// There is no data set at a path.
+    #[error("no such directory: {}", shown(path))]
     NoDirectory {
-        /// The place.
+        /// The path.
         path: PathBuf,
     },
     /// A file where the directory of a data set should be.
-    #[error("{} is a file that is no data set by itself", path.display())]
+    #[error("a file and not the directory of a data set: {}", shown(path))]
     NotADirectory {
         /// The file.
         path: PathBuf,
     },
-    /// A name that does not say what the file is.
-    #[error("the name of a packed data set ends in .mnpack: {}", path.display())]
+    /// A packed data set would get a name that does not say what it is.
+    #[error("the name of a packed data set must end in .mnpack: {}", shown(path))]
     PackName {
         /// The name.
         path: PathBuf,
     },
     /// A directory without class folders.
-    #[error("no class folders in {}", path.display())]
+    #[error("no class folders in {}{}", shown(path), but(there))]
     NoClasses {
         /// The directory.
         path: PathBuf,
+        /// The files in it.
+        there: Others,
     },
-    /// A split that CIFAR's binary files or a packed data set do not have.
-    #[error("no split `{split}` in {}", path.display())]
+    /// A split that the data set does not have.
+    #[error("no split `{split}` in {}", shown(path))]
     NoSplit {
         /// The split that was asked for.
         split: String,
         /// The directory.
         path: PathBuf,
+        /// What is there instead.
+        near: Nearby,
+    },
+    /// A split that was not packed.
+    #[error("no split `{split}` in {}, which has {}", shown(path), splits.join(", "))]
+    NotPacked {
+        /// The split that was asked for.
+        split: String,
+        /// The splits of the packed data set.
+        splits: Vec<String>,
+        /// The packed data set.
+        path: PathBuf,
     },
     /// A split that could be read in two ways.
-    #[error("the split is there twice: {} and {}", first.display(), second.display())]
+    #[error("the split is there twice: {} and {}", shown(first), shown(second))]
     TwoLayouts {
-        /// Where it is.
+        /// One of its places.
         first: PathBuf,
-        /// Where it is, too.
+        /// The other one.
         second: PathBuf,
     },
+    /// Files that are named as parts of a whole and are not whole together.
+    #[error("{fault}")]
+    Parts {
+        /// What is wrong with them.
+        fault: PartsFault,
+    },
     /// A line of a list that does not name an image and its label.
-    #[error("{}, line {line}: {reason}", path.display())]
+    #[error("{}, line {line}: {reason}", shown(path))]
     Line {
         /// The list.
         path: PathBuf,
@@ -88,24 +111,56 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A directory in which nothing is an image or a file of images.
-    #[error("no images in {}, and {others} other files", path.display())]
+    /// A list none of whose files exists.
+    #[error("none of the {lines} files of a list exists, such as {}: {}", shown(first), shown(list))]
+    NothingListed {
+        /// The list.
+        list: PathBuf,
+        /// How many files it names.
+        lines: usize,
+        /// The first of them.
+        first: PathBuf,
+    },
+    /// A directory without images and shards.
+    #[error("no JPEG, PNG or WebP files in {}{}", shown(path), but(others))]
     NothingFound {
         /// The directory.
         path: PathBuf,
-        /// Files that are neither.
-        others: usize,
+        /// All other files.
+        others: Others,
     },
     /// Classes without images.
-    #[error("no images of the {classes} classes in {}", path.display())]
+    #[error("no JPEG, PNG or WebP files {}in {}{}", of_classes(*classes), shown(path), but(others))]
     NoImages {
         /// How many classes there are.
         classes: usize,
         /// The directory.
         path: PathBuf,
+        /// All other files.
+        others: Others,
     },
-    /// Two splits that have the same classes in another order, so their labels mean different things.
-    #[error("the splits have their classes in another order: number {number} is `{first}` or `{second}`")]
+    /// A quarantine list that leaves nothing of a split.
+    #[error("a quarantine list leaves out all {images} images in {}: {}", shown(path), shown(list))]
+    AllQuarantined {
+        /// How many there are.
+        images: usize,
+        /// The list.
+        list: PathBuf,
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A check that found no image that can be decoded.
+    #[error("none of the {images} images in {} can be decoded", shown(path))]
+    AllBroken {
+        /// How many there are.
+        images: usize,
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Two splits that have the same classes in a different order, so that their labels mean different things.
+    #[error(
+        "the splits have their classes in different orders: number {number} is `{first}` in one and `{second}` in the other"
+    )]
     ClassOrder {
         /// The first number that differs.
         number: usize,
@@ -114,16 +169,16 @@ pub enum Error {
         /// What it is in the other.
         second: String,
     },
-    /// Two splits that do not have the same classes, so their labels mean different things.
+    /// Two splits that have different classes, so that their labels mean different things.
     #[error("the splits have different classes: `{class}` is only in one of them")]
     ClassesDiffer {
         /// The first class that is missing in the other split.
         class: String,
     },
-    /// A setting that cannot work.
+    /// A setting with an impossible value.
     #[error("{setting}: {reason}")]
     Setting {
-        /// The setting, as the recipe calls it.
+        /// The setting's name in the recipe.
         setting: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -136,8 +191,8 @@ pub enum Error {
         /// Images in the split.
         images: usize,
     },
-    /// One image that was asked for by name cannot be decoded, or a record has no usable label.
-    #[error("cannot decode {}", path.display())]
+    /// An image that was asked for by name cannot be decoded, or a sample has no usable label.
+    #[error("cannot decode {}", shown(path))]
     Decode {
         /// The file.
         path: PathBuf,
@@ -145,7 +200,7 @@ pub enum Error {
         #[source]
         source: DecodeError,
     },
-    /// More files are broken than the limit allows.
+    /// More files are broken than the recipe allows.
     #[error("{} files cannot be decoded, more than the limit of {limit}:{}", files.len(), list(files))]
     TooManyBroken {
         /// How many are allowed.
@@ -153,13 +208,13 @@ pub enum Error {
         /// All that were found.
         files: Vec<BrokenFile>,
     },
-    /// No file of a class can be decoded, so that none can stand in for another.
+    /// No image of a class can be decoded, so that none can replace another.
     #[error("no image of class `{class}` can be decoded")]
     ClassUnreadable {
         /// The class.
         class: String,
     },
-    /// A loader thread panicked: our fault.
+    /// A loader thread panicked, which is a bug.
     #[error("a loader thread panicked: {message}")]
     WorkerPanic {
         /// The panic's message.
@@ -174,58 +229,105 @@ pub enum Error {
         #[source]
         source: rayon::ThreadPoolBuildError,
     },
-    /// A packed data set that cannot be read as one.
-    #[error("not a whole packed data set: {}: {reason}", path.display())]
+    /// A file that is not a packed data set, or a damaged one.
+    #[error("not a complete packed data set: {reason}: {}", shown(path))]
     Pack {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A data set would be written over something.
-    #[error("{} is not empty", path.display())]
+    /// A data set would be written into a directory that is in use.
+    #[error("not an empty directory: {}", shown(path))]
     NotEmpty {
         /// The directory.
         path: PathBuf,
     },
 }
 
+/// `, but 24 .bmp`, if there is anything.
+fn but(others: &Others) -> String {
+    if others.is_empty() { String::new() } else { format!(", but {others}") }
+}
+
+/// `of the 2 classes `, if there are any.
+fn of_classes(n: usize) -> String {
+    match n {
+        0 => String::new(),
+        1 => "of the only class ".to_owned(),
+        _ => format!("of the {n} classes "),
+    }
+}
+
 const BROKEN_HINT: &str =
-    "`mutualnet data check DIR` lists broken files and writes a quarantine list that loading obeys";
+    "`mutualnet data check DIR` lists broken files and writes a quarantine list, which leaves them out";
+const LAYOUT_HINT: &str = "a data set is a directory with train/CLASS/*.jpg and test/CLASS/*.jpg, or has another layout of docs/formats.md";
 
 impl Error {
     /// What the user can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::NoDirectory { .. } | Self::NothingFound { .. } => Some(
-                "a data set is a folder with train/CLASS/*.jpg and test/CLASS/*.jpg, or one of the other layouts in \
-                 docs/formats.md",
-            ),
-            Self::NotADirectory { .. } => Some("name the directory that it lies in"),
-            Self::TwoLayouts { .. } => Some("move one of them out of the data set, or name another split"),
-            Self::Line { .. } => Some("a line is the path of an image, a space, and a class number or name"),
-            Self::NoSplit { .. } => {
-                Some("CIFAR's binary files have `train` and `test`, a packed data set what it was made of")
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoSplit { split, path, near } => {
+                return Some(near.hint(split, path).unwrap_or_else(|| LAYOUT_HINT.to_owned()));
+            }
+            Self::AllQuarantined { list, path, .. } => {
+                let is_own = *list == quarantine_list::place(path);
+                let dir = if is_own { path } else { list.parent().unwrap_or(path) };
+                return Some(format!(
+                    "if the images are in order now, run `mutualnet data check {}` again or delete the list",
+                    shown_dir(dir)
+                ));
+            }
+            Self::NoClasses { there, path } if there.n_images() > 0 => {
+                let split = shown(path);
+                return Some(format!(
+                    "put the images of each class into a folder of its own, or list paths and labels in {split}.txt"
+                ));
+            }
+            Self::NoImages { others, .. } | Self::NothingFound { others, .. }
+                if others.remedy().is_some() =>
+            {
+                others.remedy()?
+            }
+            Self::NoDirectory { .. } | Self::NothingFound { .. } => LAYOUT_HINT,
+            Self::NotADirectory { .. } => "name the directory that contains it",
+            Self::TwoLayouts { .. } => "move one of them out of the data set, or name another split",
+            Self::Parts { fault: PartsFault::Missing { .. } } => {
+                "fetch the missing files, or drop `-of-` from the names if there are no more parts"
+            }
+            Self::Parts { .. } => "keep the files of one version of the data set, and move the others away",
+            Self::Line { .. } => {
+                "a line is the path of an image, a tab or a space, and the number or name of its class; put `#` before a \
+                 header"
+            }
+            Self::NothingListed { .. } => "paths in a list are relative to the directory that the list is in",
+            Self::NotPacked { .. } => {
+                "name one of them with data.train or data.test, or pack the data set again"
             }
             Self::Decode { source, .. } => {
-                source.hint().or_else(|| source.is_found_by_indexing().then_some(BROKEN_HINT))
+                source.hint().or_else(|| source.is_found_by_indexing().then_some(BROKEN_HINT))?
             }
             Self::NoClasses { .. } | Self::NoImages { .. } => {
-                Some("every class is a folder with its JPEG, PNG or WebP images in it")
+                "every class is a folder with its JPEG, PNG or WebP files in it"
             }
-            Self::ClassesDiffer { .. } => Some(
-                "give every split the same class folders, empty ones are allowed, or list the classes in classes.txt",
-            ),
-            Self::ClassOrder { .. } => Some("write both splits with the same list of class names"),
-            Self::BatchTooLarge { .. } => Some("make the batch smaller"),
-            Self::TooManyBroken { .. } => Some(
-                "`mutualnet data check DIR` lists them all and leaves them out of new runs; a higher data.broken_limit \
-                 lets this one go on (--resume)",
-            ),
-            Self::Pack { .. } => Some("pack the data set again with `mutualnet data pack`"),
-            Self::NotEmpty { .. } => Some("give a new directory, or empty this one"),
-            _ => None,
-        }
+            Self::AllBroken { .. } => {
+                "the files are probably not what their names say, or were not downloaded whole; no quarantine list is \
+                 written, because it would leave out everything"
+            }
+            Self::ClassesDiffer { .. } => {
+                "give every split the same class folders, which may be empty, or name the classes in classes.txt"
+            }
+            Self::ClassOrder { .. } => "write both splits with the same list of class names",
+            Self::BatchTooLarge { .. } => "make the batch smaller",
+            Self::TooManyBroken { .. } => {
+                "`mutualnet data check DIR` lists them all and leaves them out of new runs; with a higher \
+                 data.broken_limit, --resume continues this one"
+            }
+            Self::Pack { .. } => "pack the data set again with `mutualnet data pack`",
+            Self::NotEmpty { .. } => "name a new directory, or empty this one",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 
     /// Whether the fault is in this program, not in what it was given.
@@ -237,7 +339,7 @@ impl Error {
 /// A file that cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BrokenFile {
-    /// Path relative to the data set.
+    /// Path relative to the data set's directory.
     pub path: PathBuf,
     /// Why not, in one line.
     pub reason: String,
@@ -245,11 +347,11 @@ pub struct BrokenFile {
 
 impl fmt::Display for BrokenFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.reason)
+        write!(f, "{}: {}", shown(&self.path), self.reason)
     }
 }
 
-/// At most this many broken files are named in a message; a caller has the whole list.
+/// Most broken files that a message names; the caller has the whole list.
 const LISTED: usize = 20;
 
 fn list(files: &[BrokenFile]) -> String {
@@ -267,7 +369,7 @@ pub enum DecodeError {
     /// The file cannot be read.
     #[error("cannot be read: {source}")]
     Read {
-        /// What the system says.
+        /// The system's answer.
         #[source]
         source: io::Error,
     },
@@ -282,7 +384,7 @@ pub enum DecodeError {
         /// Bytes of a record.
         of: usize,
     },
-    /// A label that is no class.
+    /// A label that is not the number of a class.
     #[error("label {label} is not one of the {classes} classes")]
     Label {
         /// The label.
@@ -305,7 +407,7 @@ pub enum DecodeError {
         /// Where one was looked for, or what is wrong with it.
         reason: String,
     },
-    /// A shard that is damaged or cut short, or something in it that cannot be used.
+    /// A damaged or truncated archive or table, or something in it that cannot be used.
     #[error("archive: {reason}")]
     Archive {
         /// What is wrong.
@@ -402,7 +504,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Whether it shows before an image is decoded, so that it stops indexing until a quarantine list names it.
+    /// Whether indexing finds it, and stops until a quarantine list names the file.
     fn is_found_by_indexing(&self) -> bool {
         matches!(
             self,

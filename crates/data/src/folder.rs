@@ -6,15 +6,15 @@
 use std::path::{Path, PathBuf};
 
 use crate::index::folders;
-use crate::{Error, Result};
+use crate::{Error, Others, Result};
 
 /// What lies below a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderImages {
     /// Files that are images by their name, in order, each with the folder's path.
     pub images: Vec<PathBuf>,
-    /// How many files are none; hidden files do not count.
-    pub n_other: usize,
+    /// All other files; hidden files and junk do not count.
+    pub others: Others,
     /// Folders that cannot be listed.
     pub unreadable: Vec<PathBuf>,
 }
@@ -31,11 +31,12 @@ pub fn find_images(dir: &Path) -> Result<FolderImages> {
     let mut images: Vec<_> = found.places.iter().map(|place| dir.join(place.name())).collect();
     images.sort();
     let unreadable: Vec<_> = found.broken.iter().map(|(place, _)| dir.join(place.name())).collect();
-    let n_other = found.n_other + found.shards.len();
+    let mut others = found.others;
+    found.shards.iter().for_each(|shard| others.add(shard));
     if images.is_empty() && unreadable.is_empty() {
-        return Err(Error::NothingFound { path: dir.to_owned(), others: n_other });
+        return Err(Error::NothingFound { path: dir.to_owned(), others });
     }
-    Ok(FolderImages { images, n_other, unreadable })
+    Ok(FolderImages { images, others, unreadable })
 }
 
 #[cfg(test)]
@@ -60,7 +61,7 @@ mod tests {
         let found = find_images(dir.path()).unwrap();
         let names: Vec<_> = found.images.iter().map(|path| path.strip_prefix(dir.path()).unwrap()).collect();
         assert_eq!(names, ["a/c.PNG", "a/d/e.webp", "b.jpg"].map(Path::new));
-        assert_eq!((found.n_other, found.unreadable.len()), (1, 0));
+        assert_eq!((found.others.n(), found.unreadable.len()), (1, 0));
     }
 
     #[test]

@@ -1,9 +1,8 @@
-//! A directory to a list of samples.
+//! The index: from a directory to a list of samples.
 //!
-//! How a directory is laid out is known by the modules below; images are read by the loader.
+//! The modules below know the layouts of directories; the loader reads the images.
 //! Invariant: samples are ordered by class and then by name, whatever order the file system lists them in.
 
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -22,13 +21,22 @@ pub(crate) mod folders;
 pub(crate) mod labels;
 pub(crate) mod layout;
 pub(crate) mod list;
+pub(crate) mod nearby;
+pub use nearby::Nearby;
+mod notice;
+pub use notice::{Notice, SameBy};
+mod others;
+pub use others::Others;
+mod overlap;
+pub(crate) mod parts;
+pub use parts::PartsFault;
 pub(crate) mod shards;
 mod share;
 mod tables;
-use cifar::Cifar;
 use layout::Layout;
+use nearby::no_split;
 
-/// Part of a data set: a folder of that name, or what else a data set can have for it.
+/// A split of a data set, in whichever layout the data set has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// What the network learns from.
@@ -40,7 +48,7 @@ pub enum Split {
 }
 
 impl Split {
-    /// The split's name, which is that of its folder or its files.
+    /// The split's name, which its folder or files have.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -49,7 +57,7 @@ impl Split {
         }
     }
 
-    /// Names that splits usually have; `validation` is what Hugging Face calls `val`.
+    /// Usual names of splits; `validation` is what Hugging Face calls `val`.
     pub const USUAL: [&str; 4] = ["train", "val", "validation", "test"];
 
     /// The split to measure accuracy on: `test`, or `val` for data sets that have only that (ImageNet).
@@ -59,9 +67,9 @@ impl Split {
     pub fn held_out(root: &Path) -> Result<Self> {
         [Self::Test, Self::Val]
             .into_iter()
-            // One that is there twice is there; opening it says so.
+            // A split that cannot be opened exists all the same; opening it says why.
             .find(|split| !matches!(layout::find(root, split.folder()), Ok(None)))
-            .ok_or_else(|| Error::NoDirectory { path: root.join(Self::Test.folder()) })
+            .ok_or_else(|| no_split(root, Self::Test.folder()))
     }
 }
 
@@ -74,16 +82,18 @@ pub struct SampleRef {
     pub class: u32,
 }
 
-/// What a layout holds, before the quarantine list is obeyed.
-#[derive(Debug)]
+/// What a split holds, before the quarantine list is applied.
+#[derive(Debug, Default)]
 pub(crate) struct Contents {
     pub(crate) classes: Vec<String>,
     /// Ordered by class and then by name.
     pub(crate) samples: Vec<SampleRef>,
-    /// What has no class because its label cannot be read.
+    /// Images without a usable label, and what cannot be read at all.
     pub(crate) broken: Vec<(Place, DecodeError)>,
-    /// Files that are no images by their name.
-    pub(crate) n_other: usize,
+    /// Files that are not images by their names.
+    pub(crate) others: Others,
+    /// What the layout has to tell.
+    pub(crate) notices: Vec<Notice>,
 }
 
 /// The images of one split.
@@ -95,58 +105,6 @@ pub struct Dataset {
     /// Where each class begins and ends in `samples`.
     ranges: Vec<Range<usize>>,
     notices: Vec<Notice>,
-}
-
-/// Something a person should know about a data set that is not an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Notice {
-    /// There is nothing to tell apart.
-    OneClass {
-        /// The class.
-        class: String,
-    },
-    /// A class folder without images.
-    EmptyClass {
-        /// The class.
-        class: String,
-    },
-    /// Files that are neither JPEG, PNG nor WebP by their name.
-    Ignored {
-        /// How many.
-        files: usize,
-    },
-    /// Images of Parquet and Arrow files that do not fit into the cache, so that every one is read with many others.
-    SlowTables {
-        /// Size of all images in MiB.
-        mib: u64,
-    },
-    /// Files left out because a quarantine list names them.
-    Quarantined {
-        /// How many.
-        files: usize,
-    },
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OneClass { class } => write!(f, "`{class}` is the only class"),
-            Self::EmptyClass { class } => write!(f, "class `{class}` has no images"),
-            Self::Ignored { files } => {
-                write!(f, "{files} files are neither .jpg, .jpeg, .png nor .webp and are ignored")
-            }
-            Self::SlowTables { mib } => write!(
-                f,
-                "Parquet and Arrow files are slow to read in random order when they have more than {} MiB of images \
-                 ({mib} MiB here); train from a packed copy, which `mutualnet data pack` makes",
-                CACHE_BYTES >> 20
-            ),
-            Self::Quarantined { files } => {
-                write!(f, "{files} files are on a quarantine list and are left out")
-            }
-        }
-    }
 }
 
 /// Tells of tables whose images do not fit into a cache.
@@ -168,8 +126,8 @@ impl Dataset {
     /// Indexes one split of a data set by its name, in whichever layout `root` has it.
     ///
     /// # Errors
-    /// As [`Dataset::open`]; the split in two layouts at once; a list with a malformed line; a label that is no class or
-    /// a damaged shard that no quarantine list names; of binary files one that is missing, or another split.
+    /// As [`Dataset::open`]; a split that does not exist, exists in two layouts or lacks a part; a list with a malformed
+    /// line; a missing binary file; a label that is not a class or a damaged shard that no quarantine list names.
     pub fn open_named(root: &Path, split: &str) -> Result<Self> {
         match layout::find(root, split)? {
             Some(Layout::Cifar(cifar)) => Self::assemble(root, cifar.split(root, split)?),
@@ -178,11 +136,9 @@ impl Dataset {
                 Self::assemble(&dir, shards::contents(&dir, &files, labels::read_names(root)?))
             }
             Some(Layout::Packed) => Self::assemble(root, pack::contents(root, split)?),
+            Some(Layout::Folders) => Self::open(&root.join(split)),
             None if pack::is_pack(root) => Self::assemble(root, pack::contents(root, split)?),
-            None if Cifar::of(root).is_some() => {
-                Err(Error::NoSplit { split: split.to_owned(), path: root.to_owned() })
-            }
-            Some(Layout::Folders) | None => Self::open(&root.join(split)),
+            None => Err(no_split(root, split)),
         }
     }
 
@@ -196,29 +152,36 @@ impl Dataset {
         Self::assemble(dir, folders::contents(dir)?)
     }
 
-    /// Leaves out what is quarantined and notes what a person should know.
+    /// Leaves out what is quarantined and collects the notices.
     fn assemble(dir: &Path, contents: Contents) -> Result<Self> {
         decode::check_variable()?;
-        let Contents { classes, mut samples, broken, n_other } = contents;
+        let Contents { classes, mut samples, broken, others, mut notices } = contents;
         let excluded = quarantine_list::for_split(dir)?;
         let n_found = samples.len() + broken.len();
         if let Some((place, source)) = broken.into_iter().find(|(place, _)| !excluded.contains(&place.name()))
         {
             return Err(Error::Decode { path: dir.join(place.name()), source });
         }
+        let found = class_ranges(&samples, classes.len());
         samples.retain(|sample| !excluded.contains(&sample.place.name()));
         if samples.is_empty() {
-            return Err(Error::NoImages { classes: classes.len(), path: dir.to_owned() });
+            let path = dir.to_owned();
+            return Err(match quarantine_list::of_split(dir) {
+                Some(list) if n_found > 0 => Error::AllQuarantined { images: n_found, list, path },
+                _ => Error::NoImages { classes: classes.len(), path, others },
+            });
         }
         let ranges = class_ranges(&samples, classes.len());
-        let mut notices = Vec::new();
         if let [class] = classes.as_slice() {
             notices.push(Notice::OneClass { class: class.clone() });
         }
-        let empty = classes.iter().zip(&ranges).filter(|(_, range)| range.is_empty());
-        notices.extend(empty.map(|(class, _)| Notice::EmptyClass { class: class.clone() }));
-        if n_other > 0 {
-            notices.push(Notice::Ignored { files: n_other });
+        let empty = classes.iter().zip(&ranges).zip(found).filter(|((_, range), _)| range.is_empty());
+        notices.extend(empty.map(|((class, _), found)| Notice::EmptyClass {
+            class: class.clone(),
+            quarantined: found.len(),
+        }));
+        if !others.is_empty() {
+            notices.push(Notice::Ignored { others });
         }
         notices.extend(slow_tables(&samples, CACHE_BYTES));
         if samples.len() < n_found {
@@ -262,12 +225,12 @@ impl Dataset {
         place.read(&self.dir).map_err(|source| Error::Decode { path: self.dir.join(place.name()), source })
     }
 
-    /// What a person should know.
+    /// What a person should know about the split.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
     }
 
-    /// Checks that labels mean the same in another split.
+    /// Checks that labels mean the same thing in another split.
     ///
     /// # Errors
     /// [`Error::ClassesDiffer`], [`Error::ClassOrder`].
@@ -286,8 +249,8 @@ impl Dataset {
 
     /// SHA-256 over classes and the name and size of every sample, in hexadecimal: which data a result belongs to.
     ///
-    /// The class counts where a name does not begin with it, and the content of files where a name says nothing of it.
-    /// It does not depend on where the data lie, and does not read the files.
+    /// A sample's class is hashed too if its name does not begin with it, and so is what else tells files apart whose names
+    /// say nothing about their content. The hash does not depend on where the data are, and does not read image files.
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         for class in &self.classes {

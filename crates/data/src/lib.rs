@@ -1,12 +1,13 @@
-//! From image files to batches: index, decode, augment, load; and data sets that generate themselves.
+//! From image files to batches: index, decode, augment, load; and generated data sets.
 //!
-//! Both halves of the system use it: training loads batches, the run side decodes and preprocesses one image.
-//! Invariant: no tensor engine; what comes out depends on files, seed and settings, never on the number of threads.
+//! Both halves of the system use it: training loads batches, the run side decodes and preprocesses single images.
+//! Invariant: no tensor engine; results depend on files, seed and settings, never on the number of threads.
 
 pub mod index;
-pub use index::{Dataset, Notice, SampleRef, Split};
+pub use index::{Dataset, Nearby, Notice, Others, PartsFault, SameBy, SampleRef, Split};
 mod folder;
 pub use folder::{FolderImages, find_images};
+mod junk;
 pub mod pack;
 mod place;
 pub use place::Place;
@@ -20,6 +21,8 @@ pub use shard::{Member, Shard};
 mod simd;
 mod table;
 pub use table::Table;
+mod text_file;
+pub use text_file::{shown, shown_dir};
 
 pub mod image;
 pub use image::{Image, ImageRef};

@@ -1,10 +1,9 @@
-//! The loader: decodes and augments on many threads and hands out finished batches in order.
+//! The loader: decodes and augments on many threads, and returns finished batches in order.
 //!
-//! Two builders take turns at making batches, each on the whole thread pool, so that the end of one batch
-//! overlaps with the begin of the next.
-//! Invariants: batches are the same for any number of threads and, put together, of parts; at most `prefetch` batches
-//! (rounded up to even, at least two) exist besides the one in the caller's hands; dropping the iterator ends every
-//! thread.
+//! Two builders take turns making batches, each on the whole thread pool, so that the end of one batch overlaps with the
+//! start of the next.
+//! Invariants: batches do not depend on the number of threads or parts; at most `prefetch` batches (rounded up to even, at
+//! least two) exist besides the one that the caller holds; dropping the iterator ends every thread.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -31,13 +30,13 @@ use buffers::{Buffers, Heap};
 /// How a data set is loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoaderConfig {
-    /// Images per batch, of all parts together.
+    /// Images per batch, over all parts.
     pub batch_size: usize,
     /// Which part of every batch this loader makes.
     pub part: Part,
-    /// Decoding threads; 0 stands for one per core.
+    /// Decoding threads; 0 means one per core.
     pub workers: usize,
-    /// Batches made ahead.
+    /// Batches to make ahead.
     pub prefetch: usize,
     /// The run's seed.
     pub seed: u64,
@@ -46,7 +45,7 @@ pub struct LoaderConfig {
 }
 
 /// Loads one split; every call of [`train`](Self::train), [`evaluate`](Self::evaluate) or
-/// [`calibrate`](Self::calibrate) begins an iteration of its own.
+/// [`calibrate`](Self::calibrate) starts an iteration of its own.
 #[derive(Debug)]
 pub struct Loader {
     dataset: Arc<Dataset>,
@@ -62,7 +61,7 @@ impl Loader {
     /// Starts the threads.
     ///
     /// # Errors
-    /// A batch size of 0, parts that are not equal, or threads that cannot be started.
+    /// A batch size of 0, parts of different sizes, or threads that cannot be started.
     pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self> {
         if config.batch_size == 0 {
             return Err(Error::Setting { setting: "batch", reason: "0 is not at least 1".to_owned() });
@@ -89,7 +88,7 @@ impl Loader {
         })
     }
 
-    /// Lets the batches from now on lie in other memory than the program's.
+    /// Makes all further batches use another kind of memory.
     #[must_use]
     pub fn with_memory(mut self, memory: Arc<dyn BatchMemory>) -> Self {
         self.buffers = Arc::new(Buffers::new(memory));
@@ -101,21 +100,21 @@ impl Loader {
         &self.dataset
     }
 
-    /// Steps of a training epoch: whole batches only.
+    /// Steps in a training epoch, which has whole batches only.
     pub fn steps_per_epoch(&self) -> usize {
         self.dataset.samples().len() / self.config.batch_size
     }
 
-    /// Shuffled, augmented batches from a position to the end of the epoch before `end_epoch`, without a pause between
-    /// epochs; images that do not fill a batch are left out of their epoch.
+    /// Shuffled, augmented batches from a position up to the start of `end_epoch`, without a pause between epochs; images
+    /// that do not fill a batch are left out of their epoch.
     ///
-    /// With `repeats` an epoch has as many steps, but of fewer samples, each in so many copies that are augmented
-    /// differently; which of the samples, every epoch draws anew.
-    /// With `mixup` or `cutmix` the finished images 0 and 1, 2 and 3, … of a batch are mixed with each other; an odd
-    /// last one stays as it is.
+    /// With `repeats`, an epoch has the same number of steps but fewer samples, each in several copies that are augmented
+    /// differently; every epoch draws other samples.
+    /// With `mixup` or `cutmix`, the finished images 0 and 1, 2 and 3, … of a batch are mixed with each other; an odd last
+    /// image stays as it is.
     ///
     /// # Errors
-    /// Settings that cannot work, a split that is smaller than a batch, or images to be mixed in parts of an odd number.
+    /// Invalid settings, a split that is smaller than a batch, or images to be mixed in parts of odd size.
     pub fn train(
         &self,
         transform: TrainTransform,
@@ -135,27 +134,26 @@ impl Loader {
         Ok(self.start(Work::Train { pipeline, purpose: Purpose::Augment, mixing }, order))
     }
 
-    /// Every image once in the data set's order with the test-time preprocessing; the last batch may be smaller, and
-    /// then its parts may differ by an image, and some be empty.
+    /// Every image once, in the data set's order and with test-time preprocessing; the last batch may be smaller, and then its
+    /// parts may differ by one image, and some may be empty.
     ///
-    /// Nothing stands in for a broken image: its batch is an image smaller, and may be empty.
+    /// A broken image is not replaced: its batch is one image smaller, and may be empty.
     ///
     /// # Errors
-    /// Settings that cannot work.
+    /// Invalid settings.
     pub fn evaluate(&self, preprocess: &Preprocess) -> Result<Batches> {
         let pipeline = TestPipeline::new(preprocess)?;
         let order = Order::sequential(self.dataset.samples().len(), self.config.batch_size);
         Ok(self.start(Work::Test { pipeline }, order))
     }
 
-    /// Randomly chosen training images, augmented: the same images, order and augmentation at every call, so that
-    /// every row of the query table is calibrated on the same input.
+    /// Randomly chosen training images, augmented. Images, order and augmentation are the same at every call, so that every
+    /// row of the query table is calibrated on the same input.
     ///
-    /// There are fewer batches when the split does not fill that many. No image is repeated or
-    /// mixed.
+    /// There are fewer batches if the split does not fill that many. No image is repeated or mixed.
     ///
     /// # Errors
-    /// Settings that cannot work, or a split that is smaller than a batch.
+    /// Invalid settings, or a split that is smaller than a batch.
     pub fn calibrate(
         &self,
         transform: TrainTransform,
@@ -168,10 +166,10 @@ impl Loader {
         Ok(self.start(Work::Train { pipeline, purpose: Purpose::Calibrate, mixing: None }, order))
     }
 
-    /// One batch of given samples, augmented as in the first epoch of training; nothing is made ahead.
+    /// One batch of the given samples, augmented as in the first epoch of training; nothing is made ahead.
     ///
     /// # Errors
-    /// Settings that cannot work, or too many broken files.
+    /// Invalid settings, or too many broken files.
     ///
     /// # Panics
     /// No such sample, or none at all.
@@ -187,18 +185,18 @@ impl Loader {
         batches::make_first(&self.job(work, order), &self.buffers)
     }
 
-    /// What the images so far took, stage by stage; those being made now are not in it.
+    /// Time spent on the finished images, stage by stage.
     pub fn stage_times(&self) -> StageTimes {
         self.scratch.times()
     }
 
-    /// The image that is being made for the longest time, and for how long: one that hangs shows here.
+    /// The image that has been in the making for the longest time, and for how long; a read that hangs shows up here.
     pub fn longest_read(&self) -> Option<(PathBuf, Duration)> {
         let (index, time) = self.reads.longest()?;
         Some((self.dataset.samples()[index as usize].place.name(), time))
     }
 
-    /// Files found broken so far; in training another image of the same class stands in for each.
+    /// Files found broken so far; in training, another image of the same class replaces each of them.
     pub fn broken_files(&self) -> Vec<BrokenFile> {
         self.quarantine.files(&self.dataset)
     }
@@ -242,7 +240,7 @@ fn check_part(config: &LoaderConfig) -> Result<()> {
     Err(Error::Setting { setting: "part", reason })
 }
 
-/// A pair must not be cut in two.
+/// Parts of odd size would cut a pair in two.
 fn check_pairs(config: &LoaderConfig) -> Result<()> {
     let images = config.batch_size / config.part.of;
     if config.part.of == 1 || images.is_multiple_of(2) {

@@ -1,13 +1,14 @@
-//! Which images are in which batch: a pure function of seed and position.
+//! The order of images: which of them are in which batch, as a pure function of seed and position.
 //!
-//! Separate from the loader, so that starting in the middle needs no replay and no worker count can matter.
+//! Separate from the loader, so that training can start in the middle without a replay and the number of workers cannot
+//! matter.
 
 use std::ops::Range;
 
 use mutualnet_core::rng::{Key, Purpose};
 use rand::seq::SliceRandom;
 
-/// One batch to be made.
+/// A batch to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BatchPlan {
     pub(crate) epoch: u32,
@@ -21,19 +22,19 @@ pub(crate) struct BatchPlan {
 pub(crate) struct Draw {
     /// Sample of the data set.
     pub(crate) index: u32,
-    /// Which of the epoch's copies of the sample, from 0.
+    /// Which copy of the sample in this epoch, from 0.
     pub(crate) copy: u32,
 }
 
 impl Draw {
-    /// The stream of this image in its epoch; the first copy has the stream of a sample without copies.
+    /// The random stream of this image in its epoch; the first copy has that of a sample without copies.
     pub(crate) fn key(self, seed: u64, purpose: Purpose, epoch: u32) -> Key {
         Key::new(seed, purpose).epoch(epoch).step(self.copy.into()).sample(self.index.into())
     }
 }
 
 impl BatchPlan {
-    /// What one of several processes makes of the batch.
+    /// The part of the batch that one of several processes makes.
     pub(crate) fn part(mut self, part: Part) -> Self {
         let range = part.range(self.draws.len());
         self.draws = self.draws[range].to_vec();
@@ -41,18 +42,18 @@ impl BatchPlan {
     }
 }
 
-/// Which part of every batch a loader makes, where several processes share the work.
+/// Which part of every batch a loader makes, if several processes share the work.
 ///
-/// Batches are cut into contiguous parts; laid beside each other they are the batch that one process would make.
+/// Batches are cut into contiguous parts, which together are the batch that a single process would make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// Which part, from 0.
     pub index: usize,
-    /// Out of how many.
+    /// How many parts there are.
     pub of: usize,
 }
 
-/// All of every batch.
+/// The whole of every batch.
 impl Default for Part {
     fn default() -> Self {
         Self { index: 0, of: 1 }
@@ -66,7 +67,7 @@ impl Part {
     }
 }
 
-/// Where training goes on.
+/// Where training continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
     /// Epoch, from 0.
@@ -75,13 +76,13 @@ pub struct Position {
     pub step: usize,
 }
 
-/// What every epoch is made of.
+/// The shape of every epoch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epochs {
     pub(crate) seed: u64,
     pub(crate) n_samples: usize,
     pub(crate) batch_size: usize,
-    /// Copies of every sample that is drawn, at least 1; an epoch has as many steps for any number of them.
+    /// Copies of every sample that is drawn, at least 1; the number of steps in an epoch does not depend on it.
     pub(crate) repeats: usize,
 }
 
@@ -90,22 +91,22 @@ impl Epochs {
         self.n_samples / self.batch_size
     }
 
-    /// Which sample of the epoch's order comes at a place, and which copy of it.
+    /// The sample of the epoch's order at a place, and which copy of it.
     ///
-    /// Samples go in twos, `a b a b a b`: copies are as near as they can be while no two neighbors are of the same
-    /// sample, since neighbors are mixed with each other. One copy of each is the order itself.
+    /// Samples come in pairs, `a b a b a b`: copies are as close as possible without two copies of a sample next to each
+    /// other, because neighbors are mixed. With one copy of each, the places are the order itself.
     fn sample_and_copy(&self, place: usize) -> (usize, usize) {
         let (two, within) = (place / (2 * self.repeats), place % (2 * self.repeats));
         (2 * two + within % 2, within / 2)
     }
 }
 
-/// All batches of an iteration, each to be had by its number.
+/// All batches of an iteration, by number.
 #[derive(Debug, Clone)]
 pub(crate) enum Order {
-    /// Every epoch in a new order, last incomplete batch dropped.
+    /// Every epoch in a new order, without its last incomplete batch.
     Shuffled { epochs: Epochs, steps: Range<usize> },
-    /// A list of samples once, last incomplete batch kept.
+    /// A list of samples once, with its last incomplete batch.
     Listed { indices: Vec<u32>, batch_size: usize },
 }
 
@@ -121,7 +122,7 @@ impl Order {
         Self::Listed { indices: (0..n_samples as u32).collect(), batch_size }
     }
 
-    /// Whole batches of randomly chosen samples, each at most once, always the same.
+    /// Whole batches of randomly chosen samples, each at most once; the choice is always the same.
     pub(crate) fn chosen(seed: u64, n_samples: usize, batch_size: usize, n_batches: usize) -> Self {
         let mut indices: Vec<u32> = (0..n_samples as u32).collect();
         // Step 1 keeps the choice apart from the augmentation of sample 0, which is at step 0.
@@ -138,7 +139,7 @@ impl Order {
         }
     }
 
-    /// The batch of a number; the cache saves shuffling an epoch for every batch of it.
+    /// The batch of a number; with the cache, an epoch is shuffled once and not for every batch.
     pub(crate) fn batch(&self, number: usize, cache: &mut EpochCache) -> Option<BatchPlan> {
         if number >= self.len() {
             return None;
@@ -164,7 +165,7 @@ impl Order {
     }
 }
 
-/// The order of the epoch that was asked for last.
+/// The order of the epoch that was used last.
 #[derive(Debug, Default)]
 pub(crate) struct EpochCache(Option<(u32, Vec<u32>)>);
 

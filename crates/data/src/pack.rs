@@ -1,8 +1,8 @@
-//! Packed data sets: every image of every split in one file, for disks that are slow at many small ones.
+//! Packed data sets: all images of all splits in one file, for disks that are slow with many small files.
 //!
-//! The layout is on the page of formats. Images are files as they were, smaller JPEG files, or bare pixels.
-//! Invariants: nothing outside of the file's bounds is read whatever its index says, and what is handed out has the
-//! checksum that it was packed with.
+//! `docs/formats.md` describes the layout. Images are stored as the original files, as smaller JPEG files or as raw pixels.
+//! Invariants: nothing outside the file's bounds is read, whatever its index says, and every image that is handed out
+//! has the checksum it was packed with.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,22 +18,22 @@ mod write;
 pub(crate) use index::{contents, splits};
 pub use write::{PackOptions, PackReport, pack};
 
-/// How a file begins; the last byte is the format's version.
+/// First bytes of a packed file; the last one is the version of the format.
 const MAGIC: [u8; 8] = *b"mnpack\0\x01";
-/// Magic, where the index begins and how long it is (u64), its CRC-32, four bytes of zero.
+/// Magic, offset and length of the index (u64 each), its CRC-32, four zero bytes.
 const HEADER_BYTES: usize = 32;
 
 /// How images are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Store {
-    /// Files as they are; those that are too large as smaller JPEG files.
+    /// The original files; images that are too large as smaller JPEG files.
     Jpeg,
-    /// Pixels: the fastest to read, and about ten times the size.
+    /// Pixels: fastest to read, about ten times the size.
     Raw,
 }
 
-/// What the index says of all images together.
+/// What the index says about the whole data set.
 #[derive(Debug, Serialize, Deserialize)]
 struct Summary {
     classes: Vec<String>,
@@ -42,13 +42,13 @@ struct Summary {
     max_side: Option<u32>,
 }
 
-/// One image, as the index has it.
+/// One image in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Record {
     offset: u64,
     bytes: u32,
     crc32: u32,
-    /// Size of bare pixels; zeros where a file is stored.
+    /// Size of raw pixels; zeros if a file is stored.
     width: u32,
     height: u32,
 }
@@ -58,7 +58,7 @@ impl Record {
         self.width > 0
     }
 
-    /// Whether it lies between the header and the index, and pixels are as many as they should be.
+    /// Whether the image lies between header and index, and has as many bytes as its size needs.
     fn fits(&self, index_at: u64) -> bool {
         let pixels = u64::from(self.width) * u64::from(self.height);
         let inside = self.offset >= HEADER_BYTES as u64
@@ -69,7 +69,7 @@ impl Record {
     }
 }
 
-/// A packed image: where it is, and what it was called before.
+/// A packed image: where it is, and its original name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Packed {
     /// Path of the file before it was packed, with its split.
@@ -78,17 +78,27 @@ pub struct Packed {
 }
 
 impl Packed {
+    /// What it was called before it was packed.
+    pub(crate) fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Where it begins in the packed file.
+    pub(crate) fn offset(&self) -> u64 {
+        self.record.offset
+    }
+
     /// Bytes that are read for it.
     pub(crate) fn bytes(&self) -> u64 {
         self.record.bytes.into()
     }
 
-    /// What it was packed with.
+    /// Checksum it was packed with.
     pub(crate) fn crc32(&self) -> u32 {
         self.record.crc32
     }
 
-    /// Reads it out of the packed file.
+    /// Reads the image from the packed file.
     pub(crate) fn open<'b>(
         &self,
         pack: &Path,

@@ -1,4 +1,4 @@
-//! Where the bytes of one image are, and how they are read.
+//! Places: where the bytes of one image are, and how they are read.
 //!
 //! Separate so that loading, checking and hashing do not need to know the layout of a data set.
 
@@ -32,7 +32,7 @@ pub enum Place {
         /// Number of the record in the file, from 0.
         number: u32,
     },
-    /// An image of a packed data set, whose file the data set's directory is.
+    /// An image in a packed data set; the packed file itself takes the place of the data set's directory.
     Packed(Packed),
     /// A file in a shard.
     Member {
@@ -51,7 +51,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// What quarantine lists and messages call it.
+    /// Its name in quarantine lists and messages.
     pub fn name(&self) -> PathBuf {
         match self {
             Self::File { path, .. } => path.clone(),
@@ -73,7 +73,7 @@ impl Place {
         }
     }
 
-    /// Reads the image below a data set's directory into a buffer.
+    /// Reads the image into a buffer; `dir` is the data set's directory.
     ///
     /// An image that cannot be decoded in parts is decoded now, in the memory of `decoded`.
     pub(crate) fn open<'b>(
@@ -100,7 +100,7 @@ impl Place {
         }
     }
 
-    /// Reads and decodes all of the image below a data set's directory.
+    /// Reads and decodes the whole image; `dir` is the data set's directory.
     pub(crate) fn read(&self, dir: &Path) -> Result<Image, DecodeError> {
         self.open(dir, &mut Vec::new(), &mut Vec::new())?.whole()
     }

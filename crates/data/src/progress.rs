@@ -1,6 +1,6 @@
-//! How far a check or a packing is, for another thread to look at.
+//! Progress of a check or a packing, for another thread to read.
 //!
-//! Separate so that the work itself neither prints nor waits; what is shown, and when, its caller decides.
+//! Separate so that the work itself neither prints nor waits; the caller decides what to show, and when.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::Place;
 
-/// Time in which every image should have been read and decoded; a read that takes longer counts as one that hangs.
+/// How long reading and decoding an image may take; after that, the read counts as hanging.
 pub const HANGS_AFTER: Duration = Duration::from_secs(10);
 
-/// Counts of images, and those that are being read.
+/// Counts of images, and the reads in progress.
 #[derive(Debug, Default)]
 pub struct Progress {
     total: AtomicUsize,
@@ -22,7 +22,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// How many images there are; 0 as long as they are being looked for.
+    /// How many images there are; 0 while they are being looked for.
     pub fn total(&self) -> usize {
         self.total.load(Ordering::Relaxed)
     }
@@ -32,7 +32,7 @@ impl Progress {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// The image that is being read for the longest time, and for how long.
+    /// The image whose read has taken the longest so far, and how long.
     pub fn longest(&self) -> Option<(PathBuf, Duration)> {
         self.reads.longest()
     }
@@ -41,7 +41,7 @@ impl Progress {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// Does what reads an image.
+    /// Runs something that reads an image.
     pub(crate) fn reading<T>(&self, place: &Place, read: impl FnOnce() -> T) -> T {
         let result = self.reads.during(place.name(), read);
         self.done.fetch_add(1, Ordering::Relaxed);
@@ -49,7 +49,7 @@ impl Progress {
     }
 }
 
-/// What is being read, and since when, by the order in which it was begun.
+/// The reads in progress and when they started, oldest first.
 #[derive(Debug)]
 pub(crate) struct Reads<N> {
     next: AtomicUsize,
@@ -63,7 +63,7 @@ impl<N> Default for Reads<N> {
 }
 
 impl<N: Clone> Reads<N> {
-    /// Reads something that has a name.
+    /// Runs a read under a name.
     pub(crate) fn during<T>(&self, name: N, read: impl FnOnce() -> T) -> T {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.change(|now| now.insert(number, (Instant::now(), name)));
@@ -72,7 +72,7 @@ impl<N: Clone> Reads<N> {
         read()
     }
 
-    /// What is being read for the longest time, and for how long.
+    /// The read that has taken the longest so far, and how long.
     pub(crate) fn longest(&self) -> Option<(N, Duration)> {
         self.change(|now| now.values().next().map(|(begun, name)| (name.clone(), begun.elapsed())))
     }

@@ -1,13 +1,13 @@
-//! Broken files found while loading: who stands in for them, and how many are too many.
+//! Broken files found while loading: what replaces them, and how many are too many.
 //!
-//! Invariant: the stand-in depends on the files alone, so every thread and every run finds the same one.
+//! Invariant: the replacement depends on the files alone, so that every thread and every run picks the same one.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{BrokenFile, Dataset, DecodeError, Error, Place, Result};
 
-/// The broken files of a data set that are known so far.
+/// The files of a data set that are known to be broken so far.
 #[derive(Debug)]
 pub(crate) struct Quarantine {
     limit: usize,
@@ -15,16 +15,16 @@ pub(crate) struct Quarantine {
 }
 
 impl Quarantine {
-    /// Allows a share of the samples to be broken, and always one.
+    /// Allows a share of the samples to be broken, but at least one unless the share is 0.
     pub(crate) fn new(n_samples: usize, share: f64) -> Self {
         let limit = ((n_samples as f64 * share) as usize).max(usize::from(share > 0.0));
         Self { limit, reasons: Mutex::default() }
     }
 
-    /// Tries something on a sample, or else on the next sample of its class for which it works; says which one it was.
+    /// Tries something on a sample, or else on the next samples of its class until it works; returns the sample that worked.
     ///
-    /// Known broken samples are tried again: an image may be damaged only where another crop of it lies, and what
-    /// stands in for it must not depend on what was loaded before.
+    /// Samples that are known to be broken are tried again: an image may be damaged only outside of this crop, and its
+    /// replacement must not depend on what was loaded before.
     pub(crate) fn first_usable(
         &self,
         dataset: &Dataset,
@@ -42,7 +42,7 @@ impl Quarantine {
         Err(Error::ClassUnreadable { class: dataset.classes()[class as usize].clone() })
     }
 
-    /// Tries something on a sample, for which no other stands in; says whether it worked.
+    /// Tries something on a sample that nothing replaces; returns whether it worked.
     pub(crate) fn is_usable(
         &self,
         dataset: &Dataset,
@@ -70,7 +70,7 @@ impl Quarantine {
         named(dataset, &self.lock())
     }
 
-    /// A panic elsewhere leaves the map whole: every change is one insertion.
+    /// A panic elsewhere leaves the map intact, because every change is a single insertion.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, String>> {
         self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,21 +1,21 @@
 //! The quarantine list: a text file in a data set that names files to leave out.
 //!
-//! One file per line, a tab, the reason, a tab, who wrote it; written by `data check` and by people, read by every index.
-//! Invariant: a check replaces its own lines and leaves those of people; every name comes back as it was.
+//! Each line is a path, a tab, the reason, a tab and who wrote it. `data check` and people write it, every index obeys it.
+//! Invariant: a check replaces its own lines and leaves those of people alone; every name survives a round trip.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::text_file::{self, os_string};
 use crate::{BrokenFile, Error, Result};
 
 /// Name of the list in a data set's directory; beside a packed data set it follows the file's name and a dot.
 pub const FILE: &str = "quarantine.tsv";
 
-/// Where the list of a data set is: in its directory, or beside its file.
-fn place(dir: &Path) -> PathBuf {
+/// Where the list of a data set is: in its directory, or beside its packed file.
+pub(crate) fn place(dir: &Path) -> PathBuf {
     if dir.is_file() {
         return PathBuf::from(format!("{}.{FILE}", dir.display()));
     }
@@ -25,13 +25,24 @@ fn place(dir: &Path) -> PathBuf {
 /// The last column of lines that a check wrote.
 const BY_CHECK: &str = "data check";
 
-/// Writes the list of a directory, or removes it when nothing is on it; paths are relative to the directory.
+/// What a check changed on a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Change {
+    /// Lines of a check that are on the list now.
+    pub listed: usize,
+    /// Lines of an earlier check that are gone, because their images can be decoded now or are no longer there.
+    pub removed: usize,
+}
+
+/// Replaces the lines of an earlier check, and removes a list that becomes empty; paths are relative to the directory.
 ///
 /// # Errors
 /// The file cannot be read or written.
-pub fn write(dir: &Path, files: &[BrokenFile]) -> Result<()> {
+pub fn write(dir: &Path, files: &[BrokenFile]) -> Result<Change> {
     let path = place(dir);
-    let by_people = lines(dir)?.into_iter().filter(|line| !line.ends_with(&format!("\t{BY_CHECK}")));
+    let now: BTreeSet<&Path> = files.iter().map(|file| file.path.as_path()).collect();
+    let removed = by_check(dir)?.iter().filter(|name| !now.contains(name.as_path())).count();
+    let by_people = lines(dir)?.into_iter().filter(|line| !is_by_check(line));
     let by_check = files.iter().map(|file| format!("{}\t{}\t{BY_CHECK}", escape(&file.path), file.reason));
     let lines: String = by_people.chain(by_check).map(|line| line + "\n").collect();
     let written = if lines.is_empty() {
@@ -40,10 +51,25 @@ pub fn write(dir: &Path, files: &[BrokenFile]) -> Result<()> {
     } else {
         fs::write(&path, lines)
     };
-    written.map_err(|source| Error::Io { action: "write", path, source })
+    written.map_err(|source| Error::Io { action: "write", path, source })?;
+    Ok(Change { listed: files.len(), removed })
 }
 
-/// Files of a split (relative to it) that its own list or the whole data set's list names.
+fn is_by_check(line: &str) -> bool {
+    line.strip_suffix(BY_CHECK).is_some_and(|before| before.ends_with('\t'))
+}
+
+/// What an earlier check has put on the list of a directory.
+pub(crate) fn by_check(dir: &Path) -> Result<BTreeSet<PathBuf>> {
+    Ok(lines(dir)?.iter().filter(|line| is_by_check(line)).map(|line| name(line)).collect())
+}
+
+/// The list that a split obeys: its own, or that of the whole data set.
+pub(crate) fn of_split(dir: &Path) -> Option<PathBuf> {
+    [Some(dir), dir.parent()].into_iter().flatten().map(place).find(|list| list.is_file())
+}
+
+/// Files of a split, relative to it, that its own list or that of the whole data set names.
 pub(crate) fn for_split(dir: &Path) -> Result<BTreeSet<PathBuf>> {
     let mut files = read(dir)?;
     if let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) {
@@ -54,25 +80,27 @@ pub(crate) fn for_split(dir: &Path) -> Result<BTreeSet<PathBuf>> {
 }
 
 fn read(dir: &Path) -> Result<BTreeSet<PathBuf>> {
-    let name = |line: &String| match line.split_once('\t') {
+    Ok(lines(dir)?.iter().map(|line| name(line)).collect())
+}
+
+fn name(line: &str) -> PathBuf {
+    let name = match line.split_once('\t') {
         Some((name, _)) => unescape(name),
-        // A person's line, which may end in blanks that nobody sees.
+        // A line that a person wrote, and which may end in spaces.
         None => unescape(line.trim()),
     };
-    Ok(lines(dir)?.iter().map(name).collect())
+    name.strip_prefix("./").map(Path::to_owned).unwrap_or(name)
 }
 
 /// Lines that are not empty; none if there is no list.
 fn lines(dir: &Path) -> Result<Vec<String>> {
     let path = place(dir);
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(source) => Err(Error::Io { action: "read", path, source }),
-    }
+    let text = text_file::read_text(&path).map_err(|source| Error::Io { action: "read", path, source })?;
+    let text = text.unwrap_or_default();
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
 }
 
-/// A path in one line: control characters, backslashes and what is not UTF-8 as `\xNN`.
+/// A path on one line, with control characters, backslashes and bytes that are not UTF-8 as `\xNN`.
 fn escape(path: &Path) -> String {
     let mut text = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
@@ -87,7 +115,7 @@ fn escape(path: &Path) -> String {
     text
 }
 
-/// A path as it was before [`escape`]; a backslash of another meaning stays one.
+/// The inverse of [`escape`]; any other backslash stays as it is.
 fn unescape(text: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -104,17 +132,7 @@ fn unescape(text: &str) -> PathBuf {
             }
         }
     }
-    PathBuf::from(from_bytes(bytes))
-}
-
-#[cfg(unix)]
-fn from_bytes(bytes: Vec<u8>) -> OsString {
-    std::os::unix::ffi::OsStringExt::from_vec(bytes)
-}
-
-#[cfg(not(unix))]
-fn from_bytes(bytes: Vec<u8>) -> OsString {
-    String::from_utf8_lossy(&bytes).into_owned().into()
+    PathBuf::from(os_string(bytes))
 }
 
 #[cfg(test)]
@@ -125,18 +143,20 @@ mod tests {
     fn a_list_round_trips_and_goes_away_when_empty() {
         let dir = tempfile::tempdir().unwrap();
         let broken = BrokenFile { path: "train/a b/1.jpg".into(), reason: "the file is empty".into() };
-        write(dir.path(), &[broken]).unwrap();
+        assert_eq!(write(dir.path(), &[broken]).unwrap(), Change { listed: 1, removed: 0 });
+        assert_eq!(of_split(&dir.path().join("train")), Some(dir.path().join(FILE)));
         assert!(for_split(&dir.path().join("train")).unwrap().contains(Path::new("a b/1.jpg")));
         assert!(for_split(&dir.path().join("test")).unwrap().is_empty());
-        write(dir.path(), &[]).unwrap();
-        write(dir.path(), &[]).unwrap();
+        assert_eq!(write(dir.path(), &[]).unwrap(), Change { listed: 0, removed: 1 });
+        assert_eq!(write(dir.path(), &[]).unwrap(), Change::default());
         assert!(!dir.path().join(FILE).exists());
     }
 
     #[test]
     fn lines_of_people_stay() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FILE), "train/a/1.jpg  \r\ntrain/a/2.jpg\ta cat, not an ant\n\n").unwrap();
+        let list = "\u{feff}train/a/1.jpg  \r\n./train/a/2.jpg\ta cat, not an ant\n\n";
+        fs::write(dir.path().join(FILE), list).unwrap();
         let broken = |name: &str| BrokenFile { path: name.into(), reason: "the file is empty".into() };
         for files in
             [vec![broken("train/a/3.jpg"), broken("train/a/4.jpg")], vec![broken("train/a/4.jpg")], vec![]]
@@ -153,7 +173,7 @@ mod tests {
     fn every_name_comes_back() {
         let dir = tempfile::tempdir().unwrap();
         let names = [&b" a\tb\nc\\x41 "[..], b"\\", b"\xff\xfe/\x7f", "gr\u{fc}n".as_bytes(), b"a\\x4"];
-        let paths = names.map(|name| PathBuf::from(from_bytes(name.to_vec())));
+        let paths = names.map(|name| PathBuf::from(os_string(name.to_vec())));
         let broken = paths.clone().map(|path| BrokenFile { path, reason: "why".into() });
         write(dir.path(), &broken).unwrap();
         assert_eq!(read(dir.path()).unwrap(), BTreeSet::from(paths));

@@ -17,10 +17,10 @@ const SIDE: usize = 32;
 /// Bytes of one color of an image.
 const PLANE: usize = SIDE * SIDE;
 
-/// Bytes before the pixels, at most.
+/// Most bytes before the pixels.
 const MAX_LABEL_BYTES: usize = 2;
 
-/// One file of records: label bytes, of which the last one counts, then 32 x 32 pixels of red, of green and of blue.
+/// One file of records: label bytes, the last of which counts, then 32×32 pixels of red, of green and of blue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordFile {
     /// Path relative to the data set's directory.
@@ -29,7 +29,7 @@ pub struct RecordFile {
     sha256: [u8; 32],
 }
 
-/// The label of every record, or why it has none that can be used.
+/// The label of every record, or why it cannot be used.
 pub(crate) type Labels = Vec<Result<u32, DecodeError>>;
 
 impl RecordFile {
@@ -59,6 +59,11 @@ impl RecordFile {
             });
         }
         Ok((Self { path: path.into(), label_bytes, sha256: hasher.finalize().into() }, labels))
+    }
+
+    /// Path relative to the data set's directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What lists and messages call a record: as if the file were a folder of numbered files.
@@ -98,13 +103,13 @@ impl RecordFile {
     }
 }
 
-/// Three planes to one row of pixels after the other.
+/// Turns three planes of color into pixels, row by row.
 fn interleave(planes: &[u8], pixels: &mut Vec<u8>) {
     pixels.clear();
     pixels.extend((0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]));
 }
 
-/// Fills the buffer as far as the file goes, and says how far.
+/// Fills the buffer until the file ends, and returns how many bytes were read.
 fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

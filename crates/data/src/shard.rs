@@ -1,7 +1,7 @@
-//! Shards: files that hold many images of any size, each found by its offset.
+//! Shards: archives of many images of any size, each read at its offset.
 //!
-//! Separate from what a shard means as a data set: nothing here knows of labels.
-//! Invariant: contents are read by offset alone; nothing is mapped, kept open or in memory between two images.
+//! Separate from what a shard means as a data set: nothing here knows about labels.
+//! Invariant: contents are read by offset alone; nothing is mapped, kept open or cached between two images.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -11,6 +11,7 @@ use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
 use crate::decode::{check_file_size, open_file};
+use crate::text_file::escape_invalid;
 use crate::{DecodeError, Expected};
 
 mod tar;
@@ -29,16 +30,17 @@ pub struct Shard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Format {
     Tar,
-    /// A tar file in a compression that knows no offsets, so nothing in it can be reached.
+    /// A compressed tar file, in which nothing can be read at an offset.
     CompressedTar,
     Zip,
-    /// A table, like the next: read elsewhere, because its images are rows.
+    /// A table, whose images are rows; it is read elsewhere.
     Parquet,
+    /// A table, too.
     Arrow,
 }
 
 impl Format {
-    /// The format that a file has by its name.
+    /// The format of a file, by its name.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         if path.file_name().is_some_and(|name| without_compression(&name.to_string_lossy()).is_some()) {
             return Some(Self::CompressedTar);
@@ -70,7 +72,7 @@ pub struct Member {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Packing {
     Plain,
-    /// As it is, with a checksum.
+    /// Uncompressed, with a checksum.
     Checked {
         crc32: u32,
     },
@@ -81,7 +83,7 @@ enum Packing {
 }
 
 impl Packing {
-    /// Reads a content that begins at an offset and has so many bytes.
+    /// Reads `bytes` bytes of content that begin at an offset.
     fn read(
         self,
         shard: &mut File,
@@ -95,7 +97,7 @@ impl Packing {
         buffer.clear();
         let n = match self {
             Self::Plain | Self::Checked { .. } => shard.take(bytes).read_to_end(buffer).map_err(read)?,
-            // One byte more than it should have shows that it has too many, however many.
+            // One byte too many is enough to show that the size is wrong.
             Self::Deflated { packed_bytes, .. } => DeflateDecoder::new(shard.take(packed_bytes))
                 .take(bytes + 1)
                 .read_to_end(buffer)
@@ -103,7 +105,7 @@ impl Packing {
         } as u64;
         if n != bytes {
             let amount = if n < bytes { n.to_string() } else { "more".to_owned() };
-            let reason = format!("the file should have {bytes} bytes and has {amount}");
+            let reason = format!("expected a file of {bytes} bytes, found {amount}");
             return Err(DecodeError::Archive { reason });
         }
         Ok(())
@@ -115,13 +117,13 @@ impl Packing {
 pub(crate) struct Scan {
     /// Files, in the order of the shard.
     pub(crate) members: Vec<Member>,
-    /// What cannot be used; what has no name is called `@` and its offset.
+    /// What cannot be used; without a name of its own, it is called `@` and its offset.
     pub(crate) broken: Vec<(Member, DecodeError)>,
-    /// Links and the like.
+    /// Links and devices.
     pub(crate) n_other: usize,
 }
 
-/// The name of a tar file, if this is the name of one that is compressed.
+/// The name without its compression, if it is that of a compressed tar file.
 pub(crate) fn without_compression(name: &str) -> Option<&str> {
     let (tar, compression) = name.rsplit_once('.')?;
     let is_known = ["gz", "bz2", "xz", "zst"].iter().any(|known| compression.eq_ignore_ascii_case(known));
@@ -129,7 +131,7 @@ pub(crate) fn without_compression(name: &str) -> Option<&str> {
     (is_known && ending.eq_ignore_ascii_case(".tar")).then_some(tar)
 }
 
-/// Whether a file is a shard by its name; the library `datasets` keeps what it computed in `cache-….arrow` beside them.
+/// Whether a file is a shard, by its name; `cache-….arrow` holds what the library `datasets` computed, and is not one.
 pub(crate) fn is_shard_name(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     Format::of(path).is_some_and(|format| format != Format::Arrow || !name.starts_with(b"cache-"))
@@ -141,7 +143,7 @@ pub(crate) fn is_table_name(path: &Path) -> bool {
 }
 
 impl Shard {
-    /// A shard below a data set's directory; what is no shard by its name counts as a tar file.
+    /// A shard below a data set's directory; a file of any other name is taken for a tar file.
     pub(crate) fn new(path: PathBuf) -> Self {
         let format = Format::of(&path).unwrap_or(Format::Tar);
         Self { path, format }
@@ -157,16 +159,15 @@ impl Shard {
         open_file(&root.join(&self.path))
     }
 
-    /// Reads the headers; the contents are passed over.
+    /// Reads the headers, and skips the contents.
     pub(crate) fn scan(&self, root: &Path) -> Scan {
         let nothing = |reason| Scan { broken: vec![(Member::rest(0, 0), reason)], ..Scan::default() };
         match self.file(root) {
             Ok(file) => match self.format {
                 Format::Tar => self.or_other(root, Expected::Tar, tar::scan(file)),
                 Format::CompressedTar => nothing(DecodeError::Archive {
-                    reason:
-                        "a compressed tar file, in which no image can be reached; unpack it to a .tar file"
-                            .to_owned(),
+                    reason: "a compressed tar file cannot be read in place: decompress it to a .tar file"
+                        .to_owned(),
                 }),
                 Format::Zip => self.or_other(root, Expected::Zip, zip::scan(file)),
                 Format::Parquet | Format::Arrow => Scan::default(),
@@ -186,7 +187,7 @@ impl Shard {
 }
 
 impl Member {
-    /// What begins at an offset and has no name, or not one of its own.
+    /// What begins at an offset and has no name, or a name that is taken.
     pub(crate) fn rest(offset: u64, bytes: u64) -> Self {
         Self { name: format!("@{offset}").into(), offset, bytes, packing: Packing::Plain }
     }
@@ -196,7 +197,7 @@ impl Member {
         Self { packing: self.packing, ..Self::rest(self.offset, self.bytes) }
     }
 
-    /// Its name in the shard: parts that are not empty, `.` or hidden characters, so that it stays below the shard.
+    /// Its name in the shard, without empty parts, `.` and control characters, so that it fits into one line of a list.
     pub fn name(&self) -> &Path {
         &self.name
     }
@@ -225,16 +226,16 @@ impl Member {
                 if crc.sum() == crc32 {
                     return Ok(());
                 }
-                Err(DecodeError::Archive { reason: "the file has a wrong checksum".to_owned() })
+                Err(DecodeError::Archive { reason: "the checksum of the file is wrong".to_owned() })
             }
             Packing::Plain => Ok(()),
         }
     }
 }
 
-/// A name that is only a name: relative, with nothing in it that would break a line of a list.
+/// A relative name in which nothing would break a line of a list; bytes that are not UTF-8 become `\xNN`.
 fn clean_name(bytes: &[u8]) -> PathBuf {
-    let text = String::from_utf8_lossy(bytes);
+    let text = escape_invalid(bytes);
     let parts = text.split('/').filter(|part| !part.is_empty() && *part != ".");
     let printable = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     parts.map(|part| part.chars().map(printable).collect::<String>()).collect()

@@ -200,7 +200,7 @@ impl Error {
                 Some("lower train.lr; events.jsonl names the layers and images".to_owned())
             }
             Self::Zoo(error) => error.hint(),
-            Self::Loader(error) => error.hint().map(str::to_owned),
+            Self::Loader(error) => error.hint(),
             Self::Engine(error) => error.hint().map(str::to_owned),
             Self::Bundle(error) => error.hint(),
             Self::Runtime(error) => error.hint(),

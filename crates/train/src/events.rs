@@ -57,6 +57,11 @@ pub enum Event {
         /// The sentence to show.
         text: String,
     },
+    /// Something about the data that makes results mean less than they seem to.
+    Warning {
+        /// What it is.
+        text: String,
+    },
     /// A training image cannot be decoded and is replaced by another of its class.
     Quarantined {
         /// The file.

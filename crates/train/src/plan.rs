@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mutualnet_bundle::write_atomically;
 use mutualnet_core::{Macs, Network, Subnet, WidthRange};
-use mutualnet_data::Dataset;
+use mutualnet_data::{Dataset, shown};
 use mutualnet_zoo::NetworkConfig;
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +83,8 @@ impl Planned {
     pub(crate) fn tell_notices(&self, log: &mut EventLog<'_>) -> Result<()> {
         for dataset in [&self.train, &self.test] {
             for notice in dataset.notices() {
-                log.log(&Event::Notice { text: format!("{notice}: {}", dataset.dir().display()) })?;
+                let text = format!("{notice}: {}", shown(dataset.dir()));
+                log.log(&if notice.is_warning() { Event::Warning { text } } else { Event::Notice { text } })?;
             }
         }
         Ok(())
@@ -112,9 +113,12 @@ impl Plan {
     /// The data are missing, do not fit each other, or are fewer than a batch; or the network cannot be built.
     pub fn make(recipe: &Recipe) -> Result<Planned> {
         let data = &recipe.data;
-        let train = Dataset::open_named(&data.path, &data.train)?.share(data.train_share)?;
+        let train = Dataset::open_named(&data.path, &data.train)?;
         let test = Dataset::open_named(&data.path, &data.test)?;
         train.check_same_classes(&test)?;
+        // The whole split counts, whatever share of it is trained on.
+        let test = test.noting_overlap(&train);
+        let train = train.share(data.train_share)?;
         let facts = DataFacts {
             classes: train.classes().to_vec(),
             n_train: train.samples().len(),

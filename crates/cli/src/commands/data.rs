@@ -1,14 +1,13 @@
-//! `mutualnet data`: make and check data sets.
+//! `mutualnet data`: make, check and pack data sets.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mutualnet_data::BrokenFile;
-use mutualnet_data::check::{CheckReport, check_watched, write_quarantine};
+use mutualnet_data::check::{CheckReport, check_watched, stale_lists, write_quarantine};
 use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
 use mutualnet_data::shapes::{ShapesSpec, class_names, generate};
-use mutualnet_data::{Dataset, Error, Notice, Split};
+use mutualnet_data::{BrokenFile, Dataset, Error, Notice, Split, shown, shown_dir};
 use serde::Serialize;
 
 use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ShapesArgs, StoreArg};
@@ -30,7 +29,7 @@ fn make_shapes(args: &ShapesArgs) -> Result<()> {
         "{} training and {} test images of {classes} classes in {}",
         args.train,
         args.test,
-        args.dir.display()
+        shown(&args.dir)
     ));
     Ok(())
 }
@@ -43,6 +42,8 @@ struct Checked {
     width_px: [u32; 2],
     height_px: [u32; 2],
     broken: Vec<Broken>,
+    /// Parts of the data set that are missing or do not fit together.
+    faults: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -53,35 +54,48 @@ struct Broken {
 
 impl From<BrokenFile> for Broken {
     fn from(file: BrokenFile) -> Self {
-        Self { path: file.path.display().to_string(), reason: file.reason }
+        Self { path: shown(&file.path), reason: file.reason }
     }
 }
 
 fn run_check(args: &CheckArgs) -> Result<()> {
     let report = watch::watched(|progress| check_watched(&args.dir, progress))?;
-    // What was found is said first: the directory may belong to somebody else.
-    print(args, report.clone())?;
-    write_quarantine(&args.dir, &report).context("the quarantine list could not be written")?;
-    if args.json {
-        return Ok(());
+    // Findings are printed first, because the directory may be read-only.
+    print(args, &report)?;
+    let change = match write_quarantine(&args.dir, &report) {
+        Err(error @ Error::AllBroken { .. }) => return Err(error.into()),
+        change => change.context("the quarantine list could not be written")?,
+    };
+    if !args.json {
+        if change.listed > 0 {
+            text::note(
+                "the broken images are on the quarantine list of that directory; training leaves them out",
+            );
+        }
+        if change.removed > 0 {
+            let n = change.removed;
+            text::note(&format!("{n} images are no longer broken and were taken off the quarantine list"));
+        }
+        note_stale_lists(&args.dir, &report)?;
+        note_splits(&args.dir);
     }
-    if !report.broken.is_empty() {
-        text::note("the broken ones are on a quarantine list in that directory; training leaves them out");
+    match report.faults.into_iter().next() {
+        Some(fault) => Err(Error::Parts { fault }.into()),
+        None => Ok(()),
     }
-    note_splits(&args.dir);
-    Ok(())
 }
 
-fn print(args: &CheckArgs, report: CheckReport) -> Result<()> {
-    let CheckReport { n_images, n_other, bytes, width_px, height_px, broken } = report;
+fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
+    let CheckReport { n_images, others, bytes, width_px, height_px, broken, faults } = report.clone();
     let broken = broken.into_iter().map(Broken::from);
     let checked = Checked {
         images: n_images,
-        other_files: n_other,
+        other_files: others.n(),
         bytes,
         width_px,
         height_px,
         broken: broken.collect(),
+        faults: faults.iter().map(ToString::to_string).collect(),
     };
     if args.json {
         return text::json(&checked);
@@ -89,26 +103,53 @@ fn print(args: &CheckArgs, report: CheckReport) -> Result<()> {
     for file in &checked.broken {
         text::line(&format!("{}: {}", file.path, file.reason))?;
     }
+    for fault in &checked.faults {
+        text::line(fault)?;
+    }
     let n_broken = checked.broken.len();
     text::note(&format!("{n_images} images checked, {n_broken} broken"));
+    if !others.is_empty() {
+        text::note(&format!("note: {}", Notice::Ignored { others }));
+    }
     Ok(())
 }
 
-/// Tells what is odd about the splits as training would see them, now that what is broken is left out.
+/// Points out quarantine lists of other directories that leave out images which are not broken.
+fn note_stale_lists(dir: &Path, report: &CheckReport) -> Result<()> {
+    for list in stale_lists(dir, report)? {
+        let (path, images, dir) = (shown(&list.path), list.images, shown_dir(&list.dir));
+        text::note(&format!(
+            "warning: {path} leaves out {images} images that are not broken: run `mutualnet data check {dir}`, or delete it"
+        ));
+    }
+    Ok(())
+}
+
+/// Points out what is odd about the splits as training would see them, without the broken images.
 fn note_splits(dir: &Path) {
+    let mut train = None;
     for split in Split::USUAL {
         match Dataset::open_named(dir, split) {
             Ok(dataset) => {
-                let is_of_classes =
-                    |notice: &&Notice| matches!(notice, Notice::OneClass { .. } | Notice::EmptyClass { .. });
-                for notice in dataset.notices().iter().filter(is_of_classes) {
-                    text::note(&format!("note: {split}: {notice}"));
+                let overlap = train.as_ref().and_then(|train: &Dataset| train.overlap(&dataset));
+                let notices = dataset.notices().iter().filter(|notice| is_of_classes(notice)).chain(&overlap);
+                for notice in notices {
+                    let kind = if notice.is_warning() { "warning" } else { "note" };
+                    text::note(&format!("{kind}: {split}: {notice}"));
+                }
+                if split == Split::Train.folder() {
+                    train = Some(dataset);
                 }
             }
-            Err(Error::NoDirectory { .. } | Error::NoSplit { .. }) => {}
+            // The report has told about parts already.
+            Err(Error::NoSplit { .. } | Error::NotPacked { .. } | Error::Parts { .. }) => {}
             Err(error) => text::note(&format!("note: {split}: {error}")),
         }
     }
+}
+
+fn is_of_classes(notice: &Notice) -> bool {
+    matches!(notice, Notice::OneClass { .. } | Notice::EmptyClass { .. } | Notice::JunkListed { .. })
 }
 
 #[derive(Serialize)]
@@ -117,6 +158,9 @@ struct PackedSet {
     splits: BTreeMap<String, usize>,
     bytes: u64,
     broken: Vec<Broken>,
+    quarantined: usize,
+    other_files: usize,
+    other_splits: Vec<String>,
 }
 
 fn run_pack(args: &PackArgs) -> Result<()> {
@@ -127,13 +171,17 @@ fn run_pack(args: &PackArgs) -> Result<()> {
     let max_side = args.max_side.map(mutualnet_core::Resolution::get);
     let options = PackOptions { splits: args.split.clone(), max_side, store, quality: args.quality };
     let report = watch::watched(|progress| pack(&args.dir, &args.out, &options, progress))?;
-    let PackReport { n_images, splits, bytes, broken } = report;
+    let left_out = left_out(&report);
+    let PackReport { n_images, splits, bytes, broken, quarantined, others, other_splits } = report;
     let of_splits: Vec<String> = splits.iter().map(|(split, n)| format!("{n} of {split}")).collect();
     let packed = PackedSet {
         images: n_images,
         splits: splits.into_iter().collect(),
         bytes,
         broken: broken.into_iter().map(Broken::from).collect(),
+        quarantined,
+        other_files: others.n(),
+        other_splits,
     };
     if args.json {
         return text::json(&packed);
@@ -141,12 +189,31 @@ fn run_pack(args: &PackArgs) -> Result<()> {
     for Broken { path, reason } in &packed.broken {
         text::line(&format!("{path}: {reason}"))?;
     }
-    let (out, megabytes) = (args.out.display(), bytes as f64 / 1e6);
-    let left_out = packed.broken.len();
-    text::note(&format!(
-        "{n_images} images ({}) in {out}, {megabytes:.1} MB; {left_out} broken ones left out",
-        of_splits.join(", ")
-    ));
+    let (out, megabytes) = (shown(&args.out), bytes as f64 / 1e6);
+    text::note(&format!("{n_images} images ({}) in {out}, {megabytes:.1} MB", of_splits.join(", ")));
+    if !left_out.is_empty() {
+        text::note(&format!("left out: {}", left_out.join("; ")));
+    }
     text::note(&format!("next: name it in a recipe, as data.path={out}"));
     Ok(())
+}
+
+/// What of a data set is not in its packed file.
+fn left_out(report: &PackReport) -> Vec<String> {
+    let PackReport { broken, quarantined, others, other_splits, .. } = report;
+    let mut left_out = Vec::new();
+    if !broken.is_empty() {
+        left_out.push(format!("{} broken images, named above", broken.len()));
+    }
+    if *quarantined > 0 {
+        left_out.push(format!("{quarantined} images on a quarantine list"));
+    }
+    if !others.is_empty() {
+        left_out.push(format!("files that are not JPEG, PNG or WebP ({others})"));
+    }
+    if !other_splits.is_empty() {
+        let names = other_splits.join(", ");
+        left_out.push(format!("splits of other names ({names}), unless --split names every split to pack"));
+    }
+    left_out
 }

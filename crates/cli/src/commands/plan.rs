@@ -55,7 +55,8 @@ fn make(recipe: &Recipe) -> Result<Planned> {
     };
     for dataset in [&planned.train, &planned.test] {
         for notice in dataset.notices() {
-            text::note(&format!("note: {notice}: {}", dataset.dir().display()));
+            let kind = if notice.is_warning() { "warning" } else { "note" };
+            text::note(&format!("{kind}: {notice}: {}", mutualnet_data::shown(dataset.dir())));
         }
     }
     Ok(planned)

@@ -14,7 +14,7 @@ fn broken_files_are_listed_and_left_out() {
     test/checkered_circle/00000.jpg: a text file, not an image
     -- stderr
     72 images checked, 1 broken
-    the broken ones are on a quarantine list in that directory; training leaves them out
+    the broken images are on the quarantine list of that directory; training leaves them out
     "#);
     let report = program.json(&["data", "check", "data", "--json"]);
     assert_eq!((report["images"].as_u64(), report["broken"].as_array().unwrap().len()), (Some(72), 1));
@@ -28,7 +28,7 @@ fn a_data_set_goes_into_one_file() {
     assert!(told.contains("test/checkered_circle/00000.jpg: a text file, not an image"), "{told}");
     assert!(
         told.contains("71 images (48 of train, 23 of test) in data.mnpack")
-            && told.contains("1 broken ones left out"),
+            && told.contains("\nleft out: 1 broken images, named above\n"),
         "{told}"
     );
     let report = program.json(&["data", "pack", "data", "raw.mnpack", "--store", "raw", "--json"]);
@@ -62,8 +62,8 @@ fn a_data_set_is_not_written_over() {
     exit 1
     -- stdout
     -- stderr
-    error: data is not empty
-    hint: give a new directory, or empty this one
+    error: not an empty directory: data
+    hint: name a new directory, or empty this one
     "#);
 }
 
@@ -84,7 +84,7 @@ fn cifar_is_a_data_set_as_it_is_published() {
     -- stdout
     -- stderr
     error: cannot decode cifar/train.bin/2: label 2 is not one of the 2 classes
-    hint: `mutualnet data check DIR` lists broken files and writes a quarantine list that loading obeys
+    hint: `mutualnet data check DIR` lists broken files and writes a quarantine list, which leaves them out
     "#);
     assert_snapshot!(program.told(&["data", "check", "cifar"]), @r#"
     exit 0
@@ -92,10 +92,89 @@ fn cifar_is_a_data_set_as_it_is_published() {
     train.bin/2: label 2 is not one of the 2 classes
     -- stderr
     6 images checked, 1 broken
-    the broken ones are on a quarantine list in that directory; training leaves them out
+    the broken images are on the quarantine list of that directory; training leaves them out
     "#);
     let told = program.told(&["plan", "recipe.toml"]);
     assert!(told.contains("3 training and 2 test images, 2 classes"), "{told}");
+}
+
+#[test]
+fn a_check_that_finds_nothing_but_broken_images_fails_and_writes_no_list() {
+    let program = Program::new();
+    std::fs::create_dir_all(program.path("data/train/cat")).unwrap();
+    std::fs::write(program.path("data/train/cat/1.jpg"), "").unwrap();
+    assert_snapshot!(program.told(&["data", "check", "data"]), @r#"
+    exit 1
+    -- stdout
+    train/cat/1.jpg: the file is empty
+    -- stderr
+    1 images checked, 1 broken
+    error: none of the 1 images in data can be decoded
+    hint: the files are probably not what their names say, or were not downloaded whole; no quarantine list is written, because it would leave out everything
+    "#);
+    assert!(!program.path("data/quarantine.tsv").exists());
+}
+
+#[test]
+fn a_check_brings_a_list_up_to_date_and_points_at_others() {
+    let program = Program::new().with_shapes();
+    let image = program.image().strip_prefix("data/").unwrap().to_owned();
+    let in_split = image.strip_prefix("test/").unwrap();
+    let line = |name: &str| format!("{name}\tthe file is empty\tdata check\n");
+    std::fs::write(program.path("data/quarantine.tsv"), line(&image)).unwrap();
+    std::fs::write(program.path("data/test/quarantine.tsv"), line(in_split)).unwrap();
+    assert_snapshot!(program.told(&["data", "check", "data"]), @r#"
+    exit 0
+    -- stdout
+    -- stderr
+    72 images checked, 0 broken
+    1 images are no longer broken and were taken off the quarantine list
+    warning: data/test/quarantine.tsv leaves out 1 images that are not broken: run `mutualnet data check data/test`, or delete it
+    "#);
+    assert!(!program.path("data/quarantine.tsv").exists());
+}
+
+#[test]
+fn a_missing_part_fails_a_check() {
+    let program = Program::new().with_shapes();
+    std::fs::create_dir(program.path("parts")).unwrap();
+    std::fs::copy(program.path(&program.image()), program.path("parts/1.jpg")).unwrap();
+    std::fs::write(program.path("parts/train-00000-of-00002.tar"), [0; 1024]).unwrap();
+    assert_snapshot!(program.told(&["data", "check", "parts"]), @r#"
+    exit 1
+    -- stdout
+    1 of 2 parts is missing: train-00001-of-00002.tar
+    -- stderr
+    1 images checked, 0 broken
+    error: 1 of 2 parts is missing: train-00001-of-00002.tar
+    hint: fetch the missing files, or drop `-of-` from the names if there are no more parts
+    "#);
+}
+
+#[test]
+fn what_is_not_packed_is_named() {
+    let program = Program::new().with_shapes();
+    let class = std::path::Path::new(&program.image()).parent().unwrap().to_owned();
+    for name in ["1.bmp", "2.BMP", "Thumbs.db"] {
+        std::fs::write(program.dir.path().join(&class).join(name), "x").unwrap();
+    }
+    std::fs::write(program.path("data/quarantine.tsv"), program.image().strip_prefix("data/").unwrap())
+        .unwrap();
+    std::fs::create_dir_all(program.path("data/valid/cat")).unwrap();
+    let told = program.told(&["data", "pack", "data", "data.mnpack"]);
+    let left_out = "\nleft out: 1 images on a quarantine list; files that are not JPEG, PNG or WebP (2 .bmp); \
+                    splits of other names (valid), unless --split names every split to pack\n";
+    assert!(told.contains(left_out), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_test_split_that_is_the_training_split_is_a_warning() {
+    let program = Program::new().with_shapes();
+    std::fs::remove_dir_all(program.path("data/test")).unwrap();
+    std::os::unix::fs::symlink("train", program.path("data/test")).unwrap();
+    let told = program.told(&["data", "check", "data"]);
+    assert!(told.contains("\nwarning: test: all 48 images are training images as well; "), "{told}");
 }
 
 #[test]

@@ -122,8 +122,8 @@ fn wrong_recipes_name_key_and_line() {
     exit 1
     -- stdout
     -- stderr
-    error: no such directory: elsewhere/train
-    hint: a data set is a folder with train/CLASS/*.jpg and test/CLASS/*.jpg, or one of the other layouts in docs/formats.md
+    error: no such directory: elsewhere
+    hint: a data set is a directory with train/CLASS/*.jpg and test/CLASS/*.jpg, or has another layout of docs/formats.md
     "#);
     let told = program.told(&["train", "recipe.toml", "train.device=tpu", "--out", "run"]);
     assert!(told.starts_with("exit 1") && told.contains("hint: write cpu, cuda, or cuda:N"), "{told}");

@@ -1,12 +1,13 @@
 //! CIFAR-10 and CIFAR-100 in their original binary files.
 //!
-//! Separate because these names and sizes are facts of two published archives.
-//! Invariant: a record without a usable label is never a sample; it is on the list of broken ones.
+//! Separate because these names and sizes are facts about two published archives.
+//! Invariant: a record without a usable label is never a sample; it is listed as broken.
 
-use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::nearby::no_split;
 use super::{Contents, SampleRef, labels};
 use crate::records::RecordFile;
 use crate::{Error, Place, Result};
@@ -36,12 +37,12 @@ const CIFAR_10: Cifar = Cifar {
     label_bytes: 1,
 };
 
-/// A record begins with its coarse label; the fine one is the class.
+/// A record begins with its coarse label; the fine label, which follows, is the class.
 const CIFAR_100: Cifar =
     Cifar { class_names: "fine_label_names.txt", train: &["train.bin"], test: &["test.bin"], label_bytes: 2 };
 
 impl Cifar {
-    /// Which of the two a directory holds, if one: it has the class names, or else all of the records.
+    /// Which of the two a directory holds, if any: it has the class names, or else all record files.
     pub(crate) fn of(root: &Path) -> Option<Self> {
         let has = |file: &str| root.join(file).is_file();
         [CIFAR_10, CIFAR_100].into_iter().find(|files| has(files.class_names) || files.all().all(has))
@@ -51,12 +52,12 @@ impl Cifar {
         self.train.iter().chain(self.test).copied()
     }
 
-    /// Files that make it up, none of which is an image by its name: records and names of classes.
-    pub(crate) fn n_files(&self) -> usize {
-        self.all().count() + 1
+    /// The files that it consists of: records and class names.
+    pub(crate) fn files_of_both(&self) -> impl Iterator<Item = &'static str> {
+        self.all().chain([self.class_names])
     }
 
-    /// The first file of a split, if there is one of that name.
+    /// The first file of a split, if the split exists.
     pub(super) fn first_file(&self, split: &str) -> Option<&'static str> {
         self.files(split)?.first().copied()
     }
@@ -71,8 +72,7 @@ impl Cifar {
 
     /// The records of one split.
     pub(super) fn split(&self, root: &Path, split: &str) -> Result<Contents> {
-        let no_split = || Error::NoSplit { split: split.to_owned(), path: root.to_owned() };
-        self.contents(root, self.files(split).ok_or_else(no_split)?)
+        self.contents(root, self.files(split).ok_or_else(|| no_split(root, split))?)
     }
 
     /// The records of both splits.
@@ -96,13 +96,15 @@ impl Cifar {
         }
         // Stable: within a class the order of files and records stays.
         samples.sort_by_key(|sample| sample.class);
-        Ok(Contents { classes, samples, broken, n_other: 0 })
+        Ok(Contents { classes, samples, broken, ..Contents::default() })
     }
 
     fn classes(&self, root: &Path) -> Result<Vec<String>> {
         let path = root.join(self.class_names);
-        let text = fs::read_to_string(&path);
-        Ok(labels::lines(&text.map_err(|source| Error::Io { action: "read", path, source })?))
+        match labels::read_lines(&path)? {
+            Some(classes) => Ok(classes),
+            None => Err(Error::Io { action: "read", path, source: ErrorKind::NotFound.into() }),
+        }
     }
 }
 

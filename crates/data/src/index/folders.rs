@@ -1,13 +1,15 @@
-//! Folders: one for each class, with its JPEG, PNG and WebP files in it or in folders below.
+//! Image folders: one folder for each class, with its images in it or in folders below.
 //!
 //! Separate from the index because only this file lists directories.
-//! Invariant: what comes out is sorted, whatever order the file system lists it in.
+//! Invariant: the result is sorted, whatever order the file system lists entries in.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::{Contents, SampleRef};
+use super::{Contents, Others, SampleRef};
+use crate::junk::is_skipped;
 use crate::shard::is_shard_name;
+use crate::text_file::escape_invalid;
 use crate::{DecodeError, Error, Place, Result};
 
 /// The images of a folder of class folders.
@@ -15,18 +17,22 @@ pub(super) fn contents(dir: &Path) -> Result<Contents> {
     if !dir.is_dir() {
         return Err(Error::NoDirectory { path: dir.to_owned() });
     }
-    let classes = class_folders(dir)?;
-    if classes.is_empty() {
-        return Err(Error::NoClasses { path: dir.to_owned() });
+    let folders = class_folders(dir)?;
+    if folders.is_empty() {
+        let mut there = Others::default();
+        files(dir)?.iter().for_each(|file| there.add(file));
+        return Err(Error::NoClasses { path: dir.to_owned(), there });
     }
-    let (mut samples, mut broken, mut n_other) = (Vec::new(), Vec::new(), 0);
-    for (number, class) in classes.iter().enumerate() {
-        let found = find_images(dir, Path::new(class));
-        n_other += found.n_other + found.shards.len();
-        broken.extend(found.broken);
-        samples.extend(found.places.into_iter().map(|place| SampleRef { place, class: number as u32 }));
+    let mut contents = Contents::default();
+    for (ClassFolder { class, path }, number) in folders.into_iter().zip(0..) {
+        let found = find_images(dir, &path);
+        contents.others.extend(found.others);
+        found.shards.iter().for_each(|shard| contents.others.add(shard));
+        contents.broken.extend(found.broken);
+        contents.samples.extend(found.places.into_iter().map(|place| SampleRef { place, class: number }));
+        contents.classes.push(class);
     }
-    Ok(Contents { classes, samples, broken, n_other })
+    Ok(contents)
 }
 
 /// What lies below a folder.
@@ -38,12 +44,12 @@ pub(crate) struct Found {
     pub(crate) shards: Vec<PathBuf>,
     /// Folders that cannot be listed.
     pub(crate) broken: Vec<(Place, DecodeError)>,
-    /// Other files.
-    pub(crate) n_other: usize,
+    /// All other files.
+    pub(crate) others: Others,
 }
 
-/// Finds JPEG, PNG and WebP files and shards of them below `root/below`, in folders of folders too; a link to a folder
-/// that it lies in is not followed.
+/// Finds JPEG, PNG and WebP files and shards below `root/below`, at any depth; a link to a folder that contains it is not
+/// followed.
 pub(crate) fn find_images(root: &Path, below: &Path) -> Found {
     let mut found = Found::default();
     descend(root, below, &mut Vec::new(), &mut found);
@@ -52,7 +58,7 @@ pub(crate) fn find_images(root: &Path, below: &Path) -> Found {
     found
 }
 
-/// Goes through a folder; `above` are the folders that it lies in, as they are really called.
+/// Walks a folder; `above` are the folders that contain it, by their real paths.
 fn descend(root: &Path, below: &Path, above: &mut Vec<PathBuf>, found: &mut Found) {
     let folder = root.join(below);
     let (here, entries) = match folder.canonicalize().and_then(|here| Ok((here, list(&folder)?))) {
@@ -70,26 +76,48 @@ fn descend(root: &Path, below: &Path, above: &mut Vec<PathBuf>, found: &mut Foun
             Kind::Folder => descend(root, &path, above, found),
             Kind::File(bytes) if is_image_name(&path) => found.places.push(Place::File { path, bytes }),
             Kind::File(_) if is_shard_name(&path) => found.shards.push(path),
-            Kind::File(_) => found.n_other += 1,
+            Kind::File(_) => found.others.add(&path),
         }
     }
     above.pop();
 }
 
-/// Whether a name has one of the endings that images have.
+/// Whether a name has the extension of an image.
 pub(crate) fn is_image_name(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     ["jpg", "jpeg", "png", "webp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
+/// A folder that is a class.
+#[derive(Debug)]
+pub(super) struct ClassFolder {
+    /// The class: the folder's name, with bytes that are not UTF-8 as `\xNN`.
+    pub(super) class: String,
+    /// The folder, relative to the one that it lies in.
+    pub(super) path: PathBuf,
+}
+
+/// The folders in a folder, sorted by class.
+pub(super) fn class_folders(dir: &Path) -> Result<Vec<ClassFolder>> {
+    let entries = list(dir).map_err(|source| cannot_list(dir, source))?.into_iter();
+    let mut folders: Vec<_> = entries
+        .filter(|(_, kind)| matches!(kind, Kind::Folder))
+        .map(|(path, _)| ClassFolder { class: escape_invalid(path.as_os_str().as_encoded_bytes()), path })
+        .collect();
+    folders.sort_by(|a, b| (&a.class, &a.path).cmp(&(&b.class, &b.path)));
+    Ok(folders)
+}
+
 /// Names of the folders in a folder, sorted.
-pub(super) fn class_folders(dir: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for (name, kind) in list(dir).map_err(|source| cannot_list(dir, source))? {
-        if matches!(kind, Kind::Folder) {
-            names.push(name.into_os_string().to_string_lossy().into_owned());
-        }
-    }
+pub(crate) fn names(dir: &Path) -> Result<Vec<PathBuf>> {
+    Ok(class_folders(dir)?.into_iter().map(|folder| folder.path).collect())
+}
+
+/// Names of the files in a folder, sorted.
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = list(dir).map_err(|source| cannot_list(dir, source))?.into_iter();
+    let mut names: Vec<_> =
+        entries.filter(|(_, kind)| matches!(kind, Kind::File(_))).map(|(name, _)| name).collect();
     names.sort();
     Ok(names)
 }
@@ -99,10 +127,8 @@ pub(super) fn shards(dir: &Path) -> Result<Vec<PathBuf>> {
     if !dir.is_dir() {
         return Ok(Vec::new());
     }
-    let files = list(dir).map_err(|source| cannot_list(dir, source))?.into_iter();
-    let shards = files.filter(|(name, kind)| matches!(kind, Kind::File(_)) && is_shard_name(name));
-    let mut names: Vec<_> = shards.map(|(name, _)| name).collect();
-    names.sort();
+    let mut names = files(dir)?;
+    names.retain(|name| is_shard_name(name));
     Ok(names)
 }
 
@@ -111,13 +137,13 @@ enum Kind {
     File(u64),
 }
 
-/// Entries of a directory without hidden ones; links are followed, broken ones are files of size 0.
+/// Entries of a directory without hidden ones and junk; links are followed, and broken links are files of size 0.
 fn list(dir: &Path) -> io::Result<Vec<(PathBuf, Kind)>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(b".") {
+        if is_skipped(&name) {
             continue;
         }
         let kind = match fs::metadata(entry.path()) {

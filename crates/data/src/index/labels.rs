@@ -1,23 +1,21 @@
-//! What labels say, and the classes that come of all of them.
+//! Labels, and the classes they make together.
 //!
-//! Separate because every layout in which a label is not a folder needs it.
-//! Invariant: a label that is no class makes a broken image, never a class of its own.
+//! Separate because every layout whose labels are not folders needs it.
+//! Invariant: a label that is not a class makes the image a broken one; it never becomes a class of its own.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{Contents, SampleRef};
-use crate::{DecodeError, Error, Place, Result};
+use crate::{DecodeError, Error, Place, Result, text_file};
 
-/// Names of the classes by their numbers, one a line, in a data set's directory.
+/// File in a data set's directory that names the classes, one per line in the order of their numbers.
 pub(crate) const FILE: &str = "classes.txt";
 
-/// Most classes that numbers alone can make: one label that is damaged must not make millions.
+/// Most classes that numbers alone can make, so that one damaged label does not make millions.
 const MAX_UNNAMED: i64 = 1 << 16;
 
-/// What stands where the class of an image should.
+/// A label as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Label {
     Number(i64),
@@ -25,7 +23,7 @@ pub(crate) enum Label {
 }
 
 impl Label {
-    /// Everything that is digits is a number, however large.
+    /// Anything that is all digits is a number, however large.
     pub(crate) fn parse(text: &str) -> Self {
         let digits = text.strip_prefix('-').unwrap_or(text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -34,7 +32,7 @@ impl Label {
         Self::Number(text.parse().unwrap_or(i64::MAX))
     }
 
-    fn into_name(self) -> String {
+    pub(super) fn into_name(self) -> String {
         match self {
             Self::Number(number) => number.to_string(),
             Self::Name(name) => name,
@@ -42,28 +40,27 @@ impl Label {
     }
 }
 
-/// An image and what is known of its class.
+/// An image, and its label or why it has none.
 pub(crate) type Labelled = (Place, Result<Label, DecodeError>);
 
-/// Names in the class file of a directory, if it has one.
+/// Names in the class file of a directory, if there is one.
 pub(crate) fn read_names(dir: &Path) -> Result<Option<Vec<String>>> {
-    let path = dir.join(FILE);
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(lines(&text))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Io { action: "read", path, source }),
-    }
+    read_lines(&dir.join(FILE))
 }
 
-/// Lines that are not empty, without spaces around them.
-pub(super) fn lines(text: &str) -> Vec<String> {
-    text.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+/// Lines of a file that are not empty, trimmed; `None` if there is no such file.
+pub(super) fn read_lines(path: &Path) -> Result<Option<Vec<String>>> {
+    let fail = |source| Error::Io { action: "read", path: path.to_owned(), source };
+    let lines = |text: String| {
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    };
+    Ok(text_file::read_text(path).map_err(fail)?.map(lines))
 }
 
 /// Gives every image its class.
 ///
-/// Without names, classes are all the numbers up to the largest, or, where one label is a name, all labels, sorted.
-pub(crate) fn classify(images: Vec<Labelled>, names: Option<Vec<String>>, n_other: usize) -> Contents {
+/// Without `names`, the classes are all numbers up to the largest, or all labels, sorted, if any of them is a name.
+pub(crate) fn classify(images: Vec<Labelled>, names: Option<Vec<String>>) -> Contents {
     let (images, classes) = match names {
         Some(names) => (images, names),
         None => invent(images),
@@ -87,10 +84,10 @@ pub(crate) fn classify(images: Vec<Labelled>, names: Option<Vec<String>>, n_othe
     }
     samples.sort_by(|a, b| (a.class, &a.place).cmp(&(b.class, &b.place)));
     broken.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Contents { classes, samples, broken, n_other }
+    Contents { classes, samples, broken, ..Contents::default() }
 }
 
-/// Classes for labels of which no names are known. If one of them is a name, all of them become names.
+/// Makes classes of labels alone. If one label is a name, all of them become names.
 fn invent(mut images: Vec<Labelled>) -> (Vec<Labelled>, Vec<String>) {
     let labels = images.iter().filter_map(|(_, label)| label.as_ref().ok());
     let is_name = |label: &Label| matches!(label, Label::Name(_));
@@ -121,7 +118,7 @@ mod tests {
         let place = |i: usize| Place::File { path: format!("{i}.png").into(), bytes: 0 };
         let images = labels.iter().enumerate().map(|(i, label)| (place(i), Ok(Label::parse(label))));
         let names = names.map(|names| names.iter().map(|&name| name.to_owned()).collect());
-        let Contents { classes, mut samples, broken, .. } = classify(images.collect(), names, 0);
+        let Contents { classes, mut samples, broken, .. } = classify(images.collect(), names);
         samples.sort_by(|a, b| a.place.cmp(&b.place));
         let broken = broken.iter().map(|(place, reason)| format!("{}: {reason}", place.name().display()));
         (classes, samples.iter().map(|sample| sample.class).collect(), broken.collect())

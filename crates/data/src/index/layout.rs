@@ -1,12 +1,13 @@
-//! Which layout a split of a data set has.
+//! Layouts: how a split of a data set is stored.
 //!
 //! Separate so that opening, checking and choosing the held-out split agree on what is there.
-//! Invariant: a split that could be read in two ways is an error, never a choice.
+//! Invariant: a split that is there in two layouts, or in part, is an error, never a guess.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::cifar::Cifar;
+use super::parts::{self, without_part};
 use super::{Split, folders, list};
 use crate::shard::without_compression;
 use crate::{Error, Result, pack};
@@ -33,11 +34,11 @@ pub(crate) enum Layout {
 
 /// Looks for a split in a data set's directory.
 ///
-/// A folder of the split's name that holds no class folders counts only where nothing else does: it may hold the images
-/// of a list.
+/// A folder of the split's name without class folders counts only if there is nothing else: it may hold the images of a
+/// list.
 ///
 /// # Errors
-/// [`Error::TwoLayouts`], or a directory that cannot be listed.
+/// [`Error::TwoLayouts`], [`Error::Parts`], or a directory that cannot be listed.
 pub(crate) fn find(root: &Path, split: &str) -> Result<Option<Layout>> {
     if pack::is_pack(root) {
         let is_there = pack::splits(root)?.iter().any(|name| name == split);
@@ -67,12 +68,23 @@ pub(crate) fn find(root: &Path, split: &str) -> Result<Option<Layout>> {
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
         (Some((first, _)), Some((second, _))) => Err(Error::TwoLayouts { first, second }),
-        (Some((_, layout)), None) => Ok(Some(layout)),
+        (Some((_, layout)), None) => whole(layout).map(Some),
         (None, _) => Ok(folder.is_dir().then_some(Layout::Folders)),
     }
 }
 
-/// Shards beside a folder of the split's name, by how they are named; each ending by itself.
+/// The layout, unless it is of shards that say they are parts of more.
+fn whole(layout: Layout) -> Result<Layout> {
+    if let Layout::Shards { dir, files } = &layout {
+        let files: Vec<_> = files.iter().map(|file| dir.join(file)).collect();
+        if let Some(fault) = parts::faults(&files).into_iter().next() {
+            return Err(Error::Parts { fault });
+        }
+    }
+    Ok(layout)
+}
+
+/// Shards beside a folder of the split's name, grouped by extension and by how they are named.
 fn shards_beside(root: &Path, split: &str) -> Result<Vec<Vec<PathBuf>>> {
     let mut found: BTreeMap<_, Vec<PathBuf>> = BTreeMap::new();
     let split = Path::new(split);
@@ -86,7 +98,7 @@ fn shards_beside(root: &Path, split: &str) -> Result<Vec<Vec<PathBuf>>> {
     Ok(found.into_values().collect())
 }
 
-/// How the name of a shard says which split it is of.
+/// How the name of a shard says which split it belongs to.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Naming {
     /// `train.tar`
@@ -104,23 +116,13 @@ impl Naming {
             Some(rest) if rest.starts_with('.') && rest.matches('.').count() == 1 => Some(Self::Alone),
             Some(rest) if rest.starts_with('-') => Some(Self::Numbered),
             _ => {
-                let name = without_number(file.strip_suffix(".arrow")?).strip_suffix(split)?;
+                let name = without_part(file.strip_suffix(".arrow")?).strip_suffix(split)?;
                 // `test-train.arrow` is of `test`.
                 let is_split = |part| Split::USUAL.contains(&part);
                 (name.ends_with('-') && !name.split('-').next().is_some_and(is_split))
                     .then_some(Self::AfterName)
             }
         }
-    }
-}
-
-/// A name without `-00000-of-00002` at its end.
-fn without_number(name: &str) -> &str {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = name.rsplit_once("-of-").and_then(|(first, total)| Some((first.rsplit_once('-')?, total)));
-    match number {
-        Some(((name, number), total)) if is_number(number) && is_number(total) => name,
-        _ => name,
     }
 }
 

@@ -1,21 +1,24 @@
-//! Shards as a data set, named as WebDataset names them: which files of a shard are images, and what their labels are.
+//! Shards as a data set: which files in them are images, and what their labels are, by the naming rules of WebDataset.
 //!
-//! Invariant: what is an image and what its class is, the shard alone says; neighbors in other shards do not matter.
+//! Invariant: a shard alone decides what its images and their classes are; files in other shards do not matter.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::Contents;
 use super::folders::is_image_name;
 use super::labels::{self, Label, Labelled};
 use super::tables;
+use super::{Contents, Others};
+use crate::junk::has_skipped_part;
 use crate::shard::{Member, Scan, Shard, is_table_name};
 use crate::{DecodeError, Place, Split};
 
+/// Extension of a label.
+const LABEL: &str = "cls";
 /// Most bytes of a label.
 const MAX_LABEL_BYTES: u64 = 1024;
 
@@ -25,30 +28,33 @@ pub(crate) fn contents(root: &Path, shards: &[PathBuf], names: Option<Vec<String
     let read = |path: PathBuf| images(root, &Arc::new(Shard::new(path)));
     let (mut images, own_names) = tables::images(root, &tables);
     let names = own_names.or(names);
-    let mut n_other = 0;
-    for (found, other) in shards.into_par_iter().map(read).collect::<Vec<_>>() {
+    let mut others = Others::default();
+    for (found, others_here) in shards.into_par_iter().map(read).collect::<Vec<_>>() {
         images.extend(found);
-        n_other += other;
+        others.extend(others_here);
     }
-    labels::classify(images, names, n_other)
+    Contents { others, ..labels::classify(images, names) }
 }
 
 /// A label, or what is wrong with it.
 type Cls = Result<Label, String>;
 
-/// The images of one shard, and how many other files there are.
-fn images(root: &Path, shard: &Arc<Shard>) -> (Vec<Labelled>, usize) {
-    let Scan { members, broken, mut n_other } = shard.scan(root);
+/// The images of one shard, and the other files in it.
+fn images(root: &Path, shard: &Arc<Shard>) -> (Vec<Labelled>, Others) {
+    let Scan { members, broken, n_other } = shard.scan(root);
+    let mut counted = Others::default();
+    counted.add_special(n_other);
     let place = |member: Member| Place::Member { shard: Arc::clone(shard), member: Box::new(member) };
-    let mut images: Vec<Labelled> =
-        broken.into_iter().map(|(member, reason)| (place(member), Err(reason))).collect();
+    let is_usable = |member: &Member| !has_skipped_part(member.name());
+    let broken = broken.into_iter().filter(|(member, _)| is_usable(member));
+    let mut images: Vec<Labelled> = broken.map(|(member, reason)| (place(member), Err(reason))).collect();
     let (members, others): (Vec<_>, Vec<_>) =
-        members.into_iter().filter(|member| !is_hidden(member.name())).partition(|m| is_image_name(m.name()));
-    let (labels, n_labels) = match shard.file(root) {
+        members.into_iter().filter(is_usable).partition(|m| is_image_name(m.name()));
+    let labels = match shard.file(root) {
         Ok(mut file) => read_labels(&mut file, &others),
-        Err(_) => Default::default(),
+        Err(_) => HashMap::new(),
     };
-    n_other += others.len() - n_labels;
+    others.iter().filter(|file| !is_label(file)).for_each(|file| counted.add(file.name()));
     let (mut names, mut keys) = (HashSet::new(), HashSet::new());
     for member in members {
         let (key, ending) = split_name(member.name());
@@ -60,7 +66,7 @@ fn images(root: &Path, shard: &Arc<Shard>) -> (Vec<Labelled>, usize) {
             }
             // A mask or a thumbnail beside the image.
             Some(_) if ending.contains('.') => {
-                n_other += 1;
+                counted.add_extension(&ending);
                 continue;
             }
             Some(_) if !keys.insert(key.clone()) => {
@@ -74,24 +80,25 @@ fn images(root: &Path, shard: &Arc<Shard>) -> (Vec<Labelled>, usize) {
         images.push((place(member), label));
     }
     // Labels without an image.
-    n_other += labels.keys().filter(|key| !keys.contains(*key)).count();
-    (images, n_other)
+    labels.keys().filter(|key| !keys.contains(*key)).for_each(|_| counted.add_extension(LABEL));
+    (images, counted)
 }
 
-/// Labels by the key of their sample, and how many files they are.
-fn read_labels(shard: &mut File, files: &[Member]) -> (HashMap<String, Cls>, usize) {
-    let (mut labels, mut n) = (HashMap::new(), 0);
+/// Whether a file is the label of an image.
+fn is_label(file: &Member) -> bool {
+    split_name(file.name()).1 == LABEL
+}
+
+/// Labels by the key of their sample.
+fn read_labels(shard: &mut File, files: &[Member]) -> HashMap<String, Cls> {
+    let mut labels = HashMap::new();
     let mut content = Vec::new();
-    for file in files {
-        let (key, ending) = split_name(file.name());
-        if ending != "cls" {
-            continue;
-        }
-        n += 1;
+    for file in files.iter().filter(|file| is_label(file)) {
+        let (key, _) = split_name(file.name());
         let label = read_label(shard, file, &mut content);
         labels.entry(key).and_modify(|label| *label = Err("two .cls files".to_owned())).or_insert(label);
     }
-    (labels, n)
+    labels
 }
 
 fn read_label(shard: &mut File, file: &Member, content: &mut Vec<u8>) -> Cls {
@@ -106,19 +113,11 @@ fn read_label(shard: &mut File, file: &Member, content: &mut Vec<u8>) -> Cls {
     }
 }
 
-/// A name up to the first dot of its last part, and what follows the dot.
+/// A name up to the first dot in its last part, and what follows that dot in lower case.
 fn split_name(name: &Path) -> (String, String) {
     let last = name.file_name().unwrap_or_default().to_string_lossy();
     let (key, ending) = last.split_once('.').unwrap_or((&last, ""));
     (name.with_file_name(key).to_string_lossy().into_owned(), ending.to_ascii_lowercase())
-}
-
-/// Files that a file system hides, and those that archives from macOS have beside every other.
-fn is_hidden(name: &Path) -> bool {
-    name.components().any(|part| match part {
-        Component::Normal(part) => part.as_encoded_bytes().starts_with(b"."),
-        _ => false,
-    })
 }
 
 /// The first folder of a name, as in an image folder.

@@ -1,6 +1,6 @@
-//! A share of a split: fewer samples of every class, for data sets that are too large to try something on.
+//! Shares of a split: fewer samples of every class, to try something on a large data set.
 //!
-//! Invariant: nothing is drawn; the same samples are in it for every seed, and every class keeps some.
+//! Invariant: nothing is random; a share has the same samples for every seed, and some of every class.
 
 use std::ops::Range;
 
@@ -8,13 +8,12 @@ use super::{Dataset, SampleRef};
 use crate::{Error, Result};
 
 impl Dataset {
-    /// The same classes with this share of the samples of each, at least one of each that has any.
+    /// The same classes with this share of the samples of each, but at least one if the class has any.
     ///
-    /// The samples are evenly spaced over those of their class, in the data set's order, and the first is always one
-    /// of them.
+    /// The samples are evenly spaced over those of their class, in the data set's order, beginning with the first.
     ///
     /// # Errors
-    /// A share that is not above 0 or is above 1.
+    /// A share outside of (0, 1].
     pub fn share(&self, fraction: f64) -> Result<Self> {
         if !(fraction > 0.0 && fraction <= 1.0) {
             let reason = format!("{fraction} is not above 0 and at most 1");
@@ -32,7 +31,7 @@ impl Dataset {
     }
 }
 
-/// Of `n` samples the share nearest to `fraction`, number `i * n / kept` for every `i`.
+/// As many of `n` samples as come closest to `fraction`: sample `i * n / kept` for every `i`.
 fn evenly_spaced(class: &[SampleRef], fraction: f64) -> impl Iterator<Item = &SampleRef> {
     let n = class.len();
     let kept = ((n as f64 * fraction).round() as usize).max(1).min(n);

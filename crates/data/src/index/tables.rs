@@ -1,6 +1,6 @@
-//! Tables as a data set: rows are samples, labels are numbers.
+//! Tables as a data set: every row is a sample, and labels are numbers.
 //!
-//! Invariant: files of a split that name their classes name the same ones.
+//! Invariant: all files of a split that name their classes agree on them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::shard::{Member, Shard};
 use crate::table::{self, Cache};
 use crate::{DecodeError, Place};
 
-/// What tables hold, and what they call the classes, if they do.
+/// The images of tables, and the names of their classes, if the files have any.
 pub(super) type Images = (Vec<Labelled>, Option<Vec<String>>);
 
 /// The images of tables, whose paths are relative to `root`.
@@ -28,7 +28,7 @@ pub(super) fn images(root: &Path, tables: &[PathBuf]) -> Images {
     for (scan, path) in scanned.into_iter().zip(tables) {
         match scan {
             Ok(scan) if scan.names.as_ref().is_some_and(|other| Some(other) != names.as_ref()) => {
-                let reason = "its classes are not those of the first file".to_owned();
+                let reason = "its class names differ from those of the first file".to_owned();
                 images.push((rest(path, 0), Err(DecodeError::Archive { reason })));
             }
             Ok(scan) => {
@@ -46,7 +46,7 @@ pub(super) fn images(root: &Path, tables: &[PathBuf]) -> Images {
     (images, names)
 }
 
-/// What of a file cannot be used, from an offset on.
+/// The part of a file that cannot be used, from an offset on.
 fn rest(path: &Path, offset: u64) -> Place {
     let shard = Arc::new(Shard::new(path.to_owned()));
     Place::Member { shard, member: Box::new(Member::rest(offset, 0)) }

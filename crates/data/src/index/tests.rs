@@ -29,7 +29,7 @@ fn classes_and_samples_are_sorted() {
     assert_eq!(paths, expected.map(|(name, class)| (PathBuf::from(name), class)));
     assert_eq!(dataset.class_range(0), 0..0);
     assert_eq!(dataset.class_range(2), 2..4);
-    assert_eq!(dataset.notices(), [Notice::EmptyClass { class: "ant".into() }]);
+    assert_eq!(dataset.notices(), [Notice::EmptyClass { class: "ant".into(), quarantined: 0 }]);
 }
 
 #[test]
@@ -38,7 +38,8 @@ fn what_is_missing_is_named() {
     let message = |name: &str| Dataset::open(&dir.path().join(name)).unwrap_err().to_string();
     assert!(message("nowhere").starts_with("no such directory: "));
     assert!(message("none").starts_with("no class folders in "));
-    assert!(message("text").starts_with("no images of the 1 classes in "));
+    assert!(message("text").starts_with("no JPEG, PNG or WebP files of the only class in "));
+    assert!(message("text").ends_with("/text, but 1 .txt"));
     assert!(Split::held_out(dir.path()).unwrap_err().hint().unwrap().contains("test/CLASS"));
 }
 
@@ -46,7 +47,9 @@ fn what_is_missing_is_named() {
 fn oddities_are_noticed() {
     let dir = tree(&["cat/a.jpg", "cat/notes.txt", "cat/.hidden", ".git/x"]);
     let dataset = Dataset::open(dir.path()).unwrap();
-    assert_eq!(dataset.notices(), [Notice::OneClass { class: "cat".into() }, Notice::Ignored { files: 1 }]);
+    let mut others = Others::default();
+    others.add(std::path::Path::new("notes.txt"));
+    assert_eq!(dataset.notices(), [Notice::OneClass { class: "cat".into() }, Notice::Ignored { others }]);
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn splits_must_agree_on_the_order_of_classes() {
     let mut other = dataset.clone();
     other.classes.reverse();
     let error = dataset.check_same_classes(&other).unwrap_err();
-    assert!(error.to_string().ends_with("number 0 is `a` or `b`"), "{error}");
+    assert!(error.to_string().ends_with("number 0 is `a` in one and `b` in the other"), "{error}");
 }
 
 #[cfg(unix)]
@@ -107,4 +110,96 @@ fn folders_may_be_deep_and_links_may_lead_back() {
     let names: Vec<_> = dataset.samples().iter().map(|sample| sample.place.name()).collect();
     let expected = ["a/2.png", &deep["train/".len()..], "a/linked/3.png", "a/linked/c/4.png"];
     assert_eq!(names, expected.map(std::path::PathBuf::from));
+}
+
+/// A training split with the wrong files in it: what `open` says.
+fn refusal(files: &[&str]) -> (String, String) {
+    let dir = tree(files);
+    let error = Dataset::open_split(dir.path(), Split::Train).unwrap_err();
+    let relative = |text: String| text.replace(&format!("{}/", dir.path().display()), "");
+    (relative(error.to_string()), relative(error.hint().unwrap()))
+}
+
+#[test]
+fn what_is_there_instead_of_images_is_named() {
+    let (error, hint) = refusal(&["train/a/1.bmp", "train/b/1.BMP", "train/b/2.txt", "train/b/desktop.ini"]);
+    assert_eq!(error, "no JPEG, PNG or WebP files of the 2 classes in train, but 2 .bmp and 1 .txt");
+    assert_eq!(hint, "convert them to JPEG, PNG or WebP");
+    let (error, hint) = refusal(&["train/1.jpg", "train/2.jpg"]);
+    assert_eq!(error, "no class folders in train, but 2 .jpg");
+    assert!(hint.ends_with("or list paths and labels in train.txt"), "{hint}");
+}
+
+#[test]
+fn a_quarantine_list_that_leaves_out_everything_is_named() {
+    let dir = tree(&["train/a/1.jpg", "train/b/1.jpg"]);
+    fs::write(dir.path().join(quarantine_list::FILE), "train/a/1.jpg\ntrain/b/1.jpg\n").unwrap();
+    let error = Dataset::open_split(dir.path(), Split::Train).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("a quarantine list leaves out all 2 images in "), "{text}");
+    assert!(text.ends_with(quarantine_list::FILE), "{text}");
+    let hint = error.hint().unwrap();
+    assert!(hint.contains(&format!("`mutualnet data check {}` again", dir.path().display())), "{hint}");
+    fs::write(dir.path().join(quarantine_list::FILE), "train/b/1.jpg\n").unwrap();
+    let notices = Dataset::open_split(dir.path(), Split::Train).unwrap().notices().to_vec();
+    assert_eq!(
+        notices.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "class `b` has no images, because a quarantine list leaves out all 1",
+            "a quarantine list leaves out 1 image"
+        ]
+    );
+}
+
+#[test]
+fn junk_is_neither_a_class_nor_an_image_at_any_depth() {
+    let dir = tree(&[
+        "__MACOSX/train/cat/1.jpg",
+        "System Volume Information/x",
+        "train/__MACOSX/cat/._1.jpg",
+        "train/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "train/$RECYCLE.BIN/desktop.ini",
+        "train/lost+found/",
+        "train/.ipynb_checkpoints/1.jpg",
+        "train/cat/1.jpg",
+        "train/cat/._1.jpg",
+        "train/cat/Thumbs.db",
+        "train/cat/@eaDir/1.jpg",
+        "train/dog/deep/#recycle/2.jpg",
+        "train/dog/2.jpg",
+    ]);
+    let dataset = Dataset::open_split(dir.path(), Split::Train).unwrap();
+    assert_eq!(dataset.classes(), ["cat", "dog"]);
+    assert_eq!((dataset.samples().len(), dataset.notices()), (2, [].as_slice()));
+    let report = crate::check::check(dir.path()).unwrap();
+    assert_eq!((report.n_images, report.others.n()), (2, 0));
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_not_utf8_are_read_and_shown_escaped() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tree(&["train/dog/1.png", "test/dog/1.png"]);
+    let png = crate::encode_png(&Image::new(2, 2, vec![7; 12]));
+    let class = OsStr::from_bytes(b"caf\xe9");
+    let mut images = vec![];
+    for split in ["train", "test"] {
+        fs::create_dir_all(dir.path().join(split).join(class)).unwrap();
+        let image = Path::new(split).join(class).join(OsStr::from_bytes(b"\xff.png"));
+        fs::write(dir.path().join(&image), &png).unwrap();
+        fs::write(dir.path().join(split).join("dog/1.png"), &png).unwrap();
+        images.push(image);
+    }
+    let open = || Dataset::open_split(dir.path(), Split::Train).unwrap();
+    let dataset = open();
+    assert_eq!(dataset.classes(), [r"caf\xe9", "dog"]);
+    assert_eq!(dataset.image(0).unwrap().width(), 2);
+    dataset.check_same_classes(&Dataset::open_split(dir.path(), Split::Test).unwrap()).unwrap();
+    fs::write(dir.path().join(&images[0]), "broken").unwrap();
+    let report = crate::check::check(dir.path()).unwrap();
+    assert_eq!((report.n_images, report.broken.len()), (4, 1));
+    assert!(report.broken[0].to_string().starts_with(r"train/caf\xe9/\xff.png: "), "{:?}", report.broken);
+    crate::check::write_quarantine(dir.path(), &report).unwrap();
+    assert_eq!(open().samples().len(), 1);
 }

@@ -22,10 +22,10 @@ use crate::scratch::{Scratch, ScratchPool};
 use crate::transform::{TestPipeline, TrainPipeline};
 use crate::{Dataset, DecodeError, Error, Place, Result};
 
-/// Time between two looks at a thread that ends.
+/// Time between two checks on a thread that is ending.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Builders that take turns; one alone leaves cores idle at the end of every batch.
+/// Builders that take turns; a single one would leave cores idle at the end of every batch.
 const BUILDERS: usize = 2;
 
 /// Images at the largest resolution with their labels: a whole batch, or the loader's part of one.
@@ -33,11 +33,11 @@ const BUILDERS: usize = 2;
 pub struct Batch {
     /// `[n, side, side, 3]` f32, normalized.
     pub images: ImageBuffer,
-    /// Class of every image; the first one where it has two.
+    /// Class of every image; the first one if it has two.
     pub labels: Vec<i64>,
     /// The second classes, if images are mixed.
     pub second: Option<SecondLabels>,
-    /// Which sample of the data set every image is; in training a stand-in's own number where a file is broken.
+    /// The sample of the data set that each image is; in training, that of the replacement if a file is broken.
     pub indices: Vec<u32>,
     /// Number of images.
     pub n: usize,
@@ -50,32 +50,32 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Takes the images, to be owned by a tensor; none are left.
+    /// Takes the images out, so that a tensor can own them.
     pub fn take_images(&mut self) -> ImageBuffer {
         std::mem::take(&mut self.images)
     }
 }
 
-/// What is in every image besides its first label, image by image.
+/// The labels of mixed images besides the first ones, image by image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SecondLabels {
-    /// Class of the image that was mixed in; the image's own where none was.
+    /// Class of the image that was mixed in, or the image's own if none was.
     pub labels: Vec<i64>,
-    /// Share of the first label, from 0 to 1; the second one has the rest.
+    /// Share of the first label, from 0 to 1; the rest is that of the second.
     pub shares: Vec<f32>,
 }
 
-/// What is done with every image.
+/// What to do with every image.
 #[derive(Debug, Clone)]
 pub(super) enum Work {
-    /// Augmentation with randomness for this purpose, and what is done with the finished images.
+    /// Augmentation, with the purpose that keys its randomness, and the mixing of finished images.
     Train { pipeline: TrainPipeline, purpose: Purpose, mixing: Option<Mixing> },
     /// Test-time preprocessing.
     Test { pipeline: TestPipeline },
-    /// A panic, for the test of its way out.
+    /// A panic, to test how it is reported.
     #[cfg(test)]
     Panic,
-    /// Reads that hang as long as somebody holds this.
+    /// Reads that hang for as long as someone holds this lock.
     #[cfg(test)]
     Hang(Arc<Mutex<()>>),
 }
@@ -90,7 +90,7 @@ impl Work {
         }
     }
 
-    /// Whether another image of the class may stand in for a broken one: accuracy counts every image at most once.
+    /// Whether another image of the class may replace a broken one; accuracy must count every image at most once.
     fn may_replace(&self) -> bool {
         !matches!(self, Self::Test { .. })
     }
@@ -103,7 +103,7 @@ impl Work {
     }
 }
 
-/// All that a builder needs to know.
+/// Everything a builder needs to know.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) dataset: Arc<Dataset>,
@@ -131,7 +131,7 @@ pub struct Batches {
     arrived: Option<Result<Batch>>,
     next: usize,
     len: usize,
-    /// After which a read is left to itself when all else ends.
+    /// How long a hanging read is waited for when the iterator is dropped.
     pub(super) patience: Duration,
 }
 
@@ -165,9 +165,9 @@ impl Batches {
         batches
     }
 
-    /// Waits until the next batch, an error or the end is there; says whether it came within the time.
+    /// Waits for the next batch, an error or the end; returns whether it came in time.
     ///
-    /// A read that hangs is in [`Loader::longest_read`](crate::Loader::longest_read) then.
+    /// If it did not, [`Loader::longest_read`](crate::Loader::longest_read) tells which read hangs.
     pub fn wait(&mut self, time: Duration) -> bool {
         if self.arrived.is_none() && self.next < self.len {
             self.arrived = match self.builders[self.next % BUILDERS].recv_timeout(time) {
@@ -180,7 +180,7 @@ impl Batches {
         true
     }
 
-    /// Whether the threads wait for a read that does not come back.
+    /// Whether the threads are waiting for a read that hangs.
     fn hangs(&self) -> bool {
         self.reads.longest().is_some_and(|(_, time)| time > self.patience)
     }
@@ -190,7 +190,7 @@ fn ended() -> Error {
     Error::WorkerPanic { message: "a batch builder ended before its last batch".to_owned() }
 }
 
-/// Makes the first batch of an order, now.
+/// Makes the first batch of an order on the calling thread.
 ///
 /// # Panics
 /// There is none.
@@ -292,7 +292,7 @@ impl Job {
         Ok(Batch { images, labels, second, indices, n, side, epoch, step })
     }
 
-    /// Makes one image of a batch; says which sample it is. Only training takes another where one is broken.
+    /// Makes one image of a batch and returns its sample. Only training replaces a broken image by another one.
     fn write(&self, draw: Draw, epoch: u32, scratch: &mut Scratch, out: &mut [f32]) -> Result<Option<u32>> {
         let index = draw.index;
         let attempt = |candidate: u32, place: &Place| {
@@ -335,7 +335,7 @@ impl Job {
 
     /// Mixes the finished images of a batch in place, neighbors with each other.
     ///
-    /// How depends on the pair's first image alone: not on the place in the batch, which parts change.
+    /// The random stream depends on the pair's first image alone, and not on its place in the batch, which depends on the part.
     fn mix(&self, mixing: Mixing, plan: &BatchPlan, images: &mut [f32], labels: &[i64]) -> SecondLabels {
         let side = self.work.side();
         let image_len = 3 * (side as usize).pow(2);
@@ -356,7 +356,7 @@ impl Job {
     }
 }
 
-/// Moves the images that were made to the begin of the batch; says which samples they are.
+/// Moves the images that were made to the start of the batch, and returns their samples.
 fn close_gaps(images: &mut ImageBuffer, image_len: usize, written: &[Option<u32>]) -> Vec<u32> {
     let mut indices = Vec::with_capacity(written.len());
     for (place, index) in written.iter().enumerate().filter_map(|(i, index)| Some((i, (*index)?))) {

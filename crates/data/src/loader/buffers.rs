@@ -1,7 +1,7 @@
-//! The memory of batches: taken from a loader, filled, handed on, and given back wherever its last user drops it.
+//! The memory of batches: taken from a loader, filled, passed on, and returned when its last user drops it.
 //!
-//! Separate so that a batch can be used without a copy by what does not know the loader.
-//! Invariant: a buffer is given back once; a loader makes no more of them than there were batches at one time.
+//! Separate so that code that does not know the loader can use a batch without a copy.
+//! Invariant: a buffer is returned once; a loader allocates no more buffers than batches have existed at one time.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -9,24 +9,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Error, Result};
 
-/// Where the floats of batches lie: memory that a GPU copies from at full speed, say.
+/// A source of memory for batches, such as pinned memory, from which a GPU copies at full speed.
 pub trait BatchMemory: fmt::Debug + Send + Sync {
-    /// Memory of a length, whatever is in it.
+    /// Allocates memory for a number of floats, with arbitrary content.
     ///
     /// # Errors
-    /// There is no such memory.
+    /// There is not enough memory.
     fn floats(&self, len: usize) -> std::result::Result<Box<dyn Floats>, Cause>;
 }
 
-/// Why there is no memory.
+/// Why memory could not be allocated.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// A piece of memory that keeps its length and its place.
+/// A piece of memory that keeps its length and its address.
 pub trait Floats: AsRef<[f32]> + AsMut<[f32]> + Send {}
 
 impl<T: AsRef<[f32]> + AsMut<[f32]> + Send> Floats for T {}
 
-/// The memory of the program.
+/// Ordinary memory of the process.
 #[derive(Debug)]
 pub(super) struct Heap;
 
@@ -42,13 +42,13 @@ pub struct ImageBuffer(Option<Lent>);
 
 struct Lent {
     memory: Box<dyn Floats>,
-    /// Floats in use, at the begin of the memory.
+    /// Floats in use, at the start of the memory.
     len: usize,
     home: Arc<Buffers>,
 }
 
 impl ImageBuffer {
-    /// Leaves out the floats from a length on; their memory stays.
+    /// Shortens the floats to a length; the memory stays allocated.
     pub(super) fn truncate(&mut self, len: usize) {
         if let Some(lent) = &mut self.0 {
             lent.len = lent.len.min(len);
@@ -90,7 +90,7 @@ impl Drop for ImageBuffer {
     }
 }
 
-/// Buffers waiting to be filled again: a fresh gigabyte from the system costs page faults every step.
+/// Buffers waiting to be filled again, because fresh memory from the system would cost page faults in every step.
 pub(super) struct Buffers {
     memory: Arc<dyn BatchMemory>,
     shelf: Mutex<Vec<Box<dyn Floats>>>,
@@ -107,7 +107,7 @@ impl Buffers {
         Self { memory, shelf: Mutex::default() }
     }
 
-    /// A buffer of a length; what is in it means nothing.
+    /// A buffer of a length, with arbitrary content.
     pub(super) fn take(self: &Arc<Self>, len: usize) -> Result<ImageBuffer> {
         let waiting = self.shelf().pop().filter(|memory| (**memory).as_ref().len() >= len);
         let memory = match waiting {

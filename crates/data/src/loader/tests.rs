@@ -302,7 +302,7 @@ fn batches_lie_in_the_memory_they_are_given_use_it_again_and_say_when_there_is_n
     let none = loader(dir.path(), config(2)).with_memory(Arc::new(Scarce(Mutex::new(0))));
     let mut batches = none.train(transform(), &preprocess(), Position::default(), 1).unwrap();
     let error = batches.next().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "no memory for 768 values of a batch");
+    assert_eq!(error.to_string(), "cannot allocate a batch of 768 values");
 }
 
 #[test]

@@ -1,18 +1,19 @@
-//! The index of a packed data set: bytes to samples and back.
+//! The index of a packed data set, to bytes and back.
 //!
-//! Separate from the images because it is read once and whole.
+//! Separate from the images because it is read once, as a whole.
 
 use std::fs;
 use std::path::Path;
 
 use super::{HEADER_BYTES, MAGIC, Packed, Record, Summary, damaged, read_at};
 use crate::index::{Contents, SampleRef};
+use crate::text_file::escape_invalid;
 use crate::{DecodeError, Error, Expected, Place, Result};
 
-/// Bytes of a record in the index, without its name.
+/// Size of an index entry in bytes, without its name.
 const RECORD_BYTES: usize = 36;
 
-/// An image with what the index knows beside its place.
+/// An image in the index, with its class and split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) packed: Packed,
@@ -24,14 +25,18 @@ pub(super) struct Entry {
 pub(crate) fn contents(pack: &Path, split: &str) -> Result<Contents> {
     let (summary, entries) = read(pack)?;
     let Some(number) = summary.splits.iter().position(|name| name == split) else {
-        return Err(Error::NoSplit { split: split.to_owned(), path: pack.to_owned() });
+        return Err(Error::NotPacked {
+            split: split.to_owned(),
+            splits: summary.splits,
+            path: pack.to_owned(),
+        });
     };
     let of_split = entries.into_iter().filter(|entry| usize::from(entry.split) == number);
     let samples =
         of_split.map(|Entry { packed, class, .. }| SampleRef { place: Place::Packed(packed), class });
     let mut samples: Vec<_> = samples.collect();
     samples.sort_by_key(|sample| sample.class);
-    Ok(Contents { classes: summary.classes, samples, broken: Vec::new(), n_other: 0 })
+    Ok(Contents { classes: summary.classes, samples, ..Contents::default() })
 }
 
 /// Names of the splits in a packed file.
@@ -44,12 +49,12 @@ pub(super) fn read(pack: &Path) -> Result<(Summary, Vec<Entry>)> {
     let fail = |source| Error::Io { action: "read", path: pack.to_owned(), source };
     let size = fs::metadata(pack).map_err(fail)?.len();
     if size < HEADER_BYTES as u64 {
-        return Err(damaged(pack, "it is too short to be one"));
+        return Err(damaged(pack, "too short"));
     }
     let mut header = Vec::new();
     read_at(pack, 0, HEADER_BYTES, &mut header).map_err(fail)?;
     if header[..8] != MAGIC {
-        return Err(other(pack, "it is of another version or of another format"));
+        return Err(other(pack, "another version of the format, or another kind of file"));
     }
     let mut header = Reader(&header[8..]);
     let (index_at, index_bytes, crc32) =
@@ -57,15 +62,15 @@ pub(super) fn read(pack: &Path) -> Result<(Summary, Vec<Entry>)> {
     if index_at < HEADER_BYTES as u64 || index_at.checked_add(index_bytes) != Some(size) {
         return Err(damaged(
             pack,
-            "its index is not where its header says, so it was cut short or not finished",
+            "the index is not where the header says: the file was cut short or never finished",
         ));
     }
     let mut index = Vec::new();
     read_at(pack, index_at, index_bytes as usize, &mut index).map_err(fail)?;
     if crc32fast::hash(&index) != crc32 {
-        return Err(damaged(pack, "its index is damaged"));
+        return Err(damaged(pack, "the checksum of its index is wrong"));
     }
-    parse(&index, index_at).ok_or_else(|| damaged(pack, "its index makes no sense"))
+    parse(&index, index_at).ok_or_else(|| damaged(pack, "its index is malformed"))
 }
 
 /// What a file is instead of a packed data set, or else what is wrong with it.
@@ -105,13 +110,13 @@ fn parse(index: &[u8], index_at: u64) -> Option<(Summary, Vec<Entry>)> {
     names.0.is_empty().then_some((summary, entries))
 }
 
-/// The index as bytes; the inverse of reading it.
+/// The index as bytes; the inverse of [`read`].
 pub(super) fn bytes(summary: &Summary, entries: &[Entry]) -> Vec<u8> {
     let summary = serde_json::to_vec(summary).expect("names and numbers are JSON");
     let mut bytes = (summary.len() as u32).to_le_bytes().to_vec();
     bytes.extend(&summary);
     bytes.extend((entries.len() as u64).to_le_bytes());
-    let name = |entry: &Entry| entry.packed.name.to_string_lossy().into_owned();
+    let name = |entry: &Entry| escape_invalid(entry.packed.name.as_os_str().as_encoded_bytes());
     for entry in entries {
         let Record { offset, bytes: length, crc32, width, height } = entry.packed.record;
         bytes.extend(offset.to_le_bytes());
@@ -126,7 +131,7 @@ pub(super) fn bytes(summary: &Summary, entries: &[Entry]) -> Vec<u8> {
     bytes
 }
 
-/// Takes little-endian numbers off the front of bytes.
+/// Reads little-endian numbers from the front of a byte slice.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

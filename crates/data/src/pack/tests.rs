@@ -65,7 +65,27 @@ fn what_is_packed_is_what_comes_out() {
         assert!(!dir.path().join("out.mnpack.partial").exists());
     }
     let missing = Dataset::open_split(&dir.path().join("out.mnpack"), Split::Val).unwrap_err();
-    assert!(missing.to_string().starts_with("no split `val` in "), "{missing}");
+    assert!(
+        missing.to_string().starts_with("no split `val` in ")
+            && missing.to_string().ends_with("which has train, test"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn what_is_left_out_is_counted() {
+    let dir = folder();
+    for name in
+        ["train/cat/3.bmp", "train/dog/3.BMP", "test/cat/notes.txt", "valid/cat/1.jpg", "train/cat/._1.jpg"]
+    {
+        fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+        fs::write(dir.path().join(name), "x").unwrap();
+    }
+    fs::write(dir.path().join("quarantine.tsv"), "test/dog/9.jpg\n").unwrap();
+    let report = pack(dir.path(), &dir.path().join("a.mnpack"), &JPEG, &Progress::default()).unwrap();
+    assert_eq!((report.n_images, report.broken.len(), report.quarantined), (4, 1, 1));
+    assert_eq!(report.others.to_string(), "2 .bmp and 1 .txt");
+    assert_eq!(report.other_splits, ["valid"]);
 }
 
 #[test]
@@ -101,7 +121,7 @@ fn a_changed_byte_is_noticed() {
     for cut in (0..whole.len()).step_by(11) {
         fs::write(&out, &whole[..cut]).unwrap();
         let error = Dataset::open_split(&out, Split::Train).unwrap_err();
-        assert!(error.to_string().starts_with("not a whole packed data set: "), "{error}");
+        assert!(error.to_string().starts_with("not a complete packed data set: "), "{error}");
         assert!(error.hint().unwrap().contains("data pack"));
     }
     let mut damaged = whole.clone();
@@ -151,7 +171,7 @@ fn splits_of_the_usual_names_are_packed_or_those_that_are_named() {
     assert_eq!(pack_as("b.mnpack", &["validation"]).unwrap().splits, [split("validation", 2)]);
     let validation = Dataset::open_named(&dir.path().join("b.mnpack"), "validation").unwrap();
     assert_eq!(validation.samples().len(), 2);
-    assert!(matches!(pack_as("c.mnpack", &["test"]), Err(Error::NoDirectory { .. })));
+    assert!(matches!(pack_as("c.mnpack", &["test"]), Err(Error::NoSplit { .. })));
     assert!(matches!(pack_as("c.bin", &[]), Err(Error::PackName { .. })));
     assert!(!dir.path().join("c.bin.partial").exists());
 }

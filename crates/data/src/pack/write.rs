@@ -1,7 +1,7 @@
-//! Packing: a data set of any layout to one file.
+//! Packing: from a data set of any layout to one file.
 //!
 //! Separate from reading because it decodes and encodes.
-//! Invariant: the file appears under its name only when it is whole.
+//! Invariant: the file appears under its name only when it is complete.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -14,27 +14,30 @@ use super::index::{self, Entry};
 use super::{HEADER_BYTES, MAGIC, Packed, Record, Store, Summary};
 use crate::decode::Undecoded;
 use crate::image::ImageRef;
+use crate::index::nearby;
 use crate::resize::{Rect, Resizer};
-use crate::{BrokenFile, Dataset, DecodeError, Error, Image, Place, Progress, Result, SampleRef, Split};
+use crate::{
+    BrokenFile, Dataset, DecodeError, Error, Image, Notice, Others, Place, Progress, Result, SampleRef, Split,
+};
 
-/// Image files that are in memory at the same time.
+/// Most image files in memory at the same time.
 const AT_ONCE: usize = 256;
 
 /// How a data set is packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackOptions {
-    /// Which splits; none stands for those of the usual names that are there.
+    /// Splits to pack; if empty, all splits with usual names.
     pub splits: Vec<String>,
-    /// Longer sides become at most so many pixels.
+    /// Images whose longer side has more pixels are scaled down to this.
     pub max_side: Option<u32>,
-    /// What is stored.
+    /// How images are stored.
     pub store: Store,
-    /// Quality of JPEG files that are made, 1 to 100.
+    /// Quality of re-encoded JPEG files, 1 to 100.
     pub quality: u8,
 }
 
 impl PackOptions {
-    /// Images that are in memory at the same time; as pixels, photographs take a hundred megabytes each.
+    /// How many images are in memory at the same time; as pixels, a photograph takes up to a hundred megabytes.
     fn at_once(&self) -> usize {
         match (self.store, self.max_side) {
             (Store::Raw, None) => 2 * rayon::current_num_threads(),
@@ -48,21 +51,27 @@ impl PackOptions {
 pub struct PackReport {
     /// Images in the file.
     pub n_images: usize,
-    /// The splits and how many images each has in the file.
+    /// The splits, and how many images of each are in the file.
     pub splits: Vec<(String, usize)>,
     /// Bytes of the file.
     pub bytes: u64,
-    /// Images that cannot be decoded and were left out.
+    /// Images that cannot be decoded and are left out.
     pub broken: Vec<BrokenFile>,
+    /// Images that are left out because a quarantine list names them.
+    pub quarantined: usize,
+    /// Files that are left out because they are not images.
+    pub others: Others,
+    /// Splits that are there and are not packed.
+    pub other_splits: Vec<String>,
 }
 
-/// Packs splits of a data set into a file; another thread can look at how far it is.
+/// Packs splits of a data set into a file; another thread can follow the progress.
 ///
-/// Every image is decoded whole, so that only usable ones are packed. What quarantine lists name is left out.
+/// Every image is decoded completely, so that only usable ones are packed. Images on quarantine lists are left out.
 ///
 /// # Errors
-/// The data set cannot be read or lacks a split, its splits have different classes, or the file cannot be written or
-/// has another name than `….mnpack`.
+/// The data set cannot be read or lacks a split, its splits have different classes, or the file cannot be written or does
+/// not end in `.mnpack`.
 pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress) -> Result<PackReport> {
     if !super::has_pack_name(out) {
         return Err(Error::PackName { path: out.to_owned() });
@@ -114,9 +123,20 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
         path: out.to_owned(),
         source,
     })?;
+    let (mut quarantined, mut others) = (0, Others::default());
+    for notice in splits.iter().flat_map(|(_, dataset)| dataset.notices()) {
+        match notice {
+            Notice::Quarantined { files } => quarantined += files,
+            Notice::Ignored { others: ignored } => others.extend(ignored.clone()),
+            _ => {}
+        }
+    }
+    let mut other_splits = nearby::splits(root)?;
+    other_splits.retain(|other| splits.iter().all(|(split, _)| split != other));
     let n_of = |split: usize| entries.iter().filter(|entry| usize::from(entry.split) == split).count();
     let splits = splits.into_iter().enumerate().map(|(i, (split, _))| (split, n_of(i))).collect();
-    Ok(PackReport { n_images: entries.len(), splits, bytes: offset + index.len() as u64, broken })
+    let (n_images, bytes) = (entries.len(), offset + index.len() as u64);
+    Ok(PackReport { n_images, splits, bytes, broken, quarantined, others, other_splits })
 }
 
 /// Samples with their numbers, by where they are: those that a table holds are read together in groups of rows.
@@ -136,24 +156,24 @@ fn finish(mut file: BufWriter<File>, index_at: u64, index: &[u8]) -> std::io::Re
     file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
 }
 
-/// The splits that are asked for, or else those that there are; their classes must agree.
+/// The splits that are asked for, or else all usual ones that exist; their classes must agree.
 fn splits(root: &Path, names: &[String]) -> Result<Vec<(String, Dataset)>> {
     let open = |name: &str| Ok((name.to_owned(), Dataset::open_named(root, name)?));
     let splits: Vec<_> = if names.is_empty() {
         let is_there =
-            |split: &Result<_>| !matches!(split, Err(Error::NoDirectory { .. } | Error::NoSplit { .. }));
+            |split: &Result<_>| !matches!(split, Err(Error::NoSplit { .. } | Error::NotPacked { .. }));
         Split::USUAL.into_iter().map(open).filter(is_there).collect::<Result<_>>()?
     } else {
         names.iter().map(|name| open(name)).collect::<Result<_>>()?
     };
     let Some((_, first)) = splits.first() else {
-        return Err(Error::NoDirectory { path: root.join(Split::Train.folder()) });
+        return Err(nearby::no_split(root, Split::Train.folder()));
     };
     splits.iter().try_for_each(|(_, other)| first.check_same_classes(other))?;
     Ok(splits)
 }
 
-/// An image as it goes into the file; the size only of bare pixels.
+/// An image as it is stored; the size is given only for raw pixels.
 struct Stored {
     bytes: Vec<u8>,
     width: u32,

@@ -1,8 +1,8 @@
-//! The headers of a tar file: where every file in it begins.
+//! Tar headers: where every file in an archive begins.
 //!
-//! The `tar` crate reads a header; going from one to the next is done here, because its own iterator keeps names of any
-//! length in memory and does not say where the damage begins.
-//! Invariant: what comes before damage is usable, and the damage is in the list with its offset.
+//! The `tar` crate parses a header; this file walks from one header to the next, because the crate's own iterator keeps
+//! names of any length in memory and does not say where damage begins.
+//! Invariant: everything before damage is usable, and the damage is listed with its offset.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -13,7 +13,7 @@ use super::{Member, Packing, Scan, clean_name};
 use crate::DecodeError;
 
 const BLOCK: u64 = 512;
-/// Longest name or pax header that is believed.
+/// Longest name or pax header that is accepted.
 const MAX_EXTENSION: u64 = 1 << 20;
 /// Most zero blocks between two archives in one file, and at its end.
 const MAX_ZEROS: usize = 2048;
@@ -35,13 +35,12 @@ pub(super) fn scan(file: File) -> Scan {
             Ok(None) => break,
             Ok(Some(Entry::File(member))) if headers.bytes - member.offset < member.bytes => {
                 let (there, of) = (headers.bytes - member.offset, member.bytes);
-                scan.broken
-                    .push((member, damage(format!("it ends after {there} of {of} bytes of the file"))));
+                scan.broken.push((member, damage(format!("ends after {there} of {of} bytes of the file"))));
                 break;
             }
             Ok(Some(Entry::File(member))) => scan.members.push(member),
             Ok(Some(Entry::Sparse(member))) => {
-                scan.broken.push((member, damage("the file is stored with holes".to_owned())));
+                scan.broken.push((member, damage("sparse files are not supported".to_owned())));
             }
             Ok(Some(Entry::Other)) => scan.n_other += 1,
             Ok(Some(Entry::Folder)) => {}
@@ -65,7 +64,7 @@ enum Entry {
     Other,
 }
 
-/// What the headers before a file's own one say of it.
+/// What extension headers say about the file that follows.
 #[derive(Default)]
 struct Extensions {
     name: Option<Vec<u8>>,
@@ -75,7 +74,7 @@ struct Extensions {
 
 struct Headers {
     file: BufReader<File>,
-    /// Of what is read next; never beyond the end, except by the padding of the last file.
+    /// Offset of the next read; never beyond the end, except by the padding of the last file.
     position: u64,
     /// Size of the archive.
     bytes: u64,
@@ -87,8 +86,9 @@ impl Headers {
         let mut extensions = Extensions::default();
         loop {
             let Some(header) = self.header()? else { return Ok(None) };
-            let bytes =
-                header.entry_size().map_err(|_| damage(format!("no size at byte {}", self.position)))?;
+            let bytes = header
+                .entry_size()
+                .map_err(|_| damage(format!("malformed size at byte {}", self.position)))?;
             match header.entry_type() {
                 EntryType::GNULongName => extensions.name = Some(until_zero(self.extension(bytes)?)),
                 EntryType::GNULongLink => _ = self.extension(bytes)?,
@@ -128,7 +128,7 @@ impl Headers {
         }
     }
 
-    /// Passes over a file with holes; its list of holes may go on in further blocks.
+    /// Skips a sparse file, whose list of holes may continue in further blocks.
     fn sparse(&mut self, header: &Header, bytes: u64) -> Result<(), DecodeError> {
         let mut goes_on = header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
         while goes_on {
@@ -138,7 +138,7 @@ impl Headers {
         self.skip(bytes)
     }
 
-    /// The next header that is not zeros.
+    /// The next header that is not all zeros.
     fn header(&mut self) -> Result<Option<Header>, DecodeError> {
         for n_zeros in 0..MAX_ZEROS {
             let begin = self.position;
@@ -146,7 +146,7 @@ impl Headers {
                 Some(block) if block.iter().all(|&byte| byte == 0) => {}
                 Some(block) => return checked(&block, begin).map(Some),
                 None if n_zeros == 0 => {
-                    return Err(damage("it ends without an end mark, so the rest may be missing".to_owned()));
+                    return Err(damage("no end mark, so its rest may be missing".to_owned()));
                 }
                 None => break,
             }
@@ -161,7 +161,7 @@ impl Headers {
             return Ok(None);
         }
         self.file.read_exact(&mut block).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => damage("it ends within a header".to_owned()),
+            io::ErrorKind::UnexpectedEof => damage("ends within a header".to_owned()),
             _ => DecodeError::Read { source },
         })?;
         self.position += BLOCK;
@@ -171,11 +171,11 @@ impl Headers {
     /// Content of a header that extends the next one.
     fn extension(&mut self, bytes: u64) -> Result<Vec<u8>, DecodeError> {
         if bytes > MAX_EXTENSION {
-            return Err(damage(format!("a header of {bytes} bytes")));
+            return Err(damage(format!("a header of {bytes} bytes is too long")));
         }
         let mut content = vec![0; bytes as usize];
         self.file.read_exact(&mut content).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => damage("it ends within a header".to_owned()),
+            io::ErrorKind::UnexpectedEof => damage("ends within a header".to_owned()),
             _ => DecodeError::Read { source },
         })?;
         let padding = bytes.next_multiple_of(BLOCK) - bytes;
@@ -201,10 +201,10 @@ impl Headers {
         Ok(())
     }
 
-    /// Passes over the content of a file.
+    /// Skips the content of a file.
     fn skip(&mut self, bytes: u64) -> Result<(), DecodeError> {
         if bytes > self.bytes.saturating_sub(self.position) {
-            return Err(damage(format!("it ends within {bytes} bytes at byte {}", self.position)));
+            return Err(damage(format!("ends within {bytes} bytes at byte {}", self.position)));
         }
         let padded = bytes.next_multiple_of(BLOCK);
         self.file.seek_relative(padded as i64).map_err(|source| DecodeError::Read { source })?;

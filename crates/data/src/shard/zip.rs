@@ -1,7 +1,7 @@
-//! The directory of a zip file: where every file in it begins, and how it is packed.
+//! Zip directories: where every file in an archive begins, and how it is compressed.
 //!
-//! The `zip` crate reads the directory and the headers; contents are read by their offset, as those of every shard.
-//! Invariant: an archive without its directory, which is at its end, has no files.
+//! The `zip` crate reads the directory and the headers; contents are read at their offsets, as in every shard.
+//! Invariant: an archive without its directory, which is at the end, has no files.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -48,7 +48,7 @@ fn named<R: Read + Seek>(name: &str, entry: &ZipFile<'_, R>) -> Member {
     Member { name: clean_name(name.as_bytes()), offset, bytes: entry.size(), packing }
 }
 
-/// A file, if it is one that can be read; `shard_bytes` are those of the archive.
+/// A file that can be read; `shard_bytes` is the size of the archive.
 fn member<R: Read + Seek>(entry: &ZipFile<'_, R>, shard_bytes: u64) -> Result<Member, DecodeError> {
     let mut member = named(entry.name(), entry);
     let (crc32, packed_bytes) = (entry.crc32(), entry.compressed_size());
@@ -57,12 +57,12 @@ fn member<R: Read + Seek>(entry: &ZipFile<'_, R>, shard_bytes: u64) -> Result<Me
     }
     member.packing = match entry.compression() {
         CompressionMethod::Stored if packed_bytes == member.bytes => Packing::Checked { crc32 },
-        CompressionMethod::Stored => return Err(damage("the file has two sizes")),
+        CompressionMethod::Stored => return Err(damage("the directory and the file disagree on its size")),
         CompressionMethod::DEFLATE => Packing::Deflated { packed_bytes, crc32 },
         other => return Err(damage(&format!("{other} is not a supported compression"))),
     };
     if shard_bytes.saturating_sub(member.offset) < packed_bytes {
-        return Err(damage("it ends before the file does"));
+        return Err(damage("ends before the file does"));
     }
     Ok(member)
 }

@@ -51,7 +51,8 @@ fn add(path: PathBuf, found: &mut Vec<Named>) {
         return found.push(Named::image(path));
     }
     match find_images(&path) {
-        Ok(FolderImages { images, n_other, unreadable }) => {
+        Ok(FolderImages { images, others, unreadable }) => {
+            let n_other = others.n();
             if n_other > 0 {
                 let files = if n_other == 1 {
                     "file is not an image and was"

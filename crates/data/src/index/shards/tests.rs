@@ -18,6 +18,12 @@ pub(crate) fn data(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
     dir
 }
 
+/// What is said about files that are not images.
+fn ignored(dataset: &Dataset) -> Vec<String> {
+    let is_ignored = |notice: &&Notice| matches!(notice, Notice::Ignored { .. });
+    dataset.notices().iter().filter(is_ignored).map(ToString::to_string).collect()
+}
+
 fn train(dir: &tempfile::TempDir) -> crate::Result<Dataset> {
     Dataset::open_split(dir.path(), Split::Train)
 }
@@ -85,7 +91,10 @@ fn labels_beside_images_are_numbers_or_names() {
         let dataset = train(&dir).unwrap();
         assert_eq!(dataset.classes(), CLASSES);
         assert!(batches(&dataset) == batches(&expected));
-        assert_eq!(dataset.notices(), [Notice::Ignored { files: 26 }]);
+        assert_eq!(
+            ignored(&dataset),
+            ["ignored files that are not JPEG, PNG or WebP: 13 .json and 13 .mask.png"]
+        );
         assert_eq!(dataset.share(0.5).unwrap().samples().len(), 7);
     }
 }
@@ -96,7 +105,7 @@ fn a_compressed_tar_file_is_named_with_what_to_do() {
         let dir = data(&[(name, b"anything".to_vec())]);
         let error = train(&dir).unwrap_err();
         let Error::Decode { source, .. } = error else { panic!("{name}: {error}") };
-        assert!(source.to_string().contains("unpack it to a .tar file"), "{name}: {source}");
+        assert!(source.to_string().contains("decompress it to a .tar file"), "{name}: {source}");
         assert!(quarantined(dir.path())[0].starts_with(&format!("{name}/@0: archive: a compressed")));
     }
 }
@@ -129,7 +138,7 @@ fn damage_is_named_and_what_is_whole_is_usable() {
     assert!(error.to_string().ends_with("train/1.tar/dog/2.png"), "{error}");
     assert!(error.hint().unwrap().contains("data check"));
     let broken = quarantined(dir.path());
-    assert!(broken[0].starts_with("train/1.tar/dog/2.png: archive: it ends after "), "{broken:?}");
+    assert!(broken[0].starts_with("train/1.tar/dog/2.png: archive: ends after "), "{broken:?}");
     assert_eq!(broken[1..], ["train/2.tar/@0: an empty file, not a tar archive"]);
     let dataset = train(&dir).unwrap();
     assert_eq!(
@@ -139,7 +148,7 @@ fn damage_is_named_and_what_is_whole_is_usable() {
     // A shard that shrinks later is a broken image, not a crash.
     fs::write(dir.path().join("train/0.tar"), b"").unwrap();
     let error = dataset.image(0).unwrap_err();
-    assert!(std::error::Error::source(&error).unwrap().to_string().contains("bytes and has 0"), "{error}");
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("bytes, found 0"), "{error}");
 }
 
 #[test]
@@ -189,7 +198,7 @@ fn samples_that_contradict_themselves_are_broken() {
     let dataset = train(&dir).unwrap();
     let expected = [("train.tar/a.png", 0), ("train.tar/cat/../g.png", 0)];
     assert_eq!(samples(&dataset), expected.map(|(name, class)| (name.to_owned(), class)));
-    assert!(dataset.notices().contains(&Notice::Ignored { files: 1 }), "{:?}", dataset.notices());
+    assert_eq!(ignored(&dataset), ["ignored files that are not JPEG, PNG or WebP: 1 .cls"]);
 }
 
 #[test]
@@ -218,8 +227,53 @@ fn a_split_is_in_one_place() {
 fn nothing_in_shards_is_no_data_set_and_one_class_is_noticed() {
     let dir = data(&[("train.tar", tar(&[])), ("test.tar", tar(&[("cat/1.png", b"")]))]);
     let error = train(&dir).unwrap_err();
-    assert!(error.to_string().starts_with("no images of the 0 classes in "), "{error}");
+    assert!(error.to_string().starts_with("no JPEG, PNG or WebP files in "), "{error}");
     let test = Dataset::open_split(dir.path(), Split::Test).unwrap();
     assert_eq!(test.notices(), [Notice::OneClass { class: "cat".into() }]);
     assert_eq!(quarantined(dir.path()), ["test.tar/cat/1.png: the file is empty"]);
+}
+
+#[test]
+fn junk_in_shards_is_neither_a_class_nor_an_image() {
+    let image = images().remove(0).2;
+    let names = [
+        "cat/1.jpg",
+        "__MACOSX/cat/._1.jpg",
+        "@eaDir/x.jpg",
+        "train/__MACOSX/dog/1.jpg",
+        "cat/lost+found/2.jpg",
+    ];
+    let files: Vec<_> = names.map(|name| (name, image.as_slice())).to_vec();
+    for dir in [
+        data(&[("train.tar", tar(&files)), ("__MACOSX/._train.tar", b"junk".to_vec())]),
+        data(&[("train.zip", zip(&files, Method::Deflated)), ("._train.zip", b"junk".to_vec())]),
+    ] {
+        let dataset = train(&dir).unwrap();
+        assert_eq!((dataset.classes().join(" ").as_str(), dataset.samples().len()), ("cat", 1));
+        assert!(ignored(&dataset).is_empty());
+        let report = crate::check::check(dir.path()).unwrap();
+        assert_eq!((report.n_images, report.broken.len(), report.others.n()), (1, 0, 0));
+    }
+}
+
+#[test]
+fn missing_parts_are_told_by_opening_and_by_a_check() {
+    let image = images().remove(0).2;
+    let shard = tar(&[("cat/1.jpg", image.as_slice()), ("dog/1.jpg", image.as_slice())]);
+    for (name, missing) in [
+        ("train-00000-of-00002.tar", "train-00001-of-00002.tar"),
+        ("data/train-1-of-2.tar", "data/train-0-of-2.tar"),
+        ("train/photos-000-of-002.tar", "train/photos-001-of-002.tar"),
+    ] {
+        let dir = data(&[(name, shard.clone())]);
+        let error = train(&dir).unwrap_err();
+        let missing_in = |text: String| text.replace(&format!("{}/", dir.path().display()), "");
+        assert_eq!(missing_in(error.to_string()), format!("1 of 2 parts is missing: {missing}"));
+        assert!(error.hint().unwrap().starts_with("fetch the missing files"));
+        let faults = crate::check::check(dir.path()).unwrap().faults;
+        assert_eq!(faults[0].to_string(), format!("1 of 2 parts is missing: {missing}"));
+        fs::write(dir.path().join(missing), &shard).unwrap();
+        assert_eq!(train(&dir).unwrap().samples().len(), 4);
+        assert!(crate::check::check(dir.path()).unwrap().faults.is_empty());
+    }
 }

@@ -88,7 +88,7 @@ fn damage_is_named_and_what_is_whole_is_usable() {
         "train-0.parquet/3: no label: the record has none",
         "train-0.parquet/4: label -1 is not one of the 2 classes",
         "train-1.parquet/@0: archive: ",
-        "train-2.parquet/@0: archive: its classes are not those of the first file",
+        "train-2.parquet/@0: archive: its class names differ from those of the first file",
         "train-3.parquet/0: PNG: ",
     ];
     let mut sorted = broken.clone();
@@ -135,7 +135,7 @@ fn damage_of_arrow_files_is_named_and_what_is_whole_is_usable() {
         "data/train-1.arrow/2: label 2 is not one of the 2 classes",
         "data/train-1.arrow/3: no label: the record has none",
         "data/train-1.arrow/@",
-        "data/train-2.arrow/@0: archive: its classes are not those of the first file",
+        "data/train-2.arrow/@0: archive: its class names differ from those of the first file",
         "data/train-3.arrow/@0: archive: ",
     ];
     assert_eq!(broken.len(), starts.len(), "{broken:?}");
@@ -186,7 +186,7 @@ fn a_hash_is_of_sizes_and_a_split_is_in_one_place() {
 fn no_rows_are_no_images() {
     let dir = data(&[("test.parquet", parquet(&[], None, Compression::UNCOMPRESSED))]);
     let error = Dataset::open_split(dir.path(), Split::held_out(dir.path()).unwrap()).unwrap_err();
-    assert!(error.to_string().starts_with("no images of the 0 classes in "), "{error}");
+    assert!(error.to_string().starts_with("no JPEG, PNG or WebP files in "), "{error}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn pax_headers_name_and_measure_the_next_file() {
     let bytes = builder.into_inner().unwrap();
     let scan = scanned(&bytes);
     assert_eq!(files(&bytes, &scan), [(name.to_owned(), b"one".to_vec()), ("b".to_owned(), b"two".to_vec())]);
-    assert_eq!(broken(&scan), ["holes: archive: the file is stored with holes"]);
+    assert_eq!(broken(&scan), ["holes: archive: sparse files are not supported"]);
 }
 
 #[test]
@@ -119,15 +119,9 @@ fn an_archive_cut_anywhere_keeps_what_is_whole() {
             broken(&scan)
         );
     }
-    assert_eq!(
-        broken(&scanned(&bytes[..1000])),
-        ["a.png: archive: it ends after 488 of 700 bytes of the file"]
-    );
-    assert_eq!(broken(&scanned(&bytes[..1800])), ["@1536: archive: it ends within a header"]);
-    assert_eq!(
-        broken(&scanned(&bytes[..1536])),
-        ["@1536: archive: it ends without an end mark, so the rest may be missing"]
-    );
+    assert_eq!(broken(&scanned(&bytes[..1000])), ["a.png: archive: ends after 488 of 700 bytes of the file"]);
+    assert_eq!(broken(&scanned(&bytes[..1800])), ["@1536: archive: ends within a header"]);
+    assert_eq!(broken(&scanned(&bytes[..1536])), ["@1536: archive: no end mark, so its rest may be missing"]);
 }
 
 #[test]

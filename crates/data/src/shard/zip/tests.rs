@@ -81,7 +81,7 @@ fn damage_is_one_files() {
     let (files, broken) = found(&bytes);
     assert_eq!(
         (files.len(), broken.as_slice()),
-        (3, ["cat/a.png: archive: the file has a wrong checksum".to_owned()].as_slice())
+        (3, ["cat/a.png: archive: the checksum of the file is wrong".to_owned()].as_slice())
     );
 }
 
@@ -91,8 +91,8 @@ fn a_bomb_and_sizes_that_lie_are_bounded() {
     // Bytes of the file in the directory: 24 bytes into an entry, 46 before its name.
     let at = honest.windows(4).rposition(|window| window == b"PK\x01\x02").unwrap() + 24;
     for (size, reason) in [
-        (7, "should have 7 bytes and has more"),
-        (200_000, "should have 200000 bytes and has 100000"),
+        (7, "expected a file of 7 bytes, found more"),
+        (200_000, "expected a file of 200000 bytes, found 100000"),
         (0xf000_0000_u32, "the file has 3840 MiB, more than the limit"),
     ] {
         let mut bytes = honest.clone();

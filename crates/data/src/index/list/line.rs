@@ -1,0 +1,128 @@
+//! One line of a list: where the path ends and the label begins.
+//!
+//! Separate because people write these lines in many ways, most of which can be understood and the rest named.
+//! Invariant: a path comes out with its label, or the line is refused; no column is guessed.
+
+use std::path::PathBuf;
+
+use super::is_image_name;
+use crate::text_file::{os_string, shown_bytes};
+
+/// Splits a trimmed line into the path and the label, or says what is wrong with the line.
+///
+/// A tab separates before a space does, so that labels after a tab may hold spaces; paths may hold spaces in any case.
+pub(super) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), String> {
+    let (path, label) = columns(line)?;
+    let (path, label) = (unquoted(path), unquoted(label));
+    if is_image(label) && !is_image(path) {
+        return Err(format!("`{}` is the name of an image and not a label", shown_bytes(label)));
+    }
+    Ok((path, label))
+}
+
+fn columns(line: &[u8]) -> Result<(&[u8], &[u8]), String> {
+    let text = || shown_bytes(line);
+    if let Some(columns) = quoted_path(line) {
+        return Ok(columns);
+    }
+    if line.contains(&b'\t') {
+        let columns: Vec<_> =
+            line.split(|&byte| byte == b'\t').map(<[u8]>::trim_ascii).filter(|c| !c.is_empty()).collect();
+        return match columns.as_slice() {
+            [path, label] => Ok((path, label)),
+            columns => Err(format!("`{}` has {} columns, not a path and a label", text(), columns.len())),
+        };
+    }
+    let columns = line.iter().rposition(u8::is_ascii_whitespace).map(|at| line.split_at(at));
+    let columns = columns.map(|(path, label)| (path.trim_ascii_end(), label.trim_ascii_start()));
+    if let Some(separator) = other_separator(line, columns.map(|(path, _)| path)) {
+        return Err(format!(
+            "`{}` has its columns separated by {separator}, not by a tab or a space",
+            text()
+        ));
+    }
+    columns.ok_or_else(|| format!("`{}` is not a path and a label", text()))
+}
+
+/// What separates the columns of a line that has neither a tab nor a path before its last space.
+fn other_separator(line: &[u8], path: Option<&[u8]>) -> Option<&'static str> {
+    if path.is_some_and(|path| is_image(unquoted(path))) {
+        return None;
+    }
+    let separators = [(b',', "commas"), (b';', "semicolons"), (b'|', "bars")];
+    separators.into_iter().find_map(|(separator, name)| {
+        let mut columns = line.split(|&byte| byte == separator).map(|column| unquoted(column.trim_ascii()));
+        let is_separated = line.contains(&separator) && (path.is_none() || columns.any(is_image));
+        is_separated.then_some(name)
+    })
+}
+
+/// A path in quotes, and what follows it.
+fn quoted_path(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let quote = *line.first().filter(|byte| matches!(byte, b'"' | b'\''))?;
+    let end = 1 + line[1..].iter().position(|&byte| byte == quote)?;
+    let label = &line[end + 1..];
+    let is_apart = label.first().is_some_and(u8::is_ascii_whitespace);
+    (end > 1 && is_apart).then(|| (&line[..=end], label.trim_ascii()))
+}
+
+fn unquoted(text: &[u8]) -> &[u8] {
+    match text {
+        [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => inner,
+        _ => text,
+    }
+}
+
+fn is_image(name: &[u8]) -> bool {
+    is_image_name(&PathBuf::from(os_string(name.to_vec())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_labels_come_apart() {
+        for (line, path, label) in [
+            ("a.png 1", "a.png", "1"),
+            ("old ones/b 1.png   0", "old ones/b 1.png", "0"),
+            ("old ones/b 1.png\tbig dog", "old ones/b 1.png", "big dog"),
+            ("a.png \t\t 1", "a.png", "1"),
+            ("a,b.png 1", "a,b.png", "1"),
+            ("a,b.png\t1,5", "a,b.png", "1,5"),
+            ("\"b 1.png\" 0", "b 1.png", "0"),
+            ("'b 1.png' \"big dog\"", "b 1.png", "big dog"),
+            ("\"b 1.png\"\t'0'", "b 1.png", "0"),
+            ("it's.png 1", "it's.png", "1"),
+            ("noending 1", "noending", "1"),
+            ("#recycle/a.png 1", "#recycle/a.png", "1"),
+        ] {
+            assert_eq!(split(line.as_bytes()), Ok((path.as_bytes(), label.as_bytes())), "{line}");
+        }
+        assert_eq!(split(b"caf\xe9.png caf\xe9"), Ok((&b"caf\xe9.png"[..], &b"caf\xe9"[..])));
+    }
+
+    #[test]
+    fn other_lines_say_what_is_wrong_with_them() {
+        for (line, reason) in [
+            ("b.png", "`b.png` is not a path and a label"),
+            ("train 0.jpg", "`0.jpg` is the name of an image and not a label"),
+            ("0 a.jpg", "`a.jpg` is the name of an image and not a label"),
+            ("cat\ta.jpg", "`a.jpg` is the name of an image and not a label"),
+            ("a.jpg\tcat\t0", "`a.jpg\\x09cat\\x090` has 3 columns, not a path and a label"),
+            ("a.jpg,0", "`a.jpg,0` has its columns separated by commas, not by a tab or a space"),
+            ("a.jpg, 0", "`a.jpg, 0` has its columns separated by commas, not by a tab or a space"),
+            (
+                "train 0.jpg;0",
+                "`train 0.jpg;0` has its columns separated by semicolons, not by a tab or a space",
+            ),
+            (
+                "\"a.jpg\",\"0\"",
+                "`\"a.jpg\",\"0\"` has its columns separated by commas, not by a tab or a space",
+            ),
+            ("path,label", "`path,label` has its columns separated by commas, not by a tab or a space"),
+        ] {
+            assert_eq!(split(line.as_bytes()), Err(reason.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What a person should know about a data set that is not an error.
+//!
+//! Separate so that every command words the same finding in the same way.
+
+use std::fmt;
+
+use super::Others;
+use crate::table::CACHE_BYTES;
+
+/// Something odd about a split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// There is nothing to tell apart.
+    OneClass {
+        /// The class.
+        class: String,
+    },
+    /// A class without images.
+    EmptyClass {
+        /// The class.
+        class: String,
+        /// How many images of it are on a quarantine list.
+        quarantined: usize,
+    },
+    /// Files that are not images by their names.
+    Ignored {
+        /// How many, by extension.
+        others: Others,
+    },
+    /// Images of Parquet and Arrow files that do not fit into the cache, so that every one is read with many others.
+    SlowTables {
+        /// Size of all images in MiB.
+        mib: u64,
+    },
+    /// Files left out because a quarantine list names them.
+    Quarantined {
+        /// How many.
+        files: usize,
+    },
+    /// Lines of a list that name what operating systems leave behind.
+    JunkListed {
+        /// How many.
+        lines: usize,
+    },
+    /// Test images that are training images as well.
+    Overlap {
+        /// How many of the test images.
+        n: usize,
+        /// How many test images there are.
+        of: usize,
+        /// How they are known to be the same.
+        by: SameBy,
+    },
+}
+
+/// How images of two splits are known to be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameBy {
+    /// They are the same files.
+    File,
+    /// All of them have the class, the name and the size of a training image.
+    NameAndSize,
+}
+
+impl Notice {
+    /// Whether results would mean something else than they seem to.
+    pub fn is_warning(&self) -> bool {
+        matches!(self, Self::Overlap { .. })
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneClass { class } => write!(f, "`{class}` is the only class"),
+            Self::EmptyClass { class, quarantined: 0 } => write!(f, "class `{class}` has no images"),
+            Self::EmptyClass { class, quarantined } => {
+                write!(
+                    f,
+                    "class `{class}` has no images, because a quarantine list leaves out all {quarantined}"
+                )
+            }
+            Self::Ignored { others } => write!(f, "ignored files that are not JPEG, PNG or WebP: {others}"),
+            Self::SlowTables { mib } => write!(
+                f,
+                "Parquet and Arrow files are slow to read in random order when they have more than {} MiB of images \
+                 ({mib} MiB here); train from a packed copy, which `mutualnet data pack` makes",
+                CACHE_BYTES >> 20
+            ),
+            Self::Quarantined { files: 1 } => f.write_str("a quarantine list leaves out 1 image"),
+            Self::Quarantined { files } => write!(f, "a quarantine list leaves out {files} images"),
+            Self::JunkListed { lines } => {
+                write!(
+                    f,
+                    "ignored {lines} lines of the list, which name files that operating systems leave behind"
+                )
+            }
+            Self::Overlap { n, of, by } => {
+                match n == of {
+                    true => write!(f, "all {of} images are training images as well")?,
+                    false => write!(f, "{n} of {of} images are training images as well")?,
+                }
+                if *by == SameBy::NameAndSize {
+                    f.write_str(" (same class, name and size)")?;
+                }
+                f.write_str("; accuracy on them says nothing about new images")
+            }
+        }
+    }
+}

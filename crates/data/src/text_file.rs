@@ -1,0 +1,123 @@
+//! Text files that people write: lists, class names, quarantine lists.
+//!
+//! Editors and shells add byte-order marks, write UTF-16 or end lines in their own way; none of that reaches a parser.
+//! Invariant: lines keep their numbers, and bytes that are not text stay as they are, because paths may hold them.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::{fs, io};
+
+/// Reads a file as UTF-8 with `\n` at the end of lines, without a byte-order mark; `None` if there is no such file.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(normalize(bytes))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`read`], with what is not UTF-8 shown as `\xNN`.
+pub(crate) fn read_text(path: &Path) -> io::Result<Option<String>> {
+    Ok(read(path)?.map(|bytes| escape_invalid(&bytes)))
+}
+
+fn normalize(bytes: Vec<u8>) -> Vec<u8> {
+    let utf16 = |unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        String::from_utf16_lossy(&units).into_bytes()
+    };
+    let bytes = match bytes.as_slice() {
+        [0xef, 0xbb, 0xbf, rest @ ..] => rest.to_vec(),
+        [0xff, 0xfe, ..] => utf16(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => utf16(u16::from_be_bytes),
+        _ => bytes,
+    };
+    if !bytes.contains(&b'\r') {
+        return bytes;
+    }
+    let mut lines = Vec::with_capacity(bytes.len());
+    for (i, &byte) in bytes.iter().enumerate() {
+        match byte {
+            b'\r' if bytes.get(i + 1) == Some(&b'\n') => {}
+            b'\r' => lines.push(b'\n'),
+            _ => lines.push(byte),
+        }
+    }
+    lines
+}
+
+/// Text as it is, and `\xNN` for every byte that is not part of any.
+pub(crate) fn escape_invalid(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// A path as messages show it: one line, in which control characters and bytes that are not UTF-8 are `\xNN`.
+pub fn shown(path: &Path) -> String {
+    shown_bytes(path.as_os_str().as_encoded_bytes())
+}
+
+/// As [`shown`], of a directory that may be the current one.
+pub fn shown_dir(path: &Path) -> String {
+    if path.as_os_str().is_empty() { ".".to_owned() } else { shown(path) }
+}
+
+/// As [`shown`], of any bytes.
+pub(crate) fn shown_bytes(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for c in escape_invalid(bytes).chars() {
+        match u32::from(c) {
+            code if c.is_control() => text.push_str(&format!("\\x{code:02x}")),
+            _ => text.push(c),
+        }
+    }
+    text
+}
+
+/// Bytes as the name of a file.
+#[cfg(unix)]
+pub(crate) fn os_string(bytes: Vec<u8>) -> OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(bytes)
+}
+
+/// Bytes as the name of a file; what is not UTF-8 cannot be kept on this system.
+#[cfg(not(unix))]
+pub(crate) fn os_string(bytes: Vec<u8>) -> OsString {
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_encodings_and_line_ends_of_other_systems_are_read_over() {
+        let text = "grün 1\na\n\nb\n";
+        let utf16 = |unit: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(unit).collect::<Vec<u8>>();
+        for bytes in [
+            text.as_bytes().to_vec(),
+            [b"\xef\xbb\xbf", text.as_bytes()].concat(),
+            text.replace('\n', "\r\n").into_bytes(),
+            text.replace('\n', "\r").into_bytes(),
+            [b"\xff\xfe".to_vec(), utf16(u16::to_le_bytes)].concat(),
+            [b"\xfe\xff".to_vec(), utf16(u16::to_be_bytes)].concat(),
+        ] {
+            assert_eq!(String::from_utf8(normalize(bytes)).unwrap(), text);
+        }
+        assert_eq!(normalize(b"caf\xe9 1\n".to_vec()), b"caf\xe9 1\n");
+        assert_eq!(escape_invalid(b"caf\xe9 \\"), "caf\\xe9 \\");
+        assert_eq!(shown(Path::new("a\u{1b}[2J/gr\u{fc}n")), "a\\x1b[2J/gr\u{fc}n");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(&dir.path().join("gone.txt")).unwrap(), None);
+        assert!(read(dir.path()).is_err());
+    }
+}
