@@ -111,7 +111,9 @@ fn a_run_directory_means_its_bundle() {
 fn swapped_arguments_are_refused() {
     let program = with_images();
     let told = program.told(&["predict", "images/b.jpg", "model.mnb"]);
-    assert!(told.starts_with("exit 1") && told.contains("images/b.jpg"), "{told}");
+    assert!(told.starts_with("exit 1") && told.contains("not a bundle: this is a JPEG image"), "{told}");
+    assert!(told.contains("hint: the bundle comes first"), "{told}");
     let told = program.told(&["predict", "model.mnb", "model.mnb"]);
-    assert!(told.starts_with("exit 1") && told.contains("error: "), "{told}");
+    assert!(told.starts_with("exit 1") && told.contains("a MutualNet bundle"), "{told}");
+    assert!(told.contains("hint: the bundle comes first"), "{told}");
 }
