@@ -75,12 +75,12 @@ impl Statistics {
 #[derive(Debug)]
 pub struct Net {
     network: Network,
-    steps: Vec<Step>,
+    fused_nodes: Vec<Fused>,
 }
 
-/// A node, or a batch norm together with the activation and the convolution behind it.
+/// A node, or a batch norm fused with the activation and the convolution that follow it.
 #[derive(Debug)]
-struct Step {
+struct Fused {
     node: NodeId,
     /// The last of the nodes that are run as one, whose value is the result.
     out: NodeId,
@@ -91,7 +91,7 @@ struct Step {
     kernel: Option<usize>,
     /// Index among the batch norms.
     norm: usize,
-    /// Values that nobody reads after this step.
+    /// Values that no node reads after this one.
     done_with: Vec<NodeId>,
 }
 
@@ -99,29 +99,29 @@ impl Net {
     /// Looks the list over: which nodes are run as one, and when values can go.
     pub fn new(network: Network) -> Self {
         let last_uses = network.last_uses();
-        let mut steps: Vec<Step> = Vec::new();
+        let mut fused_nodes: Vec<Fused> = Vec::new();
         let (mut parameter, mut norm) = (0, 0);
         for (idx, node) in network.nodes().iter().enumerate() {
             let id = NodeId(idx);
             // What only its successor reads is run with it.
-            let previous = steps.last_mut().filter(|step| {
-                let follows = node.inputs == [step.out] && last_uses[step.out.0] == id;
-                follows && step.kernel.is_none() && matches!(network.node(step.node).op, Op::BatchNorm(_))
+            let previous = fused_nodes.last_mut().filter(|fused| {
+                let follows = node.inputs == [fused.out] && last_uses[fused.out.0] == id;
+                follows && fused.kernel.is_none() && matches!(network.node(fused.node).op, Op::BatchNorm(_))
             });
             match (&node.op, previous) {
-                // A batch norm takes one activation; a second one is a step of its own.
-                (Op::Activation(activation), Some(step)) if step.activation == Activation::Identity => {
-                    (step.out, step.activation) = (id, engine_activation(*activation));
+                // A batch norm takes one activation; a second one is a node of its own.
+                (Op::Activation(activation), Some(fused)) if fused.activation == Activation::Identity => {
+                    (fused.out, fused.activation) = (id, engine_activation(*activation));
                     continue;
                 }
-                (Op::Conv(conv), Some(step)) if !conv.bias => {
-                    (step.out, step.kernel) = (id, Some(parameter));
+                (Op::Conv(conv), Some(fused)) if !conv.bias => {
+                    (fused.out, fused.kernel) = (id, Some(parameter));
                     parameter += 1;
                     continue;
                 }
                 _ => {}
             }
-            steps.push(Step {
+            fused_nodes.push(Fused {
                 node: id,
                 out: id,
                 activation: Activation::Identity,
@@ -137,7 +137,7 @@ impl Net {
                 _ => {}
             }
         }
-        Self { network, steps }
+        Self { network, fused_nodes }
     }
 
     /// The network.
@@ -177,9 +177,9 @@ impl Net {
         dropout: Option<Dropout>,
     ) -> Result<Tensor> {
         let mut values = self.values(input);
-        let (last, before) = self.steps[1..].split_last().expect("a network has an output");
-        for step in before {
-            self.run(step, slice, &mut norm, &mut values)?;
+        let (last, before) = self.fused_nodes[1..].split_last().expect("a network has an output");
+        for fused in before {
+            self.run(fused, slice, &mut norm, &mut values)?;
         }
         if let Some(dropout) = dropout {
             let features = &mut values[self.network.node(last.node).inputs[0].0];
@@ -196,17 +196,17 @@ impl Net {
     /// Fails in the same cases as [`Self::forward`].
     pub fn first_non_finite(&self, slice: &Slice, input: &Tensor) -> Result<Option<&str>> {
         let mut values = self.values(input);
-        for step in &self.steps {
-            if step.node.0 > 0 {
-                self.run(step, slice, &mut Norm::Batch, &mut values)?;
+        for fused in &self.fused_nodes {
+            if fused.node.0 > 0 {
+                self.run(fused, slice, &mut Norm::Batch, &mut values)?;
             }
-            let value = values[step.out.0].as_ref().expect("just computed");
+            let value = values[fused.out.0].as_ref().expect("just computed");
             if !value.is_finite()? {
-                let broken_kernel = match step.kernel {
+                let broken_kernel = match fused.kernel {
                     Some(kernel) => !slice.tensors()[kernel].is_finite()?,
                     None => false,
                 };
-                let node = if broken_kernel { step.out } else { step.node };
+                let node = if broken_kernel { fused.out } else { fused.node };
                 return Ok(Some(&self.network.node(node).path));
             }
         }
@@ -221,14 +221,14 @@ impl Net {
 
     fn run(
         &self,
-        step: &Step,
+        fused: &Fused,
         slice: &Slice,
         norm: &mut Norm<'_>,
         values: &mut [Option<Tensor>],
     ) -> Result<()> {
-        let node = self.network.node(step.node);
+        let node = self.network.node(fused.node);
         let input = |n: usize| values[node.inputs[n].0].as_ref().expect("inputs come before their users");
-        let parameter = |n: usize| &slice.tensors()[step.parameter + n];
+        let parameter = |n: usize| &slice.tensors()[fused.parameter + n];
         let out = match &node.op {
             Op::Input { .. } => unreachable!("checked at construction: only the first node is an input"),
             Op::Conv(conv) => {
@@ -238,8 +238,8 @@ impl Net {
             }
             Op::BatchNorm(norm_op) => {
                 let affine = Affine { weight: parameter(0), bias: parameter(1), eps: norm_op.eps };
-                let (statistics, activation) = (norm.layer(step.norm), step.activation);
-                match (&self.network.node(step.out).op, step.kernel) {
+                let (statistics, activation) = (norm.layer(fused.norm), fused.activation);
+                match (&self.network.node(fused.out).op, fused.kernel) {
                     (Op::Conv(conv), Some(kernel)) => {
                         let kernel = &slice.tensors()[kernel];
                         let geometry = Geometry::new(self.network.rank(), conv, kernel);
@@ -272,10 +272,10 @@ impl Net {
             }
             op => unreachable!("no such operation: {op:?}"),
         };
-        for id in &step.done_with {
+        for id in &fused.done_with {
             values[id.0] = None;
         }
-        values[step.out.0] = Some(out);
+        values[fused.out.0] = Some(out);
         Ok(())
     }
 }
