@@ -12,6 +12,7 @@ mod fuzz;
 mod process;
 mod product;
 mod quickstart;
+mod reference;
 mod setup;
 mod tidy;
 
@@ -27,6 +28,7 @@ usage: cargo xtask <task>
   test [ARGS]           Run all tests; ARGS go to the test runner in place of --workspace
   ci [STEP...]          Run test, fmt, clippy, tidy and docs, or only the given steps
   tidy [--binary]       Check the house rules (--binary: also check the deploy binary)
+  reference             Write the reference of recipes in docs/formats.md from doc comments
   bench train [--json]  Compare our training step with the authors' code and tuned PyTorch
   bench data [--json]   Compare our data loading with torchvision's and the authors'
   fuzz [--seconds N | --runs N]
@@ -60,6 +62,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["setup", "--cuda"] => setup::run(&root, setup::Variant::Cuda)?,
         ["test", selection @ ..] => check::test(&root, selection)?,
         ["ci", steps @ ..] => return check::ci(&root, steps),
+        ["reference"] => reference::write(&root)?,
         ["tidy"] => return tidy_code(tidy::run(&root, tidy::Depth::Graph)?),
         ["tidy", "--binary"] => return tidy_code(tidy::run(&root, tidy::Depth::Binary)?),
         ["quickstart"] => quickstart::run(&root)?,

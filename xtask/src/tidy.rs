@@ -14,7 +14,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::process;
+use crate::{process, reference};
 
 /// Whether to build and inspect the deploy binary, which takes longer than everything else.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,13 @@ pub(crate) fn run(root: &Path, depth: Depth) -> Result<bool> {
     findings.extend(edges::check(root)?);
     findings.extend(engine_free::check_graph(root)?);
     findings.extend(map::check(root)?);
+    if !reference::is_fresh(root)? {
+        findings.push(Finding::new(
+            reference::PAGE,
+            1,
+            "the recipe's reference is stale: run `cargo xtask reference`",
+        ));
+    }
     if depth == Depth::Binary {
         findings.extend(engine_free::check_binary(root)?);
     }

@@ -1,7 +1,7 @@
 //! Checks that the parts of a bundle fit together; no other place decides this.
 
 use mutualnet_core::network::{Op, Rank};
-use mutualnet_core::{Network, Preprocess, Subnet, Weights, Width};
+use mutualnet_core::{Network, Subnet, Weights, Width};
 
 use crate::parts::{norm_paths, stats_names};
 use crate::{BundleParts, Error, Result, Row};
@@ -15,7 +15,7 @@ pub(crate) fn parts(parts: &BundleParts) -> Result<()> {
     if parts.classes.len() != expected {
         return Err(Error::Classes { expected, got: parts.classes.len() });
     }
-    preprocess(&parts.preprocess)?;
+    parts.preprocess.check().map_err(|source| Error::Preprocess { source })?;
     weights(&parts.network, &parts.weights)?;
     for row in parts.table.rows() {
         fits(parts, row)?;
@@ -25,17 +25,6 @@ pub(crate) fn parts(parts: &BundleParts) -> Result<()> {
         Some(&subnet) => Err(Error::Stats { subnet, expected: 0, got: Some(parts.stats[&subnet].len()) }),
         None => Ok(()),
     }
-}
-
-fn preprocess(preprocess: &Preprocess) -> Result<()> {
-    let Preprocess { resize, crop, mean, std } = preprocess;
-    if !mean.iter().all(|mean| mean.is_finite()) || !std.iter().all(|std| std.is_finite() && *std > 0.0) {
-        return Err(Error::Preprocess { reason: "means must be finite and standard deviations above 0" });
-    }
-    if resize.is_some_and(|resize| resize < *crop) {
-        return Err(Error::Preprocess { reason: "the crop is larger than the resized image" });
-    }
-    Ok(())
 }
 
 fn weights(network: &Network, weights: &Weights) -> Result<()> {

@@ -160,10 +160,10 @@ pub enum Error {
         got: usize,
     },
     /// Preprocessing that cannot be applied.
-    #[error("preprocessing: {reason}")]
+    #[error("preprocessing: {source}")]
     Preprocess {
-        /// What is wrong with it.
-        reason: &'static str,
+        /// Why not.
+        source: mutualnet_core::Error,
     },
     /// A table without rows, or with too many.
     #[error("a query table has 1 to {limit} rows, got {got}")]

@@ -45,6 +45,10 @@ pub(crate) fn with_hint(message: String, hint: String) -> anyhow::Error {
 
 /// Prints what clap found, help included.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    #[cfg(feature = "train")]
+    if let Some(told) = key_with_dashes(error, std::env::args()) {
+        return report(&told);
+    }
     let plain = error.render().to_string();
     if printable_lines(&plain) == plain {
         // Nothing can be done when the terminal is gone.
@@ -54,6 +58,25 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         text::error(plain.trim_end());
     }
     if error.use_stderr() { ExitCode::from(USER) } else { ExitCode::SUCCESS }
+}
+
+/// `--train.lr=0.1` and `--lr 0.1`: keys of a recipe, written as options.
+#[cfg(feature = "train")]
+fn key_with_dashes(error: &clap::Error, typed: impl Iterator<Item = String>) -> Option<anyhow::Error> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    use mutualnet_train::recipe;
+
+    let typed: Vec<String> = typed.skip(1).collect();
+    let takes_keys = typed.first().is_some_and(|command| command == "plan" || command == "train");
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
+    if error.kind() != ErrorKind::UnknownArgument || !takes_keys {
+        return None;
+    }
+    let at = typed.iter().position(|arg| arg.split('=').next() == Some(option))?;
+    let rest = typed[at + 1..].iter().filter(|arg| !arg.starts_with('-')).cloned();
+    let assignment: Vec<String> =
+        [typed[at].trim_start_matches('-').to_owned()].into_iter().chain(rest).collect();
+    recipe::dashed(&assignment).map(anyhow::Error::from)
 }
 
 /// Prints an error, its causes and its hint, and gives the exit code.
@@ -119,6 +142,8 @@ fn is_ours(_: &anyhow::Error) -> bool {
 fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         let hint = cause.downcast_ref::<Hinted>().map(|error| error.hint.clone());
+        let hint = hint
+            .or_else(|| cause.downcast_ref::<mutualnet_core::Error>().and_then(mutualnet_core::Error::hint));
         let hint =
             hint.or_else(|| cause.downcast_ref::<mutualnet_bundle::Error>().and_then(|error| error.hint()));
         let hint =

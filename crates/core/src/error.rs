@@ -32,6 +32,16 @@ pub enum Error {
         /// The range in words.
         allowed: &'static str,
     },
+    /// Images cannot be preprocessed like this.
+    #[error("{key}: {reason}")]
+    Preprocess {
+        /// The key, as recipes and bundles call it.
+        key: &'static str,
+        /// What is wrong with its value.
+        reason: String,
+        /// What to write instead.
+        hint: Option<String>,
+    },
     /// A list of nodes is not a valid network.
     #[error("node `{path}`: {reason}")]
     Network {
@@ -50,6 +60,16 @@ pub enum Error {
         /// Why it does not fit.
         reason: String,
     },
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Preprocess { hint, .. } => hint.clone(),
+            _ => None,
+        }
+    }
 }
 
 /// Result with this crate's [`Error`].

@@ -1,26 +1,130 @@
-//! How a decoded image becomes the input of a network; bundles contain this description.
+//! Test-time preprocessing: how a decoded image becomes the input of the network.
+//!
+//! It is part of what a bundle says about itself, so training and deployment share it.
+//! Invariant: [`Preprocess::check`] is the only place that decides whether preprocessing makes sense.
 
 use serde::{Deserialize, Serialize};
 
-use crate::Resolution;
+use crate::{Error, Resolution, Result};
 
 /// Test-time preprocessing: resize, center crop, scale to 0–1, normalize.
 ///
-/// For a sub-network with a smaller resolution the result is resized bilinearly with aligned corners; there is no separate
-/// crop.
+/// A sub-network with a smaller resolution gets the result shrunk (bilinear, aligned corners), not a crop of its own.
 ///
 /// # Source
 /// `[MN-code utils/datasets.py]`, `[MN-code train.py test]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
-    /// Length of the shorter side after the resize, in pixels; `None` means that of `crop`.
+    /// Length of the shorter side after the resize, in pixels; `None` resizes it to `crop`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resolution>,
-    /// Side of the center crop, which is the largest resolution.
+    /// Side of the center crop: the largest resolution.
     pub crop: Resolution,
-    /// Mean of every color channel, on the scale 0–1.
+    /// Mean of each color channel, on the scale 0–1.
     pub mean: [f32; 3],
-    /// Standard deviation of every color channel, on the scale 0–1.
+    /// Standard deviation of each color channel, on the scale 0–1.
     pub std: [f32; 3],
+}
+
+/// Largest value of a color channel in an 8-bit image.
+const MAX_8_BIT: f32 = 255.0;
+
+impl Preprocess {
+    /// Whether images can be preprocessed like this.
+    ///
+    /// # Errors
+    /// [`Error::Preprocess`]: the crop is larger than the resized image, or mean and standard deviation are not on the
+    /// scale 0–1.
+    pub fn check(&self) -> Result<()> {
+        let Self { resize, crop, mean, std } = *self;
+        if let Some(resize) = resize.filter(|&resize| resize < crop) {
+            let reason = format!("{resize} is below the largest resolution, {crop}");
+            return Err(Error::Preprocess { key: "resize", reason, hint: None });
+        }
+        let is_8_bit = |values: [f32; 3]| {
+            values.iter().any(|&x| x > 1.0) && values.iter().all(|x| (0.0..=MAX_8_BIT).contains(x))
+        };
+        if let Some((key, values)) = [("mean", mean), ("std", std)].into_iter().find(|(_, v)| is_8_bit(*v)) {
+            let reason = format!("{} is on the scale 0–255, but pixels are on the scale 0–1", list(values));
+            let divided = |key, values| {
+                let values: [f32; 3] = if is_8_bit(values) { values.map(|x| x / MAX_8_BIT) } else { values };
+                format!("{key}={}", list(values))
+            };
+            let hint = format!("divide by 255: {} {}", divided("mean", mean), divided("std", std));
+            return Err(Error::Preprocess { key, reason, hint: Some(hint) });
+        }
+        if !mean.iter().all(|mean| (0.0..=1.0).contains(mean)) {
+            let reason = format!("{} must be from 0 to 1", list(mean));
+            return Err(Error::Preprocess { key: "mean", reason, hint: None });
+        }
+        if !std.iter().all(|&std| std > 0.0 && std <= 1.0) {
+            let reason = format!("{} must be above 0 and at most 1", list(std));
+            return Err(Error::Preprocess { key: "std", reason, hint: None });
+        }
+        Ok(())
+    }
+}
+
+/// `[0.485,0.456,0.406]`: as it can be typed on a command line, with at most four decimals.
+fn list(values: [f32; 3]) -> String {
+    let text = values.map(|value| ((f64::from(value) * 1e4).round() / 1e4).to_string());
+    format!("[{}]", text.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn imagenet() -> Preprocess {
+        let crop = Resolution::new(32).unwrap();
+        Preprocess { resize: None, crop, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
+    }
+
+    fn told(preprocess: Preprocess) -> (String, Option<String>) {
+        let error = preprocess.check().unwrap_err();
+        (error.to_string(), error.hint())
+    }
+
+    #[test]
+    fn the_scale_0_to_255_is_named_with_the_divided_numbers() {
+        let mean = [123.675, 116.28, 103.53];
+        let std = [58.395, 57.12, 57.375];
+        let says = "mean: [123.675,116.28,103.53] is on the scale 0–255, but pixels are on the scale 0–1";
+        let hint = "divide by 255: mean=[0.485,0.456,0.406] std=[0.229,0.224,0.225]";
+        assert_eq!(told(Preprocess { mean, std, ..imagenet() }), (says.to_owned(), Some(hint.to_owned())));
+        // One of the two, or one channel of it, is enough.
+        assert_eq!(told(Preprocess { mean, ..imagenet() }).1.as_deref(), Some(hint));
+        assert_eq!(told(Preprocess { std, ..imagenet() }).1.as_deref(), Some(hint));
+        assert!(told(Preprocess { std: [0.2, 1.01, 0.2], ..imagenet() }).0.contains("scale 0–255"));
+    }
+
+    #[test]
+    fn numbers_outside_of_the_scale_are_refused() {
+        for bad in [f32::NAN, f32::INFINITY, -0.1, -120.0, 256.0] {
+            let (mean, hint) = told(Preprocess { mean: [0.5, bad, 0.5], ..imagenet() });
+            assert!(mean.contains("must be from 0 to 1") && hint.is_none(), "{mean}");
+            let (std, hint) = told(Preprocess { std: [0.5, bad, 0.5], ..imagenet() });
+            assert!(std.contains("must be above 0 and at most 1") && hint.is_none(), "{std}");
+        }
+        assert!(told(Preprocess { std: [0.2, 0.0, 0.2], ..imagenet() }).0.contains("above 0"));
+    }
+
+    #[test]
+    fn the_crop_lies_inside_of_the_resized_image() {
+        let resize = Some(Resolution::new(31).unwrap());
+        assert_eq!(
+            told(Preprocess { resize, ..imagenet() }).0,
+            "resize: 31 is below the largest resolution, 32"
+        );
+    }
+
+    #[test]
+    fn the_usual_ones_pass() {
+        let zero_one = Preprocess { mean: [0.0; 3], std: [1.0; 3], ..imagenet() };
+        let caffe = Preprocess { mean: [0.41, 0.46, 0.48], std: [1.0 / 255.0; 3], ..imagenet() };
+        for preprocess in [imagenet(), zero_one, caffe] {
+            preprocess.check().unwrap();
+        }
+    }
 }

@@ -183,6 +183,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Preprocessing that cannot be applied.
+    #[error("preprocessing: {source}")]
+    Preprocess {
+        /// Why not.
+        source: mutualnet_core::Error,
+    },
     /// A training split that does not fill one batch.
     #[error("a batch of {batch_size} needs more images than the {images} there are")]
     BatchTooLarge {

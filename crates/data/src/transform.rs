@@ -10,8 +10,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::{
-    ColorJitter, Lighting, Mixing, PadCrop, PadMode, RandAugment, RandomErasing, RandomResizedCrop,
-    RandomShortSide,
+    ColorJitter, Lighting, Mixing, PadCrop, RandAugment, RandomErasing, RandomResizedCrop, RandomShortSide,
 };
 use crate::decode::{Undecoded, with_file};
 use crate::normalize::Normalize;
@@ -20,39 +19,45 @@ use crate::scratch::Canvas;
 use crate::stages::timed;
 use crate::{DecodeError, Error, Image, Result};
 
-/// How training images are augmented: crop, color jitter, flip, RandAugment, normalization with lighting, and erasing,
-/// in this order.
+mod crop;
+pub use crop::TrainCrop;
+
+/// How training images are augmented: crop, color jitter, flip, RandAugment, normalization with lighting, erasing, in
+/// this order.
 ///
 /// This is torchvision's order: color jitter ignores where a pixel is, so it gives the same before or after the flip.
 /// Finished images are then mixed in pairs, in training only.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainTransform {
-    /// Which part of the image is seen.
+    /// Which part of the image the network sees.
     #[serde(default)]
     pub crop: TrainCrop,
-    /// Mirror left and right with probability one half.
+    /// Mirror half of the images left to right.
     #[serde(default = "yes")]
     pub flip: bool,
-    /// Strength of random brightness, contrast and saturation, from 0 to 1; 0 is off.
+    /// Strength of random changes of brightness, contrast and saturation, from 0 to 1; 0 is off.
     #[serde(default)]
     pub color_jitter: f32,
-    /// Strength of color shifts along ImageNet's principal components; 0 is off.
+    /// Strength of random color shifts along ImageNet's principal components, from 0 to 10; 0 is off.
     #[serde(default)]
     pub lighting: f32,
-    /// Random operations of one magnitude.
+    /// RandAugment: random operations of one magnitude, such as `{ n = 2, magnitude = 9 }`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rand_augment: Option<RandAugment>,
-    /// Probability that a rectangle becomes the mean color; 0 is off.
+    /// Probability that a rectangle of 2 to 33 % of the image becomes the mean color; 0 is off.
     #[serde(default)]
     pub random_erasing: f32,
-    /// Exponent of the Beta distribution of mixup; 0 is off. With both, each pair is mixed by one of them.
+    /// Mixup: parameter of the Beta distribution that the shares of two mixed images are drawn from, from 0.05 to 100,
+    /// usually 0.2; 0 is off. With `cutmix` as well, each pair of images is mixed by one of the two.
     #[serde(default)]
     pub mixup: f64,
-    /// Exponent of the Beta distribution of CutMix; 0 is off.
+    /// CutMix: parameter of the Beta distribution that the share of the pasted rectangle is drawn from, from 0.05 to
+    /// 100, usually 1.0; 0 is off.
     #[serde(default)]
     pub cutmix: f64,
-    /// Differently augmented copies of every sample in an epoch, which has that many times fewer distinct samples.
+    /// Differently augmented copies of every image that an epoch draws. An epoch keeps its number of steps, so it draws
+    /// that many times fewer images.
     ///
     /// # Source
     /// `[Hoffer et al.]`: copies share a batch. Reference: `[DeiT]`'s sampler puts them on different processes.
@@ -84,50 +89,6 @@ impl Default for TrainTransform {
     }
 }
 
-/// Which part of a training image is seen.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum TrainCrop {
-    /// A rectangle of random area and shape, resized.
-    RandomResized {
-        /// Smallest and largest share of the area.
-        #[serde(default = "default_scale")]
-        scale: [f64; 2],
-        /// Smallest and largest width over height.
-        #[serde(default = "default_ratio")]
-        ratio: [f64; 2],
-    },
-    /// A square of the image at a random resolution.
-    RandomShortSide {
-        /// Least and greatest length of the shorter side, in pixels; not below the largest resolution.
-        shorter: [u32; 2],
-    },
-    /// The whole image, shifted by a few pixels.
-    Pad {
-        /// Most pixels of shift in each direction.
-        pad: u32,
-        /// What fills the border.
-        mode: PadMode,
-    },
-    /// The middle of the image, as at test time.
-    Center,
-}
-
-/// The mobile setting of the reference.
-fn default_scale() -> [f64; 2] {
-    [0.25, 1.0]
-}
-
-fn default_ratio() -> [f64; 2] {
-    [3.0 / 4.0, 4.0 / 3.0]
-}
-
-impl Default for TrainCrop {
-    fn default() -> Self {
-        Self::RandomResized { scale: default_scale(), ratio: default_ratio() }
-    }
-}
-
 /// A checked [`TrainTransform`] at a resolution.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrainPipeline {
@@ -144,7 +105,7 @@ impl TrainPipeline {
     /// [`Error::Setting`] with the key of the recipe.
     pub fn new(transform: TrainTransform, preprocess: &Preprocess) -> Result<Self> {
         let side = preprocess.crop.get();
-        check_crop(&transform.crop, side)?;
+        transform.crop.check(side)?;
         let strength = |setting, value: f32, most: f32| {
             let reason = || format!("{value} is not between 0 and {most}");
             if (0.0..=most).contains(&value) {
@@ -263,27 +224,6 @@ fn center(
     Ok(timed(&mut times.resize, || resizer.shorter_side_center_crop(pixels, shorter, side, resized)))
 }
 
-fn check_crop(crop: &TrainCrop, side: u32) -> Result<()> {
-    let (setting, reason) = match *crop {
-        TrainCrop::RandomResized { scale: [low, high], .. } if !(0.0 < low && low <= high && high <= 1.0) => {
-            ("crop.scale", format!("[{low}, {high}] is not a range within 0 to 1"))
-        }
-        TrainCrop::RandomResized { ratio: [low, high], .. }
-            if !(0.01 <= low && low <= high && high <= 100.0) =>
-        {
-            ("crop.ratio", format!("[{low}, {high}] is not a range within 0.01 to 100"))
-        }
-        TrainCrop::RandomShortSide { shorter: [low, high] } if !(side <= low && low <= high) => {
-            ("crop.shorter", format!("[{low}, {high}] is not a range above the largest resolution {side}"))
-        }
-        TrainCrop::Pad { pad, .. } if pad >= side => {
-            ("crop.pad", format!("{pad} is not smaller than the largest resolution {side}"))
-        }
-        _ => return Ok(()),
-    };
-    Err(Error::Setting { setting, reason })
-}
-
 fn check_rand_augment(rand_augment: Option<RandAugment>) -> Result<()> {
     /// More would only be slow.
     const MAX_N: u32 = 14;
@@ -301,14 +241,8 @@ fn check_rand_augment(rand_augment: Option<RandAugment>) -> Result<()> {
 }
 
 fn checked_normalize(preprocess: &Preprocess) -> Result<Normalize> {
-    let Preprocess { mean, std, .. } = *preprocess;
-    if let Some(bad) = std.iter().find(|std| !(**std > 0.0 && std.is_finite())) {
-        return Err(Error::Setting { setting: "std", reason: format!("{bad} is not above 0") });
-    }
-    if let Some(bad) = mean.iter().find(|mean| !mean.is_finite()) {
-        return Err(Error::Setting { setting: "mean", reason: format!("{bad} is not a number") });
-    }
-    Ok(Normalize::new(mean, std))
+    preprocess.check().map_err(|source| Error::Preprocess { source })?;
+    Ok(Normalize::new(preprocess.mean, preprocess.std))
 }
 
 /// A checked [`Preprocess`]: what every image goes through at test time and in deployment.
@@ -325,14 +259,11 @@ impl TestPipeline {
     /// Without `resize` the shorter side is resized to the crop's, so that images of the right size are left alone.
     ///
     /// # Errors
-    /// [`Error::Setting`]: a crop that is larger than the resized image, or a standard deviation that is not above 0.
+    /// [`Error::Preprocess`]: the crop is larger than the resized image, or the mean or the standard deviation is not on
+    /// the scale 0–1.
     pub fn new(preprocess: &Preprocess) -> Result<Self> {
         let side = preprocess.crop.get();
         let shorter = preprocess.resize.map_or(side, Resolution::get);
-        if shorter < side {
-            let reason = format!("{shorter} is below the largest resolution {side}");
-            return Err(Error::Setting { setting: "resize", reason });
-        }
         Ok(Self { shorter, side, normalize: checked_normalize(preprocess)? })
     }
 

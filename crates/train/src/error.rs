@@ -1,20 +1,22 @@
-//! The one error type of this crate.
+//! Errors of this crate, with their remedies.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::recipe::{Change, Recipe};
+use crate::recipe::{Change, Place, Problem, Recipe};
 
 /// What can go wrong between a recipe and a bundle.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The recipe is invalid.
-    #[error("recipe{}: {reason}", .path.as_ref().map(|path| format!(" {}", path.display())).unwrap_or_default())]
+    #[error("{}{reason}", of_recipe(.path.as_deref(), .place.as_ref()))]
     Recipe {
-        /// The file, if it was one.
+        /// The file, if there is one.
         path: Option<PathBuf>,
-        /// What is wrong, with the line where there is one.
+        /// Where in the recipe, if one place is to blame.
+        place: Option<Place>,
+        /// What is wrong.
         reason: String,
         /// What to do.
         hint: Option<String>,
@@ -25,7 +27,7 @@ pub enum Error {
         /// The run directory.
         path: PathBuf,
     },
-    /// There is no run, or it has not got far enough.
+    /// There is no run, or it has not come far enough.
     #[error("{what} is missing: {}", .path.display())]
     NoRun {
         /// The part that is missing.
@@ -33,8 +35,8 @@ pub enum Error {
         /// Where it should be.
         path: PathBuf,
     },
-    /// The run is not finished.
-    #[error("training is at step {step} of {total_steps}: {}", .path.display())]
+    /// Training has not finished.
+    #[error("training has only reached step {step} of {total_steps}: {}", .path.display())]
     Unfinished {
         /// Steps done.
         step: u64,
@@ -75,18 +77,28 @@ pub enum Error {
         /// Name of the part.
         part: String,
     },
+    /// `train.init` is not a file of weights.
+    #[error("train.init: {reason}: {}", .path.display())]
+    FirstWeights {
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// First weights do not fit the network.
-    #[error("the weights do not fit the network: {}", .path.display())]
+    #[error("train.init: the weights do not fit the network: {}", .path.display())]
     Init {
         /// The file.
         path: PathBuf,
         /// Why not.
         source: mutualnet_nn::Error,
     },
-    /// First weights have a classifier of other classes.
-    #[error("the weights tell {found} classes apart, the data have {needed}: {}", .path.display())]
+    /// First weights have a classifier for another number of classes.
+    #[error("train.init: the weights are for {found} classes, the data have {needed}: {}", .path.display())]
     OtherClasses {
-        /// Classes of the file; 0 if it has no classifier of the network's name.
+        /// Classes of the file; 0 if it has no classifier.
         found: usize,
         /// Classes of the data.
         needed: usize,
@@ -149,18 +161,23 @@ pub enum Error {
     /// The tensor engine failed.
     #[error(transparent)]
     Engine(#[from] mutualnet_engine::EngineError),
-    /// The network could not be built or run.
+    /// The network cannot be built or run.
     #[error(transparent)]
     Nn(#[from] mutualnet_nn::Error),
-    /// The bundle could not be put together.
+    /// The bundle cannot be made.
     #[error(transparent)]
     Bundle(#[from] mutualnet_bundle::Error),
-    /// The run side refused the bundle.
+    /// The bundle cannot be run.
     #[error(transparent)]
     Runtime(#[from] mutualnet_runtime::Error),
 }
 
 impl Error {
+    pub(crate) fn recipe(path: Option<&Path>, problem: Problem) -> Self {
+        let reason = problem.to_string();
+        Self::Recipe { path: path.map(Path::to_owned), place: problem.place, reason, hint: problem.hint }
+    }
+
     pub(crate) fn read(path: &Path, source: io::Error) -> Self {
         Self::Read { path: path.to_owned(), source }
     }
@@ -189,16 +206,21 @@ impl Error {
                     .to_owned(),
             ),
             Self::RunClasses { .. } => Some("restore the data; plan.toml lists the classes".to_owned()),
+            Self::FirstWeights { hint, .. } => Some(hint.clone()),
+            Self::Init { .. } => Some(
+                "give weights of this network; those of another program become ours with `mutualnet import`".to_owned(),
+            ),
             Self::OtherClasses { .. } => {
-                Some("train.new_head=true begins with a random classifier".to_owned())
+                Some("start with a random classifier: train.new_head=true".to_owned())
             }
             Self::NoCheckpoint { .. } => Some("start the run again, in a new directory".to_owned()),
             Self::MissingPart { .. } => {
                 Some("it was written with another recipe, or changed since: start a new run".to_owned())
             }
             Self::Diverged { .. } => {
-                Some("lower train.lr; events.jsonl names the layers and images".to_owned())
+                Some("lower train.lr, or clip gradients with train.clip; events.jsonl names the layers and images".to_owned())
             }
+            Self::Core(error) => error.hint(),
             Self::Zoo(error) => error.hint(),
             Self::Loader(error) => error.hint(),
             Self::Engine(error) => error.hint().map(str::to_owned),
@@ -212,6 +234,16 @@ impl Error {
 /// Changes of a recipe on one line.
 fn list(changes: &[Change]) -> String {
     changes.iter().map(Change::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// `recipe a.toml, line 3, column 1: `, or the override and nothing else.
+fn of_recipe(path: Option<&Path>, place: Option<&Place>) -> String {
+    let file = path.map(|path| format!(" {}", path.display())).unwrap_or_default();
+    match place {
+        Some(place @ Place::Override(_)) => format!("{place}: "),
+        Some(place) => format!("recipe{file}, {place}: "),
+        None => format!("recipe{file}: "),
+    }
 }
 
 /// Result with this crate's [`Error`].

@@ -1,16 +1,19 @@
-//! Warm start: the first weights, read from a file.
+//! Warm starts: the first weights of a run, from a file.
+//!
+//! Invariant: a file of another kind is told by its name and with the way to make weights of it.
 
+use std::io::Read;
 use std::path::Path;
 
 use mutualnet_bundle::{Bundle, safetensors};
 use mutualnet_core::network::Op;
-use mutualnet_core::{Network, Weights};
+use mutualnet_core::{FileKind, Network, Wanted, Weights};
 use mutualnet_engine::Device;
 use mutualnet_nn::Parameters;
 
 use crate::{Error, Result};
 
-/// The network's parameters from a safetensors file with its names, or from a bundle (`.mnb`).
+/// The network's parameters from a safetensors file with its names, or from a bundle.
 ///
 /// With `new_head`, a seed, the last layer is not taken from the file but random, as without a warm start.
 ///
@@ -22,8 +25,8 @@ pub(crate) fn read(
     new_head: Option<u64>,
     device: Device,
 ) -> Result<Parameters> {
-    let mut weights = match path.extension() {
-        Some(extension) if extension == "mnb" => Bundle::read(path)?.into_parts().weights,
+    let mut weights = match kind(network, path)? {
+        FileKind::Bundle => Bundle::read(path)?.into_parts().weights,
         _ => safetensors::read(path)?,
     };
     if let Some(seed) = new_head {
@@ -35,6 +38,48 @@ pub(crate) fn read(
     }
     let fit = |source| Error::Init { path: path.to_owned(), source };
     Parameters::from_weights(network, &weights, device).map_err(fit)
+}
+
+/// What the file is, if it can hold weights.
+fn kind(network: &Network, path: &Path) -> Result<FileKind> {
+    let refuse =
+        |reason: String, hint: String| Err(Error::FirstWeights { reason, hint, path: path.to_owned() });
+    let name = network.name();
+    let import = |what: &str| {
+        format!(
+            "turn {what} into weights: mutualnet import CHECKPOINT --network {name} --output weights.safetensors"
+        )
+    };
+    if !path.exists() {
+        let hint = format!("name a safetensors file or a bundle, or {}", import("a PyTorch checkpoint"));
+        return refuse("no such file".to_owned(), hint);
+    }
+    if path.is_dir() {
+        let bundle = path.join("model.mnb");
+        let hint = if bundle.exists() {
+            format!("for the weights of this run: train.init={}", bundle.display())
+        } else {
+            "name the file: a safetensors file or a bundle".to_owned()
+        };
+        return refuse("this is a directory".to_owned(), hint);
+    }
+    let read = || {
+        let mut start = Vec::new();
+        std::fs::File::open(path)?.take(FileKind::START_BYTES as u64).read_to_end(&mut start)?;
+        Ok(start)
+    };
+    let kind = FileKind::of(&read().map_err(|source| Error::read(path, source))?);
+    match kind {
+        FileKind::Bundle | FileKind::Safetensors => Ok(kind),
+        FileKind::TorchZip | FileKind::TorchLegacy | FileKind::Zip | FileKind::Tar => {
+            refuse(format!("this is {}", kind.name()), import("it"))
+        }
+        other => {
+            let hint =
+                other.hint(Wanted::Checkpoint).map_or_else(|| import("a PyTorch checkpoint"), str::to_owned);
+            refuse(format!("this is {}, not a safetensors file or a bundle", other.name()), hint)
+        }
+    }
 }
 
 /// Names of the parameters of the last layer.

@@ -1,20 +1,24 @@
-//! The plan: the recipe met the data, so that everything about the run is known before it begins.
+//! The plan: everything about a run that follows from recipe and data, known before it begins.
 
 use std::path::Path;
 
 use mutualnet_bundle::write_atomically;
 use mutualnet_core::{Macs, Network, Subnet, WidthRange};
 use mutualnet_data::{Dataset, shown};
+use mutualnet_engine::Device;
 use mutualnet_zoo::NetworkConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, EventLog};
 use crate::recipe::Recipe;
 use crate::schedule::LearningRate;
-use crate::{Error, Result};
+use crate::{Error, Result, init};
 
 mod cost;
 pub(crate) use cost::StepCost;
+
+mod narrow;
+pub use narrow::too_narrow;
 
 const FORMAT_VERSION: u32 = 1;
 
@@ -22,7 +26,7 @@ const FORMAT_VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// Version of this file's form.
+    /// Version of the file format.
     pub format_version: u32,
     /// What follows from recipe and data.
     pub derived: Derived,
@@ -36,31 +40,31 @@ pub struct Plan {
 pub struct Derived {
     /// Class names in the order of the network's outputs.
     pub classes: Vec<String>,
-    /// Training images, of the share that the recipe asks for.
+    /// Training images, after `data.train_share`.
     pub n_train: usize,
     /// Test images.
     pub n_test: usize,
-    /// Steps of one epoch; a last incomplete batch is left out.
+    /// Steps of one epoch. A last, incomplete batch is dropped.
     pub steps_per_epoch: u64,
     /// Steps of the whole run.
     pub total_steps: u64,
-    /// Cost of the full network at the largest resolution.
+    /// MACs of the full network at the largest resolution.
     pub full_macs: Macs,
-    /// Cost of the narrowest network at the smallest resolution.
+    /// MACs of the narrowest network at the smallest resolution.
     pub smallest_macs: Macs,
-    /// Expected MACs of a step relative to one of plain training of the widest network at the largest resolution.
+    /// Expected MACs of a step, relative to a step that trains only the widest network at the largest resolution.
     pub relative_cost: f64,
-    /// Learnable numbers of the full network.
+    /// Parameters of the full network.
     pub params: u64,
     /// Rows that the query table will have.
     pub rows: usize,
-    /// Hash of what decides the result, of the recipe.
+    /// Hash of the keys of the recipe that decide the result.
     pub recipe_sha256: String,
     /// Hash of the file names and sizes that are trained on.
     pub train_sha256: String,
     /// Hash of the test split's file names and sizes.
     pub test_sha256: String,
-    /// Hash of the file that the first weights come from; known once the run is begun.
+    /// Hash of the file of `train.init`, once the run has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_sha256: Option<String>,
 }
@@ -79,7 +83,7 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Logs what a person should know of the data.
+    /// Logs what a person should know of the data and of the network before a long run.
     pub(crate) fn tell_notices(&self, log: &mut EventLog<'_>) -> Result<()> {
         for dataset in [&self.train, &self.test] {
             for notice in dataset.notices() {
@@ -87,11 +91,14 @@ impl Planned {
                 log.log(&if notice.is_warning() { Event::Warning { text } } else { Event::Notice { text } })?;
             }
         }
-        Ok(())
+        match too_narrow(&self.network) {
+            Some(text) => log.log(&Event::Warning { text }),
+            None => Ok(()),
+        }
     }
 }
 
-/// What a plan needs to know of the data.
+/// What a plan needs to know about the data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DataFacts {
     /// Class names in the order of the network's outputs.
@@ -107,10 +114,10 @@ pub struct DataFacts {
 }
 
 impl Plan {
-    /// Indexes the data and works everything out.
+    /// Indexes the data and makes the plan.
     ///
     /// # Errors
-    /// The data are missing, do not fit each other, or are fewer than a batch; or the network cannot be built.
+    /// The data are missing, the splits do not fit each other, there is less than a batch, or the network cannot be built.
     pub fn make(recipe: &Recipe) -> Result<Planned> {
         let data = &recipe.data;
         let train = Dataset::open_named(&data.path, &data.train)?;
@@ -130,7 +137,29 @@ impl Plan {
         Ok(Planned { plan, network, train, test })
     }
 
-    /// Works everything out for data of which only `facts` are known.
+    /// As [`Self::make`], for a run that is to begin: refuses everything that would stop it before its first step.
+    ///
+    /// # Errors
+    /// As [`Self::make`]; or the device is not there, or the first weights are missing or do not fit.
+    pub fn start(recipe: &Recipe) -> Result<Planned> {
+        Device::parse(&recipe.train.device)?;
+        let planned = Self::make(recipe)?;
+        check_first_weights(recipe, &planned.network)?;
+        Ok(planned)
+    }
+
+    /// As [`Self::start`], for data of which only `facts` are known.
+    ///
+    /// # Errors
+    /// As [`Self::of`] and [`Self::start`].
+    pub fn start_of(recipe: &Recipe, facts: DataFacts) -> Result<(Self, Network)> {
+        Device::parse(&recipe.train.device)?;
+        let (plan, network) = Self::of(recipe, facts)?;
+        check_first_weights(recipe, &network)?;
+        Ok((plan, network))
+    }
+
+    /// Makes a plan for data of which only `facts` are known.
     ///
     /// # Errors
     /// There are fewer images than a batch, or the network cannot be built.
@@ -148,18 +177,19 @@ impl Plan {
                 format!("{n_train} training images are fewer than tabulate.calibration_batch, {images}");
             return Err(Error::Data { reason, path: recipe.data.path.clone() });
         }
+        let all_steps = steps_per_epoch * u64::from(recipe.train.epochs);
         let network = network(recipe, classes.len())?;
         let dearest = network.macs(Subnet::image(network.widths().full(), recipe.resolutions()[0]))?;
         let derived = Derived {
             n_train,
             n_test,
             steps_per_epoch,
-            total_steps: steps_per_epoch * u64::from(recipe.train.epochs),
+            total_steps: recipe.train.max_steps.unwrap_or(u64::MAX).min(all_steps),
             full_macs: dearest,
             smallest_macs: network.macs(smallest(recipe))?,
             relative_cost: cost::relative(recipe, classes.len())?,
             params: network.params(network.widths().full())?,
-            rows: recipe.table_rows()?.len(),
+            rows: recipe.table_rows().len(),
             recipe_sha256: recipe.hash(),
             train_sha256,
             test_sha256,
@@ -177,15 +207,36 @@ impl Plan {
         }
     }
 
-    /// How the learning rate goes.
+    /// The learning rate over the run. A run that `train.max_steps` cuts short goes through its whole schedule in these
+    /// steps, warm-up included.
     pub fn learning_rate(&self) -> LearningRate {
-        let train = &self.recipe.train;
+        let (train, derived) = (&self.recipe.train, &self.derived);
+        let share = derived.total_steps as f64 / self.all_steps() as f64;
         LearningRate {
             peak: train.lr,
             schedule: train.schedule,
-            warmup_steps: (train.warmup_epochs * self.derived.steps_per_epoch as f64).round() as u64,
-            total_steps: self.derived.total_steps,
+            warmup_steps: (train.warmup_epochs * derived.steps_per_epoch as f64 * share).round() as u64,
+            total_steps: derived.total_steps,
         }
+    }
+
+    /// Steps and images of the run, in words.
+    pub fn extent(&self) -> String {
+        let (train, derived) = (&self.recipe.train, &self.derived);
+        let (batch, total, all) = (train.batch, derived.total_steps, self.all_steps());
+        if total < all {
+            return format!(
+                "{total} of {batch} images (train.max_steps; {} epochs have {all})",
+                train.epochs
+            );
+        }
+        let (epochs, per_epoch) = (train.epochs, derived.steps_per_epoch);
+        format!("{epochs} epochs × {per_epoch} steps of {batch} images = {total}")
+    }
+
+    /// Steps of all epochs.
+    fn all_steps(&self) -> u64 {
+        self.derived.steps_per_epoch * u64::from(self.recipe.train.epochs)
     }
 
     /// Reads a stored plan.
@@ -212,6 +263,15 @@ impl Plan {
         let text = toml::to_string(self).expect("a plan holds nothing that TOML cannot");
         Ok(write_atomically(path, text.as_bytes())?)
     }
+}
+
+/// Whether the run could begin with the weights of `train.init`.
+fn check_first_weights(recipe: &Recipe, network: &Network) -> Result<()> {
+    if let Some(path) = &recipe.train.init {
+        let new_head = recipe.train.new_head.then_some(recipe.seed);
+        init::read(network, path, new_head, Device::Cpu)?;
+    }
+    Ok(())
 }
 
 /// The network that the recipe trains, for a number of classes.

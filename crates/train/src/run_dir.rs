@@ -55,14 +55,20 @@ impl RunDir {
         self.0.join("model.mnb")
     }
 
-    /// Creates the directory of a new run.
+    /// Refuses a directory that holds a run already.
+    pub(crate) fn check_new(&self) -> Result<()> {
+        if self.plan().exists() {
+            return Err(Error::RunExists { path: self.0.clone() });
+        }
+        Ok(())
+    }
+
+    /// Makes the directory for a new run.
     ///
     /// # Errors
     /// It cannot be created, or holds a run already.
     pub(crate) fn create(&self) -> Result<()> {
-        if self.plan().exists() {
-            return Err(Error::RunExists { path: self.0.clone() });
-        }
+        self.check_new()?;
         fs::create_dir_all(self.checkpoints()).map_err(|source| Error::write(&self.0, source))
     }
 }

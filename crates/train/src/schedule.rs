@@ -1,15 +1,15 @@
-//! The learning rate over the run.
+//! Learning-rate schedules: a linear warm-up, then a fall to 0 by the last step.
 
 use serde::{Deserialize, Serialize};
 
-/// The curve along which the learning rate falls to 0, one value per step.
+/// The curve along which the learning rate falls to 0; it changes every step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
-    /// Half a cosine: `[MN-code train.py]`, `CosineAnnealingLR` stepped per iteration.
+    /// Half a cosine, as `CosineAnnealingLR` stepped per iteration `[MN-code train.py]`.
     #[default]
     Cosine,
-    /// A straight line: `[US-Net]`.
+    /// A straight line `[US-Net]`.
     Linear,
 }
 
@@ -20,7 +20,7 @@ pub struct LearningRate {
     pub peak: f64,
     /// The curve after the warm-up.
     pub schedule: Schedule,
-    /// Steps in which it rises linearly to the peak; step `i` has `(i + 1) / warmup_steps` of it.
+    /// Steps of linear warm-up: step `i` has `(i + 1) / warmup_steps` of the peak.
     pub warmup_steps: u64,
     /// Steps of the run.
     pub total_steps: u64,

@@ -1,5 +1,7 @@
-//! What a step may do differently from the paper: who teaches, how far a student is from its teacher, and how
-//! overfitting of the full network is held back. Off by default; `docs/methods.md` says where each comes from.
+//! Departures of a training step from the paper: the teacher, the distance from it, and regularization against
+//! overfitting.
+//!
+//! All are off by default; `docs/methods.md` says where each comes from.
 
 use mutualnet_core::rng::Key;
 use mutualnet_core::{Resolution, Subnet};
@@ -10,33 +12,33 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::step_batch::Pyramid;
 
-/// Ratio of probabilities, student over teacher, above which [`Divergence::Alpha`] no longer grows.
+/// Largest ratio of a student's probability to its teacher's that [`Divergence::Alpha`] counts.
 ///
 /// # Source
 /// `[AlphaNet-code loss_ops.py AdaptiveLossSoft]`.
 const RATIO_CLIP: f64 = 5.0;
 
-/// Names of the teachers.
+/// Whose output students learn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum TeacherKind {
-    /// The full network, as it is in this step `[MN-ECCV]`.
+    /// The full network as it is in this step `[MN-ECCV]`.
     #[default]
     Full,
-    /// The running average of the full network `[DS-Net]`.
+    /// The running average of the full network; needs `train.ema` `[DS-Net]`.
     Ema,
-    /// The mean output of the full network over all resolutions `[RS-Net]`.
+    /// The full network's mean output over all resolutions `[RS-Net]`.
     Ensemble,
 }
 
-/// How far a student is from its teacher.
+/// How the distance of a student from its teacher is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Divergence {
-    /// Kullback-Leibler divergence at temperature 1 `[MN-ECCV]`.
+    /// Kullback–Leibler divergence at temperature 1 `[MN-ECCV]`.
     #[default]
     Kl,
-    /// The larger one of two α-divergences, clipped `[AlphaNet]`.
+    /// The larger of two clipped α-divergences `[AlphaNet]`.
     Alpha,
 }
 
@@ -44,14 +46,14 @@ pub enum Divergence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Regularize {
-    /// All of them.
+    /// All networks of the step.
     #[default]
     All,
-    /// The full network only `[BigNAS]`.
+    /// Only the full network `[BigNAS]`.
     Full,
 }
 
-/// Whose output the students of a step learn from.
+/// The teacher of a step, with what it needs.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum Teacher<'a> {
     /// The full network of this step.
@@ -59,31 +61,31 @@ pub enum Teacher<'a> {
     Full,
     /// The full network of these averaged parameters.
     Ema(&'a Parameters),
-    /// The full network at all of these resolutions, mean over its logits.
+    /// The mean of the full network's logits over these resolutions.
     Ensemble(&'a [Resolution]),
 }
 
-/// Dropout of one step: every network of the step leaves out features of its own choice.
+/// Dropout of one step. Every network of the step drops features of its own.
 #[derive(Debug, Clone, Copy)]
 pub struct StepDropout {
-    /// Share of the features that are left out.
+    /// Share of the features that are dropped.
     pub share: f64,
-    /// Which networks do.
+    /// Which networks it applies to.
     pub regularize: Regularize,
-    /// The stream of the step.
+    /// The step's key for random draws.
     pub key: Key,
 }
 
-/// The rules of one step; the defaults are the paper's.
+/// The rules of one step. The default is the paper's.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StepRules<'a> {
-    /// Whose output students learn from.
+    /// The teacher of the students.
     pub teacher: Teacher<'a>,
-    /// How far they are from it.
+    /// How their distance from it is measured.
     pub divergence: Divergence,
     /// Share of the full network's label that is spread over all classes.
     pub label_smoothing: f64,
-    /// Features left out before the classifier.
+    /// Dropout before the classifier, if any.
     pub dropout: Option<StepDropout>,
 }
 
@@ -95,7 +97,7 @@ impl StepRules<'_> {
         applies.then(|| Dropout { share, key: key.sample(network as u64) })
     }
 
-    /// Resolutions at which the teacher is needed besides the full network's.
+    /// Resolutions that the teacher needs besides that of the full network.
     pub(crate) fn more_resolutions(&self) -> &[Resolution] {
         match self.teacher {
             Teacher::Full | Teacher::Ema(_) => &[],
@@ -113,7 +115,7 @@ impl StepRules<'_> {
 }
 
 impl Teacher<'_> {
-    /// The teacher's logits `[n, classes]`, not recorded; `own` are the full network's of this step.
+    /// The teacher's logits `[n, classes]`, without gradients; `own` are those of the full network in this step.
     pub(crate) fn logits(
         &self,
         net: &Net,

@@ -67,7 +67,7 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
     tell_changes(&stored, &planned.plan, &mut log)?;
     let mut tabulation = Tabulation {
         net: Net::new(planned.network.clone()),
-        rows: recipe.table_rows()?,
+        rows: recipe.table_rows().to_vec(),
         log,
         recipe,
         parameters,
@@ -240,16 +240,7 @@ fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
                 derived.n_test
             ),
         ),
-        (
-            "training",
-            format!(
-                "method {}, {} epochs, {} steps of {} images",
-                recipe.train.method.name(),
-                recipe.train.epochs,
-                derived.total_steps,
-                recipe.train.batch
-            ),
-        ),
+        ("training", format!("method {}, steps: {}", recipe.train.method.name(), plan.extent())),
         ("cost of a step", format!("{:.2} × that of plain training", derived.relative_cost)),
         ("host", table.host().map_or_else(String::new, |host| format!("{}, {} cores", host.cpu, host.cores))),
     ];

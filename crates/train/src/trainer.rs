@@ -39,7 +39,7 @@ pub(crate) enum Stepped {
 impl Trainer {
     pub(crate) fn new(plan: &Plan, net: Net, device: Device, state: State) -> Result<Self> {
         let recipe = plan.recipe.clone();
-        Ok(Self { sampler: recipe.sampler()?, lr: plan.learning_rate(), recipe, net, device, state })
+        Ok(Self { sampler: recipe.sampler().clone(), lr: plan.learning_rate(), recipe, net, device, state })
     }
 
     pub(crate) fn net(&self) -> &Net {

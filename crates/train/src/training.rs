@@ -46,7 +46,8 @@ pub fn train(
     stop: &AtomicBool,
     console: &mut dyn Reporter,
 ) -> Result<Outcome> {
-    let mut planned = Plan::make(recipe)?;
+    run.check_new()?;
+    let mut planned = Plan::start(recipe)?;
     let device = set_up(recipe)?;
     let state = State::first(&planned, device)?;
     planned.plan.derived.init_sha256 = recipe.train.init.as_deref().map(digest::of_file).transpose()?;

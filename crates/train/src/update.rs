@@ -1,4 +1,4 @@
-//! From gradients to parameters: SGD or AdamW, with and without weight decay.
+//! Optimizers: SGD and AdamW, with and without weight decay per parameter, and gradient clipping.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Which parameters decay.
+/// Which parameters weight decay applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Decay {
-    /// Dense convolutions and linear weights; the reference on ImageNet.
+    /// Weights of dense convolutions and linear layers, as the reference does on ImageNet.
     #[default]
     Weights,
-    /// Everything; the reference on CIFAR.
+    /// All parameters, as the reference does on CIFAR.
     All,
 }
 
-/// What an update depends on besides the learning rate.
+/// Settings of an optimizer besides the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OptimizerConfig {
-    /// The rule.
+    /// The update rule.
     pub rule: Rule,
     /// L2 penalty of SGD, decoupled decay of AdamW.
     pub weight_decay: f64,
@@ -31,47 +31,47 @@ pub struct OptimizerConfig {
     pub decay: Decay,
 }
 
-/// The update rule.
+/// Update rules.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rule {
     /// Stochastic gradient descent.
     Sgd {
         /// Share of the last update that is kept.
         momentum: f64,
-        /// Nesterov momentum.
+        /// Whether to use Nesterov momentum.
         nesterov: bool,
     },
     /// AdamW, with PyTorch's eps of 1e-8.
     AdamW {
-        /// Shares of the running means that are kept.
+        /// Decay rates of the running means of gradients and of their squares.
         betas: [f64; 2],
     },
 }
 
 const ADAMW_EPS: f64 = 1e-8;
 
-/// A bound on the gradient of a step.
+/// Gradient clipping.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Clip {
-    /// What is bounded.
+    /// What is clipped.
     pub kind: ClipKind,
-    /// The bound.
+    /// The largest value allowed, above 0.
     pub limit: f64,
 }
 
-/// What a [`Clip`] bounds.
+/// What a [`Clip`] limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClipKind {
-    /// The Euclidean norm of all gradients together: they are scaled down.
+    /// The Euclidean norm of all gradients together, by scaling them down.
     Norm,
-    /// Every single number `[AlphaNet]`.
+    /// Every element of the gradients `[AlphaNet]`.
     Value,
 }
 
 impl Clip {
-    /// Applies the bound, in place.
+    /// Clips the gradients in place.
     ///
     /// # Errors
     /// The engine refused.
@@ -97,14 +97,14 @@ impl Clip {
     }
 }
 
-/// Running sums of an optimizer, one tensor per parameter, by what they are: `momentum` (of SGD, or the mean of
-/// gradients of AdamW) and `square` (the mean of squared gradients).
+/// State of an optimizer by name, one tensor per parameter: `momentum` (SGD's momentum, or AdamW's mean of gradients)
+/// and `square` (AdamW's mean of squared gradients).
 pub type Buffers = BTreeMap<&'static str, Vec<Tensor>>;
 
 const MOMENTUM: &str = "momentum";
 const SQUARE: &str = "square";
 
-/// The optimizer: which parameters decay, and the running sums of each.
+/// An optimizer: which parameters decay, and the state of each.
 #[derive(Debug)]
 pub struct Optimizer {
     groups: [Group; 2],
@@ -126,7 +126,7 @@ enum Fused {
 }
 
 impl Optimizer {
-    /// The names of all possible [`Buffers`].
+    /// All names that its [`Buffers`] can have.
     pub const BUFFERS: [&'static str; 2] = [MOMENTUM, SQUARE];
 
     /// An optimizer before its first step.
@@ -185,7 +185,7 @@ impl Optimizer {
         Ok(Self { groups: [group(decaying, config.weight_decay)?, group(plain, 0.0)?], rule: config.rule })
     }
 
-    /// Changes every parameter along its gradient, in place.
+    /// Updates every parameter in place.
     ///
     /// # Errors
     /// The engine refused.
@@ -197,7 +197,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// The buffers of every parameter, in the order of the network; none before the first step.
+    /// The state of every parameter in the order of the network; empty before the first step.
     pub fn buffers(&self) -> Buffers {
         let mut found: BTreeMap<&'static str, BTreeMap<usize, Tensor>> = BTreeMap::new();
         for Group { members, fused, .. } in &self.groups {

@@ -35,7 +35,11 @@ fn statistics() {
 #[test]
 fn the_rest() {
     refuses(|parts| drop(parts.classes.pop()), "4 class names for a network with 5");
-    refuses(|parts| parts.preprocess.mean[0] = f32::NAN, "preprocessing: means must be finite");
+    refuses(|parts| parts.preprocess.mean[0] = f32::NAN, "preprocessing: mean: [NaN,0.456,0.406] must be");
+    refuses(
+        |parts| parts.preprocess.std = [58.4; 3],
+        "preprocessing: std: [58.4,58.4,58.4] is on the scale 0–255",
+    );
     let other = mutualnet_testkit::parts(small_network(), &[subnet("0.5-8")]);
     refuses(|parts| parts.table = other.table, "row 0.5-8: 0 sets of batch-norm statistics");
 }

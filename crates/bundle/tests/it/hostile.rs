@@ -194,7 +194,7 @@ fn manifests_are_checked() {
         ("/network/widths", json!([0.25, 8.0]), "has shape"),
         ("/network/rank", json!("clip"), "has shape"),
         ("/classes", json!(["one"]), "1 class names for a network with 5 outputs"),
-        ("/preprocess/std", json!([0.1, 0.0, 0.1]), "standard deviations above 0"),
+        ("/preprocess/std", json!([0.1, 0.0, 0.1]), "preprocessing: std: [0.1,0,0.1] must be above 0"),
         ("/preprocess/crop", json!(8), "above the crop of 8"),
         ("/preprocess/crop", json!(0), "resolution 0 is out of range"),
         ("/table/rows", json!([]), "1 to 4096 rows"),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use mutualnet_train::plan::DataFacts;
+use mutualnet_core::Network;
+use mutualnet_train::plan::{DataFacts, too_narrow};
 use mutualnet_train::timing::{self, HeldUpBy, Timing};
 use mutualnet_train::{Plan, Planned, Recipe};
 use serde::Serialize;
@@ -27,9 +28,11 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
     let (report, not_timed) = match (args.train_images, args.classes) {
         (Some(n_train), Some(classes)) => {
             let classes = (0..classes).map(|class| format!("class {class}")).collect();
-            // About what the share of each class makes together.
+            // The share is taken of each class, so this is close but not exact.
             let n_train = (n_train as f64 * recipe.data.train_share).round() as usize;
-            let (plan, _) = Plan::of(&recipe, DataFacts { classes, n_train, ..DataFacts::default() })?;
+            let facts = DataFacts { classes, n_train, ..DataFacts::default() };
+            let (plan, network) = Plan::start_of(&recipe, facts)?;
+            warn_of_width(&network);
             (Report { plan, timing: None }, "there are no images to time steps on")
         }
         _ => {
@@ -51,7 +54,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
 fn make(recipe: &Recipe) -> Result<Planned> {
     let planned = {
         let _display = watch::searching();
-        Plan::make(recipe)?
+        Plan::start(recipe)?
     };
     for dataset in [&planned.train, &planned.test] {
         for notice in dataset.notices() {
@@ -59,7 +62,14 @@ fn make(recipe: &Recipe) -> Result<Planned> {
             text::note(&format!("{kind}: {notice}: {}", mutualnet_data::shown(dataset.dir())));
         }
     }
+    warn_of_width(&planned.network);
     Ok(planned)
+}
+
+fn warn_of_width(network: &Network) {
+    if let Some(warning) = too_narrow(network) {
+        text::note(&format!("warning: {warning}"));
+    }
 }
 
 fn time(planned: &Planned) -> Result<Timing> {
@@ -165,13 +175,7 @@ fn print_plan(plan: &Plan) -> Result<()> {
                 derived.classes.len()
             ),
         ),
-        (
-            "steps",
-            format!(
-                "{} epochs × {} steps of {} images = {}",
-                recipe.train.epochs, derived.steps_per_epoch, recipe.train.batch, derived.total_steps
-            ),
-        ),
+        ("steps", plan.extent()),
         ("cost of a step", format!("{:.2} × that of plain training", derived.relative_cost)),
         ("query table", format!("{} rows", derived.rows)),
     ] {

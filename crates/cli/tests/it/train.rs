@@ -103,20 +103,15 @@ fn wrong_recipes_name_key_and_line() {
     exit 1
     -- stdout
     -- stderr
-    error: recipe wrong.toml: TOML parse error at line 13, column 1
-       |
-    13 | epoch = 2
-       | ^^^^^
-    unknown field `epoch`
-    hint: did you mean `epochs`?
+    error: recipe wrong.toml, line 13, column 1: unknown key `train.epoch`
+    hint: did you mean `train.epochs`?
     "#);
     assert_snapshot!(program.told(&["train", "recipe.toml", "train.momentun=0.5", "--out", "run"]), @r#"
     exit 1
     -- stdout
     -- stderr
-    error: recipe recipe.toml: unknown field `momentun`
-    in `train`
-    hint: did you mean `momentum`?
+    error: override `train.momentun=0.5`: unknown key `train.momentun`
+    hint: did you mean `train.momentum`?
     "#);
     assert_snapshot!(program.told(&["plan", "recipe.toml", "data.path=elsewhere"]), @r#"
     exit 1
@@ -228,6 +223,69 @@ fn tabulating_can_be_interrupted() {
     assert!(told.contains("interrupted by SIGTERM: no table was written to run\n"), "{told}");
     assert!(told.ends_with("hint: run the same command again to start over\n"), "{told}");
     assert!(!program.path("run/model.mnb").exists());
+}
+
+#[test]
+fn keys_with_dashes_are_told_without() {
+    let program = program();
+    assert_snapshot!(program.told(&["plan", "recipe.toml", "--train.lr=0.1"]), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: override `--train.lr=0.1`: not an option
+    hint: keys of a recipe are written without dashes: train.lr=0.1
+    "#);
+    let told = program.told(&["train", "recipe.toml", "--out", "run", "--learning-rate", "0.1"]);
+    assert!(told.contains("without dashes: train.lr=0.1"), "{told}");
+    let told = program.told(&["plan", "recipe.toml", "--verbose"]);
+    assert!(told.contains("unexpected argument '--verbose'"), "{told}");
+}
+
+#[test]
+fn a_plan_refuses_what_training_refuses() {
+    let program = program();
+    std::fs::write(program.path("w.pth"), b"PK\x03\x04................archive/data.pkl").unwrap();
+    std::fs::create_dir(program.path("weights")).unwrap();
+    for (key, says) in [
+        ("train.device=gpu", "hint: write cpu, cuda, or cuda:N"),
+        ("train.init=nofile.pth", "error: train.init: no such file: nofile.pth\nhint: "),
+        ("train.init=w.pth", "mutualnet import CHECKPOINT --network mobilenet_v2"),
+        ("train.init=weights", "error: train.init: this is a directory: weights"),
+        ("train.init=recipe.toml", "error: train.init: this is a recipe, not a safetensors file or a bundle"),
+        ("data.mean=[123.7, 116.3, 103.5]", "on the scale 0–255"),
+    ] {
+        let plan = program.told(&["plan", "recipe.toml", key, "--no-timing"]);
+        assert!(plan.starts_with("exit 1") && plan.contains(says), "{plan}");
+        let train = program.told(&["train", "recipe.toml", key, "--out", "run"]);
+        assert_eq!(plan, train);
+        let without_data =
+            program.told(&["plan", "recipe.toml", key, "--train-images", "99", "--classes", "2"]);
+        assert_eq!(plan, without_data);
+        assert!(!program.path("run").exists());
+    }
+}
+
+#[test]
+fn widths_that_most_layers_cannot_follow_are_told() {
+    let told = program().told(&["plan", "recipe.toml", "network.widths=[0.01,1.0]", "--no-timing"]);
+    assert!(told.starts_with("exit 0"), "{told}");
+    assert!(told.contains("warning: width 0.01 is narrower than mobilenet_v2 is made for"), "{told}");
+}
+
+#[test]
+fn a_trial_of_a_few_steps_can_be_tabulated() {
+    let program = program();
+    let told = program.told(&["plan", "recipe.toml", "train.max_steps=3", "--no-timing"]);
+    assert!(told.contains("steps             3 of 8 images (train.max_steps; 2 epochs have 12)"), "{told}");
+    for args in [
+        ["train", "recipe.toml", "train.max_steps=3", "--out", "trial"].as_slice(),
+        &["train", "recipe.toml", "train.max_steps=3", "--out", "trial", "--resume"],
+        &["tabulate", "trial"],
+    ] {
+        let told = program.told(args);
+        assert!(told.starts_with("exit 0"), "{told}");
+    }
+    assert!(program.path("trial/checkpoints/3").exists() && program.path("trial/model.mnb").exists());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::Image;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PadMode {
-    /// The image mirrored at its border pixels, which are not repeated.
+    /// The image mirrored at its border, without repeating the border pixels.
     Reflect,
     /// Black.
     Zero,

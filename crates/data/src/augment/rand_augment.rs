@@ -19,9 +19,9 @@ use crate::Image;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RandAugment {
-    /// How many operations; one may be drawn twice.
+    /// How many of torchvision's fourteen operations are applied to an image, from 1 to 14; one may be drawn twice.
     pub n: u32,
-    /// How strong they are, from 0 to [`MAX_MAGNITUDE`](Self::MAX_MAGNITUDE).
+    /// How strong they are, from 0 to 30.
     pub magnitude: u32,
 }
 
@@ -32,7 +32,7 @@ impl Default for RandAugment {
 }
 
 impl RandAugment {
-    /// The strongest.
+    /// The largest magnitude.
     pub const MAX_MAGNITUDE: u32 = 30;
 
     /// Draws operations and signs and applies them; the content of `spare` does not matter before or after.

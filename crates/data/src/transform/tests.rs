@@ -3,6 +3,7 @@
 use mutualnet_core::rng::{Key, Purpose};
 
 use super::*;
+use crate::augment::PadMode;
 
 fn preprocess(resize: Option<u32>, crop: u32) -> Preprocess {
     let side = |n| Resolution::new(n).unwrap();
@@ -93,10 +94,13 @@ fn settings_that_cannot_work_are_named() {
         assert!(error.starts_with(key), "{error}");
     };
     let of = |crop| TrainTransform { crop, ..TrainTransform::default() };
-    check(of(TrainCrop::RandomResized { scale: [0.0, 1.0], ratio: default_ratio() }), "crop.scale: ");
-    check(of(TrainCrop::RandomResized { scale: [f64::NAN, 1.0], ratio: default_ratio() }), "crop.scale: ");
-    check(of(TrainCrop::RandomResized { scale: default_scale(), ratio: [2.0, 1.0] }), "crop.ratio: ");
-    check(of(TrainCrop::RandomShortSide { shorter: [7, 9] }), "crop.shorter: [7, 9] is not a range above");
+    check(of(TrainCrop::RandomResized { scale: [0.0, 1.0], ratio: [0.75, 1.333] }), "crop.scale: ");
+    check(of(TrainCrop::RandomResized { scale: [f64::NAN, 1.0], ratio: [0.75, 1.333] }), "crop.scale: ");
+    check(of(TrainCrop::RandomResized { scale: [0.25, 1.0], ratio: [2.0, 1.0] }), "crop.ratio: ");
+    check(
+        of(TrainCrop::RandomShortSide { shorter: [7, 9] }),
+        "crop.shorter: [7, 9] is not a range that begins at",
+    );
     check(of(TrainCrop::RandomShortSide { shorter: [9, 8] }), "crop.shorter: ");
     check(of(TrainCrop::Pad { pad: 8, mode: PadMode::Zero }), "crop.pad: ");
     check(TrainTransform { color_jitter: 1.5, ..TrainTransform::default() }, "color_jitter: ");
@@ -110,9 +114,13 @@ fn settings_that_cannot_work_are_named() {
     check(of(0, 9), "rand_augment.n: 0 is not between 1 and 14");
     check(of(2, 31), "rand_augment.magnitude: 31 is not between 0 and 30");
     let error = TestPipeline::new(&preprocess(Some(7), 8)).unwrap_err().to_string();
-    assert_eq!(error, "resize: 7 is below the largest resolution 8");
+    assert_eq!(error, "preprocessing: resize: 7 is below the largest resolution, 8");
     let flat = Preprocess { std: [0.2, 0.0, 0.2], ..preprocess(None, 8) };
-    assert_eq!(TestPipeline::new(&flat).unwrap_err().to_string(), "std: 0 is not above 0");
+    let says = "preprocessing: std: [0.2,0,0.2] must be above 0 and at most 1";
+    assert_eq!(TestPipeline::new(&flat).unwrap_err().to_string(), says);
+    let on_0_255 = Preprocess { mean: [123.675, 116.28, 103.53], ..preprocess(None, 8) };
+    let error = TrainPipeline::new(TrainTransform::default(), &on_0_255).unwrap_err().to_string();
+    assert!(error.contains("on the scale 0–255"), "{error}");
 }
 
 #[test]
@@ -127,4 +135,21 @@ fn the_recipe_form_is_strict() {
     assert_eq!(strong.rand_augment, Some(RandAugment { n: 2, magnitude: 14 }));
     assert!(read(r#"{"flipp": true}"#).unwrap_err().to_string().contains("flipp"));
     assert!(read(r#"{"crop": {"kind": "pad", "pad": 4, "mode": "reflect", "side": 3}}"#).is_err());
+    for (crop, says) in [
+        (r#"{"kind": "pad", "pad": 4}"#, "the kind `pad` needs `pad` and `mode`"),
+        (r#"{"kind": "random_short_side"}"#, "needs `shorter`"),
+        (r#"{"kind": "center", "scale": [0.5, 1.0]}"#, "`scale` belongs to another kind of crop"),
+    ] {
+        let error = read(&format!(r#"{{"crop": {crop}}}"#)).unwrap_err().to_string();
+        assert!(error.contains(says), "{crop}: {error}");
+    }
+    for crop in [
+        TrainCrop::default(),
+        TrainCrop::RandomShortSide { shorter: [256, 480] },
+        TrainCrop::Pad { pad: 4, mode: PadMode::Zero },
+        TrainCrop::Center,
+    ] {
+        let text = serde_json::to_string(&crop).unwrap();
+        assert_eq!(serde_json::from_str::<TrainCrop>(&text).unwrap(), crop, "{text}");
+    }
 }

@@ -10,9 +10,9 @@ use crate::recipe::Recipe;
 use crate::step_rules::TeacherKind;
 use crate::{Error, Result};
 
-/// Widths that stand for a continuous range.
+/// Number of widths that stand in for a continuous range.
 const GRID: usize = 64;
-/// Part that the forward pass has in a training step: backward takes two more of its size.
+/// Share of the forward pass in a training step: the backward pass costs twice as much.
 const FORWARD: f64 = 1.0 / 3.0;
 
 /// Mean MACs of a step over those of plain training of the widest network at the largest resolution, over all
@@ -38,7 +38,7 @@ impl<'a> StepCost<'a> {
     pub(crate) fn expected(&self) -> Result<f64> {
         let all = self.recipe.resolutions();
         let seen = match self.recipe.train.method.resolution_choice() {
-            ResolutionChoice::Common => all.as_slice(),
+            ResolutionChoice::Common => all,
             ResolutionChoice::Largest | ResolutionChoice::Own => &all[..1],
         };
         Ok(self.full(seen)? + self.students()?)
@@ -60,7 +60,7 @@ impl<'a> StepCost<'a> {
             TeacherKind::Full => 0.0,
             TeacherKind::Ema => FORWARD * own,
             TeacherKind::Ensemble => {
-                FORWARD * (macs(&self.network, full, &all)? * all.len() as f64 - own).max(0.0)
+                FORWARD * (macs(&self.network, full, all)? * all.len() as f64 - own).max(0.0)
             }
         };
         Ok(own + teaching)
@@ -74,7 +74,7 @@ impl<'a> StepCost<'a> {
         let all = self.recipe.resolutions();
         let seen = match train.method.resolution_choice() {
             ResolutionChoice::Largest => &all[..1],
-            ResolutionChoice::Common | ResolutionChoice::Own => all.as_slice(),
+            ResolutionChoice::Common | ResolutionChoice::Own => all,
         };
         let range = self.recipe.trained_widths();
         let (low, high) = (range.smallest().fraction(), range.full().fraction());
@@ -90,7 +90,7 @@ impl<'a> StepCost<'a> {
     }
 }
 
-/// Mean MACs of a width over resolutions.
+/// Mean MACs of a width over these resolutions.
 fn macs(network: &Network, width: Width, resolutions: &[Resolution]) -> Result<f64> {
     let macs = resolutions.iter().map(|&r| Ok::<_, Error>(network.macs(Subnet::image(width, r))?.as_f64()));
     Ok(macs.sum::<Result<f64>>()? / resolutions.len() as f64)

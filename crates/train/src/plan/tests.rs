@@ -49,7 +49,7 @@ fn costs_of_the_methods() {
 
 #[test]
 fn rows_follow_the_method() {
-    let rows = |overrides: &[&str]| recipe("imagenet_mobilenet_v1.toml", overrides).table_rows().unwrap();
+    let rows = |overrides: &[&str]| recipe("imagenet_mobilenet_v1.toml", overrides).table_rows().to_vec();
     assert_eq!(rows(&[]).len(), 16 * 4);
     assert_eq!(rows(&["train.method=us"]).len(), 16 * 4);
     let plain = rows(&["train.method=plain"]);
@@ -109,11 +109,28 @@ fn the_cost_of_steps_is_on_average_what_is_expected() {
     ] {
         let recipe = recipe("imagenet_mobilenet_v2.toml", overrides);
         let cost = cost::StepCost::new(&recipe, 1000).unwrap();
-        let sampler = recipe.sampler().unwrap();
+        let sampler = recipe.sampler();
         let n = 2000;
         let steps = (0..n).map(|step| sampler.sample(Key::new(1, Purpose::Sample).step(step), None));
         let mean = steps.map(|step| cost.of(&step).unwrap()).sum::<f64>() / n as f64;
         let expected = cost.expected().unwrap();
         assert!((mean / expected - 1.0).abs() < 0.02, "{overrides:?}: {mean}, expected {expected}");
     }
+}
+
+#[test]
+fn a_trial_of_a_few_steps_goes_through_the_whole_schedule() {
+    let of = |overrides: &[&str]| plan(&recipe("imagenet_mobilenet_v2.toml", overrides), 1_281_167, 1000);
+    let whole = of(&["train.warmup_epochs=5", "train.epochs=50"]);
+    let trial = of(&["train.warmup_epochs=5", "train.epochs=50", "train.max_steps=100"]);
+    assert_eq!((whole.derived.total_steps, trial.derived.total_steps), (62_550, 100));
+    assert_eq!((whole.learning_rate().warmup_steps, trial.learning_rate().warmup_steps), (6255, 10));
+    let lr = trial.learning_rate();
+    assert_eq!(lr.at(10), lr.peak);
+    assert!(lr.at(99) < 0.02 * lr.peak);
+    assert_eq!(whole.extent(), "50 epochs × 1251 steps of 1024 images = 62550");
+    assert_eq!(trial.extent(), "100 of 1024 images (train.max_steps; 50 epochs have 62550)");
+    // Epochs that end earlier are the end.
+    let short = of(&["train.epochs=1", "train.max_steps=99999"]);
+    assert_eq!((short.derived.total_steps, short.extent().contains("max_steps")), (1251, false));
 }

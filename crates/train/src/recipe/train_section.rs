@@ -5,106 +5,119 @@ use std::path::PathBuf;
 use mutualnet_core::Subnet;
 use serde::{Deserialize, Serialize};
 
+use super::check::refuse;
+use super::problem::Problem;
 use crate::Method;
 use crate::schedule::Schedule;
 use crate::step_rules::{Divergence, Regularize, TeacherKind};
 use crate::update::{Clip, Decay, OptimizerConfig, Rule};
 
-/// `[train]`
+/// What a share of something must be.
+const SHARE: &str = "from 0 to below 1";
+/// A step with more would take minutes.
+const MAX_RANDOM_SUBNETS: usize = 64;
+
+/// `[train]`: how the network is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainSection {
-    /// Which sub-networks a step trains: `mutual`, `us`, `us-multi-scale`, `multi-scale`, `plain`, `independent`.
+    /// Which sub-networks a step trains, and at which resolutions: [methods](methods.md).
     #[serde(default)]
     pub method: Method,
-    /// The sub-network that `independent` trains, e.g. `"0.5-160"`.
+    /// The sub-network that the method `independent` trains, such as `"0.5-160"`: width and resolution.
     #[serde(default, with = "subnet_text", skip_serializing_if = "Option::is_none")]
     pub subnet: Option<Subnet>,
-    /// Passes over the training images.
+    /// Passes over the training images, at least 1.
     pub epochs: u32,
-    /// Images per step.
+    /// Stop after this many steps, for a quick trial. Warm-up and fall of the learning rate are squeezed into these steps,
+    /// so that the trial ends as a whole run does. Without it, or if the epochs have fewer steps, all epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u64>,
+    /// Images per step, at least 2.
     pub batch: usize,
-    /// Learning rate after warm-up; falls to 0 after `schedule`.
+    /// Learning rate at the end of the warm-up, above 0. It falls to 0 by the last step.
     pub lr: f64,
-    /// The curve along which the learning rate falls: `cosine`, `linear`.
+    /// The curve along which the learning rate falls.
     #[serde(default)]
     pub schedule: Schedule,
-    /// Epochs (whole or not) in which the learning rate rises linearly to `lr`.
+    /// Epochs, whole or not, in which the learning rate rises linearly to `lr`; fewer than `epochs`.
     #[serde(default)]
     pub warmup_epochs: f64,
-    /// `sgd`, `adamw`.
+    /// The optimizer.
     #[serde(default)]
     pub optimizer: OptimizerKind,
-    /// Momentum of SGD.
+    /// Momentum of SGD, from 0 to below 1.
     #[serde(default = "TrainSection::default_momentum")]
     pub momentum: f64,
-    /// Nesterov's form of momentum, in SGD.
+    /// Whether SGD uses Nesterov momentum.
     #[serde(default = "TrainSection::default_nesterov")]
     pub nesterov: bool,
-    /// Shares of AdamW's running means that stay.
+    /// AdamW's decay rates of the running means of gradients and of their squares, each from 0 to below 1.
     #[serde(default = "TrainSection::default_betas")]
     pub betas: [f64; 2],
-    /// L2 penalty of SGD; decoupled decay of AdamW.
+    /// Weight decay, from 0 to below 1: the L2 penalty of SGD, the decoupled decay of AdamW.
     #[serde(default = "TrainSection::default_weight_decay")]
     pub weight_decay: f64,
-    /// Which parameters the penalty applies to.
+    /// Which parameters weight decay applies to.
     #[serde(default)]
     pub decay: Decay,
-    /// Bound on the gradient of a step, e.g. `{ kind = "norm", limit = 5.0 }`.
+    /// Gradient clipping, such as `{ kind = "norm", limit = 5.0 }`: the keys of `train.clip` below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<Clip>,
-    /// Random sub-networks per step, besides the full and the smallest.
+    /// Random sub-networks per step besides the full and the smallest one, at most 64.
     #[serde(default = "TrainSection::default_random_subnets")]
     pub random_subnets: usize,
-    /// Draw widths from a grid of this step instead of continuously.
+    /// Draw random widths from a grid with this distance; without it, any width.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width_step: Option<f64>,
-    /// Share of the random sub-networks that are drawn where students lag most; only with `mutual`.
+    /// Share of the random sub-networks that are drawn where students lag most, from 0 to 1; only with the method
+    /// `mutual`.
     #[serde(default)]
     pub adaptive_sampling: f64,
-    /// Whose output students learn from: `full`, `ema`, `ensemble`.
+    /// Whose output the students learn from: [switches](methods.md#switches).
     #[serde(default)]
     pub teacher: TeacherKind,
-    /// How far a student is from its teacher: `kl`, `alpha`.
+    /// How the distance of a student from its teacher is measured.
     #[serde(default)]
     pub divergence: Divergence,
-    /// Share of a label that is spread over all classes.
+    /// Share of a label that is spread over all classes, from 0 to below 1.
     #[serde(default)]
     pub label_smoothing: f64,
-    /// Share of the classifier's inputs that are left out.
+    /// Dropout before the classifier: share of its inputs that are zeroed, from 0 to below 1.
     #[serde(default)]
     pub dropout: f64,
-    /// Which networks of a step dropout applies to: `all`, `full`.
+    /// Which networks of a step dropout applies to.
     #[serde(default)]
     pub regularize: Regularize,
-    /// Share of a running average of the weights that stays in each step; without it none is kept.
+    /// Keep a running average of the weights with this decay, from 0 to below 1, such as 0.999; without it, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
-    /// First weights: a safetensors file of `mutualnet import`, or a bundle; without it random ones.
+    /// Start from these weights: a safetensors file of `mutualnet import`, or a bundle; `~/` is the home directory. Without
+    /// it, from random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
-    /// Start with every residual branch at zero: its last batch norm's scale, or its last convolution's weight in
-    /// a pre-activation network.
+    /// Start with every residual branch at zero: the scale of its last batch norm, or the weights of its last
+    /// convolution in a pre-activation network. Not together with `init`.
     #[serde(default)]
     pub zero_init_residual: bool,
-    /// Take a random classifier instead of the one in `init`: for other classes.
+    /// Start with a random classifier instead of the one in `init`, for other classes.
     #[serde(default)]
     pub new_head: bool,
     /// `cpu`, `cuda` or `cuda:N`.
     #[serde(default = "TrainSection::default_device")]
     pub device: String,
-    /// Threads of the engine; 0 stands for one per core.
+    /// Threads of the tensor engine, up to 1024; 0 is one per core.
     #[serde(default)]
     pub threads: usize,
-    /// Steps between checkpoints; 0 stands for once per epoch.
+    /// Steps between checkpoints; 0 is once per epoch.
     #[serde(default)]
     pub checkpoint_steps: u64,
-    /// Steps with a loss that is no number after which the run stops.
+    /// Steps with a NaN or infinite loss or gradient, which are skipped, before the run stops.
     #[serde(default = "TrainSection::default_non_finite_limit")]
     pub non_finite_limit: u64,
 }
 
-/// Names of the update rules.
+/// Optimizers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimizerKind {
@@ -116,7 +129,7 @@ pub enum OptimizerKind {
 }
 
 impl TrainSection {
-    /// The optimizer's part.
+    /// The optimizer and its settings.
     pub fn optimizer(&self) -> OptimizerConfig {
         let Self { momentum, nesterov, betas, weight_decay, decay, .. } = *self;
         let rule = match self.optimizer {
@@ -126,54 +139,77 @@ impl TrainSection {
         OptimizerConfig { rule, weight_decay, decay }
     }
 
-    /// What is wrong with the section by itself.
-    pub(super) fn check(&self) -> Result<(), &'static str> {
+    /// Checks what the section says by itself.
+    pub(super) fn check(&self) -> Result<(), Problem> {
         let (positive, share) = (|x: f64| x > 0.0 && x.is_finite(), |x: f64| (0.0..1.0).contains(&x));
-        let students = self.method.has_students();
-        let wrong = [
-            (self.epochs == 0, "train.epochs: at least 1"),
-            (self.batch < 2, "train.batch: at least 2, batch norm needs a batch"),
-            (!positive(self.lr), "train.lr: above 0"),
+        refuse([
+            (self.epochs == 0, "train.epochs", "at least 1"),
+            (self.max_steps == Some(0), "train.max_steps", "at least 1"),
+            (self.batch < 2, "train.batch", "at least 2, because batch norm needs several images"),
+            (!positive(self.lr), "train.lr", "above 0 and finite"),
             (
                 !(0.0..f64::from(self.epochs)).contains(&self.warmup_epochs),
-                "train.warmup_epochs: from 0 to below train.epochs",
+                "train.warmup_epochs",
+                "from 0 to below train.epochs",
             ),
-            (!share(self.momentum), "train.momentum: from 0 to below 1"),
-            (self.nesterov && self.momentum == 0.0, "train.nesterov: needs a momentum"),
-            (!self.betas.iter().all(|&beta| share(beta)), "train.betas: both from 0 to below 1"),
-            (!share(self.weight_decay), "train.weight_decay: from 0 to below 1"),
-            (self.clip.is_some_and(|clip| !positive(clip.limit)), "train.clip.limit: above 0"),
-            (!share(self.label_smoothing), "train.label_smoothing: from 0 to below 1"),
-            (!share(self.dropout), "train.dropout: from 0 to below 1"),
-            (self.ema.is_some_and(|ema| !share(ema)), "train.ema: from 0 to below 1"),
-            (!(0.0..=1.0).contains(&self.adaptive_sampling), "train.adaptive_sampling: from 0 to 1"),
+            (!share(self.momentum), "train.momentum", SHARE),
+            (!self.betas.iter().all(|&beta| share(beta)), "train.betas", "two numbers from 0 to below 1"),
+            (!share(self.weight_decay), "train.weight_decay", SHARE),
+            (self.clip.is_some_and(|clip| !positive(clip.limit)), "train.clip.limit", "above 0 and finite"),
+            (self.random_subnets > MAX_RANDOM_SUBNETS, "train.random_subnets", "at most 64"),
+            (!share(self.label_smoothing), "train.label_smoothing", SHARE),
+            (!share(self.dropout), "train.dropout", SHARE),
+            (self.ema.is_some_and(|ema| !share(ema)), "train.ema", SHARE),
+            (!(0.0..=1.0).contains(&self.adaptive_sampling), "train.adaptive_sampling", "from 0 to 1"),
+        ])?;
+        self.check_together()
+    }
+
+    /// Checks which keys go together.
+    fn check_together(&self) -> Result<(), Problem> {
+        let method = self.method.name();
+        let students = self.method.has_students();
+        let no_students = format!("the method `{method}` has no students, so nothing is taught");
+        let rules = [
+            (
+                self.optimizer == OptimizerKind::Sgd && self.nesterov && self.momentum == 0.0,
+                Problem::is("train.nesterov", "needs a momentum above 0")
+                    .with_hint("set train.nesterov=false"),
+            ),
             (
                 self.adaptive_sampling > 0.0 && self.method != Method::Mutual,
-                "train.adaptive_sampling: only with train.method = \"mutual\"",
+                Problem::is("train.adaptive_sampling", "only the method `mutual` has it"),
             ),
             (
                 !students && self.teacher != TeacherKind::Full,
-                "train.teacher: this train.method has no students",
+                Problem::is("train.teacher", no_students.as_str()),
             ),
             (
                 !students && self.divergence != Divergence::Kl,
-                "train.divergence: this train.method has no students",
+                Problem::is("train.divergence", no_students.as_str()),
             ),
             (
                 self.teacher == TeacherKind::Ema && self.ema.is_none(),
-                "train.teacher: `ema` needs a train.ema, e.g. 0.997",
+                Problem::is("train.teacher", "`ema` needs train.ema").with_hint("set train.ema=0.997"),
             ),
             (
-                (self.method == Method::Independent) != self.subnet.is_some(),
-                "train.subnet: goes with train.method = \"independent\", and only with it",
+                self.method == Method::Independent && self.subnet.is_none(),
+                Problem::is("train.method", "`independent` needs train.subnet")
+                    .with_hint("name the sub-network to train, such as train.subnet=0.5-160"),
             ),
-            (self.new_head && self.init.is_none(), "train.new_head: needs a train.init"),
+            (
+                self.method != Method::Independent && self.subnet.is_some(),
+                Problem::is("train.subnet", "only the method `independent` trains one sub-network")
+                    .with_hint("set train.method=independent, or remove train.subnet"),
+            ),
+            (self.new_head && self.init.is_none(), Problem::is("train.new_head", "needs train.init")),
             (
                 self.zero_init_residual && self.init.is_some(),
-                "train.zero_init_residual: has no effect on the weights of train.init, leave one of them out",
+                Problem::is("train.zero_init_residual", "has no effect on the weights of train.init")
+                    .with_hint("remove one of the two"),
             ),
         ];
-        wrong.into_iter().find(|(is_wrong, _)| *is_wrong).map_or(Ok(()), |(_, reason)| Err(reason))
+        rules.into_iter().find(|(is_wrong, _)| *is_wrong).map_or(Ok(()), |(_, problem)| Err(problem))
     }
 
     fn default_momentum() -> f64 {

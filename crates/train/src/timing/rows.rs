@@ -66,7 +66,7 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(planned: &'a Planned) -> Result<Self> {
-        let all = planned.plan.recipe.table_rows()?.into_iter();
+        let all = planned.plan.recipe.table_rows().iter().copied();
         let all = all.map(|row| Ok::<_, Error>((row, planned.network.macs(row)?.as_f64())));
         let all: BTreeMap<_, _> = all.collect::<Result<_>>()?;
         let mut by_macs: Vec<_> = all.iter().collect();
@@ -130,7 +130,7 @@ impl<'a> Rows<'a> {
     /// Seconds that timing every row takes, on each number of threads.
     fn latency(&self, trainer: &Trainer, statistics: &BTreeMap<Subnet, Statistics>) -> Result<f64> {
         let begun = Instant::now();
-        let model = Arc::new(Model::new(self.bundle(trainer, statistics)?)?);
+        let model = Arc::new(Model::new(&self.bundle(trainer, statistics)?)?);
         let mut seconds = begun.elapsed().as_secs_f64();
         let runs = self.planned.plan.recipe.tabulate.latency_runs as f64;
         for threads in thread_counts() {

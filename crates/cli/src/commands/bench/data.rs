@@ -161,7 +161,7 @@ impl Bench {
         let resolutions = self.recipe.resolutions();
         let begun = Instant::now();
         if resolutions.len() > 1 {
-            Pyramid::new(&StepBatch::new(&mut batch, Device::Cpu)?.images, resolutions)?;
+            Pyramid::new(&StepBatch::new(&mut batch, Device::Cpu)?.images, resolutions.iter().copied())?;
         }
         Ok(begun.elapsed())
     }

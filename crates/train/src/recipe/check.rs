@@ -1,0 +1,166 @@
+//! From the recipe as written to the checked one.
+//!
+//! Invariant: the only place that decides whether the numbers of a recipe make sense.
+
+use std::path::{Path, PathBuf};
+
+use mutualnet_bundle::QueryTable;
+use mutualnet_core::sample::{SubnetSampler, WidthChoice};
+use mutualnet_core::{Preprocess, Resolution, Subnet, WidthRange};
+use mutualnet_data::TrainPipeline;
+
+use super::problem::Problem;
+use super::{Recipe, RecipeFile, TabulateWeights};
+use crate::Method;
+
+/// More threads than any machine has.
+const MAX_THREADS: usize = 1024;
+
+impl RecipeFile {
+    /// Checks everything that does not depend on data and machine.
+    pub(super) fn check(mut self) -> Result<Recipe, Problem> {
+        self.data.path = expand_home("data.path", &self.data.path)?;
+        self.train.init = match &self.train.init {
+            Some(path) => Some(expand_home("train.init", path)?),
+            None => None,
+        };
+        self.check_numbers()?;
+        self.train.check()?;
+        let preprocess = self.preprocess()?;
+        let (trained_widths, resolutions) = (self.trained_widths(), self.resolutions());
+        let sampler = self.sampler(trained_widths, &resolutions)?;
+        let rows = self.table_rows(trained_widths, &resolutions)?;
+        Ok(Recipe { file: self, trained_widths, resolutions, sampler, rows, preprocess })
+    }
+
+    fn check_numbers(&self) -> Result<(), Problem> {
+        let Self { network, data, tabulate, train, .. } = self;
+        let fits = |subnet: Subnet| {
+            network.widths.contains(subnet.width) && network.resolutions.contains(&subnet.resolution)
+        };
+        refuse([
+            (network.resolutions.is_empty(), "network.resolutions", "a list of at least one"),
+            (
+                !network.resolutions.is_sorted_by(|a, b| a > b),
+                "network.resolutions",
+                "largest first, each of them once",
+            ),
+            (
+                train.subnet.is_some_and(|subnet| !fits(subnet)),
+                "train.subnet",
+                "a width within network.widths and one of network.resolutions",
+            ),
+            (data.path.as_os_str().is_empty(), "data.path", "a path"),
+            (
+                !(data.train_share > 0.0 && data.train_share <= 1.0),
+                "data.train_share",
+                "above 0 and at most 1",
+            ),
+            (!(0.0..=1.0).contains(&data.broken_limit), "data.broken_limit", "from 0 to 1"),
+            (data.workers > MAX_THREADS, "data.workers", "at most 1024; 0 is one per core"),
+            (train.threads > MAX_THREADS, "train.threads", "at most 1024; 0 is one per core"),
+            (tabulate.calibration_batches == 0, "tabulate.calibration_batches", "at least 1"),
+            (tabulate.calibration_batch == 1, "tabulate.calibration_batch", "0, or at least 2"),
+            (tabulate.latency_runs == 0, "tabulate.latency_runs", "at least 1"),
+        ])?;
+        if tabulate.weights == TabulateWeights::Ema && train.ema.is_none() {
+            return Err(
+                Problem::is("tabulate.weights", "`ema` needs train.ema").with_hint("set train.ema=0.999")
+            );
+        }
+        Ok(())
+    }
+
+    fn preprocess(&self) -> Result<Preprocess, Problem> {
+        let (data, crop) = (&self.data, self.network.resolutions[0]);
+        let preprocess = Preprocess { resize: data.resize, crop, mean: data.mean, std: data.std };
+        if let Err(error) = preprocess.check() {
+            return Err(match error {
+                mutualnet_core::Error::Preprocess { key, reason, hint } => {
+                    let hint =
+                        hint.map(|hint| hint.replace("mean=", "data.mean=").replace("std=", "data.std="));
+                    Problem { hint, ..Problem::is(&format!("data.{key}"), reason) }
+                }
+                other => Problem::is("data", other.to_string()),
+            });
+        }
+        TrainPipeline::new(data.augment, &preprocess).map_err(|error| match error {
+            mutualnet_data::Error::Setting { setting, reason } => {
+                Problem::is(&format!("data.augment.{setting}"), reason)
+            }
+            other => Problem::is("data.augment", other.to_string()),
+        })?;
+        Ok(preprocess)
+    }
+
+    fn trained_widths(&self) -> WidthRange {
+        let only = |width| WidthRange::new(width, width).expect("a width is not above itself");
+        match (self.train.method, self.train.subnet) {
+            (Method::Independent, Some(subnet)) => only(subnet.width),
+            (method, _) if method.has_students() => self.network.widths,
+            _ => only(self.network.widths.full()),
+        }
+    }
+
+    fn resolutions(&self) -> Vec<Resolution> {
+        match self.train.subnet {
+            Some(subnet) => vec![subnet.resolution],
+            None => self.network.resolutions.clone(),
+        }
+    }
+
+    fn sampler(&self, range: WidthRange, resolutions: &[Resolution]) -> Result<SubnetSampler, Problem> {
+        let method = self.train.method;
+        let widths = match self.train.width_step {
+            Some(step) => WidthChoice::Grid(grid("train.width_step", range, step)?),
+            None => WidthChoice::Continuous(range),
+        };
+        Ok(SubnetSampler {
+            widths,
+            resolutions: resolutions.to_vec(),
+            resolution_choice: method.resolution_choice(),
+            n_random: method.has_students().then_some(self.train.random_subnets),
+        })
+    }
+
+    fn table_rows(&self, range: WidthRange, resolutions: &[Resolution]) -> Result<Vec<Subnet>, Problem> {
+        let (key, most) = ("tabulate.width_step", QueryTable::MAX_ROWS);
+        let widths = grid(key, range, self.tabulate.width_step)?;
+        let n = widths.len() * resolutions.len();
+        if n > most {
+            return Err(Problem::is(key, format!("a table of {n} rows has more than {most}")));
+        }
+        let rows = widths.into_iter().flat_map(|w| resolutions.iter().map(move |&r| Subnet::image(w, r)));
+        Ok(rows.collect())
+    }
+}
+
+/// The first number that is wrong, its key and what it must be.
+pub(super) fn refuse<const N: usize>(rules: [(bool, &str, &str); N]) -> Result<(), Problem> {
+    match rules.into_iter().find(|(is_wrong, ..)| *is_wrong) {
+        Some((_, key, must)) => Err(Problem::must_be(key, must)),
+        None => Ok(()),
+    }
+}
+
+fn grid(key: &str, range: WidthRange, step: f64) -> Result<Vec<mutualnet_core::Width>, Problem> {
+    range.grid(step).map_err(|_| Problem::must_be(key, "above 0 and at most 8"))
+}
+
+/// `~/data` as a path: shells leave it alone in `data.path=~/data`.
+fn expand_home(key: &str, path: &Path) -> Result<PathBuf, Problem> {
+    let Ok(rest) = path.strip_prefix("~") else {
+        let is_user = path
+            .components()
+            .next()
+            .is_some_and(|first| first.as_os_str().to_string_lossy().starts_with('~') && !path.exists());
+        if is_user {
+            return Err(Problem::is(key, "only `~/` is understood, not the home of another user"));
+        }
+        return Ok(path.to_owned());
+    };
+    match std::env::home_dir() {
+        Some(home) => Ok(home.join(rest)),
+        None => Err(Problem::is(key, "`~` is the home directory, but HOME is not set")),
+    }
+}

@@ -1,0 +1,150 @@
+//! The recipe as written: what TOML can say, and the defaults of what it leaves out.
+//!
+//! The reference of the recipe in `docs/formats.md` is made from the comments of these types: `cargo xtask reference`.
+//! A `RecipeFile` may hold nonsense; [`Recipe`](super::Recipe) is the checked form.
+
+use std::path::PathBuf;
+
+use mutualnet_core::{Resolution, WidthRange};
+use mutualnet_data::TrainTransform;
+use mutualnet_zoo::OutputStride;
+use serde::{Deserialize, Serialize};
+
+use super::train_section::TrainSection;
+
+/// A whole recipe, not yet checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeFile {
+    /// Every random draw of the run follows from this number.
+    #[serde(default)]
+    pub seed: u64,
+    /// The network.
+    pub network: NetworkSection,
+    /// The data it is trained on and evaluated with.
+    pub data: DataSection,
+    /// The training.
+    pub train: TrainSection,
+    /// What `mutualnet tabulate` does after training.
+    #[serde(default)]
+    pub tabulate: TabulateSection,
+}
+
+/// `[network]`: what is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSection {
+    /// The network: `mobilenet_v1`, `mobilenet_v2`, `mobilenet_v3_large`, `efficientnet_b0`, `resnet18`, `resnet34`,
+    /// `resnet50`, `resnet101`, `resnet152`, `vgg16_bn`, or `wide_resnet{depth}_{widening}` with a depth of 6n + 4, such
+    /// as `wide_resnet28_10`.
+    pub name: String,
+    /// The narrowest and the widest sub-network, such as `[0.25, 1.0]`, above 0 and at most 8.
+    pub widths: WidthRange,
+    /// Sides of the square input in pixels, largest first, such as `[224, 192, 160, 128]`.
+    pub resolutions: Vec<Resolution>,
+    /// 32, 16 or 8: smaller ones suit small images. Without it as published. Wide ResNets have an output stride of 4 and
+    /// no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_stride: Option<OutputStride>,
+}
+
+/// `[data]`: what the network is trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// A [data set](#data-sets), relative to the working directory; `~/` is the home directory.
+    pub path: PathBuf,
+    /// The split to train on: the name of a folder or file, depending on the [layout](#data-sets).
+    #[serde(default = "DataSection::default_train")]
+    pub train: String,
+    /// The split to evaluate on.
+    #[serde(default = "DataSection::default_test")]
+    pub test: String,
+    /// Share of the training images of each class to use, above 0 and at most 1: evenly spaced, at least one image, the
+    /// same for every seed.
+    #[serde(default = "DataSection::default_train_share")]
+    pub train_share: f64,
+    /// Mean of the red, green and blue channel on the scale 0–1; the default is ImageNet's.
+    #[serde(default = "DataSection::imagenet_mean")]
+    pub mean: [f32; 3],
+    /// Standard deviation of the red, green and blue channel on the scale 0–1; the default is ImageNet's.
+    #[serde(default = "DataSection::imagenet_std")]
+    pub std: [f32; 3],
+    /// Length of the shorter side before the center crop at test time. Without it, the largest resolution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<Resolution>,
+    /// Augmentation of the training images: the keys of `data.augment` below.
+    #[serde(default)]
+    pub augment: TrainTransform,
+    /// Decoding threads, up to 1024; 0 is one per core.
+    #[serde(default)]
+    pub workers: usize,
+    /// Share of files that may fail to decode before the run stops, from 0 to 1. It may be raised to go on with `--resume`.
+    #[serde(default = "DataSection::default_broken_limit")]
+    pub broken_limit: f64,
+}
+
+impl DataSection {
+    fn default_train() -> String {
+        "train".to_owned()
+    }
+
+    fn default_test() -> String {
+        "test".to_owned()
+    }
+
+    fn default_train_share() -> f64 {
+        1.0
+    }
+
+    fn imagenet_mean() -> [f32; 3] {
+        [0.485, 0.456, 0.406]
+    }
+
+    fn imagenet_std() -> [f32; 3] {
+        [0.229, 0.224, 0.225]
+    }
+
+    fn default_broken_limit() -> f64 {
+        0.01
+    }
+}
+
+/// `[tabulate]`: how the trained network is calibrated, evaluated and timed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TabulateSection {
+    /// Which weights go into the table and the bundle.
+    pub weights: TabulateWeights,
+    /// Distance between the widths of the table; the narrowest and the widest are always in it.
+    pub width_step: f64,
+    /// Batches of training images that the batch-norm statistics of each row are averaged over.
+    pub calibration_batches: usize,
+    /// Images per calibration batch, at least 2; 0 is the batch of training.
+    pub calibration_batch: usize,
+    /// Predictions of a single image that the latency of a row is measured over, per thread count.
+    pub latency_runs: usize,
+}
+
+/// Which weights of a finished run go into the table and the bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum TabulateWeights {
+    /// Those after the last step.
+    #[default]
+    Last,
+    /// Their running average; needs `train.ema`.
+    Ema,
+}
+
+impl Default for TabulateSection {
+    fn default() -> Self {
+        Self {
+            weights: TabulateWeights::Last,
+            width_step: 0.05,
+            calibration_batches: 16,
+            calibration_batch: 0,
+            latency_runs: 60,
+        }
+    }
+}
