@@ -269,7 +269,7 @@ pub(crate) struct ExportArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImportArgs {
-    /// Checkpoint: a .pt or .pth file of PyTorch (nothing in it is executed) or a .safetensors file
+    /// PyTorch checkpoint (.pt, .pth, .ckpt, .bin; nothing in it is executed) or .safetensors file
     pub(crate) checkpoint: PathBuf,
     /// Network, such as mobilenet_v2
     #[arg(long)]
@@ -286,6 +286,9 @@ pub(crate) struct ImportArgs {
     /// Key of the state dict, if the file has several
     #[arg(long)]
     pub(crate) entry: Option<String>,
+    /// Start of the names of the network's tensors, such as `model.` [default: where most tensors are found]
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
     /// Match tensors by order and shape instead of by name
     #[arg(long)]
     pub(crate) by_position: bool,

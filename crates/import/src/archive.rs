@@ -1,15 +1,16 @@
-//! Zip archives whose entries are stored, not compressed, as PyTorch writes them.
+//! Zip archives as PyTorch writes them, with stored entries, and as other programs pack them again, with deflate.
 //!
-//! Our own because that is all there is to read, and the usual crate brings a dozen others for the rest of the format.
-//! Invariant: entries are used where they lie, with their checksums compared; together they are no longer than the
-//! file, so reading takes time and memory for bytes that are there.
+//! Our own because there is little to read, and the usual crate brings a dozen others for the rest of the format.
+//! Invariant: entries are used where they lie; together they are no longer than the file, so reading takes time and
+//! memory for bytes that are there. A deflated entry says more than it can hold only up to [`MAX_RATIO`].
 
 use std::collections::HashMap;
 
+use crate::content::{Content, Deflated};
 use crate::{Error, Result, printable};
 
 /// The content of every entry, by name.
-pub(crate) type Entries<'a> = HashMap<&'a str, &'a [u8]>;
+pub(crate) type Entries<'a> = HashMap<&'a str, Content<'a>>;
 
 const END: &[u8] = b"PK\x05\x06";
 const END_64: &[u8] = b"PK\x06\x06";
@@ -24,12 +25,10 @@ const ENTRY_BYTES: usize = 46;
 const LOCAL_BYTES: usize = 30;
 /// Longest comment behind the end record.
 const MAX_COMMENT: usize = 0xffff;
+/// Deflate makes one byte of at most 1032.
+const MAX_RATIO: u64 = 1032;
 /// Says that the true value is in the 64-bit record.
 const IN_64: u64 = 0xffff_ffff;
-
-pub(crate) fn is_zip(bytes: &[u8]) -> bool {
-    bytes.starts_with(LOCAL)
-}
 
 fn wrong(reason: impl Into<String>) -> Error {
     Error::Container { reason: reason.into() }
@@ -48,7 +47,7 @@ impl<'a> Part<'a> {
     fn at(file: &'a [u8], at: usize, length: usize, signature: &[u8]) -> Result<Self> {
         let part = at.checked_add(length).and_then(|end| file.get(at..end));
         let part = part.filter(|part| part.starts_with(signature));
-        part.map(Self).ok_or_else(|| wrong("the archive's directory points to what is no part of it"))
+        part.map(Self).ok_or_else(|| wrong("its directory points outside of the archive"))
     }
 
     fn u16(self, at: usize) -> usize {
@@ -81,13 +80,10 @@ pub(crate) fn entries(file: &[u8]) -> Result<Entries<'_>> {
         let (name, extra) = behind[ENTRY_BYTES..].split_at(name_bytes);
         let name = std::str::from_utf8(name)
             .map_err(|source| Error::NotUtf8 { what: "the name of an entry".to_owned(), source })?;
-        let content = content(file, entry, &extra[..extra_bytes], name)?;
-        total += content.len();
+        let (packed, content) = content(file, entry, &extra[..extra_bytes], name)?;
+        total += packed;
         if total > file.len() {
-            return Err(wrong("the archive's entries overlap"));
-        }
-        if crc32fast::hash(content) != entry.u32(16) as u32 {
-            return Err(wrong_entry(name, "does not match its checksum"));
+            return Err(wrong("its entries overlap"));
         }
         if entries.insert(name, content).is_some() {
             return Err(wrong_entry(name, "occurs twice"));
@@ -101,7 +97,7 @@ pub(crate) fn entries(file: &[u8]) -> Result<Entries<'_>> {
 fn directory(file: &[u8]) -> Result<(u64, usize)> {
     let from = file.len().saturating_sub(END_BYTES + MAX_COMMENT);
     let end = file[from..].windows(END.len()).rposition(|window| window == END);
-    let end = from + end.ok_or_else(|| wrong("the archive has no end: it is cut off"))?;
+    let end = from + end.ok_or_else(|| wrong("the archive has no end record: it is cut off"))?;
     let record = Part::at(file, end, END_BYTES, END)?;
     let locator = end.checked_sub(LOCATOR_64_BYTES);
     let locator = locator.and_then(|at| Part::at(file, at, LOCATOR_64_BYTES, LOCATOR_64).ok());
@@ -115,31 +111,44 @@ fn directory(file: &[u8]) -> Result<(u64, usize)> {
     Ok((n_entries, size(begin)))
 }
 
-/// The bytes of one entry of the directory.
-fn content<'a>(file: &'a [u8], entry: Part<'_>, extra: &[u8], name: &str) -> Result<&'a [u8]> {
+/// How many bytes one entry of the directory takes, and what is in them.
+fn content<'a>(file: &'a [u8], entry: Part<'_>, extra: &[u8], name: &str) -> Result<(usize, Content<'a>)> {
     const ENCRYPTED: usize = 1;
-    if entry.u16(10) != 0 || entry.u16(8) & ENCRYPTED != 0 {
-        return Err(wrong_entry(name, "is compressed or encrypted"));
+    const STORED: usize = 0;
+    const DEFLATED: usize = 8;
+    if entry.u16(8) & ENCRYPTED != 0 {
+        return Err(Error::Encrypted { name: name.to_owned() });
     }
-    let [mut packed, mut unpacked, mut local] = [20, 24, 42].map(|field| entry.u32(field));
+    let [mut packed, mut length, mut local] = [20, 24, 42].map(|field| entry.u32(field));
     // The 64-bit values that are needed stand in this order.
     let mut wide = extra_64(extra);
-    for value in [&mut unpacked, &mut packed, &mut local] {
+    for value in [&mut length, &mut packed, &mut local] {
         if *value == IN_64
             && let Some((first, rest)) = wide.split_first_chunk::<8>()
         {
             (*value, wide) = (u64::from_le_bytes(*first), rest);
         }
     }
-    if packed != unpacked {
-        return Err(wrong_entry(name, "has two sizes"));
-    }
     let local = size(local);
     let header = Part::at(file, local, LOCAL_BYTES, LOCAL)?;
     let begin = local + LOCAL_BYTES + header.u16(26) + header.u16(28);
     let end = begin.checked_add(size(packed));
-    let content = end.and_then(|end| file.get(begin..end));
-    content.ok_or_else(|| wrong_entry(name, "goes on behind the end of the file"))
+    let bytes = end.and_then(|end| file.get(begin..end));
+    let bytes = bytes.ok_or_else(|| wrong_entry(name, "reaches beyond the end of the file"))?;
+    let crc = entry.u32(16) as u32;
+    let content = match entry.u16(10) {
+        STORED if packed != length => return Err(wrong_entry(name, "has two different sizes")),
+        STORED if crc32fast::hash(bytes) != crc => {
+            return Err(wrong_entry(name, "does not match its checksum"));
+        }
+        STORED => Content::Stored(bytes),
+        DEFLATED if length > MAX_RATIO.saturating_mul(packed) => {
+            return Err(wrong_entry(name, "cannot unpack to as many bytes as its size says"));
+        }
+        DEFLATED => Content::Deflated(Deflated { packed: bytes, length, crc }),
+        method => return Err(Error::Compression { name: name.to_owned(), method }),
+    };
+    Ok((bytes.len(), content))
 }
 
 /// The extra field with 64-bit sizes, or nothing.

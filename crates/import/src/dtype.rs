@@ -1,4 +1,4 @@
-//! Types of numbers in checkpoints, and how they become f32.
+//! Number types of checkpoints, and how they become f32.
 
 /// A type of number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub(crate) enum Dtype {
     Bf16,
     F32,
     F64,
-    /// Integers, booleans: counters, never weights. The number is the size in bytes.
+    /// Integers, booleans, complex and quantized numbers: never weights here. The number is the size in bytes.
     Other(u8),
 }
 
@@ -19,10 +19,13 @@ impl Dtype {
             "BFloat16" => Self::Bf16,
             "Float" => Self::F32,
             "Double" => Self::F64,
-            "Byte" | "Char" | "Bool" => Self::Other(1),
+            "Byte" | "Char" | "Bool" | "QInt8" | "QUInt8" | "QUInt4x2" | "QUInt2x4" | "Untyped" => {
+                Self::Other(1)
+            }
             "Short" => Self::Other(2),
-            "Int" => Self::Other(4),
-            "Long" => Self::Other(8),
+            "Int" | "QInt32" => Self::Other(4),
+            "Long" | "ComplexFloat" => Self::Other(8),
+            "ComplexDouble" => Self::Other(16),
             _ => return None,
         })
     }

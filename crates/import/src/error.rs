@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use mutualnet_core::{FileKind, Wanted};
+
 use crate::printable;
 
 /// Why a checkpoint cannot be imported. Names are as the file has them; messages show them [`printable()`].
@@ -17,7 +19,13 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// A folder, a pipe, a device.
+    /// A directory.
+    #[error("`{}` is a directory, not a checkpoint", path.display())]
+    Directory {
+        /// What was to be read.
+        path: PathBuf,
+    },
+    /// A pipe or a device.
     #[error("not a regular file: `{}`", path.display())]
     NotAFile {
         /// What was to be read.
@@ -34,10 +42,33 @@ pub enum Error {
         limit: u64,
     },
     /// The file is of another kind than those that are read.
-    #[error("not a PyTorch checkpoint or safetensors file: {reason}")]
-    Format {
+    #[error("not a checkpoint: this is {}", found.name())]
+    NotACheckpoint {
         /// What it looks like.
-        reason: String,
+        found: FileKind,
+    },
+    /// An archive with a password.
+    #[error("entry `{}` of the archive is encrypted", printable(name))]
+    Encrypted {
+        /// The entry.
+        name: String,
+    },
+    /// An archive that was packed with something else than deflate.
+    #[error(
+        "entry `{}` of the archive is compressed with a method that is not read (number {method})",
+        printable(name)
+    )]
+    Compression {
+        /// The entry.
+        name: String,
+        /// The number of the method in the format of zip files.
+        method: usize,
+    },
+    /// The file is an object and not a dict of tensors.
+    #[error("the file holds an object of the class `{}`, not a state dict", printable(class))]
+    WholeObject {
+        /// Module and name of the class.
+        class: String,
     },
     /// The container around pickle and numbers is damaged, or not made by PyTorch.
     #[error("damaged checkpoint: {reason}")]
@@ -46,14 +77,14 @@ pub enum Error {
         reason: String,
     },
     /// The pickle is damaged, or says something that no state dict says.
-    #[error("the pickle does not read at byte {at}: {reason}")]
+    #[error("cannot read the pickle at byte {at}: {reason}")]
     Pickle {
         /// Offset of the operation within the pickle.
         at: usize,
         /// What is wrong.
         reason: String,
     },
-    /// A name or text that is none: the file is damaged, or not made by PyTorch.
+    /// A name or text that is not UTF-8: the file is damaged, or not made by PyTorch.
     #[error("damaged checkpoint: {what} is not UTF-8")]
     NotUtf8 {
         /// Which text, and where.
@@ -62,17 +93,17 @@ pub enum Error {
         #[source]
         source: std::str::Utf8Error,
     },
-    /// The pickle names something that a state dict does not need. Loading it with Python could run that.
+    /// The pickle names something that runs code, which no checkpoint needs.
     #[error(
-        "the checkpoint names `{}`, which is not part of a state dict; nothing of it was run",
+        "the checkpoint names `{}`, which would run code in Python; nothing was run here",
         printable(name)
     )]
     Forbidden {
         /// Module and name.
         name: String,
     },
-    /// The tensors are not where they usually are.
-    #[error("no state dict in the checkpoint: {reason}")]
+    /// There are no tensors where a state dict usually is, or there are several state dicts.
+    #[error("cannot find the state dict: {reason}")]
     NoStateDict {
         /// What there is instead.
         reason: String,
@@ -85,10 +116,30 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// There is everything but the classifier.
+    #[error("the checkpoint has no classifier `{prefix}{name}`")]
+    NoClassifier {
+        /// Its name as the checkpoint would have it.
+        name: String,
+        /// What the names of the other tensors begin with.
+        prefix: String,
+    },
+    /// No tensor's name begins as asked for.
+    #[error(
+        "no tensor of the checkpoint is under `{}`; names begin with {}",
+        printable(prefix),
+        shorten(found, PREFIXES_SHOWN)
+    )]
+    Prefix {
+        /// What was asked for.
+        prefix: String,
+        /// What names begin with.
+        found: Vec<String>,
+    },
     /// Tensors that the network needs and the checkpoint does not have.
     #[error(
-        "{} of the {n_needed} tensors of {network} are not in the checkpoint (read with the names of {source_names}): {}",
-        missing.len(), shorten(missing, NAMES_SHOWN)
+        "{} of the {n_needed} tensors of {network} are not in the checkpoint (by the names of {source_names}): {}{}",
+        missing.len(), shorten(missing, NAMES_SHOWN), instead(present)
     )]
     Missing {
         /// The network.
@@ -99,6 +150,8 @@ pub enum Error {
         source_names: String,
         /// The names looked for.
         missing: Vec<String>,
+        /// The names that the checkpoint has and the network does not.
+        present: Vec<String>,
     },
     /// Tensors of the checkpoint that the network has no place for.
     #[error("{network} has no place for {} of the checkpoint's tensors: {}", unused.len(), shorten(unused, NAMES_SHOWN))]
@@ -146,6 +199,8 @@ pub enum Error {
 
 /// How many tensors a message names.
 const NAMES_SHOWN: usize = 4;
+/// How many beginnings of names a message names.
+const PREFIXES_SHOWN: usize = 8;
 
 /// The first `n` names, printable.
 pub(crate) fn shorten<T: AsRef<str>>(names: &[T], n: usize) -> String {
@@ -156,25 +211,56 @@ pub(crate) fn shorten<T: AsRef<str>>(names: &[T], n: usize) -> String {
     shown.join(", ")
 }
 
+fn instead(present: &[String]) -> String {
+    match present {
+        [] => String::new(),
+        names => format!("; it has {} instead", shorten(names, NAMES_SHOWN)),
+    }
+}
+
 impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::NotACheckpoint { found: FileKind::Zip } => {
+                "if a checkpoint is in the archive, unpack it first"
+            }
+            Self::NotACheckpoint { found: FileKind::Tar } => {
+                "unpack it first; a checkpoint of PyTorch before 0.1.10 has to be saved again with a newer version"
+            }
+            Self::NotACheckpoint { found } => found.hint(Wanted::Checkpoint)?,
+            Self::Directory { .. } => {
+                "give the checkpoint in it, such as `pytorch_model.bin` or `model.safetensors`"
+            }
+            Self::Encrypted { .. } | Self::Compression { .. } => {
+                "unpack the archive and save the weights again with `torch.save(model.state_dict(), \"weights.pt\")`"
+            }
+            Self::WholeObject { .. } => {
+                "if you trust the file, load it in Python and save the weights alone: \
+                 `torch.save(model.state_dict(), \"weights.pt\")`"
+            }
             Self::Forbidden { .. } => {
-                "if you trust the file, load it in Python and save `model.state_dict()` alone"
+                "do not load this file in Python unless you know who made it: \
+                 a checkpoint that is nothing but a `state_dict()` names no such function"
             }
             Self::Shape { .. } => {
-                "a network trained up to another width has other shapes: give its range with --widths"
+                "a network that was trained up to another width has other shapes: give its range with --widths"
             }
             Self::Classes { .. } => {
-                "--new-head leaves the classifier out; with `train.new_head` training begins with a random one"
+                "--new-head leaves the classifier out; with `train.new_head` training starts with a random one"
             }
-            Self::Unused { .. } => "is it another network? Otherwise --allow-unused leaves them out",
+            Self::NoClassifier { .. } => {
+                "--new-head imports everything else; with `train.new_head` training starts with a random classifier"
+            }
+            Self::Prefix { .. } => "without --prefix it is found by the names of the network",
+            Self::Unused { .. } => {
+                "this may be a checkpoint of another network; if not, --allow-unused leaves them out"
+            }
             Self::Missing { .. } => {
-                "is it another network? --new-head leaves the classifier out, --by-position matches by order instead of names"
+                "this may be a checkpoint of another network; if only names differ, --by-position matches by order"
             }
             Self::Container { .. } | Self::Pickle { .. } | Self::NotUtf8 { .. } => {
-                "the file may be damaged or incomplete"
+                "the file may be damaged or incomplete: download or copy it again"
             }
             _ => return None,
         };
@@ -202,7 +288,11 @@ mod tests {
                 n_needed: 1,
                 source_names: "timm".to_owned(),
                 missing: vec![name()],
+                present: vec![name()],
             },
+            Error::WholeObject { class: name() },
+            Error::Encrypted { name: name() },
+            Error::Prefix { prefix: name(), found: vec![name()] },
             Error::Shape {
                 from: name(),
                 found: vec![],
@@ -213,7 +303,7 @@ mod tests {
         ] {
             let told = error.to_string();
             assert!(told.contains("?[2J?xxx") && told.contains("x…"), "{told:?}");
-            assert!(!told.contains(['\x1b', '\u{202e}']) && told.len() < 500, "{told:?}");
+            assert!(!told.contains(['\x1b', '\u{202e}']) && told.len() < 600, "{told:?}");
         }
     }
 }

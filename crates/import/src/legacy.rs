@@ -4,19 +4,14 @@
 
 use std::collections::HashMap;
 
+use crate::content::{Content, Storages};
 use crate::dtype::Dtype;
 use crate::pickle::{MAX_PICKLE_BYTES, Pickle, Value};
-use crate::state_dict::Storages;
 use crate::{Error, Result};
 
 /// 0x1950a86a20f9469cfc6c as the integer of a pickle.
 const MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const PROTOCOL: i64 = 1001;
-
-/// Whether the file begins as this format does: a pickle of the magic number.
-pub(crate) fn is_legacy(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&0x80) && bytes[..bytes.len().min(32)].windows(MAGIC.len()).any(|w| w == MAGIC)
-}
 
 /// The object and the bytes of its storages.
 pub(crate) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Storages<'_>)> {
@@ -30,22 +25,24 @@ pub(crate) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Storages<'_>)> {
     };
     let (magic, protocol, system, object, keys) = (next()?, next()?, next()?, next()?, next()?);
     if !matches!(magic.get(magic.root()), Value::Long(number) if *number == MAGIC) {
-        return Err(wrong("the magic number is another one"));
+        return Err(wrong("its magic number is wrong"));
     }
     if !matches!(protocol.get(protocol.root()), Value::Int(PROTOCOL)) {
-        return Err(wrong("the protocol of the file is not 1001"));
+        return Err(wrong("its protocol is not 1001"));
     }
     if is_big_endian(&system) {
         return Err(wrong("it was written on a big-endian machine"));
     }
     let Value::List(keys_in_order) = keys.get(keys.root()) else {
-        return Err(wrong("there is no list of storages"));
+        return Err(wrong("it has no list of storages"));
     };
     let sizes = object.storages();
     let mut storages = HashMap::new();
     for &key in keys_in_order {
-        let Value::Text(key) = *keys.get(key) else { return Err(wrong("the key of a storage is no text")) };
-        let dtype: Dtype = *sizes.get(key).ok_or_else(|| wrong("a storage is listed that no tensor has"))?;
+        let Value::Text(key) = *keys.get(key) else {
+            return Err(wrong("the key of a storage is not a string"));
+        };
+        let dtype: Dtype = *sizes.get(key).ok_or_else(|| wrong("it lists a storage that no tensor uses"))?;
         let Some((length, behind)) = rest.split_first_chunk::<8>() else {
             return Err(wrong("it ends before its numbers"));
         };
@@ -53,8 +50,8 @@ pub(crate) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Storages<'_>)> {
         let length = length.and_then(|elements| elements.checked_mul(dtype.bytes()));
         let numbers = length.and_then(|length| behind.split_at_checked(length));
         let (numbers, behind) = numbers.ok_or_else(|| wrong("it ends before its numbers"))?;
-        if storages.insert(key, numbers).is_some() {
-            return Err(wrong("a storage is listed twice"));
+        if storages.insert(key, Content::Stored(numbers)).is_some() {
+            return Err(wrong("it lists a storage twice"));
         }
         rest = behind;
     }

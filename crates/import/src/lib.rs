@@ -1,8 +1,8 @@
-//! Weights of other programs: PyTorch checkpoints and safetensors, by name, as the weights of a network of ours.
+//! Turns checkpoints of other programs (PyTorch files, safetensors) into weights for one of our networks, by name.
 //!
-//! Separate because it reads files of unknown origin, and because nothing that runs a network needs it.
-//! Invariant: nothing in a checkpoint is executed, memory is taken for bytes that are there, and what does not fit
-//! is an [`Error`], never a guess.
+//! Separate because it reads untrusted files, and because nothing that runs a network needs it.
+//! Invariant: nothing in a checkpoint is executed, memory is linear in the file, and whatever does not fit is an
+//! [`Error`], never a guess.
 
 mod error;
 pub use error::{Error, Result};
@@ -11,6 +11,7 @@ mod printable;
 pub use printable::printable;
 
 mod archive;
+mod content;
 mod dtype;
 mod legacy;
 mod pickle;
@@ -21,6 +22,8 @@ pub use state_dict::{Format, StateDict, read_file};
 
 mod names;
 pub use names::Source;
+
+mod prefix;
 
 mod matching;
 pub use matching::{Extra, Head, Matching, Rules, classes, import};

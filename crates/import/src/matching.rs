@@ -1,4 +1,4 @@
-//! Which tensor of a checkpoint is which of the network's.
+//! Matches the tensors of a checkpoint with those of a network.
 //!
 //! Invariant: a match is by name and shape (or, when asked for, by order and shape); everything in the checkpoint is
 //! accounted for in the report, and the network gets all its tensors or there is an error.
@@ -9,17 +9,19 @@ use mutualnet_core::network::{NodeId, Op};
 use mutualnet_core::{Network, Tensor, Weights};
 use serde::Serialize;
 
+use crate::content::Unpacker;
+use crate::prefix::{self, Part};
 use crate::state_dict::Stored;
 use crate::{Error, Format, Imported, Matched, Report, Result, Source, StateDict, printable};
 
-/// How tensors are told apart.
+/// How tensors are matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Matching {
-    /// By their names.
+    /// By name.
     #[default]
     Name,
-    /// By their order, as the authors' loader does; shapes must agree one by one.
+    /// By order, as the authors' loader does; the shapes of each pair must agree.
     Position,
 }
 
@@ -29,7 +31,7 @@ pub enum Extra {
     /// That is an error: it may be another network.
     #[default]
     Refuse,
-    /// They are left out, and reported.
+    /// They are left out and reported.
     LeaveOut,
 }
 
@@ -39,19 +41,21 @@ pub enum Head {
     /// From the checkpoint, like everything else.
     #[default]
     Imported,
-    /// From nowhere: it is left out of the weights, and training begins with a random one.
+    /// Nowhere: it is left out of the weights, and training starts with a random one.
     LeftOut,
 }
 
 /// How to import.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Rules {
-    /// How tensors are told apart.
+pub struct Rules<'r> {
+    /// How tensors are matched.
     pub matching: Matching,
-    /// What happens to others.
+    /// What happens to tensors that the network has no place for.
     pub extra: Extra,
     /// Where the classifier comes from.
     pub head: Head,
+    /// What the names of the network's tensors begin with in the checkpoint; `None` finds it.
+    pub prefix: Option<&'r str>,
 }
 
 /// Statistics of batch norms, whoever keeps them: `running_mean`, `running_var`, `num_batches_tracked`.
@@ -66,42 +70,56 @@ fn is_statistic(name: &str) -> bool {
 /// Number of classes of the checkpoint: the rows of what the network calls its last layer.
 ///
 /// # Errors
-/// The checkpoint has no such tensor, whoever named it.
-pub fn classes(state: &StateDict<'_>, network: &Network, rules: Rules) -> Result<usize> {
+/// The checkpoint has no such tensor under any naming scheme.
+pub fn classes(state: &StateDict<'_>, network: &Network, rules: Rules<'_>) -> Result<usize> {
     let last = &network.nodes()[network.nodes().len() - 1].path;
-    let head = match rules.matching {
-        Matching::Name => Names::best(state, network).find(state, &format!("{last}.weight")),
-        Matching::Position => learned(state).last(),
+    let (head, part) = match rules.matching {
+        Matching::Name => {
+            let (names, part, _) = Names::best(state, network, rules.prefix)?;
+            (names.find(&part, &format!("{last}.weight")), part)
+        }
+        Matching::Position => {
+            let part = part_by_count(state, network, rules.prefix)?;
+            (learned(&part).last().map(|(_, head)| head), part)
+        }
     };
-    let rows = head.and_then(|head| head.shape.first());
-    rows.copied().ok_or_else(|| Error::NoStateDict { reason: format!("it has no classifier `{last}`") })
+    match head.and_then(|head| head.shape.first()) {
+        Some(classes) => Ok(*classes),
+        None if rules.matching == Matching::Name => match by_name(state, network, rules) {
+            Err(error) => Err(error),
+            Ok(_) => Err(Error::NoClassifier { name: last.clone(), prefix: part.prefix }),
+        },
+        None => Err(Error::NoClassifier { name: last.clone(), prefix: part.prefix }),
+    }
 }
 
 /// The weights of `network` out of a checkpoint.
 ///
 /// # Errors
 /// A tensor is missing, has another shape, or has no place in the network; its numbers cannot be read.
-pub fn import(state: &StateDict<'_>, network: &Network, rules: Rules) -> Result<Imported> {
+pub fn import(state: &StateDict<'_>, network: &Network, rules: Rules<'_>) -> Result<Imported> {
     let found = match rules.matching {
-        Matching::Name => by_name(state, network, rules.head)?,
-        Matching::Position => by_position(state, network, rules.head)?,
+        Matching::Name => by_name(state, network, rules)?,
+        Matching::Position => by_position(state, network, rules)?,
     };
     if rules.extra == Extra::Refuse && !found.unused.is_empty() {
         return Err(Error::Unused { network: network.name().to_owned(), unused: found.unused });
     }
-    let mut weights = Weights::new();
-    let mut matched = Vec::new();
-    for (name, shape, stored) in found.tensors {
-        let data = state.numbers(stored)?.data;
-        let (from, dtype) = (stored.name.to_string(), stored.dtype.name());
+    let (mut weights, mut matched, mut unpacker) = (Weights::new(), Vec::new(), Unpacker::default());
+    for (name, shape, from, stored) in found.tensors {
+        let data = StateDict::numbers(stored, &mut unpacker)?.data;
+        let (from, dtype) = (from.to_owned(), stored.dtype.name());
         matched.push(Matched { name: name.clone(), from, shape: shape.clone(), dtype });
         weights.insert(name, Tensor { shape, data });
     }
+    let part = found.part;
+    let outside = part.outside.iter().filter(|tensor| may_be_learned(&tensor.name, tensor));
     let report = Report {
         format: state.format,
         entry: state.entry.clone(),
         other_entries: state.other_entries.clone(),
-        prefix: state.prefix.clone(),
+        not_read: state.not_read.clone(),
+        other_prefixes: found.other_prefixes,
         source: found.source,
         matching: rules.matching,
         network: network.name().to_owned(),
@@ -109,34 +127,45 @@ pub fn import(state: &StateDict<'_>, network: &Network, rules: Rules) -> Result<
         widths: network.widths(),
         params: weights.values().map(|tensor| tensor.data.len() as u64).sum(),
         matched,
-        n_statistics: state.tensors.iter().filter(|t| is_statistic(&t.name)).count(),
-        n_counters: state.tensors.iter().filter(|t| is_counter(t)).count(),
+        n_statistics: part.tensors.iter().filter(|(name, _)| is_statistic(name)).count(),
+        n_counters: part.tensors.iter().filter(|(name, tensor)| is_counter(name, tensor)).count(),
         without_effect: found.without_effect,
         head_left_out: found.head_left_out,
         unused: found.unused,
+        outside: outside.map(|tensor| tensor.name.clone()).collect(),
+        prefix: part.prefix,
         sorted_groups: None,
     };
     Ok(Imported { weights, report })
 }
 
-fn is_counter(stored: &Stored<'_>) -> bool {
-    !stored.dtype.is_float() && !is_statistic(&stored.name)
+fn is_counter(name: &str, stored: &Stored<'_>) -> bool {
+    !stored.dtype.is_float() && !is_statistic(name)
+}
+
+fn may_be_learned(name: &str, stored: &Stored<'_>) -> bool {
+    stored.dtype.is_float() && !is_statistic(name)
 }
 
 /// Tensors that may be learned ones, in the order of the file.
-fn learned<'s, 'a>(state: &'s StateDict<'a>) -> impl DoubleEndedIterator<Item = &'s Stored<'a>> {
-    state.tensors.iter().filter(|t| t.dtype.is_float() && !is_statistic(&t.name))
+fn learned<'p, 's, 'a>(
+    part: &'p Part<'s, 'a>,
+) -> impl DoubleEndedIterator<Item = (&'s str, &'s Stored<'a>)> + 'p {
+    part.tensors.iter().copied().filter(|(name, tensor)| may_be_learned(name, tensor))
 }
 
-/// What belongs to what.
+/// The matched tensors, and what is left.
 pub(crate) struct Found<'s, 'a> {
     pub(crate) source: Option<Source>,
-    /// Our name and shape, and the tensor.
-    pub(crate) tensors: Vec<(String, Vec<usize>, &'s Stored<'a>)>,
+    /// Our name and shape, their name, and the tensor.
+    pub(crate) tensors: Vec<(String, Vec<usize>, &'s str, &'s Stored<'a>)>,
     pub(crate) without_effect: Vec<String>,
     /// The checkpoint's classifier, where it was to be left out.
     pub(crate) head_left_out: Vec<String>,
     pub(crate) unused: Vec<String>,
+    pub(crate) part: Part<'s, 'a>,
+    /// Other prefixes under which the network is, too.
+    pub(crate) other_prefixes: Vec<String>,
 }
 
 /// The names that one source gives to a network's tensors.
@@ -157,24 +186,68 @@ impl Names {
         Self { source, pairs: pairs.collect() }
     }
 
-    /// Those of which the checkpoint has most; of equals, the first source.
-    fn best(state: &StateDict<'_>, network: &Network) -> Self {
-        let present: HashSet<&str> = state.tensors.iter().map(|tensor| &*tensor.name).collect();
-        let hits = |names: &Self| {
-            let theirs = names.pairs.iter().filter_map(|(_, theirs)| theirs.as_deref());
-            theirs.filter(|theirs| present.contains(theirs)).count()
-        };
-        let [first, others @ ..] = Source::of(network).map(|source| Self::new(source, network));
-        others.into_iter().fold(first, |best, next| if hits(&next) > hits(&best) { next } else { best })
+    /// Those of which the checkpoint has most, the part of it that has them, and prefixes with as many, apart from a
+    /// classifier; of equals, the first source and what comes first in the file.
+    fn best<'s, 'a>(
+        state: &'s StateDict<'a>,
+        network: &Network,
+        asked: Option<&str>,
+    ) -> Result<(Self, Part<'s, 'a>, Vec<String>)> {
+        let asked = asked.map(|prefix| Part::asked(state, prefix)).transpose()?;
+        let mut best: Option<(usize, Self, _)> = None;
+        for source in Source::of(network) {
+            let names = Self::new(source, network);
+            let theirs: Vec<_> = names.pairs.iter().filter_map(|(_, theirs)| theirs.as_deref()).collect();
+            let mut ranked = prefix::ranked(state, &theirs);
+            if let Some(part) = &asked {
+                let deeper = !part.prefix.is_empty();
+                ranked.retain(|(prefix, _)| {
+                    *prefix == part.prefix || deeper && prefix.starts_with(&part.prefix)
+                });
+            }
+            let hits = ranked.first().map_or(0, |(_, hits)| *hits);
+            if best.as_ref().is_none_or(|(most, ..)| hits > *most) {
+                best = Some((hits, names, ranked));
+            }
+        }
+        let (hits, names, ranked) = best.expect("there are several sources");
+        // A few names that are alike are no network under a prefix.
+        let fits = |hits: usize| 2 * hits > names.pairs.len();
+        let chosen = ranked.first().filter(|(_, hits)| fits(*hits)).map_or("", |(prefix, _)| *prefix);
+        let n_head = network.parameters().len() - n_needed(network, Head::LeftOut);
+        let others = ranked.iter().skip(1).filter(|(_, other)| fits(*other) && other + n_head >= hits);
+        let others = others.map(|(prefix, _)| (*prefix).to_owned()).collect();
+        let part = asked.filter(|_| chosen.is_empty()).unwrap_or_else(|| Part::new(state, chosen));
+        Ok((names, part, others))
     }
 
-    fn find<'s, 'a>(&self, state: &'s StateDict<'a>, ours: &str) -> Option<&'s Stored<'a>> {
+    /// The error about tensors that are not there: our names and theirs.
+    fn missing(&self, network: &Network, part: &Part<'_, '_>, missing: &[(&String, &String)]) -> Error {
+        let head = &self.pairs[n_needed(network, Head::LeftOut)..];
+        let in_head = |ours: &String| head.iter().any(|(name, _)| name == ours);
+        if missing.iter().all(|(ours, _)| in_head(ours)) && self.pairs.len() > head.len() {
+            let theirs = missing[0].1;
+            let name = theirs.rsplit_once('.').map_or(theirs.as_str(), |(module, _)| module).to_owned();
+            return Error::NoClassifier { name, prefix: part.prefix.clone() };
+        }
+        let known: HashSet<&str> = self.pairs.iter().filter_map(|(_, theirs)| theirs.as_deref()).collect();
+        let present = learned(part).filter(|(name, _)| !known.contains(name));
+        Error::Missing {
+            network: network.name().to_owned(),
+            n_needed: self.pairs.len(),
+            source_names: self.source.name().to_owned(),
+            missing: missing.iter().map(|(_, theirs)| format!("{}{theirs}", part.prefix)).collect(),
+            present: present.map(|(_, tensor)| tensor.name.clone()).collect(),
+        }
+    }
+
+    fn find<'s, 'a>(&self, part: &Part<'s, 'a>, ours: &str) -> Option<&'s Stored<'a>> {
         let theirs = self.pairs.iter().find(|(name, _)| name == ours)?.1.as_deref()?;
-        state.tensors.iter().find(|tensor| tensor.name == theirs)
+        part.tensors.iter().find(|(name, _)| *name == theirs).map(|(_, tensor)| *tensor)
     }
 }
 
-/// How many of the network's tensors are looked for: all, or all but those of the last layer, which come last.
+/// How many of the network's tensors are needed: all, or all but those of the last layer, which come last.
 fn n_needed(network: &Network, head: Head) -> usize {
     let last = NodeId(network.nodes().len() - 1);
     let parameters = network.parameters();
@@ -188,44 +261,39 @@ fn n_needed(network: &Network, head: Head) -> usize {
 pub(crate) fn by_name<'s, 'a>(
     state: &'s StateDict<'a>,
     network: &Network,
-    head: Head,
+    rules: Rules<'_>,
 ) -> Result<Found<'s, 'a>> {
-    let names = Names::best(state, network);
-    let stored: HashMap<&str, &Stored<'_>> = learned(state).map(|t| (&*t.name, t)).collect();
+    let (names, part, other_prefixes) = Names::best(state, network, rules.prefix)?;
+    let stored: HashMap<&str, &Stored<'_>> = learned(&part).collect();
     let shapes = network.parameter_shapes(network.widths().full())?;
     let (mut tensors, mut missing, mut used) = (Vec::new(), Vec::new(), HashSet::new());
-    for ((ours, theirs), expected) in names.pairs.iter().zip(shapes).take(n_needed(network, head)) {
-        let found = theirs.as_ref().and_then(|theirs| stored.get(theirs.as_str()));
-        match found {
-            Some(found) => {
-                used.insert(&*found.name);
-                tensors.push((ours.clone(), expected, *found));
+    for ((ours, theirs), expected) in names.pairs.iter().zip(shapes).take(n_needed(network, rules.head)) {
+        match theirs.as_ref().and_then(|theirs| stored.get_key_value(theirs.as_str())) {
+            Some((&name, &found)) => {
+                used.insert(name);
+                tensors.push((ours.clone(), expected, name, found));
             }
-            None => missing.push(theirs.clone().unwrap_or_else(|| ours.clone())),
+            None => missing.push((ours, theirs.as_ref().unwrap_or(ours))),
         }
     }
     if !missing.is_empty() {
-        return Err(Error::Missing {
-            network: network.name().to_owned(),
-            n_needed: names.pairs.len(),
-            source_names: names.source.name().to_owned(),
-            missing,
-        });
+        return Err(names.missing(network, &part, &missing));
     }
-    for (ours, expected, found) in &tensors {
-        check_shape(network, ours, expected, found)?;
+    for (ours, expected, from, found) in &tensors {
+        check_shape(network, (ours, expected), (from, found))?;
     }
     let biases = biases_without_effect(network, names.source);
-    let rest = learned(state).filter(|tensor| !used.contains(&*tensor.name));
-    let rest = rest.map(|tensor| tensor.name.to_string());
-    let (without_effect, rest): (_, Vec<_>) = rest.partition(|name| biases.contains(name));
-    let of_head = |name: &String| head == Head::LeftOut && names.source.is_head(network, name);
+    let rest = learned(&part).map(|(name, _)| name).filter(|name| !used.contains(name));
+    let (without_effect, rest): (_, Vec<_>) = rest.map(str::to_owned).partition(|name| biases.contains(name));
+    let of_head = |name: &String| rules.head == Head::LeftOut && names.source.is_head(network, name);
     let (head_left_out, unused) = rest.into_iter().partition(of_head);
-    Ok(Found { source: Some(names.source), tensors, without_effect, head_left_out, unused })
+    let source = Some(names.source);
+    Ok(Found { source, tensors, without_effect, head_left_out, unused, part, other_prefixes })
 }
 
-/// A 1×1 convolution over a pooled map and a linear layer are the same numbers; apart from that shapes are equal.
-fn check_shape(network: &Network, ours: &str, expected: &[usize], found: &Stored<'_>) -> Result<()> {
+/// Shapes must be equal, except that a linear layer may be a 1×1 convolution: their numbers are the same.
+fn check_shape(network: &Network, ours: (&str, &[usize]), theirs: (&str, &Stored<'_>)) -> Result<()> {
+    let ((ours, expected), (from, found)) = (ours, theirs);
     let without_ones = |shape: &[usize]| {
         let kept = shape.len() - shape.iter().skip(2).rev().take_while(|n| **n == 1).count();
         shape[..kept].to_vec()
@@ -234,7 +302,7 @@ fn check_shape(network: &Network, ours: &str, expected: &[usize], found: &Stored
         return Ok(());
     }
     Err(Error::Shape {
-        from: found.name.to_string(),
+        from: from.to_owned(),
         found: found.shape.clone(),
         name: ours.to_owned(),
         network: network.name().to_owned(),
@@ -242,7 +310,7 @@ fn check_shape(network: &Network, ours: &str, expected: &[usize], found: &Stored
     })
 }
 
-/// Their names of the biases of convolutions that have none here, because a batch norm takes the mean away.
+/// The checkpoint's biases of convolutions that have none here, because the batch norm after them subtracts the mean.
 fn biases_without_effect(network: &Network, source: Source) -> HashSet<String> {
     let nodes = network.nodes();
     let only_normed = |id: NodeId| {
@@ -256,29 +324,57 @@ fn biases_without_effect(network: &Network, source: Source) -> HashSet<String> {
     convs.filter_map(|(_, node)| Some(format!("{}.bias", source.module(network, &node.path)?))).collect()
 }
 
-fn by_position<'s, 'a>(state: &'s StateDict<'a>, network: &Network, head: Head) -> Result<Found<'s, 'a>> {
+/// The tensors that are counted when they are matched by position: all, or those under a prefix, which are as many as
+/// the network's.
+fn part_by_count<'s, 'a>(
+    state: &'s StateDict<'a>,
+    network: &Network,
+    asked: Option<&str>,
+) -> Result<Part<'s, 'a>> {
+    if let Some(prefix) = asked {
+        return Part::asked(state, prefix);
+    }
+    let counted = state.tensors.iter().filter(|tensor| may_be_learned(&tensor.name, tensor));
+    let prefix = prefix::by_count(counted.map(|tensor| tensor.name.as_str()), network.parameters().len());
+    Ok(Part::new(state, prefix))
+}
+
+fn by_position<'s, 'a>(
+    state: &'s StateDict<'a>,
+    network: &Network,
+    rules: Rules<'_>,
+) -> Result<Found<'s, 'a>> {
     let wrong = |reason: String| Error::Position { reason };
     if state.format == Format::Safetensors {
-        return Err(wrong("tensors of a safetensors file have no order".to_owned()));
+        return Err(wrong("the tensors of a safetensors file have no order".to_owned()));
     }
     let parameters = network.parameters();
     let shapes = network.parameter_shapes(network.widths().full())?;
-    let mut found: Vec<_> = learned(state).collect();
+    let part = part_by_count(state, network, rules.prefix)?;
+    let mut found: Vec<_> = learned(&part).collect();
     if found.len() != parameters.len() {
         let (found, needed) = (found.len(), parameters.len());
         return Err(wrong(format!("the checkpoint has {found} learned tensors, the network {needed}")));
     }
-    let head_left_out = found.split_off(n_needed(network, head));
-    let head_left_out = head_left_out.into_iter().map(|tensor| tensor.name.to_string()).collect();
+    let head_left_out = found.split_off(n_needed(network, rules.head));
+    let head_left_out = head_left_out.into_iter().map(|(name, _)| name.to_owned()).collect();
     let tensors = parameters.into_iter().zip(shapes).zip(found).enumerate();
-    let tensors = tensors.map(|(idx, ((parameter, shape), found))| {
+    let tensors = tensors.map(|(idx, ((parameter, shape), (from, found)))| {
         if found.shape != shape {
-            let (from, name) = (printable(&found.name), &parameter.name);
+            let (from, name) = (printable(from), &parameter.name);
             let reason = format!("tensor {idx}, `{from}`, is {:?}, but `{name}` is {shape:?}", found.shape);
             return Err(wrong(reason));
         }
-        Ok((parameter.name, shape, found))
+        Ok((parameter.name, shape, from, found))
     });
     let tensors = tensors.collect::<Result<_>>()?;
-    Ok(Found { source: None, tensors, without_effect: vec![], head_left_out, unused: vec![] })
+    Ok(Found {
+        source: None,
+        tensors,
+        without_effect: vec![],
+        head_left_out,
+        unused: vec![],
+        part,
+        other_prefixes: vec![],
+    })
 }

@@ -1,4 +1,4 @@
-//! Whose names a checkpoint has: for each of our modules, what it is called there.
+//! Naming schemes: what the authors, torchvision and timm call each of our modules.
 //!
 //! One file per source. Our own paths are the authors' where they have the network, else torchvision's.
 //! Invariant: a name follows from the family and the path alone, never from what a checkpoint happens to hold.
@@ -9,7 +9,7 @@ use serde::Serialize;
 mod timm;
 mod torchvision;
 
-/// Whose names they are.
+/// A naming scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -31,7 +31,7 @@ impl Source {
         }
     }
 
-    /// Those whose names a network's checkpoint may have; the first one is the one with our own names.
+    /// The schemes that a network's checkpoint may use; the first one is our own.
     pub(crate) fn of(network: &Network) -> [Self; 3] {
         match Family::of(network) {
             Family::Mobile | Family::ResNet | Family::Other => [Self::Authors, Self::Torchvision, Self::Timm],
@@ -39,7 +39,7 @@ impl Source {
         }
     }
 
-    /// What the module at `path` is called there, if the source has it.
+    /// What the module at `path` is called in this scheme, if it has it.
     pub(crate) fn module(self, network: &Network, path: &str) -> Option<String> {
         let own = || Some(path.to_owned());
         match (self, Family::of(network)) {
@@ -49,11 +49,11 @@ impl Source {
         }
     }
 
-    /// Whether a tensor belongs to what this source has for a classifier.
+    /// Whether a tensor belongs to the classifier of this scheme.
     pub(crate) fn is_head(self, network: &Network, tensor: &str) -> bool {
         let last = &network.nodes()[network.nodes().len() - 1].path;
         let own = self.module(network, last);
-        // VGG's has three layers elsewhere, called like this by torchvision and, the other two, by timm.
+        // VGG's classifier has three layers elsewhere: `classifier` in torchvision, `pre_logits` and `head` in timm.
         let modules = match network.name() {
             "vgg16_bn" => vec!["classifier", "pre_logits", "head"],
             _ => own.as_deref().into_iter().collect(),
@@ -62,12 +62,12 @@ impl Source {
     }
 }
 
-/// Networks that are named alike.
+/// Networks whose modules are named alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
     Mobile,
     ResNet,
-    /// Those that the authors do not have, under torchvision's names.
+    /// Networks that the authors do not have, under torchvision's names.
     Torchvision,
     Other,
 }
@@ -94,7 +94,7 @@ fn resnet_stages(name: &str) -> Option<[usize; 4]> {
     }
 }
 
-/// Stage and index within it of the block that is the `idx`-th of all.
+/// The stage of block number `idx` of the network, and its index within the stage.
 fn stage_of(stages: &[usize], mut idx: usize) -> Option<(usize, usize)> {
     for (stage, &blocks) in stages.iter().enumerate() {
         if idx < blocks {

@@ -1,7 +1,7 @@
 //! A reader of pickles that executes nothing: a small stack machine whose values are plain data.
 //!
-//! Python's own would call whatever the file names. Here a name is either one of the few that state dicts are made
-//! of (see [`globals`]) or the file is refused.
+//! Python's own would call whatever the file names. Here a name that is not one of the few that state dicts are made of
+//! (see [`globals`]) makes an opaque value, which is read over, or refuses the file.
 //! Invariant: values live in one list and refer to each other by number, so nothing recurses, neither while reading
 //! nor when it is dropped; every operation adds a bounded number of values, and texts stay the input's bytes, so memory
 //! is linear in the input. Two bytes refer to any value, however large: whoever follows references must neither copy nor
@@ -26,12 +26,18 @@ const MAX_VALUES: usize = 4_000_000;
 pub(crate) const MAX_PICKLE_BYTES: u64 = 64 << 20;
 /// Longest name of a tensor, key of its dict, or key of a storage; PyTorch's are paths of modules and counters.
 pub(crate) const MAX_NAME_BYTES: usize = 1024;
+/// Most names of opaque values that are kept for the report.
+const MAX_OPAQUE_NAMES: usize = 100;
+/// Most names that are looked at for it: a pickle says each one once, a hostile one may repeat long ones by reference.
+const MAX_NAMES_SEEN: usize = 10_000;
 
 /// The values of one pickle.
 #[derive(Debug)]
 pub(crate) struct Pickle<'a> {
     values: Vec<Value<'a>>,
     root: Id,
+    /// Classes and functions that were read over, in the order of the file; see [`MAX_OPAQUE_NAMES`].
+    pub(crate) not_read: Vec<String>,
     /// Bytes that it took.
     pub(crate) len: usize,
 }
@@ -43,13 +49,16 @@ impl<'a> Pickle<'a> {
             input,
             at: 0,
             operation: 0,
-            values: vec![Value::None, Value::Bool(false), Value::Bool(true), Value::Inert],
+            values: vec![Value::None, Value::Bool(false), Value::Bool(true), Value::Opaque],
             stack: vec![],
             marks: vec![],
             memo: HashMap::new(),
+            opaque: vec![],
+            names_seen: 0,
         };
         let root = machine.run()?;
-        Ok(Self { values: machine.values, root, len: machine.at })
+        let not_read = machine.opaque.iter().map(|(module, name)| format!("{module}.{name}")).collect();
+        Ok(Self { values: machine.values, root, not_read, len: machine.at })
     }
 
     pub(crate) fn root(&self) -> Id {
@@ -73,7 +82,7 @@ impl<'a> Pickle<'a> {
 const NONE: Id = Id(0);
 const FALSE: Id = Id(1);
 const TRUE: Id = Id(2);
-const INERT: Id = Id(3);
+const OPAQUE: Id = Id(3);
 
 struct Machine<'a> {
     input: &'a [u8],
@@ -85,6 +94,9 @@ struct Machine<'a> {
     /// Heights of the stack at which marks were set.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// Modules and names of what is read over, each once.
+    opaque: Vec<(&'a str, &'a str)>,
+    names_seen: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -196,7 +208,8 @@ impl<'a> Machine<'a> {
     }
 
     fn recall(&mut self, key: u32) -> Result<()> {
-        let id = *self.memo.get(&key).ok_or_else(|| self.wrong("it recalls what it never remembered"))?;
+        let id =
+            *self.memo.get(&key).ok_or_else(|| self.wrong("it recalls a value that it did not store"))?;
         self.push(id)
     }
 }

@@ -1,12 +1,11 @@
-//! Names out of files of unknown origin, fit for a terminal.
+//! Makes names from untrusted files safe to print on a terminal.
 //!
 //! Invariant: errors hold names as the file has them, and every message shows them through [`printable`].
 
 /// Most characters of a name that are shown.
 const SHOWN: usize = 100;
 
-/// The name without what would paint a terminal, turn the direction of text or fill the screen: such characters become
-/// a `?`, and what is too long ends in `…`.
+/// The name without control characters, changes of direction and the like, which become `?`; a long name ends in `…`.
 pub fn printable(name: &str) -> String {
     let mut chars = name.chars();
     let mut shown: String = chars.by_ref().take(SHOWN).map(|c| if is_plain(c) { c } else { '?' }).collect();
@@ -16,7 +15,7 @@ pub fn printable(name: &str) -> String {
     shown
 }
 
-/// Whether it stands for itself alone: Rust escapes control characters, line breaks, formatting, combining and unassigned
+/// Whether the character is safe to print as it is: Rust escapes control characters, line breaks, formatting, combining and unassigned
 /// characters, and beside them quotes and backslashes, which do no harm.
 fn is_plain(c: char) -> bool {
     matches!(c, '\'' | '"' | '\\') || c.escape_debug().len() == 1

@@ -1,4 +1,4 @@
-//! What was imported and what was not, for people and machines.
+//! The report of an import: what was imported and what was not.
 
 use mutualnet_core::{Weights, WidthRange};
 use serde::Serialize;
@@ -24,11 +24,17 @@ pub struct Report {
     pub entry: Option<String>,
     /// Further state dicts of the file, which were not read.
     pub other_entries: Vec<String>,
-    /// What was taken off before every name.
+    /// Classes and functions in the file that were neither run nor read; the first hundred.
+    pub not_read: Vec<String>,
+    /// What the names of the network's tensors begin with, with its dot; empty if nothing comes before them.
     pub prefix: String,
-    /// Whose names it has; none when matched by position.
+    /// Prefixes under which the network is once more, which were not taken.
+    pub other_prefixes: Vec<String>,
+    /// Tensors that are not under the prefix, such as losses and copies; left out.
+    pub outside: Vec<String>,
+    /// The naming scheme of the checkpoint; none when matched by position.
     pub source: Option<Source>,
-    /// How tensors were told apart.
+    /// How tensors were matched.
     pub matching: Matching,
     /// The network.
     pub network: String,
@@ -38,23 +44,23 @@ pub struct Report {
     pub widths: WidthRange,
     /// Numbers in all weights.
     pub params: u64,
-    /// What became what, in the order of the network.
+    /// The matched tensors, in the order of the network.
     pub matched: Vec<Matched>,
-    /// Stored statistics of batch norms, left out: every row is calibrated.
+    /// Batch-norm statistics, left out because every row is calibrated.
     pub n_statistics: usize,
     /// Counters and other integers, left out.
     pub n_counters: usize,
-    /// Biases before a batch norm, which takes them away again; left out.
+    /// Biases before a batch norm, which would cancel them; left out.
     pub without_effect: Vec<String>,
     /// The checkpoint's classifier, where it was to be left out.
     pub head_left_out: Vec<String>,
-    /// Tensors that the network has no place for, left out since that was allowed.
+    /// Tensors that the network has no place for, left out because that was allowed.
     pub unused: Vec<String>,
     /// How many groups of channels were sorted by importance; none if that was not asked for.
     pub sorted_groups: Option<usize>,
 }
 
-/// One tensor.
+/// One matched tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Matched {
     /// Name in the network.

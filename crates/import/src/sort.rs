@@ -1,6 +1,6 @@
-//! Channels in the order of their importance, so that the leading ones, which narrow widths use, are the best.
+//! Sorts channels by importance, so that the leading ones, which narrow widths use, are the best.
 //!
-//! Separate from the matching: it is a change of the weights, one that the full network does not see.
+//! Separate from matching because it changes the weights, although the full network computes the same.
 //! Invariant: at full width the network computes the same function. Channels that are added, multiplied or run
 //! through depthwise convolutions and norms together move together; inputs and outputs stay.
 
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// each times the scale of the batch norms before it, which is its size there.
 ///
 /// # Errors
-/// The network has an operation of which it is not known how it moves channels.
+/// The network has an operation across which channels cannot be followed.
 ///
 /// # Source
 /// L1 norms of the weights that read a channel, as Once-for-All does before it trains narrower widths
@@ -142,7 +142,7 @@ fn importance(network: &Network, weights: &Weights, groups: &ChannelGroups) -> R
     Ok(importance)
 }
 
-/// How large each channel of every node is, as far as batch norms tell: the absolute scale of the last one.
+/// The size of each channel of every node, estimated as the absolute scale of the last batch norm.
 fn sizes(network: &Network, weights: &Weights, channels: &[usize]) -> Result<Vec<Vec<f64>>> {
     let mut sizes: Vec<Vec<f64>> = Vec::with_capacity(channels.len());
     for (node, &n_channels) in network.nodes().iter().zip(channels) {

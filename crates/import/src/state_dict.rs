@@ -1,36 +1,29 @@
 //! The tensors of a checkpoint by name, whatever lies around them.
 //!
-//! Invariant: numbers, and the names of a pickle, stay in the file's bytes; numbers until a tensor is asked for, and then
-//! its view is checked against the storage that is there.
+//! Invariant: numbers stay in the file's bytes until a tensor is asked for; then its view is checked against the storage
+//! that is there. Names are short, and each is once in its dict, so that they take no more memory than the file.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use ::safetensors::{Dtype as StoredDtype, SafeTensors};
-use mutualnet_core::Tensor;
+use mutualnet_core::{FileKind, Tensor};
 use serde::Serialize;
 
+use crate::content::{Content, Unpacker};
 use crate::dtype::Dtype;
-use crate::pickle::{MAX_NAME_BYTES, TensorRef};
-use crate::{Error, Result, archive, legacy, printable, zipped};
+use crate::pickle::{MAX_NAME_BYTES, Pickle};
+use crate::{Error, Result, legacy, printable, zipped};
 
 mod entry;
 use entry::from_pickle;
 
-/// Bytes of every storage, by key.
-pub(crate) type Storages<'a> = HashMap<&'a str, &'a [u8]>;
-
 /// Longest file that is read.
 const MAX_FILE_BYTES: u64 = 8 << 30;
 
-/// What wrappers put before every name: `DataParallel`, `torch.compile`.
-const PREFIXES: &[&str] = &["module.", "_orig_mod."];
-
-/// Most wrappers around a network.
-const MAX_WRAPPERS: usize = 4;
+/// Most numbers of a tensor that repeats the numbers of a smaller storage: a classifier of 20,000 classes has as many.
+const MAX_REPEATED: u64 = 1 << 26;
 
 /// Kinds of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -64,16 +57,15 @@ pub struct StateDict<'a> {
     pub entry: Option<String>,
     /// Keys of further state dicts in the file.
     pub other_entries: Vec<String>,
-    /// What was taken off before every name.
-    pub prefix: String,
+    /// Classes and functions in the file that are not part of a state dict: they were neither run nor read.
+    pub not_read: Vec<String>,
     pub(crate) tensors: Vec<Stored<'a>>,
-    storages: Storages<'a>,
 }
 
 /// One tensor of a checkpoint.
 #[derive(Debug)]
 pub(crate) struct Stored<'a> {
-    pub(crate) name: Cow<'a, str>,
+    pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
     pub(crate) dtype: Dtype,
     data: Data<'a>,
@@ -83,7 +75,18 @@ pub(crate) struct Stored<'a> {
 enum Data<'a> {
     /// As many numbers as the shape needs, checked.
     Whole(&'a [u8]),
-    View(TensorRef<'a>),
+    View(View<'a>),
+}
+
+/// Some of the numbers of a storage, in some order.
+#[derive(Debug)]
+struct View<'a> {
+    /// `None` if the file does not have it.
+    storage: Option<Content<'a>>,
+    /// How many numbers the storage says that it has.
+    elements: u64,
+    offset: u64,
+    stride: Vec<u64>,
 }
 
 #[cfg(test)]
@@ -91,7 +94,7 @@ impl StateDict<'static> {
     /// Names and shapes without numbers.
     pub(crate) fn of_shapes(shapes: &[(&str, Vec<usize>)]) -> Self {
         let tensors = shapes.iter().map(|(name, shape)| Stored {
-            name: Cow::Owned((*name).to_owned()),
+            name: (*name).to_owned(),
             shape: shape.clone(),
             dtype: Dtype::F32,
             data: Data::Whole(&[]),
@@ -100,9 +103,8 @@ impl StateDict<'static> {
             format: Format::TorchZip,
             entry: None,
             other_entries: vec![],
-            prefix: String::new(),
+            not_read: vec![],
             tensors: tensors.collect(),
-            storages: HashMap::new(),
         }
     }
 }
@@ -114,6 +116,9 @@ impl StateDict<'static> {
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let wrong = |source| Error::File { path: path.to_owned(), source };
     let found = std::fs::metadata(path).map_err(wrong)?;
+    if found.is_dir() {
+        return Err(Error::Directory { path: path.to_owned() });
+    }
     // Opening a pipe would wait for its other end.
     if !found.is_file() {
         return Err(Error::NotAFile { path: path.to_owned() });
@@ -136,35 +141,18 @@ impl<'a> StateDict<'a> {
     /// # Errors
     /// The file is of no known kind, damaged, hostile, or has no state dict.
     pub fn read(bytes: &'a [u8], entry: Option<&str>) -> Result<Self> {
-        let mut found = if archive::is_zip(bytes) {
-            let (object, storages) = zipped::open(bytes)?;
-            from_pickle(Format::TorchZip, &object, storages, entry)?
-        } else if legacy::is_legacy(bytes) {
-            let (object, storages) = legacy::open(bytes)?;
-            from_pickle(Format::TorchLegacy, &object, storages, entry)?
-        } else if bytes.get(8) == Some(&b'{') {
-            from_safetensors(bytes)?
-        } else {
-            return Err(Error::Format { reason: looks_like(bytes).to_owned() });
-        };
-        found.strip_prefixes()?;
-        Ok(found)
-    }
-
-    fn strip_prefixes(&mut self) -> Result<()> {
-        for _ in 0..MAX_WRAPPERS {
-            let found =
-                PREFIXES.iter().find(|prefix| self.tensors.iter().any(|t| t.name.starts_with(*prefix)));
-            let Some(prefix) = found else { break };
-            for tensor in &mut self.tensors {
-                strip(&mut tensor.name, prefix);
+        match FileKind::of(bytes) {
+            // Names of entries are not ordered: any zip archive may be a checkpoint.
+            kind if bytes.starts_with(b"PK\x03\x04") && kind != FileKind::Keras => {
+                let (pickle, storages) = zipped::open(bytes)?;
+                from_pickle(Format::TorchZip, &Pickle::read(&pickle)?, &storages, entry)
             }
-            self.prefix.push_str(prefix);
-        }
-        let mut names = HashSet::new();
-        match self.tensors.iter().find(|tensor| !names.insert(&*tensor.name)) {
-            Some(tensor) => Err(twice(&tensor.name)),
-            None => Ok(()),
+            FileKind::TorchLegacy => {
+                let (object, storages) = legacy::open(bytes)?;
+                from_pickle(Format::TorchLegacy, &object, &storages, entry)
+            }
+            FileKind::Safetensors => from_safetensors(bytes),
+            found => Err(Error::NotACheckpoint { found }),
         }
     }
 
@@ -172,32 +160,24 @@ impl<'a> StateDict<'a> {
     ///
     /// # Errors
     /// Its storage is missing or too short, or a number is not finite.
-    pub(crate) fn numbers(&self, stored: &Stored<'_>) -> Result<Tensor> {
-        let wrong = |reason: &str| Error::Tensor { name: stored.name.to_string(), reason: reason.to_owned() };
+    pub(crate) fn numbers(stored: &Stored<'_>, unpacker: &mut Unpacker) -> Result<Tensor> {
+        let wrong = |reason: &str| Error::Tensor { name: stored.name.clone(), reason: reason.to_owned() };
         let data: Vec<f32> = match &stored.data {
-            _ if !stored.dtype.is_float() => return Err(wrong("its numbers are integers")),
+            _ if !stored.dtype.is_float() => return Err(wrong("it holds integers")),
             Data::Whole(bytes) => {
                 bytes.chunks_exact(stored.dtype.bytes()).map(|b| stored.dtype.to_f32(b)).collect()
             }
             Data::View(view) => {
                 let storage =
-                    self.storages.get(view.storage.key).ok_or_else(|| wrong("it has no numbers"))?;
-                read_view(view, storage).map_err(wrong)?
+                    view.storage.as_ref().ok_or_else(|| wrong("the file does not have its numbers"))?;
+                let elements = check_view(stored, view, storage.length()).map_err(wrong)?;
+                read_view(stored, view, elements, unpacker.bytes(storage)?)
             }
         };
-        if data.iter().any(|number| !number.is_finite()) {
-            return Err(wrong("a number is infinite or none"));
+        match data.iter().find(|number| !number.is_finite()) {
+            Some(number) => Err(wrong(&format!("it holds {number}"))),
+            None => Ok(Tensor { shape: stored.shape.clone(), data }),
         }
-        Ok(Tensor { shape: stored.shape.clone(), data })
-    }
-}
-
-/// Takes `prefix` off, if it is there; a name out of a pickle stays where it is.
-fn strip(name: &mut Cow<'_, str>, prefix: &str) {
-    match name {
-        Cow::Borrowed(name) => *name = name.strip_prefix(prefix).unwrap_or(name),
-        Cow::Owned(name) if name.starts_with(prefix) => drop(name.drain(..prefix.len())),
-        Cow::Owned(_) => {}
     }
 }
 
@@ -214,32 +194,37 @@ fn twice(name: &str) -> Error {
     Error::Container { reason: format!("`{}` occurs twice", printable(name)) }
 }
 
-/// The numbers that a view sees, in the order of its axes.
-fn read_view(view: &TensorRef<'_>, storage: &[u8]) -> Result<Vec<f32>, &'static str> {
-    let size = view.storage.dtype.bytes();
-    if view.storage.elements.checked_mul(size as u64) != Some(storage.len() as u64) {
+/// How many numbers a view has, all of them within a storage of `bytes` bytes.
+fn check_view(stored: &Stored<'_>, view: &View<'_>, bytes: u64) -> Result<usize, &'static str> {
+    if view.elements.checked_mul(stored.dtype.bytes() as u64) != Some(bytes) {
         return Err("its storage has another length than it says");
     }
-    let elements = view.shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
-    let elements = elements.filter(|&n| n as u64 <= view.storage.elements);
-    let elements = elements.ok_or("it has more numbers than its storage")?;
+    let elements = stored.shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+    let elements = elements.filter(|&n| n as u64 <= view.elements.max(MAX_REPEATED));
+    let elements = elements.ok_or("it repeats the numbers of its storage too often")?;
     if elements == 0 {
-        return Ok(vec![]);
+        return Ok(0);
     }
     let last =
-        view.shape.iter().zip(&view.stride).try_fold(view.offset, |last, (&n, stride)| {
+        stored.shape.iter().zip(&view.stride).try_fold(view.offset, |last, (&n, stride)| {
             last.checked_add((n as u64 - 1).checked_mul(*stride)?)
         });
-    if last.is_none_or(|last| last >= view.storage.elements) {
+    if last.is_none_or(|last| last >= view.elements) {
         return Err("it reaches beyond its storage");
     }
+    Ok(elements)
+}
+
+/// The numbers that a checked view sees, in the order of its axes.
+fn read_view(stored: &Stored<'_>, view: &View<'_>, elements: usize, storage: &[u8]) -> Vec<f32> {
+    let size = stored.dtype.bytes();
     let mut data = Vec::with_capacity(elements);
-    let mut index = vec![0; view.shape.len()];
+    let mut index = vec![0; stored.shape.len()];
     for _ in 0..elements {
         let at = index.iter().zip(&view.stride).map(|(&i, stride)| i as u64 * stride).sum::<u64>();
         let at = (view.offset + at) as usize * size;
-        data.push(view.storage.dtype.to_f32(&storage[at..at + size]));
-        for (i, n) in index.iter_mut().zip(&view.shape).rev() {
+        data.push(stored.dtype.to_f32(&storage[at..at + size]));
+        for (i, n) in index.iter_mut().zip(&stored.shape).rev() {
             *i += 1;
             if *i < *n {
                 break;
@@ -247,14 +232,17 @@ fn read_view(view: &TensorRef<'_>, storage: &[u8]) -> Result<Vec<f32>, &'static 
             *i = 0;
         }
     }
-    Ok(data)
+    data
 }
 
 fn from_safetensors(bytes: &[u8]) -> Result<StateDict<'_>> {
     // As text: a source would be shown with the file's names as they are.
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| Error::Container { reason: printable(&error.to_string()) })?;
-    let tensors = file.iter().map(|(name, view)| {
+    let mut views: Vec<_> = file.iter().collect();
+    // The library has them in no order; where they lie in the file is one.
+    views.sort_by_key(|(name, view)| (view.data().as_ptr().addr(), *name));
+    let tensors = views.into_iter().map(|(name, view)| {
         let dtype = match view.dtype() {
             StoredDtype::F16 => Dtype::F16,
             StoredDtype::BF16 => Dtype::Bf16,
@@ -262,30 +250,16 @@ fn from_safetensors(bytes: &[u8]) -> Result<StateDict<'_>> {
             StoredDtype::F64 => Dtype::F64,
             _ => Dtype::Other(1),
         };
-        let name = Cow::Owned(checked_name(name)?.to_owned());
+        let name = checked_name(name)?.to_owned();
         Ok(Stored { name, shape: view.shape().to_vec(), dtype, data: Data::Whole(view.data()) })
     });
     Ok(StateDict {
         format: Format::Safetensors,
         entry: None,
         other_entries: vec![],
-        prefix: String::new(),
+        not_read: vec![],
         tensors: tensors.collect::<Result<_>>()?,
-        storages: HashMap::new(),
     })
-}
-
-/// What a file that is not read looks like.
-fn looks_like(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [] => "the file is empty",
-        [0x80, ..] => "a pickle without PyTorch's header",
-        [0x89, b'H', b'D', b'F', ..] => "an HDF5 file, as Keras writes",
-        _ if bytes.get(257..262) == Some(b"ustar") => {
-            "a tar archive, as PyTorch wrote before 0.1.10; save it again with a newer one"
-        }
-        _ => "it begins as none of them does",
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `mutualnet import`: a checkpoint of another program as weights of a network of ours.
+//! `mutualnet import`: turns the checkpoint of another program into weights for one of our networks.
 
 use anyhow::{Result, bail};
 use mutualnet_bundle::safetensors;
@@ -53,8 +53,9 @@ fn network(args: &ImportArgs, classes: usize) -> Result<Network> {
     Ok(mutualnet_zoo::build(&args.network, &config)?)
 }
 
-fn rules(args: &ImportArgs) -> Rules {
+fn rules(args: &ImportArgs) -> Rules<'_> {
     Rules {
+        prefix: args.prefix.as_deref(),
         matching: if args.by_position { Matching::Position } else { Matching::Name },
         head: if args.new_head { Head::LeftOut } else { Head::Imported },
         extra: if args.allow_unused { Extra::LeaveOut } else { Extra::Refuse },
@@ -73,7 +74,8 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
         None => "by position".to_owned(),
     };
     let under = report.entry.as_ref().map(|entry| format!(", under `{}`", printable(entry)));
-    let prefix = Some(format!(", prefix `{}`", report.prefix)).filter(|_| !report.prefix.is_empty());
+    let prefix =
+        Some(format!(", prefix `{}`", printable(&report.prefix))).filter(|_| !report.prefix.is_empty());
     let mut lines = vec![
         ("network", format!("{network}, widths {} to {}, {classes}", widths.smallest(), widths.full())),
         (
@@ -84,16 +86,19 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
         (
             "left out",
             format!(
-                "{} statistics of batch norms (every row is calibrated), {} counters",
+                "{} batch-norm statistics (every row is calibrated), {} counters",
                 report.n_statistics, report.n_counters
             ),
         ),
     ];
     for (what, why, names) in [
-        ("", "without effect before a batch norm", &report.without_effect),
+        ("", "no effect before a batch norm", &report.without_effect),
         ("", "classifier", &report.head_left_out),
         ("", "not in the network", &report.unused),
-        ("not read", "further state dicts; see --entry", &report.other_entries),
+        ("", "outside of the prefix", &modules(&report.outside)),
+        ("not read", "also fits, choose with --prefix", &report.other_prefixes),
+        ("not read", "further state dicts, choose with --entry", &report.other_entries),
+        ("not read", "objects beside the weights", &report.not_read),
     ] {
         if !names.is_empty() {
             let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
@@ -101,9 +106,26 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
         }
     }
     if let Some(n_groups) = report.sorted_groups {
-        lines.push(("sorted", format!("{n_groups} groups of channels by importance")));
+        lines.push(("sorted", format!("{n_groups} channel groups by importance")));
     }
     lines
+}
+
+/// Tensors by the module that they belong to, `criterion.*` for those of one module, and how many there are.
+fn modules(names: &[String]) -> Vec<String> {
+    let mut modules: Vec<(&str, Vec<&str>)> = vec![];
+    for name in names {
+        let module = name.split_once('.').map_or(name.as_str(), |(module, _)| module);
+        match modules.iter_mut().find(|(known, _)| *known == module) {
+            Some((_, names)) => names.push(name),
+            None => modules.push((module, vec![name])),
+        }
+    }
+    let line = |(module, names): (&str, Vec<&str>)| match names[..] {
+        [name] => name.to_owned(),
+        _ => format!("{module}.* ({} tensors)", names.len()),
+    };
+    modules.into_iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -122,6 +144,9 @@ mod tests {
             entry: Some(name),
             other_entries: names.clone(),
             prefix: "module.".to_owned(),
+            not_read: names.clone(),
+            other_prefixes: names.clone(),
+            outside: names.clone(),
             source: None,
             matching: Matching::Position,
             network: "resnet18".to_owned(),
@@ -137,6 +162,6 @@ mod tests {
             sorted_groups: None,
         };
         let told: String = lines(&report).into_iter().map(|(_, value)| value + "\n").collect();
-        assert_eq!((told.matches("?[2J").count(), told.matches('\x1b').count()), (5, 0), "{told:?}");
+        assert_eq!((told.matches("?[2J").count(), told.matches('\x1b').count()), (8, 0), "{told:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! `import`: checkpoints become weights, or it is said why not.
+//! `import`: checkpoints become weights, or the command says why not.
 
 use insta::assert_snapshot;
 use mutualnet_bundle::safetensors;
@@ -47,7 +47,7 @@ fn what_matched_is_told() {
     network     mobilenet_v1, widths 1.0 to 1.0, 12 classes
     checkpoint  safetensors, prefix `module.`
     matched     83 tensors (3219276 parameters) by the names of the authors
-    left out    1 statistics of batch norms (every row is calibrated), 0 counters
+    left out    1 batch-norm statistics (every row is calibrated), 0 counters
     -- stderr
     weights written to weights.safetensors
     "#);
@@ -60,13 +60,58 @@ fn what_matched_is_told() {
     let bytes = |name: &str| std::fs::read(program.path(name)).unwrap();
     assert_eq!(bytes("again.safetensors"), bytes("weights.safetensors"));
     let told = program.told(&[again.as_slice(), &["--sort-channels"]].concat());
-    assert!(told.contains("sorted      14 groups of channels by importance"), "{told}");
+    assert!(told.contains("sorted      14 channel groups by importance"), "{told}");
     assert_ne!(bytes("again.safetensors"), bytes("weights.safetensors"));
     let told = program.told(&[again.as_slice(), &["--new-head"]].concat());
     assert!(
         told.contains("1.0 to 1.0, no classifier\n") && told.contains("classifier: classifier.0."),
         "{told}"
     );
+}
+
+/// As Lightning saves a module that has a network, a loss with weights and a running average.
+#[test]
+fn a_network_within_a_module() {
+    let (program, weights) = program();
+    let under = |prefix: &str, weights: &Weights| -> Weights {
+        weights.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone())).collect()
+    };
+    let mut tensors = under("net.", &weights);
+    tensors.extend(under("net_ema.module.", &weights));
+    tensors.insert("criterion.weight".to_owned(), weights["classifier.0.bias"].clone());
+    safetensors::write(&tensors, &program.path("lightning.safetensors")).unwrap();
+    let arguments =
+        ["import", "lightning.safetensors", "--network", "mobilenet_v1", "-o", "weights.safetensors"];
+    assert_snapshot!(program.told(&arguments), @r#"
+    exit 0
+    -- stdout
+    network     mobilenet_v1, widths 1.0 to 1.0, 12 classes
+    checkpoint  safetensors, prefix `net.`
+    matched     83 tensors (3219276 parameters) by the names of the authors
+    left out    0 batch-norm statistics (every row is calibrated), 0 counters
+                outside of the prefix: criterion.weight, net_ema.* (83 tensors)
+    not read    also fits, choose with --prefix: net_ema.module.
+    -- stderr
+    weights written to weights.safetensors
+    "#);
+    let told = program.told(&[arguments.as_slice(), &["--prefix", "net_ema"]].concat());
+    assert!(told.contains("prefix `net_ema.module.`"), "{told}");
+    assert_snapshot!(program.told(&[arguments.as_slice(), &["--prefix", "model."]].concat()), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: no tensor of the checkpoint is under `model.`; names begin with criterion., net., net_ema.
+    hint: without --prefix it is found by the names of the network
+    "#);
+    tensors.retain(|name, _| name.starts_with("net.") && !name.contains("classifier"));
+    safetensors::write(&tensors, &program.path("lightning.safetensors")).unwrap();
+    assert_snapshot!(program.told(&arguments), @r#"
+    exit 1
+    -- stdout
+    -- stderr
+    error: the checkpoint has no classifier `net.classifier.0`
+    hint: --new-head imports everything else; with `train.new_head` training starts with a random classifier
+    "#);
 }
 
 #[test]
@@ -84,29 +129,29 @@ fn what_does_not_fit_is_an_error() {
     exit 1
     -- stdout
     -- stderr
-    error: 75 of the 158 tensors of mobilenet_v2 are not in the checkpoint (read with the names of the authors): features.2.body.6.weight, features.2.body.7.weight, features.2.body.7.bias, features.3.body.6.weight, …
-    hint: is it another network? --new-head leaves the classifier out, --by-position matches by order instead of names
+    error: 75 of the 158 tensors of mobilenet_v2 are not in the checkpoint (by the names of the authors): module.features.2.body.6.weight, module.features.2.body.7.weight, module.features.2.body.7.bias, module.features.3.body.6.weight, …
+    hint: this may be a checkpoint of another network; if only names differ, --by-position matches by order
     "#);
     assert_snapshot!(told(&["checkpoint.safetensors", "--network", "mobilenet_v1", "--widths", "1.0,2.0"]), @r#"
     exit 1
     -- stdout
     -- stderr
     error: `features.0.0.weight` of the checkpoint is [32, 3, 3, 3], but `features.0.0.weight` of mobilenet_v1 is [64, 3, 3, 3]
-    hint: a network trained up to another width has other shapes: give its range with --widths
+    hint: a network that was trained up to another width has other shapes: give its range with --widths
     "#);
     assert_snapshot!(told(&["checkpoint.safetensors", "--network", "mobilenet_v1", "--classes", "10"]), @r#"
     exit 1
     -- stdout
     -- stderr
     error: the checkpoint has 12 classes, not 10
-    hint: --new-head leaves the classifier out; with `train.new_head` training begins with a random one
+    hint: --new-head leaves the classifier out; with `train.new_head` training starts with a random one
     "#);
     assert_snapshot!(told(&["more.safetensors", "--network", "mobilenet_v1"]), @r#"
     exit 1
     -- stdout
     -- stderr
     error: mobilenet_v1 has no place for 1 of the checkpoint's tensors: aux.fc.weight
-    hint: is it another network? Otherwise --allow-unused leaves them out
+    hint: this may be a checkpoint of another network; if not, --allow-unused leaves them out
     "#);
     assert!(!program.path("weights.safetensors").exists());
     assert_snapshot!(told(&["more.safetensors", "--network", "mobilenet_v1", "--allow-unused"]), @r#"
@@ -115,8 +160,8 @@ fn what_does_not_fit_is_an_error() {
     network     mobilenet_v1, widths 1.0 to 1.0, 12 classes
     checkpoint  safetensors, prefix `module.`
     matched     83 tensors (3219276 parameters) by the names of the authors
-    left out    0 statistics of batch norms (every row is calibrated), 0 counters
-                without effect before a batch norm: features.0.0.bias
+    left out    0 batch-norm statistics (every row is calibrated), 0 counters
+                no effect before a batch norm: features.0.0.bias
                 not in the network: aux.fc.weight
     -- stderr
     weights written to weights.safetensors
@@ -135,15 +180,15 @@ fn hostile_and_damaged_files_are_refused() {
     exit 1
     -- stdout
     -- stderr
-    error: the checkpoint names `posix.system`, which is not part of a state dict; nothing of it was run
-    hint: if you trust the file, load it in Python and save `model.state_dict()` alone
+    error: the checkpoint names `posix.system`, which would run code in Python; nothing was run here
+    hint: do not load this file in Python unless you know who made it: a checkpoint that is nothing but a `state_dict()` names no such function
     "#);
     assert_snapshot!(told(&["cut.pt"]), @r#"
     exit 1
     -- stdout
     -- stderr
-    error: damaged checkpoint: the archive has no end: it is cut off
-    hint: the file may be damaged or incomplete
+    error: damaged checkpoint: the archive has no end record: it is cut off
+    hint: the file may be damaged or incomplete: download or copy it again
     "#);
     assert_snapshot!(told(&["absent.pt"]), @r#"
     exit 1

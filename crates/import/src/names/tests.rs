@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mutualnet_core::{Network, Width, WidthRange};
 use mutualnet_zoo::NetworkConfig;
 
-use crate::matching::{Head, by_name};
+use crate::matching::{Head, Rules, by_name};
 use crate::{Error, Source, StateDict};
 
 /// Shapes by name, by `source/network`, as `golden/make.py` found them.
@@ -31,7 +31,8 @@ fn every_tensor_of_torchvision_and_timm_has_its_place() {
         let (state, network) = (state(&shapes), network(name));
         // VGG has another classifier here.
         let head = if name == "vgg16_bn" { Head::LeftOut } else { Head::Imported };
-        let found = by_name(&state, &network, head).unwrap_or_else(|error| panic!("{key}: {error}"));
+        let found = by_name(&state, &network, Rules { head, ..Rules::default() })
+            .unwrap_or_else(|error| panic!("{key}: {error}"));
         // timm's ResNets and VGG's convolutions have torchvision's names.
         let source = if name.starts_with("resnet") || name == "vgg16_bn" { "torchvision" } else { source };
         assert_eq!(found.source.map(Source::name), Some(source), "{key}");
@@ -51,7 +52,7 @@ fn our_own_names_are_the_authors() {
         let shapes = network.parameter_shapes(Width::ONE).unwrap();
         let names = network.parameters().into_iter().map(|parameter| parameter.name);
         let state = state(&names.zip(shapes).collect());
-        let found = by_name(&state, &network, Head::Imported).unwrap();
+        let found = by_name(&state, &network, Rules::default()).unwrap();
         assert_eq!(found.source, Some(Source::of(&network)[0]), "{name}");
         assert!(found.unused.is_empty() && found.without_effect.is_empty());
     }
@@ -60,7 +61,8 @@ fn our_own_names_are_the_authors() {
 #[test]
 fn another_network_is_an_error() {
     let golden = golden();
-    let wrong = |key: &str, name: &str| match by_name(&state(&golden[key]), &network(name), Head::Imported) {
+    let wrong = |key: &str, name: &str| match by_name(&state(&golden[key]), &network(name), Rules::default())
+    {
         Ok(found) => panic!("{key} was read as {name}: {:?}", found.source),
         Err(error) => error,
     };

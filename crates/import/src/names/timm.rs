@@ -1,4 +1,4 @@
-//! Names of timm.
+//! timm's names.
 
 use mutualnet_core::Network;
 use mutualnet_core::network::{Conv, Groups, Op};
@@ -10,7 +10,7 @@ const V1_STAGES: [usize; 5] = [1, 2, 2, 6, 2];
 const V2_STAGES: [usize; 7] = [1, 2, 3, 4, 3, 3, 1];
 const V3_STAGES: [usize; 6] = [1, 2, 3, 4, 2, 3];
 
-/// What the module at our `path` is called.
+/// What timm calls the module at our `path`.
 pub(super) fn module(network: &Network, path: &str) -> Option<String> {
     let parts: Vec<_> = path.split('.').collect();
     let stem = match parts[..] {

@@ -1,10 +1,10 @@
-//! Names of torchvision, where ours are others.
+//! torchvision's names, where they differ from ours.
 
 use mutualnet_core::Network;
 
 use super::{resnet_module, resnet_stages};
 
-/// What the module at our `path` is called.
+/// What torchvision calls the module at our `path`.
 pub(super) fn module(network: &Network, path: &str) -> Option<String> {
     match network.name() {
         "mobilenet_v2" => mobilenet_v2(path),

@@ -1,66 +1,259 @@
-//! The names that a pickle may use; every other one is refused.
+//! What the names in a pickle stand for: a tensor, a dict, something that is read over, or a reason to refuse the file.
 //!
-//! Separate so that the whole list can be read at a glance. Even these are never looked up anywhere: they only say
-//! what the values after them mean.
+//! Separate so that all of it can be read at a glance. No name is ever looked up or called: it only says what the values
+//! after it mean. So a name that is not known does no harm; one that runs code in Python still refuses the whole file,
+//! because somebody who is told so will not load it there (docs/decisions/0010-what-a-pickle-may-name.md).
 
 use crate::dtype::Dtype;
 use crate::{Error, Result};
 
-/// What a permitted name stands for.
+/// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Global {
     OrderedDict,
     /// `torch._utils._rebuild_tensor_v2` and its predecessor: a view of a storage.
     Tensor,
-    /// `torch._utils._rebuild_parameter`: its first argument.
+    /// `torch._utils._rebuild_parameter` and the like: its first argument.
     Parameter,
+    /// `torch._tensor._rebuild_from_type_v2`: its first argument, called with the third one.
+    Subclass,
     Storage(Dtype),
-    /// Calling it makes something that is read over.
-    Inert,
+    /// `builtins.getattr`.
+    Attribute,
+    /// Anything else: calling it makes something that is read over.
+    Opaque,
 }
 
-/// Classes of optimizers' and training scripts' leftovers: numbers, settings, paths.
-const INERT: &[(&str, &str)] = &[
-    ("torch", "Size"),
-    ("torch", "device"),
-    ("_codecs", "encode"),
-    ("argparse", "Namespace"),
-    ("collections", "Counter"),
-    ("collections", "defaultdict"),
-    ("builtins", "set"),
-    ("builtins", "int"),
-    ("builtins", "float"),
-    ("builtins", "list"),
-    ("builtins", "dict"),
-    ("__builtin__", "set"),
+/// Plain data and settings, which are not worth a line in the report.
+const PLAIN: &[(&str, &[&str])] = &[
+    ("argparse", &["Namespace"]),
+    ("_codecs", &["encode"]),
+    ("collections", &["Counter", "OrderedDict", "defaultdict", "deque"]),
+    ("numpy", &["dtype", "ndarray"]),
+    ("numpy.core.multiarray", &["_reconstruct", "scalar"]),
+    ("numpy._core.multiarray", &["_reconstruct", "scalar"]),
+    ("pathlib", &["PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath"]),
+    ("pathlib._local", &["PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath"]),
+    ("io", &["BytesIO", "StringIO"]),
+    ("types", &["MappingProxyType", "SimpleNamespace"]),
     // Counters of slimmable networks' training program.
-    ("utils.meters", "Meter"),
-    ("utils.meters", "ScalarMeter"),
-    ("pathlib", "PosixPath"),
-    ("pathlib", "WindowsPath"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "_reconstruct"),
+    ("utils.meters", &["Meter", "ScalarMeter"]),
 ];
 
-/// Number types as attributes of the module `torch`.
-const TORCH_DTYPES: &[&str] =
-    &["float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool"];
+/// Types among the builtins of Python, whose other names evaluate, open or look up something.
+const BUILTIN_TYPES: &[&str] = &[
+    "bool",
+    "bytearray",
+    "bytes",
+    "complex",
+    "dict",
+    "float",
+    "frozenset",
+    "int",
+    "list",
+    "long",
+    "object",
+    "range",
+    "set",
+    "slice",
+    "str",
+    "tuple",
+    "unicode",
+    "xrange",
+];
+
+/// Modules and packages of Python whose functions run code or programs, or reach files and the network.
+const RUNS_CODE: &[&str] = &[
+    "_ctypes",
+    "_io",
+    "_operator",
+    "_osx_support",
+    "_pickle",
+    "_posixsubprocess",
+    "_pyrepl",
+    "_socket",
+    "_thread",
+    "aiohttp",
+    "asyncio",
+    "bdb",
+    "cProfile",
+    "cffi",
+    "cloudpickle",
+    "compileall",
+    "ctypes",
+    "dill",
+    "distutils",
+    "doctest",
+    "ensurepip",
+    "fileinput",
+    "ftplib",
+    "http",
+    "httplib",
+    "httpx",
+    "idlelib",
+    "imaplib",
+    "importlib",
+    "joblib",
+    "lib2to3",
+    "linecache",
+    "marshal",
+    "mmap",
+    "multiprocessing",
+    "nt",
+    "ntpath",
+    "os",
+    "paramiko",
+    "pdb",
+    "pickle",
+    "pip",
+    "pipes",
+    "pkg_resources",
+    "pkgutil",
+    "popen2",
+    "poplib",
+    "posix",
+    "posixpath",
+    "psutil",
+    "pty",
+    "py_compile",
+    "pydoc",
+    "requests",
+    "rlcompleter",
+    "runpy",
+    "setuptools",
+    "shelve",
+    "shlex",
+    "shutil",
+    "signal",
+    "smtplib",
+    "socket",
+    "socketserver",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "sys",
+    "sysconfig",
+    "tarfile",
+    "telnetlib",
+    "tempfile",
+    "threading",
+    "timeit",
+    "tkinter",
+    "tracemalloc",
+    "unittest",
+    "urllib",
+    "urllib2",
+    "urllib3",
+    "venv",
+    "webbrowser",
+    "winreg",
+    "xmlrpc",
+    "zipapp",
+    "zipfile",
+    "zipimport",
+];
+
+/// Modules that do, under names that people give to packages of their own, too.
+const RUNS_CODE_ITSELF: &[&str] = &[
+    "ast", "cmd", "code", "codeop", "commands", "gc", "glob", "imp", "inspect", "io", "operator", "platform",
+    "profile", "site", "trace", "types",
+];
+
+/// Modules of libraries that do, which other modules of theirs do not.
+const RUNS_CODE_WITHIN: &[&str] = &[
+    "numpy.distutils",
+    "numpy.f2py",
+    "numpy.testing",
+    "pandas.core.computation",
+    "pandas.io",
+    "torch.distributed.rpc",
+    "torch.hub",
+    "torch.jit",
+    "torch.package",
+    "torch.utils.bottleneck",
+    "torch.utils.cpp_extension",
+    "torch.utils.data.datapipes.utils.decoder",
+    "torch.utils.model_zoo",
+];
+
+/// Functions that do, of modules that do not.
+const FUNCTIONS_THAT_RUN_CODE: &[(&str, &str)] = &[
+    ("codecs", "open"),
+    ("numpy", "fromfile"),
+    ("numpy", "load"),
+    ("numpy", "loadtxt"),
+    ("numpy", "save"),
+    ("numpy", "savetxt"),
+    ("pandas", "eval"),
+    ("pandas", "read_pickle"),
+    ("torch", "compile"),
+    ("torch", "load"),
+    ("torch", "save"),
+    ("torch.serialization", "load"),
+    ("torch.serialization", "save"),
+    ("torch.storage", "_load_from_bytes"),
+];
 
 /// What `module.name` stands for.
+///
+/// # Errors
+/// Calling it in Python would run code.
 pub(super) fn resolve(module: &str, name: &str) -> Result<Global> {
     let is_storage = matches!(module, "torch" | "torch.cuda" | "torch.storage");
     let storage = name.strip_suffix("Storage").filter(|_| is_storage).and_then(Dtype::from_storage);
     match (module, name) {
-        _ if storage.is_some() => Ok(storage.map_or(Global::Inert, Global::Storage)),
+        _ if storage.is_some() => Ok(storage.map_or(Global::Opaque, Global::Storage)),
         ("collections", "OrderedDict") => Ok(Global::OrderedDict),
         ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Ok(Global::Tensor),
-        ("torch._utils", "_rebuild_parameter") => Ok(Global::Parameter),
-        ("torch", name) if TORCH_DTYPES.contains(&name) => Ok(Global::Inert),
-        _ if INERT.contains(&(module, name)) => Ok(Global::Inert),
-        _ => Err(Error::Forbidden { name: format!("{module}.{name}") }),
+        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Ok(Global::Parameter),
+        ("torch._tensor", "_rebuild_from_type_v2") => Ok(Global::Subclass),
+        ("builtins" | "__builtin__", "getattr") => Ok(Global::Attribute),
+        _ if runs_code(module, name) => Err(forbidden(module, name)),
+        _ => Ok(Global::Opaque),
     }
+}
+
+/// Whether an opaque name is one that state dicts and training scripts use for plain data.
+pub(super) fn is_plain(module: &str, name: &str) -> bool {
+    match module {
+        "builtins" | "__builtin__" => true,
+        // `torch.Size`, `torch.device`, and number types such as `torch.float32`.
+        "torch" => !name.contains('.'),
+        _ => is_listed(module, name),
+    }
+}
+
+fn is_listed(module: &str, name: &str) -> bool {
+    PLAIN.iter().any(|(of, names)| *of == module && names.contains(&name))
+}
+
+/// The error about a name.
+pub(super) fn forbidden(module: &str, name: &str) -> Error {
+    Error::Forbidden { name: format!("{module}.{name}") }
+}
+
+fn runs_code(module: &str, name: &str) -> bool {
+    // Protocol 4 takes a path of attributes: `_rebuild_tensor.__globals__` has everything.
+    if name.split('.').any(is_inner) {
+        return true;
+    }
+    if matches!(module, "builtins" | "__builtin__") {
+        return !BUILTIN_TYPES.contains(&name);
+    }
+    if is_listed(module, name) {
+        return false;
+    }
+    let within = |outer: &&str| {
+        module.strip_prefix(*outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let first = module.split('.').next().unwrap_or(module);
+    RUNS_CODE.contains(&first)
+        || RUNS_CODE_ITSELF.contains(&module)
+        || RUNS_CODE_WITHIN.iter().any(within)
+        || FUNCTIONS_THAT_RUN_CODE.contains(&(module, name))
+}
+
+/// Whether an attribute belongs to the inner workings of Python.
+pub(super) fn is_inner(name: &str) -> bool {
+    name.starts_with("__") && !matches!(name, "__newobj__" | "__newobj_ex__" | "__main__")
 }

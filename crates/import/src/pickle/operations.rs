@@ -1,7 +1,8 @@
-//! The operations of protocols 2 to 5 that state dicts use.
+//! The operations of protocols 2 to 5.
 
 use super::{
-    FALSE, Global, INERT, Id, MAX_NAME_BYTES, Machine, NONE, StorageRef, TRUE, TensorRef, Value, globals,
+    FALSE, Global, Id, MAX_NAME_BYTES, MAX_NAMES_SEEN, MAX_OPAQUE_NAMES, Machine, NONE, OPAQUE, StorageRef,
+    TRUE, TensorRef, Value, globals,
 };
 use crate::Result;
 
@@ -47,7 +48,7 @@ impl<'a> Machine<'a> {
             }
             0x8a => self.counted::<1>().and_then(|bytes| self.push_new(long(bytes))),
             0x8b => self.counted::<4>().and_then(|bytes| self.push_new(long(bytes))),
-            b'G' => self.take(8).and_then(|_| self.push(INERT)),
+            b'G' => self.take(8).and_then(|_| self.push(OPAQUE)),
             // Texts and bytes
             0x8c => self.counted::<1>().and_then(|bytes| self.push_text(bytes)),
             b'X' => self.counted::<4>().and_then(|bytes| self.push_text(bytes)),
@@ -58,6 +59,7 @@ impl<'a> Machine<'a> {
             b'C' => self.counted::<1>().and_then(|bytes| self.push_bytes(bytes)),
             b'B' => self.counted::<4>().and_then(|bytes| self.push_bytes(bytes)),
             0x8e => self.counted::<8>().and_then(|bytes| self.push_bytes(bytes)),
+            0x96 => self.counted::<8>().and_then(|_| self.push(OPAQUE)),
             // Collections
             b')' => self.push_new(Value::Tuple(vec![])),
             0x85..=0x87 => self.tuple_of(usize::from(operation - 0x84)),
@@ -78,8 +80,9 @@ impl<'a> Machine<'a> {
             }
             b'u' => self.pop_mark().and_then(|items| self.set(items)),
             // A set is of no use here: its items are dropped.
-            0x8f => self.push(INERT),
+            0x8f => self.push(OPAQUE),
             0x90 => self.pop_mark().map(|_| ()),
+            0x91 => self.pop_mark().and_then(|_| self.push(OPAQUE)),
             // Stack and memo
             b'(' => self.mark(),
             b'0' => self.pop().map(|_| ()),
@@ -93,10 +96,21 @@ impl<'a> Machine<'a> {
             // Names and calls
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push_new(Value::Global(globals::resolve(module, name)?))
+                self.global(module, name)
             }
             0x93 => self.stack_global(),
             b'R' | 0x81 => self.call(),
+            // With a dict of arguments by name.
+            0x92 => self.pop().and_then(|_| self.call()),
+            // Objects of classes of Python 2.
+            b'o' => self.pop_mark().and_then(|_| self.push_new(Value::Opaque)),
+            b'i' => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.pop_mark()?;
+                self.global(module, name)?;
+                self.pop()?;
+                self.push_new(Value::Opaque)
+            }
             b'b' => self.build(),
             b'Q' => self.persistent(),
             _ => Err(self.wrong(format!("operation 0x{operation:02x} is not read"))),
@@ -109,7 +123,7 @@ impl<'a> Machine<'a> {
     }
 
     fn push_bytes(&mut self, bytes: &'a [u8]) -> Result<()> {
-        self.push_new(std::str::from_utf8(bytes).map_or(Value::Inert, Value::Text))
+        self.push_new(std::str::from_utf8(bytes).map_or(Value::Opaque, Value::Text))
     }
 
     fn mark(&mut self) -> Result<()> {
@@ -132,8 +146,8 @@ impl<'a> Machine<'a> {
         let list = self.top()?;
         match &mut self.values[list.0 as usize] {
             Value::List(list) => list.extend(items),
-            Value::Inert => {}
-            _ => return Err(self.wrong("it appends to what is no list")),
+            Value::Opaque => {}
+            _ => return Err(self.wrong("it appends to something that is not a list")),
         }
         Ok(())
     }
@@ -143,10 +157,13 @@ impl<'a> Machine<'a> {
             return Err(self.wrong("a key has no value"));
         }
         let dict = self.top()?;
+        let pairs = items.chunks_exact(2).map(|pair| (pair[0], pair[1]));
         match &mut self.values[dict.0 as usize] {
-            Value::Dict(dict) => dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
-            Value::Inert => {}
-            _ => return Err(self.wrong("it sets an item of what is no dict")),
+            Value::Dict(dict) => dict.extend(pairs),
+            // Whatever its class is, it has items as a dict has them.
+            value @ Value::Opaque if dict != OPAQUE => *value = Value::Dict(pairs.collect()),
+            Value::Opaque => {}
+            _ => return Err(self.wrong("it sets an item of something that is not a dict")),
         }
         Ok(())
     }
@@ -154,18 +171,40 @@ impl<'a> Machine<'a> {
     fn stack_global(&mut self) -> Result<()> {
         let (name, module) = (self.pop()?, self.pop()?);
         let (Value::Text(module), Value::Text(name)) = (self.value(module), self.value(name)) else {
-            return Err(self.wrong("a name is no text"));
+            return Err(self.wrong("the name of a class is not a string"));
         };
+        let (module, name) = (*module, *name);
+        self.global(module, name)
+    }
+
+    fn global(&mut self, module: &'a str, name: &'a str) -> Result<()> {
+        if module.len().max(name.len()) > MAX_NAME_BYTES {
+            return Err(self.wrong(format!("the name of a class is longer than {MAX_NAME_BYTES} bytes")));
+        }
         let global = globals::resolve(module, name)?;
+        self.names_seen += 1;
+        let is_told = matches!(global, Global::Opaque | Global::Subclass) && !globals::is_plain(module, name);
+        let may_be_added = self.opaque.len() < MAX_OPAQUE_NAMES && self.names_seen <= MAX_NAMES_SEEN;
+        if is_told && may_be_added && !self.opaque.contains(&(module, name)) {
+            self.opaque.push((module, name));
+        }
         self.push_new(Value::Global(global))
     }
 
-    /// `REDUCE` and `NEWOBJ`: what the call of a permitted name would give.
+    /// `REDUCE` and `NEWOBJ`: what the call would give, as far as it is a tensor or a dict.
     fn call(&mut self) -> Result<()> {
         let (arguments, callee) = (self.pop()?, self.pop()?);
-        let (Value::Tuple(arguments), Value::Global(global)) = (self.value(arguments), self.value(callee))
-        else {
-            return Err(self.wrong("it calls what is no name, or with no arguments"));
+        match *self.value(callee) {
+            Value::Global(global) => self.call_global(global, arguments),
+            // A method of an opaque object.
+            Value::Opaque => self.push_new(Value::Opaque),
+            _ => Err(self.wrong("it calls something that is not a class or a function")),
+        }
+    }
+
+    fn call_global(&mut self, global: Global, arguments: Id) -> Result<()> {
+        let Value::Tuple(arguments) = self.value(arguments) else {
+            return Err(self.wrong("the arguments of a call are not a tuple"));
         };
         match global {
             Global::OrderedDict => {
@@ -177,14 +216,31 @@ impl<'a> Machine<'a> {
                     return Err(self.wrong("a tensor has too few arguments"));
                 };
                 let tensor = self.tensor([storage, offset, shape, stride])?;
-                self.push_new(Value::Tensor(tensor))
+                self.push_new(tensor.map_or(Value::Opaque, Value::Tensor))
             }
             Global::Parameter => match arguments.first().map(|&id| (id, self.value(id))) {
                 Some((id, Value::Tensor(_))) => self.push(id),
-                _ => Err(self.wrong("a parameter is no tensor")),
+                Some((_, Value::Opaque)) => self.push_new(Value::Opaque),
+                _ => Err(self.wrong("a parameter is not a tensor")),
+            },
+            Global::Subclass => match arguments[..] {
+                [function, _, arguments, ..] => match *self.value(function) {
+                    // Not another one of these: nothing recurses.
+                    Value::Global(global @ (Global::Tensor | Global::Parameter)) => {
+                        self.call_global(global, arguments)
+                    }
+                    _ => self.push_new(Value::Opaque),
+                },
+                _ => self.push_new(Value::Opaque),
+            },
+            Global::Attribute => match arguments.get(1).map(|&name| self.value(name)) {
+                Some(&Value::Text(name)) if globals::is_inner(name) => {
+                    Err(globals::forbidden("getattr", name))
+                }
+                _ => self.push_new(Value::Opaque),
             },
             // A value of its own: later operations may add to it.
-            Global::Inert => self.push_new(Value::Inert),
+            Global::Opaque => self.push_new(Value::Opaque),
             Global::Storage(_) => Err(self.wrong("it calls a type of storage")),
         }
     }
@@ -194,36 +250,39 @@ impl<'a> Machine<'a> {
         let Some(items) = items else { return self.push_new(Value::Dict(vec![])) };
         let pairs = match &mut self.values[items.0 as usize] {
             Value::List(pairs) => std::mem::take(pairs),
-            _ => return Err(self.wrong("an ordered dict is made of what is no list")),
+            _ => return Err(self.wrong("an ordered dict is not made from a list")),
         };
         let mut dict = Vec::with_capacity(pairs.len());
         for pair in pairs {
             match self.value(pair) {
                 Value::Tuple(pair) | Value::List(pair) if pair.len() == 2 => dict.push((pair[0], pair[1])),
-                _ => return Err(self.wrong("an item of an ordered dict is no pair")),
+                _ => return Err(self.wrong("an item of an ordered dict is not a pair")),
             }
         }
         self.push_new(Value::Dict(dict))
     }
 
-    fn tensor(&self, [storage, offset, shape, stride]: [Id; 4]) -> Result<TensorRef<'a>> {
-        let Value::Storage(storage) = *self.value(storage) else {
-            return Err(self.wrong("a tensor has no storage"));
+    /// `None` where something that is read over takes the place of its storage.
+    fn tensor(&self, [storage, offset, shape, stride]: [Id; 4]) -> Result<Option<TensorRef<'a>>> {
+        let storage = match *self.value(storage) {
+            Value::Storage(storage) => storage,
+            Value::Opaque => return Ok(None),
+            _ => return Err(self.wrong("a tensor has no storage")),
         };
         let offset = self.count(offset)?;
         let (shape, stride) = (self.counts(shape)?, self.counts(stride)?);
         if shape.len() != stride.len() {
-            return Err(self.wrong("a tensor has another number of strides than of axes"));
+            return Err(self.wrong("a tensor has a different number of strides and axes"));
         }
         let shape = shape.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
-        Ok(TensorRef { storage, offset, shape, stride })
+        Ok(Some(TensorRef { storage, offset, shape, stride }))
     }
 
     fn count(&self, id: Id) -> Result<u64> {
         match self.value(id) {
             Value::Int(..0) => Err(self.wrong("a size is negative")),
             Value::Int(n) => Ok(n.unsigned_abs()),
-            _ => Err(self.wrong("a size is no number")),
+            _ => Err(self.wrong("a size is not a number")),
         }
     }
 
@@ -232,15 +291,15 @@ impl<'a> Machine<'a> {
             Value::Tuple(items) if items.len() <= MAX_AXES => {
                 items.iter().map(|&item| self.count(item)).collect()
             }
-            _ => Err(self.wrong(format!("sizes are no tuple of at most {MAX_AXES} numbers"))),
+            _ => Err(self.wrong(format!("sizes are not a tuple of at most {MAX_AXES} numbers"))),
         }
     }
 
-    /// Attributes are of no use here, neither a state dict's `_metadata` nor those of inert objects.
+    /// Attributes are of no use here, neither a state dict's `_metadata` nor those of opaque objects.
     fn build(&mut self) -> Result<()> {
         self.pop()?;
         match self.value(self.top()?) {
-            Value::Dict(_) | Value::Inert | Value::Tensor(_) => Ok(()),
+            Value::Dict(_) | Value::Opaque | Value::Tensor(_) => Ok(()),
             _ => Err(self.wrong("it gives attributes to plain data")),
         }
     }
@@ -249,8 +308,14 @@ impl<'a> Machine<'a> {
     fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
         let Value::Tuple(entries) = self.value(id) else {
-            return Err(self.wrong("a persistent id is no tuple"));
+            return Err(self.wrong("a persistent id is not a tuple"));
         };
+        // A class with its source code, in files that hold whole modules.
+        if let [module, class, ..] = entries[..]
+            && matches!(self.value(module), Value::Text("module"))
+        {
+            return self.push(class);
+        }
         let entries: Vec<_> = entries.iter().take(7).map(|&entry| self.value(entry)).collect();
         let storage = match entries[..] {
             [
@@ -270,8 +335,7 @@ impl<'a> Machine<'a> {
             ] => u64::try_from(*n).ok().map(|elements| StorageRef { key, dtype: *dtype, elements }),
             _ => None,
         };
-        let storage =
-            storage.ok_or_else(|| self.wrong("a persistent id describes no storage that is read"))?;
+        let storage = storage.ok_or_else(|| self.wrong("a persistent id does not describe a storage"))?;
         if storage.key.len() > MAX_NAME_BYTES {
             return Err(self.wrong(format!("the key of a storage is longer than {MAX_NAME_BYTES} bytes")));
         }

@@ -1,13 +1,13 @@
-//! What a pickle is made of, as far as state dicts go.
+//! The values of a pickle, as far as state dicts need them.
 
 use super::Global;
 use crate::dtype::Dtype;
 
-/// Number of a value in its pickle.
+/// Index of a value in its pickle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Id(pub(super) u32);
 
-/// One value; others in it are numbers in the same list.
+/// One value; the values inside it are indices into the same list.
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
     None,
@@ -16,8 +16,8 @@ pub(crate) enum Value<'a> {
     /// An integer of more than 64 bits, as its bytes.
     Long(&'a [u8]),
     Text(&'a str),
-    /// Something that was read and has no use here: a float, bytes, an object of a harmless class.
-    Inert,
+    /// Something that has no use here: a float, bytes, an object of any class.
+    Opaque,
     Tuple(Vec<Id>),
     List(Vec<Id>),
     /// In the order of insertion; keys may repeat.

@@ -1,4 +1,4 @@
-//! Sorting changes the order of channels and nothing that the full network computes.
+//! Sorting changes the order of channels, but not what the full network computes.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -1,18 +1,18 @@
-//! Which dict of a pickle is the state dict.
+//! Finds the state dict among the dicts of a pickle.
 //!
-//! Separate because training scripts keep it under many names, beside many other things.
-//! Invariant: names are the file's own bytes, short, and each is once in its dict; so memory and time are linear in the
-//! pickle, however often it refers to one text or one dict.
+//! Separate because training scripts keep it under many names and beside many other things.
+//! Invariant: names are short, and each is once in its dict; so memory and time are linear in the pickle, however often it
+//! refers to one text or one dict.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{Data, Format, StateDict, Storages, Stored, checked_name, twice};
+use super::{Data, Format, StateDict, Stored, View, checked_name, twice};
+use crate::content::Storages;
 use crate::error::shorten;
 use crate::pickle::{Id, Pickle, Value};
-use crate::{Error, Result};
+use crate::{Error, Result, printable};
 
-/// Keys under which training scripts keep a state dict beside other things, the first one is taken, see [`choose`].
+/// Keys under which training scripts keep a state dict, most likely first; see [`choose`].
 const ENTRIES: &[&str] =
     &["model", "state_dict", "model_state_dict", "model_state", "net", "model_ema", "state_dict_ema"];
 
@@ -32,13 +32,13 @@ struct Candidate<'a> {
 /// There is none, or several and no rule for one; a name in it is too long or there twice.
 pub(super) fn from_pickle<'a>(
     format: Format,
-    object: &Pickle<'a>,
-    storages: Storages<'a>,
+    object: &Pickle<'_>,
+    storages: &Storages<'a>,
     entry: Option<&str>,
 ) -> Result<StateDict<'a>> {
     let root = object.get(object.root());
     if !matches!(root, Value::Dict(_)) {
-        return Err(Error::NoStateDict { reason: "it holds no dict".to_owned() });
+        return Err(object.not_a_dict());
     }
     let mut found = object.candidates(root)?;
     let chosen = choose(&found, object.n_tensors(root), entry)?.map(|idx| found.remove(idx));
@@ -47,9 +47,8 @@ pub(super) fn from_pickle<'a>(
         format,
         entry: chosen.map(|chosen| chosen.key.to_owned()),
         other_entries: keys(&found),
-        prefix: String::new(),
-        tensors: object.tensors(dict)?,
-        storages,
+        not_read: object.not_read.clone(),
+        tensors: object.tensors(dict, storages)?,
     })
 }
 
@@ -62,7 +61,9 @@ fn choose(found: &[Candidate<'_>], n_root: usize, entry: Option<&str>) -> Result
     let at = |key: &str| found.iter().position(|candidate| candidate.key == key);
     if let Some(entry) = entry {
         return match at(entry) {
-            None => missing(format!("there is none under `{entry}`; there is {}", list(found))),
+            None => {
+                missing(format!("there is none under `{}`, only under: {}", printable(entry), list(found)))
+            }
             idx => Ok(idx),
         };
     }
@@ -70,9 +71,9 @@ fn choose(found: &[Candidate<'_>], n_root: usize, entry: Option<&str>) -> Result
     match found {
         _ if known.is_some() => Ok(known),
         _ if n_root > 0 => Ok(None),
-        [] => missing("its dicts have no tensors".to_owned()),
+        [] => missing("no dict in it holds tensors".to_owned()),
         [_] => Ok(Some(0)),
-        _ => missing(format!("choose one with --entry: {}", list(found))),
+        _ => missing(format!("there are several; choose one with --entry: {}", list(found))),
     }
 }
 
@@ -95,15 +96,28 @@ impl<'a> Pickle<'a> {
         Ok(found.filter(|candidate| candidate.n_tensors > 0).collect())
     }
 
+    /// What to say about a file that holds something else than a dict.
+    fn not_a_dict(&self) -> Error {
+        match (self.get(self.root()), self.not_read.first()) {
+            (Value::Opaque, Some(class)) => Error::WholeObject { class: class.clone() },
+            _ => Error::NoStateDict { reason: "the file does not hold a dict".to_owned() },
+        }
+    }
+
     /// The tensors of a dict, by name; other entries are read over.
-    fn tensors(&self, dict: &Value<'a>) -> Result<Vec<Stored<'a>>> {
+    fn tensors<'f>(&self, dict: &Value<'a>, storages: &Storages<'f>) -> Result<Vec<Stored<'f>>> {
         let named = self.named(dict)?.into_iter();
         let tensors = named.filter_map(|(name, value)| match self.get(value) {
             Value::Tensor(view) => Some(Stored {
-                name: Cow::Borrowed(name),
+                name: name.to_owned(),
                 shape: view.shape.clone(),
                 dtype: view.storage.dtype,
-                data: Data::View(view.clone()),
+                data: Data::View(View {
+                    storage: storages.get(view.storage.key).copied(),
+                    elements: view.storage.elements,
+                    offset: view.offset,
+                    stride: view.stride.clone(),
+                }),
             }),
             _ => None,
         });
@@ -167,7 +181,7 @@ mod tests {
     fn read(root: &[u8], entry: Option<&str>) -> Result<(Option<String>, usize, Vec<String>)> {
         let bytes = [b"\x80\x02", root, b"."].concat();
         let object = Pickle::read(&bytes)?;
-        let state = from_pickle(Format::TorchZip, &object, HashMap::new(), entry)?;
+        let state = from_pickle(Format::TorchZip, &object, &HashMap::new(), entry)?;
         Ok((state.entry, state.tensors.len(), state.other_entries))
     }
 
@@ -201,9 +215,9 @@ mod tests {
         let told = |root: &[u8], entry| read(root, entry).unwrap_err().to_string();
         assert!(told(&root, None).contains("choose one with --entry: a, b"), "{}", told(&root, None));
         assert_eq!(read(&root, Some("b")).unwrap(), (Some("b".to_owned()), 2, vec!["a".to_owned()]));
-        assert!(told(&root, Some("model")).contains("none under `model`; there is a, b"));
-        assert!(told(&tensors(0), None).contains("no tensors"));
-        assert!(told(&tensors(0), Some("model")).contains("there is none"));
-        assert!(told(b")", None).contains("no dict"));
+        assert!(told(&root, Some("model")).contains("none under `model`, only under: a, b"));
+        assert!(told(&tensors(0), None).contains("no dict in it holds tensors"));
+        assert!(told(&tensors(0), Some("model")).contains("only under: none"));
+        assert!(told(b")", None).contains("does not hold a dict"));
     }
 }

@@ -10,7 +10,7 @@ use crate::{AUTHORS, AUTHORS_LEGACY, HOSTILE, PLAIN, VIEWS, expected, imported, 
 fn a_function_to_be_called_is_refused_by_name() {
     let error = StateDict::read(HOSTILE, None).unwrap_err();
     assert!(matches!(&error, Error::Forbidden { name } if name == "posix.system"), "{error}");
-    assert!(error.hint().unwrap().contains("state_dict"));
+    assert!(error.hint().unwrap().contains("do not load this file in Python"));
 }
 
 #[test]
@@ -47,25 +47,31 @@ fn changed_anywhere() {
 
 #[test]
 fn other_files() {
-    for (bytes, says) in [
-        (b"".as_slice(), "empty"),
-        (b"\x89HDF\r\n\x1a\n........", "HDF5"),
-        (b"\x80\x02}q\x00.", "without PyTorch's header"),
-        (b"PK\x03\x04", "cut off"),
-        (b"version https://git-lfs", "begins as none"),
-    ] {
-        let error = StateDict::read(bytes, None).unwrap_err().to_string();
-        assert!(error.contains(says), "{error}");
-    }
     let mut tar = vec![0; 512];
     tar[257..262].copy_from_slice(b"ustar");
-    assert!(StateDict::read(&tar, None).unwrap_err().to_string().contains("0.1.10"));
+    for (bytes, says, remedy) in [
+        (b"".as_slice(), "an empty file", "fetch the file again"),
+        (b"\x89HDF\r\n\x1a\n........", "an HDF5 file", "torch.save"),
+        (b"\x80\x02}q\x00.", "a Python pickle", "torch.save"),
+        (b"\x08\x07\x12\x07pytorch\x1a\x052.1.0", "an ONNX model", "torch.save"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer", "git lfs pull"),
+        (b"<!DOCTYPE html><html>", "an HTML page", "download it again"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG image", ""),
+        (b"\x10\0\0\0\0\0\0\0{\"a\":\"mutualnet-bundle\"", "a MutualNet bundle", "train.init"),
+        (&tar, "a tar archive", "0.1.10"),
+        (b"\x1f\x8b\x08\0", "a gzip-compressed file", "unpack it first"),
+    ] {
+        let error = StateDict::read(bytes, None).unwrap_err();
+        assert!(error.to_string() == format!("not a checkpoint: this is {says}"), "{error}");
+        assert!(error.hint().unwrap_or_default().contains(remedy), "{error}: {:?}", error.hint());
+    }
+    assert!(refused(b"PK\x03\x04", None).contains("cut off"));
 }
 
 #[test]
 fn files_that_are_not_read() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(read_file(folder.path()).unwrap_err(), Error::NotAFile { .. }));
+    assert!(matches!(read_file(folder.path()).unwrap_err(), Error::Directory { .. }));
     let error = read_file(&folder.path().join("absent.pt")).unwrap_err();
     assert!(
         matches!(&error, Error::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound),
@@ -155,7 +161,7 @@ fn long_keys_that_many_storages_have() {
     let file = legacy_of(&[&id, &b"h\x00Q0".repeat(100_000), b"}"], &[&long], 6);
     assert!(refused(&file, None).contains("longer than 1024 bytes"));
     let twice = legacy_of(&[b"}X\x01\x00\x00\x00a", TENSOR, b"s"], &[b"0", b"0"], 6);
-    assert!(refused(&twice, None).contains("listed twice"));
+    assert!(refused(&twice, None).contains("lists a storage twice"));
 }
 
 #[test]

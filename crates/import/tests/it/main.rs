@@ -10,6 +10,9 @@ mod checkpoints;
 /// Cut off, damaged and hostile files.
 mod hostile;
 
+/// What lies around and beside the weights in checkpoints of training programs.
+mod surroundings;
+
 use mutualnet_core::{Network, Tensor, Weights};
 use mutualnet_import::{Imported, Result, Rules, StateDict, import};
 
