@@ -1,9 +1,11 @@
-//! What the fuzz targets share: what counts as a finding, and reading a data set from one file.
+//! What the fuzz targets share: what counts as a finding, reading a data set from one file, and a small network.
 
 use std::path::Path;
 use std::sync::LazyLock;
 use std::{env, fs, panic};
 
+use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, Network, NetworkBuilder, Rank};
+use mutualnet_core::{Width, WidthRange};
 use mutualnet_data::check::check;
 use mutualnet_data::{Dataset, Split};
 
@@ -41,4 +43,21 @@ pub fn read(path: &Path, split: Split) {
             let _ = dataset.image(i);
         }
     }
+}
+
+/// A convolution of 4 channels, a batch norm and a classifier of 2 classes: the seeds of checkpoints and bundles.
+pub fn network() -> Network {
+    let half = Width::new(0.5).expect("a half is a width");
+    let widths = WidthRange::new(half, Width::ONE).expect("a half is below one");
+    let out = ChannelRule { base: 4, ratio: 0.5, slim: true };
+    let (stride, padding) = ([1, 2, 2], [0, 1, 1]);
+    let conv = Conv { out, kernel: [1, 3, 3], stride, padding, groups: Groups::Dense, bias: false };
+    let mut net = NetworkBuilder::new("small", Rank::Image, widths);
+    let x = net.input(3);
+    let x = net.conv("conv1", x, conv);
+    let x = net.batch_norm("bn1", x);
+    let x = net.activation("relu", x, Activation::Relu);
+    let x = net.global_pool("pool", x);
+    net.linear("fc", x, 2);
+    net.finish().expect("the network is whole")
 }

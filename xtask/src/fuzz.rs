@@ -9,9 +9,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process;
+use crate::{process, setup};
 
-const TARGETS: [&str; 5] = ["decode", "archive", "arrow", "parquet", "pack"];
+const TARGETS: [&str; 8] =
+    ["decode", "archive", "arrow", "parquet", "pack", "checkpoint", "bundle", RECIPE];
+/// The target that links libtorch, behind a feature of its name.
+const RECIPE: &str = "recipe";
 const USAGE: &str = "usage: cargo xtask fuzz [--seconds N | --runs N]";
 
 /// When a target has run enough.
@@ -49,6 +52,10 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
         // The instrumentation is an unstable flag of the compiler; the sanitizers, which need another one, are left out.
         fuzz.env("RUSTC_BOOTSTRAP", "1").current_dir(root);
         fuzz.args(["fuzz", "run", target, "--sanitizer", "none", "--target-dir", "target/fuzz"]);
+        if target == RECIPE {
+            setup::ensure(root)?;
+            fuzz.args(["--features", RECIPE]).env("LD_LIBRARY_PATH", setup::libtorch(root)?.join("lib"));
+        }
         fuzz.arg(&learned).arg(root.join("fuzz/seeds").join(target));
         fuzz.arg("--").args(limit).args(["-timeout=20", "-rss_limit_mb=4096"]);
         fuzz.args(["-max_len=8192", "-print_final_stats=1", "-close_fd_mask=1"]);

@@ -55,7 +55,15 @@ pub(crate) fn ensure(root: &Path) -> Result<()> {
     if ready { Ok(()) } else { run(root, Variant::Cpu) }
 }
 
-/// The directory of our own installation.
+/// Where the libtorch is that everything is built against.
+///
+/// # Errors
+/// PyTorch was to be used and cannot be found.
+pub(crate) fn libtorch(root: &Path) -> Result<PathBuf> {
+    Ok(given::libtorch()?.map_or_else(|| home(root), |given| given.path))
+}
+
+/// Where our own installation lies.
 fn home(root: &Path) -> PathBuf {
     root.join(".libtorch")
 }
