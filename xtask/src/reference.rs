@@ -286,7 +286,7 @@ pub enum Method {
 
     #[test]
     fn the_page_is_fresh_and_has_every_table() {
-        let root = crate::process::workspace_root();
+        let root = crate::process::workspace_root().unwrap();
         assert!(is_fresh(&root).unwrap(), "run `cargo xtask reference`");
         let page = fs::read_to_string(root.join(PAGE)).unwrap();
         for key in ["seed", "network.widths", "data.augment.crop.kind", "train.max_steps", "tabulate.weights"]

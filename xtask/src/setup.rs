@@ -60,7 +60,7 @@ pub(crate) fn ensure(root: &Path) -> Result<()> {
 /// # Errors
 /// PyTorch was to be used and cannot be found.
 pub(crate) fn libtorch(root: &Path) -> Result<PathBuf> {
-    Ok(given::libtorch()?.map_or_else(|| home(root), |given| given.path))
+    Ok(given::libtorch(root)?.map_or_else(|| home(root), |given| given.path))
 }
 
 /// Where our own installation lies.
