@@ -255,5 +255,7 @@ fn runs_code(module: &str, name: &str) -> bool {
 
 /// Whether an attribute belongs to the inner workings of Python.
 pub(super) fn is_inner(name: &str) -> bool {
-    name.starts_with("__") && !matches!(name, "__newobj__" | "__newobj_ex__" | "__main__")
+    name.starts_with("__")
+        && name.ends_with("__")
+        && !matches!(name, "__newobj__" | "__newobj_ex__" | "__main__")
 }

@@ -183,7 +183,7 @@ impl<'a> Machine<'a> {
         }
         let global = globals::resolve(module, name)?;
         self.names_seen += 1;
-        let is_told = matches!(global, Global::Opaque | Global::Subclass) && !globals::is_plain(module, name);
+        let is_told = global == Global::Opaque && !globals::is_plain(module, name);
         let may_be_added = self.opaque.len() < MAX_OPAQUE_NAMES && self.names_seen <= MAX_NAMES_SEEN;
         if is_told && may_be_added && !self.opaque.contains(&(module, name)) {
             self.opaque.push((module, name));

@@ -114,6 +114,9 @@ fn other_names_do_nothing_and_are_told() {
         ("datetime", "datetime"),
         ("collections", "namedtuple"),
         ("__main__", "Config"),
+        // State of NumPy's random-number generators.
+        ("numpy.random._pickle", "__generator_ctor"),
+        ("numpy.random._pickle", "__randomstate_ctor"),
         // Packages of people, which have names of Python's modules.
         ("code.config", "Config"),
     ] {
