@@ -119,11 +119,6 @@ fn find(dir: &Path) -> Result<Found> {
             found.others.forget(&path);
         }
     }
-    for own in [labels::FILE, quarantine_list::FILE].map(|file| dir.join(file)) {
-        if own.is_file() {
-            found.others.forget(&own);
-        }
-    }
     Ok(found.once())
 }
 

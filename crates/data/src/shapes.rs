@@ -35,6 +35,8 @@ pub struct ShapesSpec {
 }
 
 const QUALITY: u8 = 90;
+/// File in the data set that says how it was made.
+pub(crate) const FILE: &str = "shapes.json";
 
 /// Largest side that is generated.
 const MAX_SIDE: u32 = 2048;
@@ -64,7 +66,7 @@ pub fn generate(dir: &Path, spec: &ShapesSpec) -> Result<()> {
         (0..n).into_par_iter().try_for_each(|i| write_image(&root, spec, split, i))?;
     }
     let json = serde_json::json!({ "generator": "shapes", "version": 1, "quality": QUALITY, "spec": spec });
-    write_with(&dir.join("shapes.json"), |path| fs::write(path, format!("{json:#}\n")))
+    write_with(&dir.join(FILE), |path| fs::write(path, format!("{json:#}\n")))
 }
 
 fn check(dir: &Path, spec: &ShapesSpec) -> Result<()> {

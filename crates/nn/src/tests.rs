@@ -149,7 +149,9 @@ fn weights_are_matched_by_name_and_shape() {
         Parameters::from_weights(&net, &named, Device::Cpu).unwrap_err().to_string()
     };
     assert!(error(|named| drop(named.remove("classifier.0.bias"))).contains("missing"));
-    assert!(error(|named| drop(named.insert("x".to_owned(), Default::default()))).contains("no layer"));
+    assert!(
+        error(|named| drop(named.insert("x".to_owned(), Default::default()))).contains("does not belong")
+    );
     assert!(error(|named| named.get_mut("classifier.0.bias").unwrap().shape = vec![8]).contains("[8]"));
 }
 

@@ -30,10 +30,10 @@ pub(super) fn run(args: &TableArgs) -> Result<()> {
 
 /// Says which of several latencies a budget was compared with.
 fn note_threads(table: &QueryTable, budget: Budget, threads: Option<usize>) {
-    if let (Budget::Latency(_), None, Some(n)) = (budget, threads, table.threads().last()) {
-        if table.threads().count() > 1 {
-            text::note(&format!("note: compared with the 99th percentile on {n} threads; see --threads"));
-        }
+    if let (Budget::Latency(_), None, Some(n)) = (budget, threads, table.threads().last())
+        && table.threads().count() > 1
+    {
+        text::note(&format!("note: compared with the 99th percentile on {n} threads; see --threads"));
     }
 }
 

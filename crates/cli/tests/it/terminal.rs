@@ -113,9 +113,9 @@ fn training() {
     clean(&program, &["plan", PAINT]);
     clean(&program, &["plan", &recipe, &format!("network.name={PAINT}")]);
     clean(&program, &["plan", &recipe, &format!("train.{PAINT}=3")]);
-    let told = clean(&program, &["plan", &recipe]);
+    let told = clean(&program, &["plan", &recipe, "--no-timing"]);
     assert!(told.contains(r"\u{1b}[2J"), "{told}");
-    clean(&program, &["plan", &recipe, "--json"]);
+    clean(&program, &["plan", &recipe, "--json", "--no-timing"]);
     clean(&program, &["train", &recipe, "data.broken_limit=0.5", "--out", &run]);
     clean(&program, &["train", &recipe, "data.broken_limit=0.5", "--out", &run, "--resume"]);
     let told = clean(&program, &["tabulate", &run]);

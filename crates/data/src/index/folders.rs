@@ -6,11 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::{Contents, Others, SampleRef};
+use super::{Contents, Others, SampleRef, labels};
 use crate::junk::is_skipped;
 use crate::shard::is_shard_name;
 use crate::text_file::escape_invalid;
-use crate::{DecodeError, Error, Place, Result};
+use crate::{DecodeError, Error, Place, Result, quarantine_list, shapes};
 
 /// The images of a folder of class folders.
 pub(super) fn contents(dir: &Path) -> Result<Contents> {
@@ -48,6 +48,9 @@ pub(crate) struct Found {
     pub(crate) others: Others,
 }
 
+/// Files that belong to a data set without being samples.
+const OWN: [&str; 3] = [labels::FILE, quarantine_list::FILE, shapes::FILE];
+
 /// Finds JPEG, PNG and WebP files and shards below `root/below`, at any depth; a link to a folder that contains it is not
 /// followed.
 pub(crate) fn find_images(root: &Path, below: &Path) -> Found {
@@ -76,6 +79,7 @@ fn descend(root: &Path, below: &Path, above: &mut Vec<PathBuf>, found: &mut Foun
             Kind::Folder => descend(root, &path, above, found),
             Kind::File(bytes) if is_image_name(&path) => found.places.push(Place::File { path, bytes }),
             Kind::File(_) if is_shard_name(&path) => found.shards.push(path),
+            Kind::File(_) if OWN.iter().any(|own| name == **own) => {}
             Kind::File(_) => found.others.add(&path),
         }
     }

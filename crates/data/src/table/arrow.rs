@@ -120,12 +120,15 @@ pub(super) fn scan(path: &Path, bytes: u64) -> Result<Found, DecodeError> {
     }
 }
 
-/// Labels and image bytes of the next record batch, whose number of rows is limited.
+/// The labels of a record batch, and the bytes of its images.
+type Labeled = (Vec<Option<i64>>, u64);
+
+/// The next record batch, whose number of records is limited.
 fn next_group(
     reader: &mut Reader,
     columns: &Columns,
     most_rows: usize,
-) -> Result<Option<(Vec<Option<i64>>, u64)>, DecodeError> {
+) -> Result<Option<Labeled>, DecodeError> {
     let Some(batch) = reader.next()? else { return Ok(None) };
     if batch.num_rows() > most_rows {
         return Err(error(format!("more than {most_rows} further records")));

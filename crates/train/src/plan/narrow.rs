@@ -48,15 +48,16 @@ mod tests {
     fn told(name: &str, widths: [f64; 2]) -> Option<String> {
         let [smallest, full] = widths.map(|width| Width::new(width).unwrap());
         let widths = WidthRange::new(smallest, full).unwrap();
-        too_narrow(
-            &mutualnet_zoo::build(name, &NetworkConfig { classes: 10, widths, output_stride: None }).unwrap(),
-        )
+        let config = NetworkConfig { classes: 10, widths, output_stride: None };
+        too_narrow(&mutualnet_zoo::build(name, &config).unwrap())
     }
 
     #[test]
     fn only_widths_that_most_layers_cannot_follow_are_told() {
         for name in mutualnet_zoo::names() {
             assert_eq!(told(name, [0.25, 1.0]), None, "{name}");
+        }
+        for name in ["mobilenet_v1", "mobilenet_v2"] {
             let text = told(name, [0.01, 1.0]).unwrap();
             assert!(text.starts_with(&format!("width 0.01 is narrower than {name} is made for")), "{text}");
             // What is suggested is not told again.
