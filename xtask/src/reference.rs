@@ -45,7 +45,7 @@ const TABLES: &[(&str, &str)] = &[
     ("tabulate", "TabulateSection"),
 ];
 
-/// What people write for a type of Rust.
+/// What a Rust type is called in the reference.
 const TYPES: &[(&str, &str)] = &[
     ("String", "text"),
     ("PathBuf", "path"),
@@ -93,7 +93,7 @@ pub(crate) fn is_fresh(root: &Path) -> Result<bool> {
     Ok(renewed(root, &page)? == page)
 }
 
-/// The page with the reference made anew.
+/// The page with the reference regenerated.
 fn renewed(root: &Path, page: &str) -> Result<String> {
     let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{PAGE} lacks the line {BEGIN}"))?;
     let (_, after) = rest.split_once(END).with_context(|| format!("{PAGE} lacks the line {END}"))?;

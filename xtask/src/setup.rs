@@ -55,15 +55,15 @@ pub(crate) fn ensure(root: &Path) -> Result<()> {
     if ready { Ok(()) } else { run(root, Variant::Cpu) }
 }
 
-/// Where the libtorch is that everything is built against.
+/// The directory of the libtorch that everything is built against.
 ///
 /// # Errors
-/// PyTorch was to be used and cannot be found.
+/// `LIBTORCH_USE_PYTORCH` is set, but Python has no torch.
 pub(crate) fn libtorch(root: &Path) -> Result<PathBuf> {
     Ok(given::libtorch(root)?.map_or_else(|| home(root), |given| given.path))
 }
 
-/// Where our own installation lies.
+/// Where our own installation is.
 fn home(root: &Path) -> PathBuf {
     root.join(".libtorch")
 }

@@ -1,4 +1,4 @@
-//! The bundle itself, and its way to a file and back.
+//! The bundle itself, and how it is written to a file and read back.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ impl Bundle {
         &self.parts.table
     }
 
-    /// The learned tensors at full width, by the reference's names.
+    /// The learned tensors at full width, by the names of the network's parameters.
     pub fn weights(&self) -> &Weights {
         &self.parts.weights
     }
@@ -119,10 +119,10 @@ impl Bundle {
         tensors
     }
 
-    /// Reads [`Self::to_bytes`]'s bytes, or any others, safely.
+    /// Reads bytes that [`Self::to_bytes`] wrote, or any others, safely.
     ///
     /// # Errors
-    /// The bytes are not a whole, undamaged and consistent bundle of this version.
+    /// The bytes are not a complete, undamaged and consistent bundle of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let found = FileKind::of(bytes);
         if !matches!(found, FileKind::Bundle | FileKind::Safetensors) {
@@ -155,10 +155,10 @@ impl Bundle {
         })
     }
 
-    /// Writes the file, atomically: afterwards there is the old file or the new one, whole.
+    /// Writes the file atomically: afterwards there is either the old file or the complete new one.
     ///
     /// # Errors
-    /// The file system refuses, or as [`Self::to_bytes`].
+    /// The file cannot be written, or as [`Self::to_bytes`].
     pub fn write(&self, path: &Path) -> Result<()> {
         let bytes = self.to_bytes().map_err(|cause| storage::at(path, cause))?;
         storage::write_atomically(path, &bytes)

@@ -31,7 +31,7 @@ pub enum Error {
     /// A pipe or a device.
     #[error("not a regular file")]
     NotAFile,
-    /// A file of another kind.
+    /// The file is of another kind.
     #[error("not a bundle: this is {}", found.name())]
     NotABundle {
         /// What it looks like.
@@ -162,7 +162,7 @@ pub enum Error {
     /// Preprocessing that cannot be applied.
     #[error("preprocessing: {source}")]
     Preprocess {
-        /// Why not.
+        /// The reason.
         source: mutualnet_core::Error,
     },
     /// A table without rows, or with too many.

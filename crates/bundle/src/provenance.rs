@@ -28,7 +28,7 @@ impl Host {
     }
 }
 
-/// Only Linux has a simple way to find it out.
+/// The processor's model name, which only Linux gives in a simple way.
 fn cpu_model() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
@@ -55,17 +55,17 @@ fn features() -> Vec<String> {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
-    /// SHA-256 of the recipe's text, in hexadecimal.
+    /// SHA-256 of everything in the recipe that decides the result, in hexadecimal.
     pub recipe_sha256: String,
-    /// SHA-256 of the data set's list of files, in hexadecimal.
+    /// SHA-256 of the training split's classes, file names and sizes, in hexadecimal.
     pub data_sha256: String,
     /// Seed of the run.
     pub seed: u64,
-    /// Version or commit of the program that trained.
+    /// Version and commit of the program that tabulated the run.
     pub commit: String,
     /// When it was written, RFC 3339 in UTC.
     pub created: String,
-    /// Where it was trained.
+    /// The machine on which the run was tabulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Host>,
 }

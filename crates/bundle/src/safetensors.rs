@@ -2,7 +2,7 @@
 //!
 //! Our own because the library accepts a name given twice, does not name the tensor at fault, and writes metadata in no
 //! fixed order, while a bundle must be the same bytes each time.
-//! Invariant: any safetensors reader accepts what is written here, and everything that is accepted here.
+//! Invariant: any safetensors reader accepts what is written here and what is accepted here.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Weights> {
 /// Writes [`to_bytes`]'s bytes atomically.
 ///
 /// # Errors
-/// The file system refuses; the error has the path.
+/// The file cannot be written; the error has the path.
 pub fn write(weights: &Weights, path: &Path) -> Result<()> {
     storage::write_atomically(path, &to_bytes(weights))
 }

@@ -20,7 +20,7 @@ fn digest(file: &[u8], seal: &Range<usize>) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Where `text` stands in the header; it must be there once.
+/// Where `text` is in the header, if it occurs there exactly once.
 fn find(file: &[u8], header: &Range<usize>, text: &str) -> Option<Range<usize>> {
     let mut places =
         file[header.clone()].windows(text.len()).enumerate().filter(|(_, w)| *w == text.as_bytes());
@@ -45,7 +45,7 @@ pub(crate) fn check(file: &[u8], header: &Range<usize>, recorded: &str) -> Resul
 /// # Panics
 /// The header has no blank checksum.
 pub(crate) fn put(file: &mut [u8], header: &Range<usize>) {
-    // Quotes inside of other texts are escaped, so this key occurs once.
+    // Quotes inside strings are escaped, so this key occurs once.
     let key = "\"sha256\":\"";
     let place = find(file, header, &format!("{key}{BLANK}\"")).expect("the header has one blank checksum");
     let place = place.start + key.len()..place.end - 1;

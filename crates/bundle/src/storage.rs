@@ -1,4 +1,4 @@
-//! Reading and writing whole files: bounded, and all or nothing.
+//! Reads and writes whole files: reads are bounded, writes happen completely or not at all.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -35,10 +35,11 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Writes beside `path`, syncs, renames, and syncs the folder: afterwards there is the old file or the new one, whole.
+/// Writes beside `path`, syncs, renames, and syncs the folder: afterwards there is either the old file or the complete
+/// new one.
 ///
 /// # Errors
-/// The file system refuses; the error has the path.
+/// The file cannot be written; the error has the path.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).map_err(|cause| at(path, cause))
 }

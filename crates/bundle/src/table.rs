@@ -187,12 +187,12 @@ impl QueryTable {
         })
     }
 
-    /// The JSON text of `docs/formats.md`.
+    /// The table as JSON, as `docs/formats.md` describes it.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a table of finite numbers is JSON")
     }
 
-    /// Reads [`Self::to_json`]'s text.
+    /// Reads text that [`Self::to_json`] wrote.
     ///
     /// # Errors
     /// The text is not a table of this version.
@@ -205,7 +205,7 @@ impl QueryTable {
     /// Writes the JSON text, atomically.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut text = self.to_json();
         text.push('\n');
@@ -225,7 +225,7 @@ impl QueryTable {
     }
 }
 
-/// Rows come cheapest first, and of equals the first is kept.
+/// The most accurate row; rows come cheapest first, and of equally accurate ones the first is taken.
 fn best<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<&'a Row> {
     rows.reduce(|a, b| if b.accuracy.value > a.accuracy.value { b } else { a })
 }
@@ -238,7 +238,7 @@ fn check_row(row: &Row, first: &Row) -> Result<()> {
     }
     if !row.latency.iter().map(|l| l.threads).eq(first.latency.iter().map(|l| l.threads)) {
         return wrong(&format!(
-            "its latencies are for other thread counts than those of row {}",
+            "its latencies are for different thread counts than those of row {}",
             first.subnet
         ));
     }

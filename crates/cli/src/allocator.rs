@@ -8,7 +8,7 @@
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// jemalloc's settings, as a C string pointer that it looks for under this name; `MALLOC_CONF` in the environment
-/// goes before it.
+/// takes precedence.
 #[repr(transparent)]
 pub(crate) struct Settings(*const u8);
 

@@ -175,7 +175,7 @@ pub(crate) struct TableArgs {
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) budget: BudgetArgs,
-    /// Thread count whose latencies count [default: the largest that was measured]
+    /// Use the latencies measured with N threads [default: the largest N that was measured]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
     /// Show all rows instead of only the Pareto front
@@ -298,7 +298,7 @@ pub(crate) struct ImportArgs {
     /// Sort channels by importance, so that narrow widths start with the best ones
     #[arg(long)]
     pub(crate) sort_channels: bool,
-    /// Weights file to write (.safetensors), with the authors' names
+    /// Weights file to write (.safetensors), for `train.init` in a recipe
     #[arg(short, long)]
     pub(crate) output: PathBuf,
     /// Print JSON

@@ -6,7 +6,7 @@ use mutualnet_core::text::printable_lines;
 
 use crate::text;
 
-/// Exit code when the user can mend it.
+/// Exit code when the user can fix it.
 const USER: u8 = 1;
 /// Exit code when it is a fault of the program.
 const OURS: u8 = 2;
@@ -17,7 +17,7 @@ pub(crate) struct AlreadyTold;
 
 impl std::fmt::Display for AlreadyTold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("something failed, as told above")
+        f.write_str("something failed, as reported above")
     }
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn print(error: &anyhow::Error) {
     }
 }
 
-/// The error and its causes on one line; a cause that an error above it tells already is left out.
+/// The error and its causes on one line; a cause that the errors before it already contain is left out.
 pub(crate) fn told(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |told, cause| match cause.to_string() {
         cause if told.is_empty() => cause,

@@ -1,8 +1,8 @@
-//! SIGINT (Ctrl-C) and SIGTERM (`kill`, a job scheduler): how long commands end, and with which exit code.
+//! SIGINT (Ctrl-C) and SIGTERM (`kill`, a job scheduler): how long-running commands end, and with which exit code.
 //!
 //! Separate because what a command does at a signal differs, but not how it says so.
-//! Invariant: an interrupted command exits with 128 + the signal, as shells have it, so that `train && tabulate` and
-//! Slurm's `afterok` stop; a second signal ends the process at once.
+//! Invariant: an interrupted command exits with 128 + the signal, as is usual in shells, so that `train && tabulate`
+//! and Slurm's `afterok` stop; a second signal ends the process at once.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -30,7 +30,7 @@ impl Signals {
     pub(crate) fn listen() -> Result<Self> {
         let signals = Self { stop: Arc::default(), signal: Arc::default() };
         for signal in [SIGINT, SIGTERM] {
-            signals.register(signal).context("cannot listen to signals")?;
+            signals.register(signal).context("cannot listen for signals")?;
         }
         Ok(signals)
     }
@@ -44,7 +44,7 @@ impl Signals {
         Ok(())
     }
 
-    /// Set once a signal came.
+    /// Set once a signal has arrived.
     pub(crate) fn stop(&self) -> &AtomicBool {
         &self.stop
     }
@@ -83,12 +83,12 @@ pub(crate) struct Interrupted {
     signal: i32,
     /// What is saved, or that nothing is.
     state: String,
-    /// How to go on.
+    /// How to continue.
     remedy: &'static str,
 }
 
 impl Interrupted {
-    /// Says what happened and how to go on.
+    /// Says what happened and how to continue.
     pub(crate) fn tell(&self) {
         text::error(&self.to_string());
         text::error(&format!("hint: {}", self.remedy));

@@ -1,7 +1,7 @@
 //! The `mutualnet` program: one file per command, which reads arguments, calls a library and prints.
 //!
 //! Data go to stdout, everything else to stderr.
-//! Exit codes: 0 success, 1 the user's input, 2 our fault, 130 and 143 interrupted by SIGINT or SIGTERM.
+//! Exit codes: 0 success, 1 a problem with the input, 2 a bug of ours, 130 and 143 interrupted by SIGINT or SIGTERM.
 
 use std::process::ExitCode;
 

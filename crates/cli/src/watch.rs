@@ -1,4 +1,4 @@
-//! Progress of a check or a packing of a data set: a bar on a terminal, lines elsewhere, and reads that hang.
+//! Progress of checking or packing a data set: a bar on a terminal, lines elsewhere, and reads that hang.
 //!
 //! Separate from the progress of training, which is not in the deploy binary.
 

@@ -26,6 +26,11 @@ pub fn is_printable(c: char) -> bool {
     !(c.is_control() || turns || breaks || hides)
 }
 
+/// A number of things, as in `1 image` and `2 images`. `thing` is a word whose plural ends in a plain `s`.
+pub fn counted(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
 fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     if text.chars().all(&keep) {
         return Cow::Borrowed(text);
@@ -52,6 +57,11 @@ mod tests {
             assert_eq!(printable(text), shown);
         }
         assert_eq!(printable_lines("a\nb\x1b"), "a\nb\\u{1b}");
+    }
+
+    #[test]
+    fn one_thing_is_singular() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "image")), ["0 images", "1 image", "2 images"]);
     }
 
     #[test]

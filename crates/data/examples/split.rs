@@ -1,4 +1,4 @@
-//! What we make of one split of a data set, for `bench/peers/arrow.py` to compare.
+//! Lists what we read from one split of a data set, for `bench/peers/arrow.py` to compare.
 //!
 //! usage: split DIRECTORY SPLIT OUT
 //! For every image, in the order of the data set, OUT gets a line: its name, its class, width, height and

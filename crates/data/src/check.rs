@@ -20,7 +20,7 @@ use crate::{BrokenFile, DecodeError, Error, Place, Progress, Result, Split, quar
 pub struct CheckReport {
     /// Images that were tried.
     pub n_images: usize,
-    /// Files that are not images by their names.
+    /// Files whose names are not those of images.
     pub others: Others,
     /// Bytes of all images.
     pub bytes: u64,
@@ -28,14 +28,14 @@ pub struct CheckReport {
     pub width_px: [u32; 2],
     /// Smallest and largest height in pixels; zeros when there are none.
     pub height_px: [u32; 2],
-    /// What cannot be decoded, by path.
+    /// Images that cannot be decoded, ordered by path.
     pub broken: Vec<BrokenFile>,
-    /// Sets of parts that are not whole.
+    /// Sets of parts that are incomplete.
     pub faults: Vec<PartsFault>,
 }
 
 impl CheckReport {
-    /// Whether not a single image can be decoded.
+    /// Whether there are images, but none can be decoded.
     pub fn is_all_broken(&self) -> bool {
         self.n_images > 0 && self.broken.len() == self.n_images
     }
@@ -45,8 +45,8 @@ impl CheckReport {
 /// every record of CIFAR's binary files, on all cores.
 ///
 /// # Errors
-/// The directory does not exist or has no images, a binary file is missing, or a list has a malformed line. Broken images
-/// and missing parts are not errors but in the report.
+/// The directory does not exist or has no images, a binary file is missing, or a list has a malformed line. Broken
+/// images and missing parts are not errors; they are in the report.
 pub fn check(dir: &Path) -> Result<CheckReport> {
     check_watched(dir, &Progress::default())
 }
@@ -86,7 +86,7 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     Ok(CheckReport { n_images, others, bytes, width_px, height_px, broken: broken.collect(), faults })
 }
 
-/// What there is to decode, and what is broken before that.
+/// What there is to decode, and what is found to be broken before that.
 #[derive(Debug, Default)]
 struct Found {
     places: Vec<Place>,
@@ -151,7 +151,8 @@ impl Found {
     }
 }
 
-/// Writes the broken files to the directory's quarantine list, which indexing obeys, in place of those of the last check.
+/// Writes the broken files to the directory's quarantine list, which indexing obeys; they replace those of the last
+/// check.
 ///
 /// # Errors
 /// [`Error::AllBroken`], because a list of everything would hide the cause; or the list cannot be written.
@@ -167,9 +168,9 @@ pub fn write_quarantine(dir: &Path, report: &CheckReport) -> Result<Change> {
 pub struct StaleList {
     /// The list.
     pub path: PathBuf,
-    /// How many lines of it an earlier check of another directory wrote about images that can be decoded.
+    /// How many of its lines, which an earlier check wrote, are about images that can be decoded.
     pub images: usize,
-    /// The directory whose check would put it right.
+    /// The directory to check again, so that the list is corrected.
     pub dir: PathBuf,
 }
 

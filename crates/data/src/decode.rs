@@ -1,4 +1,4 @@
-//! Decodes the bytes of a JPEG, PNG or WebP file to an [`Image`], or says why that is not possible.
+//! Decodes the bytes of a JPEG, PNG or WebP file to an [`Image`], or says why it cannot.
 //!
 //! The bytes decide which format it is, never the file name.
 //! Invariant: hostile input takes bounded memory and gives an error, never a panic and never half an image.
@@ -28,7 +28,7 @@ pub fn decode_file(path: &Path) -> Result<Image> {
     with_file(path, |bytes| decode(bytes))
 }
 
-/// Reads a file and works on its bytes; errors name the file.
+/// Reads a file and passes its bytes to `work`; errors name the file.
 pub(crate) fn with_file<T>(path: &Path, work: impl FnOnce(&mut [u8]) -> Result<T, DecodeError>) -> Result<T> {
     check_variable()?;
     let mut bytes = Vec::new();
@@ -45,7 +45,7 @@ pub(crate) fn with_file<T>(path: &Path, work: impl FnOnce(&mut [u8]) -> Result<T
     })
 }
 
-/// Opens a regular file. A pipe is refused, because opening it waits until somebody writes to it.
+/// Opens a regular file. A pipe is refused, because opening it waits until another program writes to it.
 pub(crate) fn open_file(path: &Path) -> Result<File, DecodeError> {
     let read = |source| DecodeError::Read { source };
     if !fs::metadata(path).map_err(read)?.is_file() {

@@ -1,4 +1,4 @@
-//! Encodes an image as JPEG or PNG, for generated data sets and pictures for people.
+//! Encodes an image as JPEG or PNG, for generated data sets and for pictures that people look at.
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 

@@ -1,4 +1,4 @@
-//! Errors between a directory and a batch.
+//! The errors of finding, reading, checking and packing a data set.
 //!
 //! A broken file is a value ([`BrokenFile`]) and not a reason to stop; an [`Error`] stops.
 
@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use mutualnet_core::text::counted;
 use mutualnet_core::{FileKind, Wanted};
 
 use crate::decode::MEMORY_VARIABLE;
@@ -26,9 +27,9 @@ pub enum Error {
     Io {
         /// What was tried, e.g. `read`.
         action: &'static str,
-        /// Which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -48,7 +49,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file where the directory of a data set should be.
-    #[error("a file and not the directory of a data set: {}", shown(path))]
+    #[error("a file, not the directory of a data set: {}", shown(path))]
     NotADirectory {
         /// The file.
         path: PathBuf,
@@ -88,14 +89,14 @@ pub enum Error {
         path: PathBuf,
     },
     /// A split that could be read in two ways.
-    #[error("the split is there twice: {} and {}", shown(first), shown(second))]
+    #[error("the split exists twice: {} and {}", shown(first), shown(second))]
     TwoLayouts {
         /// One of its places.
         first: PathBuf,
         /// The other one.
         second: PathBuf,
     },
-    /// Files that are named as parts of a whole and are not whole together.
+    /// Files whose names say that they are parts of a set, which is not complete.
     #[error("{fault}")]
     Parts {
         /// What is wrong with them.
@@ -112,7 +113,7 @@ pub enum Error {
         reason: String,
     },
     /// A list none of whose files exists.
-    #[error("none of the {lines} files of a list exists, such as {}: {}", shown(first), shown(list))]
+    #[error("none of the {lines} files listed in {} exists, such as {}", shown(list), shown(first))]
     NothingListed {
         /// The list.
         list: PathBuf,
@@ -121,7 +122,7 @@ pub enum Error {
         /// The first of them.
         first: PathBuf,
     },
-    /// A directory without images and shards.
+    /// A directory without images or shards.
     #[error("no JPEG, PNG or WebP files in {}{}", shown(path), but(others))]
     NothingFound {
         /// The directory.
@@ -186,7 +187,7 @@ pub enum Error {
     /// Preprocessing that cannot be applied.
     #[error("preprocessing: {source}")]
     Preprocess {
-        /// Why not.
+        /// The reason.
         source: mutualnet_core::Error,
     },
     /// A training split that does not fill one batch.
@@ -202,12 +203,12 @@ pub enum Error {
     Decode {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         #[source]
         source: DecodeError,
     },
     /// More files are broken than the recipe allows.
-    #[error("{} files cannot be decoded, more than the limit of {limit}:{}", files.len(), list(files))]
+    #[error("{} cannot be decoded, more than the limit of {limit}:{}", counted(files.len(), "file"), list(files))]
     TooManyBroken {
         /// How many are allowed.
         limit: usize,
@@ -231,7 +232,7 @@ pub enum Error {
     Threads {
         /// How many were asked for.
         workers: usize,
-        /// What the thread pool says.
+        /// The thread pool's error.
         #[source]
         source: rayon::ThreadPoolBuildError,
     },
@@ -243,7 +244,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A data set would be written into a directory that is in use.
+    /// A data set would be written into a directory that holds something else.
     #[error("not an empty directory: {}", shown(path))]
     NotEmpty {
         /// The directory.
@@ -267,7 +268,7 @@ fn of_classes(n: usize) -> String {
 
 const BROKEN_HINT: &str =
     "`mutualnet data check DIR` lists broken files and writes a quarantine list, which leaves them out";
-const LAYOUT_HINT: &str = "a data set is a directory with train/CLASS/*.jpg and test/CLASS/*.jpg, or has another layout of docs/formats.md";
+const LAYOUT_HINT: &str = "a data set is a directory with train/CLASS/*.jpg and test/CLASS/*.jpg, or has one of the other layouts in docs/formats.md";
 
 impl Error {
     /// What the user can do about it.
@@ -280,7 +281,7 @@ impl Error {
                 let is_own = *list == quarantine_list::place(path);
                 let dir = if is_own { path } else { list.parent().unwrap_or(path) };
                 return Some(format!(
-                    "if the images are in order now, run `mutualnet data check {}` again or delete the list",
+                    "if the images are fine now, run `mutualnet data check {}` again or delete the list",
                     shown_dir(dir)
                 ));
             }
@@ -317,8 +318,8 @@ impl Error {
                 "every class is a folder with its JPEG, PNG or WebP files in it"
             }
             Self::AllBroken { .. } => {
-                "the files are probably not what their names say, or were not downloaded whole; no quarantine list is \
-                 written, because it would leave out everything"
+                "the files are probably not what their names say, or the download was incomplete; no quarantine list \
+                 is written, because it would leave out everything"
             }
             Self::ClassesDiffer { .. } => {
                 "give every split the same class folders, which may be empty, or name the classes in classes.txt"
@@ -347,7 +348,7 @@ impl Error {
 pub struct BrokenFile {
     /// Path relative to the data set's directory.
     pub path: PathBuf,
-    /// Why not, in one line.
+    /// Why it cannot be decoded, in one line.
     pub reason: String,
 }
 
@@ -375,14 +376,14 @@ pub enum DecodeError {
     /// The file cannot be read.
     #[error("cannot be read: {source}")]
     Read {
-        /// The system's answer.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
     /// A pipe, a socket or a device: reading it could wait forever.
     #[error("not a regular file")]
     NoFile,
-    /// The last record of a file is not whole.
+    /// The last record of a file is incomplete.
     #[error("the record ends after {bytes} of {of} bytes")]
     CutRecord {
         /// Bytes that are there.
@@ -422,34 +423,34 @@ pub enum DecodeError {
     /// Records of a Parquet or Arrow file that are read together and cannot be read, all for the same reason.
     #[error("row group: {reason}")]
     Group {
-        /// Why not.
+        /// What is wrong.
         reason: String,
     },
-    /// Nothing in it.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty,
-    /// Of no known format.
+    /// The file has no known format.
     #[error("neither JPEG, PNG nor WebP (begins with {})", begins.escape_ascii())]
     UnknownFormat {
         /// The first bytes, at most eight.
         begins: Vec<u8>,
     },
-    /// Of another kind than its name says.
+    /// The file is of another kind than its name says.
     #[error("{}, not {}", kind.name(), expected.name())]
     OtherKind {
-        /// What it is.
+        /// What the file is.
         kind: FileKind,
         /// What it was taken for.
         expected: Expected,
     },
-    /// An image of a format that is not read.
-    #[error("{}; only JPEG, PNG and WebP are read", kind.name())]
+    /// An image of a format that is not supported.
+    #[error("{}; only JPEG, PNG and WebP are supported", kind.name())]
     OtherFormat {
         /// Its format.
         kind: FileKind,
     },
     /// A file that is larger than an image may be in memory.
-    #[error("the file has {mib} MiB, more than the limit of {limit_mib} MiB ({MEMORY_VARIABLE} raises it)")]
+    #[error("the file is {mib} MiB, more than the limit of {limit_mib} MiB ({MEMORY_VARIABLE} raises it)")]
     FileTooLarge {
         /// Size of the file in MiB, rounded up.
         mib: u64,
@@ -462,9 +463,9 @@ pub enum DecodeError {
          ({MEMORY_VARIABLE} raises it)"
     )]
     TooLarge {
-        /// Pixels in a row.
+        /// Width in pixels.
         width: u32,
-        /// Rows.
+        /// Height in pixels.
         height: u32,
         /// What decoding takes in MiB, rounded up.
         mib: u64,
@@ -477,31 +478,31 @@ pub enum DecodeError {
         /// What it holds, quoted and escaped.
         value: String,
     },
-    /// A JPEG file that is damaged, cut short or of an unsupported kind.
+    /// A JPEG file that is damaged, truncated or of an unsupported kind.
     #[error("JPEG: {}", one_line(source))]
     Jpeg {
         /// What the decoder says.
         #[source]
         source: libjpeg_turbo_rs::JpegError,
     },
-    /// A WebP file that is damaged or cut short.
+    /// A WebP file that is damaged or truncated.
     #[error("WebP: {}", one_line(source))]
     WebP {
         /// What the decoder says.
         #[source]
         source: image_webp::DecodingError,
     },
-    /// A PNG file that is damaged or cut short.
+    /// A PNG file that is damaged or truncated.
     #[error("PNG: {}", one_line(source))]
     Png {
         /// What the decoder says.
         #[source]
         source: png::DecodingError,
     },
-    /// A file at which a decoder panics, which is a fault of the decoder, but there is no image either way.
+    /// The decoder panicked, which is a bug in the decoder; but there is no image either way.
     #[error("too damaged to decode")]
     Panic,
-    /// A color layout that is not one of grey, RGB, CMYK with or without alpha.
+    /// A color layout other than gray, RGB and CMYK, with or without alpha.
     #[error("{layout} is not a supported color layout")]
     Layout {
         /// The layout, as the decoder calls it.
@@ -538,7 +539,7 @@ impl DecodeError {
     }
 }
 
-/// Decoder messages hold line breaks and quotation marks; a list has one line per file.
+/// A decoder's message without line breaks and quotation marks, because a list has one line per file.
 fn one_line(error: &dyn fmt::Display) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ").replace('"', "")
 }

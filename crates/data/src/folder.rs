@@ -1,4 +1,4 @@
-//! The images below one folder, for whoever reads images without classes.
+//! Finds the images below one folder, for code that needs no classes.
 //!
 //! Separate from the index, which needs classes and splits.
 //! Invariant: what is skipped as junk is decided where data sets are indexed, and only there.
@@ -11,7 +11,7 @@ use crate::{Error, Others, Result};
 /// What lies below a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderImages {
-    /// Files that are images by their name, in order, each with the folder's path.
+    /// Files with the name of an image, sorted; each path begins with the folder's.
     pub images: Vec<PathBuf>,
     /// All other files; hidden files and junk do not count.
     pub others: Others,

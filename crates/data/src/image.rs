@@ -21,12 +21,12 @@ impl Image {
         Self { width, height, pixels }
     }
 
-    /// Pixels in a row.
+    /// Width in pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Rows.
+    /// Height in pixels.
     pub fn height(&self) -> u32 {
         self.height
     }
@@ -49,7 +49,7 @@ impl Image {
     /// Redraws the image from itself into `spare`, which receives the old pixels afterward.
     ///
     /// # Panics
-    /// What was drawn has another size.
+    /// The drawn pixels have another size.
     pub(crate) fn redraw(&mut self, spare: &mut Vec<u8>, draw: impl FnOnce(&Self, &mut Vec<u8>)) {
         spare.clear();
         draw(self, spare);
@@ -99,12 +99,12 @@ impl<'a> ImageRef<'a> {
         Self { width, height, pixels }
     }
 
-    /// Pixels in a row.
+    /// Width in pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Rows.
+    /// Height in pixels.
     pub fn height(&self) -> u32 {
         self.height
     }

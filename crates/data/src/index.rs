@@ -39,16 +39,16 @@ use nearby::no_split;
 /// A split of a data set, in whichever layout the data set has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// What the network learns from.
+    /// The images that the network learns from.
     Train,
-    /// What settings may be chosen on.
+    /// The images on which settings may be chosen.
     Val,
-    /// What is reported.
+    /// The images whose accuracy is reported.
     Test,
 }
 
 impl Split {
-    /// The split's name, which its folder or files have.
+    /// The split's name, as its folder or files have it.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -90,9 +90,9 @@ pub(crate) struct Contents {
     pub(crate) samples: Vec<SampleRef>,
     /// Images without a usable label, and what cannot be read at all.
     pub(crate) broken: Vec<(Place, DecodeError)>,
-    /// Files that are not images by their names.
+    /// Files whose names are not those of images.
     pub(crate) others: Others,
-    /// What the layout has to tell.
+    /// What users should know about the layout.
     pub(crate) notices: Vec<Notice>,
 }
 
@@ -107,7 +107,7 @@ pub struct Dataset {
     notices: Vec<Notice>,
 }
 
-/// Tells of tables whose images do not fit into a cache.
+/// The notice about tables whose images do not fit into a cache.
 fn slow_tables(samples: &[SampleRef], cache_bytes: u64) -> Option<Notice> {
     let in_tables = samples.iter().filter(|sample| matches!(sample.place, Place::Row { .. }));
     let bytes: u64 = in_tables.map(|sample| sample.place.bytes()).sum();
@@ -225,7 +225,7 @@ impl Dataset {
         place.read(&self.dir).map_err(|source| Error::Decode { path: self.dir.join(place.name()), source })
     }
 
-    /// What a person should know about the split.
+    /// What users should know about the split.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -249,8 +249,8 @@ impl Dataset {
 
     /// SHA-256 over classes and the name and size of every sample, in hexadecimal: which data a result belongs to.
     ///
-    /// A sample's class is hashed too if its name does not begin with it, and so is what else tells files apart whose names
-    /// say nothing about their content. The hash does not depend on where the data are, and does not read image files.
+    /// A sample's class is hashed too if its name does not begin with it, and so is whatever else tells files apart if
+    /// their names do not. The hash does not depend on where the data are, and no image file is read for it.
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         for class in &self.classes {

@@ -1,4 +1,4 @@
-//! Names to pass over: hidden files, and what operating systems, file servers and tools leave in folders.
+//! Names that are skipped: hidden files, and what operating systems, file servers and tools leave in folders.
 //!
 //! Folders, shards and lists all ask here, so that they agree on what is never a class and never holds an image.
 //! Invariant: no name that a person would give to a class or an image is on the list.
@@ -38,7 +38,7 @@ const NAMES: &[&str] = &[
     "__pycache__",
 ];
 
-/// Whether a file or folder of this name is passed over without being counted.
+/// Whether a file or folder of this name is skipped without being counted.
 pub(crate) fn is_skipped(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || is_junk(name)
 }

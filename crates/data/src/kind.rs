@@ -1,4 +1,4 @@
-//! Files that are not what they were taken for, called by their name.
+//! Says what a file is that is not what it was taken for.
 //!
 //! Separate because images, shards, tables and packed data sets are all told apart by the same table of `core`.
 //! Invariant: only a file that could not be read gets here; what can be read is never refused for its first bytes.
@@ -63,7 +63,7 @@ impl Expected {
         }
     }
 
-    /// The reason why a file cannot be read, or, if that is plain to see, what it is instead.
+    /// `reason`, or, if the first bytes of the file show it, an error that says what the file is instead.
     pub(crate) fn or_other(self, path: &Path, reason: DecodeError) -> DecodeError {
         let Some(kind) = start(path).map(|start| FileKind::of(&start)) else { return reason };
         let is_own = match self.kind() {
@@ -77,7 +77,7 @@ impl Expected {
     }
 }
 
-/// The first bytes of a file, as many as tell what it is.
+/// The first bytes of a file, as many as it takes to tell what it is.
 fn start(path: &Path) -> Option<Vec<u8>> {
     let mut start = Vec::new();
     open_file(path).ok()?.take(FileKind::START_BYTES as u64).read_to_end(&mut start).ok()?;
@@ -130,7 +130,7 @@ mod tests {
         let path = dir.path().join("photo.jpg");
         for (start, reason) in [
             (&b"PAR1\x15\x04"[..], "a Parquet file, not an image"),
-            (b"\xff\xd8\xff\xe0", "the file has 600 MiB, more than the limit of 512 MiB"),
+            (b"\xff\xd8\xff\xe0", "the file is 600 MiB, more than the limit of 512 MiB"),
         ] {
             fs::write(&path, start).unwrap();
             // A hole, which takes no space.

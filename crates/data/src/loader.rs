@@ -58,13 +58,13 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts the threads.
+    /// Makes a loader and starts its threads.
     ///
     /// # Errors
     /// A batch size of 0, parts of different sizes, or threads that cannot be started.
     pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self> {
         if config.batch_size == 0 {
-            return Err(Error::Setting { setting: "batch", reason: "0 is not at least 1".to_owned() });
+            return Err(Error::Setting { setting: "batch", reason: "must be at least 1".to_owned() });
         }
         check_part(&config)?;
         let workers = match config.workers {
@@ -190,7 +190,7 @@ impl Loader {
         self.scratch.times()
     }
 
-    /// The image that has been in the making for the longest time, and for how long; a read that hangs shows up here.
+    /// The image that has been worked on for the longest time, and for how long; a read that hangs shows up here.
     pub fn longest_read(&self) -> Option<(PathBuf, Duration)> {
         let (index, time) = self.reads.longest()?;
         Some((self.dataset.samples()[index as usize].place.name(), time))
@@ -231,9 +231,9 @@ impl Loader {
 fn check_part(config: &LoaderConfig) -> Result<()> {
     let LoaderConfig { batch_size, part: Part { index, of }, .. } = *config;
     let reason = if index >= of {
-        format!("there is no part {index} of {of}; they count from 0")
+        format!("there is no part {index} of {of}; parts are numbered from 0")
     } else if !batch_size.is_multiple_of(of) {
-        format!("a batch of {batch_size} cannot be cut into {of} equal parts")
+        format!("a batch of {batch_size} cannot be divided into {of} equal parts")
     } else {
         return Ok(());
     };

@@ -17,7 +17,7 @@ pub struct Normalize {
 const LANES: usize = 48;
 
 impl Normalize {
-    /// Mean and standard deviation on the scale 0–1.
+    /// Takes mean and standard deviation on the scale 0–1.
     pub fn new(mean: [f32; 3], std: [f32; 3]) -> Self {
         let channel = |i: usize| (1.0 / (255.0 * f64::from(std[i])), -f64::from(mean[i]) / f64::from(std[i]));
         let [r, g, b] = std::array::from_fn(channel);

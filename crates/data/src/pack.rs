@@ -78,7 +78,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// What it was called before it was packed.
+    /// Its name before it was packed.
     pub(crate) fn name(&self) -> &Path {
         &self.name
     }

@@ -25,7 +25,7 @@ pub enum Place {
         /// Size of the file.
         bytes: u64,
     },
-    /// One record of a file of many.
+    /// One record of a file that holds many.
     Record {
         /// The file.
         file: Arc<RecordFile>,
@@ -62,7 +62,7 @@ impl Place {
         }
     }
 
-    /// Bytes that are read for it; for a record of a table the mean of those that are read together.
+    /// Bytes that are read for it; for a record of a table, the mean over those that are read together.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::File { bytes, .. } => *bytes,

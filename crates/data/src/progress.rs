@@ -1,4 +1,4 @@
-//! Progress of a check or a packing, for another thread to read.
+//! Progress of checking or packing a data set, for another thread to read.
 //!
 //! Separate so that the work itself neither prints nor waits; the caller decides what to show, and when.
 

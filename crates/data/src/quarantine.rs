@@ -21,9 +21,9 @@ impl Quarantine {
         Self { limit, reasons: Mutex::default() }
     }
 
-    /// Tries something on a sample, or else on the next samples of its class until it works; returns the sample that worked.
+    /// Tries a sample, and then the next samples of its class until one works; returns the sample that worked.
     ///
-    /// Samples that are known to be broken are tried again: an image may be damaged only outside of this crop, and its
+    /// Samples that are known to be broken are tried again: an image may be damaged only outside this crop, and its
     /// replacement must not depend on what was loaded before.
     pub(crate) fn first_usable(
         &self,
@@ -42,7 +42,7 @@ impl Quarantine {
         Err(Error::ClassUnreadable { class: dataset.classes()[class as usize].clone() })
     }
 
-    /// Tries something on a sample that nothing replaces; returns whether it worked.
+    /// Tries a sample that is not replaced if it is broken; returns whether it worked.
     pub(crate) fn is_usable(
         &self,
         dataset: &Dataset,

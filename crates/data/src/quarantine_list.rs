@@ -25,7 +25,7 @@ pub(crate) fn place(dir: &Path) -> PathBuf {
 /// The last column of lines that a check wrote.
 const BY_CHECK: &str = "data check";
 
-/// What a check changed on a list.
+/// What a check changed in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Change {
     /// Lines of a check that are on the list now.
@@ -59,7 +59,7 @@ fn is_by_check(line: &str) -> bool {
     line.strip_suffix(BY_CHECK).is_some_and(|before| before.ends_with('\t'))
 }
 
-/// What an earlier check has put on the list of a directory.
+/// What an earlier check put on the list of a directory.
 pub(crate) fn by_check(dir: &Path) -> Result<BTreeSet<PathBuf>> {
     Ok(lines(dir)?.iter().filter(|line| is_by_check(line)).map(|line| name(line)).collect())
 }

@@ -32,18 +32,18 @@ impl Scratch {
 /// What an image is decoded and drawn on.
 #[derive(Debug, Default)]
 pub(crate) struct Canvas {
-    /// What was decoded of the file.
+    /// What was decoded from the file.
     pub(crate) decoded: Vec<u8>,
     /// The image at the batch's resolution.
     pub(crate) resized: Vec<u8>,
     /// Memory in which an augmentation draws the image again.
     pub(crate) spare: Vec<u8>,
     pub(crate) resizer: Resizer,
-    /// What the image in these buffers took.
+    /// Time spent on the image in these buffers.
     pub(crate) times: StageTimes,
 }
 
-/// As many of them as images are worked on at the same time.
+/// Buffers for as many images as are worked on at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct ScratchPool(Mutex<Shelf>);
 
@@ -65,7 +65,7 @@ impl ScratchPool {
         result
     }
 
-    /// What all images took so far whose buffers are back.
+    /// Time spent so far on all images whose buffers are back.
     pub(crate) fn times(&self) -> StageTimes {
         self.lock().times
     }

@@ -30,7 +30,7 @@ pub struct ShapesSpec {
     pub train: usize,
     /// Images of the test split.
     pub test: usize,
-    /// Side of the images, in pixels; textures grow with it.
+    /// Side of the images, in pixels; textures scale with it.
     pub side: u32,
 }
 
@@ -55,7 +55,8 @@ fn classes() -> impl Iterator<Item = (Outline, Texture)> {
 /// Classes are equally large, to within one image.
 ///
 /// # Errors
-/// A side from 16 to 2048 is needed, at least one image per class, a directory that is new or empty, and room in it.
+/// The side is not from 16 to 2048, a split has fewer images than there are classes, the directory is not empty, or it
+/// cannot be written.
 pub fn generate(dir: &Path, spec: &ShapesSpec) -> Result<()> {
     check(dir, spec)?;
     for (split, n) in [(Split::Train, spec.train), (Split::Test, spec.test)] {

@@ -35,7 +35,7 @@ pub(crate) enum Format {
     Zip,
     /// A table, whose images are rows; it is read elsewhere.
     Parquet,
-    /// A table, too.
+    /// A table like Parquet.
     Arrow,
 }
 
@@ -176,7 +176,7 @@ impl Shard {
         }
     }
 
-    /// What was found, or, if nothing but damage was, what the file is instead.
+    /// What was found; if that is nothing but damage, the reason becomes what the file is instead.
     fn or_other(&self, root: &Path, expected: Expected, mut scan: Scan) -> Scan {
         if let ([], [(_, reason)]) = (scan.members.as_slice(), scan.broken.as_mut_slice()) {
             let found = std::mem::replace(reason, DecodeError::Empty);
@@ -187,7 +187,7 @@ impl Shard {
 }
 
 impl Member {
-    /// What begins at an offset and has no name, or a name that is taken.
+    /// What begins at an offset and has no name, or a name that is in use already.
     pub(crate) fn rest(offset: u64, bytes: u64) -> Self {
         Self { name: format!("@{offset}").into(), offset, bytes, packing: Packing::Plain }
     }

@@ -1,9 +1,9 @@
-//! Plain loops over bytes, compiled for the vector instructions that the machine has and not only for those of every
-//! x86-64.
+//! Plain loops over bytes, compiled for the vector instructions that the machine has, not only for those that every
+//! x86-64 machine has.
 //!
 //! Separate because it holds the crate's `unsafe`. The loops themselves are ordinary code that the compiler vectorizes.
 
-/// A function that is compiled a second time for AVX2 and called so where that is there; the results are the same.
+/// Compiles a function a second time for AVX2, and calls that version where there is AVX2; the results are the same.
 ///
 /// A macro because a closure would have to be inlined to be compiled for anything else, and large ones are not.
 macro_rules! vectorized {

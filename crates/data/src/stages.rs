@@ -1,4 +1,4 @@
-//! How the time of an image is spent from file to batch, summed while loading at the cost of a few clock reads.
+//! Where the time of an image goes between file and batch, summed while loading at the cost of a few clock reads.
 //!
 //! Separate from the stages so that a loader can report its bottleneck.
 
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 pub struct StageTimes {
     /// Images that went through all stages.
     pub images: u64,
-    /// Bytes out of files.
+    /// Reading bytes from files.
     pub read: Duration,
-    /// Bytes to pixels.
+    /// Decoding bytes to pixels.
     pub decode: Duration,
-    /// Crop to the batch's resolution.
+    /// Resizing the crop to the batch's resolution.
     pub resize: Duration,
-    /// Colors, flips, RandAugment, erasing.
+    /// Changing colors, flipping, RandAugment, erasing.
     pub augment: Duration,
-    /// Pixels to floats in the batch.
+    /// Turning pixels into the floats of the batch.
     pub normalize: Duration,
 }
 
@@ -51,7 +51,7 @@ impl AddAssign for StageTimes {
     }
 }
 
-/// Does something and adds the time it takes.
+/// Runs `work` and adds the time it takes.
 pub(crate) fn timed<T>(sum: &mut Duration, work: impl FnOnce() -> T) -> T {
     let begun = Instant::now();
     let result = work();

@@ -77,11 +77,11 @@ struct Found {
 #[derive(Debug)]
 pub(crate) struct Scan {
     pub(crate) table: Table,
-    /// One for every row that has one.
+    /// The label of every row, if it has one.
     pub(crate) labels: Vec<Option<i64>>,
     /// Names of the classes, if the file has them.
     pub(crate) names: Option<Vec<String>>,
-    /// Where what cannot be used begins, and why it cannot.
+    /// From which offset on the file cannot be used, and why.
     pub(crate) rest: Option<(u64, DecodeError)>,
 }
 

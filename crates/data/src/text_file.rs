@@ -47,7 +47,7 @@ fn normalize(bytes: Vec<u8>) -> Vec<u8> {
     lines
 }
 
-/// Text as it is, and `\xNN` for every byte that is not part of any.
+/// UTF-8 text as it is, and `\xNN` for every other byte.
 pub(crate) fn escape_invalid(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

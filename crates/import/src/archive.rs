@@ -1,8 +1,8 @@
-//! Zip archives as PyTorch writes them, with stored entries, and as other programs pack them again, with deflate.
+//! A reader of zip archives: entries that are stored, as PyTorch writes them, or deflated, as repacking leaves them.
 //!
-//! Our own because there is little to read, and the usual crate brings a dozen others for the rest of the format.
-//! Invariant: entries are used where they lie; together they are no longer than the file, so reading takes time and
-//! memory for bytes that are there. A deflated entry says more than it can hold only up to [`MAX_RATIO`].
+//! Our own because we need little of the format, and the usual crate brings in a dozen others for the rest of it.
+//! Invariant: entries are used in place and together are no longer than the file, so time and memory are linear in the
+//! file. A deflated entry may claim a length of at most [`MAX_RATIO`] times its packed bytes.
 
 use std::collections::HashMap;
 
@@ -23,11 +23,11 @@ const END_BYTES: usize = 22;
 const LOCATOR_64_BYTES: usize = 20;
 const ENTRY_BYTES: usize = 46;
 const LOCAL_BYTES: usize = 30;
-/// Longest comment behind the end record.
+/// Longest comment after the end record.
 const MAX_COMMENT: usize = 0xffff;
-/// Deflate makes one byte of at most 1032.
+/// Deflate turns at most 1032 bytes into one.
 const MAX_RATIO: u64 = 1032;
-/// Says that the true value is in the 64-bit record.
+/// Stands for a value that is in the 64-bit extra field.
 const IN_64: u64 = 0xffff_ffff;
 
 fn wrong(reason: impl Into<String>) -> Error {
@@ -47,7 +47,7 @@ impl<'a> Part<'a> {
     fn at(file: &'a [u8], at: usize, length: usize, signature: &[u8]) -> Result<Self> {
         let part = at.checked_add(length).and_then(|end| file.get(at..end));
         let part = part.filter(|part| part.starts_with(signature));
-        part.map(Self).ok_or_else(|| wrong("its directory points outside of the archive"))
+        part.map(Self).ok_or_else(|| wrong("its directory is malformed"))
     }
 
     fn u16(self, at: usize) -> usize {
@@ -63,7 +63,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// A size or place; one that is no `usize` lies behind the end of any file, as does the largest.
+/// A size or offset; one that does not fit a `usize` lies past the end of any file, and so does the largest `usize`.
 fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
@@ -97,7 +97,7 @@ pub(crate) fn entries(file: &[u8]) -> Result<Entries<'_>> {
 fn directory(file: &[u8]) -> Result<(u64, usize)> {
     let from = file.len().saturating_sub(END_BYTES + MAX_COMMENT);
     let end = file[from..].windows(END.len()).rposition(|window| window == END);
-    let end = from + end.ok_or_else(|| wrong("the archive has no end record: it is cut off"))?;
+    let end = from + end.ok_or_else(|| wrong("the archive has no end record: it is truncated"))?;
     let record = Part::at(file, end, END_BYTES, END)?;
     let locator = end.checked_sub(LOCATOR_64_BYTES);
     let locator = locator.and_then(|at| Part::at(file, at, LOCATOR_64_BYTES, LOCATOR_64).ok());
@@ -120,7 +120,7 @@ fn content<'a>(file: &'a [u8], entry: Part<'_>, extra: &[u8], name: &str) -> Res
         return Err(Error::Encrypted { name: name.to_owned() });
     }
     let [mut packed, mut length, mut local] = [20, 24, 42].map(|field| entry.u32(field));
-    // The 64-bit values that are needed stand in this order.
+    // The field holds only the values that are needed, in this order.
     let mut wide = extra_64(extra);
     for value in [&mut length, &mut packed, &mut local] {
         if *value == IN_64
@@ -143,7 +143,7 @@ fn content<'a>(file: &'a [u8], entry: Part<'_>, extra: &[u8], name: &str) -> Res
         }
         STORED => Content::Stored(bytes),
         DEFLATED if length > MAX_RATIO.saturating_mul(packed) => {
-            return Err(wrong_entry(name, "cannot unpack to as many bytes as its size says"));
+            return Err(wrong_entry(name, "claims to unpack to more bytes than is possible"));
         }
         DEFLATED => Content::Deflated(Deflated { packed: bytes, length, crc }),
         method => return Err(Error::Compression { name: name.to_owned(), method }),

@@ -12,7 +12,7 @@ pub(crate) enum Dtype {
 }
 
 impl Dtype {
-    /// From the name of a storage class without its ending, such as `Half` of `HalfStorage`.
+    /// The type of a storage class, by its name without the ending, such as `Half` for `HalfStorage`.
     pub(crate) fn from_storage(name: &str) -> Option<Self> {
         Some(match name {
             "Half" => Self::F16,
@@ -57,7 +57,7 @@ impl Dtype {
     /// The number in `bytes`, little-endian; `f64` is rounded to the nearest.
     ///
     /// # Panics
-    /// `bytes` are not [`Self::bytes`], or the type is no float.
+    /// There are not [`Self::bytes`] bytes, or the type is not a float.
     pub(crate) fn to_f32(self, bytes: &[u8]) -> f32 {
         match (self, bytes) {
             (Self::F16, &[a, b]) => f32_of_f16(u16::from_le_bytes([a, b])),

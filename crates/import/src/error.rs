@@ -1,4 +1,4 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use mutualnet_core::{FileKind, Wanted};
 
 use crate::printable;
 
-/// Why a checkpoint cannot be imported. Names are as the file has them; messages show them [`printable()`].
+/// Why a checkpoint cannot be imported. Names are as the file has them; messages show them through [`printable()`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,47 +15,47 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
-    /// A directory.
+    /// The path is a directory.
     #[error("`{}` is a directory, not a checkpoint", path.display())]
     Directory {
-        /// What was to be read.
+        /// The path that was given.
         path: PathBuf,
     },
-    /// A pipe or a device.
+    /// The path is a pipe or a device.
     #[error("not a regular file: `{}`", path.display())]
     NotAFile {
-        /// What was to be read.
+        /// The path that was given.
         path: PathBuf,
     },
-    /// The file is too long to be read into memory.
-    #[error("{bytes} bytes are above the limit of {limit}: `{}`", path.display())]
+    /// The file is too large to be read into memory.
+    #[error("`{}` is too large: {bytes} bytes, and the limit is {limit}", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,
-        /// Its length.
+        /// Its size.
         bytes: u64,
-        /// The greatest length that is read.
+        /// The largest size that is read.
         limit: u64,
     },
-    /// The file is of another kind than those that are read.
+    /// The file is not a checkpoint of a known format.
     #[error("not a checkpoint: this is {}", found.name())]
     NotACheckpoint {
         /// What it looks like.
         found: FileKind,
     },
-    /// An archive with a password.
+    /// The archive is protected by a password.
     #[error("entry `{}` of the archive is encrypted", printable(name))]
     Encrypted {
         /// The entry.
         name: String,
     },
-    /// An archive that was packed with something else than deflate.
+    /// The archive is compressed with something other than deflate.
     #[error(
-        "entry `{}` of the archive is compressed with a method that is not read (number {method})",
+        "entry `{}` of the archive is compressed with an unsupported method (number {method})",
         printable(name)
     )]
     Compression {
@@ -64,19 +64,19 @@ pub enum Error {
         /// The number of the method in the format of zip files.
         method: usize,
     },
-    /// The file is an object and not a dict of tensors.
+    /// The file holds a whole object instead of a dict of tensors.
     #[error("the file holds an object of the class `{}`, not a state dict", printable(class))]
     WholeObject {
         /// Module and name of the class.
         class: String,
     },
-    /// The container around pickle and numbers is damaged, or not made by PyTorch.
+    /// The container around the pickle and the numbers is damaged, or was not made by PyTorch.
     #[error("damaged checkpoint: {reason}")]
     Container {
         /// What is wrong.
         reason: String,
     },
-    /// The pickle is damaged, or says something that no state dict says.
+    /// The pickle is damaged, or contains something that no state dict does.
     #[error("cannot read the pickle at byte {at}: {reason}")]
     Pickle {
         /// Offset of the operation within the pickle.
@@ -89,13 +89,13 @@ pub enum Error {
     NotUtf8 {
         /// Which text, and where.
         what: String,
-        /// From where on.
+        /// Where the invalid bytes begin.
         #[source]
         source: std::str::Utf8Error,
     },
     /// The pickle names something that runs code, which no checkpoint needs.
     #[error(
-        "the checkpoint names `{}`, which would run code in Python; nothing was run here",
+        "the checkpoint refers to `{}`, which would run code in Python; nothing was run here",
         printable(name)
     )]
     Forbidden {
@@ -116,7 +116,7 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// There is everything but the classifier.
+    /// The checkpoint has everything but the classifier.
     #[error("the checkpoint has no classifier `{prefix}{name}`")]
     NoClassifier {
         /// Its name as the checkpoint would have it.
@@ -124,9 +124,9 @@ pub enum Error {
         /// What the names of the other tensors begin with.
         prefix: String,
     },
-    /// No tensor's name begins as asked for.
+    /// No tensor's name begins with the given prefix.
     #[error(
-        "no tensor of the checkpoint is under `{}`; names begin with {}",
+        "no tensor name in the checkpoint begins with `{}`; they begin with {}",
         printable(prefix),
         shorten(found, PREFIXES_SHOWN)
     )]
@@ -138,7 +138,7 @@ pub enum Error {
     },
     /// Tensors that the network needs and the checkpoint does not have.
     #[error(
-        "{} of the {n_needed} tensors of {network} are not in the checkpoint (by the names of {source_names}): {}{}",
+        "{} of the {n_needed} tensors of {network} are not in the checkpoint (naming scheme: {source_names}): {}{}",
         missing.len(), shorten(missing, NAMES_SHOWN), instead(present)
     )]
     Missing {
@@ -146,7 +146,7 @@ pub enum Error {
         network: String,
         /// How many tensors the network has.
         n_needed: usize,
-        /// Whose names fitted best.
+        /// The naming scheme that fits best.
         source_names: String,
         /// The names looked for.
         missing: Vec<String>,
@@ -161,9 +161,9 @@ pub enum Error {
         /// Their names in the checkpoint.
         unused: Vec<String>,
     },
-    /// Shapes disagree.
+    /// A tensor does not have the shape that the network needs.
     #[error(
-        "`{}` of the checkpoint is {found:?}, but `{name}` of {network} is {expected:?}",
+        "`{}` of the checkpoint has shape {found:?}, but `{name}` of {network} has shape {expected:?}",
         printable(from)
     )]
     Shape {
@@ -178,12 +178,12 @@ pub enum Error {
         /// Its shape there.
         expected: Vec<usize>,
     },
-    /// Another number of classes.
+    /// The checkpoint has a different number of classes.
     #[error("the checkpoint has {found} classes, not {expected}")]
     Classes {
-        /// In the checkpoint.
+        /// Number of classes in the checkpoint.
         found: usize,
-        /// As asked for.
+        /// Number of classes that was asked for.
         expected: usize,
     },
     /// Tensors cannot be matched by their order.
@@ -199,7 +199,7 @@ pub enum Error {
 
 /// How many tensors a message names.
 const NAMES_SHOWN: usize = 4;
-/// How many beginnings of names a message names.
+/// How many prefixes a message names.
 const PREFIXES_SHOWN: usize = 8;
 
 /// The first `n` names, printable.
@@ -223,10 +223,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::NotACheckpoint { found: FileKind::Zip } => {
-                "if a checkpoint is in the archive, unpack it first"
+                "if the archive contains a checkpoint, unpack it first"
             }
             Self::NotACheckpoint { found: FileKind::Tar } => {
-                "unpack it first; a checkpoint of PyTorch before 0.1.10 has to be saved again with a newer version"
+                "unpack it first; a checkpoint from PyTorch before 0.1.10 has to be saved again with a newer version"
             }
             Self::NotACheckpoint { found } => found.hint(Wanted::Checkpoint)?,
             Self::Directory { .. } => {
@@ -241,10 +241,10 @@ impl Error {
             }
             Self::Forbidden { .. } => {
                 "do not load this file in Python unless you know who made it: \
-                 a checkpoint that is nothing but a `state_dict()` names no such function"
+                 a checkpoint that holds only a `state_dict()` refers to no such function"
             }
             Self::Shape { .. } => {
-                "a network that was trained up to another width has other shapes: give its range with --widths"
+                "a network with a different largest width has different shapes: give its range with --widths"
             }
             Self::Classes { .. } => {
                 "--new-head leaves the classifier out; with `train.new_head` training starts with a random one"
@@ -252,7 +252,9 @@ impl Error {
             Self::NoClassifier { .. } => {
                 "--new-head imports everything else; with `train.new_head` training starts with a random classifier"
             }
-            Self::Prefix { .. } => "without --prefix it is found by the names of the network",
+            Self::Prefix { .. } => {
+                "without --prefix, the prefix is found by the names of the network's tensors"
+            }
             Self::Unused { .. } => {
                 "this may be a checkpoint of another network; if not, --allow-unused leaves them out"
             }
@@ -302,7 +304,7 @@ mod tests {
             },
         ] {
             let told = error.to_string();
-            assert!(told.contains("?[2J?xxx") && told.contains("x…"), "{told:?}");
+            assert!(told.contains("\\u{1b}[2J\\u{202e}xxx") && told.contains("x…"), "{told:?}");
             assert!(!told.contains(['\x1b', '\u{202e}']) && told.len() < 600, "{told:?}");
         }
     }

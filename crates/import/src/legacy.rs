@@ -1,6 +1,6 @@
 //! PyTorch's file format before version 1.6: five pickles in a row, then the numbers of every storage.
 //!
-//! The authors' weights have it, and `torch.save(…, _use_new_zipfile_serialization=False)` still writes it.
+//! The authors' weights use it, and `torch.save(…, _use_new_zipfile_serialization=False)` still writes it.
 
 use std::collections::HashMap;
 
@@ -44,12 +44,12 @@ pub(crate) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Storages<'_>)> {
         };
         let dtype: Dtype = *sizes.get(key).ok_or_else(|| wrong("it lists a storage that no tensor uses"))?;
         let Some((length, behind)) = rest.split_first_chunk::<8>() else {
-            return Err(wrong("it ends before its numbers"));
+            return Err(wrong("it ends before the last of its numbers"));
         };
         let length = usize::try_from(i64::from_le_bytes(*length)).ok();
         let length = length.and_then(|elements| elements.checked_mul(dtype.bytes()));
         let numbers = length.and_then(|length| behind.split_at_checked(length));
-        let (numbers, behind) = numbers.ok_or_else(|| wrong("it ends before its numbers"))?;
+        let (numbers, behind) = numbers.ok_or_else(|| wrong("it ends before the last of its numbers"))?;
         if storages.insert(key, Content::Stored(numbers)).is_some() {
             return Err(wrong("it lists a storage twice"));
         }

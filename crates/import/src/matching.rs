@@ -28,10 +28,10 @@ pub enum Matching {
 /// What to do with tensors that the network has no place for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Extra {
-    /// That is an error: it may be another network.
+    /// Refuse the checkpoint: it may be that of another network.
     #[default]
     Refuse,
-    /// They are left out and reported.
+    /// Leave them out and report them.
     LeaveOut,
 }
 
@@ -45,7 +45,7 @@ pub enum Head {
     LeftOut,
 }
 
-/// How to import.
+/// What an import takes from a checkpoint, and how.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rules<'r> {
     /// How tensors are matched.
@@ -54,11 +54,11 @@ pub struct Rules<'r> {
     pub extra: Extra,
     /// Where the classifier comes from.
     pub head: Head,
-    /// What the names of the network's tensors begin with in the checkpoint; `None` finds it.
+    /// What the names of the network's tensors begin with in the checkpoint; `None` to find it.
     pub prefix: Option<&'r str>,
 }
 
-/// Statistics of batch norms, whoever keeps them: `running_mean`, `running_var`, `num_batches_tracked`.
+/// Whether a tensor is a statistic of a batch norm: `running_mean`, `running_var`, `num_batches_tracked`.
 ///
 /// # Source
 /// `[MN-code train.py]`, which ignores the same ones.
@@ -67,7 +67,7 @@ fn is_statistic(name: &str) -> bool {
     last.starts_with("running_") || last.ends_with("_tracked")
 }
 
-/// Number of classes of the checkpoint: the rows of what the network calls its last layer.
+/// Number of classes of the checkpoint: the outputs of what is the network's last layer.
 ///
 /// # Errors
 /// The checkpoint has no such tensor under any naming scheme.
@@ -93,7 +93,7 @@ pub fn classes(state: &StateDict<'_>, network: &Network, rules: Rules<'_>) -> Re
     }
 }
 
-/// The weights of `network` out of a checkpoint.
+/// Takes the weights of `network` from a checkpoint.
 ///
 /// # Errors
 /// A tensor is missing, has another shape, or has no place in the network; its numbers cannot be read.
@@ -164,7 +164,7 @@ pub(crate) struct Found<'s, 'a> {
     pub(crate) head_left_out: Vec<String>,
     pub(crate) unused: Vec<String>,
     pub(crate) part: Part<'s, 'a>,
-    /// Other prefixes under which the network is, too.
+    /// Other prefixes under which the network is found as well.
     pub(crate) other_prefixes: Vec<String>,
 }
 
@@ -186,8 +186,8 @@ impl Names {
         Self { source, pairs: pairs.collect() }
     }
 
-    /// Those of which the checkpoint has most, the part of it that has them, and prefixes with as many, apart from a
-    /// classifier; of equals, the first source and what comes first in the file.
+    /// The names of the source that the checkpoint has most of, the part of it that has them, and other prefixes with
+    /// as many, not counting a classifier; ties go to the first source and to what comes first in the file.
     fn best<'s, 'a>(
         state: &'s StateDict<'a>,
         network: &Network,
@@ -211,7 +211,7 @@ impl Names {
             }
         }
         let (hits, names, ranked) = best.expect("there are several sources");
-        // A few names that are alike are no network under a prefix.
+        // A few names in common do not make a network.
         let fits = |hits: usize| 2 * hits > names.pairs.len();
         let chosen = ranked.first().filter(|(_, hits)| fits(*hits)).map_or("", |(prefix, _)| *prefix);
         let n_head = network.parameters().len() - n_needed(network, Head::LeftOut);
@@ -221,7 +221,7 @@ impl Names {
         Ok((names, part, others))
     }
 
-    /// The error about tensors that are not there: our names and theirs.
+    /// The error for missing tensors, given as pairs of our name and theirs.
     fn missing(&self, network: &Network, part: &Part<'_, '_>, missing: &[(&String, &String)]) -> Error {
         let head = &self.pairs[n_needed(network, Head::LeftOut)..];
         let in_head = |ours: &String| head.iter().any(|(name, _)| name == ours);
@@ -324,8 +324,7 @@ fn biases_without_effect(network: &Network, source: Source) -> HashSet<String> {
     convs.filter_map(|(_, node)| Some(format!("{}.bias", source.module(network, &node.path)?))).collect()
 }
 
-/// The tensors that are counted when they are matched by position: all, or those under a prefix, which are as many as
-/// the network's.
+/// The tensors that are matched by position: all of them, or those under a prefix if they are as many as the network's.
 fn part_by_count<'s, 'a>(
     state: &'s StateDict<'a>,
     network: &Network,
@@ -354,7 +353,7 @@ fn by_position<'s, 'a>(
     let mut found: Vec<_> = learned(&part).collect();
     if found.len() != parameters.len() {
         let (found, needed) = (found.len(), parameters.len());
-        return Err(wrong(format!("the checkpoint has {found} learned tensors, the network {needed}")));
+        return Err(wrong(format!("the checkpoint has {found} learned tensors, the network has {needed}")));
     }
     let head_left_out = found.split_off(n_needed(network, rules.head));
     let head_left_out = head_left_out.into_iter().map(|(name, _)| name.to_owned()).collect();
@@ -362,7 +361,8 @@ fn by_position<'s, 'a>(
     let tensors = tensors.map(|(idx, ((parameter, shape), (from, found)))| {
         if found.shape != shape {
             let (from, name) = (printable(from), &parameter.name);
-            let reason = format!("tensor {idx}, `{from}`, is {:?}, but `{name}` is {shape:?}", found.shape);
+            let found = &found.shape;
+            let reason = format!("tensor {idx}, `{from}`, has shape {found:?}, but `{name}` has {shape:?}");
             return Err(wrong(reason));
         }
         Ok((parameter.name, shape, from, found))

@@ -22,7 +22,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The name for people.
+    /// The name that users see.
     pub fn name(self) -> &'static str {
         match self {
             Self::Authors => "the authors",

@@ -1,11 +1,11 @@
 //! A reader of pickles that executes nothing: a small stack machine whose values are plain data.
 //!
-//! Python's own would call whatever the file names. Here a name that is not one of the few that state dicts are made of
-//! (see [`globals`]) makes an opaque value, which is read over, or refuses the file.
+//! Python's own reader would call whatever the file names. Here, a name that is not one of the few that state dicts are
+//! made of (see [`globals`]) stands for an opaque value, which is skipped, or makes the reader refuse the file.
 //! Invariant: values live in one list and refer to each other by number, so nothing recurses, neither while reading
-//! nor when it is dropped; every operation adds a bounded number of values, and texts stay the input's bytes, so memory
-//! is linear in the input. Two bytes refer to any value, however large: whoever follows references must neither copy nor
-//! hash what is behind them, unless it is short ([`MAX_NAME_BYTES`]) or was not met before.
+//! nor while dropping; every operation adds a bounded number of values, and strings borrow the input's bytes, so memory
+//! is linear in the input. Two bytes can refer to a value of any size: code that follows references must neither copy
+//! nor hash what they refer to, unless it is short ([`MAX_NAME_BYTES`]) or was not seen before.
 
 use std::collections::HashMap;
 
@@ -22,13 +22,14 @@ pub(crate) use value::{Id, StorageRef, TensorRef, Value};
 
 /// Most values and stack entries; ResNet-152 with optimizer state has a few tens of thousands.
 const MAX_VALUES: usize = 4_000_000;
-/// Longest pickle; the numbers lie outside of it.
+/// Longest pickle; the numbers are stored outside it.
 pub(crate) const MAX_PICKLE_BYTES: u64 = 64 << 20;
 /// Longest name of a tensor, key of its dict, or key of a storage; PyTorch's are paths of modules and counters.
 pub(crate) const MAX_NAME_BYTES: usize = 1024;
 /// Most names of opaque values that are kept for the report.
 const MAX_OPAQUE_NAMES: usize = 100;
-/// Most names that are looked at for it: a pickle says each one once, a hostile one may repeat long ones by reference.
+/// Most names that are looked at for the report: a pickle has each one once, a hostile one may repeat long ones by
+/// reference.
 const MAX_NAMES_SEEN: usize = 10_000;
 
 /// The values of one pickle.
@@ -36,9 +37,9 @@ const MAX_NAMES_SEEN: usize = 10_000;
 pub(crate) struct Pickle<'a> {
     values: Vec<Value<'a>>,
     root: Id,
-    /// Classes and functions that were read over, in the order of the file; see [`MAX_OPAQUE_NAMES`].
+    /// Classes and functions that were skipped, in the order of the file; see [`MAX_OPAQUE_NAMES`].
     pub(crate) not_read: Vec<String>,
-    /// Bytes that it took.
+    /// Its length in bytes.
     pub(crate) len: usize,
 }
 
@@ -94,7 +95,7 @@ struct Machine<'a> {
     /// Heights of the stack at which marks were set.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
-    /// Modules and names of what is read over, each once.
+    /// Modules and names of what is skipped, each once.
     opaque: Vec<(&'a str, &'a str)>,
     names_seen: usize,
 }
@@ -123,11 +124,11 @@ impl<'a> Machine<'a> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    /// A length in `N` bytes and as many bytes behind it.
+    /// Reads a length of `N` bytes, and as many bytes after it.
     fn counted<const N: usize>(&mut self) -> Result<&'a [u8]> {
         let mut length = [0; 8];
         length[..N].copy_from_slice(&self.array::<N>()?);
-        // What is no `usize` is longer than any input, as is the largest.
+        // A length that does not fit a `usize` is longer than any input, and so is the largest `usize`.
         self.take(usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX))
     }
 
@@ -139,10 +140,10 @@ impl<'a> Machine<'a> {
     }
 
     fn text(&self, bytes: &'a [u8]) -> Result<Value<'a>> {
-        self.utf8(bytes, "a text").map(Value::Text)
+        self.utf8(bytes, "a string").map(Value::Text)
     }
 
-    /// A text up to the next line break.
+    /// The string up to the next line break.
     fn line(&mut self) -> Result<&'a str> {
         let rest = &self.input[self.at..];
         let end = rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| self.wrong("it ends early"))?;

@@ -1,7 +1,7 @@
-//! The prefix under which a checkpoint has a network's tensors.
+//! Finds the prefix under which a checkpoint has a network's tensors.
 //!
 //! Training programs wrap a network in modules of their own, so that every name begins with `module.`, `model.`,
-//! `backbone.encoder.` and so on, and beside it lie losses, metrics and copies.
+//! `backbone.encoder.` and so on, and they save losses, metrics and copies beside it.
 //! Invariant: a prefix follows from the network's names, never from a list of prefixes; time is linear in the names.
 
 use std::collections::{HashMap, HashSet};
@@ -9,12 +9,12 @@ use std::collections::{HashMap, HashSet};
 use crate::state_dict::{StateDict, Stored};
 use crate::{Error, Result};
 
-/// Deepest prefix that is found without names, by the number of tensors behind it.
+/// Deepest prefix that is found without names, by the number of tensors under it.
 const MAX_DEPTH: usize = 8;
 
-/// What lies under a prefix, and what does not.
+/// The tensors under a prefix, and all others.
 pub(crate) struct Part<'s, 'a> {
-    /// With its dot at the end, or empty.
+    /// The prefix with its dot at the end, or empty.
     pub(crate) prefix: String,
     /// Names without the prefix, in the order of the file.
     pub(crate) tensors: Vec<(&'s str, &'s Stored<'a>)>,
@@ -36,7 +36,7 @@ impl<'s, 'a> Part<'s, 'a> {
     /// The part that was asked for.
     ///
     /// # Errors
-    /// No tensor's name begins so.
+    /// No tensor's name begins with it.
     pub(crate) fn asked(state: &'s StateDict<'a>, prefix: &str) -> Result<Self> {
         let prefix = match prefix {
             "" => String::new(),
@@ -57,7 +57,7 @@ pub(crate) fn first_module(name: &str) -> &str {
     name.find('.').map_or(name, |dot| &name[..=dot])
 }
 
-/// Prefixes under which names of the network were found, and how many each; best first, of equals the first in the file.
+/// Prefixes under which names of the network were found, and how many; most first, ties in the order of the file.
 pub(crate) fn ranked<'s>(state: &'s StateDict<'_>, names: &[&str]) -> Vec<(&'s str, usize)> {
     let known: HashSet<&str> = names.iter().copied().collect();
     let longest = names.iter().map(|name| name.len()).max().unwrap_or(0);
@@ -82,8 +82,8 @@ pub(crate) fn ranked<'s>(state: &'s StateDict<'_>, names: &[&str]) -> Vec<(&'s s
     ranked
 }
 
-/// The longest prefix behind which there are `n` of the tensors that count, of several the first in the file; empty
-/// where there is none.
+/// The prefix under which there are exactly `n` of the tensors: the first in the file, and of its prefixes the longest;
+/// empty if there is none.
 pub(crate) fn by_count<'s>(tensors: impl Iterator<Item = &'s str>, n: usize) -> &'s str {
     // How many there are, and which tensor is the first one.
     let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();

@@ -20,27 +20,27 @@ pub struct Imported {
 pub struct Report {
     /// Kind of file.
     pub format: Format,
-    /// The key of the file that was read; none if the file holds tensors only.
+    /// The key in the file that was read; `None` if the tensors are at its top level.
     pub entry: Option<String>,
-    /// Further state dicts of the file, which were not read.
+    /// Keys of further state dicts in the file, which were not read.
     pub other_entries: Vec<String>,
     /// Classes and functions in the file that were neither run nor read; the first hundred.
     pub not_read: Vec<String>,
-    /// What the names of the network's tensors begin with, with its dot; empty if nothing comes before them.
+    /// What the names of the network's tensors begin with, up to and including a dot, or empty.
     pub prefix: String,
-    /// Prefixes under which the network is once more, which were not taken.
+    /// Other prefixes under which the network is found as well; not imported.
     pub other_prefixes: Vec<String>,
     /// Tensors that are not under the prefix, such as losses and copies; left out.
     pub outside: Vec<String>,
-    /// The naming scheme of the checkpoint; none when matched by position.
+    /// The naming scheme of the checkpoint; `None` when matched by position.
     pub source: Option<Source>,
     /// How tensors were matched.
     pub matching: Matching,
     /// The network.
     pub network: String,
-    /// The checkpoint's classes; none if the classifier was left out.
+    /// The checkpoint's classes; `None` if the classifier was left out.
     pub classes: Option<usize>,
-    /// Its widths.
+    /// Widths of the network.
     pub widths: WidthRange,
     /// Numbers in all weights.
     pub params: u64,
@@ -52,11 +52,11 @@ pub struct Report {
     pub n_counters: usize,
     /// Biases before a batch norm, which would cancel them; left out.
     pub without_effect: Vec<String>,
-    /// The checkpoint's classifier, where it was to be left out.
+    /// Tensors of the checkpoint's classifier, if it was left out.
     pub head_left_out: Vec<String>,
     /// Tensors that the network has no place for, left out because that was allowed.
     pub unused: Vec<String>,
-    /// How many groups of channels were sorted by importance; none if that was not asked for.
+    /// How many groups of channels were sorted by importance; `None` if that was not asked for.
     pub sorted_groups: Option<usize>,
 }
 

@@ -12,14 +12,14 @@ use crate::{Error, Result};
 /// Sorts the channels of every group that follows the width; returns how many groups there were.
 ///
 /// A channel is as important as the sum of the absolute weights that read it (dense convolutions and linear layers),
-/// each times the scale of the batch norms before it, which is its size there.
+/// each times the scale of the batch norm before it, which estimates how large the channel is there.
 ///
 /// # Errors
 /// The network has an operation across which channels cannot be followed.
 ///
 /// # Source
 /// L1 norms of the weights that read a channel, as Once-for-All does before it trains narrower widths
-/// (arXiv 1908.09791). Deviation: times the norm's scale, since behind a norm the weights alone say little.
+/// (arXiv 1908.09791). Deviation: times the norm's scale, since after a norm the weights alone say little.
 pub fn sort_channels(network: &Network, weights: &mut Weights) -> Result<usize> {
     let groups = ChannelGroups::new(network)?;
     let mut orders: Vec<Option<Vec<usize>>> = vec![None; network.nodes().len()];
@@ -55,7 +55,7 @@ fn missing(name: &str) -> Error {
 /// Nodes whose channels move together; a group is named by its first node.
 struct ChannelGroups {
     parents: Vec<usize>,
-    /// Whether a group's channels may move: they follow the width, and are no input or output.
+    /// Whether a group's channels may move: they follow the width and are neither input nor output.
     sortable: Vec<bool>,
 }
 

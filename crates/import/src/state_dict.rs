@@ -1,7 +1,7 @@
-//! The tensors of a checkpoint by name, whatever lies around them.
+//! The tensors of a checkpoint by name, whatever else the file holds.
 //!
 //! Invariant: numbers stay in the file's bytes until a tensor is asked for; then its view is checked against the storage
-//! that is there. Names are short, and each is once in its dict, so that they take no more memory than the file.
+//! that is there. Names are short and occur once per dict, so that they take no more memory than the file.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,13 +19,13 @@ use crate::{Error, Result, legacy, printable, zipped};
 mod entry;
 use entry::from_pickle;
 
-/// Longest file that is read.
+/// Largest file that is read.
 const MAX_FILE_BYTES: u64 = 8 << 30;
 
 /// Most numbers of a tensor that repeats the numbers of a smaller storage: a classifier of 20,000 classes has as many.
 const MAX_REPEATED: u64 = 1 << 26;
 
-/// Kinds of files.
+/// The file format of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -38,7 +38,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The name for people.
+    /// The name that users see.
     pub fn name(self) -> &'static str {
         match self {
             Self::TorchZip => "PyTorch",
@@ -53,7 +53,7 @@ impl Format {
 pub struct StateDict<'a> {
     /// The kind of file.
     pub format: Format,
-    /// The key that it was found under, if the file holds more than tensors.
+    /// The key that it was found under; `None` if it is the top level of the file.
     pub entry: Option<String>,
     /// Keys of further state dicts in the file.
     pub other_entries: Vec<String>,
@@ -83,7 +83,7 @@ enum Data<'a> {
 struct View<'a> {
     /// `None` if the file does not have it.
     storage: Option<Content<'a>>,
-    /// How many numbers the storage says that it has.
+    /// How many numbers the storage claims to have.
     elements: u64,
     offset: u64,
     stride: Vec<u64>,
@@ -112,7 +112,7 @@ impl StateDict<'static> {
 /// The bytes of a checkpoint file.
 ///
 /// # Errors
-/// The file cannot be read, is no regular file, or is larger than 8 GiB.
+/// The file cannot be read, is not a regular file, or is larger than 8 GiB.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let wrong = |source| Error::File { path: path.to_owned(), source };
     let found = std::fs::metadata(path).map_err(wrong)?;
@@ -135,14 +135,14 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 impl<'a> StateDict<'a> {
     /// Finds the tensors in a file's bytes; `entry` names the key to look under when there are several.
     ///
-    /// Without it, what scripts call `model`, `state_dict` and the like is taken if it has more tensors than lie beside
-    /// it, else the file itself, else the only dict with tensors.
+    /// Without it, a key that scripts use, such as `model` or `state_dict`, is taken if its dict has more tensors than
+    /// the top level of the file; else the top level, if it has tensors; else the only dict with tensors.
     ///
     /// # Errors
-    /// The file is of no known kind, damaged, hostile, or has no state dict.
+    /// The file format is unknown, or the file is damaged, hostile, or has no state dict.
     pub fn read(bytes: &'a [u8], entry: Option<&str>) -> Result<Self> {
         match FileKind::of(bytes) {
-            // Names of entries are not ordered: any zip archive may be a checkpoint.
+            // Entries come in any order, so any zip archive may be a checkpoint.
             kind if bytes.starts_with(b"PK\x03\x04") && kind != FileKind::Keras => {
                 let (pickle, storages) = zipped::open(bytes)?;
                 from_pickle(Format::TorchZip, &Pickle::read(&pickle)?, &storages, entry)
@@ -163,7 +163,7 @@ impl<'a> StateDict<'a> {
     pub(crate) fn numbers(stored: &Stored<'_>, unpacker: &mut Unpacker) -> Result<Tensor> {
         let wrong = |reason: &str| Error::Tensor { name: stored.name.clone(), reason: reason.to_owned() };
         let data: Vec<f32> = match &stored.data {
-            _ if !stored.dtype.is_float() => return Err(wrong("it holds integers")),
+            _ if !stored.dtype.is_float() => return Err(wrong("it does not hold floats")),
             Data::Whole(bytes) => {
                 bytes.chunks_exact(stored.dtype.bytes()).map(|b| stored.dtype.to_f32(b)).collect()
             }
@@ -197,7 +197,7 @@ fn twice(name: &str) -> Error {
 /// How many numbers a view has, all of them within a storage of `bytes` bytes.
 fn check_view(stored: &Stored<'_>, view: &View<'_>, bytes: u64) -> Result<usize, &'static str> {
     if view.elements.checked_mul(stored.dtype.bytes() as u64) != Some(bytes) {
-        return Err("its storage has another length than it says");
+        return Err("its storage does not have the length that it says");
     }
     let elements = stored.shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
     let elements = elements.filter(|&n| n as u64 <= view.elements.max(MAX_REPEATED));
@@ -236,11 +236,11 @@ fn read_view(stored: &Stored<'_>, view: &View<'_>, elements: usize, storage: &[u
 }
 
 fn from_safetensors(bytes: &[u8]) -> Result<StateDict<'_>> {
-    // As text: a source would be shown with the file's names as they are.
+    // As text, because a source would show the file's names unescaped.
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| Error::Container { reason: printable(&error.to_string()) })?;
     let mut views: Vec<_> = file.iter().collect();
-    // The library has them in no order; where they lie in the file is one.
+    // The library gives them in no particular order; their place in the file is one.
     views.sort_by_key(|(name, view)| (view.data().as_ptr().addr(), *name));
     let tensors = views.into_iter().map(|(name, view)| {
         let dtype = match view.dtype() {

@@ -8,7 +8,7 @@ use crate::content::{Content, Storages};
 use crate::pickle::MAX_PICKLE_BYTES;
 use crate::{Error, Result, archive};
 
-/// The bytes of the pickle, and of the storages that it may name.
+/// The bytes of the pickle, and of the storages that it may refer to.
 pub(crate) fn open(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, Storages<'_>)> {
     let wrong = |reason: String| Error::Container { reason };
     let entries = archive::entries(bytes)?;
@@ -47,7 +47,7 @@ fn unpacked(content: Content<'_>, limit: u64) -> Result<Cow<'_, [u8]>> {
     }
 }
 
-/// What an archive is that has no pickle in it, whatever its first entry is called.
+/// The kind of an archive that contains no pickle, whatever its first entry is called.
 fn without_pickle(bytes: &[u8]) -> FileKind {
     match FileKind::of(bytes) {
         FileKind::TorchZip => FileKind::Zip,

@@ -106,7 +106,7 @@ fn budgets([low, high]: [f64; 2], n: usize) -> impl Iterator<Item = f64> {
 pub fn compare(series: &[Series]) -> Comparison {
     assert!(series.iter().all(|series| !series.tables.is_empty()), "every series has a table");
     let shown = budgets(ends(series.iter().flat_map(|s| &s.tables)), N_BUDGETS);
-    // As they are printed: what a budget of the head line buys stands below it.
+    // Rounded as they are printed, so that the accuracy below a budget in the header is what it buys.
     let shown: Vec<_> = shown.map(|macs| Macs(macs as u64).rounded_up().as_f64()).collect();
     let compared = series.iter().map(|one| Compared {
         name: one.name.clone(),

@@ -46,7 +46,7 @@ pub fn page(page: &Page<'_>) -> String {
     push(
         &mut html,
         "<h2>Query table</h2>\n<p>Bold rows are the Pareto front of accuracy over MACs. \
-         Costs are rounded up, so that each is enough as a budget for its row.</p>\n<table>",
+         Costs are rounded up, so each is a large enough budget for its row.</p>\n<table>",
     );
     rows(&mut html, table);
     push(&mut html, "</table>\n</html>");

@@ -146,7 +146,7 @@ fn own_variants(root: &Path, mutualnet: &Path, photographs: &Path) -> Result<Vec
     Ok(timings(&programs))
 }
 
-/// The photographs, with every `nth` file empty, cut short, replaced by text, or missing.
+/// The photographs, with every `nth` file empty, truncated, replaced by text, or missing.
 fn with_broken(photographs: &Path, nth: usize) -> Result<PathBuf> {
     let copy = peers::cache()?.join(format!("photographs-broken-{nth}"));
     let class = copy.join("train/all");

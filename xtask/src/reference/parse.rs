@@ -1,6 +1,6 @@
-//! Structs, enums and defaults out of Rust source that rustfmt has laid out.
+//! Reads structs, enums and defaults from Rust source that rustfmt has formatted.
 //!
-//! Lines are enough: rustfmt writes one field, variant or attribute a line and indents by four spaces.
+//! Lines are enough: rustfmt writes one field, variant or attribute per line and indents by four spaces.
 //! Invariant: what is not understood is an error or is left out; nothing is guessed.
 
 use std::collections::BTreeMap;
@@ -93,7 +93,7 @@ impl Above {
 }
 
 impl Sources {
-    /// Takes up what a file has; tests at its end are not looked at.
+    /// Adds what a file declares; tests at its end are ignored.
     pub(super) fn add(&mut self, text: &str) -> Result<()> {
         let text = text.split("#[cfg(test)]").next().unwrap_or(text);
         let mut lines = text.lines();

@@ -54,7 +54,7 @@ fn of_python() -> Result<PathBuf> {
     Ok(PathBuf::from(printed.trim_end()))
 }
 
-/// `major.minor.patch` out of libtorch's version header.
+/// `major.minor.patch` from libtorch's version header.
 fn version_in(header: &str) -> Option<String> {
     let part = |name: &str| {
         header.lines().find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name).map(str::trim))

@@ -18,7 +18,7 @@ const ENGINES: &[&str] = &["tch", "torch-sys"];
 /// Package names and the names that each one builds or links.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// Neither an engine-free crate nor the deploy binary reaches libtorch.
+/// Checks that neither an engine-free crate nor the deploy binary reaches libtorch.
 pub(super) fn check_graph(root: &Path) -> Result<Vec<Finding>> {
     let full = graph(root, &[])?;
     let mut findings = vec![];
@@ -31,7 +31,7 @@ pub(super) fn check_graph(root: &Path) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// The deploy binary does not link libtorch.
+/// Checks that the deploy binary does not link libtorch.
 pub(super) fn check_binary(root: &Path) -> Result<Vec<Finding>> {
     let mut build = process::cargo(root);
     build.args(["build", "--package", "mutualnet-cli", "--no-default-features"]);

@@ -1,4 +1,4 @@
-//! Rules for single files: heads, sizes, names, and forbidden words.
+//! Rules for single files: first lines, sizes, names, and forbidden words.
 //!
 //! Separate from the rules for crates because these need only the text.
 //! Invariant: a file that is not UTF-8 is an error, not a pass.
@@ -52,7 +52,7 @@ fn check_text(path: &str, text: &str) -> Vec<Finding> {
             findings.push(Finding::new(path, i + 1, "trailing whitespace"));
         }
         if has_nameless_to_do(line) {
-            findings.push(Finding::new(path, i + 1, format!("write {TO_DO}(name), or better an issue")));
+            findings.push(Finding::new(path, i + 1, format!("write {TO_DO}(name) or open an issue")));
         }
     }
     if !text.is_empty() && !text.ends_with('\n') {

@@ -51,7 +51,7 @@ struct TensorInfo {
     data_offsets: [usize; 2],
 }
 
-/// The header as it stands, names given twice included.
+/// The header as it is, including names that are given twice.
 #[derive(Default)]
 struct Header {
     metadata: Option<Pairs>,
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Pairs {
             type Value = Pairs;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of texts")
+                f.write_str("a map of strings")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
@@ -113,8 +113,8 @@ impl<'de> Deserialize<'de> for Pairs {
 /// Takes a file apart without copying its numbers.
 ///
 /// # Errors
-/// The bytes are not a safetensors file: cut off, header too long or not JSON, a name twice, tensors that overlap or
-/// leave a gap, sizes that disagree with shapes.
+/// The bytes are not a safetensors file: they are truncated, the header is too long or not JSON, a name occurs twice,
+/// tensors overlap or leave a gap, or sizes disagree with shapes.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Container<'_>> {
     let header = header_range(bytes)?;
     let text = std::str::from_utf8(&bytes[header.clone()]).map_err(|source| Error::Utf8 { source })?;
@@ -185,7 +185,7 @@ fn check_cover(infos: &BTreeMap<String, TensorInfo>, data_bytes: usize, header_e
         }
         let needed = info.shape.iter().try_fold(4_usize, |bytes, &n| bytes.checked_mul(n));
         if info.dtype == "F32" && needed != Some(end - begin) {
-            return wrong("the shape needs another number of bytes");
+            return wrong("its shape needs a different number of bytes");
         }
         covered = end;
     }

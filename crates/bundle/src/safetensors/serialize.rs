@@ -1,4 +1,4 @@
-//! The one writer of safetensors files.
+//! Writes safetensors files; nothing else in the project does.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Files of unknown origin: every damage is an error that says what, and nothing ever panics.
+//! Files of unknown origin: every kind of damage is an error that says what is wrong, and nothing ever panics.
 
 use std::sync::LazyLock;
 
@@ -88,8 +88,8 @@ fn containers_that_are_none() {
         ([a.clone(), tensor("b", "[1]", 4, 8)], "should end at byte"),
         ([a.clone(), tensor("b", "[1]", 4, usize::MAX)], "should end at byte"),
         ([a.clone(), tensor("b", "[0]", 4, 3)], "ends before it begins"),
-        ([a.clone(), tensor("b", "[2]", 4, 7)], "another number of bytes"),
-        ([a.clone(), tensor("b", "[4294967296,4294967296]", 4, 7)], "another number of bytes"),
+        ([a.clone(), tensor("b", "[2]", 4, 7)], "a different number of bytes"),
+        ([a.clone(), tensor("b", "[4294967296,4294967296]", 4, 7)], "a different number of bytes"),
         ([a.clone(), tensor("b", "[-1]", 4, 7)], "cannot parse the header"),
     ] {
         refuses(&container(&format!("{{{}}}", entries.join(",")), &[0; 7]), says);
@@ -204,7 +204,7 @@ fn manifests_are_checked() {
         ("/table/rows/0/width", json!(0.75), "`rows/0.75-8/features.0.1.running_mean` is missing"),
         ("/table/rows/0/accuracy/value", json!(1.5), "the accuracy must be from 0 to 1"),
         ("/table/rows/0/latency/0/p99_ms", json!(-1.0), "0 <= p50 <= p99"),
-        ("/table/rows/0/latency/0/threads", json!(5), "other thread counts"),
+        ("/table/rows/0/latency/0/threads", json!(5), "different thread counts"),
         ("/table/rows/0", json!({}), "missing field"),
     ] {
         let error = Bundle::from_bytes(&at(pointer, value.clone())).unwrap_err().to_string();

@@ -172,6 +172,6 @@ fn rows_that_cannot_be_are_refused() {
     refuses(|rows| rows[0].accuracy.n = 0, "the accuracy must be");
     refuses(|rows| rows[1].latency[0].p99_ms = f64::NAN, "p50 <= p99");
     refuses(|rows| rows[1].latency[0].p50_ms = 100.0, "p50 <= p99");
-    refuses(|rows| rows[1].latency.truncate(1), "other thread counts than those of row 1.0-1");
+    refuses(|rows| rows[1].latency.truncate(1), "different thread counts than those of row 1.0-1");
     refuses(|rows| rows.iter_mut().for_each(|row| row.latency[0].threads = 1), "it has two latencies");
 }

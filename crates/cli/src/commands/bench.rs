@@ -1,4 +1,4 @@
-//! `mutualnet bench`: speed of the parts, on this machine.
+//! `mutualnet bench`: the speed of training and of data loading on this machine.
 
 use anyhow::Result;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use mutualnet_core::text::counted;
 use mutualnet_data::check::{CheckReport, check_watched, stale_lists, write_quarantine};
 use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
 use mutualnet_data::shapes::{ShapesSpec, class_names, generate};
@@ -69,12 +70,16 @@ fn run_check(args: &CheckArgs) -> Result<()> {
     if !args.json {
         if change.listed > 0 {
             text::note(
-                "the broken images are on the quarantine list of that directory; training leaves them out",
+                "the broken images are now on the directory's quarantine list; training leaves them out",
             );
         }
         if change.removed > 0 {
             let n = change.removed;
-            text::note(&format!("{n} images are no longer broken and were taken off the quarantine list"));
+            let are = if n == 1 { "is" } else { "are" };
+            text::note(&format!(
+                "{} {are} no longer broken; removed from the quarantine list",
+                counted(n, "image")
+            ));
         }
         note_stale_lists(&args.dir, &report)?;
         note_splits(&args.dir);
@@ -107,7 +112,7 @@ fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
         text::line(fault)?;
     }
     let n_broken = checked.broken.len();
-    text::note(&format!("{n_images} images checked, {n_broken} broken"));
+    text::note(&format!("{} checked, {n_broken} broken", counted(n_images, "image")));
     if !others.is_empty() {
         text::note(&format!("note: {}", Notice::Ignored { others }));
     }
@@ -119,7 +124,8 @@ fn note_stale_lists(dir: &Path, report: &CheckReport) -> Result<()> {
     for list in stale_lists(dir, report)? {
         let (path, images, dir) = (shown(&list.path), list.images, shown_dir(&list.dir));
         text::note(&format!(
-            "warning: {path} leaves out {images} images that are not broken: run `mutualnet data check {dir}`, or delete it"
+            "warning: {path} leaves out {} not broken: run `mutualnet data check {dir}`, or delete it",
+            if images == 1 { "1 image that is".to_owned() } else { format!("{images} images that are") }
         ));
     }
     Ok(())
@@ -141,7 +147,7 @@ fn note_splits(dir: &Path) {
                     train = Some(dataset);
                 }
             }
-            // The report has told about parts already.
+            // The report has already named missing parts.
             Err(Error::NoSplit { .. } | Error::NotPacked { .. } | Error::Parts { .. }) => {}
             Err(error) => text::note(&format!("note: {split}: {error}")),
         }
@@ -173,7 +179,7 @@ fn run_pack(args: &PackArgs) -> Result<()> {
     let report = watch::watched(|progress| pack(&args.dir, &args.out, &options, progress))?;
     let left_out = left_out(&report);
     let PackReport { n_images, splits, bytes, broken, quarantined, others, other_splits } = report;
-    let of_splits: Vec<String> = splits.iter().map(|(split, n)| format!("{n} of {split}")).collect();
+    let of_splits: Vec<String> = splits.iter().map(|(split, n)| format!("{split}: {n}")).collect();
     let packed = PackedSet {
         images: n_images,
         splits: splits.into_iter().collect(),
@@ -190,30 +196,31 @@ fn run_pack(args: &PackArgs) -> Result<()> {
         text::line(&format!("{path}: {reason}"))?;
     }
     let (out, megabytes) = (shown(&args.out), bytes as f64 / 1e6);
-    text::note(&format!("{n_images} images ({}) in {out}, {megabytes:.1} MB", of_splits.join(", ")));
+    let images = counted(n_images, "image");
+    text::note(&format!("{images} ({}) in {out}, {megabytes:.1} MB", of_splits.join(", ")));
     if !left_out.is_empty() {
         text::note(&format!("left out: {}", left_out.join("; ")));
     }
-    text::note(&format!("next: name it in a recipe, as data.path={out}"));
+    text::note(&format!("next: use it in a recipe, as data.path={out}"));
     Ok(())
 }
 
-/// What of a data set is not in its packed file.
+/// What is in a data set but not in its packed file.
 fn left_out(report: &PackReport) -> Vec<String> {
     let PackReport { broken, quarantined, others, other_splits, .. } = report;
     let mut left_out = Vec::new();
     if !broken.is_empty() {
-        left_out.push(format!("{} broken images, named above", broken.len()));
+        left_out.push(format!("{}, named above", counted(broken.len(), "broken image")));
     }
     if *quarantined > 0 {
-        left_out.push(format!("{quarantined} images on a quarantine list"));
+        left_out.push(format!("{} on a quarantine list", counted(*quarantined, "image")));
     }
     if !others.is_empty() {
         left_out.push(format!("files that are not JPEG, PNG or WebP ({others})"));
     }
     if !other_splits.is_empty() {
         let names = other_splits.join(", ");
-        left_out.push(format!("splits of other names ({names}), unless --split names every split to pack"));
+        left_out.push(format!("other splits ({names}), which are packed only if --split names them"));
     }
     left_out
 }

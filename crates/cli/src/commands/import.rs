@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use mutualnet_bundle::safetensors;
 use mutualnet_core::Network;
+use mutualnet_core::text::counted;
 use mutualnet_import::{
     Error, Extra, Head, Matching, Report, Rules, StateDict, classes, import, printable, read_file,
     sort_channels,
@@ -16,7 +17,7 @@ pub(super) fn run(args: &ImportArgs) -> Result<()> {
     if args.output.extension().is_none_or(|extension| extension != "safetensors") {
         bail!("the name of the output must end in .safetensors: {}", args.output.display());
     }
-    // Names do not depend on the number of classes, so that any will do to read it.
+    // Names do not depend on the number of classes, so any number will do to find the real one.
     let probe = network(args, 1)?;
     let bytes = read_file(&args.checkpoint)?;
     let state = StateDict::read(&bytes, args.entry.as_deref())?;
@@ -62,7 +63,7 @@ fn rules(args: &ImportArgs) -> Rules<'_> {
     }
 }
 
-/// The report for people; names out of the file are printable.
+/// The report in lines for users; names from the file are made printable.
 fn lines(report: &Report) -> Vec<(&'static str, String)> {
     let Report { network, widths, params, .. } = report;
     let classes = match report.classes {
@@ -70,7 +71,7 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
         None => "no classifier".to_owned(),
     };
     let source = match report.source {
-        Some(source) => format!("by the names of {}", source.name()),
+        Some(source) => format!("by name (naming scheme: {})", source.name()),
         None => "by position".to_owned(),
     };
     let under = report.entry.as_ref().map(|entry| format!(", under `{}`", printable(entry)));
@@ -95,10 +96,10 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
         ("", "no effect before a batch norm", &report.without_effect),
         ("", "classifier", &report.head_left_out),
         ("", "not in the network", &report.unused),
-        ("", "outside of the prefix", &modules(&report.outside)),
+        ("", "outside the prefix", &modules(&report.outside)),
         ("not read", "also fits, choose with --prefix", &report.other_prefixes),
         ("not read", "further state dicts, choose with --entry", &report.other_entries),
-        ("not read", "objects beside the weights", &report.not_read),
+        ("not read", "objects besides the weights", &report.not_read),
     ] {
         if !names.is_empty() {
             let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
@@ -123,7 +124,7 @@ fn modules(names: &[String]) -> Vec<String> {
     }
     let line = |(module, names): (&str, Vec<&str>)| match names[..] {
         [name] => name.to_owned(),
-        _ => format!("{module}.* ({} tensors)", names.len()),
+        _ => format!("{module}.* ({})", counted(names.len(), "tensor")),
     };
     modules.into_iter().map(line).collect()
 }
@@ -162,6 +163,6 @@ mod tests {
             sorted_groups: None,
         };
         let told: String = lines(&report).into_iter().map(|(_, value)| value + "\n").collect();
-        assert_eq!((told.matches("?[2J").count(), told.matches('\x1b').count()), (8, 0), "{told:?}");
+        assert_eq!((told.matches("\\u{1b}[2J").count(), told.matches('\x1b').count()), (8, 0), "{told:?}");
     }
 }

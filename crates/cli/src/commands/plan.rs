@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use mutualnet_core::Network;
+use mutualnet_core::text::counted;
 use mutualnet_train::plan::{DataFacts, too_narrow};
 use mutualnet_train::timing::{self, HeldUpBy, Timing};
 use mutualnet_train::{Plan, Planned, Recipe};
@@ -83,10 +84,7 @@ fn entry(what: &str, value: &str) -> Result<()> {
 }
 
 fn print_timing(plan: &Plan, Timing { train, tabulate, peak_memory_bytes }: &Timing) -> Result<()> {
-    let checkpoints = match train.checkpoints {
-        1 => "1 checkpoint".to_owned(),
-        n => format!("{n} checkpoints"),
-    };
+    let checkpoints = counted(train.checkpoints as usize, "checkpoint");
     entry(
         "training",
         &format!(
@@ -101,16 +99,18 @@ fn print_timing(plan: &Plan, Timing { train, tabulate, peak_memory_bytes }: &Tim
     entry(
         "tabulating",
         &format!(
-            "about {}: {} to calibrate, {} to evaluate, {} to time {} rows",
+            "about {}: {} to calibrate, {} to evaluate, {} to time {}",
             seconds(tabulate.seconds),
             seconds(tabulate.calibrate_seconds),
             seconds(tabulate.evaluate_seconds),
             seconds(tabulate.latency_seconds),
-            plan.derived.rows
+            counted(plan.derived.rows, "row")
         ),
     )?;
-    let waiting =
-        format!("{:.0} % of a step is waiting for images", 100.0 * train.wait_seconds / train.step_seconds);
+    let waiting = format!(
+        "{:.0} % of a step is spent waiting for images",
+        100.0 * train.wait_seconds / train.step_seconds
+    );
     entry(
         "bottleneck",
         &match train.held_up_by {
@@ -118,13 +118,16 @@ fn print_timing(plan: &Plan, Timing { train, tabulate, peak_memory_bytes }: &Tim
             HeldUpBy::Loader => format!("loading images; {waiting} (mutualnet bench data says which stage)"),
         },
     )?;
-    let memory = peak_memory_bytes.map_or("not known on this system".to_owned(), bytes);
+    let memory = peak_memory_bytes.map_or("unknown on this system".to_owned(), bytes);
     entry("peak memory", &memory)?;
     entry(
         "measured",
         &format!(
-            "{} steps of {} images, {} of {} rows",
-            train.measured_steps, train.measured_batch, tabulate.measured_rows, plan.derived.rows
+            "{} of {} images, {} of {}",
+            counted(train.measured_steps as usize, "step"),
+            train.measured_batch,
+            tabulate.measured_rows,
+            counted(plan.derived.rows, "row")
         ),
     )
 }
@@ -138,7 +141,7 @@ fn seconds(seconds: f64) -> String {
     }
 }
 
-/// At most three digits that count, without an exponent.
+/// `4.1` or `213`: one decimal below ten, none above.
 fn rounded(value: f64) -> String {
     if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
 }
@@ -177,7 +180,7 @@ fn print_plan(plan: &Plan) -> Result<()> {
         ),
         ("steps", plan.extent()),
         ("cost of a step", format!("{:.2} × that of plain training", derived.relative_cost)),
-        ("query table", format!("{} rows", derived.rows)),
+        ("query table", counted(derived.rows, "row")),
     ] {
         entry(what, &value)?;
     }

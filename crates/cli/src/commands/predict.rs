@@ -28,7 +28,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         || Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
         |threads| NonZeroUsize::new(threads).context("--threads must be at least 1"),
     )?;
-    // As many as it will run on, if the table knows them.
+    // The number it will run on, if the table has latencies for that.
     let is_measured = bundle.table().threads().any(|measured| measured == threads.get());
     let compared = args.threads.or(is_measured.then_some(threads.get()));
     let row = choose(&bundle, &args.row, compared)?;

@@ -1,6 +1,7 @@
 //! `mutualnet tabulate`: makes the query table and the bundle of a finished run.
 
 use anyhow::Result;
+use mutualnet_core::text::counted;
 use mutualnet_train::RunDir;
 
 use crate::args::TabulateArgs;
@@ -14,8 +15,8 @@ pub(super) fn run(args: &TabulateArgs) -> Result<()> {
     Signals::listen()?.end_the_process(state, "run the same command again to start over");
     let table = mutualnet_train::tabulate(&run, crate::VERSION, &mut Progress::new())?;
     text::note(&format!(
-        "{} rows, {} of them on the Pareto front",
-        table.rows().len(),
+        "{}, {} of them on the Pareto front",
+        counted(table.rows().len(), "row"),
         table.pareto().count()
     ));
     text::note(&format!("bundle: {}", run.bundle().display()));

@@ -14,7 +14,7 @@ fn broken_files_are_listed_and_left_out() {
     test/checkered_circle/00000.jpg: a text file, not an image
     -- stderr
     72 images checked, 1 broken
-    the broken images are on the quarantine list of that directory; training leaves them out
+    the broken images are now on the directory's quarantine list; training leaves them out
     "#);
     let report = program.json(&["data", "check", "data", "--json"]);
     assert_eq!((report["images"].as_u64(), report["broken"].as_array().unwrap().len()), (Some(72), 1));
@@ -27,8 +27,8 @@ fn a_data_set_goes_into_one_file() {
     let told = program.told(&["data", "pack", "data", "data.mnpack", "--max-side", "24"]);
     assert!(told.contains("test/checkered_circle/00000.jpg: a text file, not an image"), "{told}");
     assert!(
-        told.contains("71 images (48 of train, 23 of test) in data.mnpack")
-            && told.contains("\nleft out: 1 broken images, named above\n"),
+        told.contains("71 images (train: 48, test: 23) in data.mnpack")
+            && told.contains("\nleft out: 1 broken image, named above\n"),
         "{told}"
     );
     let report = program.json(&["data", "pack", "data", "raw.mnpack", "--store", "raw", "--json"]);
@@ -52,10 +52,7 @@ fn splits_that_are_odd_are_noted() {
     let told = program.told(&["data", "check", "odd"]);
     assert!(told.contains("\ntrain/cat/gone.jpg: cannot be read: "), "{told}");
     assert!(told.contains("\nnote: train: `cat` is the only class\n"), "{told}");
-    assert!(
-        told.contains("\nnote: test: the split is there twice: odd/test.tar and odd/test.txt\n"),
-        "{told}"
-    );
+    assert!(told.contains("\nnote: test: the split exists twice: odd/test.tar and odd/test.txt\n"), "{told}");
 }
 
 #[test]
@@ -95,7 +92,7 @@ fn cifar_is_a_data_set_as_it_is_published() {
     train.bin/2: label 2 is not one of the 2 classes
     -- stderr
     6 images checked, 1 broken
-    the broken images are on the quarantine list of that directory; training leaves them out
+    the broken images are now on the directory's quarantine list; training leaves them out
     "#);
     let told = program.told(&["plan", "recipe.toml", "--no-timing"]);
     assert!(told.contains("3 training and 2 test images, 2 classes"), "{told}");
@@ -111,9 +108,9 @@ fn a_check_that_finds_nothing_but_broken_images_fails_and_writes_no_list() {
     -- stdout
     train/cat/1.jpg: the file is empty
     -- stderr
-    1 images checked, 1 broken
+    1 image checked, 1 broken
     error: none of the 1 images in data can be decoded
-    hint: the files are probably not what their names say, or were not downloaded whole; no quarantine list is written, because it would leave out everything
+    hint: the files are probably not what their names say, or the download was incomplete; no quarantine list is written, because it would leave out everything
     "#);
     assert!(!program.path("data/quarantine.tsv").exists());
 }
@@ -131,8 +128,8 @@ fn a_check_brings_a_list_up_to_date_and_points_at_others() {
     -- stdout
     -- stderr
     72 images checked, 0 broken
-    1 images are no longer broken and were taken off the quarantine list
-    warning: data/test/quarantine.tsv leaves out 1 images that are not broken: run `mutualnet data check data/test`, or delete it
+    1 image is no longer broken; removed from the quarantine list
+    warning: data/test/quarantine.tsv leaves out 1 image that is not broken: run `mutualnet data check data/test`, or delete it
     "#);
     assert!(!program.path("data/quarantine.tsv").exists());
 }
@@ -148,7 +145,7 @@ fn a_missing_part_fails_a_check() {
     -- stdout
     1 of 2 parts is missing: train-00001-of-00002.tar
     -- stderr
-    1 images checked, 0 broken
+    1 image checked, 0 broken
     error: 1 of 2 parts is missing: train-00001-of-00002.tar
     hint: fetch the missing files, or drop `-of-` from the names if there are no more parts
     "#);
@@ -165,8 +162,8 @@ fn what_is_not_packed_is_named() {
         .unwrap();
     std::fs::create_dir_all(program.path("data/valid/cat")).unwrap();
     let told = program.told(&["data", "pack", "data", "data.mnpack"]);
-    let left_out = "\nleft out: 1 images on a quarantine list; files that are not JPEG, PNG or WebP (2 .bmp); \
-                    splits of other names (valid), unless --split names every split to pack\n";
+    let left_out = "\nleft out: 1 image on a quarantine list; files that are not JPEG, PNG or WebP (2 .bmp); \
+                    other splits (valid), which are packed only if --split names them\n";
     assert!(told.contains(left_out), "{told}");
 }
 

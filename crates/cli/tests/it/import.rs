@@ -46,7 +46,7 @@ fn what_matched_is_told() {
     -- stdout
     network     mobilenet_v1, widths 1.0 to 1.0, 12 classes
     checkpoint  safetensors, prefix `module.`
-    matched     83 tensors (3219276 parameters) by the names of the authors
+    matched     83 tensors (3219276 parameters) by name (naming scheme: the authors)
     left out    1 batch-norm statistics (every row is calibrated), 0 counters
     -- stderr
     weights written to weights.safetensors
@@ -87,9 +87,9 @@ fn a_network_within_a_module() {
     -- stdout
     network     mobilenet_v1, widths 1.0 to 1.0, 12 classes
     checkpoint  safetensors, prefix `net.`
-    matched     83 tensors (3219276 parameters) by the names of the authors
+    matched     83 tensors (3219276 parameters) by name (naming scheme: the authors)
     left out    0 batch-norm statistics (every row is calibrated), 0 counters
-                outside of the prefix: criterion.weight, net_ema.* (83 tensors)
+                outside the prefix: criterion.weight, net_ema.* (83 tensors)
     not read    also fits, choose with --prefix: net_ema.module.
     -- stderr
     weights written to weights.safetensors
@@ -100,8 +100,8 @@ fn a_network_within_a_module() {
     exit 1
     -- stdout
     -- stderr
-    error: no tensor of the checkpoint is under `model.`; names begin with criterion., net., net_ema.
-    hint: without --prefix it is found by the names of the network
+    error: no tensor name in the checkpoint begins with `model.`; they begin with criterion., net., net_ema.
+    hint: without --prefix, the prefix is found by the names of the network's tensors
     "#);
     tensors.retain(|name, _| name.starts_with("net.") && !name.contains("classifier"));
     safetensors::write(&tensors, &program.path("lightning.safetensors")).unwrap();
@@ -129,15 +129,15 @@ fn what_does_not_fit_is_an_error() {
     exit 1
     -- stdout
     -- stderr
-    error: 75 of the 158 tensors of mobilenet_v2 are not in the checkpoint (by the names of the authors): module.features.2.body.6.weight, module.features.2.body.7.weight, module.features.2.body.7.bias, module.features.3.body.6.weight, …
+    error: 75 of the 158 tensors of mobilenet_v2 are not in the checkpoint (naming scheme: the authors): module.features.2.body.6.weight, module.features.2.body.7.weight, module.features.2.body.7.bias, module.features.3.body.6.weight, …
     hint: this may be a checkpoint of another network; if only names differ, --by-position matches by order
     "#);
     assert_snapshot!(told(&["checkpoint.safetensors", "--network", "mobilenet_v1", "--widths", "1.0,2.0"]), @r#"
     exit 1
     -- stdout
     -- stderr
-    error: `features.0.0.weight` of the checkpoint is [32, 3, 3, 3], but `features.0.0.weight` of mobilenet_v1 is [64, 3, 3, 3]
-    hint: a network that was trained up to another width has other shapes: give its range with --widths
+    error: `features.0.0.weight` of the checkpoint has shape [32, 3, 3, 3], but `features.0.0.weight` of mobilenet_v1 has shape [64, 3, 3, 3]
+    hint: a network with a different largest width has different shapes: give its range with --widths
     "#);
     assert_snapshot!(told(&["checkpoint.safetensors", "--network", "mobilenet_v1", "--classes", "10"]), @r#"
     exit 1
@@ -159,7 +159,7 @@ fn what_does_not_fit_is_an_error() {
     -- stdout
     network     mobilenet_v1, widths 1.0 to 1.0, 12 classes
     checkpoint  safetensors, prefix `module.`
-    matched     83 tensors (3219276 parameters) by the names of the authors
+    matched     83 tensors (3219276 parameters) by name (naming scheme: the authors)
     left out    0 batch-norm statistics (every row is calibrated), 0 counters
                 no effect before a batch norm: features.0.0.bias
                 not in the network: aux.fc.weight
@@ -180,14 +180,14 @@ fn hostile_and_damaged_files_are_refused() {
     exit 1
     -- stdout
     -- stderr
-    error: the checkpoint names `posix.system`, which would run code in Python; nothing was run here
-    hint: do not load this file in Python unless you know who made it: a checkpoint that is nothing but a `state_dict()` names no such function
+    error: the checkpoint refers to `posix.system`, which would run code in Python; nothing was run here
+    hint: do not load this file in Python unless you know who made it: a checkpoint that holds only a `state_dict()` refers to no such function
     "#);
     assert_snapshot!(told(&["cut.pt"]), @r#"
     exit 1
     -- stdout
     -- stderr
-    error: damaged checkpoint: the archive has no end record: it is cut off
+    error: damaged checkpoint: the archive has no end record: it is truncated
     hint: the file may be damaged or incomplete: download or copy it again
     "#);
     assert_snapshot!(told(&["absent.pt"]), @r#"

@@ -1,4 +1,4 @@
-//! `predict`: which images it answers, and what it says of those that it cannot.
+//! `predict`: which images it classifies, and what it says about those that it cannot.
 
 use std::fs;
 

@@ -12,7 +12,7 @@ pub(super) struct Affine {
     y: [f64; 3],
 }
 
-/// Steps of a pixel.
+/// Fixed-point steps per pixel.
 const ONE: f64 = 65536.0;
 
 impl Affine {
@@ -41,7 +41,7 @@ impl Affine {
         }
     }
 
-    /// The image under the map; black comes in from outside.
+    /// Maps the image; what comes from outside it is black.
     pub(super) fn apply(self, image: &mut Image, spare: &mut Vec<u8>) {
         image.redraw(spare, |image, pixels| self.draw(image, pixels));
     }

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use super::enhance::{brightness, contrast, saturation};
 use crate::Image;
 
-/// Blends the image with black, with its mean grey and with its own grey version.
+/// Blends the image with black, with its mean gray and with its own gray version.
 ///
 /// # Source
 /// `[torchvision transforms.ColorJitter]` on PIL images, with the same strength for all three; `[MN-code]`: 0.4.

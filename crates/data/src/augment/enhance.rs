@@ -6,10 +6,10 @@
 use crate::Image;
 use crate::simd::{to_byte, vectorized};
 
-/// Pixels that are worked on at once: whole vectors of each color.
+/// Pixels that are processed at once: whole vectors of each color.
 const LANES: usize = 64;
 
-/// `degenerate + factor * (value - degenerate)`, cut to bytes towards zero as PIL does.
+/// `degenerate + factor * (value - degenerate)`, truncated to a byte as PIL does.
 #[inline(always)]
 fn blend(degenerate: u8, value: u8, factor: f32) -> u8 {
     let degenerate = f32::from(degenerate);
@@ -23,19 +23,19 @@ fn grey(pixel: [u8; 3]) -> u8 {
     ((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) as u8
 }
 
-/// From black.
+/// Blends with black.
 pub(super) fn brightness(image: &mut Image, factor: f32) {
     blend_with(image.pixels_mut(), 0, factor);
 }
 
-/// From the mean grey.
+/// Blends with the mean gray.
 pub(super) fn contrast(image: &mut Image, factor: f32) {
     let n_pixels = image.pixels().len() / 3;
     let mean = (sum_of_greys(image.pixels()) as f64 / n_pixels as f64 + 0.5) as u8;
     blend_with(image.pixels_mut(), mean, factor);
 }
 
-/// From the image in grey.
+/// Blends with the image in gray.
 pub(super) fn saturation(image: &mut Image, factor: f32) {
     blend_with_greys(image.pixels_mut(), factor);
 }
@@ -87,7 +87,7 @@ vectorized! {
     }
 }
 
-/// From a blurred image; the outermost pixels have no blurred form and stay. `source` is memory for a copy.
+/// Blends with a blurred image; the outermost pixels are not blurred and stay. `source` is memory for a copy.
 pub(super) fn sharpness(image: &mut Image, source: &mut Vec<u8>, factor: f32) {
     let (width, height) = (image.width() as usize, image.height() as usize);
     source.clear();
@@ -98,7 +98,7 @@ pub(super) fn sharpness(image: &mut Image, source: &mut Vec<u8>, factor: f32) {
             let around = [at - row, at, at + row]
                 .map(|i| u32::from(source[i - 3]) + u32::from(source[i]) + u32::from(source[i + 3]));
             let sum = around.iter().sum::<u32>() + 4 * u32::from(source[at]);
-            // The thirteenth part, to the nearest: thirteen has no halves.
+            // A thirteenth, rounded to the nearest; there are no ties, because 13 is odd.
             let blurred = ((2 * sum + 13) / 26) as u8;
             image.pixels_mut()[at] = blend(blurred, source[at], factor);
         }

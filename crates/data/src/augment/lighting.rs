@@ -3,11 +3,11 @@
 use mutualnet_core::RngStream;
 use rand::Rng;
 
-/// Adds a multiple of the principal components of ImageNet's colors.
+/// Adds random multiples of the principal components of ImageNet's colors.
 ///
-/// Deviation: the reference adds the shift, which is meant for colors from 0 to 1, to bytes and cuts the result, which
-/// comes to "one level less in half of the channels"; here it is added as a float on the scale 0–1, as in the code that
-/// the reference took it from.
+/// Deviation: the reference adds the shift, which is meant for colors from 0 to 1, to bytes and truncates the result,
+/// which only lowers about half of the channels by one level; here it is added as a float on the scale 0–1, as in the
+/// code that the reference took it from.
 ///
 /// # Source
 /// `[AlexNet §4.1]`, `[fb.resnet.torch datasets/transforms.lua]`, `[MN-code utils/transforms.py]`.

@@ -11,7 +11,7 @@ use rand_distr::{Beta, Distribution};
 
 use crate::{Error, Result};
 
-/// Exponents of the Beta distribution that can be asked for: below, shares are 0 or 1; above, one half.
+/// Smallest and largest exponent of the Beta distribution: below, shares are practically 0 or 1; above, one half.
 const ALPHA: [f64; 2] = [0.05, 100.0];
 
 /// Draws how pairs are mixed: by mixup, by CutMix, or by one of them with probability one half.
@@ -21,18 +21,18 @@ const ALPHA: [f64; 2] = [0.05, 100.0];
 /// first image with the last one, we pair neighbors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mixing {
-    /// Exponent, if pairs are mixed in this way.
+    /// Exponent of mixup; `None` if it is off.
     mixup: Option<f64>,
-    /// Likewise.
+    /// Exponent of CutMix; `None` if it is off.
     cutmix: Option<f64>,
 }
 
 impl Mixing {
-    /// Shares of mixup come from Beta(`mixup`, `mixup`), those of CutMix from Beta(`cutmix`, `cutmix`); 0 is off, and
-    /// if both are, there is nothing to mix.
+    /// Shares of mixup come from Beta(`mixup`, `mixup`), those of CutMix from Beta(`cutmix`, `cutmix`); 0 turns one of
+    /// them off, and with both off there is nothing to mix: `None`.
     ///
     /// # Errors
-    /// [`Error::Setting`]: not 0, and not from 0.05 to 100.
+    /// [`Error::Setting`]: an exponent is neither 0 nor from 0.05 to 100.
     pub fn new(mixup: f64, cutmix: f64) -> Result<Option<Self>> {
         let mixing = Self { mixup: checked("mixup", mixup)?, cutmix: checked("cutmix", cutmix)? };
         Ok((mixing.mixup.is_some() || mixing.cutmix.is_some()).then_some(mixing))
@@ -63,14 +63,17 @@ fn checked(setting: &'static str, alpha: f64) -> Result<Option<f64>> {
     } else if (least..=most).contains(&alpha) {
         Ok(Some(alpha))
     } else {
-        Err(Error::Setting { setting, reason: format!("{alpha} is not 0 (off), nor from {least} to {most}") })
+        Err(Error::Setting {
+            setting,
+            reason: format!("{alpha} is neither 0 (off) nor from {least} to {most}"),
+        })
     }
 }
 
 /// What is done with one pair of images.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mix {
-    /// Mixup: every number becomes a mean.
+    /// Mixup: every number becomes a weighted mean of both images'.
     Blend {
         /// Weight of an image's own numbers, from 0 to 1.
         share: f32,
@@ -87,7 +90,7 @@ pub enum Mix {
 }
 
 impl Mix {
-    /// A rectangle of the share 1 − `share` of the area around a pixel `[y, x]`, cut off at the edges; the share is then
+    /// A rectangle of 1 − `share` of the area around a pixel `[y, x]`, clipped at the edges; the share of the result is
     /// that of the area which really stays.
     ///
     /// # Source
@@ -115,7 +118,7 @@ impl Mix {
     /// - `first`, `second`: `[side, side, 3]` f32, normalized
     ///
     /// # Panics
-    /// An image has another length, or its side is not the one that was drawn for.
+    /// An image has another length, or the mix was drawn for another side.
     pub fn apply(&self, first: &mut [f32], second: &mut [f32], side: u32) {
         let side = side as usize;
         assert!(first.len() == 3 * side * side && second.len() == first.len(), "images of side {side}");
@@ -227,9 +230,9 @@ mod tests {
     fn settings_that_cannot_work_are_named() {
         assert_eq!(Mixing::new(0.0, 0.0).unwrap(), None);
         for (mixup, cutmix, says) in [
-            (-0.1, 0.0, "mixup: -0.1 is not 0 (off), nor from 0.05 to 100"),
-            (0.2, 101.0, "cutmix: 101 is not 0 (off), nor from 0.05 to 100"),
-            (f64::NAN, 0.0, "mixup: NaN is not 0 (off), nor from 0.05 to 100"),
+            (-0.1, 0.0, "mixup: -0.1 is neither 0 (off) nor from 0.05 to 100"),
+            (0.2, 101.0, "cutmix: 101 is neither 0 (off) nor from 0.05 to 100"),
+            (f64::NAN, 0.0, "mixup: NaN is neither 0 (off) nor from 0.05 to 100"),
         ] {
             assert_eq!(Mixing::new(mixup, cutmix).unwrap_err().to_string(), says);
         }

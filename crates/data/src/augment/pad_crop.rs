@@ -24,7 +24,7 @@ pub enum PadMode {
 pub struct PadCrop {
     /// Pixels added to every side; below the image's side.
     pub pad: u32,
-    /// What they are.
+    /// What these pixels show.
     pub mode: PadMode,
 }
 
@@ -39,10 +39,10 @@ impl PadCrop {
         self.shift(image, spare, dx, dy);
     }
 
-    /// Leaves the window that begins at column `dx` and row `dy` of the padded image.
+    /// Crops the padded image to the window that begins at column `dx` and row `dy`.
     ///
     /// # Panics
-    /// A pad that is not smaller than the image: callers check their settings.
+    /// The pad is not smaller than the image; callers check their settings.
     pub fn shift(&self, image: &mut Image, spare: &mut Vec<u8>, dx: u32, dy: u32) {
         let (width, height) = (image.width(), image.height());
         assert!(self.pad < width.min(height), "a pad of {} for {width}x{height}", self.pad);

@@ -99,7 +99,7 @@ impl Operation {
         }
     }
 
-    /// Whether the strength may as well be negative.
+    /// Whether the strength may also be negative.
     fn is_signed(self) -> bool {
         match self {
             Self::ShearX | Self::ShearY | Self::TranslateX | Self::TranslateY | Self::Rotate => true,

@@ -5,13 +5,13 @@ use rand::Rng;
 
 use crate::resize::Rect;
 
-/// Erases one rectangle of random area, shape and place, sometimes.
+/// Sometimes erases one rectangle of random area, shape and position.
 ///
 /// # Source
 /// `[torchvision transforms.RandomErasing]` with its defaults: 0 after normalization.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RandomErasing {
-    /// How often, from 0 to 1.
+    /// Probability that a rectangle is erased, from 0 to 1.
     pub probability: f32,
 }
 
@@ -19,7 +19,7 @@ pub struct RandomErasing {
 const SCALE: [f64; 2] = [0.02, 0.33];
 /// Smallest and largest height over width.
 const RATIO: [f64; 2] = [0.3, 3.3];
-/// Draws before the image stays whole.
+/// Draws before the image is left as it is.
 const TRIES: usize = 10;
 
 impl RandomErasing {

@@ -21,8 +21,8 @@ pub struct RandomResizedCrop {
 const TRIES: usize = 10;
 
 impl RandomResizedCrop {
-    /// Draws a rectangle inside of an image of that many columns and rows; after ten misses the largest allowed one in
-    /// the middle.
+    /// Draws a rectangle inside an image of that many columns and rows; after ten misses it is the largest allowed one
+    /// in the middle.
     pub fn draw(&self, columns: u32, rows: u32, rng: &mut RngStream) -> Rect {
         let (width, height) = (f64::from(columns), f64::from(rows));
         for _ in 0..TRIES {

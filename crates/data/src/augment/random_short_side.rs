@@ -1,11 +1,11 @@
-//! RandomShortSide: a square of fixed size from the image, resized to a random resolution.
+//! RandomShortSide: a square of fixed size out of the image after it is resized to a random size.
 
 use mutualnet_core::RngStream;
 use rand::Rng;
 
 use crate::resize::Rect;
 
-/// Draws where a square lies that the image shows when its shorter side has a random length.
+/// Draws the square that a random crop shows once the image is resized so that its shorter side has a random length.
 ///
 /// Deviation: the square is cut out in whole pixels of the image and then resized, so that no more of the file need be
 /// decoded; resizing first and cutting then differs by less than one of these pixels.

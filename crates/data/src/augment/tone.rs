@@ -55,7 +55,7 @@ fn unchanged() -> [u8; 256] {
     std::array::from_fn(|value| value as u8)
 }
 
-/// Straight from the lowest value, which becomes 0, to the highest, which becomes 255; fractions are cut off.
+/// Linear from the lowest value, which becomes 0, to the highest, which becomes 255; fractions are cut off.
 fn stretched(histogram: &Histogram) -> [u8; 256] {
     let lowest = histogram.iter().position(|&n| n > 0).unwrap_or(0);
     let highest = histogram.iter().rposition(|&n| n > 0).unwrap_or(0);

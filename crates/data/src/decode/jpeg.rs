@@ -14,16 +14,17 @@ use crate::{DecodeError, Image, orientation};
 /// How a file begins.
 pub(super) const MAGIC: [u8; 2] = [0xff, 0xd8];
 
-/// Scans of a progressive file, at most: encoders make about ten, and every one passes over all the coefficients.
+/// Most scans of a progressive file: encoders make about ten, and each one goes through all coefficients.
 const MAX_SCANS: usize = 100;
 
-/// How far a pixel can depend on others: chroma has at least every fourth one, and is interpolated between two.
+/// How many pixels away another one can influence a pixel: chroma has at least every fourth one, and is interpolated
+/// between two.
 const MARGIN: u32 = 8;
 
-/// The end marker must be among this many last bytes for a file to count as whole; cameras append a few.
+/// The end marker must be among this many last bytes for a file to count as complete; cameras append a few.
 const TAIL: usize = 64;
 
-/// How many times larger than asked for a scaled-down image stays at least, so that the filter that follows decides
+/// A scaled-down image stays at least this many times larger than asked for, so that the filter that follows decides
 /// what it looks like.
 ///
 /// # Source
@@ -37,8 +38,9 @@ pub(super) struct Header {
     stored: [u32; 2],
     /// 1 if the image is stored upright.
     orientation: u16,
-    /// Where the number of rows is written, if fewer can be decoded: one scan holds them from the top to the bottom, and
-    /// there is an end marker. Without it the file may be cut short, which shows only when all rows are decoded.
+    /// Where the number of rows is written, if fewer can be decoded: one scan holds them from the top to the bottom,
+    /// and there is an end marker. Without the marker the file may be truncated, which shows only when all rows are
+    /// decoded.
     rows_at: Option<usize>,
 }
 
@@ -49,7 +51,7 @@ impl Header {
     }
 }
 
-/// Reads the markers up to the first scan; nothing when they are not as usual, which the library may still understand.
+/// Reads the markers up to the first scan; `None` if they are unusual, which the library may still understand.
 pub(super) fn header(bytes: &[u8]) -> Option<Header> {
     let short = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
     let (mut frame, mut orientation, mut at) = (None, None, 2);
@@ -87,7 +89,7 @@ pub(super) fn header(bytes: &[u8]) -> Option<Header> {
     })
 }
 
-/// Decodes all of an image in the memory of `pixels`, and sets it upright.
+/// Decodes a whole image into the memory of `pixels`, and turns it upright.
 pub(super) fn whole(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeError> {
     let decoder = decoder(bytes)?;
     let [width, height] = read(&decoder, 1, &mut pixels)?;
@@ -202,9 +204,9 @@ fn decoder(bytes: &[u8]) -> Result<Decoder<'_>, DecodeError> {
     Ok(decoder)
 }
 
-/// Refuses four components of which the first and the last are not the finest, or the other two not alike.
+/// Refuses four components unless the first and the last are sampled most finely and the other two are sampled alike.
 ///
-/// No encoder writes such files. The library takes it for granted, and panics or mixes up pixels otherwise.
+/// No encoder writes other files. The library takes this for granted, and panics or mixes up pixels otherwise.
 fn check_sampling(components: &[ComponentInfo]) -> Result<(), DecodeError> {
     let sampling = |c: &ComponentInfo| (c.horizontal_sampling, c.vertical_sampling);
     let [first, second, third, last] = components else { return Ok(()) };
@@ -222,7 +224,7 @@ fn check_sampling(components: &[ComponentInfo]) -> Result<(), DecodeError> {
     Err(DecodeError::Layout { layout: format!("four components sampled {}", all.join(", ")) })
 }
 
-/// Decodes into the buffer, which keeps its memory and its length from image to image if they are enough.
+/// Decodes into the buffer, which is reused from image to image and only grows.
 fn read(decoder: &Decoder<'_>, divisor: u32, buffer: &mut Vec<u8>) -> Result<[u32; 2], DecodeError> {
     let frame = decoder.header();
     let stored = [frame.width.into(), frame.height.into()];
@@ -241,7 +243,7 @@ fn read(decoder: &Decoder<'_>, divisor: u32, buffer: &mut Vec<u8>) -> Result<[u3
     Ok([info.width as u32, info.height as u32])
 }
 
-/// Bytes that the library allocates for a frame, with those of the image that comes out.
+/// Bytes that the library allocates for a frame, including those of the decoded image.
 fn needed(frame: &FrameHeader, divisor: u32, output: u64) -> u64 {
     let area = |c: &ComponentInfo| u64::from(c.horizontal_sampling) * u64::from(c.vertical_sampling);
     let most = |side: fn(&ComponentInfo) -> u8| frame.components.iter().map(side).max().unwrap_or(1);
@@ -253,7 +255,7 @@ fn needed(frame: &FrameHeader, divisor: u32, output: u64) -> u64 {
     };
     let stored = [u32::from(frame.width), u32::from(frame.height)];
     let planes = samples(stored.map(|side| side.div_ceil(divisor)));
-    // Coefficients of two bytes are kept of a progressive image, all of them at any scale.
+    // Of a progressive image all coefficients are kept, two bytes each, whatever the scale.
     let coefficients = if frame.is_progressive { 2 * samples(stored) } else { 0 };
     // Rare kinds are decoded to an image of their own first, of up to two bytes a sample, and never scaled.
     let is_rare = frame.precision != 8 || frame.is_lossless || frame.components.len() == 4;

@@ -11,12 +11,12 @@ use crate::{DecodeError, Error, Result};
 /// Environment variable that changes the limit: a number of MiB.
 pub const MEMORY_VARIABLE: &str = "MUTUALNET_MAX_IMAGE_MIB";
 
-/// The limit without the variable: 179 megapixels of RGB, the size from which on Pillow refuses an image, too.
+/// The limit without the variable: 179 megapixels of RGB, the size above which Pillow refuses an image, too.
 const DEFAULT_MIB: u64 = 512;
 
 const MIB: u64 = 1 << 20;
 
-/// The limit in MiB, or the value of the variable that is not one.
+/// The limit in MiB, or the value of the variable if that is not a number of MiB.
 static LIMIT: LazyLock<Result<u64, String>> = LazyLock::new(|| match env::var_os(MEMORY_VARIABLE) {
     None => Ok(DEFAULT_MIB),
     Some(value) => parse(&value.to_string_lossy()),
@@ -28,7 +28,7 @@ fn parse(value: &str) -> Result<u64, String> {
     value.trim().parse().ok().filter(usable).ok_or_else(|| format!("`{}`", value.escape_debug()))
 }
 
-/// Checks the environment variable before many images are decoded, so that a typing error breaks none of them.
+/// Checks the environment variable before many images are decoded, so that a typo does not make all of them broken.
 pub(crate) fn check_variable() -> Result<()> {
     let reason = |value: &String| format!("{value} is not a whole number of MiB, such as {DEFAULT_MIB}");
     LIMIT.as_ref().map_err(|value| Error::Setting { setting: MEMORY_VARIABLE, reason: reason(value) })?;
@@ -45,7 +45,7 @@ pub(crate) fn limit() -> Result<u64, DecodeError> {
 
 /// Refuses an image that takes more memory than the limit.
 ///
-/// Every pixel counts for half a byte at least: a JPEG that is scaled down while it is decoded takes little memory, but
+/// Every pixel counts as half a byte at least: a JPEG that is scaled down while it is decoded takes little memory, but
 /// the time grows with its pixels.
 pub(super) fn check([width, height]: [u32; 2], bytes: u64) -> Result<(), DecodeError> {
     let limit = limit()?;
@@ -100,7 +100,7 @@ mod tests {
         let error = check_file_size((512 << 20) + 1).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the file has 513 MiB, more than the limit of 512 MiB (MUTUALNET_MAX_IMAGE_MIB raises it)"
+            "the file is 513 MiB, more than the limit of 512 MiB (MUTUALNET_MAX_IMAGE_MIB raises it)"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Every kind of file that people have, right or refused with a reason.
+//! Every kind of file that people have: decoded correctly, or refused with a reason.
 
 use jpeg_encoder::{ColorType, Encoder};
 use png::BitDepth;
@@ -212,8 +212,8 @@ fn what_is_no_image_says_so() {
             &b"\x01\x02\x03\x04\x05\x06\x07\x08\x09"[..],
             "neither JPEG, PNG nor WebP (begins with \\x01\\x02\\x03\\x04\\x05\\x06\\x07\\x08)",
         ),
-        (b"GIF89a\x01\0\x01\0\0\0\0", "a GIF image; only JPEG, PNG and WebP are read"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC image; only JPEG, PNG and WebP are read"),
+        (b"GIF89a\x01\0\x01\0\0\0\0", "a GIF image; only JPEG, PNG and WebP are supported"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC image; only JPEG, PNG and WebP are supported"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer, not an image"),
         (b"<!DOCTYPE html><html>", "an HTML page, not an image"),
         (b"not an image", "a text file, not an image"),

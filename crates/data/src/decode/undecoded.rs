@@ -30,11 +30,11 @@ enum Content<'a> {
 }
 
 impl<'a> Undecoded<'a> {
-    /// Looks at the bytes of an image file. A format that cannot be decoded in parts is decoded, in the memory of
+    /// Finds the size of an image file. A format that cannot be decoded in parts is decoded now, in the memory of
     /// `decoded`.
     ///
     /// # Errors
-    /// The reason why the bytes are not a usable image, as far as it shows already.
+    /// The reason why the bytes are not a usable image, as far as it is known by then.
     pub(crate) fn new(bytes: &'a mut [u8], decoded: &mut Vec<u8>) -> Result<Self, DecodeError> {
         let header = if bytes.starts_with(&jpeg::MAGIC) { jpeg::header(bytes) } else { None };
         match header {
@@ -50,7 +50,7 @@ impl<'a> Undecoded<'a> {
         }
     }
 
-    /// An image that is stored as it is.
+    /// An image that is stored as pixels.
     ///
     /// # Panics
     /// As [`Image::new`].
@@ -75,12 +75,12 @@ impl<'a> Undecoded<'a> {
         self.decoding
     }
 
-    /// Pixels in a row.
+    /// Width in pixels.
     pub(crate) fn width(&self) -> u32 {
         self.width
     }
 
-    /// Rows.
+    /// Height in pixels.
     pub(crate) fn height(&self) -> u32 {
         self.height
     }
@@ -106,10 +106,10 @@ impl<'a> Undecoded<'a> {
 
     /// Decodes at least a rectangle, which is to become `at_least` pixels wide and high or less.
     ///
-    /// Returns pixels and where in them the rectangle is. They may be scaled down, but not below twice `at_least`.
+    /// Returns pixels and where the rectangle is in them. They may be scaled down, but not below twice `at_least`.
     ///
     /// # Errors
-    /// The reason why the bytes are not a usable image. Damage outside of the rectangle may go unnoticed.
+    /// The reason why the bytes are not a usable image. Damage outside the rectangle may go unnoticed.
     pub(crate) fn region<'b>(
         self,
         crop: Rect,

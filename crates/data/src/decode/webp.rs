@@ -9,7 +9,7 @@ use image_webp::{DecodingError, WebPDecoder};
 use super::{bytes_of, memory, to_rgb, upright};
 use crate::{DecodeError, Image, orientation};
 
-/// Decodes all of an image in the memory of `pixels`, and sets it upright.
+/// Decodes a whole image into the memory of `pixels`, and turns it upright.
 pub(super) fn whole(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeError> {
     let fail = |source: DecodingError| DecodeError::WebP { source };
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(fail)?;
@@ -25,7 +25,7 @@ pub(super) fn whole(bytes: &[u8], mut pixels: Vec<u8>) -> Result<Image, DecodeEr
     upright(Image::new(width, height, to_rgb(pixels, n_pixels)?), orientation)
 }
 
-/// What the library allocates for each pixel, with the image that comes out, in halves of a byte.
+/// What the library allocates for each pixel, including the decoded image, in halves of a byte.
 pub(super) fn half_bytes_per_pixel(decoder: &mut WebPDecoder<Cursor<&[u8]>>) -> u64 {
     match (decoder.is_animated(), decoder.is_lossy(), decoder.has_alpha()) {
         // The image, a canvas and a frame of four bytes each, and the frame's planes.

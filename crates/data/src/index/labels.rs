@@ -87,7 +87,7 @@ pub(crate) fn classify(images: Vec<Labelled>, names: Option<Vec<String>>) -> Con
     Contents { classes, samples, broken, ..Contents::default() }
 }
 
-/// Makes classes of labels alone. If one label is a name, all of them become names.
+/// Makes classes from labels alone. If one label is a name, all of them become names.
 fn invent(mut images: Vec<Labelled>) -> (Vec<Labelled>, Vec<String>) {
     let labels = images.iter().filter_map(|(_, label)| label.as_ref().ok());
     let is_name = |label: &Label| matches!(label, Label::Name(_));

@@ -1,7 +1,7 @@
 //! Layouts: how a split of a data set is stored.
 //!
 //! Separate so that opening, checking and choosing the held-out split agree on what is there.
-//! Invariant: a split that is there in two layouts, or in part, is an error, never a guess.
+//! Invariant: a split that exists in two layouts, or only in part, is an error, never a guess.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ pub(crate) fn find(root: &Path, split: &str) -> Result<Option<Layout>> {
     }
 }
 
-/// The layout, unless it is of shards that say they are parts of more.
+/// The layout, unless its shards are an incomplete set.
 fn whole(layout: Layout) -> Result<Layout> {
     if let Layout::Shards { dir, files } = &layout {
         let files: Vec<_> = files.iter().map(|file| dir.join(file)).collect();

@@ -92,7 +92,7 @@ fn parse(text: &[u8], list: &Path) -> Result<Vec<Entry>> {
         if let Some(&first) = firsts.get(&path) {
             let Entry { line, label: other, .. } = &entries[first];
             if *other != label {
-                return Err(fail(format!("`{}` has another label in line {line}", shown(&path))));
+                return Err(fail(format!("`{}` has a different label in line {line}", shown(&path))));
             }
         } else {
             firsts.insert(path.clone(), entries.len());

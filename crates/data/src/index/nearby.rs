@@ -1,4 +1,4 @@
-//! What a data set has in place of a split that it lacks: splits of other names, a folder further in, bare class folders.
+//! What a data set has in place of a missing split: splits of other names, a folder further down, bare class folders.
 //!
 //! Separate because only errors need it, so that it may look at more than indexing does.
 
@@ -25,7 +25,7 @@ pub struct Nearby {
     classes: Vec<String>,
 }
 
-/// The error about a split that is not there.
+/// The error for a split that does not exist.
 pub(crate) fn no_split(root: &Path, split: &str) -> Error {
     match root.try_exists() {
         Ok(true) if root.is_dir() => {
@@ -53,7 +53,7 @@ fn look(root: &Path, split: &str) -> Result<Nearby> {
     Ok(near)
 }
 
-/// Splits of a directory, whatever they are called as long as it sounds like a split.
+/// The splits of a directory, under any name that sounds like one.
 pub(crate) fn splits(root: &Path) -> Result<Vec<String>> {
     if !root.is_dir() {
         return Ok(Vec::new());
@@ -74,7 +74,7 @@ fn file_names(dir: &Path) -> Result<Vec<String>> {
     Ok(files.iter().map(|file| file.to_string_lossy().into_owned()).collect())
 }
 
-/// The split that a list or a shard would be of.
+/// The split that a list or a shard would belong to.
 fn list_or_shard(name: &str) -> Option<String> {
     match name.strip_suffix(".txt") {
         Some(list) => Some(list.to_owned()),
@@ -90,7 +90,7 @@ fn is_split_name(name: &str) -> bool {
     WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Whether there is more of a split than a folder.
+/// Whether a split is more than an empty folder.
 fn is_whole(root: &Path, split: &str) -> bool {
     match layout::find(root, split) {
         Ok(Some(Layout::Folders)) => {
@@ -109,11 +109,11 @@ impl Nearby {
         let fitting: Vec<&str> =
             self.splits.iter().map(String::as_str).filter(|name| is_train(name) == is_train(split)).collect();
         match fitting.as_slice() {
-            [one] => return Some(format!("name the split that is there: {key}={one}")),
+            [one] => return Some(format!("use the split that exists: {key}={one}")),
             [] => {}
             several => {
                 return Some(format!(
-                    "name one of the splits that are there: {key}={}",
+                    "use one of the splits that exist: {key}={}",
                     several.join(&format!(" or {key}="))
                 ));
             }
@@ -122,7 +122,7 @@ impl Nearby {
             return Some(format!("the data set has only {}", quoted(&self.splits)));
         }
         if let Some(inside) = &self.inside {
-            return Some(format!("it is one folder further in: data.path={}", shown(inside)));
+            return Some(format!("it is one folder further down: data.path={}", shown(inside)));
         }
         let root = shown(root);
         (!self.classes.is_empty()).then(|| {
@@ -170,27 +170,27 @@ mod tests {
             let file = format!("{name}/cat/1.jpg");
             assert_eq!(
                 hint(&["train/cat/1.jpg", &file], "test"),
-                format!("name the split that is there: data.test={name}")
+                format!("use the split that exists: data.test={name}")
             );
         }
-        assert_eq!(
-            hint(&["Training/cat/1.jpg"], "train"),
-            "name the split that is there: data.train=Training"
-        );
+        assert_eq!(hint(&["Training/cat/1.jpg"], "train"), "use the split that exists: data.train=Training");
         assert_eq!(
             hint(&["train.txt", "val.txt", "dev.tar"], "test"),
-            "name one of the splits that are there: data.test=dev or data.test=val"
+            "use one of the splits that exist: data.test=dev or data.test=val"
         );
         assert_eq!(
             hint(&["data/validation-00000-of-00001.parquet"], "test"),
-            "name the split that is there: data.test=validation"
+            "use the split that exists: data.test=validation"
         );
         assert_eq!(hint(&["train/cat/1.jpg"], "test"), "the data set has only `train`");
     }
 
     #[test]
     fn a_data_set_further_in_and_bare_classes_are_recognized() {
-        assert_eq!(hint(&["set/train/cat/1.jpg"], "train"), "it is one folder further in: data.path=DIR/set");
+        assert_eq!(
+            hint(&["set/train/cat/1.jpg"], "train"),
+            "it is one folder further down: data.path=DIR/set"
+        );
         assert_eq!(
             hint(&["cat/1.jpg", "dog/1.jpg", "notes/a.txt"], "train"),
             "`cat` and `dog` look like classes: move them into DIR/train, and some images of each into DIR/test"

@@ -1,8 +1,10 @@
-//! What a person should know about a data set that is not an error.
+//! What users should know about a data set, other than errors.
 //!
 //! Separate so that every command words the same finding in the same way.
 
 use std::fmt;
+
+use mutualnet_core::text::counted;
 
 use super::Others;
 use crate::table::CACHE_BYTES;
@@ -11,7 +13,7 @@ use crate::table::CACHE_BYTES;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// There is nothing to tell apart.
+    /// There is only one class.
     OneClass {
         /// The class.
         class: String,
@@ -23,12 +25,12 @@ pub enum Notice {
         /// How many images of it are on a quarantine list.
         quarantined: usize,
     },
-    /// Files that are not images by their names.
+    /// Files whose names are not those of images.
     Ignored {
         /// How many, by extension.
         others: Others,
     },
-    /// Images of Parquet and Arrow files that do not fit into the cache, so that every one is read with many others.
+    /// Images of Parquet and Arrow files that do not fit into the cache, so that many are read to get one.
     SlowTables {
         /// Size of all images in MiB.
         mib: u64,
@@ -64,7 +66,7 @@ pub enum SameBy {
 }
 
 impl Notice {
-    /// Whether results would mean something else than they seem to.
+    /// Whether it makes results misleading.
     pub fn is_warning(&self) -> bool {
         matches!(self, Self::Overlap { .. })
     }
@@ -88,13 +90,12 @@ impl fmt::Display for Notice {
                  ({mib} MiB here); train from a packed copy, which `mutualnet data pack` makes",
                 CACHE_BYTES >> 20
             ),
-            Self::Quarantined { files: 1 } => f.write_str("a quarantine list leaves out 1 image"),
-            Self::Quarantined { files } => write!(f, "a quarantine list leaves out {files} images"),
+            Self::Quarantined { files } => {
+                write!(f, "a quarantine list leaves out {}", counted(*files, "image"))
+            }
             Self::JunkListed { lines } => {
-                write!(
-                    f,
-                    "ignored {lines} lines of the list, which name files that operating systems leave behind"
-                )
+                let lines = counted(*lines, "line");
+                write!(f, "ignored {lines} of the list with files that operating systems leave behind")
             }
             Self::Overlap { n, of, by } => {
                 match n == of {

@@ -1,4 +1,4 @@
-//! Files that are not images by their names, counted by extension.
+//! Files whose names are not those of images, counted by extension.
 //!
 //! Separate because errors, notices and reports all say what there is in place of images.
 
@@ -8,17 +8,17 @@ use std::path::Path;
 
 use super::folders::is_image_name;
 
-/// Files that are not images, by extension in lower case; those without one are under the empty text.
+/// Files that are not images, by extension in lower case; those without one are under the empty string.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Others(BTreeMap<String, usize>);
 
 /// Most extensions that are named.
 const NAMED: usize = 4;
-/// Longest extension that is believed to be one.
+/// Longest ending that counts as an extension.
 const MAX_EXTENSION: usize = 16;
 /// Stands for links and devices, which have no content of their own; no extension has a slash in it.
 const SPECIAL: &str = "/";
-/// Extensions of images in formats that are not read.
+/// Extensions of images in formats that are not supported.
 const OTHER_IMAGES: &[&str] = &[
     "bmp", "gif", "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl", "ppm", "pgm", "pnm", "tga", "psd",
     "dng", "cr2", "nef", "arw", "dcm", "ico", "svg", "exr", "hdr",
@@ -49,7 +49,7 @@ impl Others {
         }
     }
 
-    /// Counts what other places hold as well.
+    /// Adds the counts of another place.
     pub(crate) fn extend(&mut self, others: Self) {
         for (extension, n) in others.0 {
             *self.0.entry(extension).or_default() += n;
@@ -70,7 +70,7 @@ impl Others {
         self.0.values().sum()
     }
 
-    /// How many of them are images that can be read, where images are counted too.
+    /// How many of them have the name of an image that can be read; for callers that count all files.
     pub(crate) fn n_images(&self) -> usize {
         let is_image = |extension: &str| is_image_name(&Path::new("x").with_extension(extension));
         self.0.iter().filter(|(extension, _)| is_image(extension)).map(|(_, n)| n).sum()
@@ -81,7 +81,7 @@ impl Others {
         self.0.is_empty()
     }
 
-    /// What would make images of most of these files.
+    /// How to turn most of these files into images that can be read.
     pub(crate) fn remedy(&self) -> Option<&'static str> {
         let (extension, _) = self.most_first().into_iter().next()?;
         [

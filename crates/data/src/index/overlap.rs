@@ -1,4 +1,4 @@
-//! Whether test images are training images as well.
+//! Finds test images that are training images as well.
 //!
 //! Names and sizes are all that indexing knows, so nothing is read here: images are the same if they are the same files, or
 //! if every test image has the class, the name and the size of a training image, as in a copied folder.
@@ -12,7 +12,7 @@ use super::notice::SameBy;
 use super::{Dataset, Notice, SampleRef};
 use crate::Place;
 
-/// Fewest test images that are called the same by name and size alone.
+/// Fewest test images that count as copies by name and size alone.
 const MIN_BY_NAME: usize = 3;
 
 /// Where an image is, whatever links lead there.
@@ -22,7 +22,7 @@ type FileId = (PathBuf, OsString, u64);
 type CopyId = (u32, OsString, u64, u64);
 
 impl Dataset {
-    /// What to tell about images of `test` that are in this training split too; both have the same classes.
+    /// The notice about images of `test` that are in this training split too; both must have the same classes.
     pub fn overlap(&self, test: &Self) -> Option<Notice> {
         let of = test.samples.len();
         let n = n_shared(self, test, &mut FileIds::default());
@@ -54,7 +54,7 @@ fn n_shared(train: &Dataset, test: &Dataset, ids: &mut FileIds) -> usize {
     test.samples.iter().filter(|sample| shared.contains(&ids.of(&test.dir, &sample.place))).count()
 }
 
-/// Folders and files as they are really called, each of which is looked up once.
+/// The real paths of folders and files; each is looked up once.
 #[derive(Default)]
 struct FileIds(HashMap<PathBuf, PathBuf>);
 

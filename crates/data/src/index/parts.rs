@@ -1,7 +1,7 @@
 //! Parts of a data set: files named `…-00000-of-00002…`, which say how many of them there are.
 //!
 //! Separate because it looks at names alone, of shards and of tables alike.
-//! Invariant: a set of parts is used only when it is whole and has each part once.
+//! Invariant: a set of parts is used only if it has each part exactly once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +14,7 @@ const NAMED: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PartsFault {
-    /// Some parts are not there.
+    /// Some parts are missing.
     Missing {
         /// The first few of them, by name.
         files: Vec<PathBuf>,
@@ -23,11 +23,11 @@ pub enum PartsFault {
         /// How many there should be.
         of: u64,
     },
-    /// Two files have the same name up to the number of parts.
+    /// Two files of a set disagree on the number of parts.
     Totals {
         /// A file.
         first: PathBuf,
-        /// A file with another number of parts.
+        /// A file with a different number of parts.
         second: PathBuf,
     },
     /// Two files are the same part.
@@ -65,9 +65,11 @@ impl fmt::Display for PartsFault {
                 second.display()
             ),
             Self::Twice { first, second } => {
-                write!(f, "the same part is there twice: {} and {}", first.display(), second.display())
+                write!(f, "the same part exists twice: {} and {}", first.display(), second.display())
             }
-            Self::TooMany { file, of } => write!(f, "one part too many for {of}: {}", file.display()),
+            Self::TooMany { file, of } => {
+                write!(f, "the part number is too high for a total of {of}: {}", file.display())
+            }
         }
     }
 }
@@ -134,7 +136,7 @@ pub(crate) fn without_part(name: &str) -> &str {
     PartName::parse(name).map_or(name, |part| part.stem)
 }
 
-/// What is wrong with the parts among some files, each set of which lies in one folder.
+/// What is wrong with the sets of parts among some files; all parts of a set are in one folder.
 pub(crate) fn faults(files: &[PathBuf]) -> Vec<PartsFault> {
     let mut sets: BTreeMap<_, Vec<(PartName<'_>, &PathBuf)>> = BTreeMap::new();
     for file in files {
@@ -233,14 +235,14 @@ mod tests {
             ),
             (
                 ["t-0-of-1.tar", "t-00000-of-00001.tar"],
-                "the same part is there twice: t-0-of-1.tar and t-00000-of-00001.tar",
+                "the same part exists twice: t-0-of-1.tar and t-00000-of-00001.tar",
             ),
             (
                 ["t-0-of-1-a.tar", "t-0-of-1-b.tar"],
-                "the same part is there twice: t-0-of-1-a.tar and t-0-of-1-b.tar",
+                "the same part exists twice: t-0-of-1-a.tar and t-0-of-1-b.tar",
             ),
-            (["t-0-of-1.tar", "t-1-of-1.tar"], "one part too many for 1: t-1-of-1.tar"),
-            (["t-0-of-0.tar", "t-0-of-0.zip"], "one part too many for 0: t-0-of-0.tar"),
+            (["t-0-of-1.tar", "t-1-of-1.tar"], "the part number is too high for a total of 1: t-1-of-1.tar"),
+            (["t-0-of-0.tar", "t-0-of-0.zip"], "the part number is too high for a total of 0: t-0-of-0.tar"),
         ] {
             assert_eq!(told(&names)[0], text);
         }

@@ -103,7 +103,7 @@ fn read_labels(shard: &mut File, files: &[Member]) -> HashMap<String, Cls> {
 
 fn read_label(shard: &mut File, file: &Member, content: &mut Vec<u8>) -> Cls {
     if file.bytes() > MAX_LABEL_BYTES {
-        return Err(format!("the .cls file has {} bytes", file.bytes()));
+        return Err(format!("the .cls file is too long: {} bytes", file.bytes()));
     }
     file.read(shard, content).map_err(|reason| reason.to_string())?;
     match str::from_utf8(content).map(str::trim) {
@@ -124,7 +124,7 @@ fn split_name(name: &Path) -> (String, String) {
 fn class_folder(name: &Path) -> Option<Label> {
     let mut folders: Vec<_> = name.iter().map(|part| part.to_string_lossy()).collect();
     folders.pop();
-    // Archives of a whole data set begin with the name of a split, which is no class.
+    // Archives of a whole data set begin with the name of a split, which is not a class.
     let is_split = folders.len() > 1 && Split::USUAL.contains(&&*folders[0]);
     folders.get(usize::from(is_split)).map(|folder| Label::Name(folder.clone().into_owned()))
 }

@@ -1,4 +1,4 @@
-//! Shares of a split: fewer samples of every class, to try something on a large data set.
+//! Shares of a split: fewer samples of every class, for trying things out on a large data set.
 //!
 //! Invariant: nothing is random; a share has the same samples for every seed, and some of every class.
 
@@ -13,7 +13,7 @@ impl Dataset {
     /// The samples are evenly spaced over those of their class, in the data set's order, beginning with the first.
     ///
     /// # Errors
-    /// A share outside of (0, 1].
+    /// A share outside (0, 1].
     pub fn share(&self, fraction: f64) -> Result<Self> {
         if !(fraction > 0.0 && fraction <= 1.0) {
             let reason = format!("{fraction} is not above 0 and at most 1");

@@ -43,7 +43,7 @@ pub struct Batch {
     pub n: usize,
     /// Side of the images, in pixels.
     pub side: u32,
-    /// Epoch, from 0; 0 outside of training.
+    /// Epoch, from 0; 0 outside training.
     pub epoch: u32,
     /// Step within the epoch, from 0.
     pub step: usize,
@@ -193,7 +193,7 @@ fn ended() -> Error {
 /// Makes the first batch of an order on the calling thread.
 ///
 /// # Panics
-/// There is none.
+/// The order has no batches.
 pub(super) fn make_first(job: &Job, buffers: &Arc<Buffers>) -> Result<Batch> {
     let plan = job.order.batch(0, &mut EpochCache::default()).expect("callers ask for images");
     job.pool.install(|| job.build(plan, buffers, &AtomicBool::new(false)))
@@ -231,7 +231,7 @@ impl Drop for Batches {
                 }
                 thread::sleep(TICK);
             }
-            // A panic outside of the part that is caught has been reported by `next`, or nobody waits for it.
+            // A panic outside the part that is caught has been reported by `next`, or nobody waits for it.
             let _ = thread.join();
         }
     }

@@ -347,7 +347,7 @@ fn settings_that_cannot_work_are_errors() {
         )?;
         loader.train(transform(), &preprocess(), Position::default(), 1).map(drop)
     };
-    assert_eq!(error(0).unwrap_err().to_string(), "batch: 0 is not at least 1");
+    assert_eq!(error(0).unwrap_err().to_string(), "batch: must be at least 1");
     assert_eq!(error(7).unwrap_err().to_string(), "a batch of 7 needs more images than the 6 there are");
     error(6).unwrap();
 }

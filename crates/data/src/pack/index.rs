@@ -62,7 +62,7 @@ pub(super) fn read(pack: &Path) -> Result<(Summary, Vec<Entry>)> {
     if index_at < HEADER_BYTES as u64 || index_at.checked_add(index_bytes) != Some(size) {
         return Err(damaged(
             pack,
-            "the index is not where the header says: the file was cut short or never finished",
+            "the index is not where the header says: the file is truncated or was never finished",
         ));
     }
     let mut index = Vec::new();
@@ -73,7 +73,7 @@ pub(super) fn read(pack: &Path) -> Result<(Summary, Vec<Entry>)> {
     parse(&index, index_at).ok_or_else(|| damaged(pack, "its index is malformed"))
 }
 
-/// What a file is instead of a packed data set, or else what is wrong with it.
+/// The error for a file that is not a packed data set: what it is instead, or else `reason`.
 fn other(pack: &Path, reason: &'static str) -> Error {
     match Expected::Packed.or_other(pack, DecodeError::Empty) {
         DecodeError::Empty => damaged(pack, reason),

@@ -1,4 +1,4 @@
-//! Packing: from a data set of any layout to one file.
+//! Packing: turns a data set of any layout into one file.
 //!
 //! Separate from reading because it decodes and encodes.
 //! Invariant: the file appears under its name only when it is complete.
@@ -61,7 +61,7 @@ pub struct PackReport {
     pub quarantined: usize,
     /// Files that are left out because they are not images.
     pub others: Others,
-    /// Splits that are there and are not packed.
+    /// Splits of the data set that are not packed.
     pub other_splits: Vec<String>,
 }
 
@@ -139,7 +139,7 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
     Ok(PackReport { n_images, splits, bytes, broken, quarantined, others, other_splits })
 }
 
-/// Samples with their numbers, by where they are: those that a table holds are read together in groups of rows.
+/// Samples with their numbers, ordered by where they are, because a table is read a row group at a time.
 fn in_order_of_reading(samples: &[SampleRef]) -> Vec<(usize, &SampleRef)> {
     let mut samples: Vec<_> = samples.iter().enumerate().collect();
     samples.sort_by(|(_, a), (_, b)| a.place.cmp(&b.place));
@@ -202,7 +202,7 @@ fn stored(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, De
             Store::Jpeg => Stored::file(encode(smaller.view(), options.quality)),
         });
     }
-    // What was never a file becomes pixels.
+    // An image that never was a file is stored as pixels.
     if options.store == Store::Raw || undecoded.is_raw() {
         return Ok(Stored::raw(undecoded.whole()?));
     }
@@ -210,7 +210,7 @@ fn stored(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, De
     Ok(Stored::file(file))
 }
 
-/// Brings the longer side to a length.
+/// Scales the longer side down to a length.
 fn scaled_down(image: Undecoded<'_>, longer: u32, buffer: &mut Vec<u8>) -> Result<Image, DecodeError> {
     let [width, height] = [image.width(), image.height()];
     let before = f64::from(width.max(height));

@@ -71,7 +71,7 @@ impl Outline {
         }
     }
 
-    /// Whether a point is inside of the outline around the origin that has about the area of a circle of radius 0.8.
+    /// Whether a point is inside the outline around the origin that has about the area of a circle of radius 0.8.
     pub(super) fn contains(self, p: Point) -> bool {
         match self {
             Self::Circle => p.dot(p) < 0.8 * 0.8,

@@ -1,4 +1,4 @@
-//! A scene to pixels: the color at a point, averaged over a grid of points in every pixel, plus noise.
+//! Turns a scene into pixels: the color at a point, averaged over a grid of points in every pixel, plus noise.
 
 use mutualnet_core::RngStream;
 use rand::Rng;
@@ -24,7 +24,7 @@ pub(super) fn render(scene: &Scene, side: u32, rng: &mut RngStream) -> Image {
                 sum = [0, 1, 2].map(|c| sum[c] + color[c]);
             }
             let mean = sum.map(|v| v / (SUPERSAMPLING * SUPERSAMPLING) as f32);
-            // Rounds, and `as` keeps it within a byte.
+            // The half makes it round to the nearest, and `as` saturates.
             pixels.extend(mean.map(|v| (v + scene.noise * bell(rng) + 0.5) as u8));
         }
     }

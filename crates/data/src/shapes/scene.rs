@@ -1,6 +1,6 @@
 //! What is in a picture: one textured object that the label is about, and clutter that it is not about.
 //!
-//! Separate from rendering: here is all of the difficulty, as named ranges.
+//! Separate from rendering, so that everything that makes the pictures difficult is here, as named ranges.
 
 use std::ops::RangeInclusive;
 

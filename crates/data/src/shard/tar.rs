@@ -112,12 +112,12 @@ impl Headers {
         let name = extensions.name.unwrap_or_else(|| header.path_bytes().into_owned());
         let member =
             Member { name: clean_name(&name), offset: self.position, bytes, packing: Packing::Plain };
-        // A folder by its name, as old archives have it.
+        // Old archives mark a folder only by its name.
         let is_folder = kind == EntryType::Directory || name.ends_with(b"/");
         match kind {
             _ if is_folder => self.skip(bytes).map(|()| Entry::Folder),
             EntryType::Regular | EntryType::Continuous if !extensions.is_sparse => {
-                // A file that is cut short is told by its name, so this is no error yet.
+                // A truncated file is reported by its name, so this is not an error yet.
                 _ = self.skip(bytes);
                 Ok(Entry::File(member))
             }
@@ -146,7 +146,7 @@ impl Headers {
                 Some(block) if block.iter().all(|&byte| byte == 0) => {}
                 Some(block) => return checked(&block, begin).map(Some),
                 None if n_zeros == 0 => {
-                    return Err(damage("no end mark, so its rest may be missing".to_owned()));
+                    return Err(damage("no end marker, so the rest may be missing".to_owned()));
                 }
                 None => break,
             }

@@ -1,7 +1,7 @@
 //! Arrow files: streams, as Hugging Face's library `datasets` stores them, and files with a footer (Feather version 2).
 //!
-//! Separate from Parquet because the reader is another one, `arrow-ipc`. A group of rows is a batch here.
-//! Invariant: a file that its reader fails at, in whatever way, is an error.
+//! Separate from Parquet because it has a reader of its own, `arrow-ipc`. A group of rows is a batch here.
+//! Invariant: a file on which its reader fails, even by a panic, is an error.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -49,7 +49,7 @@ impl Reader {
         let mut start = Vec::new();
         (&file).take(6).read_to_end(&mut start).map_err(|source| DecodeError::Read { source })?;
         if start.starts_with(b"FEA1") {
-            return Err(error("Feather version 1: write it as version 2, or as Parquet"));
+            return Err(error("Feather version 1 is not supported: write it as version 2, or as Parquet"));
         }
         let has_footer = start == b"ARROW1";
         file.seek(SeekFrom::Start(0)).map_err(|source| DecodeError::Read { source })?;
@@ -104,7 +104,7 @@ pub(super) fn scan(path: &Path, bytes: u64) -> Result<Found, DecodeError> {
                 begin = end;
             }
             Ok(None) if matches!(reader, Reader::Stream(_)) && reader.position()? != begin + END_MARK => {
-                break Some((begin, error("it ends without an end mark, so the rest may be missing")));
+                break Some((begin, error("it ends without an end marker, so the rest may be missing")));
             }
             Ok(None) => break None,
             Err(reason) => break Some((begin, reason)),
@@ -172,12 +172,12 @@ fn part_of(path: &Path, schema_end: u64, part: &Range<u64>) -> io::Result<impl R
 }
 
 fn changed() -> DecodeError {
-    error("the file is not what it was")
+    error("the file has changed since it was indexed")
 }
 
 fn damage(reason: ArrowError) -> DecodeError {
     if matches!(&reason, ArrowError::IoError(_, source) if source.kind() == io::ErrorKind::UnexpectedEof) {
-        return error("it ends within a batch: cut short");
+        return error("it ends within a batch: the file is truncated");
     }
     error(reason.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -43,7 +43,7 @@ impl std::ops::Deref for Held {
 }
 
 impl Cache {
-    /// The rows of a group, which are unpacked if they are not here; others wait for them meanwhile.
+    /// The rows of a group, which are unpacked if they are not here; other threads wait for them in the meantime.
     pub(super) fn get(
         &self,
         key: Key,
@@ -64,7 +64,7 @@ impl Cache {
                 Ok(Held(slot))
             }
             Err(reason) => {
-                // It may have been a passing fault.
+                // The fault may have been temporary.
                 self.change(|groups| groups.retain(|(other, ..)| *other != key));
                 Err(DecodeError::Group { reason: reason.clone() })
             }
@@ -85,7 +85,7 @@ impl Cache {
         })
     }
 
-    /// Notes how large a group really is.
+    /// Records how large a group really is.
     fn weigh(&self, key: Key, bytes: u64) {
         self.change(|groups| {
             if let Some(group) = groups.iter_mut().find(|(other, ..)| *other == key) {

@@ -5,7 +5,7 @@
 
 use crate::DecodeError;
 
-/// Where images may be, the first that there is: a struct's field or the column itself.
+/// Where images may be, in order of preference: a struct's field or the column itself.
 pub(super) const IMAGES: [&str; 4] = ["image.bytes", "img.bytes", "image", "img"];
 pub(super) const LABELS: [&str; 2] = ["label", "fine_label"];
 

@@ -1,7 +1,7 @@
 //! Parquet files, which store images in compressed row groups.
 //!
-//! Separate from Arrow because the reader is another one.
-//! Invariant: a file that its reader fails at, in whatever way, is an error.
+//! Separate from Arrow because it has a reader of its own.
+//! Invariant: a file on which its reader fails, even by a panic, is an error.
 
 use std::fs::File;
 use std::path::Path;
@@ -54,12 +54,12 @@ pub(super) fn unpack(path: &Path, column: usize, group: usize) -> Result<Rows, D
     })
 }
 
-/// Opens a file and reads what it says of itself.
+/// Opens a file and reads its metadata.
 fn open(path: &Path) -> Result<SerializedFileReader<File>, DecodeError> {
     SerializedFileReader::new(open_file(path)?).map_err(damage)
 }
 
-/// Number and name of the first column of these names that there is.
+/// Number and name of the first of these columns that exists.
 fn find(
     about: &FileMetaData,
     names: &[&'static str],
@@ -75,7 +75,7 @@ fn find(
     })
 }
 
-/// What the library `datasets` says of a data set in each of its files.
+/// The description of a data set that the library `datasets` writes into each of its files.
 fn description(about: &FileMetaData) -> Option<&str> {
     about.key_value_metadata()?.iter().find(|pair| pair.key == "huggingface")?.value.as_deref()
 }

@@ -105,7 +105,7 @@ fn settings_that_cannot_work_are_named() {
     check(of(TrainCrop::Pad { pad: 8, mode: PadMode::Zero }), "crop.pad: ");
     check(TrainTransform { color_jitter: 1.5, ..TrainTransform::default() }, "color_jitter: ");
     check(TrainTransform { random_erasing: -0.1, ..TrainTransform::default() }, "random_erasing: ");
-    check(TrainTransform { cutmix: -1.0, ..TrainTransform::default() }, "cutmix: -1 is not 0 (off)");
+    check(TrainTransform { cutmix: -1.0, ..TrainTransform::default() }, "cutmix: -1 is neither 0 (off)");
     check(TrainTransform { repeats: 0, ..TrainTransform::default() }, "repeats: must be at least 1");
     let of = |n, magnitude| TrainTransform {
         rand_augment: Some(RandAugment { n, magnitude }),

@@ -1,4 +1,4 @@
-//! timm's names.
+//! timm's names of our modules.
 
 use mutualnet_core::Network;
 use mutualnet_core::network::{Conv, Groups, Op};
@@ -107,9 +107,9 @@ fn efficientnet(network: &Network, parts: &[&str]) -> Option<String> {
     }
 }
 
-/// A layer of an inverted residual under torchvision's names, `layer` behind `block`.
+/// What timm calls a layer of an inverted residual, which torchvision calls `layer` of `block`.
 fn mobile_layer(network: &Network, block: &str, layer: &[&str]) -> Option<&'static str> {
-    // The depthwise convolution tells what comes before and after it.
+    // What a layer is called depends on whether it comes before or after the depthwise convolution.
     let depthwise = network.nodes().iter().find_map(|node| {
         let rest = node.path.strip_prefix(block)?.strip_prefix('.')?;
         let is_depthwise = matches!(&node.op, Op::Conv(Conv { groups: Groups::Depthwise, .. }));

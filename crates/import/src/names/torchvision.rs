@@ -12,7 +12,7 @@ pub(super) fn module(network: &Network, path: &str) -> Option<String> {
     }
 }
 
-/// Convolution, norm and activation are a module of their own within a block, except for the last convolution.
+/// Within a block, convolution, norm and activation form a module of their own, except at the last convolution.
 fn mobilenet_v2(path: &str) -> Option<String> {
     let parts: Vec<_> = path.split('.').collect();
     let layer = match parts[..] {

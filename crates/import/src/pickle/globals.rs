@@ -1,8 +1,8 @@
-//! What the names in a pickle stand for: a tensor, a dict, something that is read over, or a reason to refuse the file.
+//! What the names in a pickle stand for: a tensor, a dict, something that is skipped, or a reason to refuse the file.
 //!
 //! Separate so that all of it can be read at a glance. No name is ever looked up or called: it only says what the values
-//! after it mean. So a name that is not known does no harm; one that runs code in Python still refuses the whole file,
-//! because somebody who is told so will not load it there (docs/decisions/0010-what-a-pickle-may-name.md).
+//! after it mean. So an unknown name does no harm. A name that would run code in Python still makes us refuse the file,
+//! so that its user is warned not to load it there (docs/decisions/0010-what-a-pickle-may-name.md).
 
 use crate::dtype::Dtype;
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ pub(crate) enum Global {
     Storage(Dtype),
     /// `builtins.getattr`.
     Attribute,
-    /// Anything else: calling it makes something that is read over.
+    /// Anything else: calling it makes a value that is skipped.
     Opaque,
 }
 
@@ -40,7 +40,7 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("utils.meters", &["Meter", "ScalarMeter"]),
 ];
 
-/// Types among the builtins of Python, whose other names evaluate, open or look up something.
+/// The types among Python's builtins; the other builtins evaluate, open or look up something.
 const BUILTIN_TYPES: &[&str] = &[
     "bool",
     "bytearray",
@@ -153,13 +153,13 @@ const RUNS_CODE: &[&str] = &[
     "zipimport",
 ];
 
-/// Modules that do, under names that people give to packages of their own, too.
+/// Modules that do, but whose names people also give to packages of their own; what is below them is allowed.
 const RUNS_CODE_ITSELF: &[&str] = &[
     "ast", "cmd", "code", "codeop", "commands", "gc", "glob", "imp", "inspect", "io", "operator", "platform",
     "profile", "site", "trace", "types",
 ];
 
-/// Modules of libraries that do, which other modules of theirs do not.
+/// Modules and packages that do, in libraries whose other modules do not.
 const RUNS_CODE_WITHIN: &[&str] = &[
     "numpy.distutils",
     "numpy.f2py",
@@ -176,7 +176,7 @@ const RUNS_CODE_WITHIN: &[&str] = &[
     "torch.utils.model_zoo",
 ];
 
-/// Functions that do, of modules that do not.
+/// Functions that do, in modules whose other functions do not.
 const FUNCTIONS_THAT_RUN_CODE: &[(&str, &str)] = &[
     ("codecs", "open"),
     ("numpy", "fromfile"),
@@ -227,13 +227,13 @@ fn is_listed(module: &str, name: &str) -> bool {
     PLAIN.iter().any(|(of, names)| *of == module && names.contains(&name))
 }
 
-/// The error about a name.
+/// The error for a name that would run code.
 pub(super) fn forbidden(module: &str, name: &str) -> Error {
     Error::Forbidden { name: format!("{module}.{name}") }
 }
 
 fn runs_code(module: &str, name: &str) -> bool {
-    // Protocol 4 takes a path of attributes: `_rebuild_tensor.__globals__` has everything.
+    // Since protocol 4 a name may be a path of attributes, and `_rebuild_tensor.__globals__` leads to everything.
     if name.split('.').any(is_inner) {
         return true;
     }

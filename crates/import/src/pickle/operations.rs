@@ -1,4 +1,4 @@
-//! The operations of protocols 2 to 5.
+//! The operations of pickle protocols 2 to 5.
 
 use super::{
     FALSE, Global, Id, MAX_NAME_BYTES, MAX_NAMES_SEEN, MAX_OPAQUE_NAMES, Machine, NONE, OPAQUE, StorageRef,
@@ -27,7 +27,7 @@ impl<'a> Machine<'a> {
             // PROTO, FRAME
             0x80 => match self.byte()? {
                 2..=5 => Ok(()),
-                version => Err(self.wrong(format!("protocol {version} is not read, only 2 to 5"))),
+                version => Err(self.wrong(format!("protocol {version} is not supported, only 2 to 5"))),
             },
             0x95 => self.take(8).map(|_| ()),
             // Constants
@@ -49,7 +49,7 @@ impl<'a> Machine<'a> {
             0x8a => self.counted::<1>().and_then(|bytes| self.push_new(long(bytes))),
             0x8b => self.counted::<4>().and_then(|bytes| self.push_new(long(bytes))),
             b'G' => self.take(8).and_then(|_| self.push(OPAQUE)),
-            // Texts and bytes
+            // Strings and bytes
             0x8c => self.counted::<1>().and_then(|bytes| self.push_text(bytes)),
             b'X' => self.counted::<4>().and_then(|bytes| self.push_text(bytes)),
             0x8d => self.counted::<8>().and_then(|bytes| self.push_text(bytes)),
@@ -113,7 +113,7 @@ impl<'a> Machine<'a> {
             }
             b'b' => self.build(),
             b'Q' => self.persistent(),
-            _ => Err(self.wrong(format!("operation 0x{operation:02x} is not read"))),
+            _ => Err(self.wrong(format!("operation 0x{operation:02x} is not supported"))),
         }
     }
 
@@ -160,7 +160,7 @@ impl<'a> Machine<'a> {
         let pairs = items.chunks_exact(2).map(|pair| (pair[0], pair[1]));
         match &mut self.values[dict.0 as usize] {
             Value::Dict(dict) => dict.extend(pairs),
-            // Whatever its class is, it has items as a dict has them.
+            // Whatever its class is, it has items like a dict.
             value @ Value::Opaque if dict != OPAQUE => *value = Value::Dict(pairs.collect()),
             Value::Opaque => {}
             _ => return Err(self.wrong("it sets an item of something that is not a dict")),
@@ -191,7 +191,7 @@ impl<'a> Machine<'a> {
         self.push_new(Value::Global(global))
     }
 
-    /// `REDUCE` and `NEWOBJ`: what the call would give, as far as it is a tensor or a dict.
+    /// `REDUCE` and `NEWOBJ`: the result of the call if that is a tensor or a dict, else an opaque value.
     fn call(&mut self) -> Result<()> {
         let (arguments, callee) = (self.pop()?, self.pop()?);
         match *self.value(callee) {
@@ -225,7 +225,7 @@ impl<'a> Machine<'a> {
             },
             Global::Subclass => match arguments[..] {
                 [function, _, arguments, ..] => match *self.value(function) {
-                    // Not another one of these: nothing recurses.
+                    // Not another subclass, so that nothing recurses.
                     Value::Global(global @ (Global::Tensor | Global::Parameter)) => {
                         self.call_global(global, arguments)
                     }
@@ -241,11 +241,11 @@ impl<'a> Machine<'a> {
             },
             // A value of its own: later operations may add to it.
             Global::Opaque => self.push_new(Value::Opaque),
-            Global::Storage(_) => Err(self.wrong("it calls a type of storage")),
+            Global::Storage(_) => Err(self.wrong("it calls a storage type")),
         }
     }
 
-    /// Python 2 gave the items as a list of pairs; it is used up, so that it cannot be copied again and again.
+    /// Python 2 gave the items as a list of pairs; the list is emptied, so that it cannot be copied again and again.
     fn ordered_dict(&mut self, items: Option<Id>) -> Result<()> {
         let Some(items) = items else { return self.push_new(Value::Dict(vec![])) };
         let pairs = match &mut self.values[items.0 as usize] {
@@ -262,7 +262,7 @@ impl<'a> Machine<'a> {
         self.push_new(Value::Dict(dict))
     }
 
-    /// `None` where something that is read over takes the place of its storage.
+    /// `None` if its storage is something that was skipped.
     fn tensor(&self, [storage, offset, shape, stride]: [Id; 4]) -> Result<Option<TensorRef<'a>>> {
         let storage = match *self.value(storage) {
             Value::Storage(storage) => storage,
@@ -272,7 +272,7 @@ impl<'a> Machine<'a> {
         let offset = self.count(offset)?;
         let (shape, stride) = (self.counts(shape)?, self.counts(stride)?);
         if shape.len() != stride.len() {
-            return Err(self.wrong("a tensor has a different number of strides and axes"));
+            return Err(self.wrong("a tensor has different numbers of strides and axes"));
         }
         let shape = shape.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
         Ok(Some(TensorRef { storage, offset, shape, stride }))

@@ -1,4 +1,4 @@
-//! Tests of the pickle machine: what it reads, reads over and refuses.
+//! Tests of the pickle machine: what it reads, skips and refuses.
 
 use std::error::Error as _;
 
@@ -87,7 +87,7 @@ fn names_that_run_code_are_refused() {
     // The same by STACK_GLOBAL, and with a name that would paint the terminal.
     let stack_global = b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93\x94\x8c\x02id\x94\x85\x94R\x94.";
     assert!(refused(stack_global).contains("os.system"));
-    assert!(refused(&call("os.\x1b[31m", "b")).contains("os.?[31m.b"));
+    assert!(refused(&call("os.\x1b[31m", "b")).contains("os.\\u{1b}[31m.b"));
     // The way from any object to all classes.
     let inner = b"\x80\x02c__builtin__\ngetattr\ncbuiltins\nobject\nX\x0e\x00\x00\x00__subclasses__\x86R.";
     assert!(refused(inner).contains("getattr.__subclasses__"));
@@ -135,7 +135,7 @@ fn other_names_do_nothing_and_are_told() {
     ] {
         assert!(opaque(module, name).is_empty(), "{module}.{name}");
     }
-    assert!(refused(&call("torch", "FloatStorage")).contains("calls a type of storage"));
+    assert!(refused(&call("torch", "FloatStorage")).contains("calls a storage type"));
     assert!(refused(&call("torch._utils", "_rebuild_tensor_v2")).contains("too few arguments"));
     assert!(refused(&call("torch._utils", "_rebuild_parameter")).contains("not a tensor"));
     assert!(refused(&call("collections", "OrderedDict")).contains("not made from a list"));
@@ -212,7 +212,7 @@ fn nonsense_is_told_where_it_is() {
     }
     // Where the bytes are wrong is kept.
     for (input, says) in [
-        (b"\x80\x02NX\x03\x00\x00\x00ab\xff.".as_slice(), "a text at byte 3"),
+        (b"\x80\x02NX\x03\x00\x00\x00ab\xff.".as_slice(), "a string at byte 3"),
         (b"\x80\x02Ncab\xff\nb\n.", "a name at byte 3"),
     ] {
         let error = Pickle::read(input).unwrap_err();
@@ -238,7 +238,7 @@ fn tensors_are_views_of_storages() {
     let Value::Tensor(view) = pickle.get(pickle.root()) else { panic!("no tensor") };
     assert_eq!((view.storage.key, view.storage.elements, view.offset), ("0", 6, 1));
     assert_eq!((view.shape.as_slice(), view.stride.as_slice()), ([2, 3].as_slice(), [3, 1].as_slice()));
-    assert!(refused(&tensor(b"K\x02K\x03\x86", b"K\x03\x85")).contains("number of strides"));
+    assert!(refused(&tensor(b"K\x02K\x03\x86", b"K\x03\x85")).contains("numbers of strides"));
     assert!(refused(&tensor(b"J\xff\xff\xff\xff\x85", b"K\x01\x85")).contains("negative"));
     assert!(refused(&tensor(b"X\x00\x00\x00\x00\x85", b"K\x01\x85")).contains("not a number"));
     assert!(

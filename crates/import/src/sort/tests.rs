@@ -91,7 +91,7 @@ fn the_full_network_computes_the_same() {
 fn chain() -> Network {
     let widths = WidthRange::new(Width::new(0.5).unwrap(), Width::ONE).unwrap();
     let conv = |out, bias| Conv {
-        out: ChannelRule { base: out, ratio: 0.125, slim: true },
+        out: ChannelRule::slim_by(out, 0.125),
         kernel: [1; 3],
         stride: [1; 3],
         padding: [0; 3],

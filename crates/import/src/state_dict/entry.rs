@@ -1,8 +1,8 @@
 //! Finds the state dict among the dicts of a pickle.
 //!
 //! Separate because training scripts keep it under many names and beside many other things.
-//! Invariant: names are short, and each is once in its dict; so memory and time are linear in the pickle, however often it
-//! refers to one text or one dict.
+//! Invariant: names are short and occur once per dict, so memory and time are linear in the pickle, however often it
+//! refers to one string or one dict.
 
 use std::collections::HashSet;
 
@@ -29,7 +29,7 @@ struct Candidate<'a> {
 /// The state dict: the root, or a dict in it, as [`choose`] says.
 ///
 /// # Errors
-/// There is none, or several and no rule for one; a name in it is too long or there twice.
+/// There is none, or several and no rule to choose one; or a name in it is too long or occurs twice.
 pub(super) fn from_pickle<'a>(
     format: Format,
     object: &Pickle<'_>,
@@ -52,10 +52,10 @@ pub(super) fn from_pickle<'a>(
     })
 }
 
-/// Index of the one to take; none is the root, which itself has `n_root` tensors.
+/// Index of the one to take; `None` is the root, which itself has `n_root` tensors.
 ///
-/// The first of these that there is: the key that was asked for; a known key whose dict has more tensors than the root,
-/// where a script may keep its best accuracy as one; the root, if it has tensors; the only dict with tensors.
+/// The first of these that exists: the key that was asked for; a known key whose dict has more tensors than the root
+/// (which may have a few, such as the best accuracy); the root, if it has tensors; the only dict with tensors.
 fn choose(found: &[Candidate<'_>], n_root: usize, entry: Option<&str>) -> Result<Option<usize>> {
     let missing = |reason: String| Err(Error::NoStateDict { reason });
     let at = |key: &str| found.iter().position(|candidate| candidate.key == key);
@@ -96,7 +96,7 @@ impl<'a> Pickle<'a> {
         Ok(found.filter(|candidate| candidate.n_tensors > 0).collect())
     }
 
-    /// What to say about a file that holds something else than a dict.
+    /// The error for a file that holds something other than a dict.
     fn not_a_dict(&self) -> Error {
         match (self.get(self.root()), self.not_read.first()) {
             (Value::Opaque, Some(class)) => Error::WholeObject { class: class.clone() },
@@ -104,7 +104,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The tensors of a dict, by name; other entries are read over.
+    /// The tensors of a dict, by name; other entries are skipped.
     fn tensors<'f>(&self, dict: &Value<'a>, storages: &Storages<'f>) -> Result<Vec<Stored<'f>>> {
         let named = self.named(dict)?.into_iter();
         let tensors = named.filter_map(|(name, value)| match self.get(value) {
@@ -124,15 +124,15 @@ impl<'a> Pickle<'a> {
         Ok(tensors.collect())
     }
 
-    /// How many tensors a dict has, without a look at their names.
+    /// How many tensors a dict has, without looking at their names.
     fn n_tensors(&self, dict: &Value<'a>) -> usize {
         self.texts(dict).filter(|(_, value)| matches!(self.get(*value), Value::Tensor(_))).count()
     }
 
-    /// The entries of a dict that have a text for a key.
+    /// The entries of a dict whose key is a string.
     ///
     /// # Errors
-    /// A key is too long, or there twice.
+    /// A key is too long or occurs twice.
     fn named(&self, dict: &Value<'a>) -> Result<Vec<(&'a str, Id)>> {
         let mut names = HashSet::new();
         let entries = self.texts(dict).map(|(name, value)| {

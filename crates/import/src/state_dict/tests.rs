@@ -27,9 +27,9 @@ fn views_in_any_order() {
 #[test]
 fn views_beyond_their_storage() {
     for (elements, offset, shape, stride, says) in [
-        (7, 0, [2, 3], [3, 1], "another length"),
-        (5, 0, [2, 2], [2, 1], "another length"),
-        (u64::MAX, 0, [2, 2], [2, 1], "another length"),
+        (7, 0, [2, 3], [3, 1], "does not have the length"),
+        (5, 0, [2, 2], [2, 1], "does not have the length"),
+        (u64::MAX, 0, [2, 2], [2, 1], "does not have the length"),
         (6, 1, [2, 3], [3, 1], "beyond"),
         (6, 0, [2, 3], [4, 1], "beyond"),
         (6, u64::MAX, [2, 3], [3, 1], "beyond"),

@@ -65,9 +65,9 @@ fn by_position() {
     assert!(error.contains("have no order"), "{error}");
     let state = StateDict::read(AUTHORS, None).unwrap();
     let error = import(&state, &zoo("mobilenet_v1", 1.0), rules).unwrap_err().to_string();
-    assert!(error.contains("has 14 learned tensors, the network 83"), "{error}");
+    assert!(error.contains("has 14 learned tensors, the network has 83"), "{error}");
     let error = import(&state, &small(2.0), rules).unwrap_err().to_string();
-    assert!(error.contains("tensor 0, `features.0.0.weight`, is [32, 3, 3, 3], but"), "{error}");
+    assert!(error.contains("tensor 0, `features.0.0.weight`, has shape [32, 3, 3, 3], but"), "{error}");
 }
 
 fn zoo(name: &str, full: f64) -> Network {

@@ -1,4 +1,4 @@
-//! Checkpoints as PyTorch writes them, and hostile ones, through the crate's public side.
+//! Checkpoints as PyTorch writes them, and hostile ones, through the crate's public interface.
 #![allow(
     clippy::unwrap_used,
     reason = "helpers of tests; the exception for tests covers test functions alone"
@@ -10,7 +10,7 @@ mod checkpoints;
 /// Cut off, damaged and hostile files.
 mod hostile;
 
-/// What lies around and beside the weights in checkpoints of training programs.
+/// What surrounds the weights in checkpoints of training programs.
 mod surroundings;
 
 use mutualnet_core::{Network, Tensor, Weights};

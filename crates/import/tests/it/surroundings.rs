@@ -1,5 +1,5 @@
-//! What lies around and beside the weights in checkpoints of training programs: prefixes, other modules, objects of any
-//! class, archives that were packed again.
+//! What surrounds the weights in checkpoints of training programs: prefixes, other modules, objects of any class, and
+//! archives that were packed again.
 
 use std::io::Write;
 
@@ -63,7 +63,7 @@ fn of_two_prefixes_one_is_taken_and_the_other_told() {
         assert!(imported.weights == weights);
     }
     let error = with(Some("ema")).unwrap_err().to_string();
-    assert!(error.contains("under `ema.`; names begin with model., model_ema."), "{error}");
+    assert!(error.contains("begins with `ema.`; they begin with model., model_ema."), "{error}");
     assert!(matches!(with(Some("")).unwrap_err(), Error::Missing { .. }));
 }
 
@@ -285,13 +285,13 @@ fn one_layer() -> mutualnet_core::Network {
 fn packed_entries_that_lie() {
     for (name, change, says) in [
         ("a/data.pkl", (|e| e.crc ^= 1) as fn(&mut Packed), "does not match its checksum"),
-        ("a/data.pkl", |e| e.length += 1, "another length than the archive says"),
-        ("a/data.pkl", |e| e.length -= 1, "another length than the archive says"),
-        ("a/data.pkl", |e| e.length = u32::MAX - 1, "cannot unpack to as many bytes"),
-        ("a/data/0", |e| e.length = u32::MAX - 1, "cannot unpack to as many bytes"),
+        ("a/data.pkl", |e| e.length += 1, "does not unpack to the length that the archive says"),
+        ("a/data.pkl", |e| e.length -= 1, "does not unpack to the length that the archive says"),
+        ("a/data.pkl", |e| e.length = u32::MAX - 1, "claims to unpack to more bytes than is possible"),
+        ("a/data/0", |e| e.length = u32::MAX - 1, "claims to unpack to more bytes than is possible"),
         ("a/data.pkl", |e| e.packed.iter_mut().for_each(|byte| *byte = 0xff), "cannot be unpacked"),
         ("a/data/0", |e| e.flags = 1, "entry `a/data/0` of the archive is encrypted"),
-        ("a/data/0", |e| e.method = 93, "a method that is not read (number 93)"),
+        ("a/data/0", |e| e.method = 93, "an unsupported method (number 93)"),
     ] {
         let error = with_entry(name, change).to_string();
         assert!(error.contains(says), "{name}, {says}: {error}");

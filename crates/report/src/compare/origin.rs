@@ -1,7 +1,7 @@
-//! Where the numbers of tables come from, and whether they may be laid side by side.
+//! Where the numbers of tables come from, and whether they can be compared.
 //!
 //! Separate from the comparison, which knows numbers only.
-//! Invariant: what is not known of a table is never held against it.
+//! Invariant: what is not known about a table is never held against it.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ impl Origin {
     }
 }
 
-/// Why the tables cannot be compared fairly, in sentences; nothing if they can, or if nothing is known against it.
+/// Why the tables cannot be compared fairly, in sentences; empty if they can, or if nothing known speaks against it.
 pub fn differences(origins: &[Origin]) -> Vec<String> {
     let mut found = Vec::new();
     if let Some((a, b)) = differing(origins, |origin| origin.classes.as_ref()) {
@@ -63,7 +63,7 @@ pub fn differences(origins: &[Origin]) -> Vec<String> {
     found
 }
 
-/// The first table of which something is known, and the first one where it is something else.
+/// The first table with a known value, and the first one whose value is different.
 fn differing<'a, T: PartialEq + 'a>(
     origins: &'a [Origin],
     known: impl Fn(&'a Origin) -> Option<&'a T>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use mutualnet_core::text::counted;
 use mutualnet_data::{Batch, Dataset, Loader, LoaderConfig, Part, Position, StageTimes};
 use mutualnet_engine::Device;
 use mutualnet_train::Recipe;
@@ -22,13 +23,13 @@ const PREFETCH: usize = 4;
 struct Report {
     images: usize,
     workers: usize,
-    /// Of the loader, with all workers.
+    /// Speed of the loader with all workers.
     images_per_s: f64,
     /// Thread time for each stage.
     stages: Vec<Stage>,
     /// The stage that holds up the rest.
     bottleneck: String,
-    /// Files that another one stood in for.
+    /// Broken files, which were replaced by others.
     broken: usize,
 }
 
@@ -36,7 +37,7 @@ struct Report {
 struct Stage {
     stage: String,
     us_per_image: f64,
-    /// If there were nothing else to do; of the loader's stages with all workers. None where nothing is done.
+    /// Speed if this were the only stage, with all workers for those of the loader; `None` if it takes no time.
     images_per_s: Option<f64>,
     share: f64,
 }
@@ -68,7 +69,7 @@ fn print(report: &Report) -> Result<()> {
         report.images_per_s, report.workers, report.images, report.bottleneck
     ))?;
     if report.broken > 0 {
-        text::note(&format!("note: other images stood in for {} broken ones", report.broken));
+        text::note(&format!("note: {} replaced by others", counted(report.broken, "broken image")));
     }
     Ok(())
 }
@@ -105,7 +106,7 @@ impl Bench {
         let batch_size = self.recipe.train.batch.min(self.loader.dataset().samples().len());
         let steps = images.div_ceil(batch_size).max(1);
         let warm_up = per_epoch.min(steps);
-        // Long enough that as many batches are being made ahead at the end as there were at the begin.
+        // Long enough that at the end as many batches are being made ahead as at the start.
         let epochs = (warm_up + steps + 2 * PREFETCH).div_ceil(per_epoch);
         let epochs = u32::try_from(epochs).context("--images: too many")?;
         let preprocess = self.recipe.preprocess();
@@ -156,7 +157,7 @@ impl Bench {
         }
     }
 
-    /// Makes the smaller resolutions as a training step does; says how long it took.
+    /// Makes the smaller resolutions as a training step does; returns how long it took.
     fn pyramid(&self, mut batch: Batch) -> Result<Duration> {
         let resolutions = self.recipe.resolutions();
         let begun = Instant::now();
@@ -166,8 +167,8 @@ impl Bench {
         Ok(begun.elapsed())
     }
 
-    /// `ready`, then for every line `step FIRST N` one batch of the samples FIRST to FIRST + N - 1 (over and over),
-    /// made on demand with nothing ahead, and its seconds.
+    /// Prints `ready`, then for every line `step FIRST N` makes one batch of the samples FIRST to FIRST + N - 1,
+    /// starting over after the last one, and prints its seconds. Nothing is made ahead.
     fn lockstep(&self) -> Result<()> {
         text::line("ready")?;
         let n_samples = self.loader.dataset().samples().len();
@@ -176,7 +177,7 @@ impl Bench {
             let words: Vec<&str> = request.split_whitespace().collect();
             ensure!(words.len() == 3 && words[0] == "step", "a request is `step FIRST N`");
             let (first, n): (usize, usize) = (words[1].parse()?, words[2].parse()?);
-            ensure!(n > 0, "a step is of at least one sample");
+            ensure!(n > 0, "a step needs at least one sample");
             let indices: Vec<u32> = (first..first + n).map(|i| (i % n_samples) as u32).collect();
             let begun = Instant::now();
             let batch =

@@ -42,7 +42,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &BenchTrainArgs) -> Result<()> {
-    ensure!(args.steps > 0, "--steps: at least 1");
+    ensure!(args.steps > 0, "--steps must be at least 1");
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
     mutualnet_engine::set_threads(threads)?;
     mutualnet_engine::flush_denormals()?;
@@ -75,7 +75,7 @@ pub(super) fn run(args: &BenchTrainArgs) -> Result<()> {
     ))
 }
 
-/// Prints `ready`, then does a step for every line `step 0.9-224 0.5-160 0.25-128` and prints its seconds.
+/// Prints `ready`, then runs a step for every line `step 0.9-224 0.5-160 0.25-128` and prints its seconds.
 ///
 /// The request names the students, widest first, so that programs that take turns do the same work; a bare `step`
 /// draws them.
@@ -84,7 +84,7 @@ fn lockstep(bench: &mut Bench) -> Result<()> {
     for request in std::io::stdin().lock().lines() {
         let request = request?;
         let mut words = request.split_whitespace();
-        ensure!(words.next() == Some("step"), "a request is `step`, or `step` and its students");
+        ensure!(words.next() == Some("step"), "a request is `step`, or `step` followed by its students");
         let mut subnets = bench.draw();
         let students = words.map(str::parse).collect::<Result<Vec<_>, _>>()?;
         if !students.is_empty() {

@@ -14,7 +14,7 @@ use crate::text;
 /// An image, or something else that was named.
 pub(super) struct Named {
     pub(super) path: PathBuf,
-    /// Why it is no image.
+    /// Why it is not an image.
     pub(super) problem: Option<Error>,
 }
 

@@ -1,6 +1,6 @@
-//! What `predict` prints, image by image: nothing waits for the last one.
+//! What `predict` prints, image by image, without waiting for the last one.
 //!
-//! Invariant: what was printed is whole JSON once [`Output::end`] has run, whatever failed in between.
+//! Invariant: what was printed is complete JSON once [`Output::end`] has run, whatever failed in between.
 
 use std::path::Path;
 
@@ -82,7 +82,7 @@ impl Output {
         text::line(&format!("{path}: {}  ({ms:.2} ms)", classes.collect::<Vec<_>>().join(", ")))
     }
 
-    /// An image that cannot be answered: on stderr, and in JSON an entry as well.
+    /// An image that could not be classified: on stderr, and in JSON an entry as well.
     pub(super) fn failed(&mut self, path: &Path, error: &Error) -> Result<()> {
         failure::print(error);
         match self {

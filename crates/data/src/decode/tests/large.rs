@@ -1,4 +1,4 @@
-//! Photographs of phones with 108 and 200 megapixels, and files that only claim to be large.
+//! Photographs from phones with 108 and 200 megapixels, and files that only claim to be large.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Small files of the published form: right, damaged, loaded.
+//! Small files in the published format: valid, damaged, loaded.
 
 use std::path::PathBuf;
 
@@ -198,7 +198,7 @@ fn a_folder_of_the_same_split_is_no_silent_choice() {
     let dir = cifar_10();
     fs::create_dir_all(dir.path().join("train/cat")).unwrap();
     let error = open(&dir, Split::Train).unwrap_err();
-    let both = "the split is there twice: data_batch_1.bin and train";
+    let both = "the split exists twice: data_batch_1.bin and train";
     assert_eq!(message(&dir, error).replace(&dir.path().display().to_string(), ""), both);
     assert_eq!(open(&dir, Split::Test).unwrap().samples().len(), 10);
     assert!(matches!(open(&dir, Split::Val), Err(Error::NoSplit { .. })));

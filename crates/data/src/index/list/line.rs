@@ -1,7 +1,7 @@
 //! One line of a list: where the path ends and the label begins.
 //!
-//! Separate because people write these lines in many ways, most of which can be understood and the rest named.
-//! Invariant: a path comes out with its label, or the line is refused; no column is guessed.
+//! Separate because people write these lines in many ways: most can be understood, and the others need a clear message.
+//! Invariant: a line gives a path and its label, or is refused; no column is guessed.
 
 use std::path::PathBuf;
 
@@ -10,12 +10,12 @@ use crate::text_file::{os_string, shown_bytes};
 
 /// Splits a trimmed line into the path and the label, or says what is wrong with the line.
 ///
-/// A tab separates before a space does, so that labels after a tab may hold spaces; paths may hold spaces in any case.
+/// A tab takes precedence over a space, so that labels after a tab may hold spaces; paths may always hold spaces.
 pub(super) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), String> {
     let (path, label) = columns(line)?;
     let (path, label) = (unquoted(path), unquoted(label));
     if is_image(label) && !is_image(path) {
-        return Err(format!("`{}` is the name of an image and not a label", shown_bytes(label)));
+        return Err(format!("`{}` is the name of an image, not a label", shown_bytes(label)));
     }
     Ok((path, label))
 }
@@ -106,9 +106,9 @@ mod tests {
     fn other_lines_say_what_is_wrong_with_them() {
         for (line, reason) in [
             ("b.png", "`b.png` is not a path and a label"),
-            ("train 0.jpg", "`0.jpg` is the name of an image and not a label"),
-            ("0 a.jpg", "`a.jpg` is the name of an image and not a label"),
-            ("cat\ta.jpg", "`a.jpg` is the name of an image and not a label"),
+            ("train 0.jpg", "`0.jpg` is the name of an image, not a label"),
+            ("0 a.jpg", "`a.jpg` is the name of an image, not a label"),
+            ("cat\ta.jpg", "`a.jpg` is the name of an image, not a label"),
             ("a.jpg\tcat\t0", "`a.jpg\\x09cat\\x090` has 3 columns, not a path and a label"),
             ("a.jpg,0", "`a.jpg,0` has its columns separated by commas, not by a tab or a space"),
             ("a.jpg, 0", "`a.jpg, 0` has its columns separated by commas, not by a tab or a space"),

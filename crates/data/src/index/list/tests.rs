@@ -67,7 +67,7 @@ fn a_malformed_line_is_named() {
         Ok(images) => panic!("{images:?}"),
     };
     assert_eq!(message("a.png 1\n\n b.png \n"), "train.txt, line 3: `b.png` is not a path and a label");
-    assert_eq!(message("a.png 1\n./a.png 2"), "train.txt, line 2: `a.png` has another label in line 1");
+    assert_eq!(message("a.png 1\n./a.png 2"), "train.txt, line 2: `a.png` has a different label in line 1");
     assert!(parse(b"# nothing\n", Path::new("")).unwrap().is_empty());
     assert_eq!(parse(b"a.png 1\na.png 1", Path::new("")).unwrap().len(), 2);
     let dir = data("# nothing\n");
@@ -143,7 +143,7 @@ fn commas_and_lists_of_nothing_are_told() {
     let told = opened("photos/old photos/b 1.png,0\n").unwrap_err();
     assert!(told.ends_with("has its columns separated by commas, not by a tab or a space"), "{told}");
     let told = opened("a.png 0\nc.png 1\n").unwrap_err();
-    assert_eq!(told, "none of the 2 files of a list exists, such as a.png: train.txt");
+    assert_eq!(told, "none of the 2 files listed in train.txt exists, such as a.png");
 }
 
 #[test]

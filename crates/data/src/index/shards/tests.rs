@@ -187,7 +187,7 @@ fn samples_that_contradict_themselves_are_broken() {
             "c.png: no label: the .cls file is empty",
             "d.png: no label: two .cls files",
             "e.png: no label: neither a .cls file nor a folder",
-            "h.png: no label: the .cls file has 2000 bytes",
+            "h.png: no label: the .cls file is too long: 2000 bytes",
             "i.png: label -1 is not one of the 2 classes",
         ]
     );
@@ -213,14 +213,11 @@ fn a_split_is_in_one_place() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(message(&["train/cat/1.png", "train.tar"]), "the split is there twice: train and train.tar");
-    assert_eq!(
-        message(&["train/cat/1.png", "train/1.tar"]),
-        "the split is there twice: train and train/1.tar"
-    );
-    assert_eq!(message(&["train.tar", "train-1.tar"]), "the split is there twice: train.tar and train-1.tar");
-    assert_eq!(message(&["train.zip", "train.tar"]), "the split is there twice: train.tar and train.zip");
-    assert_eq!(message(&["train.txt", "train-1.tar"]), "the split is there twice: train-1.tar and train.txt");
+    assert_eq!(message(&["train/cat/1.png", "train.tar"]), "the split exists twice: train and train.tar");
+    assert_eq!(message(&["train/cat/1.png", "train/1.tar"]), "the split exists twice: train and train/1.tar");
+    assert_eq!(message(&["train.tar", "train-1.tar"]), "the split exists twice: train.tar and train-1.tar");
+    assert_eq!(message(&["train.zip", "train.tar"]), "the split exists twice: train.tar and train.zip");
+    assert_eq!(message(&["train.txt", "train-1.tar"]), "the split exists twice: train-1.tar and train.txt");
 }
 
 #[test]

@@ -177,9 +177,9 @@ fn a_hash_is_of_sizes_and_a_split_is_in_one_place() {
     assert_ne!(hash(file(&["a"])), hash(shifted));
     let file = file(&["a"]);
     let dir = data(&[("train.arrow", file.clone()), ("train.feather", file.clone())]);
-    assert!(train(&dir).unwrap_err().to_string().starts_with("the split is there twice: "));
+    assert!(train(&dir).unwrap_err().to_string().starts_with("the split exists twice: "));
     let dir = data(&[("train.arrow", file.clone()), ("data/train-0.arrow", file)]);
-    assert!(train(&dir).unwrap_err().to_string().starts_with("the split is there twice: "));
+    assert!(train(&dir).unwrap_err().to_string().starts_with("the split exists twice: "));
 }
 
 #[test]

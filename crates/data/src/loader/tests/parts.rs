@@ -75,8 +75,8 @@ fn parts_that_cannot_be_are_errors() {
         let config = LoaderConfig { part: Part { index, of }, ..config(1) };
         Loader::new(Arc::new(Dataset::open(dir.path()).unwrap()), config).unwrap_err().to_string()
     };
-    assert_eq!(error(0, 3), "part: a batch of 4 cannot be cut into 3 equal parts");
-    assert_eq!(error(2, 2), "part: there is no part 2 of 2; they count from 0");
+    assert_eq!(error(0, 3), "part: a batch of 4 cannot be divided into 3 equal parts");
+    assert_eq!(error(2, 2), "part: there is no part 2 of 2; parts are numbered from 0");
     let config = LoaderConfig { part: Part { index: 0, of: 4 }, ..config(1) };
     let loader = loader(dir.path(), config);
     let train = |transform| loader.train(transform, &preprocess(), Position::default(), 1).map(drop);
@@ -85,5 +85,5 @@ fn parts_that_cannot_be_are_errors() {
         train(TrainTransform { mixup: 0.2, ..transform() }).unwrap_err().to_string(),
         "part: mixup and cutmix need parts of an even number of images, not of 1"
     );
-    assert_eq!(error(0, 0), "part: there is no part 0 of 0; they count from 0");
+    assert_eq!(error(0, 0), "part: there is no part 0 of 0; parts are numbered from 0");
 }

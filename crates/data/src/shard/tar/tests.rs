@@ -121,7 +121,10 @@ fn an_archive_cut_anywhere_keeps_what_is_whole() {
     }
     assert_eq!(broken(&scanned(&bytes[..1000])), ["a.png: archive: ends after 488 of 700 bytes of the file"]);
     assert_eq!(broken(&scanned(&bytes[..1800])), ["@1536: archive: ends within a header"]);
-    assert_eq!(broken(&scanned(&bytes[..1536])), ["@1536: archive: no end mark, so its rest may be missing"]);
+    assert_eq!(
+        broken(&scanned(&bytes[..1536])),
+        ["@1536: archive: no end marker, so the rest may be missing"]
+    );
 }
 
 #[test]

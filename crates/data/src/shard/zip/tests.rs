@@ -93,7 +93,7 @@ fn a_bomb_and_sizes_that_lie_are_bounded() {
     for (size, reason) in [
         (7, "expected a file of 7 bytes, found more"),
         (200_000, "expected a file of 200000 bytes, found 100000"),
-        (0xf000_0000_u32, "the file has 3840 MiB, more than the limit"),
+        (0xf000_0000_u32, "the file is 3840 MiB, more than the limit"),
     ] {
         let mut bytes = honest.clone();
         bytes[at..at + 4].copy_from_slice(&size.to_le_bytes());

@@ -49,7 +49,7 @@ impl Columns {
         vec![self.images, self.labels]
     }
 
-    /// The labels of a batch; the largest number there is stands for those above it.
+    /// The labels of a batch; numbers that do not fit become the largest that does.
     pub(super) fn labels(self, batch: &RecordBatch) -> Result<Vec<Option<i64>>, DecodeError> {
         let labels = batch.columns().get(1).ok_or_else(changed)?;
         let clamped = |label: i128| i64::try_from(label).unwrap_or(i64::MAX);
@@ -78,7 +78,7 @@ fn is_binary(kind: &DataType) -> bool {
     matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
 }
 
-/// Shows the image of every row, or that there is none.
+/// Calls `show` with the image of every row, or with `None` if it has none.
 fn each(batch: &RecordBatch, mut show: impl FnMut(Option<&[u8]>)) -> Result<(), DecodeError> {
     let column: &ArrayRef = batch.columns().first().ok_or_else(changed)?;
     let (around, images) = match column.as_struct_opt() {
@@ -97,5 +97,5 @@ fn each(batch: &RecordBatch, mut show: impl FnMut(Option<&[u8]>)) -> Result<(), 
 }
 
 fn changed() -> DecodeError {
-    error("a column is not what it was")
+    error("a column has changed since the file was indexed")
 }

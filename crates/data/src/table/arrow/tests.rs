@@ -241,7 +241,10 @@ fn what_cannot_be_read_is_refused_with_the_reason() {
     for (bytes, reason) in [
         (&b""[..], "an empty file, not an Arrow file"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not an Arrow file"),
-        (b"FEA1\0\0\x01\x02", "archive: Feather version 1: write it as version 2, or as Parquet"),
+        (
+            b"FEA1\0\0\x01\x02",
+            "archive: Feather version 1 is not supported: write it as version 2, or as Parquet",
+        ),
         (b"ARROW1\0\0", "archive: "),
         (b"\xff\xff\xff\xff\0\0\0\0", "archive: "),
         (b"\xff\xff\xff\xff\0\0\0\x7f", "archive: "),

@@ -45,7 +45,7 @@ fn too_large(limit: u64) -> DecodeError {
 }
 
 fn changed() -> DecodeError {
-    DecodeError::Archive { reason: "a column is not what it was".to_owned() }
+    DecodeError::Archive { reason: "a column has changed since the file was indexed".to_owned() }
 }
 
 fn rows(group: &dyn RowGroupReader) -> Result<usize, DecodeError> {
@@ -75,7 +75,7 @@ fn values<T: DataType, V>(
         }
     }
     if rows.len() < n_rows {
-        let reason = format!("only {} of {n_rows} records are there", rows.len());
+        let reason = format!("it has only {} of {n_rows} records", rows.len());
         return Err(DecodeError::Archive { reason });
     }
     Ok(rows)
