@@ -11,6 +11,7 @@
 #include <torch/version.h>
 
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <memory>
@@ -18,6 +19,12 @@
 #include <vector>
 
 namespace {
+
+// oneDNN compiles a kernel for every shape and keeps the last 1024, its default. Sub-networks of random widths have more
+// shapes than that, and would be compiled again and again. Before `main`, so that no other thread reads the environment.
+__attribute__((constructor)) void keep_more_kernels() {
+  setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192", 0);
+}
 
 at::MemoryFormat channels_last_of(const at::Tensor& tensor) {
   switch (tensor.dim()) {
