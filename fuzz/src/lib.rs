@@ -49,7 +49,7 @@ pub fn read(path: &Path, split: Split) {
 pub fn network() -> Network {
     let half = Width::new(0.5).expect("a half is a width");
     let widths = WidthRange::new(half, Width::ONE).expect("a half is below one");
-    let out = ChannelRule { base: 4, ratio: 0.5, slim: true };
+    let out = ChannelRule::slim_by(4, 0.5);
     let (stride, padding) = ([1, 2, 2], [0, 1, 1]);
     let conv = Conv { out, kernel: [1, 3, 3], stride, padding, groups: Groups::Dense, bias: false };
     let mut net = NetworkBuilder::new("small", Rank::Image, widths);

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mutualnet_core::text::printable;
-use mutualnet_train::events::{Stage, StudentLoss};
+use mutualnet_core::text::{counted, printable};
+use mutualnet_train::events::{Stage, StudentLoss, Symptom};
 use mutualnet_train::{Event, Reporter};
 
 use crate::text::{self, duration};
@@ -128,6 +128,24 @@ impl Progress {
     }
 }
 
+fn not_learning(symptom: &Symptom) -> String {
+    match symptom {
+        Symptom::AsBadAsGuessing { loss, guessing } => format!(
+            "the full network has learned nothing yet: its loss is {loss:.2}, and guessing gives {guessing:.2}"
+        ),
+        Symptom::Collapsed { width, share } => {
+            format!(
+                "the sub-network of width {width} gives {:.0} % of the images the same answer",
+                share * 100.0
+            )
+        }
+        Symptom::StudentStalled { width, loss, constant } => format!(
+            "sub-networks of width {width} and slightly more learn nothing from the full network: they differ \
+             from it by {loss:.2}, and giving all images the same answer would differ by {constant:.2}"
+        ),
+    }
+}
+
 impl Reporter for Progress {
     fn report(&mut self, event: &Event) {
         match event {
@@ -147,6 +165,9 @@ impl Reporter for Progress {
                 self.line(&format!(
                     "warning: step {step} produced NaN or infinity in {layer} of sub-network {subnet}; the step is skipped"
                 ));
+            }
+            Event::NotLearning { step, symptom, hint } => {
+                self.line(&format!("warning: step {step}: {}; {hint}", not_learning(symptom)));
             }
             Event::Quarantined { path, reason } => {
                 self.line(&format!(
@@ -171,8 +192,10 @@ impl Reporter for Progress {
                 self.bar.finish_and_clear();
                 self.line(&format!("trained in {}", duration(Duration::from_secs_f64(*seconds))));
                 if *n_broken > 0 {
+                    let were = if *n_broken == 1 { "was" } else { "were" };
                     self.line(&format!(
-                        "note: {n_broken} broken images were replaced by others; events.jsonl lists them"
+                        "note: {} {were} replaced; events.jsonl lists the files",
+                        counted(*n_broken, "broken image")
                     ));
                 }
             }

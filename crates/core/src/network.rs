@@ -237,6 +237,21 @@ impl Network {
         })
     }
 
+    /// The same network with numbers of channels that are multiples of `divisor`, 1 to [`ChannelRule::MAX_DIVISOR`], before
+    /// they are multiplied by a ratio. Smaller divisors give a small network more widths that differ.
+    ///
+    /// # Errors
+    /// Fails if the divisor is out of its range, or if it leaves a layer with more channels at a narrow width than at the
+    /// full one.
+    pub fn with_channel_divisor(mut self, divisor: u32) -> Result<Self> {
+        for node in &mut self.nodes {
+            if let Op::Conv(conv) = &mut node.op {
+                conv.out.divisor = divisor;
+            }
+        }
+        self.checked()
+    }
+
     fn frames(&self, subnet: Subnet) -> Result<Option<Frames>> {
         match (self.rank, subnet.frames) {
             (Rank::Image, None) => Ok(None),

@@ -115,6 +115,36 @@ impl Tensor {
         self.0.f_softmax(-1, None).map(Self).map_err(failed("softmax", [self]))
     }
 
+    /// How much the answers, logits `[n, classes]`, tell the images apart: the entropy of the batch's mean probabilities
+    /// minus the mean entropy of each image's, in nats, as a tensor without dimensions.
+    ///
+    /// This is the divergence of the best constant answer from them; 0 if every image gets the same answer.
+    ///
+    /// # Errors
+    /// Fails if libtorch reports an error.
+    pub fn information(&self) -> Result<Self> {
+        let entropy = |p: &tch::Tensor| p.f_special_entr()?.f_sum_dim_intlist(-1, false, None);
+        let information = || {
+            let answers = self.0.f_softmax(-1, None)?;
+            let mean = answers.f_mean_dim(0, false, None)?;
+            entropy(&mean)?.f_sub(&entropy(&answers)?.f_mean(None)?)
+        };
+        information().map(Self).map_err(failed("information", [self]))
+    }
+
+    /// The share of the images whose logits `[n, classes]` are largest at the class for which this happens most often, as
+    /// a tensor without dimensions.
+    ///
+    /// # Errors
+    /// Fails if there are no classes.
+    pub fn most_frequent_answer(&self) -> Result<Self> {
+        let share = || {
+            let is_answer = self.0.f_eq_tensor(&self.0.f_amax(-1, true)?)?;
+            is_answer.f_to_kind(self.0.kind())?.f_mean_dim(0, false, None)?.f_max()
+        };
+        share().map(Self).map_err(failed("most_frequent_answer", [self]))
+    }
+
     /// The index of the largest entry of the last dimension (`i64`).
     ///
     /// # Errors

@@ -14,7 +14,7 @@ pub(crate) struct Average {
 }
 
 impl Average {
-    /// Starts at `start`.
+    /// Starts the average at these weights.
     pub(crate) fn new(network: &Network, start: &Weights, decay: f64, device: Device) -> Result<Self> {
         Ok(Self { parameters: Parameters::from_weights(network, start, device)?, decay })
     }
@@ -26,7 +26,7 @@ impl Average {
 
     /// Adds the parameters after update number `n_updates`, counted from 1.
     ///
-    /// The decay is at most `(1 + n) / (10 + n)`; otherwise the average would stay near the first weights for long.
+    /// The decay is at most `(1 + n) / (10 + n)`; otherwise the average would stay near the first weights too long.
     pub(crate) fn follow(&mut self, parameters: &Parameters, n_updates: u64) -> Result<()> {
         let n = n_updates as f64;
         let decay = self.decay.min((1.0 + n) / (10.0 + n));

@@ -23,7 +23,7 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Before the first batch.
+    /// A calibration that has not seen any batch.
     ///
     /// # Errors
     /// A row does not fit the network.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mutualnet_core::text::counted;
+
 use crate::recipe::{Change, Place, Problem, Recipe};
 
 /// What can go wrong between a recipe and a bundle.
@@ -92,7 +94,7 @@ pub enum Error {
     Init {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// What does not fit.
         source: mutualnet_nn::Error,
     },
     /// First weights have a classifier for another number of classes.
@@ -116,7 +118,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Losses were NaN or infinite too often.
-    #[error("{n} steps produced NaN or infinity, the last one step {step} in sub-network {subnet}")]
+    #[error("{} produced NaN or infinity, most recently step {step} in sub-network {subnet}", counted(*n as usize, "step"))]
     Diverged {
         /// Number of such steps.
         n: u64,
@@ -138,7 +140,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// A file cannot be written.
@@ -146,7 +148,7 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// A value is out of its range.
@@ -207,9 +209,9 @@ impl Error {
             ),
             Self::RunClasses { .. } => Some("restore the data; plan.toml lists the classes".to_owned()),
             Self::FirstWeights { hint, .. } => Some(hint.clone()),
-            Self::Init { .. } => Some(
-                "give weights of this network; those of another program become ours with `mutualnet import`".to_owned(),
-            ),
+            Self::Init { .. } => {
+                Some("give weights of this network; `mutualnet import` converts checkpoints".to_owned())
+            }
             Self::OtherClasses { .. } => {
                 Some("start with a random classifier: train.new_head=true".to_owned())
             }

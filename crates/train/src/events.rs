@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use mutualnet_core::Subnet;
+use mutualnet_core::{Subnet, Width};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -51,6 +51,15 @@ pub enum Event {
         layer: Option<String>,
         /// Indices of the batch's images in the training split.
         samples: Vec<u32>,
+    },
+    /// A network of the run seems not to learn.
+    NotLearning {
+        /// The step.
+        step: u64,
+        /// What shows it.
+        symptom: Symptom,
+        /// What to try.
+        hint: String,
     },
     /// Something unusual about the data.
     Notice {
@@ -129,13 +138,45 @@ pub enum Stage {
     Time,
 }
 
+/// What shows that a network does not learn. Numbers are means over about the last fifty steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Symptom {
+    /// The full network's loss is no lower than that of guessing.
+    AsBadAsGuessing {
+        /// Its loss.
+        loss: f64,
+        /// The loss of guessing: the logarithm of the number of classes.
+        guessing: f64,
+    },
+    /// A sub-network gives almost every image the same answer, and the full network does not.
+    Collapsed {
+        /// Its width.
+        width: Width,
+        /// Share of the images with that answer.
+        share: f64,
+    },
+    /// A student is as far from its teacher as if it gave every image the same answer.
+    StudentStalled {
+        /// Its width.
+        width: Width,
+        /// Its divergence from the teacher.
+        loss: f64,
+        /// The divergence of the best constant answer.
+        constant: f64,
+    },
+}
+
 /// The loss of one student in one step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StudentLoss {
     /// The sub-network.
     pub subnet: Subnet,
-    /// Kullback-Leibler divergence from the full network, mean over the batch.
+    /// Divergence from the teacher, mean over the batch.
     pub loss: f64,
+    /// Share of the batch that gets its most frequent answer.
+    #[serde(default)]
+    pub most_frequent: f64,
 }
 
 /// Receives events; the console does.

@@ -18,7 +18,7 @@ use crate::recipe::Recipe;
 
 /// Batches made ahead of the step that needs them.
 const PREFETCH: usize = 4;
-/// Time between two checks whether the run is to stop.
+/// Time between two checks of whether the run must stop.
 const TICK: Duration = Duration::from_millis(200);
 
 /// The loader of a split, set up as the recipe says, for batches that go to `device`.
@@ -61,7 +61,7 @@ impl Feed {
         Self { loader, batches, if_broken, reported: BTreeSet::new() }
     }
 
-    /// Waits for the next batch; `None` after the last one, or when `must_stop` says so meanwhile.
+    /// Waits for the next batch; `None` after the last one, or as soon as `must_stop` says so.
     ///
     /// # Errors
     /// The loader gave up, or the log cannot be written.
@@ -93,7 +93,7 @@ impl Feed {
         self.reported.len()
     }
 
-    /// Number of images that the loader has made so far, those of batches that were not taken yet included.
+    /// Number of images that the loader has made so far, including those of batches that were not taken yet.
     pub(crate) fn n_made(&self) -> u64 {
         self.loader.stage_times().images
     }

@@ -1,6 +1,6 @@
 //! Warm starts: the first weights of a run, from a file.
 //!
-//! Invariant: a file of another kind is told by its name and with the way to make weights of it.
+//! Invariant: the error for a file of another kind says what the file is and how to turn it into weights.
 
 use std::io::Read;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 /// The network's parameters from a safetensors file with its names, or from a bundle.
 ///
-/// With `new_head`, a seed, the last layer is not taken from the file but random, as without a warm start.
+/// If `new_head` gives a seed, the last layer is not taken from the file but random, as without a warm start.
 ///
 /// # Errors
 /// The file cannot be read, or does not fit the network.

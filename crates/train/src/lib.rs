@@ -24,6 +24,7 @@ pub use events::{Event, Reporter};
 pub mod training;
 pub use training::{Outcome, resume, train};
 mod feed;
+mod learning;
 mod pinned;
 mod trainer;
 

@@ -16,7 +16,11 @@ pub struct StepLosses {
     pub full: f64,
     /// Images of the batch that the full network classified correctly; the first label of mixed images counts.
     pub full_correct: usize,
-    /// Divergence of every student from the full network, in the order of training.
+    /// Share of the batch that gets the full network's most frequent answer.
+    pub full_most_frequent: f64,
+    /// Divergence of the best constant answer from the teacher; 0 without students.
+    pub constant: f64,
+    /// Divergence of every student from the teacher, in the order of training.
     pub students: Vec<StudentLoss>,
 }
 
@@ -25,10 +29,11 @@ pub struct StepLosses {
 /// 1. The full network sees the batch (at the largest resolution) and learns from the labels (cross-entropy).
 /// 2. Every student sees the same images at a resolution of its own and learns from the full network's output
 ///    (KL divergence, temperature 1, no labels; the output is detached, so nothing flows back into the teacher).
-/// 3. The gradients are summed with weight 1; narrower networks reach the leading channels only.
+/// 3. The gradients are summed; narrower networks reach the leading channels only.
 ///
 /// Batch norms use the statistics of the current batch in every pass and keep none.
-/// `rules` can choose another teacher or divergence; without students a step is plain training.
+/// `rules` can choose another teacher, another divergence, and weights other than 1; without students a step is plain
+/// training. The losses are returned without their weights.
 ///
 /// # Errors
 /// The batch does not fit the network, or the engine has no memory.
@@ -52,21 +57,23 @@ pub fn mutual_step(
     let slice = net.slice(parameters, subnets.full.width)?;
     let logits = forward(&slice, subnets.full.resolution, rules.dropout_of(0))?;
     let full_loss = batch.cross_entropy(&logits, rules.label_smoothing)?;
-    full_loss.backward()?;
+    full_loss.scale(rules.full_weight)?.backward()?;
     gradients.add(parameters, slice)?;
     let logits = logits.detach()?;
 
     let mut student_losses = Vec::with_capacity(subnets.students.len());
+    let mut constant = None;
     if !subnets.students.is_empty() {
         let teacher = rules.teacher.logits(net, parameters, &pyramid, (subnets.full, &logits))?;
         for (idx, student) in subnets.students.iter().enumerate() {
             let slice = net.slice(parameters, student.width)?;
             let logits = forward(&slice, student.resolution, rules.dropout_of(idx + 1))?;
             let loss = rules.distance(&logits, &teacher)?;
-            loss.backward()?;
+            loss.scale(rules.weight_of(*student, subnets.full))?.backward()?;
             gradients.add(parameters, slice)?;
-            student_losses.push(loss);
+            student_losses.push((loss, logits.detach()?.most_frequent_answer()?));
         }
+        constant = Some(teacher.information()?);
     }
 
     // Read last: on a GPU each of these waits for the device.
@@ -74,8 +81,12 @@ pub fn mutual_step(
     let losses = StepLosses {
         full: full_loss.scalar()?,
         full_correct: logits.top1_correct(&batch.labels)?,
+        full_most_frequent: logits.most_frequent_answer()?.scalar()?,
+        constant: constant.map_or(Ok(0.0), |constant| constant.scalar())?,
         students: students
-            .map(|(&subnet, loss)| Ok(StudentLoss { subnet, loss: loss.scalar()? }))
+            .map(|(&subnet, (loss, most_frequent))| {
+                Ok(StudentLoss { subnet, loss: loss.scalar()?, most_frequent: most_frequent.scalar()? })
+            })
             .collect::<Result<_>>()?,
     };
     Ok((gradients.into_tensors(parameters)?, losses))

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, EventLog};
 use crate::recipe::Recipe;
-use crate::schedule::LearningRate;
+use crate::schedule::{LearningRate, StudentRamp};
 use crate::{Error, Result, init};
 
 mod cost;
@@ -83,7 +83,7 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Logs what a person should know of the data and of the network before a long run.
+    /// Logs what users should know about the data and the network before a long run.
     pub(crate) fn tell_notices(&self, log: &mut EventLog<'_>) -> Result<()> {
         for dataset in [&self.train, &self.test] {
             for notice in dataset.notices() {
@@ -137,10 +137,10 @@ impl Plan {
         Ok(Planned { plan, network, train, test })
     }
 
-    /// As [`Self::make`], for a run that is to begin: refuses everything that would stop it before its first step.
+    /// As [`Self::make`], for a run that is about to start: refuses whatever would stop it before its first step.
     ///
     /// # Errors
-    /// As [`Self::make`]; or the device is not there, or the first weights are missing or do not fit.
+    /// As [`Self::make`]; or the device is not available, or the first weights are missing or do not fit.
     pub fn start(recipe: &Recipe) -> Result<Planned> {
         Device::parse(&recipe.train.device)?;
         let planned = Self::make(recipe)?;
@@ -179,13 +179,13 @@ impl Plan {
         }
         let all_steps = steps_per_epoch * u64::from(recipe.train.epochs);
         let network = network(recipe, classes.len())?;
-        let dearest = network.macs(Subnet::image(network.widths().full(), recipe.resolutions()[0]))?;
+        let full_macs = network.macs(Subnet::image(network.widths().full(), recipe.resolutions()[0]))?;
         let derived = Derived {
             n_train,
             n_test,
             steps_per_epoch,
             total_steps: recipe.train.max_steps.unwrap_or(u64::MAX).min(all_steps),
-            full_macs: dearest,
+            full_macs,
             smallest_macs: network.macs(smallest(recipe))?,
             relative_cost: cost::relative(recipe, classes.len())?,
             params: network.params(network.widths().full())?,
@@ -217,6 +217,15 @@ impl Plan {
             schedule: train.schedule,
             warmup_steps: (train.warmup_epochs * derived.steps_per_epoch as f64 * share).round() as u64,
             total_steps: derived.total_steps,
+        }
+    }
+
+    /// When the students join.
+    pub fn student_ramp(&self) -> StudentRamp {
+        let (train, total) = (&self.recipe.train, self.derived.total_steps as f64);
+        StudentRamp {
+            start_steps: (train.students_start * total).round() as u64,
+            ramp_steps: (train.students_ramp * total).round() as u64,
         }
     }
 
@@ -283,7 +292,7 @@ pub(crate) fn network(recipe: &Recipe, classes: usize) -> Result<Network> {
 fn build(recipe: &Recipe, widths: WidthRange, classes: usize) -> Result<Network> {
     let section = &recipe.network;
     let config = NetworkConfig { classes, widths, output_stride: section.output_stride };
-    Ok(mutualnet_zoo::build(&section.name, &config)?)
+    Ok(mutualnet_zoo::build(&section.name, &config)?.with_channel_divisor(section.channel_divisor)?)
 }
 
 fn smallest(recipe: &Recipe) -> Subnet {

@@ -1,4 +1,5 @@
-//! Learning-rate schedules: a linear warm-up, then a fall to 0 by the last step.
+//! What changes over a run: the learning rate, with a linear warm-up and a fall to 0 by the last step, and the weight of
+//! the students.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,29 @@ impl LearningRate {
     }
 }
 
+/// When the students of a run join, and how fast their weight rises.
+///
+/// # Source
+/// The order is that of DεpS (ECCV 2024): the full network first, then sub-networks with a rising weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StudentRamp {
+    /// Steps without students.
+    pub start_steps: u64,
+    /// Steps after these in which the weight rises linearly: step `i` of them has `(i + 1) / ramp_steps`.
+    pub ramp_steps: u64,
+}
+
+impl StudentRamp {
+    /// The weight of the students in a step, from 0 to 1; at 0 they take no part.
+    pub fn at(&self, step: u64) -> f64 {
+        match step.checked_sub(self.start_steps) {
+            None => 0.0,
+            Some(since) if since < self.ramp_steps => (since + 1) as f64 / self.ramp_steps as f64,
+            Some(_) => 1.0,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +89,14 @@ mod tests {
         assert!((1..10).all(|step| lr.at(step) > lr.at(step - 1)));
         assert_eq!((lr.at(9), lr.at(10)), (0.5, 0.5));
         assert!((lr.at(55) - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn students_join_and_gain_weight() {
+        let ramp = StudentRamp { start_steps: 3, ramp_steps: 4 };
+        let weights: Vec<_> = (0..9).map(|step| ramp.at(step)).collect();
+        assert_eq!(weights, [0.0, 0.0, 0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0]);
+        let at_once = StudentRamp { start_steps: 0, ramp_steps: 0 };
+        assert!((0..9).all(|step| at_once.at(step) == 1.0));
     }
 }

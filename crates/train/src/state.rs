@@ -113,7 +113,7 @@ fn regret(recipe: &Recipe) -> Option<Regret> {
     (share > 0.0).then(|| Regret::new(recipe.trained_widths(), &recipe.network.resolutions, share))
 }
 
-/// Random first weights, with silent residual branches if the recipe says so.
+/// Random first weights, with residual branches at zero if the recipe says so.
 fn first_parameters(recipe: &Recipe, network: &Network, device: Device) -> Result<Parameters> {
     let mut parameters = Parameters::init(network, recipe.seed, device)?;
     if recipe.train.zero_init_residual {

@@ -1,4 +1,4 @@
-//! From a batch of the loader to tensors on the device, and the same images at every resolution that is needed.
+//! Turns a batch of the loader into tensors on the device, and resizes its images to every resolution that is needed.
 //!
 //! Separate because training, calibration, evaluation and the benchmarks all need it.
 //! Invariant: smaller resolutions are made from the largest, in one go, each of them once.

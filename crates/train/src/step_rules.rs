@@ -53,6 +53,17 @@ pub enum Regularize {
     Full,
 }
 
+/// How much the losses of students weigh against each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum StudentWeights {
+    /// All the same `[MN-ECCV]`.
+    #[default]
+    Equal,
+    /// Each as much as its share of the full width `[SlimCLR]`.
+    Width,
+}
+
 /// The teacher of a step, with what it needs.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum Teacher<'a> {
@@ -77,8 +88,14 @@ pub struct StepDropout {
 }
 
 /// The rules of one step. The default is the paper's.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct StepRules<'a> {
+    /// Weight of the full network's loss.
+    pub full_weight: f64,
+    /// How far the students' weight has risen, from 0 to 1.
+    pub ramp: f64,
+    /// How the losses of students weigh against each other.
+    pub student_weights: StudentWeights,
     /// The teacher of the students.
     pub teacher: Teacher<'a>,
     /// How their distance from it is measured.
@@ -89,7 +106,29 @@ pub struct StepRules<'a> {
     pub dropout: Option<StepDropout>,
 }
 
+impl Default for StepRules<'_> {
+    fn default() -> Self {
+        Self {
+            full_weight: 1.0,
+            ramp: 1.0,
+            student_weights: StudentWeights::default(),
+            teacher: Teacher::default(),
+            divergence: Divergence::default(),
+            label_smoothing: 0.0,
+            dropout: None,
+        }
+    }
+}
+
 impl StepRules<'_> {
+    /// The weight of a student's loss.
+    pub(crate) fn weight_of(&self, student: Subnet, full: Subnet) -> f64 {
+        match self.student_weights {
+            StudentWeights::Equal => self.ramp,
+            StudentWeights::Width => self.ramp * student.width.fraction() / full.width.fraction(),
+        }
+    }
+
     /// Dropout of the full network (0) or of a student (1, 2, …).
     pub(crate) fn dropout_of(&self, network: usize) -> Option<Dropout> {
         let StepDropout { share, regularize, key } = self.dropout?;

@@ -17,7 +17,7 @@ pub struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    /// Before the first batch.
+    /// A sweep that has not seen any batch.
     pub fn new(statistics: &'a BTreeMap<Subnet, Statistics>) -> Self {
         Self { rows: statistics.iter().map(|(&row, statistics)| (row, (statistics, 0))).collect(), n: 0 }
     }

@@ -10,6 +10,7 @@ use mutualnet_bundle::{
     write_atomically,
 };
 use mutualnet_core::Subnet;
+use mutualnet_core::text::counted;
 use mutualnet_data::Dataset;
 use mutualnet_engine::Device;
 use mutualnet_nn::{Net, Parameters, Statistics};
@@ -244,7 +245,8 @@ fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
         ("cost of a step", format!("{:.2} × that of plain training", derived.relative_cost)),
         ("host", table.host().map_or_else(String::new, |host| format!("{}, {} cores", host.cpu, host.cores))),
     ];
-    let title = format!("{} at {} budgets", recipe.network.name, table.rows().len());
+    let subnets = counted(table.rows().len(), "sub-network");
+    let title = format!("{}: accuracy and cost of {subnets}", recipe.network.name);
     let html = page(&Page { title: &title, facts: &facts, table });
     Ok(write_atomically(&run.report(), html.as_bytes())?)
 }

@@ -1,8 +1,8 @@
-//! How long a recipe takes on this machine, found out by doing a little of everything that it does.
+//! How long a recipe takes on this machine, measured by doing a little of everything that it does.
 //!
 //! Training is timed with the loader, the network and the update of a real run; tabulating on some of its rows.
 //! What was measured is then scaled by images and MACs to the whole; `docs/timing.md` has the model.
-//! Separate from training because nothing is kept of it: no run directory, no log.
+//! Separate from training because it keeps nothing: no run directory, no log.
 //! Invariant: it takes about 20 seconds however long the recipe takes.
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct Timing {
     pub train: TrainTiming,
     /// From the finished run to the bundle.
     pub tabulate: TabulateTiming,
-    /// The most main memory that training or tabulating takes; `None` where that cannot be found out.
+    /// The most main memory that training or tabulating takes; `None` on systems where that cannot be measured.
     pub peak_memory_bytes: Option<u64>,
 }
 
@@ -37,21 +37,21 @@ pub struct Timing {
 pub struct TrainTiming {
     /// The whole training.
     pub seconds: f64,
-    /// One step of the recipe's batch, the wait for its images included; mean over the sub-networks drawn.
+    /// One step of the recipe's batch, including the wait for its images; mean over the sub-networks drawn.
     pub step_seconds: f64,
-    /// The wait for images in it.
+    /// The part of it that is spent waiting for images.
     pub wait_seconds: f64,
     /// One checkpoint.
     pub checkpoint_seconds: f64,
     /// Checkpoints of the run.
     pub checkpoints: u64,
-    /// What a faster run would need first.
+    /// What would have to become faster first.
     pub held_up_by: HeldUpBy,
-    /// Images per second of the loader, as far as it was asked for them.
+    /// Images per second that the loader made; it makes no more than it is asked for.
     pub loader_images_per_s: f64,
     /// Steps that were timed.
     pub measured_steps: u64,
-    /// Images of these steps; fewer than the recipe's batch where its steps take many seconds.
+    /// Images per timed step; fewer than the recipe's batch if its steps take many seconds.
     pub measured_batch: usize,
 }
 
@@ -76,7 +76,7 @@ pub struct TabulateTiming {
     pub evaluate_seconds: f64,
     /// Latency of every row.
     pub latency_seconds: f64,
-    /// Rows that were timed, of all.
+    /// How many of the rows were timed.
     pub measured_rows: usize,
 }
 
@@ -96,7 +96,7 @@ pub fn measure(planned: &Planned, time: Duration, console: &mut dyn Reporter) ->
     let mut trainer = Trainer::new(&planned.plan, Net::new(planned.network.clone()), device, state)?;
     let (train, training_memory) = steps::measure(planned, &mut trainer, time, &mut log)?;
     let mut tabulate = rows::measure(planned, &trainer, &mut log)?;
-    // It reads the last checkpoint first, which takes about as long as writing it.
+    // Tabulating reads the last checkpoint first, which takes about as long as writing it.
     tabulate.seconds += train.checkpoint_seconds;
     let peak_memory_bytes = training_memory.zip(memory::peak_bytes()).map(|(a, b)| a.max(b));
     Ok(Timing { train, tabulate, peak_memory_bytes })

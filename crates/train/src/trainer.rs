@@ -13,7 +13,7 @@ use crate::Result;
 use crate::mutual_step::{StepLosses, mutual_step};
 use crate::plan::Plan;
 use crate::recipe::Recipe;
-use crate::schedule::LearningRate;
+use crate::schedule::{LearningRate, StudentRamp};
 use crate::state::State;
 use crate::step_batch::{Pyramid, StepBatch};
 use crate::step_rules::{StepDropout, StepRules, Teacher, TeacherKind};
@@ -25,6 +25,7 @@ pub(crate) struct Trainer {
     device: Device,
     sampler: SubnetSampler,
     lr: LearningRate,
+    ramp: StudentRamp,
     pub(crate) state: State,
 }
 
@@ -39,7 +40,8 @@ pub(crate) enum Stepped {
 impl Trainer {
     pub(crate) fn new(plan: &Plan, net: Net, device: Device, state: State) -> Result<Self> {
         let recipe = plan.recipe.clone();
-        Ok(Self { sampler: recipe.sampler().clone(), lr: plan.learning_rate(), recipe, net, device, state })
+        let (lr, ramp) = (plan.learning_rate(), plan.student_ramp());
+        Ok(Self { sampler: recipe.sampler().clone(), lr, ramp, recipe, net, device, state })
     }
 
     pub(crate) fn net(&self) -> &Net {
@@ -52,6 +54,15 @@ impl Trainer {
 
     /// The sub-networks of the next step.
     pub(crate) fn draw(&self) -> StepSubnets {
+        let mut subnets = self.draw_with_students();
+        if self.ramp.at(self.state.step) == 0.0 {
+            subnets.students.clear();
+        }
+        subnets
+    }
+
+    /// The sub-networks of the next step, as if the students had joined.
+    pub(crate) fn draw_with_students(&self) -> StepSubnets {
         let key = Key::new(self.recipe.seed, Purpose::Sample).step(self.state.step);
         self.sampler.sample(key, self.state.regret.as_ref())
     }
@@ -87,6 +98,9 @@ impl Trainer {
             _ => Teacher::Full,
         };
         StepRules {
+            full_weight: train.full_weight,
+            ramp: self.ramp.at(self.state.step),
+            student_weights: train.student_weights,
             teacher,
             divergence: train.divergence,
             label_smoothing: train.label_smoothing,

@@ -13,6 +13,7 @@ use mutualnet_nn::Net;
 use crate::checkpoint::Checkpoint;
 use crate::events::{Event, EventLog, Reporter};
 use crate::feed::{Feed, IfBroken, loader};
+use crate::learning::LearningWatch;
 use crate::plan::{Plan, Planned};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
@@ -94,7 +95,7 @@ pub fn resume(
     training.run(stop)
 }
 
-/// Threads and device, as the recipe says.
+/// Sets the number of threads and returns the device, as the recipe says.
 pub(crate) fn set_up(recipe: &Recipe) -> Result<Device> {
     let device = Device::parse(&recipe.train.device)?;
     let threads = match recipe.train.threads {
@@ -112,6 +113,7 @@ struct Training<'a> {
     run: &'a RunDir,
     trainer: Trainer,
     feed: Feed,
+    watch: LearningWatch,
     log: EventLog<'a>,
 }
 
@@ -128,7 +130,7 @@ impl<'a> Training<'a> {
         let Planned { plan, network, train, .. } = planned;
         let feed = feed(&plan, train, state.step, device)?;
         let trainer = Trainer::new(&plan, Net::new(network), device, state)?;
-        Ok(Self { plan, run, trainer, feed, log })
+        Ok(Self { watch: LearningWatch::new(&plan), plan, run, trainer, feed, log })
     }
 
     fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
@@ -173,15 +175,23 @@ impl<'a> Training<'a> {
         let step = self.trainer.state.step;
         let plan = self.trainer.draw();
         match self.trainer.step(batch, &plan)? {
-            Stepped::Learned { lr, losses } => self.log.log(&Event::Step {
-                step,
-                epoch: batch.epoch,
-                lr,
-                full_loss: losses.full,
-                full_accuracy: losses.full_correct as f64 / batch.n as f64,
-                students: losses.students,
-                images_per_s: batch.n as f64 / begun.elapsed().as_secs_f64(),
-            }),
+            Stepped::Learned { lr, losses } => {
+                let symptoms = self.watch.observe(step, &losses);
+                self.log.log(&Event::Step {
+                    step,
+                    epoch: batch.epoch,
+                    lr,
+                    full_loss: losses.full,
+                    full_accuracy: losses.full_correct as f64 / batch.n as f64,
+                    students: losses.students,
+                    images_per_s: batch.n as f64 / begun.elapsed().as_secs_f64(),
+                })?;
+                for symptom in symptoms {
+                    let hint = symptom.hint(&self.plan.recipe);
+                    self.log.log(&Event::NotLearning { step, symptom, hint })?;
+                }
+                Ok(())
+            }
             Stepped::NonFinite { subnet, layer } => {
                 let samples = batch.indices.clone();
                 self.log.log(&Event::NonFinite { step, subnet, layer, samples })?;

@@ -27,17 +27,31 @@ pub struct ChannelRule {
     pub ratio: f64,
     /// Whether the width applies; otherwise there are always `base` channels.
     pub slim: bool,
+    /// What the rounded number is a multiple of.
+    #[serde(
+        default = "ChannelRule::published_divisor",
+        skip_serializing_if = "ChannelRule::is_published_divisor"
+    )]
+    pub divisor: u32,
 }
 
 impl ChannelRule {
+    /// What numbers of channels are multiples of in the authors' code.
+    ///
+    /// # Source
+    /// `[MN-code models/slimmable_ops.py make_divisible]`.
+    pub const DIVISOR: u32 = 8;
+    /// The largest divisor that a network may have.
+    pub const MAX_DIVISOR: u32 = 64;
+
     /// A number of channels that follows the width.
     pub fn slim(base: u32) -> Self {
-        Self { base, ratio: 1.0, slim: true }
+        Self::slim_by(base, 1.0)
     }
 
     /// A number of channels that follows the width and is rounded before it is multiplied by `ratio`.
     pub fn slim_by(base: u32, ratio: f64) -> Self {
-        Self { base, ratio, slim: true }
+        Self { base, ratio, slim: true, divisor: Self::DIVISOR }
     }
 
     /// A number of channels that is the same at every width.
@@ -46,7 +60,7 @@ impl ChannelRule {
     /// Panics if there are more than `u32::MAX` channels.
     pub fn whole(channels: usize) -> Self {
         let base = u32::try_from(channels).expect("channel counts are far below 2^32");
-        Self { base, ratio: 1.0, slim: false }
+        Self { base, ratio: 1.0, slim: false, divisor: Self::DIVISOR }
     }
 
     /// The number of channels at `width`.
@@ -55,10 +69,20 @@ impl ChannelRule {
     /// `[MN-code models/slimmable_ops.py USConv2d]`: `int(make_divisible(base * width / ratio) * ratio)`.
     pub fn at(self, width: Width) -> usize {
         if self.slim {
-            let divisible = make_divisible(f64::from(self.base) * width.fraction() / self.ratio, 8);
+            let divisible =
+                make_divisible(f64::from(self.base) * width.fraction() / self.ratio, self.divisor);
             (f64::from(divisible) * self.ratio) as usize
         } else {
             self.base as usize
         }
+    }
+
+    fn published_divisor() -> u32 {
+        Self::DIVISOR
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+    fn is_published_divisor(divisor: &u32) -> bool {
+        *divisor == Self::DIVISOR
     }
 }

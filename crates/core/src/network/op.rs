@@ -166,11 +166,13 @@ impl Op {
                 Err("outputs must be 1 to 1048576")
             }
             Self::Conv(conv) => {
-                let ChannelRule { base, ratio, .. } = conv.out;
+                let ChannelRule { base, ratio, divisor, .. } = conv.out;
                 if !channels_fit(base) {
                     Err("channels must be 1 to 65536")
                 } else if !(1.0 / 64.0..=64.0).contains(&ratio) {
                     Err("channel ratio must be 1/64 to 64")
+                } else if !(1..=ChannelRule::MAX_DIVISOR).contains(&divisor) {
+                    Err("channel divisor must be 1 to 64")
                 } else if !conv.kernel.iter().chain(&conv.stride).all(|n| (1..=64).contains(n)) {
                     Err("kernel and stride must be 1 to 64")
                 } else if conv.padding.iter().zip(conv.kernel).any(|(padding, kernel)| *padding >= kernel) {

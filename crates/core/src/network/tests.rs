@@ -54,6 +54,20 @@ fn channels_round_as_the_reference_does() {
 }
 
 #[test]
+fn a_smaller_divisor_gives_more_widths() {
+    let net = small().finish().unwrap();
+    let stem = |net: &Network, width| net.channels(Width::new(width).unwrap()).unwrap()[1];
+    let finer = net.clone().with_channel_divisor(1).unwrap();
+    assert_eq!([0.3, 0.5, 0.51, 1.0].map(|width| stem(&net, width)), [24, 32, 32, 64]);
+    assert_eq!([0.3, 0.5, 0.51, 1.0].map(|width| stem(&finer, width)), [19, 32, 33, 64]);
+    assert_eq!(net.clone().with_channel_divisor(8).unwrap(), net);
+    for divisor in [0, 65] {
+        let error = net.clone().with_channel_divisor(divisor).unwrap_err().to_string();
+        assert!(error.contains("channel divisor must be 1 to 64"), "{error}");
+    }
+}
+
+#[test]
 fn costs_by_hand() {
     let net = small().finish().unwrap();
     let macs = net.macs(subnet(1.0, 8)).unwrap();

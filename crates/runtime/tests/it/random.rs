@@ -19,11 +19,11 @@ impl Dice {
 
     fn rule(&mut self) -> ChannelRule {
         let base = 1 + self.roll(40) as u32;
-        // Multiples of 16, because rounding takes others above their full number.
-        if self.roll(2) == 0 {
-            ChannelRule::slim(base.next_multiple_of(16))
-        } else {
-            ChannelRule::whole(base as usize)
+        match self.roll(3) {
+            // Multiples of 16, because rounding takes others above their full number.
+            0 => ChannelRule::slim(base.next_multiple_of(16)),
+            1 => ChannelRule { divisor: 1, ..ChannelRule::slim(base) },
+            _ => ChannelRule::whole(base as usize),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a step of a method costs, in MACs of forward passes.
 //!
-//! Separate because the plan compares expected costs, and timing sets measured steps in relation to them.
+//! Separate because the plan compares expected costs, and timing scales measured steps by them.
 
 use mutualnet_core::sample::{ResolutionChoice, StepSubnets};
 use mutualnet_core::{Network, Resolution, Subnet, Width};
@@ -41,29 +41,36 @@ impl<'a> StepCost<'a> {
             ResolutionChoice::Common => all,
             ResolutionChoice::Largest | ResolutionChoice::Own => &all[..1],
         };
-        Ok(self.full(seen)? + self.students()?)
+        let alone = self.own(seen)?;
+        let with_students = alone + self.teaching(alone)? + self.students()?;
+        let start = self.recipe.train.students_start;
+        Ok(start * alone + (1.0 - start) * with_students)
     }
 
     /// The cost of one step.
     pub(crate) fn of(&self, subnets: &StepSubnets) -> Result<f64> {
+        let own = self.own(&[subnets.full.resolution])?;
+        if subnets.students.is_empty() {
+            return Ok(own);
+        }
         let students = subnets.students.iter();
         let students = students.map(|student| macs(&self.network, student.width, &[student.resolution]));
-        Ok(self.full(&[subnets.full.resolution])? + students.sum::<Result<f64>>()?)
+        Ok(own + self.teaching(own)? + students.sum::<Result<f64>>()?)
     }
 
-    /// The full network's pass, mean over the resolutions that it sees, and one more where it takes part in teaching.
-    fn full(&self, seen: &[Resolution]) -> Result<f64> {
+    /// The full network's pass, mean over the resolutions that it sees.
+    fn own(&self, seen: &[Resolution]) -> Result<f64> {
+        macs(&self.network, self.recipe.trained_widths().full(), seen)
+    }
+
+    /// What teaching takes besides the full network's own pass.
+    fn teaching(&self, own: f64) -> Result<f64> {
         let all = self.recipe.resolutions();
-        let full = self.recipe.trained_widths().full();
-        let own = macs(&self.network, full, seen)?;
-        let teaching = match self.recipe.train.teacher {
+        Ok(match self.recipe.train.teacher {
             TeacherKind::Full => 0.0,
             TeacherKind::Ema => FORWARD * own,
-            TeacherKind::Ensemble => {
-                FORWARD * (macs(&self.network, full, all)? * all.len() as f64 - own).max(0.0)
-            }
-        };
-        Ok(own + teaching)
+            TeacherKind::Ensemble => FORWARD * (self.own(all)? * all.len() as f64 - own).max(0.0),
+        })
     }
 
     fn students(&self) -> Result<f64> {

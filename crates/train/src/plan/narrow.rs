@@ -1,13 +1,10 @@
 //! Widths below what a network is made for: most of its layers cannot get any narrower there.
 //!
-//! Channels are rounded to multiples of eight, so a layer that should have fewer than eight no longer follows the width:
-//! the network loses accuracy and hardly gets cheaper.
+//! Channels are rounded to multiples of eight (`network.channel_divisor`), so a layer that should have fewer than that
+//! no longer follows the width: the network loses accuracy and hardly gets cheaper.
 
 use mutualnet_core::network::{ChannelRule, Op};
 use mutualnet_core::{Network, Width};
-
-/// Channels, before rounding, below which a layer does not follow the width.
-const FOLLOWS: f64 = 8.0;
 
 /// A warning, with the width to set instead, if more than half of the layers cannot follow the narrowest width.
 pub fn too_narrow(network: &Network) -> Option<String> {
@@ -26,7 +23,7 @@ pub fn too_narrow(network: &Network) -> Option<String> {
     let sensible = hundredths.find(|&width| 2 * stuck(&rules, width) <= rules.len())?;
     let full = range.full().max(sensible);
     Some(format!(
-        "width {narrowest} is narrower than {} is made for: {n} of {} layers have their fewest channels; set \
+        "width {narrowest} is narrower than {} is made for: {n} of {} layers cannot get any narrower; set \
          network.widths=[{sensible},{full}]",
         network.name(),
         rules.len()
@@ -35,7 +32,8 @@ pub fn too_narrow(network: &Network) -> Option<String> {
 
 /// Number of layers that do not follow the width any more.
 fn stuck(rules: &[ChannelRule], width: Width) -> usize {
-    rules.iter().filter(|rule| f64::from(rule.base) * width.fraction() / rule.ratio < FOLLOWS).count()
+    let unrounded = |rule: &ChannelRule| f64::from(rule.base) * width.fraction() / rule.ratio;
+    rules.iter().filter(|rule| unrounded(rule) < f64::from(rule.divisor)).count()
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl fmt::Display for Change {
 }
 
 impl Recipe {
-    /// The keys that decide the result and are not as they were in `old`, in alphabetical order.
+    /// The keys that decide the result and differ from those in `old`, in alphabetical order.
     pub fn changes_since(&self, old: &Self) -> Vec<Change> {
         let [old, new] = [old, self].map(|recipe| values(&recipe.decisive()));
         let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();

@@ -1,10 +1,11 @@
-//! From the recipe as written to the checked one.
+//! Turns the recipe as written into the checked one.
 //!
 //! Invariant: the only place that decides whether the numbers of a recipe make sense.
 
 use std::path::{Path, PathBuf};
 
 use mutualnet_bundle::QueryTable;
+use mutualnet_core::network::ChannelRule;
 use mutualnet_core::sample::{SubnetSampler, WidthChoice};
 use mutualnet_core::{Preprocess, Resolution, Subnet, WidthRange};
 use mutualnet_data::TrainPipeline;
@@ -49,6 +50,11 @@ impl RecipeFile {
                 train.subnet.is_some_and(|subnet| !fits(subnet)),
                 "train.subnet",
                 "a width within network.widths and one of network.resolutions",
+            ),
+            (
+                !(1..=ChannelRule::MAX_DIVISOR).contains(&network.channel_divisor),
+                "network.channel_divisor",
+                "from 1 to 64",
             ),
             (data.path.as_os_str().is_empty(), "data.path", "a path"),
             (
@@ -128,14 +134,14 @@ impl RecipeFile {
         let widths = grid(key, range, self.tabulate.width_step)?;
         let n = widths.len() * resolutions.len();
         if n > most {
-            return Err(Problem::is(key, format!("a table of {n} rows has more than {most}")));
+            return Err(Problem::is(key, format!("a table of {n} rows is above the limit of {most}")));
         }
         let rows = widths.into_iter().flat_map(|w| resolutions.iter().map(move |&r| Subnet::image(w, r)));
         Ok(rows.collect())
     }
 }
 
-/// The first number that is wrong, its key and what it must be.
+/// Refuses the first number that is wrong; the rules are whether it is wrong, its key and what it must be.
 pub(super) fn refuse<const N: usize>(rules: [(bool, &str, &str); N]) -> Result<(), Problem> {
     match rules.into_iter().find(|(is_wrong, ..)| *is_wrong) {
         Some((_, key, must)) => Err(Problem::must_be(key, must)),

@@ -1,6 +1,6 @@
 //! The recipe as a tree of values, each of which knows where it was written: a line of the file or an override.
 //!
-//! Separate from the typed recipe so that every error, also one that is found much later, can name the place.
+//! Separate from the typed recipe so that every error, even one that is found much later, can name the place.
 
 use toml::de::{DeTable, DeValue};
 
@@ -11,7 +11,7 @@ use super::problem::{Place, Problem};
 pub(super) struct Node {
     pub(super) value: Value,
     pub(super) place: Option<Place>,
-    /// The value of an override as it was typed: a text, wherever a text is wanted.
+    /// The value of an override as it was typed, for keys that need a string.
     pub(super) typed: Option<String>,
 }
 
@@ -21,7 +21,7 @@ pub(super) enum Value {
     Integer(i64),
     Float(f64),
     Boolean(bool),
-    /// A date, or a whole number that no 64 bits hold: nothing that a recipe has.
+    /// A date, or a whole number that does not fit 64 bits: no key has such a value.
     Other(String),
     Array(Vec<Node>),
     Table(Vec<(Key, Node)>),
@@ -45,7 +45,7 @@ impl Node {
         Ok(Self { value: table_of(table.get_ref(), &place), place: None, typed: None })
     }
 
-    /// The value of an override; what does not read as TOML is a text, so that paths and names need no quotes.
+    /// The value of an override; what does not read as TOML is a string, so that paths and names need no quotes.
     fn of_override(text: &str, place: &Place) -> Self {
         let place = |_: usize| Some(place.clone());
         let toml = format!("value = {text}");
@@ -57,7 +57,7 @@ impl Node {
         Self { value, place: place(0), typed: Some(text.to_owned()) }
     }
 
-    /// Lays `key=value` over the tree.
+    /// Sets a key of the tree to a value, as an override does.
     pub(super) fn set(&mut self, key: &str, value: &str, place: &Place) -> Result<(), Problem> {
         let mut at = self;
         let parts: Vec<_> = key.split('.').collect();
@@ -167,7 +167,7 @@ fn table_of(table: &DeTable<'_>, place: &dyn Fn(usize) -> Option<Place>) -> Valu
     Value::Table(entries.collect())
 }
 
-/// What is no TOML at all; the hint is about what people write instead.
+/// The problem of a text that is not TOML; the hint is about what people write instead.
 fn syntax(text: &str, error: &toml::de::Error) -> Problem {
     let at = error.span().map_or(0, |span| span.start);
     let place = Place::of(text, at);
@@ -181,7 +181,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
             "a key may be written once: delete one of the two".to_owned()
         }
         (Some((key, value)), _) if is_plain(key.trim()) && is_plain(value.trim()) => {
-            format!("texts need quotes: {} = \"{}\"", key.trim(), value.trim())
+            format!("strings need quotes: {} = \"{}\"", key.trim(), value.trim())
         }
         (None, Some((key, value))) if is_plain(key.trim()) && value.trim().is_empty() => {
             format!("recipes are TOML, not YAML: a section is written [{}]", key.trim())

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use mutualnet_core::network::ChannelRule;
 use mutualnet_core::{Resolution, WidthRange};
 use mutualnet_data::TrainTransform;
 use mutualnet_zoo::OutputStride;
@@ -46,6 +47,16 @@ pub struct NetworkSection {
     /// no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_stride: Option<OutputStride>,
+    /// Numbers of channels are rounded to multiples of this, 1 to 64; the published networks have 8. Smaller ones give a
+    /// small network more widths that differ.
+    #[serde(default = "NetworkSection::default_channel_divisor")]
+    pub channel_divisor: u32,
+}
+
+impl NetworkSection {
+    fn default_channel_divisor() -> u32 {
+        ChannelRule::DIVISOR
+    }
 }
 
 /// `[data]`: what the network is trained on.

@@ -1,6 +1,6 @@
-//! Names of keys: all that there are, and which of them somebody meant.
+//! The names of all keys, and which of them an unknown name was probably meant to be.
 //!
-//! Invariant: a key is only suggested if it exists; where nothing is near, the keys of the section are listed.
+//! Invariant: a key is only suggested if it exists; if none is similar, the keys of the section are listed.
 
 use mutualnet_data::augment::RandAugment;
 use mutualnet_data::{TrainCrop, TrainTransform};
@@ -26,7 +26,7 @@ fn sections() -> [(&'static str, &'static [&'static str]); 9] {
     ]
 }
 
-/// Every dotted key, the four sections left out.
+/// Every dotted key, without the four sections.
 pub(super) fn keys() -> Vec<String> {
     let sections = sections();
     let all = sections.iter().flat_map(|(section, keys)| keys.iter().map(|key| dotted(section, key)));
@@ -110,11 +110,11 @@ const ANSWERS: &[(&str, &[&str])] = &[
         "the run directory is an argument: mutualnet train RECIPE --out RUN",
         &["out", "output", "output_dir", "out_dir", "save_dir", "log_dir", "run_dir", "work_dir", "logdir"],
     ),
-    ("going on with a run is an argument: mutualnet train RECIPE --out RUN --resume", &["resume"]),
+    ("--resume is an argument: mutualnet train RECIPE --out RUN --resume", &["resume"]),
     ("remove it: training computes in 32-bit floats", &["amp", "fp16", "bf16", "precision", "half"]),
 ];
 
-/// What somebody meant who wrote this key: a full sentence.
+/// What the author of an unknown key may have meant: a full sentence.
 pub(super) fn hint(key: &str) -> String {
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
     let name = normal(name);
@@ -127,7 +127,7 @@ pub(super) fn hint(key: &str) -> String {
     }
 }
 
-/// What somebody meant who wrote this section.
+/// What the author of an unknown section may have meant.
 pub(super) fn section_hint(key: &str) -> String {
     let (parent, name) = key.rsplit_once('.').unwrap_or(("", key));
     let name = normal(name);
@@ -142,7 +142,7 @@ pub(super) fn section_hint(key: &str) -> String {
     }
 }
 
-/// The key that is meant, where only one can be.
+/// The key that `text` was meant to be, if there is only one candidate.
 pub(super) fn the_key(text: &str) -> Option<String> {
     let (section, name) = text.rsplit_once('.').unwrap_or(("", text));
     match meant(section, &normal(name)).as_slice() {
@@ -151,7 +151,7 @@ pub(super) fn the_key(text: &str) -> Option<String> {
     }
 }
 
-/// The names most like `text`, if one is like it at all.
+/// The name most similar to `text`, if any is similar.
 pub(super) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let text = normal(text);
     let near = names.filter_map(|name| Some((distance(&text, &normal(name))?, name)));
@@ -174,7 +174,7 @@ pub(super) fn example(section: &str, name: &str) -> &'static str {
     }
 }
 
-/// The keys that may be meant, best ones only.
+/// The keys that may be meant: the best candidates only.
 fn meant(section: &str, name: &str) -> Vec<String> {
     let mut found: Vec<(f64, String)> = Vec::new();
     for key in keys() {
@@ -182,7 +182,7 @@ fn meant(section: &str, name: &str) -> Vec<String> {
         let aliases = ALIASES.iter().find(|(to, _)| *to == key).map_or(&[][..], |(_, names)| names);
         let score = if aliases.contains(&name) { Some(0.0) } else { distance(name, own) };
         let Some(score) = score else { continue };
-        // In doubt the section that was written is the right one.
+        // When in doubt, the section that was written is the right one.
         let elsewhere = if section.is_empty() || of == section { 0.0 } else { 0.5 };
         found.push((score + elsewhere, key));
     }
@@ -191,9 +191,9 @@ fn meant(section: &str, name: &str) -> Vec<String> {
     found.into_iter().filter(|(score, _)| *score <= best).map(|(_, key)| key).take(3).collect()
 }
 
-/// How far two names are apart, if they are near each other.
+/// How much two names differ, if they are similar.
 fn distance(name: &str, other: &str) -> Option<f64> {
-    /// A part of a name says nothing if it is shorter.
+    /// Shortest part of a name that says something.
     const PART: usize = 4;
     let edits = strsim::osa_distance(name, other);
     let most = name.chars().count().max(other.chars().count()) / 3;

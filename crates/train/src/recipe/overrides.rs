@@ -1,10 +1,10 @@
-//! Overrides: `key=value` arguments, laid over the file.
+//! Overrides: `key=value` arguments that take precedence over the file.
 
 use super::document::Node;
 use super::names;
 use super::problem::{Place, Problem, shown};
 
-/// Lays all overrides over the recipe, later ones over earlier ones.
+/// Applies all overrides to the recipe; later ones win.
 pub(super) fn lay(document: &mut Node, overrides: &[String]) -> Result<(), Problem> {
     for (idx, text) in overrides.iter().enumerate() {
         let place = Place::Override(text.clone());
@@ -36,8 +36,8 @@ fn no_assignment(text: &str, rest: &[String]) -> Problem {
     Problem::of_file(format!("`{}` is not of the form key=value", shown(text))).with_hint(hint)
 }
 
-/// An override that was written as an option, without its dashes, and the arguments after it; `None` if no key is like
-/// it.
+/// The error for an override that was written as an option: `args` are the option without its dashes and the arguments
+/// after it. `None` if no key is similar.
 pub fn dashed(args: &[String]) -> Option<crate::Error> {
     let (first, rest) = args.split_first()?;
     let (key, value) = first.split_once('=').unwrap_or((first, ""));

@@ -44,7 +44,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A text for a message: control characters are escaped.
+/// Text for a message, with control characters escaped.
 pub(super) fn shown(text: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escaped).collect()
@@ -66,7 +66,7 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    /// The value of a key is not what it must be; `must` goes on after "must be".
+    /// The value of a key is not what it must be; `must` completes the message "must be …".
     pub(super) fn must_be(key: &str, must: impl fmt::Display) -> Self {
         Self { is_about_value: true, ..Self::is(key, format!("must be {must}")) }
     }

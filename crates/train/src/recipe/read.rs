@@ -1,4 +1,4 @@
-//! From the tree of values to the types of the recipe: a deserializer whose errors are for people.
+//! Turns the tree of values into the types of the recipe: a deserializer whose errors are written for users.
 //!
 //! serde's own errors name types of Rust (`u32`, `TrainCrop`) and forget where a value was written.
 //! Invariant: every message says the key, what it must be, and what was given; no name of a Rust type is in it.
@@ -13,7 +13,7 @@ use super::document::{Key, Node, Value};
 use super::names;
 use super::problem::{Place, Problem};
 
-/// Reads a value of a type out of a tree.
+/// Reads a value of a type from a tree.
 pub(super) fn read<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Problem> {
     T::deserialize(Reader(node)).map_err(Wrong::problem)
 }
@@ -37,7 +37,7 @@ enum What {
     UnknownSection,
     /// A key is missing in the table.
     Missing(&'static str),
-    /// Anything else, said by the type.
+    /// Anything else, in the words of the type.
     Custom(String),
 }
 
@@ -74,7 +74,7 @@ impl Wrong {
     }
 }
 
-/// A key that has no default was not written.
+/// The problem of a missing key that has no default.
 fn missing(section: &str, name: &str) -> Problem {
     if section.is_empty() {
         let hint =
@@ -164,7 +164,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             (Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Other(_), Some(typed)) => {
                 visitor.visit_borrowed_str(typed)
             }
-            _ => Err(Wrong::must_be("a text in quotes", self.0)),
+            _ => Err(Wrong::must_be("a string in quotes", self.0)),
         }
     }
 
@@ -332,7 +332,7 @@ pub(super) fn fields_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     found
 }
 
-/// Deserializes nothing; notes the keys that a struct asks for.
+/// Deserializes nothing; only records the keys that a struct asks for.
 struct FieldsOf<'a>(&'a mut &'static [&'static str]);
 
 impl<'de> Deserializer<'de> for FieldsOf<'_> {

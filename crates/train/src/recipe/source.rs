@@ -1,4 +1,4 @@
-//! The recipe file as text, and what it is where it is not one.
+//! Reads a recipe file as text, or says what the file is if it is not a recipe.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path) -> Result<String> {
     })
 }
 
-/// The stored plan of a run has a recipe in it, and is not one.
+/// Refuses the stored plan of a run, which contains a recipe but is not one.
 pub(super) fn refuse_plan(document: &Node) -> Result<(), Problem> {
     if document.get("derived").is_some() && document.get("recipe").is_some() {
         let problem = Problem::of_file("this is the plan of a run, not a recipe".to_owned());

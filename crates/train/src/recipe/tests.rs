@@ -111,7 +111,7 @@ fn values_of_another_type_say_key_value_and_what_is_wanted() {
         ("network.widths=[0.0, 1.0]", "network.widths: width 0 is out of range"),
         ("network.output_stride=7", "network.output_stride: output_stride must be 32, 16 or 8, got 7"),
         ("data.mean=0.5", "data.mean: must be a list of 3 values, got 0.5"),
-        ("data.path=[1]", "data.path: must be a text in quotes, got [1]"),
+        ("data.path=[1]", "data.path: must be a string in quotes, got [1]"),
         (
             "data.augment.crop.kind=middle",
             "data.augment.crop.kind: must be `random_resized`, `random_short_side`",
@@ -163,7 +163,7 @@ fn numbers_out_of_range_say_what_is_allowed() {
         ("data.augment.flip=maybe", "must be true or false"),
         ("data.augment.random_erasing=5", "5 is not between 0 and 1"),
         ("data.resize=24", "24 is below the largest resolution, 32"),
-        ("tabulate.width_step=0.0001", "a table of 15002 rows has more than 4096"),
+        ("tabulate.width_step=0.0001", "a table of 15002 rows is above the limit of 4096"),
         ("tabulate.latency_runs=0", "must be at least 1, got 0"),
     ] {
         let (reason, _) = error(SMALL, &[key]);
@@ -210,7 +210,12 @@ fn text_that_is_no_toml_is_told_by_line_with_what_to_write() {
     for (replaced, by, place, hinted) in [
         ("lr = 0.1", "lr: 0.1", "line 13, column", "recipes are TOML, not YAML: write lr = 0.1"),
         ("[train]", "train:", "line 10, column", "recipes are TOML, not YAML: a section is written [train]"),
-        ("\"mobilenet_v2\"", "mobilenet_v2", "line 3, column", "texts need quotes: name = \"mobilenet_v2\""),
+        (
+            "\"mobilenet_v2\"",
+            "mobilenet_v2",
+            "line 3, column",
+            "strings need quotes: name = \"mobilenet_v2\"",
+        ),
         ("lr = 0.1", "lr = 0.1\nlr = 0.2", "line 14, column 1", "a key may be written once"),
     ] {
         let (reason, hint) = said(replaced, by);

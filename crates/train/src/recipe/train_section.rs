@@ -9,7 +9,7 @@ use super::check::refuse;
 use super::problem::Problem;
 use crate::Method;
 use crate::schedule::Schedule;
-use crate::step_rules::{Divergence, Regularize, TeacherKind};
+use crate::step_rules::{Divergence, Regularize, StudentWeights, TeacherKind};
 use crate::update::{Clip, Decay, OptimizerConfig, Rule};
 
 /// What a share of something must be.
@@ -74,6 +74,18 @@ pub struct TrainSection {
     /// `mutual`.
     #[serde(default)]
     pub adaptive_sampling: f64,
+    /// Share of the steps in which the full network is trained alone, before the students join; from 0 to below 1.
+    #[serde(default)]
+    pub students_start: f64,
+    /// Share of the steps, after `students_start`, in which the weight of the students' losses rises linearly from 0 to 1.
+    #[serde(default)]
+    pub students_ramp: f64,
+    /// Weight of the full network's loss, above 0; those of the students have a weight of 1.
+    #[serde(default = "TrainSection::default_full_weight")]
+    pub full_weight: f64,
+    /// How much the losses of students weigh against each other.
+    #[serde(default)]
+    pub student_weights: StudentWeights,
     /// Whose output the students learn from: [switches](methods.md#switches).
     #[serde(default)]
     pub teacher: TeacherKind,
@@ -157,6 +169,13 @@ impl TrainSection {
             (!share(self.weight_decay), "train.weight_decay", SHARE),
             (self.clip.is_some_and(|clip| !positive(clip.limit)), "train.clip.limit", "above 0 and finite"),
             (self.random_subnets > MAX_RANDOM_SUBNETS, "train.random_subnets", "at most 64"),
+            (!share(self.students_start), "train.students_start", SHARE),
+            (
+                !(0.0..=1.0 - self.students_start).contains(&self.students_ramp),
+                "train.students_ramp",
+                "from 0 to 1 - train.students_start",
+            ),
+            (!positive(self.full_weight), "train.full_weight", "above 0 and finite"),
             (!share(self.label_smoothing), "train.label_smoothing", SHARE),
             (!share(self.dropout), "train.dropout", SHARE),
             (self.ema.is_some_and(|ema| !share(ema)), "train.ema", SHARE),
@@ -187,6 +206,19 @@ impl TrainSection {
             (
                 !students && self.divergence != Divergence::Kl,
                 Problem::is("train.divergence", no_students.as_str()),
+            ),
+            (
+                !students && (self.students_start > 0.0 || self.students_ramp > 0.0),
+                Problem::is("train.students_start", no_students.as_str()),
+            ),
+            (
+                !students && self.student_weights != StudentWeights::Equal,
+                Problem::is("train.student_weights", no_students.as_str()),
+            ),
+            (
+                !students && self.full_weight != 1.0,
+                Problem::is("train.full_weight", no_students.as_str())
+                    .with_hint("without students, train.lr has the same effect"),
             ),
             (
                 self.teacher == TeacherKind::Ema && self.ema.is_none(),
@@ -230,6 +262,10 @@ impl TrainSection {
 
     fn default_random_subnets() -> usize {
         2
+    }
+
+    fn default_full_weight() -> f64 {
+        1.0
     }
 
     fn default_device() -> String {

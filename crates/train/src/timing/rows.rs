@@ -1,4 +1,4 @@
-//! Timing the stages of tabulating on some rows of the table.
+//! Times the stages of tabulating on some rows of the table.
 //!
 //! Rows are taken at equal distances from the cheapest to the most expensive, so that their time per MAC is about that
 //! of all rows.
@@ -95,7 +95,7 @@ impl<'a> Rows<'a> {
         Ok((StepBatch::new(&mut batch, device)?, seconds))
     }
 
-    /// Calibrates the timed rows on one batch; says how long a MAC of a row took.
+    /// Calibrates the timed rows on one batch; returns the seconds per MAC too.
     fn calibrate(&self, trainer: &Trainer, batch: &StepBatch) -> Result<(BTreeMap<Subnet, Statistics>, f64)> {
         let mut calibration = Calibration::new(trainer.net(), &self.timed, trainer.device())?;
         let begun = Instant::now();
@@ -104,7 +104,7 @@ impl<'a> Rows<'a> {
         Ok((calibration.finish(), begun.elapsed().as_secs_f64() / self.timed_macs()))
     }
 
-    /// Evaluates the timed rows on one batch; says how long a MAC of a row took.
+    /// Evaluates the timed rows on one batch; returns the seconds per MAC.
     fn evaluate(
         &self,
         trainer: &Trainer,
@@ -147,7 +147,7 @@ impl<'a> Rows<'a> {
         Ok(seconds)
     }
 
-    /// A bundle of the timed rows, which nobody will see.
+    /// A bundle of the timed rows, which is never written.
     fn bundle(&self, trainer: &Trainer, statistics: &BTreeMap<Subnet, Statistics>) -> Result<Bundle> {
         let plan = &self.planned.plan;
         let rows = self.timed.iter().map(|&subnet| {

@@ -1,6 +1,6 @@
-//! Timing training: real steps on real batches.
+//! Times training: real steps on real batches.
 //!
-//! Invariant: the state of the steps goes on from one to the next, as in a run, and none of it is kept.
+//! Invariant: every step starts from the state that the last one left, as in a run, and none of it is kept.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -15,13 +15,15 @@ use crate::plan::{Plan, Planned, StepCost};
 use crate::trainer::Trainer;
 use crate::{Error, Result};
 
-/// Steps that count, at least; fewer do not show what the loader can do.
+/// Fewest steps that are timed; fewer do not show what the loader can do.
 const MIN_STEPS: u64 = 4;
-/// Part of the time that a step may take, for that many of them to fit in.
+/// Time of the first steps, which are slower than those of a run, relative to the time that counts.
+const UNCOUNTED: f64 = 0.25;
+/// Share of the time that one step may take, so that this many of them fit in.
 const STEP_SHARE: f64 = 0.25;
 /// MACs of a first step that takes about a second on two cores; larger batches are tried on fewer images first.
 const FIRST_STEP_MACS: f64 = 5e10;
-/// A pass back costs about two forward.
+/// Forward passes that a step costs as much as: the backward pass costs about two.
 const PASSES: f64 = 3.0;
 /// Share of a step above which waiting for images holds training up.
 const WAIT_SHARE: f64 = 0.1;
@@ -31,11 +33,11 @@ struct Pace {
     batch: usize,
     n_steps: u64,
     seconds: f64,
-    /// Of these, waiting for images.
+    /// The part of these seconds that was spent waiting for images.
     wait: f64,
     /// Mean cost of the steps, in MACs per image.
     cost: f64,
-    /// Images that the loader made meanwhile.
+    /// Images that the loader made in this time.
     made: u64,
     /// Peak memory by then.
     memory: Option<u64>,
@@ -48,7 +50,7 @@ impl Pace {
     }
 }
 
-/// Times steps; also says how much memory training takes.
+/// Times steps; also returns how much memory training takes.
 pub(super) fn measure(
     planned: &Planned,
     trainer: &mut Trainer,
@@ -75,14 +77,14 @@ pub(super) fn measure(
     Ok((scale(&planned.plan, &pace, expected, checkpoint_seconds), memory))
 }
 
-/// From the steps that were timed to the whole training.
+/// Scales the steps that were timed to the whole training.
 fn scale(plan: &Plan, pace: &Pace, expected: f64, checkpoint_seconds: f64) -> TrainTiming {
     let derived = &plan.derived;
     let batch = plan.recipe.train.batch;
     let n_images = (pace.n_steps * pace.batch as u64) as f64;
     let images = batch as f64 / pace.batch as f64;
     let step = pace.step() * images * expected / pace.cost;
-    // Batches that were made ahead hide a slow loader at first; what it made meanwhile shows it.
+    // Batches that were made ahead hide a slow loader at first; what it made in the meantime shows it.
     let loader_images_per_s = pace.made as f64 / pace.seconds;
     let loading = if pace.made as f64 >= n_images { 0.0 } else { batch as f64 / loader_images_per_s };
     let wait = (pace.wait / pace.n_steps as f64 * images).max(loading - step);
@@ -120,14 +122,18 @@ struct Steps<'a, 'b> {
 }
 
 impl Steps<'_, '_> {
-    /// Does steps for some time, after one that fills memory pools and is not counted.
+    /// Runs steps for some time, after the first ones, which fill memory pools and are not counted.
     fn run(&mut self, batch: usize, time: Duration) -> Result<Pace> {
         let recipe = &self.planned.plan.recipe;
         let loader = loader(recipe, self.planned.train.clone(), batch, self.trainer.device())?;
         let batches =
             loader.train(recipe.data.augment, &recipe.preprocess(), Position::default(), u32::MAX)?;
         let mut feed = Feed::new(loader, batches, IfBroken::Replaced);
+        let begun = Instant::now();
         self.step(&mut feed)?;
+        while begun.elapsed() < time.mul_f64(UNCOUNTED) {
+            self.step(&mut feed)?;
+        }
         let (begun, made) = (Instant::now(), feed.n_made());
         let (mut n_steps, mut wait, mut cost) = (0, Duration::ZERO, 0.0);
         while n_steps == 0 || begun.elapsed() < time || (n_steps < MIN_STEPS && begun.elapsed() < 2 * time) {
@@ -145,18 +151,18 @@ impl Steps<'_, '_> {
         })
     }
 
-    /// Does a step; says how long it waited for its images, and what it cost.
+    /// Runs a step; returns how long it waited for its images, and what it cost.
     fn step(&mut self, feed: &mut Feed) -> Result<(Duration, f64)> {
         let begun = Instant::now();
         let batch = feed.next(self.log, || false)?;
         let waited = begun.elapsed();
-        let plan = self.trainer.draw();
-        self.trainer.step(&mut batch.expect("epochs go on for ever"), &plan)?;
+        let plan = self.trainer.draw_with_students();
+        self.trainer.step(&mut batch.expect("there is no last epoch"), &plan)?;
         Ok((waited, self.cost.of(&plan)?))
     }
 }
 
-/// Writes a checkpoint among the system's temporary files and removes it; says how long writing took.
+/// Writes a checkpoint among the system's temporary files and removes it; returns how long writing took.
 fn checkpoint(trainer: &Trainer) -> Result<f64> {
     let dir = std::env::temp_dir().join(format!("mutualnet-plan-{}", std::process::id()));
     std::fs::create_dir_all(&dir).map_err(|source| Error::write(&dir, source))?;
@@ -166,7 +172,7 @@ fn checkpoint(trainer: &Trainer) -> Result<f64> {
     Ok(begun.elapsed().as_secs_f64())
 }
 
-/// A directory that is gone at the end.
+/// A directory that is removed when this is dropped.
 struct Removed(PathBuf);
 
 impl Drop for Removed {

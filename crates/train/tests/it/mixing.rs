@@ -1,4 +1,4 @@
-//! A step on mixed images: the full network learns from both labels, students from it alone.
+//! Mixed images and weighted losses: what a step learns is the weighted sum of what its parts are learned from alone.
 
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::StepSubnets;
@@ -6,7 +6,7 @@ use mutualnet_engine::{Device, Tensor, set_threads};
 use mutualnet_nn::{Net, Parameters};
 use mutualnet_train::mutual_step::{StepLosses, mutual_step};
 use mutualnet_train::step_batch::{SecondLabels, StepBatch};
-use mutualnet_train::step_rules::StepRules;
+use mutualnet_train::step_rules::{StepRules, StudentWeights};
 use rand::Rng;
 
 use crate::fixture::small_network;
@@ -14,12 +14,22 @@ use crate::fixture::small_network;
 const N: usize = 4;
 const FIRST: [i64; N] = [0, 1, 2, 3];
 const SECOND: [i64; N] = [1, 0, 3, 2];
+const STUDENTS: [&str; 2] = ["0.5-24", "0.25-20"];
 
 fn labels(labels: [i64; N]) -> Tensor {
     Tensor::from_slice_i64(&labels, &[N]).unwrap()
 }
 
 fn step(first: [i64; N], second: Option<([i64; N], f32)>) -> (Vec<Vec<f32>>, StepLosses) {
+    step_with(first, second, &STUDENTS, &StepRules { label_smoothing: 0.1, ..StepRules::default() })
+}
+
+fn step_with(
+    first: [i64; N],
+    second: Option<([i64; N], f32)>,
+    students: &[&str],
+    rules: &StepRules<'_>,
+) -> (Vec<Vec<f32>>, StepLosses) {
     let net = Net::new(small_network("mobilenet_v2"));
     let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
     let mut rng = Key::new(5, Purpose::Generate).stream();
@@ -35,10 +45,9 @@ fn step(first: [i64; N], second: Option<([i64; N], f32)>) -> (Vec<Vec<f32>>, Ste
     };
     let subnets = StepSubnets {
         full: "1.0-32".parse().unwrap(),
-        students: ["0.5-24", "0.25-20"].map(|student| student.parse().unwrap()).to_vec(),
+        students: students.iter().map(|student| student.parse().unwrap()).collect(),
     };
-    let rules = StepRules { label_smoothing: 0.1, ..StepRules::default() };
-    let (gradients, losses) = mutual_step(&net, &parameters, &batch, &subnets, &rules).unwrap();
+    let (gradients, losses) = mutual_step(&net, &parameters, &batch, &subnets, rules).unwrap();
     (gradients.iter().map(|gradient| gradient.to_vec_f32().unwrap()).collect(), losses)
 }
 
@@ -57,11 +66,44 @@ fn labels_count_by_their_shares() {
         assert_eq!(&mixed.students, students, "students see no labels");
     }
     // What is learned from the labels is linear in them, and what students learn is the same in all three.
-    for ((mixed, first), second) in of_mixed.iter().zip(&of_first).zip(&of_second) {
-        let expected: Vec<_> = first.iter().zip(second).map(|(a, b)| share * a + rest * b).collect();
+    assert_sum(&of_mixed, &[(share, &of_first), (rest, &of_second)]);
+}
+
+/// Asserts that gradients are a weighted sum of others.
+fn assert_sum(gradients: &[Vec<f32>], parts: &[(f32, &[Vec<f32>])]) {
+    for (idx, gradient) in gradients.iter().enumerate() {
+        let mut expected = vec![0.0; gradient.len()];
+        for (weight, part) in parts {
+            for (sum, value) in expected.iter_mut().zip(&part[idx]) {
+                *sum += weight * value;
+            }
+        }
         let scale = expected.iter().fold(1e-3_f32, |max, value| max.max(value.abs()));
-        let difference = mixed.iter().zip(&expected).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
+        let difference = gradient.iter().zip(&expected).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
         // Rounding alone gave 1.04e-3 on a processor with AVX-512.
-        assert!(difference <= 1e-2 * scale, "{}", difference / scale);
+        assert!(difference <= 1e-2 * scale, "tensor {idx}: {}", difference / scale);
     }
+}
+
+#[test]
+fn losses_count_by_their_weights() {
+    set_threads(1).unwrap();
+    let default = StepRules::default();
+    let (alone, _) = step_with(FIRST, None, &[], &default);
+    let (with_wide, _) = step_with(FIRST, None, &STUDENTS[..1], &default);
+    let (with_narrow, _) = step_with(FIRST, None, &STUDENTS[1..], &default);
+    let of_both = [(1.0, with_wide.as_slice()), (1.0, &with_narrow), (-1.0, &alone)];
+    assert_sum(&step_with(FIRST, None, &STUDENTS, &default).0, &of_both);
+
+    let rules = StepRules { full_weight: 3.0, ramp: 0.5, student_weights: StudentWeights::Width, ..default };
+    let (weighted, losses) = step_with(FIRST, None, &STUDENTS, &rules);
+    // Half of the ramp times widths of 0.5 and 0.25.
+    let parts = [(0.25, with_wide.as_slice()), (0.125, &with_narrow), (3.0 - 0.375, &alone)];
+    assert_sum(&weighted, &parts);
+    let unweighted = step_with(FIRST, None, &STUDENTS, &default).1;
+    assert_eq!(
+        (losses.full, &losses.students),
+        (unweighted.full, &unweighted.students),
+        "as if weights were 1"
+    );
 }

@@ -76,8 +76,10 @@ fn bundle(net: &Net, parameters: &Parameters, statistics: &[(Subnet, Statistics)
 #[test]
 fn every_family_gives_the_engines_logits_on_the_run_side() {
     set_threads(1).unwrap();
-    for name in mutualnet_zoo::samples() {
-        let net = Net::new(small_network(name));
+    let finer = small_network("mobilenet_v2").with_channel_divisor(1).unwrap();
+    for network in mutualnet_zoo::samples().map(small_network).chain([finer]) {
+        let net = Net::new(network);
+        let name = net.network().name();
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
         let slices = subnets(&net).into_iter();
         let slices: Vec<_> = slices.map(|row| (row, net.slice(&parameters, row.width).unwrap())).collect();

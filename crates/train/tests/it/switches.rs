@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use mutualnet_bundle::Bundle;
-use mutualnet_train::{Event, Outcome, RunDir, resume, tabulate, train};
+use mutualnet_train::{Event, Outcome, Plan, RunDir, resume, tabulate, train};
 
 use crate::fixture::{Fixture, STEPS_PER_EPOCH, StopAfter, events};
 
@@ -39,6 +39,11 @@ fn all_switches_together_are_resumed_in_the_same_bits() {
         "train.label_smoothing=0.1",
         "train.dropout=0.2",
         "train.regularize=full",
+        "train.students_start=0.25",
+        "train.students_ramp=0.5",
+        "train.full_weight=2.0",
+        "train.student_weights=width",
+        "network.channel_divisor=1",
         "tabulate.weights=ema",
     ];
     let overrides = [SHORT.as_slice(), &switches].concat();
@@ -102,6 +107,23 @@ fn every_method_trains_its_own_sub_networks() {
         let table = tabulate(&run, "test", &mut ()).unwrap();
         assert_eq!(table.rows().len(), rows, "{method}");
     }
+}
+
+#[test]
+fn students_join_late() {
+    let fixture = Fixture::new();
+    let late = ["train.students_start=0.25", "train.students_ramp=0.25"];
+    let run = fixture.train("late", &[SHORT.as_slice(), &late].concat());
+    let n_students = events(&run).into_iter().filter_map(|event| match event {
+        Event::Step { students, .. } => Some(students.len()),
+        _ => None,
+    });
+    assert_eq!(n_students.collect::<Vec<_>>(), [0, 0, 0, 3, 3, 3, 3, 3, 3, 3, 3, 3]);
+    // A step without students costs as much as one of plain training.
+    let plan = Plan::make(&fixture.recipe(&[SHORT.as_slice(), &late].concat())).unwrap().plan;
+    let from_the_start = Plan::make(&fixture.recipe(&SHORT)).unwrap().plan;
+    let (late, early) = (plan.derived.relative_cost, from_the_start.derived.relative_cost);
+    assert!((late - (0.25 + 0.75 * early)).abs() < 1e-9, "{late} {early}");
 }
 
 #[test]
