@@ -36,9 +36,11 @@ usage: cargo xtask <task>
                         (default 60), or with N inputs, as continuous integration does
   compat [PART...]      Compare our checkpoints and logits with the authors' code,
                         torchvision and timm
-  experiment cifar-methods [KEY=VALUE...]
-                        Train every method on CIFAR-10 with three seeds and compare them at
-                        equal MACs; takes hours and can be resumed
+  experiment STUDY [--jobs N | --report] [KEY=VALUE...]
+                        Train the arms of a study with several seeds and write the results;
+                        takes hours and can be resumed. Studies: cifar-methods (all methods
+                        at equal MACs), full-width (what the full network gains) and
+                        quickstart-seeds (how much the quickstart depends on its seed)
 
 Tasks that need libtorch run setup first.
 ";

@@ -1,44 +1,84 @@
-//! Finds CIFAR-10, as an image folder or as the original binary files, or unpacks it from an archive.
+//! The data of the studies, and the directory where their trainings lie.
 //!
-//! Separate because the images are not part of the project.
-//! Invariant: if they are missing, the message says what to set.
+//! Separate because neither is part of the project.
+//! Invariant: if images are missing, the message says what to set.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::process;
 
 const ARCHIVE: &str = "cifar10-jpeg.tar.xz";
-const UNPACKED: &str = "runs/experiments/cifar10";
 
-/// The directory of the images: `MUTUALNET_CIFAR10`; else `cifar10-jpeg.tar.xz` of `MUTUALNET_DATA` (or of
-/// `../shared/data`), unpacked once.
-pub(super) fn cifar10(root: &Path) -> Result<PathBuf> {
+/// The images of a study.
+#[derive(Clone, Copy)]
+pub(super) enum Data {
+    /// CIFAR-10, which the user has.
+    Cifar10,
+    /// What `mutualnet data make shapes` generates.
+    Shapes,
+}
+
+/// The directory of all trainings: `MUTUALNET_RUNS`, or else a directory of the user's cache.
+pub(super) fn runs() -> Result<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(given) = set("MUTUALNET_RUNS") {
+        return Ok(given);
+    }
+    let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    Ok(cache.context("neither MUTUALNET_RUNS nor HOME is set")?.join("mutualnet-runs"))
+}
+
+impl Data {
+    /// The directory of the images, which are unpacked or generated once.
+    pub(super) fn find(self, root: &Path, binary: &Path) -> Result<PathBuf> {
+        match self {
+            Self::Cifar10 => cifar10(root),
+            Self::Shapes => make("shapes", |dir| {
+                process::run(process::command(binary, root).args(["data", "make", "shapes"]).arg(dir))
+            }),
+        }
+    }
+}
+
+/// `MUTUALNET_CIFAR10`; else `cifar10-jpeg.tar.xz` of `MUTUALNET_DATA` (or of `../shared/data`).
+fn cifar10(root: &Path) -> Result<PathBuf> {
     if let Some(given) = env::var_os("MUTUALNET_CIFAR10").map(PathBuf::from) {
         if given.is_dir() {
             return Ok(given);
         }
         bail!("MUTUALNET_CIFAR10 is not a directory: {}", given.display());
     }
-    let unpacked = root.join(UNPACKED);
-    if unpacked.is_dir() {
-        return Ok(unpacked);
-    }
     let beside = || root.join("../shared/data");
     let archive = env::var_os("MUTUALNET_DATA").map_or_else(beside, PathBuf::from).join(ARCHIVE);
-    if !archive.is_file() {
-        bail!(
-            "CIFAR-10 is missing: set MUTUALNET_CIFAR10 to a folder with train/CLASS/* and test/CLASS/* (or to the \
-             original cifar-10-batches-bin), or MUTUALNET_DATA to the folder of {ARCHIVE}"
-        );
+    make("cifar10", |dir| {
+        if !archive.is_file() {
+            bail!(
+                "CIFAR-10 is missing: set MUTUALNET_CIFAR10 to a folder with train/CLASS/* and test/CLASS/* (or to the \
+                 original cifar-10-batches-bin), or MUTUALNET_DATA to the folder of {ARCHIVE}"
+            );
+        }
+        fs::create_dir_all(dir)?;
+        process::run(Command::new("tar").arg("xf").arg(&archive).arg("-C").arg(dir))
+    })
+}
+
+/// A directory below that of the trainings, which `fill` fills if it is not there yet.
+fn make(name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let parent = runs()?.join("data");
+    let (whole, partial) = (parent.join(name), parent.join(format!("{name}.partial")));
+    if whole.is_dir() {
+        return Ok(whole);
     }
-    let partial = root.join(format!("{UNPACKED}.partial"));
-    fs::create_dir_all(&partial)?;
-    process::run(Command::new("tar").arg("xf").arg(&archive).arg("-C").arg(&partial))?;
-    fs::rename(&partial, &unpacked)?;
-    Ok(unpacked)
+    fs::create_dir_all(&parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    if partial.exists() {
+        fs::remove_dir_all(&partial)?;
+    }
+    fill(&partial)?;
+    fs::rename(&partial, &whole).context("cannot move the finished images to their place")?;
+    Ok(whole)
 }

@@ -1,77 +1,174 @@
-//! The results as a Markdown page: the product's comparison, with the conditions it holds under.
+//! The results of studies as Markdown pages.
 //!
-//! Separate so that it is tested without training anything.
+//! Separate so that pages are tested without training anything.
+
+use std::fmt::Write;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
-use super::{ENSEMBLE, SEEDS};
+use super::results::{Finished, Spread};
+use super::study::Study;
 
-/// The page of a comparison, as `mutualnet compare --markdown` prints it, of runs with the given plan.
-pub(super) fn markdown(comparison: &str, plan: &str, overrides: &[String]) -> Result<String> {
-    let command = ["cargo xtask experiment cifar-methods"].into_iter();
-    let command: Vec<_> = command.chain(overrides.iter().map(String::as_str)).collect();
+/// The first lines of every page.
+fn head(title: &str, study: &Study) -> String {
+    let mut command = format!("cargo xtask experiment {}", study.name);
+    for key in &study.overrides {
+        command += " ";
+        command += key;
+    }
+    format!("# {title}\n\nWritten by `{command}`.\n")
+}
+
+/// What every arm was trained with.
+fn arms<'a>(study: &Study, names: impl Iterator<Item = &'a str>) -> String {
+    let mut text = "| arm | recipe and keys |\n|---|---|\n".to_owned();
+    let mut told = std::collections::BTreeSet::new();
+    for name in names {
+        for arm in study.arms.iter().filter(|arm| arm.name == name) {
+            if !told.insert((arm.name, arm.setting)) {
+                continue;
+            }
+            let keys = arm.keys.iter().map(|keys| match keys.join(" ") {
+                none if none.is_empty() => "as it is".to_owned(),
+                keys => format!("`{keys}`"),
+            });
+            let keys = keys.collect::<Vec<_>>().join(", ");
+            let _ = writeln!(text, "| {name} | [{0}](../../{0}): {keys} |", arm.recipe);
+        }
+    }
+    text
+}
+
+/// Accuracy at equal MACs.
+pub(super) fn methods(study: &Study, finished: &[Finished<'_>], comparison: &str) -> Result<String> {
+    let first = &finished[0].seeds[0].1[0];
+    let mut costs =
+        "| arm | epochs | cost of a step | seconds on one core |\n|---|---:|---:|---:|\n".to_owned();
+    for one in finished {
+        let sum = |key: &str| {
+            let sums = one.seeds.iter().map(|(_, summaries)| {
+                summaries.iter().map(|summary| summary.number(key)).sum::<Result<f64>>()
+            });
+            Ok::<_, anyhow::Error>(Spread::of(&sums.collect::<Result<Vec<_>>>()?).mean)
+        };
+        let n = one.arm.keys.len() as f64;
+        let (epochs, cost, seconds) = (sum("epochs")? / n, sum("relative_cost")?, sum("seconds")?);
+        let _ = writeln!(costs, "| {} | {epochs:.0} | {cost:.2} | {seconds:.0} |", one.arm.name);
+    }
     Ok(format!(
-        "# Methods on CIFAR-10\n\nWritten by `{}`.\n\n{}`mutual-ensemble` is `{}`.\n\n\
+        "{}\n{} training images (the same for all arms).\n\n{}\n\
          Test accuracy in % of the best row that costs at most that many MACs, mean ± standard deviation over the n \
          seeds:\n\n{comparison}\n\
-         The last column is the area between a method's curve and the first one's over the logarithm of the MACs where \
-         both have rows, divided by its length: the mean lead in percentage points.\n\n\
-         ![accuracy over MACs](cifar10-methods.svg)\n",
-        command.join(" "),
-        conditions(plan)?,
-        ENSEMBLE.join(" "),
+         The last column is the area between a curve and the first one's over the logarithm of the MACs where both have \
+         rows, divided by its length: the mean lead in percentage points.\n\n\
+         The cost is relative to a step of plain training; that of several trainings is their sum:\n\n{costs}\n\
+         ![accuracy over MACs]({}.svg)\n",
+        head("Methods on CIFAR-10", study),
+        first.number("n_train")?,
+        arms(study, finished.iter().map(|one| one.arm.name)),
+        study.results,
     ))
 }
 
-/// What was trained on what: the lines of the plan that decide it.
-fn conditions(plan: &str) -> Result<String> {
-    let value = |key: &str| {
-        let line = plan.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
-        line.map(|value| value.trim_matches('"').to_owned()).with_context(|| format!("the plan has no {key}"))
-    };
+/// The full network of every arm.
+pub(super) fn full_width(study: &Study, series: &[Value], over_macs: &str) -> Result<String> {
+    let mut table =
+        "| network | widths | arm | n | accuracy % | gain | cheapest row | on training images | epochs | \
+                     cost of a step | seconds |\n|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+            .to_owned();
+    for one in series {
+        let number = |key: &str| one[key].as_f64().with_context(|| format!("a series has no {key}"));
+        let plain =
+            series.iter().find(|other| other["name"] == "plain" && other["network"] == one["network"]);
+        let gain = plain.and_then(|plain| Some(number("mean").ok()? - plain["mean"].as_f64()?));
+        let gain = gain.map_or_else(|| "–".to_owned(), |gain| format!("{gain:+.1}"));
+        let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+        let _ = writeln!(
+            table,
+            "| {} | {}–1 | {} | {} | {:.1} ± {:.1} | {gain} | {:.1} | {:.1} | {} | {:.2} | {} |",
+            text("network"),
+            one["widths"][0].as_f64().context("a series has no widths")?,
+            text("name"),
+            number("n")?,
+            number("mean")?,
+            number("std")?,
+            number("cheapest_mean")?,
+            number("train_mean")?,
+            number("epochs")?,
+            number("relative_cost")?,
+            number("seconds")?,
+        );
+    }
+    let names: Vec<_> = series.iter().filter_map(|one| one["name"].as_str()).collect();
     Ok(format!(
-        "{}, widths {}, resolutions {}; {} training images (the same for all), {} test images; \
-         {} epochs of {} steps of {} images, learning rate {}; {} seeds.\n",
-        value("name")?,
-        value("widths")?,
-        list(plan, "resolutions"),
-        value("n_train")?,
-        value("n_test")?,
-        value("epochs")?,
-        value("steps_per_epoch")?,
-        value("batch")?,
-        value("lr")?,
-        SEEDS.len(),
+        "{}\n5,000 training images of CIFAR-10, 10,000 test images. Accuracy is that of the full network at the largest \
+         resolution, mean ± standard deviation over n seeds; the gain is in points above `plain` of the same network. \
+         `on training images` is measured in the last epoch, on augmented images. The cost of a step is relative to a \
+         step of plain training; seconds are those of the training on one core.\n\n{table}\n{}\n\
+         Accuracy in % of the first network and its widest range at equal MACs:\n\n{over_macs}\n\
+         ![accuracy over MACs]({}.svg)\n",
+        head("The full network", study),
+        arms(study, names.into_iter()),
+        study.results,
     ))
 }
 
-/// A list of the plan, on one line or on several.
-fn list(plan: &str, key: &str) -> String {
-    let start = plan.find(&format!("{key} = [")).unwrap_or(plan.len());
-    let list = plan[start..].split(['[', ']']).nth(1).unwrap_or_default();
-    list.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>().join(", ")
+/// The ends of every seed's table.
+pub(super) fn seeds(study: &Study, runs: &[Value]) -> Result<String> {
+    let mut table =
+        "| seed | most expensive row | cheapest row | mean over all rows |\n|---:|---:|---:|---:|\n"
+            .to_owned();
+    let mut means = Vec::new();
+    for run in runs {
+        let number = |key: &str| run[key].as_f64().with_context(|| format!("a run has no {key}"));
+        means.push(number("mean")?);
+        let ends = (number("dearest")?, number("cheapest")?, number("mean")?);
+        let _ = writeln!(table, "| {} | {:.1} | {:.1} | {:.1} |", run["seed"], ends.0, ends.1, ends.2);
+    }
+    let spread =
+        means.iter().fold(f64::MIN, |a, &b| a.max(b)) - means.iter().fold(f64::MAX, |a, &b| a.min(b));
+    Ok(format!(
+        "{}\nTest accuracy in % of the quickstart's table.\n\n{table}\n\
+         The means differ by {spread:.1} points at most.\n",
+        head("Quickstart with several seeds", study),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::super::studies;
     use super::*;
 
-    const PLAN: &str = "[derived]\nn_train = 10000\nn_test = 500\nsteps_per_epoch = 156\n[recipe.network]\n\
-                        name = \"wide_resnet10_1\"\nwidths = [0.25, 1.0]\nresolutions = [\n    32,\n    20,\n]\n\
-                        [recipe.train]\nepochs = 12\nbatch = 64\nlr = 0.05\n";
-
     #[test]
-    fn a_page_has_the_conditions_and_the_comparison() {
-        let page = markdown("| method |\n|---|\n", PLAN, &["train.epochs=2".to_owned()]).unwrap();
+    fn a_page_names_its_command_and_what_was_trained() {
+        let study =
+            Study { overrides: vec!["train.epochs=2".to_owned()], ..studies::named("full-width").unwrap() };
+        let series = |name: &str, mean: f64| {
+            json!({
+                "name": name, "network": "mobilenet_v2", "widths": [0.25, 1.0], "n": 3, "mean": mean, "std": 0.25,
+                "cheapest_mean": 50.0, "train_mean": 75.0, "epochs": 20, "relative_cost": 2.1, "seconds": 300,
+            })
+        };
+        let page = full_width(&study, &[series("plain", 60.0), series("mutual", 61.5)], "| x |\n").unwrap();
         for line in [
-            "Written by `cargo xtask experiment cifar-methods train.epochs=2`.",
-            "wide_resnet10_1, widths [0.25, 1.0], resolutions 32, 20; 10000 training images (the same \
-             for all), 500 test images; 12 epochs of 156 steps of 64 images, learning rate 0.05; 3 seeds.",
-            "| method |",
+            "Written by `cargo xtask experiment full-width train.epochs=2`.",
+            "| mobilenet_v2 | 0.25–1 | mutual | 3 | 61.5 ± 0.2 | +1.5 | 50.0 | 75.0 | 20 | 2.10 | 300 |",
+            "| x |",
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\n{page}");
         }
-        let error = markdown("", "name = \"x\"", &[]).unwrap_err().to_string();
-        assert_eq!(error, "the plan has no widths");
+    }
+
+    #[test]
+    fn seeds_are_followed_by_their_range() {
+        let study = studies::named("quickstart-seeds").unwrap();
+        let run =
+            |seed: u64, mean: f64| json!({ "seed": seed, "dearest": 99.0, "cheapest": 90.0, "mean": mean });
+        let page = seeds(&study, &[run(1, 96.0), run(2, 97.25)]).unwrap();
+        assert!(page.contains("| 1 | 99.0 | 90.0 | 96.0 |"), "{page}");
+        assert!(page.ends_with("The means differ by 1.2 points at most.\n"), "{page}");
     }
 }

@@ -1,0 +1,106 @@
+//! The studies: which arms each one trains.
+
+use super::data::Data;
+use super::study::{Arm, Page, Study};
+
+/// The names that [`named`] knows.
+#[cfg(test)]
+pub(super) const NAMES: [&str; 3] = ["cifar-methods", "full-width", "quickstart-seeds"];
+
+const SEEDS: &[u64] = &[1, 2, 3];
+
+/// The study of a name.
+pub(super) fn named(name: &str) -> Option<Study> {
+    match name {
+        "cifar-methods" => Some(cifar_methods()),
+        "full-width" => Some(full_width()),
+        "quickstart-seeds" => Some(quickstart_seeds()),
+        _ => None,
+    }
+}
+
+/// The sub-networks of `independent`: what a product team would train without this project.
+const CONFIGURATIONS: [&str; 4] = ["1.0-32", "0.75-28", "0.5-24", "0.25-20"];
+
+/// Every method at equal MACs, on a network that is too small to overfit.
+fn cifar_methods() -> Study {
+    const RECIPE: &str = "recipes/cifar10_methods.toml";
+    let alone = |at: &&str| vec!["train.method=independent".to_owned(), format!("train.subnet={at}")];
+    let one = |name, keys| Arm::new(name, RECIPE, keys);
+    let arms = vec![
+        one("us", "train.method=us"),
+        one("us-multi-scale", "train.method=us-multi-scale"),
+        one("mutual", "train.method=mutual"),
+        Arm { keys: CONFIGURATIONS.iter().map(alone).collect(), ..one("independent", "") },
+        one("plain", "train.method=plain"),
+        one("multi-scale", "train.method=multi-scale"),
+        // The best of seven combinations of switches, selected with a seed of its own (docs/benchmarks.md).
+        one("mutual-ensemble", "train.method=mutual train.teacher=ensemble train.random_subnets=1"),
+    ];
+    Study {
+        name: "cifar-methods",
+        results: "cifar10-methods",
+        data: Data::Cifar10,
+        seeds: SEEDS,
+        arms,
+        page: Page::Methods,
+        overrides: Vec::new(),
+    }
+}
+
+/// What mutual learning does for the full network, on networks that overfit.
+fn full_width() -> Study {
+    const MOBILE: &str = "recipes/cifar10_full_width_mobilenet_v2.toml";
+    const WIDE: &str = "recipes/cifar10_full_width_wide_resnet10_2.toml";
+    let of = |recipe, setting, arms: &[(&'static str, &str)]| {
+        let arms = arms.iter().map(|(name, keys)| Arm { setting, ..Arm::new(name, recipe, keys) });
+        arms.collect::<Vec<_>>()
+    };
+    let range =
+        |keys: &str, low, step| format!("network.widths=[{low},1.0] tabulate.width_step={step} {keys}");
+    const PLAIN: &str = "train.method=plain";
+    const MULTI_SCALE: &str = "train.method=multi-scale";
+    let mut arms = of(
+        MOBILE,
+        "mobilenet_v2-0.25",
+        &[("plain", PLAIN), ("mutual", ""), ("best", BEST), ("multi-scale", MULTI_SCALE)],
+    );
+    // As long as `mutual`: a step of it costs 2.1 plain ones (mutualnet plan).
+    arms.extend(of(MOBILE, "mobilenet_v2-0.25", &[("plain-longer", "train.method=plain train.epochs=63")]));
+    arms.extend(of(WIDE, "wide_resnet10_2-0.25", &[("plain", PLAIN), ("mutual", ""), ("best", BEST)]));
+    for (recipe, settings) in [
+        (MOBILE, ["mobilenet_v2-0.7", "mobilenet_v2-0.9"]),
+        (WIDE, ["wide_resnet10_2-0.7", "wide_resnet10_2-0.9"]),
+    ] {
+        for (setting, (low, step)) in settings.into_iter().zip([(0.7, 0.1), (0.9, 0.05)]) {
+            let (mutual, best) = (range("", low, step), range(BEST, low, step));
+            arms.extend(of(recipe, setting, &[("mutual", &mutual), ("best", &best)]));
+        }
+    }
+    Study {
+        name: "full-width",
+        results: "full-width",
+        data: Data::Cifar10,
+        seeds: SEEDS,
+        arms,
+        page: Page::FullWidth,
+        overrides: Vec::new(),
+    }
+}
+
+/// The combination of switches that does most for the full network.
+pub(super) const BEST: &str = "train.students_start=0.5 train.students_ramp=0.2";
+
+/// How much the first recipe that people run depends on chance.
+fn quickstart_seeds() -> Study {
+    let arms = vec![Arm::new("quickstart", "recipes/quickstart.toml", "")];
+    Study {
+        name: "quickstart-seeds",
+        results: "quickstart-seeds",
+        data: Data::Shapes,
+        seeds: &[1, 2, 3, 4, 5],
+        arms,
+        page: Page::Seeds,
+        overrides: Vec::new(),
+    }
+}
