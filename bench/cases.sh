@@ -83,7 +83,7 @@ pointer=$'version https://git-lfs.github.com/spec/v1\noid sha256:000000000000000
 images="$scratch/cases/stale_quarantine/data"
 cp -r "$images" "$scratch/images"
 find "$images" -name '*.jpg' -exec bash -c 'printf %s "$0" >"$1"' "$pointer" {} \;
-expect stale_quarantine 1 'Git LFS' data check data
+expect stale_quarantine 1 'git lfs pull' data check data
 cp -r "$scratch/images/." "$images/"
 plan stale_quarantine 1 'leaves out all 24'
 expect unnamed_formats 1 'Git LFS' predict model.mnb lfs.jpg

@@ -4,8 +4,11 @@
 //! Invariant: nothing but the quarantine list is written.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use mutualnet_core::FileKind;
 use rayon::prelude::*;
 
 use crate::decode::check_variable;
@@ -158,9 +161,18 @@ impl Found {
 /// [`Error::AllBroken`], because a list of everything would hide the cause; or the list cannot be written.
 pub fn write_quarantine(dir: &Path, report: &CheckReport) -> Result<Change> {
     if report.is_all_broken() {
-        return Err(Error::AllBroken { images: report.n_images, path: dir.to_owned() });
+        let kind = report.broken.first().map_or(FileKind::Unknown, |file| kind_of(&dir.join(&file.path)));
+        return Err(Error::AllBroken { images: report.n_images, kind, path: dir.to_owned() });
     }
     quarantine_list::write(dir, &report.broken)
+}
+
+/// What a file is by its first bytes; not known of a record inside an archive.
+fn kind_of(path: &Path) -> FileKind {
+    let mut start = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(FileKind::START_BYTES as u64).read_to_end(&mut start));
+    if read.is_ok() { FileKind::of(&start) } else { FileKind::Unknown }
 }
 
 /// A quarantine list that leaves out images which can be decoded, and which a check of the directory does not rewrite.

@@ -151,10 +151,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// A check that found no image that can be decoded.
-    #[error("none of the {images} images in {} can be decoded", shown(path))]
+    #[error("none of the images in {} can be decoded ({})", shown(path), counted(*images, "image"))]
     AllBroken {
         /// How many there are.
         images: usize,
+        /// What the first file is, as far as that is known.
+        kind: FileKind,
         /// The directory.
         path: PathBuf,
     },
@@ -317,10 +319,10 @@ impl Error {
             Self::NoClasses { .. } | Self::NoImages { .. } => {
                 "every class is a folder with its JPEG, PNG or WebP files in it"
             }
-            Self::AllBroken { .. } => {
+            Self::AllBroken { kind, .. } => kind.hint(Wanted::Image).unwrap_or(
                 "the files are probably not what their names say, or the download was incomplete; no quarantine list \
-                 is written, because it would leave out everything"
-            }
+                 is written, because it would leave out everything",
+            ),
             Self::ClassesDiffer { .. } => {
                 "give every split the same class folders, which may be empty, or name the classes in classes.txt"
             }

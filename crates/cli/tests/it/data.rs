@@ -102,15 +102,16 @@ fn cifar_is_a_data_set_as_it_is_published() {
 fn a_check_that_finds_nothing_but_broken_images_fails_and_writes_no_list() {
     let program = Program::new();
     std::fs::create_dir_all(program.path("data/train/cat")).unwrap();
-    std::fs::write(program.path("data/train/cat/1.jpg"), "").unwrap();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
+    std::fs::write(program.path("data/train/cat/1.jpg"), pointer).unwrap();
     assert_snapshot!(program.told(&["data", "check", "data"]), @r#"
     exit 1
     -- stdout
-    train/cat/1.jpg: the file is empty
+    train/cat/1.jpg: a Git LFS pointer, not an image
     -- stderr
     1 image checked, 1 broken
-    error: none of the 1 images in data can be decoded
-    hint: the files are probably not what their names say, or the download was incomplete; no quarantine list is written, because it would leave out everything
+    error: none of the images in data can be decoded (1 image)
+    hint: `git lfs pull` downloads the file that the pointer stands for
     "#);
     assert!(!program.path("data/quarantine.tsv").exists());
 }
