@@ -51,7 +51,8 @@ pub fn network() -> Network {
     let widths = WidthRange::new(half, Width::ONE).expect("a half is below one");
     let out = ChannelRule::slim_by(4, 0.5);
     let (stride, padding) = ([1, 2, 2], [0, 1, 1]);
-    let conv = Conv { out, kernel: [1, 3, 3], stride, padding, groups: Groups::Dense, bias: false };
+    let dilation = Conv::NO_DILATION;
+    let conv = Conv { out, kernel: [1, 3, 3], stride, padding, dilation, groups: Groups::Dense, bias: false };
     let mut net = NetworkBuilder::new("small", Rank::Image, widths);
     let x = net.input(3);
     let x = net.conv("conv1", x, conv);

@@ -1,6 +1,6 @@
 //! Checks that the parts of a bundle fit together; no other place decides this.
 
-use mutualnet_core::network::{Op, Rank};
+use mutualnet_core::network::{AvgPool, Conv, MaxPool, Op, Rank};
 use mutualnet_core::{Network, Subnet, Weights, Width};
 
 use crate::parts::{norm_paths, stats_names};
@@ -85,14 +85,17 @@ fn most_macs(network: &Network, subnet: Subnet) -> Result<f64> {
     let mut per_position = 0.0;
     for (node, &out) in network.nodes().iter().zip(&channels) {
         let mut weights = 1.0;
-        if let Op::Conv(conv) = &node.op {
-            for (extent, padding) in extent.iter_mut().zip(conv.padding) {
+        if let Op::Conv(Conv { kernel, padding, .. })
+        | Op::MaxPool(MaxPool { kernel, padding, .. })
+        | Op::AvgPool(AvgPool { kernel, padding, .. }) = &node.op
+        {
+            for (extent, &padding) in extent.iter_mut().zip(padding) {
                 *extent += 2.0 * f64::from(padding);
             }
-            weights = conv.kernel.iter().map(|&n| f64::from(n)).product();
+            weights = kernel.iter().map(|&n| f64::from(n)).product();
         }
-        let input = node.inputs.first().map_or(1, |input| channels[input.0]);
-        per_position += weights * input as f64 * out as f64;
+        let inputs: f64 = node.inputs.iter().map(|input| channels[input.0] as f64).sum();
+        per_position += weights * inputs.max(1.0) * out as f64;
     }
     Ok(per_position * extent.iter().product::<f64>())
 }
@@ -136,7 +139,16 @@ mod tests {
         for idx in 0..n_convs {
             let out = ChannelRule::whole(1 << 16);
             let (kernel, padding) = ([kernel; 3], [padding; 3]);
-            let conv = Conv { out, kernel, stride: [1; 3], padding, groups: Groups::Depthwise, bias: false };
+            let dilation = Conv::NO_DILATION;
+            let conv = Conv {
+                out,
+                kernel,
+                stride: [1; 3],
+                padding,
+                dilation,
+                groups: Groups::Depthwise,
+                bias: false,
+            };
             x = net.conv(&idx.to_string(), x, conv);
         }
         let x = net.global_pool("pool", x);

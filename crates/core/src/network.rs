@@ -13,7 +13,7 @@ mod channels;
 pub use channels::{ChannelRule, make_divisible};
 
 mod op;
-pub use op::{Activation, BatchNorm, Conv, Extent, Groups, Linear, MaxPool, Op};
+pub use op::{Activation, AvgPool, BatchNorm, Conv, Extent, Groups, Linear, MaxPool, Op, Resize};
 
 mod builder;
 pub use builder::NetworkBuilder;
@@ -22,7 +22,10 @@ mod shape;
 pub use shape::{NodeCost, Shape};
 
 mod parameter;
-pub use parameter::{Parameter, ParameterKind};
+pub use parameter::{Parameter, ParameterKind, ParameterSlice};
+
+mod output;
+pub use output::Output;
 
 mod residual;
 
@@ -58,29 +61,40 @@ pub struct Node {
 
 /// A network that can run at every width of a range.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "NetworkFile")]
+#[serde(try_from = "NetworkFile", into = "NetworkFile")]
 pub struct Network {
     name: String,
     rank: Rank,
     widths: WidthRange,
     nodes: Vec<Node>,
+    outputs: Vec<Output>,
 }
 
 /// A [`Network`] as written in a file, before it is checked.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NetworkFile {
     name: String,
     rank: Rank,
     widths: WidthRange,
     nodes: Vec<Node>,
+    /// Empty if the last node is the only output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<Output>,
 }
 
 impl TryFrom<NetworkFile> for Network {
     type Error = Error;
 
-    fn try_from(NetworkFile { name, rank, widths, nodes }: NetworkFile) -> Result<Self> {
-        Self::checked(Self { name, rank, widths, nodes })
+    fn try_from(NetworkFile { name, rank, widths, nodes, outputs }: NetworkFile) -> Result<Self> {
+        Self::checked(Self { name, rank, widths, outputs: Output::or_last(outputs, &nodes), nodes })
+    }
+}
+
+impl From<Network> for NetworkFile {
+    fn from(Network { name, rank, widths, nodes, outputs }: Network) -> Self {
+        let outputs = if outputs == Output::or_last(Vec::new(), &nodes) { Vec::new() } else { outputs };
+        Self { name, rank, widths, nodes, outputs }
     }
 }
 
@@ -105,7 +119,7 @@ impl Network {
                     "the first node must be the input, and no other node may be one",
                 ));
             }
-            if node.inputs.len() != node.op.arity() {
+            if !node.op.reads(node.inputs.len()) {
                 return Err(wrong(&node.path, "wrong number of inputs for the operation"));
             }
             if node.inputs.iter().any(|input| input.0 >= idx) {
@@ -113,15 +127,7 @@ impl Network {
             }
             node.op.check().map_err(|reason| wrong(&node.path, reason))?;
         }
-        if !matches!(self.nodes[self.nodes.len() - 1].op, Op::Linear(_)) {
-            return Err(wrong(
-                &self.nodes[self.nodes.len() - 1].path,
-                "the last node must be a linear layer",
-            ));
-        }
-        for width in [self.widths.smallest(), self.widths.full()] {
-            self.channels(width)?;
-        }
+        output::check(&self)?;
         Ok(self)
     }
 
@@ -140,7 +146,12 @@ impl Network {
         self.widths
     }
 
-    /// The nodes in the order of execution; the last one is the output.
+    /// What the network computes: at least one node, each with a name of its own.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// The nodes in the order of execution.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -153,21 +164,23 @@ impl Network {
         &self.nodes[id.0]
     }
 
-    /// The number of classes, which is the number of outputs of the last node.
+    /// The number of classes, which is the number of channels of the first output.
     pub fn classes(&self) -> usize {
-        match &self.nodes[self.nodes.len() - 1].op {
-            Op::Linear(linear) => linear.out_features,
-            _ => unreachable!("checked at construction: the last node is linear"),
-        }
+        let channels = self.channels(self.widths.full()).expect("checked at construction");
+        channels[self.outputs[0].node.0]
     }
 
     /// For every node, the last node that reads it, or the node itself if none does. An executor can then drop its value.
+    /// That of an output is never dropped: its last use lies behind the end of the list.
     pub fn last_uses(&self) -> Vec<NodeId> {
         let mut last: Vec<_> = (0..self.nodes.len()).map(NodeId).collect();
         for (idx, node) in self.nodes.iter().enumerate() {
             for input in &node.inputs {
                 last[input.0] = NodeId(idx);
             }
+        }
+        for output in &self.outputs {
+            last[output.node.0] = NodeId(self.nodes.len());
         }
         last
     }
@@ -234,6 +247,7 @@ impl Network {
             rank: self.rank,
             widths: WidthRange::new(width, width)?,
             nodes,
+            outputs: self.outputs.clone(),
         })
     }
 

@@ -82,6 +82,14 @@ impl Tensor {
         shim::leaf_prefix(self, sizes)
     }
 
+    /// A separate leaf with these values, in channels-last memory.
+    ///
+    /// # Errors
+    /// Fails if libtorch does not have enough memory.
+    pub fn to_leaf(&self) -> Result<Self> {
+        self.detach()?.channels_last()?.require_grad()
+    }
+
     /// Adds `part` to the leading entries of `self`, in place.
     ///
     /// # Errors

@@ -33,6 +33,6 @@ pub use device::{
 pub use error::{EngineError, Result, Shapes};
 pub use norm::{Activation, Affine, NormStatistics};
 pub use pinned::PinnedFloats;
-pub use resample::PoolGeometry;
+pub use resample::{Filter, PoolGeometry};
 pub use sgd::{FusedSgd, SgdStep};
 pub use tensor::Tensor;

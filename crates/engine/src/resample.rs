@@ -17,6 +17,15 @@ pub struct PoolGeometry<'a> {
     pub padding: &'a [usize],
 }
 
+/// How values between pixels are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// The nearest pixel, rounded down.
+    Nearest,
+    /// Bilinear.
+    Bilinear,
+}
+
 impl Tensor {
     /// The largest value in a window, channel by channel: `[n, c, spatial…]` to `[n, c, spatial'…]`.
     ///
@@ -33,6 +42,40 @@ impl Tensor {
             }
         };
         pooled.map(Self).map_err(failed("max_pool", [self]))
+    }
+
+    /// The mean of a window, channel by channel; positions outside the input count as zeros:
+    /// `[n, c, spatial…]` to `[n, c, spatial'…]`.
+    ///
+    /// # Errors
+    /// Fails with [`EngineError::Rank`] unless there are two or three spatial dimensions, and if the window does not fit.
+    pub fn avg_pool(&self, geometry: &PoolGeometry<'_>) -> Result<Self> {
+        let [kernel, stride, padding] = [geometry.kernel, geometry.stride, geometry.padding].map(signed);
+        let pooled = match self.shape().len() {
+            4 => self.0.f_avg_pool2d(kernel, stride, padding, false, true, None),
+            5 => self.0.f_avg_pool3d(kernel, stride, padding, false, true, None),
+            _ => {
+                let expected = "[n, c, h, w] or [n, c, t, h, w]";
+                return Err(EngineError::Rank { op: "avg_pool", expected, shape: self.shape() });
+            }
+        };
+        pooled.map(Self).map_err(failed("avg_pool", [self]))
+    }
+
+    /// Resizes to a height and a width: `[n, c, h, w]` to `[n, c, h', w']`. Bilinear means without aligned corners.
+    ///
+    /// # Errors
+    /// Fails with [`EngineError::Rank`] for anything but images.
+    pub fn resize_to(&self, [height, width]: [usize; 2], filter: Filter) -> Result<Self> {
+        if self.shape().len() != 4 {
+            return Err(EngineError::Rank { op: "resize_to", expected: "[n, c, h, w]", shape: self.shape() });
+        }
+        let size = [height as i64, width as i64];
+        let resized = match filter {
+            Filter::Nearest => self.0.f_upsample_nearest2d(size, None, None),
+            Filter::Bilinear => self.0.f_upsample_bilinear2d(size, false, None, None),
+        };
+        resized.map(Self).map_err(failed("resize_to", [self]))
     }
 
     /// Mean over all spatial positions: `[n, c, spatial…]` to `[n, c, 1…]`.

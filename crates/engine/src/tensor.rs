@@ -261,6 +261,17 @@ impl Tensor {
         view.map(Self).map_err(failed("narrow", [self]))
     }
 
+    /// Tensors of equal shapes up to dimension `dim`, one behind the other along it; recorded by autograd.
+    ///
+    /// # Errors
+    /// Fails if there are none, or if their other dimensions differ.
+    pub fn concatenate(parts: &[&Self], dim: usize) -> Result<Self> {
+        let tensors: Vec<_> = parts.iter().map(|part| &part.0).collect();
+        tch::Tensor::f_cat(&tensors, dim as i64)
+            .map(Self)
+            .map_err(failed_shapes("concatenate", parts.iter().map(|part| part.shape()).collect()))
+    }
+
     /// The same values with another shape.
     ///
     /// # Errors

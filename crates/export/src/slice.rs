@@ -1,8 +1,10 @@
 //! Exports a row as a separate bundle: the narrow network with its part of every weight.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use mutualnet_bundle::{Bundle, BundleParts, QueryTable};
+use mutualnet_core::network::ParameterSlice;
 use mutualnet_core::{Subnet, Tensor, Weights};
 
 use crate::{Error, Result};
@@ -33,13 +35,27 @@ pub fn slice(bundle: &Bundle, subnet: Subnet) -> Result<Bundle> {
 }
 
 fn weights(bundle: &Bundle, subnet: Subnet) -> Result<Weights> {
-    let shapes = bundle.network().parameter_shapes(subnet.width)?;
-    let parameters = bundle.network().parameters().into_iter().zip(shapes);
-    let sliced = parameters.map(|(parameter, shape)| {
+    let slices = bundle.network().parameter_slices(subnet.width)?;
+    let parameters = bundle.network().parameters().into_iter().zip(slices);
+    let sliced = parameters.map(|(parameter, slice)| {
         let full = &bundle.weights()[&parameter.name];
-        (parameter.name, prefix(full, shape))
+        (parameter.name, part(full, slice))
     });
     Ok(sliced.collect())
+}
+
+/// The part of a tensor that a width uses.
+fn part(full: &Tensor, ParameterSlice { shape, blocks }: ParameterSlice) -> Tensor {
+    if blocks.is_empty() {
+        return prefix(full, shape);
+    }
+    let channel: usize = full.shape[2..].iter().product();
+    let output = full.shape[1] * channel;
+    let outputs = full.data.chunks_exact(output).take(shape[0]);
+    let block =
+        |output: &[f32], block: &Range<usize>| output[block.start * channel..block.end * channel].to_vec();
+    let data = outputs.flat_map(|output| blocks.iter().flat_map(move |range| block(output, range)));
+    Tensor { data: data.collect(), shape }
 }
 
 /// The first `shape[i]` entries along every axis `i`.
@@ -75,6 +91,9 @@ mod tests {
         ] {
             assert_eq!(prefix(&full, shape.clone()), Tensor { shape, data });
         }
+        let blocks = ParameterSlice { shape: vec![2, 3, 2], blocks: vec![0..1, 2..4] };
+        let data = vec![0., 1., 4., 5., 6., 7., 8., 9., 12., 13., 14., 15.];
+        assert_eq!(part(&full, blocks), Tensor { shape: vec![2, 3, 2], data });
         let line = Tensor { shape: vec![4], data: vec![1., 2., 3., 4.] };
         assert_eq!(prefix(&line, vec![2]).data, [1., 2.]);
         assert_eq!(prefix(&line, vec![4]), line);

@@ -100,13 +100,15 @@ impl ChannelGroups {
 /// Whether a node makes channels of its own, instead of passing on those of its inputs.
 fn begins_group(node: &Node) -> Result<bool> {
     match &node.op {
-        Op::Input { .. } | Op::Conv(Conv { groups: Groups::Dense, .. }) | Op::Linear(_) => Ok(true),
+        Op::Input { .. } => Ok(true),
+        Op::Conv(Conv { groups: Groups::Dense, .. }) | Op::Linear(_) if node.inputs.len() == 1 => Ok(true),
         Op::Conv(Conv { groups: Groups::Depthwise, .. })
         | Op::BatchNorm(_)
         | Op::Activation(_)
         | Op::Add
         | Op::Multiply
         | Op::MaxPool(_)
+        | Op::AvgPool(_)
         | Op::GlobalPool => Ok(false),
         other => Err(Error::Tensor {
             name: node.path.clone(),

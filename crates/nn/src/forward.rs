@@ -2,7 +2,9 @@
 
 use mutualnet_core::Width;
 use mutualnet_core::network::{self, Extent, Groups, Network, NodeId, Op, Rank};
-use mutualnet_engine::{Activation, Affine, ConvGeometry, Device, NormStatistics, PoolGeometry, Tensor};
+use mutualnet_engine::{
+    Activation, Affine, ConvGeometry, Device, Filter, NormStatistics, PoolGeometry, Tensor,
+};
 
 use crate::{Dropout, Parameters, Result, Slice};
 
@@ -165,7 +167,7 @@ impl Net {
         self.forward_with_dropout(slice, input, norm, None)
     }
 
-    /// Like [`Self::forward`], but with dropout before the last layer.
+    /// Like [`Self::forward`], but with dropout before the layer that computes the logits.
     ///
     /// # Errors
     /// Fails in the same cases as [`Self::forward`].
@@ -173,21 +175,36 @@ impl Net {
         &self,
         slice: &Slice,
         input: &Tensor,
-        mut norm: Norm<'_>,
+        norm: Norm<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor> {
+        Ok(self.run_all(slice, input, norm, dropout)?.swap_remove(0))
+    }
+
+    /// Computes all outputs of the sub-network whose parameters are in `slice`, in the order of
+    /// [`Network::outputs`]. Dropout applies to the input of the node of the first output.
+    ///
+    /// # Errors
+    /// Fails in the same cases as [`Self::forward`].
+    pub fn run_all(
+        &self,
+        slice: &Slice,
+        input: &Tensor,
+        mut norm: Norm<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Vec<Tensor>> {
         let mut values = self.values(input);
-        let (last, before) = self.fused_nodes[1..].split_last().expect("a network has an output");
-        for fused in before {
+        let outputs = self.network.outputs();
+        for fused in &self.fused_nodes[1..] {
+            if let Some(dropout) = dropout.as_ref().filter(|_| fused.out == outputs[0].node) {
+                let features = &mut values[self.network.node(fused.node).inputs[0].0];
+                let pooled = features.as_ref().expect("inputs come before their users");
+                *features = Some(dropout.apply(pooled)?);
+            }
             self.run(fused, slice, &mut norm, &mut values)?;
         }
-        if let Some(dropout) = dropout {
-            let features = &mut values[self.network.node(last.node).inputs[0].0];
-            let pooled = features.as_ref().expect("inputs come before their users");
-            *features = Some(dropout.apply(pooled)?);
-        }
-        self.run(last, slice, &mut norm, &mut values)?;
-        Ok(values.pop().flatten().expect("the last node's value is never given away"))
+        let output = |node: NodeId| values[node.0].as_ref().expect("outputs are never dropped").alias();
+        Ok(outputs.iter().map(|output| output.node).map(output).collect())
     }
 
     /// Path of the first layer whose output contains NaN or infinity. It runs in training mode.
@@ -227,14 +244,17 @@ impl Net {
         values: &mut [Option<Tensor>],
     ) -> Result<()> {
         let node = self.network.node(fused.node);
-        let input = |n: usize| values[node.inputs[n].0].as_ref().expect("inputs come before their users");
+        let inputs =
+            node.inputs.iter().map(|id| values[id.0].as_ref().expect("inputs come before their users"));
+        let inputs: Vec<&Tensor> = inputs.collect();
+        let input = |n: usize| inputs[n];
         let parameter = |n: usize| &slice.tensors()[fused.parameter + n];
         let out = match &node.op {
             Op::Input { .. } => unreachable!("checked at construction: only the first node is an input"),
             Op::Conv(conv) => {
                 let geometry = Geometry::new(self.network.rank(), conv, parameter(0));
                 let bias = conv.bias.then(|| parameter(1));
-                input(0).convolution(parameter(0), bias, &geometry.engine())?
+                concatenated(&inputs)?.convolution(parameter(0), bias, &geometry.engine())?
             }
             Op::BatchNorm(norm_op) => {
                 let affine = Affine { weight: parameter(0), bias: parameter(1), eps: norm_op.eps };
@@ -254,20 +274,22 @@ impl Net {
             Op::Activation(activation) => input(0).activation(engine_activation(*activation))?,
             Op::Add => input(0).add(input(1))?,
             Op::Multiply => input(0).multiply(input(1))?,
-            Op::MaxPool(pool) => {
-                let [kernel, stride, padding] = [&pool.kernel, &pool.stride, &pool.padding].map(sizes);
-                let first = first_axis(self.network.rank());
-                let geometry = PoolGeometry {
-                    kernel: &kernel[first..],
-                    stride: &stride[first..],
-                    padding: &padding[first..],
-                };
-                input(0).max_pool(&geometry)?
+            Op::MaxPool(network::MaxPool { kernel, stride, padding }) => {
+                let pool = Pool::new(self.network.rank(), [kernel, stride, padding]);
+                input(0).max_pool(&pool.engine())?
+            }
+            Op::AvgPool(network::AvgPool { kernel, stride, padding }) => {
+                let pool = Pool::new(self.network.rank(), [kernel, stride, padding]);
+                input(0).avg_pool(&pool.engine())?
+            }
+            Op::ResizeLike(resize) => {
+                let like = input(1).shape();
+                input(0).resize_to([like[2], like[3]], filter(*resize))?
             }
             Op::GlobalPool => input(0).global_average()?,
             Op::Linear(_) => {
                 let features = parameter(0).shape()[1];
-                let flat = input(0).reshape(&[input(0).shape()[0], features])?;
+                let flat = concatenated(&inputs)?.reshape(&[input(0).shape()[0], features])?;
                 flat.linear(parameter(0), Some(parameter(1)))?
             }
             op => unreachable!("no such operation: {op:?}"),
@@ -308,6 +330,22 @@ fn engine_activation(activation: network::Activation) -> Activation {
     }
 }
 
+fn filter(resize: network::Resize) -> Filter {
+    match resize {
+        network::Resize::Nearest => Filter::Nearest,
+        network::Resize::Bilinear => Filter::Bilinear,
+        other => unreachable!("no such way to resize: {other:?}"),
+    }
+}
+
+/// The inputs one behind the other along their channels; a single one is not copied.
+fn concatenated(inputs: &[&Tensor]) -> Result<Tensor> {
+    Ok(match inputs {
+        [one] => one.alias(),
+        several => Tensor::concatenate(several, 1)?,
+    })
+}
+
 fn sizes(extent: &Extent) -> [usize; 3] {
     extent.map(|n| n as usize)
 }
@@ -320,10 +358,33 @@ fn first_axis(rank: Rank) -> usize {
     }
 }
 
+/// How a pooling window moves, in the form that the engine needs.
+struct Pool {
+    sizes: [[usize; 3]; 3],
+    first_axis: usize,
+}
+
+impl Pool {
+    /// `extents` are those of kernel, stride and padding.
+    fn new(rank: Rank, extents: [&Extent; 3]) -> Self {
+        Self { sizes: extents.map(sizes), first_axis: first_axis(rank) }
+    }
+
+    fn engine(&self) -> PoolGeometry<'_> {
+        let [kernel, stride, padding] = &self.sizes;
+        PoolGeometry {
+            kernel: &kernel[self.first_axis..],
+            stride: &stride[self.first_axis..],
+            padding: &padding[self.first_axis..],
+        }
+    }
+}
+
 /// How a kernel moves, in the form that the engine needs.
 struct Geometry {
     stride: [usize; 3],
     padding: [usize; 3],
+    dilation: [usize; 3],
     groups: usize,
     /// 0 for clips; 1 for images, which have no time axis.
     first_axis: usize,
@@ -334,6 +395,7 @@ impl Geometry {
         Self {
             stride: sizes(&conv.stride),
             padding: sizes(&conv.padding),
+            dilation: sizes(&conv.dilation),
             groups: match conv.groups {
                 Groups::Dense => 1,
                 Groups::Depthwise => weight.shape()[0],
@@ -346,7 +408,7 @@ impl Geometry {
         ConvGeometry {
             stride: &self.stride[self.first_axis..],
             padding: &self.padding[self.first_axis..],
-            dilation: &[1; 3][self.first_axis..],
+            dilation: &self.dilation[self.first_axis..],
             groups: self.groups,
         }
     }

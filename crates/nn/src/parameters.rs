@@ -1,6 +1,8 @@
 //! The parameters at full width, their slices, and how gradients of slices are added up.
 
-use mutualnet_core::network::{Network, Parameter, ParameterKind};
+use std::ops::Range;
+
+use mutualnet_core::network::{Network, Parameter, ParameterKind, ParameterSlice};
 use mutualnet_core::{Weights, Width};
 use mutualnet_engine::{Device, Tensor};
 
@@ -119,9 +121,10 @@ impl Parameters {
     /// # Errors
     /// Fails if the width is outside the range of the network.
     pub(crate) fn slice(&self, network: &Network, width: Width) -> Result<Slice> {
-        let shapes = network.parameter_shapes(width)?;
-        let leaves = self.tensors.iter().zip(shapes).map(|(tensor, shape)| Ok(tensor.leaf_prefix(&shape)?));
-        Ok(Slice { leaves: leaves.collect::<Result<_>>()? })
+        let slices = network.parameter_slices(width)?;
+        let leaves = self.tensors.iter().zip(&slices).map(|(tensor, slice)| leaf(tensor, slice));
+        let leaves = leaves.collect::<Result<_>>()?;
+        Ok(Slice { leaves, blocks: slices.into_iter().map(|slice| slice.blocks).collect() })
     }
 }
 
@@ -129,10 +132,23 @@ fn on_device(values: &[f32], shape: &[usize], device: Device) -> Result<Tensor> 
     Ok(Tensor::from_slice(values, shape)?.to_device(device)?.channels_last()?)
 }
 
-/// The parameters of one sub-network, which are prefixes of the full ones.
+/// The part of a tensor that a width uses, as a leaf.
+fn leaf(tensor: &Tensor, slice: &ParameterSlice) -> Result<Tensor> {
+    if slice.blocks.is_empty() {
+        return Ok(tensor.leaf_prefix(&slice.shape)?);
+    }
+    let outputs = tensor.narrow(0, 0, slice.shape[0])?;
+    let blocks = slice.blocks.iter().map(|block| Ok(outputs.narrow(1, block.start, block.len())?));
+    let blocks: Vec<_> = blocks.collect::<Result<_>>()?;
+    Ok(Tensor::concatenate(&blocks.iter().collect::<Vec<_>>(), 1)?.to_leaf()?)
+}
+
+/// The parameters of one sub-network: prefixes of the full ones, or prefixes in blocks of input channels.
 #[derive(Debug)]
 pub struct Slice {
     leaves: Vec<Tensor>,
+    /// For every tensor, its [`ParameterSlice::blocks`].
+    blocks: Vec<Vec<Range<usize>>>,
 }
 
 impl Slice {
@@ -140,6 +156,17 @@ impl Slice {
     pub fn tensors(&self) -> &[Tensor] {
         &self.leaves
     }
+}
+
+/// Adds a gradient to the blocks of input channels that it belongs to.
+fn add_blocks(sum: &Tensor, gradient: &Tensor, blocks: &[Range<usize>]) -> Result<()> {
+    let mut start = 0;
+    for block in blocks {
+        let mut place = sum.narrow(1, block.start, block.len())?;
+        place.add_prefix_(&gradient.narrow(1, start, block.len())?)?;
+        start += block.len();
+    }
+    Ok(())
 }
 
 /// The sum of the gradients of all sub-networks of a step, at full width.
@@ -159,9 +186,16 @@ impl Gradients {
     /// # Errors
     /// Fails if the engine does not have enough memory.
     pub fn add(&mut self, parameters: &Parameters, slice: Slice) -> Result<()> {
-        for ((sum, leaf), full) in self.sums.iter_mut().zip(&slice.leaves).zip(&parameters.tensors) {
+        let sliced = slice.leaves.iter().zip(&slice.blocks);
+        for ((sum, (leaf, blocks)), full) in self.sums.iter_mut().zip(sliced).zip(&parameters.tensors) {
             let Some(gradient) = leaf.grad()? else { continue };
             match sum {
+                sum if !blocks.is_empty() => {
+                    if sum.is_none() {
+                        *sum = Some(full.zeros_like()?);
+                    }
+                    add_blocks(sum.as_ref().expect("just made"), &gradient, blocks)?;
+                }
                 Some(sum) => sum.add_prefix_(&gradient)?,
                 // The first gradient of the full network becomes the sum without a copy.
                 None if gradient.shape() == full.shape() => *sum = Some(gradient),

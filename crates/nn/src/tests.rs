@@ -11,6 +11,9 @@ use mutualnet_zoo::{NetworkConfig, OutputStride};
 
 use super::*;
 
+mod heads;
+
+
 fn width(fraction: f64) -> Width {
     Width::new(fraction).unwrap()
 }
@@ -189,6 +192,7 @@ fn two_activations(between: fn(&mut NetworkBuilder, NodeId) -> NodeId) -> Net {
         kernel: [1; 3],
         stride: [1; 3],
         padding: [0; 3],
+        dilation: Conv::NO_DILATION,
         groups: Groups::Dense,
         bias: false,
     };

@@ -3,7 +3,7 @@
 //! The result is the same for every row. Invariant: a fused node has the position of the last node of its chain, so that
 //! everything it reads, including the shortcut, is computed before it.
 
-use mutualnet_core::network::{Activation, Op};
+use mutualnet_core::network::{Activation, Node, Op};
 use mutualnet_core::{Network, NodeId};
 
 /// Nodes that are executed as one: `curve(post(pre(norm(node(input))) + residual))`, where `pre` and `post` are clamps.
@@ -11,7 +11,9 @@ use mutualnet_core::{Network, NodeId};
 pub(crate) struct Fused {
     /// The node that computes the numbers; `None` if they are the numbers of the input.
     pub(crate) producer: Option<NodeId>,
-    pub(crate) input: NodeId,
+    /// What the producer reads; a sum or a product has its second operand below. Only a dense producer reads several nodes,
+    /// and then there is no residual.
+    pub(crate) inputs: Vec<NodeId>,
     /// The second operand of a product: one factor per channel.
     pub(crate) gate: Option<NodeId>,
     /// The batch norm.
@@ -26,37 +28,56 @@ pub(crate) struct Fused {
     pub(crate) output: NodeId,
 }
 
+impl Fused {
+    /// All nodes that it reads.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.inputs.iter().copied().chain(self.gate).chain(self.residual)
+    }
+}
+
 /// Whether a non-linearity is a clamp.
 fn clamps(activation: Activation) -> bool {
     matches!(activation, Activation::Relu | Activation::Relu6)
 }
 
-/// The fused nodes that compute the value of the last node, in the order of execution.
+/// The fused nodes that compute the outputs, in the order of execution.
 pub(crate) fn fuse(network: &Network) -> Vec<Fused> {
     let mut chains = Chains { network, users: users(network), taken: vec![false; network.nodes().len()] };
     let mut fused = Vec::new();
     for idx in 1..network.nodes().len() {
-        let is_last = idx + 1 == network.nodes().len();
-        if !chains.taken[idx] && (is_last || !chains.users[idx].is_empty()) {
-            fused.push(chains.begin(NodeId(idx)));
+        let id = NodeId(idx);
+        if !chains.taken[idx] && (is_output(network, id) || !chains.users[idx].is_empty()) {
+            fused.push(chains.begin(id));
         }
     }
     fused.sort_by_key(|fused| fused.output);
     fused
 }
 
-/// For every node, the nodes that read it, without those that the last node does not depend on.
+fn is_output(network: &Network, id: NodeId) -> bool {
+    network.outputs().iter().any(|output| output.node == id)
+}
+
+/// For every node, the nodes that read its numbers, without those that no output depends on.
 fn users(network: &Network) -> Vec<Vec<NodeId>> {
     let nodes = network.nodes();
     let mut users = vec![Vec::new(); nodes.len()];
     for idx in (0..nodes.len()).rev() {
-        if idx + 1 == nodes.len() || !users[idx].is_empty() {
-            for input in &nodes[idx].inputs {
+        if is_output(network, NodeId(idx)) || !users[idx].is_empty() {
+            for input in numbers(&nodes[idx]) {
                 users[input.0].push(NodeId(idx));
             }
         }
     }
     users
+}
+
+/// The inputs whose numbers a node reads: of the node that it is resized like, only the size counts.
+fn numbers(node: &Node) -> &[NodeId] {
+    match node.op {
+        Op::ResizeLike(_) => &node.inputs[..1],
+        _ => &node.inputs,
+    }
 }
 
 struct Chains<'a> {
@@ -73,7 +94,7 @@ impl Chains<'_> {
         let node = self.network.node(start);
         let mut chain = Fused {
             producer: None,
-            input: node.inputs[0],
+            inputs: vec![node.inputs[0]],
             gate: None,
             norm: None,
             pre: None,
@@ -88,7 +109,10 @@ impl Chains<'_> {
             Op::Activation(activation) => chain.curve = Some(*activation),
             Op::Add => chain.residual = Some(node.inputs[1]),
             Op::Multiply => chain.gate = Some(node.inputs[1]),
-            _ => chain.producer = Some(start),
+            _ => {
+                chain.producer = Some(start);
+                chain.inputs = numbers(node).to_vec();
+            }
         }
         if node.op != Op::GlobalPool {
             self.extend(&mut chain);
@@ -111,7 +135,7 @@ impl Chains<'_> {
                 Op::Activation(activation) if chain.residual.is_some() && chain.post.is_none() => {
                     chain.post = Some(*activation);
                 }
-                Op::Add if chain.residual.is_none() => {
+                Op::Add if chain.residual.is_none() && chain.inputs.len() == 1 => {
                     let other = node.inputs.iter().find(|&&input| input != chain.output);
                     chain.residual = Some(*other.expect("a node added to itself has two users"));
                 }
@@ -122,8 +146,11 @@ impl Chains<'_> {
         }
     }
 
-    /// The only node that reads `id`, if there is exactly one and it is not part of a chain yet.
+    /// The only node that reads `id`, if there is exactly one, it is not part of a chain yet, and `id` is no output.
     fn only_user(&self, id: NodeId) -> Option<NodeId> {
+        if is_output(self.network, id) {
+            return None;
+        }
         match self.users[id.0][..] {
             [user] if !self.taken[user.0] => Some(user),
             _ => None,
@@ -144,6 +171,7 @@ mod tests {
             kernel: [1; 3],
             stride: [1; 3],
             padding: [0; 3],
+            dilation: Conv::NO_DILATION,
             groups: Groups::Dense,
             bias: false,
         }
@@ -171,7 +199,10 @@ mod tests {
         assert_eq!(outputs, [b, act, NodeId(unused.0 + 1), NodeId(unused.0 + 2), NodeId(unused.0 + 3)]);
         assert_eq!((fused[1].norm, fused[1].residual, fused[1].pre), (Some(a), Some(b), None));
         assert_eq!(fused[1].post, Some(Activation::Relu));
-        assert_eq!((fused[2].producer, fused[2].input, fused[2].residual), (None, act, Some(act)));
+        assert_eq!(
+            (fused[2].producer, fused[2].inputs.clone(), fused[2].residual),
+            (None, vec![act], Some(act))
+        );
     }
 
     /// Two clamps, then two curves, behind one batch norm: none may replace another.

@@ -37,7 +37,7 @@ mod model;
 pub use model::Model;
 
 mod session;
-pub use session::{ClassProbability, Session};
+pub use session::{ClassProbability, Output, Session};
 
 mod latency;
 pub use latency::{Latency, MeasureConfig, measure};

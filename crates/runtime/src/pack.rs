@@ -3,6 +3,8 @@
 //! Invariant: strides are those of the full width, so that a narrower network uses a prefix: the first panels, and in
 //! every tap the first input channels.
 
+use std::ops::Range;
+
 use crate::kernels::{Buffer, PANEL, padded};
 use crate::{Error, Result};
 
@@ -18,17 +20,18 @@ pub(crate) struct Packed {
     pub(crate) panel_stride: usize,
 }
 
-/// Packs dense weights `[out, in, taps]`; a linear layer has one tap.
+/// Packs a block of the input channels of dense weights `[out, in, taps]`; a linear layer has one tap.
 ///
 /// # Errors
 /// Fails if there is not enough memory.
-pub(crate) fn dense(weight: &[f32], [out, input, taps]: [usize; 3]) -> Result<Packed> {
-    let tap_stride = input * PANEL;
+pub(crate) fn dense(weight: &[f32], [out, input, taps]: [usize; 3], block: Range<usize>) -> Result<Packed> {
+    let tap_stride = block.len() * PANEL;
     let panel_stride = taps * tap_stride;
     let len = panel_stride.checked_mul(out.div_ceil(PANEL)).ok_or(Error::Memory { numbers: usize::MAX })?;
     let mut numbers = Buffer::zeroed(len)?;
     for (o, weight) in weight.chunks_exact((input * taps).max(1)).enumerate() {
         let panel = o / PANEL * panel_stride + o % PANEL;
+        let weight = &weight[block.start * taps..block.end * taps];
         for (i, weight) in weight.chunks_exact(taps).enumerate() {
             for (tap, &weight) in weight.iter().enumerate() {
                 numbers[panel + tap * tap_stride + i * PANEL] = weight;
@@ -61,7 +64,7 @@ mod tests {
     fn a_narrower_network_is_a_prefix() {
         let (out, input, taps) = (20, 3, 4);
         let weight: Vec<f32> = (0..out * input * taps).map(|i| i as f32).collect();
-        let packed = dense(&weight, [out, input, taps]).unwrap();
+        let packed = dense(&weight, [out, input, taps], 0..input).unwrap();
         for (o, i, tap) in [(0, 0, 0), (17, 2, 3), (5, 1, 2)] {
             let at = o / PANEL * packed.panel_stride + tap * packed.tap_stride + i * PANEL + o % PANEL;
             assert_eq!(packed.numbers[at], weight[(o * input + i) * taps + tap]);

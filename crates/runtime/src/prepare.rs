@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mutualnet_core::network::{BatchNorm, Conv, Groups, Op, Parameter, ParameterKind, Rank};
+use mutualnet_core::network::{BatchNorm, Conv, Groups, Node, Op, Parameter, ParameterKind, Rank};
 use mutualnet_core::{Network, NodeId, Subnet};
 
 use crate::fuse::{Fused, fuse};
@@ -15,8 +15,8 @@ use crate::{Error, Isa, Result};
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) kernels: &'static Kernels,
-    /// Packed weights by node; `None` for nodes whose kernels read no weights.
-    pub(crate) weights: Vec<Option<Packed>>,
+    /// Packed weights by node, one for each input of a dense node; none for nodes whose kernels read no weights.
+    pub(crate) weights: Vec<Vec<Packed>>,
     /// Zeros, which are read for taps that fall on padding.
     pub(crate) zeros: Buffer,
     /// One program per row.
@@ -119,20 +119,26 @@ impl<'a> Parameters<'a> {
     }
 }
 
-fn pack(network: &Network, parameters: &Parameters<'_>) -> Result<Vec<Option<Packed>>> {
-    let pack = |(idx, op): (usize, &Op)| {
-        if !matches!(op, Op::Conv(_) | Op::Linear(_)) {
-            return Ok(None);
+fn pack(network: &Network, parameters: &Parameters<'_>) -> Result<Vec<Vec<Packed>>> {
+    let channels = network.channels(network.widths().full())?;
+    let pack = |(idx, node): (usize, &Node)| {
+        if !matches!(node.op, Op::Conv(_) | Op::Linear(_)) {
+            return Ok(Vec::new());
         }
         let (shape, numbers) = parameters.factor(NodeId(idx));
         let taps = shape[2..].iter().product();
-        let packed = match op {
-            Op::Conv(Conv { groups: Groups::Depthwise, .. }) => pack::depthwise(numbers, [shape[0], taps])?,
-            _ => pack::dense(numbers, [shape[0], shape[1], taps])?,
-        };
-        Ok(Some(packed))
+        if matches!(node.op, Op::Conv(Conv { groups: Groups::Depthwise, .. })) {
+            return Ok(vec![pack::depthwise(numbers, [shape[0], taps])?]);
+        }
+        let mut start = 0;
+        let blocks = node.inputs.iter().map(|input| {
+            let block = start..start + channels[input.0];
+            start = block.end;
+            pack::dense(numbers, [shape[0], shape[1], taps], block)
+        });
+        blocks.collect()
     };
-    network.nodes().iter().map(|node| &node.op).enumerate().map(pack).collect()
+    network.nodes().iter().enumerate().map(pack).collect()
 }
 
 /// Makes the program of one row. Kernels rely on its channels being a prefix of the full network's, and

@@ -3,11 +3,11 @@
 //! Invariant: every size that a kernel relies on is set here, from [`Network::costs`], and the arena is long enough for
 //! all of them.
 
-use mutualnet_core::network::{Activation, Extent, Groups, NodeCost, Op};
+use mutualnet_core::network::{Activation, AvgPool, Conv, Extent, Groups, MaxPool, NodeCost, Op, Resize};
 use mutualnet_core::{Network, NodeId, Subnet};
 
 use crate::fuse::Fused;
-use crate::kernels::{Buffer, Curve, padded};
+use crate::kernels::{Buffer, Curve, Filter, padded};
 use crate::place::Placer;
 use crate::{Error, Result};
 
@@ -48,10 +48,12 @@ pub(crate) struct Window {
     pub(crate) kernel: Pair,
     pub(crate) stride: Pair,
     pub(crate) padding: Pair,
+    /// Distance between two taps; 1 along an axis with a single tap.
+    pub(crate) dilation: Pair,
 }
 
 impl Window {
-    const POINT: Self = Self { kernel: [1; 2], stride: [1; 2], padding: [0; 2] };
+    const POINT: Self = Self { kernel: [1; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2] };
 
     /// Whether each output pixel depends on the input pixel at the same position only, so that scanlines do not matter.
     pub(crate) fn is_point(self) -> bool {
@@ -66,9 +68,10 @@ impl Window {
 /// The kernel of a call, with what it needs besides feature maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// A dense convolution or a linear layer, with the weights of the given node.
+    /// A dense convolution or a linear layer, with the weights of the given node for one of its inputs.
     Dense {
         weights: NodeId,
+        block: usize,
         window: Window,
     },
     Depthwise {
@@ -77,6 +80,13 @@ pub(crate) enum Work {
     },
     MaxPool {
         window: Window,
+    },
+    AvgPool {
+        window: Window,
+    },
+    /// The input at the size of the output.
+    Resize {
+        filter: Filter,
     },
     /// Only the epilogue, after a gate if there is one.
     Pointwise,
@@ -109,7 +119,8 @@ pub(crate) struct KernelCall {
 pub(crate) struct Program {
     pub(crate) subnet: Subnet,
     pub(crate) input: Feature,
-    pub(crate) output: Feature,
+    /// The outputs of the network, in its order.
+    pub(crate) outputs: Vec<Feature>,
     pub(crate) calls: Vec<KernelCall>,
     pub(crate) coefficients: Buffer,
     /// How many numbers one image needs in the arena.
@@ -140,25 +151,57 @@ impl Program {
         let mut calls = Vec::with_capacity(fused.len());
         for (time, fused) in fused.iter().enumerate() {
             let output = layout.place(fused.output, time + 1)?;
-            calls.push(KernelCall {
+            let scale_shift = scale_shift(fused, output.channels)?;
+            let scale_only =
+                || ScaleShift { scale: scale_shift.scale.clone(), shift: vec![0.0; output.channels] };
+            let added = fused.inputs[1..].iter().map(|_| scale_only()).collect::<Vec<_>>();
+            let call = KernelCall {
                 work: work(network, fused)?,
-                input: layout.features[fused.input.0],
+                input: layout.features[fused.inputs[0].0],
                 gate: fused.gate.map(|node| layout.features[node.0]),
                 residual: fused.residual.map(|node| layout.features[node.0]),
                 output,
-                coefficients: append(&mut coefficients, scale_shift(fused, output.channels)?, output),
+                coefficients: append(&mut coefficients, scale_shift, output),
                 pre: bounds(network, fused.pre)?,
                 post: bounds(network, fused.post)?,
                 curve: fused.curve.map(|activation| curve(network, activation)).transpose()?,
-            });
+            };
+            let inputs = fused.inputs.iter().map(|node| layout.features[node.0]);
+            let added = added.into_iter().map(|scale| append(&mut coefficients, scale, output));
+            calls.extend(call.over(inputs, added.collect()));
         }
         let mut buffer = Buffer::zeroed(coefficients.len())?;
         buffer[..coefficients.len()].copy_from_slice(&coefficients);
-        let output = calls.last().map_or(Feature::default(), |call| call.output);
+        let outputs = network.outputs().iter().map(|output| layout.features[output.node.0]).collect();
         let (input, arena_len) = (layout.features[0], layout.placer.high_water);
-        Ok(Self { subnet, input, output, calls, coefficients: buffer, arena_len })
+        Ok(Self { subnet, input, outputs, calls, coefficients: buffer, arena_len })
     }
 }
+
+impl KernelCall {
+    /// One call for each input. Every call but the first adds to what the one before it has stored, with coefficients of
+    /// its own; only the last one clamps and bends the sum.
+    fn over(self, inputs: impl Iterator<Item = Feature>, added: Vec<usize>) -> Vec<Self> {
+        let Work::Dense { weights, window, .. } = self.work else { return vec![self] };
+        if added.is_empty() {
+            return vec![self];
+        }
+        let n = added.len();
+        let of = |(block, input)| {
+            let work = Work::Dense { weights, block, window };
+            let (coefficients, residual) = match block {
+                0 => (self.coefficients, None),
+                _ => (added[block - 1], Some(self.output)),
+            };
+            let (post, curve) = if block == n { (self.pre, self.curve) } else { (UNBOUNDED, None) };
+            Self { work, input, residual, coefficients, pre: UNBOUNDED, post, curve, ..self }
+        };
+        inputs.enumerate().map(of).collect()
+    }
+}
+
+/// The bounds of a clamp that changes nothing.
+const UNBOUNDED: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 
 /// The kernel of a fused node.
 fn work(network: &Network, fused: &Fused) -> Result<Work> {
@@ -167,31 +210,42 @@ fn work(network: &Network, fused: &Fused) -> Result<Work> {
     let unsupported = |what: &str| Error::Unsupported { what: what.to_owned(), path: node.path.clone() };
     match &node.op {
         Op::Conv(conv) if conv.kernel[0] != 1 => Err(unsupported("kernel along time")),
-        Op::MaxPool(pool) if pool.kernel[0] != 1 => Err(unsupported("window along time")),
-        Op::Conv(conv) => {
-            let window = window(conv.kernel, conv.stride, conv.padding);
-            Ok(match conv.groups {
-                Groups::Dense => Work::Dense { weights, window },
+        Op::MaxPool(MaxPool { kernel, .. }) | Op::AvgPool(AvgPool { kernel, .. }) if kernel[0] != 1 => {
+            Err(unsupported("window along time"))
+        }
+        Op::Conv(Conv { kernel, stride, padding, dilation, groups, .. }) => {
+            let window = window([*kernel, *stride, *padding, *dilation]);
+            Ok(match groups {
+                Groups::Dense => Work::Dense { weights, block: 0, window },
                 Groups::Depthwise => Work::Depthwise { weights, window },
             })
         }
-        Op::Linear(_) => Ok(Work::Dense { weights, window: Window::POINT }),
-        Op::MaxPool(pool) => Ok(Work::MaxPool { window: window(pool.kernel, pool.stride, pool.padding) }),
+        Op::Linear(_) => Ok(Work::Dense { weights, block: 0, window: Window::POINT }),
+        Op::MaxPool(MaxPool { kernel, stride, padding }) => {
+            Ok(Work::MaxPool { window: window([*kernel, *stride, *padding, Conv::NO_DILATION]) })
+        }
+        Op::AvgPool(AvgPool { kernel, stride, padding }) => {
+            Ok(Work::AvgPool { window: window([*kernel, *stride, *padding, Conv::NO_DILATION]) })
+        }
+        Op::ResizeLike(Resize::Nearest) => Ok(Work::Resize { filter: Filter::Nearest }),
+        Op::ResizeLike(Resize::Bilinear) => Ok(Work::Resize { filter: Filter::Bilinear }),
         Op::Multiply => Ok(Work::Pointwise),
         Op::GlobalPool => Ok(Work::Pool),
         op => Err(unsupported(op.name())),
     }
 }
 
-fn window(kernel: Extent, stride: Extent, padding: Extent) -> Window {
-    let pair = |extent: Extent| [extent[1] as usize, extent[2] as usize];
-    Window { kernel: pair(kernel), stride: pair(stride), padding: pair(padding) }
+/// The window of a kernel, stride, padding and dilation.
+fn window(extents: [Extent; 4]) -> Window {
+    let [kernel, stride, padding, dilation] = extents.map(|extent| [extent[1] as usize, extent[2] as usize]);
+    let dilation = [0, 1].map(|axis| if kernel[axis] == 1 { 1 } else { dilation[axis] });
+    Window { kernel, stride, padding, dilation }
 }
 
 /// The bounds of a non-linearity that is a clamp.
 fn bounds(network: &Network, activation: Option<Activation>) -> Result<[f32; 2]> {
     match activation {
-        None => Ok([f32::NEG_INFINITY, f32::INFINITY]),
+        None => Ok(UNBOUNDED),
         Some(Activation::Relu) => Ok([0.0, f32::INFINITY]),
         Some(Activation::Relu6) => Ok([0.0, 6.0]),
         Some(other) => Err(unknown(network, other)),
@@ -238,13 +292,16 @@ impl<'a> Layout<'a> {
         let mut last_use = vec![usize::MAX; costs.len()];
         let mut input_is_dense_only = true;
         for (time, fused) in fused.iter().enumerate() {
-            for node in std::iter::once(fused.input).chain(fused.gate).chain(fused.residual) {
+            for node in fused.reads() {
                 last_use[node.0] = time + 1;
             }
             let dense = matches!(work(network, fused)?, Work::Dense { .. });
             let first = Some(NodeId(0));
             input_is_dense_only &=
-                (dense || fused.input.0 != 0) && fused.gate != first && fused.residual != first;
+                (dense || fused.inputs[0].0 != 0) && fused.gate != first && fused.residual != first;
+        }
+        for output in network.outputs() {
+            last_use[output.node.0] = usize::MAX;
         }
         let features = vec![Feature::default(); costs.len()];
         let mut layout = Self { costs, last_use, features, placer: Placer::default() };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use mutualnet_core::{Budget, Subnet};
 
 use crate::kernels::Team;
-use crate::program::Program;
+use crate::program::{Feature, Program};
 use crate::{Error, Model, Result, resize};
 
 /// The least number of feature-map elements that a session has memory for: 16 MiB, of which only the used part is ever
@@ -23,7 +23,23 @@ pub struct Session {
     team: Team,
     threads: usize,
     row: usize,
-    logits: Vec<f32>,
+    /// The outputs of the latest run, each `[n, h, w, channels]`.
+    outputs: Vec<Vec<f32>>,
+    /// The row of that run, and how many images it had.
+    latest: (usize, usize),
+}
+
+/// An output of the latest run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Output<'a> {
+    /// Its name in the network.
+    pub name: &'a str,
+    /// Height and width; 1 and 1 of logits.
+    pub size: [usize; 2],
+    /// Channels of each pixel.
+    pub channels: usize,
+    /// `[n, h, w, channels]`.
+    pub data: &'a [f32],
 }
 
 /// One class of a prediction.
@@ -47,8 +63,10 @@ impl Session {
         let arena_len = model.prepared.arena_len().max(ARENA_LEN);
         let team = Team::new(model.prepared.clone(), threads.get(), arena_len)?;
         let row = model.widest();
-        let logits = vec![0.0; model.program(row).output.channels];
-        Ok(Self { model, team, threads: threads.get(), row, logits })
+        let program = model.program(row);
+        let outputs = program.outputs.iter().map(|output| vec![0.0; output.pixels() * output.channels]);
+        let outputs = outputs.collect();
+        Ok(Self { model, team, threads: threads.get(), row, outputs, latest: (row, 0) })
     }
 
     /// The model that this session runs.
@@ -99,19 +117,22 @@ impl Session {
         self.model.program(self.row)
     }
 
-    /// Computes the logits of `n` images.
+    /// Computes the outputs of `n` images, and returns the first one: the logits of a classifier.
     ///
     /// # Shapes
     /// - `input`: `[n, r, r, channels]` f32, normalized; `r` is the resolution of the current row, or the model's largest
     ///   one, from which the images are then resized bilinearly with aligned corners.
-    /// - returns `[n, classes]`.
+    /// - returns `[n, h, w, channels]`, which is `[n, classes]` for logits.
     ///
     /// # Errors
     /// Fails if the length of the input is neither of the two.
     pub fn run(&mut self, input: &[f32], n: usize) -> Result<&[f32]> {
         let image_len = self.image_len(input.len(), n)?;
-        let classes = self.program().output.channels;
-        self.logits.resize((n * classes).max(self.logits.len()), 0.0);
+        let program = self.model.program(self.row);
+        for (numbers, output) in self.outputs.iter_mut().zip(&program.outputs) {
+            let len = n * output.pixels() * output.channels;
+            numbers.resize(len.max(numbers.len()), 0.0);
+        }
         let capacity = self.team.capacity(self.program());
         let mut done = 0;
         while done < n {
@@ -121,7 +142,20 @@ impl Session {
             self.unload(done, pass);
             done += pass;
         }
-        Ok(&self.logits[..n * classes])
+        self.latest = (self.row, n);
+        Ok(self.output(0).data)
+    }
+
+    /// An output of the latest run, by its index in [`Network::outputs`](mutualnet_core::Network::outputs).
+    ///
+    /// # Panics
+    /// Panics if the network has no such output.
+    pub fn output(&self, idx: usize) -> Output<'_> {
+        let (row, n) = self.latest;
+        let Feature { size, channels, .. } = self.model.program(row).outputs[idx];
+        let len = n * size[0] * size[1] * channels;
+        let name = &self.model.network().outputs()[idx].name;
+        Output { name, size, channels, data: &self.outputs[idx][..len] }
     }
 
     /// The `top` most probable classes of one image, most probable first.
@@ -174,13 +208,16 @@ impl Session {
         }
     }
 
-    /// Copies the logits of a pass out of the arena.
+    /// Copies the outputs of a pass out of the arena.
     fn unload(&mut self, done: usize, n: usize) {
-        let feature = self.program().output;
-        let logits = self.logits[done * feature.channels..].chunks_exact_mut(feature.channels);
-        let outputs = self.team.feature_mut(feature, n).chunks_exact(feature.stride_c);
-        for (logits, output) in logits.zip(outputs) {
-            logits.copy_from_slice(&output[..feature.channels]);
+        let program = self.model.program(self.row);
+        for (numbers, &feature) in self.outputs.iter_mut().zip(&program.outputs) {
+            let start = done * feature.pixels() * feature.channels;
+            let pixels = numbers[start..].chunks_exact_mut(feature.channels);
+            let padded = self.team.feature_mut(feature, n).chunks_exact(feature.stride_c);
+            for (pixel, padded) in pixels.zip(padded) {
+                pixel.copy_from_slice(&padded[..feature.channels]);
+            }
         }
     }
 }

@@ -25,7 +25,16 @@ pub fn small_network() -> Network {
     let widths = WidthRange::new(smallest, Width::ONE).expect("0.25 is below 1");
     let conv = |out, kernel: u32, stride, groups| {
         let padding = [0, kernel / 2, kernel / 2];
-        Conv { out, kernel: [1, kernel, kernel], stride: [1, stride, stride], padding, groups, bias: false }
+        let dilation = Conv::NO_DILATION;
+        Conv {
+            out,
+            kernel: [1, kernel, kernel],
+            stride: [1, stride, stride],
+            padding,
+            dilation,
+            groups,
+            bias: false,
+        }
     };
     let slim = ChannelRule::slim(32);
     let mut net = NetworkBuilder::new("small", Rank::Image, widths);

@@ -13,6 +13,7 @@ pub(crate) fn conv(out: ChannelRule, size: u32, stride: u32, groups: Groups) -> 
         kernel: [1, size, size],
         stride: [1, stride, stride],
         padding: [0, padding, padding],
+        dilation: Conv::NO_DILATION,
         groups,
         bias: false,
     }

@@ -1,6 +1,8 @@
 //! Builds a network node by node.
 
-use super::{Activation, BatchNorm, Conv, Linear, MaxPool, Network, Node, NodeId, Op, Rank};
+use super::{
+    Activation, AvgPool, BatchNorm, Conv, Linear, MaxPool, Network, Node, NodeId, Op, Output, Rank, Resize,
+};
 use crate::{Result, WidthRange};
 
 /// Collects nodes. Every method but [`finish`](Self::finish) appends one and returns its id.
@@ -10,12 +12,13 @@ pub struct NetworkBuilder {
     rank: Rank,
     widths: WidthRange,
     nodes: Vec<Node>,
+    outputs: Vec<Output>,
 }
 
 impl NetworkBuilder {
     /// Starts with an empty list.
     pub fn new(name: &str, rank: Rank, widths: WidthRange) -> Self {
-        Self { name: name.to_owned(), rank, widths, nodes: Vec::new() }
+        Self { name: name.to_owned(), rank, widths, nodes: Vec::new(), outputs: Vec::new() }
     }
 
     fn push(&mut self, path: &str, op: Op, inputs: &[NodeId]) -> NodeId {
@@ -31,6 +34,11 @@ impl NetworkBuilder {
     /// A convolution with the weight `path.weight` and, if it has one, the bias `path.bias`.
     pub fn conv(&mut self, path: &str, input: NodeId, conv: Conv) -> NodeId {
         self.push(path, Op::Conv(conv), &[input])
+    }
+
+    /// A convolution that reads several nodes of the same size, as if they were concatenated along their channels.
+    pub fn conv_over(&mut self, path: &str, inputs: &[NodeId], conv: Conv) -> NodeId {
+        self.push(path, Op::Conv(conv), inputs)
     }
 
     /// A batch norm with the usual eps and the parameters `path.weight` and `path.bias`.
@@ -63,6 +71,16 @@ impl NetworkBuilder {
         self.push(path, Op::MaxPool(pool), &[input])
     }
 
+    /// Average pooling over a window.
+    pub fn avg_pool(&mut self, path: &str, input: NodeId, pool: AvgPool) -> NodeId {
+        self.push(path, Op::AvgPool(pool), &[input])
+    }
+
+    /// `input` at the height and width of `like`.
+    pub fn resize_like(&mut self, path: &str, input: NodeId, like: NodeId, resize: Resize) -> NodeId {
+        self.push(path, Op::ResizeLike(resize), &[input, like])
+    }
+
     /// Average pooling over all positions.
     pub fn global_pool(&mut self, path: &str, input: NodeId) -> NodeId {
         self.push(path, Op::GlobalPool, &[input])
@@ -73,11 +91,17 @@ impl NetworkBuilder {
         self.push(path, Op::Linear(Linear { out_features }), &[input])
     }
 
+    /// Names a node as an output. Without any, the last node is the output `logits`.
+    pub fn output(&mut self, name: &str, node: NodeId) {
+        self.outputs.push(Output { name: name.to_owned(), node });
+    }
+
     /// Checks the list and returns the network.
     ///
     /// # Errors
     /// Fails if the list is not a valid network; the error names the node.
     pub fn finish(self) -> Result<Network> {
-        Network::checked(Network { name: self.name, rank: self.rank, widths: self.widths, nodes: self.nodes })
+        let Self { name, rank, widths, nodes, outputs } = self;
+        Network::checked(Network { name, rank, widths, outputs: Output::or_last(outputs, &nodes), nodes })
     }
 }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::ChannelRule;
 use crate::Width;
 
+/// The most inputs that a convolution or a linear layer may read.
+const MAX_INPUTS: usize = 64;
+
 /// A size along time, height and width. For images, time is 1 in sizes and strides, and 0 in padding.
 pub type Extent = [u32; 3];
 
@@ -30,13 +33,19 @@ pub enum Op {
     Multiply,
     /// Max pooling: the largest value in a window, channel by channel.
     MaxPool(MaxPool),
+    /// Average pooling: the mean of a window, channel by channel.
+    AvgPool(AvgPool),
+    /// The first input, resized to the height and width of the second one.
+    ResizeLike(Resize),
     /// Mean over all positions: `[n, c, …]` to `[n, c, 1…]`.
     GlobalPool,
-    /// Fully connected layer over a pooled input.
+    /// Fully connected layer over pooled inputs.
     Linear(Linear),
 }
 
-/// A convolution. It has as many input channels as its input.
+/// A convolution. It has as many input channels as its inputs together, which have the same size: several inputs are
+/// read as if they were concatenated along their channels, as in PyTorch's `cat(inputs, 1)`. A narrower network has the
+/// leading channels of each input, so its part of the weight is a prefix in each block of input channels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conv {
@@ -48,11 +57,36 @@ pub struct Conv {
     pub stride: Extent,
     /// Zero padding on both sides.
     pub padding: Extent,
+    /// Distance between two taps of the kernel.
+    #[serde(default = "Conv::dense_taps", skip_serializing_if = "Conv::has_dense_taps")]
+    pub dilation: Extent,
     /// Which input channels an output channel depends on.
     pub groups: Groups,
     /// Whether a bias is added to every output channel. It would have no effect before a batch norm.
     #[serde(default)]
     pub bias: bool,
+}
+
+impl Conv {
+    /// The dilation of a kernel without gaps.
+    pub const NO_DILATION: Extent = [1; 3];
+
+    fn dense_taps() -> Extent {
+        Self::NO_DILATION
+    }
+
+    fn has_dense_taps(dilation: &Extent) -> bool {
+        *dilation == Self::NO_DILATION
+    }
+
+    /// How far the kernel reaches along each axis, gaps included. It saturates, because a file may ask for anything.
+    pub fn reach(&self) -> Extent {
+        let mut reach = self.kernel;
+        for (reach, dilation) in reach.iter_mut().zip(self.dilation) {
+            *reach = reach.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
+        }
+        reach
+    }
 }
 
 /// Batch normalization.
@@ -78,6 +112,29 @@ pub struct MaxPool {
     pub stride: Extent,
     /// Padding on both sides, at most half of the window.
     pub padding: Extent,
+}
+
+/// Average pooling. Positions outside the input count as zeros, as with PyTorch's `count_include_pad`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AvgPool {
+    /// Size of the window.
+    pub kernel: Extent,
+    /// Stride.
+    pub stride: Extent,
+    /// Padding on both sides, at most half of the window.
+    pub padding: Extent,
+}
+
+/// How values between pixels are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Resize {
+    /// The nearest pixel: `floor(output · input size / output size)`, as PyTorch's `nearest`.
+    Nearest,
+    /// Bilinear without aligned corners, as PyTorch's `bilinear` with `align_corners=False`.
+    Bilinear,
 }
 
 /// Which input channels an output channel of a convolution depends on.
@@ -143,16 +200,22 @@ impl Op {
             Self::Add => "add",
             Self::Multiply => "multiply",
             Self::MaxPool(_) => "max_pool",
+            Self::AvgPool(_) => "avg_pool",
+            Self::ResizeLike(_) => "resize_like",
             Self::GlobalPool => "global_pool",
             Self::Linear(_) => "linear",
         }
     }
 
-    pub(super) fn arity(&self) -> usize {
+    /// Whether the operation can read this many inputs.
+    pub(super) fn reads(&self, n_inputs: usize) -> bool {
         match self {
-            Self::Input { .. } => 0,
-            Self::Add | Self::Multiply => 2,
-            _ => 1,
+            Self::Input { .. } => n_inputs == 0,
+            Self::Add | Self::Multiply | Self::ResizeLike(_) => n_inputs == 2,
+            Self::Conv(Conv { groups: Groups::Dense, .. }) | Self::Linear(_) => {
+                (1..=MAX_INPUTS).contains(&n_inputs)
+            }
+            _ => n_inputs == 1,
         }
     }
 
@@ -175,7 +238,9 @@ impl Op {
                     Err("channel divisor must be 1 to 64")
                 } else if !conv.kernel.iter().chain(&conv.stride).all(|n| (1..=64).contains(n)) {
                     Err("kernel and stride must be 1 to 64")
-                } else if conv.padding.iter().zip(conv.kernel).any(|(padding, kernel)| *padding >= kernel) {
+                } else if !conv.dilation.iter().all(|n| (1..=64).contains(n)) {
+                    Err("dilation must be 1 to 64")
+                } else if conv.padding.iter().zip(conv.reach()).any(|(padding, reach)| *padding >= reach) {
                     Err("padding must be smaller than the kernel")
                 } else {
                     Ok(())
@@ -184,7 +249,8 @@ impl Op {
             Self::BatchNorm(BatchNorm { eps }) if !(1e-12..=1.0).contains(eps) => {
                 Err("eps of a batch norm must be 1e-12 to 1")
             }
-            Self::MaxPool(MaxPool { kernel, stride, padding }) => {
+            Self::MaxPool(MaxPool { kernel, stride, padding })
+            | Self::AvgPool(AvgPool { kernel, stride, padding }) => {
                 if !kernel.iter().chain(stride).all(|n| (1..=64).contains(n)) {
                     Err("window and stride must be 1 to 64")
                 } else if padding.iter().zip(kernel).any(|(padding, kernel)| padding * 2 > *kernel) {
@@ -217,6 +283,8 @@ impl Op {
             | Self::Add
             | Self::Multiply
             | Self::MaxPool(_)
+            | Self::AvgPool(_)
+            | Self::ResizeLike(_)
             | Self::GlobalPool => Ok(inputs[0]),
             Self::Linear(linear) => Ok(linear.out_features),
         }

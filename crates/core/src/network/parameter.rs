@@ -1,5 +1,7 @@
 //! The learnable tensors of a network, under the names of the reference.
 
+use std::ops::Range;
+
 use super::{Conv, Groups, Network, NodeId, Op, Rank};
 use crate::{Result, Width};
 
@@ -29,6 +31,21 @@ impl ParameterKind {
     pub fn decays(self) -> bool {
         matches!(self, Self::ConvWeight | Self::LinearWeight)
     }
+
+    /// Whether the second axis is that of the input channels.
+    fn has_input_axis(self) -> bool {
+        matches!(self, Self::ConvWeight | Self::LinearWeight)
+    }
+}
+
+/// The part of a learnable tensor that a width uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParameterSlice {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Input channels of the full tensor that it has, along the second axis: one range for each input of the node. Empty
+    /// if the part is a prefix along every axis, as that of a node with one input is.
+    pub blocks: Vec<Range<usize>>,
 }
 
 /// One learnable tensor.
@@ -78,14 +95,38 @@ impl Network {
                 | Op::Add
                 | Op::Multiply
                 | Op::MaxPool(_)
+                | Op::AvgPool(_)
+                | Op::ResizeLike(_)
                 | Op::GlobalPool => {}
             }
         }
         parameters
     }
 
-    /// The shape that every tensor of [`Self::parameters`] has at a width, which is a prefix of the full one along every
-    /// axis.
+    /// The part of every tensor of [`Self::parameters`] that a width uses.
+    ///
+    /// # Errors
+    /// Fails in the same cases as [`Self::channels`].
+    pub fn parameter_slices(&self, width: Width) -> Result<Vec<ParameterSlice>> {
+        let (channels, full) = (self.channels(width)?, self.channels(self.widths().full())?);
+        let shapes = self.parameter_shapes(width)?;
+        let slices = self.parameters().into_iter().zip(shapes).map(|(parameter, shape)| {
+            let inputs = &self.node(parameter.node).inputs;
+            let mut start = 0;
+            let blocks = inputs.iter().map(|input| {
+                let block = start..start + channels[input.0];
+                start += full[input.0];
+                block
+            });
+            let blocks: Vec<_> = blocks.collect();
+            let is_one = blocks.windows(2).all(|pair| pair[0].end == pair[1].start);
+            let blocks = if parameter.kind.has_input_axis() && !is_one { blocks } else { Vec::new() };
+            ParameterSlice { shape, blocks }
+        });
+        Ok(slices.collect())
+    }
+
+    /// The shape that every tensor of [`Self::parameters`] has at a width.
     ///
     /// # Errors
     /// Fails in the same cases as [`Self::channels`].
@@ -94,7 +135,7 @@ impl Network {
         let shapes = self.parameters().into_iter().map(|parameter| {
             let node = self.node(parameter.node);
             let out = channels[parameter.node.0];
-            let input = channels[node.inputs[0].0];
+            let input = node.inputs.iter().map(|input| channels[input.0]).sum();
             match (&node.op, parameter.kind) {
                 (_, ParameterKind::Bias) => vec![out],
                 (Op::Conv(conv), kind) => {

@@ -1,6 +1,6 @@
 //! Output shapes, MACs and parameter counts of a sub-network, all of them exact.
 
-use super::{Conv, Extent, Groups, MaxPool, Network, Op};
+use super::{AvgPool, Conv, Extent, Groups, MaxPool, Network, Op};
 use crate::{Error, Macs, Result, Subnet, Width};
 
 /// The shape of a node's output for one sample.
@@ -39,7 +39,7 @@ impl Network {
     /// Output shape, MACs and parameters of every node of `subnet`.
     ///
     /// MACs count convolutions, linear layers and the elements that an average pool reads.
-    /// Batch norms, activations, max pools, sums and products count as free.
+    /// Batch norms, activations, max pools, resizing, sums and products count as free.
     ///
     /// # Errors
     /// Fails if the sub-network does not fit: if the width is out of range, the input is too small, or a number of frames
@@ -56,9 +56,17 @@ impl Network {
             let inputs: Vec<Shape> = node.inputs.iter().map(|input| costs[input.0].shape).collect();
             let extent = match &node.op {
                 Op::Input { .. } => Ok([time, side, side]),
-                Op::Conv(Conv { kernel, stride, padding, .. })
-                | Op::MaxPool(MaxPool { kernel, stride, padding }) => {
+                Op::Conv(_) if inputs.iter().any(|input| input.extent != inputs[0].extent) => {
+                    Err("the inputs differ in size".to_owned())
+                }
+                Op::Conv(conv) => windows(inputs[0].extent, conv.reach(), conv.stride, conv.padding),
+                Op::MaxPool(MaxPool { kernel, stride, padding })
+                | Op::AvgPool(AvgPool { kernel, stride, padding }) => {
                     windows(inputs[0].extent, *kernel, *stride, *padding)
+                }
+                Op::ResizeLike(_) => {
+                    let [_, height, width] = inputs[1].extent;
+                    Ok([inputs[0].extent[0], height, width])
                 }
                 Op::Add if inputs[0].extent != inputs[1].extent => {
                     Err("the inputs differ in size".to_owned())
@@ -68,7 +76,9 @@ impl Network {
                 }
                 Op::BatchNorm(_) | Op::Activation(_) | Op::Add | Op::Multiply => Ok(inputs[0].extent),
                 Op::GlobalPool => Ok([1; 3]),
-                Op::Linear(_) if inputs[0].extent != [1; 3] => Err("the input is not pooled".to_owned()),
+                Op::Linear(_) if inputs.iter().any(|input| input.extent != [1; 3]) => {
+                    Err("the input is not pooled".to_owned())
+                }
                 Op::Linear(_) => Ok([1; 3]),
             };
             let extent = extent.map_err(|reason| Error::Subnet {
@@ -77,7 +87,7 @@ impl Network {
                 reason: format!("node `{}`: {reason}", node.path),
             })?;
             let shape = Shape { channels, extent };
-            let (macs, params) = node.op.cost(inputs.first().copied(), shape);
+            let (macs, params) = node.op.cost(&inputs, shape);
             costs.push(NodeCost { shape, macs: Macs(macs), params });
         }
         Ok(costs)
@@ -127,23 +137,30 @@ impl Conv {
 
 impl Op {
     /// MACs and parameters. Both saturate, because a file may ask for anything.
-    fn cost(&self, input: Option<Shape>, out: Shape) -> (u64, u64) {
-        let Some(input) = input else { return (0, 0) };
+    fn cost(&self, inputs: &[Shape], out: Shape) -> (u64, u64) {
+        let in_channels = inputs.iter().map(|input| input.channels).sum();
         match self {
             Self::Conv(conv) => {
-                let per_output = conv.weights_per_output(input.channels);
+                let per_output = conv.weights_per_output(in_channels);
                 let biases = if conv.bias { out.channels as u64 } else { 0 };
                 (per_output.saturating_mul(out.elements() as u64), per_output * out.channels as u64 + biases)
             }
             Self::Linear(_) => {
-                let weights = input.channels as u64 * out.channels as u64;
+                let weights = in_channels as u64 * out.channels as u64;
                 (weights, weights + out.channels as u64)
             }
-            Self::GlobalPool => (input.elements() as u64, 0),
-            Self::BatchNorm(_) => (0, 2 * out.channels as u64),
-            Self::Input { .. } | Self::Activation(_) | Self::Add | Self::Multiply | Self::MaxPool(_) => {
-                (0, 0)
+            Self::GlobalPool => (inputs[0].elements() as u64, 0),
+            Self::AvgPool(pool) => {
+                let window: u64 = pool.kernel.iter().map(|&n| u64::from(n)).product();
+                (window.saturating_mul(out.elements() as u64), 0)
             }
+            Self::BatchNorm(_) => (0, 2 * out.channels as u64),
+            Self::Input { .. }
+            | Self::Activation(_)
+            | Self::Add
+            | Self::Multiply
+            | Self::MaxPool(_)
+            | Self::ResizeLike(_) => (0, 0),
         }
     }
 }

@@ -16,6 +16,7 @@ fn conv(out: ChannelRule, kernel: u32, groups: Groups) -> Conv {
         kernel: [1, kernel, kernel],
         stride: [1; 3],
         padding: [0, padding, padding],
+        dilation: Conv::NO_DILATION,
         groups,
         bias: false,
     }

@@ -46,6 +46,7 @@ fn pre_activation() -> Network {
         kernel: [1, kernel, kernel],
         stride: [1; 3],
         padding: [0, kernel / 2, kernel / 2],
+        dilation: Conv::NO_DILATION,
         groups: Groups::Dense,
         bias: false,
     };
@@ -95,6 +96,7 @@ fn chain() -> Network {
         kernel: [1; 3],
         stride: [1; 3],
         padding: [0; 3],
+        dilation: Conv::NO_DILATION,
         groups: Groups::Dense,
         bias,
     };

@@ -20,6 +20,8 @@ pub(super) struct Scanline {
     pub(super) kernel: Pair,
     pub(super) stride: Pair,
     pub(super) padding: Pair,
+    /// Distance between two taps.
+    pub(super) dilation: Pair,
     /// Index of the scanline.
     pub(super) y: usize,
     /// Number of outputs in the scanline.
@@ -29,12 +31,12 @@ pub(super) struct Scanline {
     pub(super) epilogue: Epilogue,
 }
 
-/// The range of taps that fall inside an input of length `size`, for a kernel of length `kernel` whose first tap is at
-/// `start - padding`.
+/// The range of taps that fall inside an input of length `size`, for a kernel of length `kernel` whose taps lie
+/// `dilation` apart and whose first tap is at `start - padding`.
 #[inline(always)]
-pub(super) fn taps(start: usize, padding: usize, kernel: usize, size: usize) -> (usize, usize) {
-    let first = padding.saturating_sub(start).min(kernel);
-    let last = (size + padding).saturating_sub(start).min(kernel);
+pub(super) fn taps([start, padding]: Pair, [kernel, dilation]: Pair, size: usize) -> (usize, usize) {
+    let first = padding.saturating_sub(start).div_ceil(dilation).min(kernel);
+    let last = (size + padding).saturating_sub(start).div_ceil(dilation).min(kernel);
     (first, last.max(first))
 }
 
@@ -46,9 +48,9 @@ pub(super) fn taps(start: usize, padding: usize, kernel: usize, size: usize) -> 
 pub(super) unsafe fn scanline<L: Lanes, const T: usize>(line: &Scanline) {
     // SAFETY: same contract.
     unsafe {
-        match (line.kernel, line.stride) {
-            ([3, 3], [1, 1]) => scanline_3x3::<L, T, 1>(line),
-            ([3, 3], [2, 2]) => scanline_3x3::<L, T, 2>(line),
+        match (line.kernel, line.stride, line.dilation) {
+            ([3, 3], [1, 1], [1, 1]) => scanline_3x3::<L, T, 1>(line),
+            ([3, 3], [2, 2], [1, 1]) => scanline_3x3::<L, T, 2>(line),
             _ => {
                 for x in 0..line.width {
                     pixel::<L>(line, x);
@@ -85,7 +87,7 @@ unsafe fn scanline_3x3<L: Lanes, const T: usize, const S: usize>(line: &Scanline
 /// Computes `T` outputs from `x` on, whose columns are all inside.
 #[inline(always)]
 unsafe fn neighbors_3x3<L: Lanes, const T: usize, const S: usize>(line: &Scanline, x: usize) {
-    let (first, last) = taps(line.y * S, line.padding[0], 3, line.size[0]);
+    let (first, last) = taps([line.y * S, line.padding[0]], [3, 1], line.size[0]);
     // SAFETY: same contract.
     unsafe {
         let epilogue = line.epilogue.load::<L>();
@@ -121,8 +123,9 @@ unsafe fn neighbors_3x3<L: Lanes, const T: usize, const S: usize>(line: &Scanlin
 #[inline(always)]
 unsafe fn pixel<L: Lanes>(line: &Scanline, x: usize) {
     let (y_start, x_start) = (line.y * line.stride[0], x * line.stride[1]);
-    let (y_first, y_last) = taps(y_start, line.padding[0], line.kernel[0], line.size[0]);
-    let (x_first, x_last) = taps(x_start, line.padding[1], line.kernel[1], line.size[1]);
+    let along = |axis: usize| [line.kernel[axis], line.dilation[axis]];
+    let (y_first, y_last) = taps([y_start, line.padding[0]], along(0), line.size[0]);
+    let (x_first, x_last) = taps([x_start, line.padding[1]], along(1), line.size[1]);
     // SAFETY: same contract; only taps inside the image are read.
     unsafe {
         let epilogue = line.epilogue.load::<L>();
@@ -130,8 +133,8 @@ unsafe fn pixel<L: Lanes>(line: &Scanline, x: usize) {
             let mut sum = L::splat(0.0);
             for ky in y_first..y_last {
                 for kx in x_first..x_last {
-                    let position =
-                        (y_start + ky - line.padding[0]) * line.size[1] + x_start + kx - line.padding[1];
+                    let y = y_start + ky * line.dilation[0] - line.padding[0];
+                    let position = y * line.size[1] + x_start + kx * line.dilation[1] - line.padding[1];
                     let by = L::load(line.weights.add((ky * line.kernel[1] + kx) * line.weight_stride + c));
                     sum = L::load(line.input.add(position * line.stride_c + c)).fma(by, sum);
                 }

@@ -1,6 +1,8 @@
 //! Cuts a kernel call into tasks, and computes the part of the output that belongs to a task.
 
-use super::{Buffer, Epilogue, Kernels, Scratch, dense, depthwise, max_pool, pointwise, pool};
+use super::{
+    Buffer, Epilogue, Filter, Kernels, Scratch, dense, depthwise, pointwise, pool, resample, window_pool,
+};
 use crate::kernels::{MAX_TILE_PIXELS, PANEL};
 use crate::pack::Packed;
 use crate::program::{Feature, KernelCall, Program, Window, Work};
@@ -27,8 +29,8 @@ pub(crate) fn taps_of_largest_kernel<'a>(calls: impl Iterator<Item = &'a KernelC
 #[derive(Clone, Copy)]
 pub(super) struct Pass<'a> {
     pub(super) kernels: &'static Kernels,
-    /// Packed weights by node.
-    pub(super) weights: &'a [Option<Packed>],
+    /// Packed weights by node, one for each of its inputs.
+    pub(super) weights: &'a [Vec<Packed>],
     /// At least as many zeros as any layer has input channels.
     pub(super) zeros: &'a Buffer,
     pub(super) program: &'a Program,
@@ -68,7 +70,7 @@ impl Pass<'_> {
                 let cut = self.cut(call, window);
                 cut.chunks() * cut.groups()
             }
-            Work::Depthwise { .. } | Work::MaxPool { .. } => {
+            Work::Depthwise { .. } | Work::MaxPool { .. } | Work::AvgPool { .. } | Work::Resize { .. } => {
                 (self.n * output.size[0]).div_ceil(self.lines_of_task(output))
             }
             Work::Pointwise => (self.n * output.pixels()).div_ceil(self.span_pixels(output)),
@@ -86,7 +88,9 @@ impl Pass<'_> {
             match call.work {
                 Work::Dense { window, .. } => self.dense(call, window, task, scratch),
                 Work::Depthwise { window, .. } => self.depthwise(call, window, task),
-                Work::MaxPool { window } => self.max_pool(call, window, task),
+                Work::MaxPool { window } => self.window_pool(call, window, (task, self.kernels.largest)),
+                Work::AvgPool { window } => self.window_pool(call, window, (task, self.kernels.mean)),
+                Work::Resize { filter } => self.resize(call, filter, task),
                 Work::Pointwise => self.pointwise(call, task),
                 Work::Pool => self.pool(call, task),
             }
@@ -94,10 +98,11 @@ impl Pass<'_> {
     }
 
     fn weights(&self, work: Work) -> &Packed {
-        let (Work::Dense { weights, .. } | Work::Depthwise { weights, .. }) = work else {
-            unreachable!("only convolutions and linear layers ask for weights")
-        };
-        self.weights[weights.0].as_ref().expect("every layer that has weights was packed")
+        match work {
+            Work::Dense { weights, block, .. } => &self.weights[weights.0][block],
+            Work::Depthwise { weights, .. } => &self.weights[weights.0][0],
+            _ => unreachable!("only convolutions and linear layers ask for weights"),
+        }
     }
 
     /// Pointer to the first number of a feature map.
@@ -191,6 +196,7 @@ impl Pass<'_> {
         let base = base.wrapping_add(image * input.len());
         for (tap, pointers) in scratch.pointers.chunks_exact_mut(pixels).take(window.taps()).enumerate() {
             let [ky, kx] = [tap / window.kernel[1], tap % window.kernel[1]];
+            let [ky, kx] = [ky * window.dilation[0], kx * window.dilation[1]];
             // A position above the input wraps to a large number, which is outside as well.
             let iy = (y * window.stride[0] + ky).wrapping_sub(window.padding[0]);
             let line = base.wrapping_add(iy.wrapping_mul(input.size[1] * stride_c));
@@ -258,6 +264,7 @@ impl Pass<'_> {
                     kernel: window.kernel,
                     stride: window.stride,
                     padding: window.padding,
+                    dilation: window.dilation,
                     y: line % output.size[0],
                     width: output.size[1],
                     out: self.feature(output).add(pixel * output.stride_c),
@@ -270,14 +277,19 @@ impl Pass<'_> {
 
     /// # Safety
     /// As [`Self::execute`].
-    unsafe fn max_pool(&self, call: &KernelCall, window: Window, task: usize) {
+    unsafe fn window_pool(
+        &self,
+        call: &KernelCall,
+        window: Window,
+        (task, kernel): (usize, unsafe fn(&window_pool::Scanline)),
+    ) {
         let (input, output) = (call.input, call.output);
         let lines = self.lines_of_task(output);
         for line in task * lines..((task + 1) * lines).min(self.n * output.size[0]) {
             let (image, pixel) = (line / output.size[0], line * output.size[1]);
             // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
             unsafe {
-                let line = max_pool::Scanline {
+                let line = window_pool::Scanline {
                     input: self.feature(input).add(image * input.len()),
                     size: input.size,
                     stride_c: output.stride_c,
@@ -289,7 +301,31 @@ impl Pass<'_> {
                     out: self.feature(output).add(pixel * output.stride_c),
                     epilogue: self.epilogue(call, pixel, 0),
                 };
-                (self.kernels.max_pool)(&line);
+                kernel(&line);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::execute`].
+    unsafe fn resize(&self, call: &KernelCall, filter: Filter, task: usize) {
+        let (input, output) = (call.input, call.output);
+        let lines = self.lines_of_task(output);
+        for line in task * lines..((task + 1) * lines).min(self.n * output.size[0]) {
+            let (image, pixel) = (line / output.size[0], line * output.size[1]);
+            // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
+            unsafe {
+                let line = resample::Scanline {
+                    filter,
+                    input: self.feature(input).add(image * input.len()),
+                    size: input.size,
+                    out_size: output.size,
+                    stride_c: output.stride_c,
+                    y: line % output.size[0],
+                    out: self.feature(output).add(pixel * output.stride_c),
+                    epilogue: self.epilogue(call, pixel, 0),
+                };
+                (self.kernels.resample)(&line);
             }
         }
     }

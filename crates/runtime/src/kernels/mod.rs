@@ -25,9 +25,11 @@ pub(crate) use curve::Curve;
 
 mod dense;
 mod depthwise;
-mod max_pool;
 mod pointwise;
 mod pool;
+mod resample;
+mod window_pool;
+pub(crate) use resample::Filter;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -65,7 +67,9 @@ pub(crate) struct Kernels {
     /// Dense tiles, indexed by `[panels - 1][pixels - 1]`.
     dense: &'static [&'static [unsafe fn(&dense::Tile)]],
     depthwise: unsafe fn(&depthwise::Scanline),
-    max_pool: unsafe fn(&max_pool::Scanline),
+    largest: unsafe fn(&window_pool::Scanline),
+    mean: unsafe fn(&window_pool::Scanline),
+    resample: unsafe fn(&resample::Scanline),
     pointwise: unsafe fn(&pointwise::Span),
     pool: unsafe fn(&pool::Column),
 }
@@ -117,9 +121,21 @@ macro_rules! kernels_for {
         }
 
         $(#[$feature])?
-        unsafe fn max_pool_scanline(line: &super::max_pool::Scanline) {
+        unsafe fn largest_scanline(line: &super::window_pool::Scanline) {
             // SAFETY: same contract, and the feature is on.
-            unsafe { super::max_pool::scanline::<$lanes>(line) }
+            unsafe { super::window_pool::largest::<$lanes>(line) }
+        }
+
+        $(#[$feature])?
+        unsafe fn mean_scanline(line: &super::window_pool::Scanline) {
+            // SAFETY: same contract, and the feature is on.
+            unsafe { super::window_pool::mean::<$lanes>(line) }
+        }
+
+        $(#[$feature])?
+        unsafe fn resample_scanline(line: &super::resample::Scanline) {
+            // SAFETY: same contract, and the feature is on.
+            unsafe { super::resample::scanline::<$lanes>(line) }
         }
 
         $(#[$feature])?
@@ -137,7 +153,9 @@ macro_rules! kernels_for {
         pub(super) static KERNELS: super::Kernels = super::Kernels {
             dense: &[$(&[$(dense_tile::<$pixels, $vectors>),+]),+],
             depthwise: depthwise_scanline,
-            max_pool: max_pool_scanline,
+            largest: largest_scanline,
+            mean: mean_scanline,
+            resample: resample_scanline,
             pointwise: pointwise_span,
             pool: pool_column,
         };

@@ -37,8 +37,9 @@ impl Case {
     }
 
     fn out_size(&self) -> Pair {
-        let Window { kernel, stride, padding } = self.window;
-        [0, 1].map(|axis| (self.size[axis] + 2 * padding[axis] - kernel[axis]) / stride[axis] + 1)
+        let Window { kernel, stride, padding, dilation } = self.window;
+        let reach = [0, 1].map(|axis| (kernel[axis] - 1) * dilation[axis] + 1);
+        [0, 1].map(|axis| (self.size[axis] + 2 * padding[axis] - reach[axis]) / stride[axis] + 1)
     }
 
     fn input(&self) -> Vec<f32> {
@@ -60,14 +61,14 @@ impl Case {
 
     /// The convolution at one output, in f64.
     fn sum(&self, input: &[f32], weight: &[f32], [image, y, x, o]: [usize; 4]) -> f64 {
-        let Window { kernel, stride, padding } = self.window;
+        let Window { kernel, stride, padding, dilation } = self.window;
         let inputs = if self.depthwise { o..o + 1 } else { 0..self.channels[0] };
         let mut sum = 0.0;
         for (ky, kx, i) in (0..kernel[0])
             .flat_map(|ky| (0..kernel[1]).map(move |kx| (ky, kx)))
             .flat_map(|(ky, kx)| inputs.clone().map(move |i| (ky, kx, i)))
         {
-            let (iy, ix) = (y * stride[0] + ky, x * stride[1] + kx);
+            let (iy, ix) = (y * stride[0] + ky * dilation[0], x * stride[1] + kx * dilation[1]);
             let inside =
                 |at: usize, axis: usize| at.checked_sub(padding[axis]).filter(|&at| at < self.size[axis]);
             let (Some(iy), Some(ix)) = (inside(iy, 0), inside(ix, 1)) else { continue };
@@ -105,7 +106,7 @@ impl Case {
         if self.depthwise {
             pack::depthwise(&self.weight(), [out, taps]).unwrap()
         } else {
-            pack::dense(&self.weight(), [out, input, taps]).unwrap()
+            pack::dense(&self.weight(), [out, input, taps], 0..input).unwrap()
         }
     }
 
@@ -128,7 +129,7 @@ impl Case {
             work: if self.depthwise {
                 Work::Depthwise { weights, window }
             } else {
-                Work::Dense { weights, window }
+                Work::Dense { weights, block: 0, window }
             },
             input,
             gate: None,
@@ -187,13 +188,13 @@ fn program(
     arena_len: usize,
 ) -> Program {
     let subnet = Subnet::image(Width::ONE, Resolution::new(1).unwrap());
-    Program { subnet, input, output, calls, coefficients, arena_len }
+    Program { subnet, input, outputs: vec![output], calls, coefficients, arena_len }
 }
 
 fn prepared(program: Program, weights: Option<Packed>, isa: Isa) -> Prepared {
     Prepared {
         kernels: Kernels::of(isa),
-        weights: vec![weights],
+        weights: vec![weights.into_iter().collect()],
         zeros: Buffer::zeroed(program.input.channels).unwrap(),
         taps: taps_of_largest_kernel(program.calls.iter()),
         programs: vec![program],
@@ -208,7 +209,7 @@ fn run(
     input: &[f32],
     residual: Option<(Feature, Vec<f32>)>,
 ) -> Vec<f32> {
-    let [from, to] = [prepared.programs[0].input, prepared.programs[0].output];
+    let [from, to] = [prepared.programs[0].input, prepared.programs[0].outputs[0]];
     let len = n * prepared.programs[0].arena_len;
     let mut team = Team::new(Arc::new(prepared), threads, len).unwrap();
     let inputs = [(from, input.to_vec())];
@@ -228,7 +229,7 @@ const BASE: Case = Case {
     depthwise: false,
     channels: [8, 8],
     size: [5, 7],
-    window: Window { kernel: [1; 2], stride: [1; 2], padding: [0; 2] },
+    window: Window { kernel: [1; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2] },
     spare: 0,
     n: 1,
     residual: false,
@@ -236,7 +237,7 @@ const BASE: Case = Case {
 };
 
 fn window(kernel: usize, stride: usize, padding: usize) -> Window {
-    Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] }
+    Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2], dilation: [1; 2] }
 }
 
 #[test]
@@ -258,8 +259,10 @@ fn dense_of_many_taps() {
             Case { channels, size, window, spare: 5, n: 2, residual: stride == 1, ..BASE }.check();
         }
     }
-    let window = Window { kernel: [1, 3], stride: [1, 2], padding: [0, 1] };
+    let window = Window { kernel: [1, 3], stride: [1, 2], padding: [0, 1], dilation: [1; 2] };
     Case { window, ..BASE }.check();
+    let dilated = Window { dilation: [2, 3], ..self::window(3, 1, 3) };
+    Case { window: dilated, channels: [5, 24], size: [9, 14], n: 2, residual: true, ..BASE }.check();
     Case { size: [1, 1], window: self::window(7, 2, 3), ..BASE }.check();
 }
 

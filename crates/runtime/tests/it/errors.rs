@@ -53,6 +53,7 @@ fn a_kernel_along_time_is_refused() {
         kernel: [3, 1, 1],
         stride: [1; 3],
         padding: [1, 0, 0],
+        dilation: Conv::NO_DILATION,
         groups: Groups::Dense,
         bias: false,
     };

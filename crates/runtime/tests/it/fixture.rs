@@ -47,6 +47,7 @@ pub(crate) fn odd_network() -> Network {
         kernel: [1, size, size],
         stride: [1, stride, stride],
         padding: [0, padding, padding],
+        dilation: Conv::NO_DILATION,
         groups,
         bias: false,
     };
@@ -85,6 +86,7 @@ pub(crate) fn network_without_stem() -> Network {
         kernel: [1, 3, 3],
         stride: [1, 1, 1],
         padding: [0, 1, 1],
+        dilation: Conv::NO_DILATION,
         groups: Groups::Depthwise,
         bias: false,
     };

@@ -2,7 +2,7 @@
 
 use mutualnet_bundle::Bundle;
 use mutualnet_core::Subnet;
-use mutualnet_core::network::{Activation, BatchNorm, Conv, Groups, MaxPool, Op};
+use mutualnet_core::network::{Activation, AvgPool, BatchNorm, Conv, Groups, MaxPool, Op, Resize};
 
 /// A feature map, `[h, w, c]`.
 #[derive(Clone)]
@@ -26,10 +26,11 @@ impl Map {
     }
 }
 
-/// Logits of an image of the row's own resolution.
-pub(crate) fn logits(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<f64> {
+/// The outputs for an image of the row's own resolution, each `[h, w, c]`.
+pub(crate) fn outputs(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<Vec<f64>> {
     let network = bundle.network();
     let costs = network.costs(row).unwrap();
+    let full = network.channels(network.widths().full()).unwrap();
     let stats = bundle.stats(row).unwrap();
     let norms: Vec<_> = network.batch_norms().collect();
     let mut maps: Vec<Map> = Vec::new();
@@ -44,7 +45,16 @@ pub(crate) fn logits(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<f64> {
         let map = match &node.op {
             Op::Input { .. } => Map { h, w, c, data: image.iter().map(|&x| x.into()).collect() },
             Op::Conv(conv) => {
-                let map = convolve(input(0), conv, &parameter("weight"), [h, w, c]);
+                let inputs: Vec<_> = node.inputs.iter().map(|input| &maps[input.0]).collect();
+                // Where the channels of each input lie in the weight, which is that of the full network.
+                let mut start = 0;
+                let mut columns = Vec::new();
+                for input in &node.inputs {
+                    columns.extend(start..start + maps[input.0].c);
+                    start += full[input.0];
+                }
+                let weight = (parameter("weight"), columns);
+                let map = convolve(&concatenated(&inputs), conv, &weight, [h, w, c]);
                 let bias = if conv.bias { parameter("bias").1 } else { vec![0.0; c] };
                 map.map(|x, i| x + f64::from(bias[i % c]))
             }
@@ -61,6 +71,8 @@ pub(crate) fn logits(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<f64> {
             Op::Add => input(0).map(|x, i| x + input(1).data[i]),
             Op::Multiply => input(0).map(|x, i| x * input(1).data[i % c]),
             Op::MaxPool(pool) => max_pool(input(0), pool, [h, w, c]),
+            Op::AvgPool(pool) => avg_pool(input(0), pool, [h, w, c]),
+            Op::ResizeLike(resize) => resized(input(0), *resize, [h, w]),
             Op::GlobalPool => {
                 let positions = (input(0).h * input(0).w) as f64;
                 let mean = |i| input(0).data.iter().skip(i).step_by(c).sum::<f64>() / positions;
@@ -78,7 +90,53 @@ pub(crate) fn logits(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<f64> {
         };
         maps.push(map);
     }
-    maps.pop().unwrap().data
+    network.outputs().iter().map(|output| maps[output.node.0].data.clone()).collect()
+}
+
+/// Maps of the same size, one behind the other along their channels.
+fn concatenated(maps: &[&Map]) -> Map {
+    let (h, w) = (maps[0].h, maps[0].w);
+    let pixel = |at: usize| maps.iter().flat_map(move |map| map.data[at * map.c..][..map.c].iter().copied());
+    Map { h, w, c: maps.iter().map(|map| map.c).sum(), data: (0..h * w).flat_map(pixel).collect() }
+}
+
+fn avg_pool(input: &Map, pool: &AvgPool, [h, w, c]: [usize; 3]) -> Map {
+    let mut data = Vec::new();
+    for at in 0..h * w * c {
+        let (y, x, c) = (at / (w * c), at / c % w, at % c);
+        let from = |axis: usize, at: usize, k: u32| {
+            (at * pool.stride[axis] as usize) as isize + k as isize - pool.padding[axis] as isize
+        };
+        let taps = (0..pool.kernel[1]).flat_map(|ky| (0..pool.kernel[2]).map(move |kx| (ky, kx)));
+        let sum: f64 = taps.map(|(ky, kx)| input.at(from(1, y, ky), from(2, x, kx), c)).sum();
+        data.push(sum / f64::from(pool.kernel[1] * pool.kernel[2]));
+    }
+    Map { h, w, c, data }
+}
+
+fn resized(input: &Map, resize: Resize, [h, w]: [usize; 2]) -> Map {
+    let c = input.c;
+    // Where an output lies, in pixels of the input: centers of pixels are at halves.
+    let from = |at: usize, from: usize, to: usize| match resize {
+        Resize::Nearest => (at * from / to) as f64,
+        _ => ((at as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64),
+    };
+    let mut data = Vec::new();
+    for at in 0..h * w * c {
+        let (y, x, c) = (at / (w * c), at / c % w, at % c);
+        let (y, x) = (from(y, input.h, h), from(x, input.w, w));
+        let pixel = |y: f64, x: f64| {
+            let (y, x) = (y.min((input.h - 1) as f64), x.min((input.w - 1) as f64));
+            input.at(y as isize, x as isize, c)
+        };
+        let along = |y: f64| {
+            let right = x - x.floor();
+            (1.0 - right) * pixel(y, x.floor()) + right * pixel(y, x.floor() + 1.0)
+        };
+        let down = y - y.floor();
+        data.push((1.0 - down) * along(y.floor()) + down * along(y.floor() + 1.0));
+    }
+    Map { h, w, c, data }
 }
 
 fn activate(activation: Activation, x: f64) -> f64 {
@@ -110,22 +168,26 @@ fn max_pool(input: &Map, pool: &MaxPool, [h, w, c]: [usize; 3]) -> Map {
     Map { h, w, c, data }
 }
 
-fn convolve(input: &Map, conv: &Conv, (shape, weight): &(Vec<usize>, Vec<f32>), out: [usize; 3]) -> Map {
+/// A weight as shape and numbers, and the input channel of it that each channel of the input is.
+type Weight = ((Vec<usize>, Vec<f32>), Vec<usize>);
+
+fn convolve(input: &Map, conv: &Conv, ((shape, weight), columns): &Weight, out: [usize; 3]) -> Map {
     let [h, w, c] = out;
     let mut data = Vec::new();
     for at in 0..h * w * c {
         let (y, x, o) = (at / (w * c), at / c % w, at % c);
         let inputs = if conv.groups == Groups::Depthwise { o..o + 1 } else { 0..input.c };
-        let first = inputs.start;
         let mut sum = 0.0;
         for ky in 0..shape[2] {
             for kx in 0..shape[3] {
                 let from = |axis: usize, at: usize, k: usize| {
-                    (at * conv.stride[axis] as usize + k) as isize - conv.padding[axis] as isize
+                    (at * conv.stride[axis] as usize + k * conv.dilation[axis] as usize) as isize
+                        - conv.padding[axis] as isize
                 };
                 let (iy, ix) = (from(1, y, ky), from(2, x, kx));
                 for i in inputs.clone() {
-                    let weight = weight[((o * shape[1] + i - first) * shape[2] + ky) * shape[3] + kx];
+                    let column = if conv.groups == Groups::Depthwise { 0 } else { columns[i] };
+                    let weight = weight[((o * shape[1] + column) * shape[2] + ky) * shape[3] + kx];
                     sum += f64::from(weight) * input.at(iy, ix, i);
                 }
             }

@@ -1,6 +1,8 @@
 //! Random networks against the naive interpreter, to find mistakes in fusing, in placing and at borders.
 
-use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, MaxPool, NetworkBuilder, Rank};
+use mutualnet_core::network::{
+    Activation, AvgPool, ChannelRule, Conv, Groups, MaxPool, NetworkBuilder, Rank, Resize,
+};
 use mutualnet_core::{Network, NodeId};
 use mutualnet_runtime::Isa;
 
@@ -32,7 +34,8 @@ impl Dice {
         let kernel = [1, 1 + self.roll(4) as u32, 1 + self.roll(4) as u32];
         let stride = [1, 1 + self.roll(2) as u32, 1 + self.roll(2) as u32];
         let padding = kernel.map(|size| self.roll(size.into()) as u32);
-        Conv { out, kernel, stride, padding, groups, bias: self.roll(3) == 0 }
+        let dilation = if self.roll(4) == 0 { [1, 2, 3] } else { Conv::NO_DILATION };
+        Conv { out, kernel, stride, padding, dilation, groups, bias: self.roll(3) == 0 }
     }
 
     /// Windows up to 3×3.
@@ -49,6 +52,11 @@ impl Dice {
     }
 }
 
+/// A convolution of one tap.
+fn point(dice: &mut Dice, channels: ChannelRule) -> Conv {
+    Conv { kernel: [1; 3], stride: [1; 3], padding: [0; 3], ..dice.conv(channels, Groups::Dense) }
+}
+
 /// A network of up to twelve random layers, each on any of the nodes before it.
 fn network(dice: &mut Dice) -> Network {
     let mut net = NetworkBuilder::new("random", Rank::Image, widths(0.25));
@@ -60,22 +68,33 @@ fn network(dice: &mut Dice) -> Network {
         let path = format!("layer{idx}");
         let same: Vec<NodeId> = nodes.iter().filter(|node| node.2 == shape).map(|node| node.0).collect();
         let other = same[dice.roll(same.len() as u64) as usize];
-        nodes.push(match dice.roll(8) {
+        nodes.push(match dice.roll(11) {
             0 => (net.batch_norm(&path, from), channels, shape),
             1 => (net.activation(&path, from, dice.activation()), channels, shape),
             2 => (net.add(&path, from, other), channels, shape),
             3 => (net.conv(&path, from, dice.conv(channels, Groups::Depthwise)), channels, idx),
             4 => (net.max_pool(&path, from, dice.max_pool()), channels, idx),
+            6 => {
+                let MaxPool { kernel, stride, padding } = dice.max_pool();
+                (net.avg_pool(&path, from, AvgPool { kernel, stride, padding }), channels, idx)
+            }
+            7 => {
+                let (like, _, shape_like) = nodes[dice.roll(nodes.len() as u64) as usize];
+                let resize = if dice.roll(2) == 0 { Resize::Nearest } else { Resize::Bilinear };
+                let resized = net.resize_like(&format!("{path}.resize"), from, like, resize);
+                // Of the shape of `like`, except for its channels.
+                let out = net.conv(&path, resized, point(dice, channels));
+                (out, channels, if shape_like == shape { shape } else { idx })
+            }
+            8 => {
+                let all: Vec<_> = same.iter().copied().take(3).chain([from]).collect();
+                let out = dice.rule();
+                (net.conv_over(&path, &all, dice.conv(out, Groups::Dense)), out, idx)
+            }
             5 => {
                 // A gate as networks have it, from any node of the same shape.
                 let gate = net.global_pool(&format!("{path}.pool"), other);
-                let squeeze = Conv {
-                    kernel: [1; 3],
-                    stride: [1; 3],
-                    padding: [0; 3],
-                    ..dice.conv(channels, Groups::Dense)
-                };
-                let gate = net.conv(&format!("{path}.fc"), gate, squeeze);
+                let gate = net.conv(&format!("{path}.fc"), gate, point(dice, channels));
                 let gate = net.activation(&format!("{path}.gate"), gate, dice.activation());
                 (net.multiply(&path, from, gate), channels, shape)
             }
@@ -87,7 +106,12 @@ fn network(dice: &mut Dice) -> Network {
     }
     let last = nodes[nodes.len() - 1].0;
     let pooled = net.global_pool("pool", last);
-    net.linear("fc", pooled, 1 + dice.roll(20) as usize);
+    let logits = net.linear("fc", pooled, 1 + dice.roll(20) as usize);
+    if dice.roll(2) == 0 {
+        let map = net.conv("map", last, point(dice, ChannelRule::whole(3)));
+        net.output("map", map);
+        net.output("logits", logits);
+    }
     net.finish().unwrap()
 }
 
@@ -104,13 +128,18 @@ fn any_network_is_executed_as_it_reads() {
         run += 1;
         let bundle = bundle(&network, &[row]);
         let image = images(1, subnet(row).resolution);
-        let expected = interpreter::logits(&bundle, subnet(row), &image);
-        let largest = expected.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+        let expected = interpreter::outputs(&bundle, subnet(row), &image);
         for isa in Isa::available() {
             let mut session = session_of(&bundle, isa);
-            for (got, expected) in session.run(&image, 1).unwrap().iter().zip(&expected) {
-                let off = (f64::from(*got) - expected).abs() / largest;
-                assert!(off < 1e-5, "{isa} {row}: off by {off}, {network:?}");
+            session.run(&image, 1).unwrap();
+            for (idx, expected) in expected.iter().enumerate() {
+                let got = session.output(idx).data;
+                assert_eq!(got.len(), expected.len(), "{network:?}");
+                let largest = expected.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+                for (got, expected) in got.iter().zip(expected) {
+                    let off = (f64::from(*got) - expected).abs() / largest;
+                    assert!(off < 1e-5, "{isa} {row}: output {idx} off by {off}, {network:?}");
+                }
             }
         }
     }

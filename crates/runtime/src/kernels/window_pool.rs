@@ -1,4 +1,4 @@
-//! Max pooling: computes one scanline of outputs, vectorized over channels.
+//! Max and average pooling over a window: computes one scanline of outputs, vectorized over channels.
 
 use super::depthwise::taps;
 use super::{Epilogue, Lanes, Pair, curve};
@@ -23,29 +23,47 @@ pub(super) struct Scanline {
     pub(super) epilogue: Epilogue,
 }
 
-/// Computes a scanline; pixels outside the image are ignored.
+/// Computes the largest values of a scanline; pixels outside the image are ignored.
 ///
 /// # Safety
 /// That of [`Lanes`]; the pointers are valid for what the fields describe.
 #[inline(always)]
-pub(super) unsafe fn scanline<L: Lanes>(line: &Scanline) {
+pub(super) unsafe fn largest<L: Lanes>(line: &Scanline) {
+    // SAFETY: same contract.
+    unsafe { scanline::<L>(line, f32::NEG_INFINITY, |largest, value| largest.max(value), 1.0) }
+}
+
+/// Computes the means of a scanline; pixels outside the image count as zeros.
+///
+/// # Safety
+/// That of [`Lanes`]; the pointers are valid for what the fields describe.
+#[inline(always)]
+pub(super) unsafe fn mean<L: Lanes>(line: &Scanline) {
+    let share = 1.0 / (line.kernel[0] * line.kernel[1]) as f32;
+    // SAFETY: same contract.
+    unsafe { scanline::<L>(line, 0.0, |sum, value| sum.add(value), share) }
+}
+
+/// Joins the values of each window, and multiplies what comes of them by `factor`.
+#[inline(always)]
+unsafe fn scanline<L: Lanes>(line: &Scanline, start: f32, join: impl Fn(L, L) -> L, factor: f32) {
     let y_start = line.y * line.stride[0];
-    let (y_first, y_last) = taps(y_start, line.padding[0], line.kernel[0], line.size[0]);
+    let (y_first, y_last) = taps([y_start, line.padding[0]], [line.kernel[0], 1], line.size[0]);
     // SAFETY: same contract; only taps inside the image are read.
     unsafe {
-        let epilogue = line.epilogue.load::<L>();
+        let (epilogue, factor) = (line.epilogue.load::<L>(), L::splat(factor));
         for x in 0..line.width {
             let x_start = x * line.stride[1];
-            let (x_first, x_last) = taps(x_start, line.padding[1], line.kernel[1], line.size[1]);
+            let (x_first, x_last) = taps([x_start, line.padding[1]], [line.kernel[1], 1], line.size[1]);
             for c in (0..line.stride_c).step_by(L::N) {
-                let mut largest = L::splat(f32::NEG_INFINITY);
+                let mut joined = L::splat(start);
                 for iy in y_start + y_first..y_start + y_last {
                     for ix in x_start + x_first..x_start + x_last {
                         let at = (iy - line.padding[0]) * line.size[1] + ix - line.padding[1];
-                        largest = largest.max(L::load(line.input.add(at * line.stride_c + c)));
+                        joined = join(joined, L::load(line.input.add(at * line.stride_c + c)));
                     }
                 }
-                epilogue.store(largest, c, line.out, x * line.stride_c + c);
+                epilogue.store(joined.mul(factor), c, line.out, x * line.stride_c + c);
             }
         }
         if let Some(bend) = line.epilogue.curve {

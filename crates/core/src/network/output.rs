@@ -1,0 +1,64 @@
+//! The outputs of a network: nodes with names, which a task reads.
+//!
+//! Invariant: an output has the same number of channels at every width, so that its reader need not know the width.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Network, Node, NodeId};
+use crate::{Error, Result};
+
+/// The most outputs that a network may have.
+const MAX_OUTPUTS: usize = 64;
+
+/// A node that is computed for its own sake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// What it is, such as `logits`.
+    pub name: String,
+    /// The node.
+    pub node: NodeId,
+}
+
+impl Output {
+    /// The name of the only output of a classifier.
+    pub const LOGITS: &'static str = "logits";
+
+    /// These outputs; if there are none, the last node as [`Self::LOGITS`].
+    pub(super) fn or_last(outputs: Vec<Self>, nodes: &[Node]) -> Vec<Self> {
+        if !outputs.is_empty() {
+            return outputs;
+        }
+        vec![Self { name: Self::LOGITS.to_owned(), node: NodeId(nodes.len().saturating_sub(1)) }]
+    }
+}
+
+/// Checks the outputs, and with them the channels at both ends of the width range.
+pub(super) fn check(network: &Network) -> Result<()> {
+    let wrong = |path: &str, reason: String| Err(Error::Network { path: path.to_owned(), reason });
+    let outputs = network.outputs();
+    if outputs.len() > MAX_OUTPUTS {
+        return wrong(network.name(), format!("a network must have 1 to {MAX_OUTPUTS} outputs"));
+    }
+    let [narrow, full] =
+        [network.widths().smallest(), network.widths().full()].map(|at| network.channels(at));
+    let (narrow, full) = (narrow?, full?);
+    let mut names = BTreeSet::new();
+    for Output { name, node } in outputs {
+        if name.is_empty() || !names.insert(name) {
+            return wrong(name, "another output has the same name, or it has none".to_owned());
+        }
+        let Some(path) = network.nodes().get(node.0).map(|node| &node.path).filter(|_| node.0 > 0) else {
+            return wrong(name, "the output must be a node that computes something".to_owned());
+        };
+        let [narrow, full] = [narrow[node.0], full[node.0]];
+        if narrow != full {
+            let reason =
+                format!("an output must have the same channels at every width, got {narrow} and {full}");
+            return wrong(path, reason);
+        }
+    }
+    Ok(())
+}
