@@ -12,6 +12,7 @@ use mutualnet_zoo::{NetworkConfig, OutputStride};
 use super::*;
 
 mod heads;
+mod segment;
 
 
 fn width(fraction: f64) -> Width {

@@ -62,6 +62,7 @@ pub fn efficientnet_b0(config: &NetworkConfig) -> mutualnet_core::Result<Network
                 expands: expansion != 1,
                 kernel,
                 stride: if first { strides.next(stride) } else { 1 },
+                dilation: 1,
                 activation: Activation::Swish,
                 squeeze: Some(ChannelRule::slim_by(channels / 4, 0.25)),
                 out: ChannelRule::slim(out),

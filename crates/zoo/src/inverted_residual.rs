@@ -24,6 +24,8 @@ pub(crate) struct Block {
     pub(crate) expands: bool,
     pub(crate) kernel: u32,
     pub(crate) stride: u32,
+    /// Distance between the taps of the depthwise convolution.
+    pub(crate) dilation: u32,
     pub(crate) activation: Activation,
     /// Channels of the gate's first convolution; `None` if there is no gate.
     pub(crate) squeeze: Option<ChannelRule>,
@@ -60,7 +62,12 @@ impl Style {
         if block.expands {
             x = self.layer(net, &next(), x, (dense(block.hidden, 1, 1), activation));
         }
-        let depthwise = conv(block.hidden, block.kernel, block.stride, Groups::Depthwise);
+        let (dilation, padding) = (block.dilation, block.kernel / 2 * block.dilation);
+        let depthwise = Conv {
+            dilation: [1, dilation, dilation],
+            padding: [0, padding, padding],
+            ..conv(block.hidden, block.kernel, block.stride, Groups::Depthwise)
+        };
         x = self.layer(net, &next(), x, (depthwise, activation));
         if let Some(squeeze) = block.squeeze {
             x = self.gate(net, &next(), x, [squeeze, block.hidden]);

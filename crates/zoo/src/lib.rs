@@ -13,6 +13,7 @@ pub mod mobilenet_v1;
 pub mod mobilenet_v2;
 pub mod mobilenet_v3;
 pub mod resnet;
+pub mod segment;
 pub mod vgg;
 pub mod wide_resnet;
 

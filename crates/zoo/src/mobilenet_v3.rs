@@ -5,13 +5,13 @@
 //! The choice of what is slimmed is ours: everything but the first linear layer of the classifier, which is the same at every width,
 //! like MobileNetV2's last convolution in the reference.
 
-use mutualnet_core::Network;
 use mutualnet_core::network::{Activation, BatchNorm, ChannelRule, NetworkBuilder, Rank, make_divisible};
+use mutualnet_core::{Network, NodeId};
 
 use crate::NetworkConfig;
 use crate::inverted_residual::{Block, Style};
 use crate::layers::dense;
-use crate::output_stride::Strides;
+use crate::output_stride::{OutputStride, Strides};
 
 /// The name of the network in recipes.
 pub const NAME: &str = "mobilenet_v3_large";
@@ -21,6 +21,12 @@ const STEM_CHANNELS: u32 = 16;
 
 /// Channels after the last 1×1 convolution.
 const LAST_CHANNELS: u32 = 960;
+
+/// The block that first reaches an eighth of the side, counted from 1: LR-ASPP reads it.
+const LOW_BLOCK: usize = 4;
+
+/// Blocks at the end that are dilated for segmentation.
+const N_DILATED: usize = 3;
 
 /// Features before the last linear layer; the same number at every width.
 const HIDDEN_FEATURES: usize = 1280;
@@ -59,36 +65,56 @@ const BLOCKS: [(u32, u32, u32, bool, Activation, u32); 15] = {
 /// Fails if the width range leaves a layer without channels.
 pub fn mobilenet_v3_large(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
-    let mut strides = Strides::new(config.output_stride);
-    let last_activation = Some(Activation::HardSwish);
-
     let input = net.input(3);
-    let stem = dense(ChannelRule::slim(STEM_CHANNELS), 3, strides.next(2));
-    let mut x = STYLE.layer(&mut net, "features.0", input, (stem, last_activation));
-    let mut channels = STEM_CHANNELS;
-    for (idx, (kernel, hidden, out, gate, activation, stride)) in (1..).zip(BLOCKS) {
-        let path = format!("features.{idx}");
-        let block = Block {
-            hidden: ChannelRule::slim(hidden),
-            expands: hidden != channels,
-            kernel,
-            stride: strides.next(stride),
-            activation,
-            squeeze: gate.then(|| ChannelRule::slim(make_divisible(f64::from(hidden / 4), 8))),
-            out: ChannelRule::slim(out),
-        };
-        let y = STYLE.block(&mut net, &path, x, &block);
-        // The shortcut depends on the published stride.
-        let residual = channels == out && stride == 1;
-        x = if residual { net.add(&format!("{path}.add"), y, x) } else { y };
-        channels = out;
-    }
-    let last = dense(ChannelRule::slim(LAST_CHANNELS), 1, 1);
-    let path = format!("features.{}", BLOCKS.len() + 1);
-    let x = STYLE.layer(&mut net, &path, x, (last, last_activation));
+    let (_, x) = trunk(&mut net, "features", input, Moves::Strided(config.output_stride));
     let x = net.global_pool("avgpool", x);
     let x = net.linear("classifier.0", x, HIDDEN_FEATURES);
     let x = net.activation("classifier.1", x, Activation::HardSwish);
     net.linear("classifier.3", x, config.classes);
     net.finish()
+}
+
+/// How the blocks move over their input.
+#[derive(Clone, Copy)]
+pub(crate) enum Moves {
+    /// As in classification.
+    Strided(Option<OutputStride>),
+    /// The last three blocks have a dilation of 2 and no stride: the last feature map has a sixteenth of the side.
+    Dilated,
+}
+
+/// Appends everything up to the last convolution under `path`; returns the last node with an eighth of the side, and the
+/// last one.
+pub(crate) fn trunk(net: &mut NetworkBuilder, path: &str, input: NodeId, moves: Moves) -> (NodeId, NodeId) {
+    let mut strides = Strides::new(match moves {
+        Moves::Strided(output_stride) => output_stride,
+        Moves::Dilated => None,
+    });
+    let last_activation = Some(Activation::HardSwish);
+    let stem = dense(ChannelRule::slim(STEM_CHANNELS), 3, strides.next(2));
+    let mut x = STYLE.layer(net, &format!("{path}.0"), input, (stem, last_activation));
+    let (mut channels, mut low) = (STEM_CHANNELS, x);
+    for (idx, (kernel, hidden, out, gate, activation, stride)) in (1..).zip(BLOCKS) {
+        let block_path = format!("{path}.{idx}");
+        let is_dilated = matches!(moves, Moves::Dilated) && idx > BLOCKS.len() - N_DILATED;
+        let block = Block {
+            hidden: ChannelRule::slim(hidden),
+            expands: hidden != channels,
+            kernel,
+            stride: if is_dilated { 1 } else { strides.next(stride) },
+            dilation: if is_dilated { 2 } else { 1 },
+            activation,
+            squeeze: gate.then(|| ChannelRule::slim(make_divisible(f64::from(hidden / 4), 8))),
+            out: ChannelRule::slim(out),
+        };
+        let y = STYLE.block(net, &block_path, x, &block);
+        // The shortcut depends on the published stride.
+        let residual = channels == out && stride == 1;
+        x = if residual { net.add(&format!("{block_path}.add"), y, x) } else { y };
+        channels = out;
+        low = if idx == LOW_BLOCK { x } else { low };
+    }
+    let last = dense(ChannelRule::slim(LAST_CHANNELS), 1, 1);
+    let path = format!("{path}.{}", BLOCKS.len() + 1);
+    (low, STYLE.layer(net, &path, x, (last, last_activation)))
 }

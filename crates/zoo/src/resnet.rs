@@ -5,10 +5,11 @@
 //! ResNet-18 and 34, which the reference does not have, are written in the same way.
 
 use mutualnet_core::Network;
-use mutualnet_core::network::{Activation, ChannelRule, NetworkBuilder, NodeId, Rank};
+use mutualnet_core::NodeId;
+use mutualnet_core::network::{Activation, ChannelRule, Conv, NetworkBuilder, Rank};
 
-use crate::layers::{Sequential, dense, max_pool};
-use crate::output_stride::Strides;
+use crate::layers::{dense, max_pool};
+use crate::output_stride::{OutputStride, Strides};
 use crate::{Error, NetworkConfig};
 
 /// The names of the networks in recipes.
@@ -19,7 +20,7 @@ const CHANNELS: u32 = 64;
 
 /// The kind of block that a network repeats.
 #[derive(Clone, Copy, PartialEq)]
-enum Block {
+pub(crate) enum Block {
     /// 3×3 – 3×3. All channel counts are rounded to multiples of 8.
     Basic,
     /// 1×1 – 3×3 – 1×1, where the last has four times the channels. The outer channel counts are rounded to multiples of
@@ -29,7 +30,7 @@ enum Block {
 
 impl Block {
     /// The kind of block and the repeats per stage of a network.
-    fn of(name: &str) -> Option<(Self, [usize; 4])> {
+    pub(crate) fn of(name: &str) -> Option<(Self, [usize; 4])> {
         match name {
             "resnet18" => Some((Self::Basic, [2, 2, 2, 2])),
             "resnet34" => Some((Self::Basic, [3, 4, 6, 3])),
@@ -56,28 +57,124 @@ impl Block {
         }
     }
 
-    /// Appends the body of a block; `channels` are those of the 3×3 convolutions.
-    fn append(
-        self,
-        net: &mut NetworkBuilder,
-        path: &str,
-        input: NodeId,
-        [channels, stride]: [u32; 2],
-    ) -> NodeId {
+    /// Kernel, stride, dilation and channels of each convolution of a block whose 3×3 convolutions have `channels` channels.
+    fn convolutions(self, channels: u32, [stride, dilation]: [u32; 2]) -> Vec<Conv> {
         let inner = self.inner(channels);
-        let mut body = Sequential::new(net, &format!("{path}.body"), input);
         match self {
-            Self::Basic => {
-                body.conv(dense(inner, 3, stride)).batch_norm().activation(Activation::Relu);
-                body.conv(dense(inner, 3, 1)).batch_norm().last
-            }
+            Self::Basic => vec![spaced(inner, stride, dilation), spaced(inner, 1, 1)],
             Self::Bottleneck => {
-                body.conv(dense(inner, 1, 1)).batch_norm().activation(Activation::Relu);
-                body.conv(dense(inner, 3, stride)).batch_norm().activation(Activation::Relu);
-                body.conv(dense(self.outer(channels), 1, 1)).batch_norm().last
+                vec![dense(inner, 1, 1), spaced(inner, stride, dilation), dense(self.outer(channels), 1, 1)]
             }
         }
     }
+}
+
+/// A 3×3 convolution that keeps the size at stride 1.
+fn spaced(out: ChannelRule, stride: u32, dilation: u32) -> Conv {
+    Conv { dilation: [1, dilation, dilation], padding: [0, dilation, dilation], ..dense(out, 3, stride) }
+}
+
+/// Whose names the layers have.
+#[derive(Clone, Copy)]
+pub(crate) enum Names {
+    Authors,
+    /// torchvision's, behind a prefix.
+    Torchvision(&'static str),
+}
+
+impl Names {
+    /// Convolution, batch norm, activation and pool of the stem.
+    fn stem(self) -> [String; 4] {
+        match self {
+            Self::Authors => [0, 1, 2, 3].map(|layer| format!("features.0.{layer}")),
+            Self::Torchvision(prefix) => {
+                ["conv1", "bn1", "relu", "maxpool"].map(|name| format!("{prefix}{name}"))
+            }
+        }
+    }
+
+    /// A block, which is the `repeat`-th of its stage and the `idx`-th of all, counted from 1.
+    fn block(self, [stage, repeat, idx]: [usize; 3]) -> String {
+        match self {
+            Self::Authors => format!("features.{idx}"),
+            Self::Torchvision(prefix) => format!("{prefix}layer{}.{repeat}", stage + 1),
+        }
+    }
+
+    /// The n-th convolution of a block, its batch norm and the activation behind it.
+    fn layer(self, block: &str, n: usize) -> [String; 3] {
+        match self {
+            Self::Authors => [0, 1, 2].map(|part| format!("{block}.body.{}", 3 * n + part)),
+            Self::Torchvision(_) => ["conv", "bn", "relu"].map(|name| format!("{block}.{name}{}", n + 1)),
+        }
+    }
+
+    /// Convolution and batch norm of a shortcut.
+    fn shortcut(self, block: &str) -> [String; 2] {
+        let name = match self {
+            Self::Authors => "shortcut",
+            Self::Torchvision(_) => "downsample",
+        };
+        [0, 1].map(|layer| format!("{block}.{name}.{layer}"))
+    }
+}
+
+/// How the stages of a network move over their input.
+#[derive(Clone, Copy)]
+pub(crate) struct Moves {
+    pub(crate) output_stride: Option<OutputStride>,
+    /// The first stage whose stride becomes a dilation, as torchvision's `replace_stride_with_dilation`; 4 is none.
+    pub(crate) dilated_from: usize,
+}
+
+/// Appends everything up to the last block, and returns the ends of the four stages.
+pub(crate) fn trunk(
+    net: &mut NetworkBuilder,
+    input: NodeId,
+    (block, repeats): (Block, [usize; 4]),
+    names: Names,
+    moves: Moves,
+) -> [NodeId; 4] {
+    let mut strides = Strides::new(moves.output_stride);
+    let [conv, bn, relu, pool] = names.stem();
+    let x = net.conv(&conv, input, dense(block.inner(CHANNELS), 7, strides.next(2)));
+    let x = net.batch_norm(&bn, x);
+    let x = net.activation(&relu, x, Activation::Relu);
+    let mut x = net.max_pool(&pool, x, max_pool(3, strides.next(2), 1));
+    let (mut idx, mut dilation, mut ends) = (1, 1, [input; 4]);
+    for (stage, repeats) in repeats.into_iter().enumerate() {
+        let channels = CHANNELS << stage;
+        for repeat in 0..repeats {
+            let first = repeat == 0;
+            let mut stride = if first && stage > 0 { strides.next(2) } else { 1 };
+            // The first block of a stage still has the dilation of the stage before.
+            let own_dilation = dilation;
+            if first && stage >= moves.dilated_from {
+                (stride, dilation) = (1, dilation * stride);
+            }
+            let path = names.block([stage, repeat, idx]);
+            let convolutions = block.convolutions(channels, [stride, own_dilation]);
+            let last = convolutions.len() - 1;
+            let mut y = x;
+            for (n, conv) in convolutions.into_iter().enumerate() {
+                let [conv_path, bn, relu] = names.layer(&path, n);
+                y = net.conv(&conv_path, y, conv);
+                y = net.batch_norm(&bn, y);
+                y = if n < last { net.activation(&relu, y, Activation::Relu) } else { y };
+            }
+            // As published, whatever the stride: every stage but the first one of basic blocks begins with a projection.
+            if first && (stage > 0 || block == Block::Bottleneck) {
+                let [conv, bn] = names.shortcut(&path);
+                x = net.conv(&conv, x, dense(block.outer(channels), 1, stride));
+                x = net.batch_norm(&bn, x);
+            }
+            x = net.add(&format!("{path}.add"), y, x);
+            x = net.activation(&format!("{path}.post_relu"), x, Activation::Relu);
+            idx += 1;
+        }
+        ends[stage] = x;
+    }
+    ends
 }
 
 /// Builds the network: a 7×7 stem, max pooling, four stages of blocks, pooling, a classifier slimmed at its input.
@@ -89,31 +186,11 @@ impl Block {
 pub fn resnet(name: &str, config: &NetworkConfig) -> Option<Result<Network, Error>> {
     let (block, repeats) = Block::of(name)?;
     let mut net = NetworkBuilder::new(name, Rank::Image, config.widths);
-    let mut strides = Strides::new(config.output_stride);
-
     let input = net.input(3);
-    let mut stem = Sequential::new(&mut net, "features.0", input);
-    stem.conv(dense(block.inner(CHANNELS), 7, strides.next(2))).batch_norm().activation(Activation::Relu);
-    let mut x = stem.max_pool(max_pool(3, strides.next(2), 1)).last;
-    let mut idx = 1;
-    for (stage, repeats) in repeats.into_iter().enumerate() {
-        let channels = CHANNELS << stage;
-        for repeat in 0..repeats {
-            let first = repeat == 0;
-            let stride = if first && stage > 0 { strides.next(2) } else { 1 };
-            let path = format!("features.{idx}");
-            let y = block.append(&mut net, &path, x, [channels, stride]);
-            // As published, whatever the stride: every stage but the first one of basic blocks begins with a projection.
-            if first && (stage > 0 || block == Block::Bottleneck) {
-                let mut shortcut = Sequential::new(&mut net, &format!("{path}.shortcut"), x);
-                x = shortcut.conv(dense(block.outer(channels), 1, stride)).batch_norm().last;
-            }
-            x = net.add(&format!("{path}.add"), y, x);
-            x = net.activation(&format!("{path}.post_relu"), x, Activation::Relu);
-            idx += 1;
-        }
-    }
-    let x = net.global_pool(&format!("features.{idx}"), x);
+    let moves = Moves { output_stride: config.output_stride, dilated_from: 4 };
+    let [.., x] = trunk(&mut net, input, (block, repeats), Names::Authors, moves);
+    let pool = 1 + repeats.iter().sum::<usize>();
+    let x = net.global_pool(&format!("features.{pool}"), x);
     net.linear("classifier.0", x, config.classes);
     Some(net.finish().map_err(Error::from))
 }

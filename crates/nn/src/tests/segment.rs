@@ -1,0 +1,128 @@
+//! The segmentation networks at full size against torchvision: `golden/segment/make.py`.
+
+use std::collections::BTreeMap;
+
+use mutualnet_core::{Resolution, Subnet};
+use mutualnet_zoo::segment::{NAMES, Purpose, segment};
+use serde::Deserialize;
+
+use super::*;
+
+const IMAGES: [usize; 4] = [4, 3, 48, 72];
+/// Largest difference relative to the largest number of an output; the reference computes in double precision.
+const TOLERANCE: f32 = 2e-4;
+
+#[derive(Deserialize)]
+struct Golden {
+    parameters: Vec<(String, Vec<usize>)>,
+    macs: BTreeMap<u32, u64>,
+    outputs: BTreeMap<String, Output>,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    shape: Vec<usize>,
+    numbers: Vec<f32>,
+}
+
+/// The script's `fill`: uniform numbers in [-1, 1) out of an integer hash of seed and position.
+fn fill(seed: u32, n: usize) -> impl Iterator<Item = f64> {
+    (0..n as u32).map(move |i| {
+        let mut x =
+            i.wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503)).wrapping_add(12_345);
+        x = (x ^ (x >> 15)).wrapping_mul(0x2C1B_3C6D);
+        x = (x ^ (x >> 12)).wrapping_mul(0x297A_2D39);
+        x ^= x >> 15;
+        f64::from(x >> 8) / f64::from(1 << 23) - 1.0
+    })
+}
+
+fn network(name: &str, purpose: Purpose) -> Network {
+    let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
+    segment(name, &NetworkConfig { classes: 21, widths, output_stride: None }, purpose).unwrap().unwrap()
+}
+
+fn golden(name: &str) -> Golden {
+    let path = format!("{}/golden/segment/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The script's weights.
+fn weights(network: &Network) -> Weights {
+    let shapes = network.parameter_shapes(Width::ONE).unwrap();
+    let mut names: Vec<_> = network.parameters().into_iter().zip(shapes).collect();
+    names.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    let tensors = names.into_iter().enumerate().map(|(idx, (parameter, shape))| {
+        let (scale, mean) = match parameter.kind {
+            ParameterKind::ConvWeight | ParameterKind::DepthwiseWeight => {
+                ((6.0 / (shape[2] * shape[3] * shape[0]) as f64).sqrt(), 0.0)
+            }
+            ParameterKind::Scale => (0.1, 0.4),
+            _ => (0.3, 0.5),
+        };
+        let values = fill(1000 + idx as u32, shape.iter().product());
+        let data = values.map(|value| (value * scale + mean) as f32).collect();
+        (parameter.name, mutualnet_core::Tensor { shape, data })
+    });
+    tensors.collect()
+}
+
+#[test]
+fn names_shapes_and_macs_are_torchvisions() {
+    for (name, params, params_with_aux) in
+        [(NAMES[0], 3_221_538, 3_221_538), (NAMES[1], 39_638_869, 42_004_074)]
+    {
+        let golden = golden(name);
+        let training = network(name, Purpose::Training);
+        let shapes = training.parameter_shapes(Width::ONE).unwrap();
+        let ours: BTreeMap<_, _> = training.parameters().into_iter().map(|p| p.name).zip(shapes).collect();
+        let theirs: BTreeMap<_, _> = golden.parameters.into_iter().collect();
+        assert_eq!(ours, theirs, "{name}");
+        assert_eq!(training.params(Width::ONE).unwrap(), params_with_aux, "{name}");
+        let inference = network(name, Purpose::Inference);
+        assert_eq!(inference.params(Width::ONE).unwrap(), params, "{name}");
+        for (side, macs) in golden.macs {
+            let subnet = Subnet::image(Width::ONE, Resolution::new(side).unwrap());
+            let costs = training.nodes().iter().zip(training.costs(subnet).unwrap());
+            let convolutions = costs.filter(|(node, _)| node.op.name().ends_with("conv"));
+            assert_eq!(convolutions.map(|(_, cost)| cost.macs.0).sum::<u64>(), macs, "{name} at {side}");
+        }
+    }
+}
+
+#[test]
+fn scores_are_torchvisions() {
+    for name in NAMES {
+        let golden = golden(name);
+        let net = Net::new(network(name, Purpose::Training));
+        let parameters =
+            Parameters::from_weights(net.network(), &weights(net.network()), Device::Cpu).unwrap();
+        let images: Vec<_> = fill(7, IMAGES.iter().product()).map(|value| (value * 1.7) as f32).collect();
+        let images = Tensor::from_slice(&images, &IMAGES).unwrap().channels_last().unwrap();
+        let slice = net.slice(&parameters, Width::ONE).unwrap();
+        let outputs = mutualnet_engine::no_grad(|| net.run_all(&slice, &images, Norm::Batch, None)).unwrap();
+        assert_eq!(outputs.len(), golden.outputs.len());
+        for (output, tensor) in net.network().outputs().iter().zip(outputs) {
+            let Output { shape, numbers } = &golden.outputs[&output.name];
+            assert_eq!(&tensor.shape(), shape, "{name}");
+            let values = tensor.to_vec_f32().unwrap();
+            let step = (values.len() / 256).max(1);
+            let scale = numbers.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+            for (ours, theirs) in values.iter().step_by(step).zip(numbers) {
+                let difference = (ours - theirs).abs() / scale;
+                assert!(difference <= TOLERANCE, "{name} {}: off by {difference}", output.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_width_gives_scores_of_the_size_of_the_image() {
+    let net = Net::new(network(NAMES[0], Purpose::Inference));
+    let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+    for fraction in [0.25, 0.6, 1.0] {
+        let slice = net.slice(&parameters, width(fraction)).unwrap();
+        let scores = net.forward(&slice, &batch(2, 40), Norm::Batch).unwrap();
+        assert_eq!(scores.shape(), [2, 21, 40, 40]);
+    }
+}
