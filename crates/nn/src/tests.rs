@@ -14,7 +14,6 @@ use super::*;
 mod heads;
 mod segment;
 
-
 fn width(fraction: f64) -> Width {
     Width::new(fraction).unwrap()
 }

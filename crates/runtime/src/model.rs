@@ -112,8 +112,15 @@ impl Model {
         height * width * self.prepared.programs[0].input.channels
     }
 
-    pub(crate) fn program(&self, row: usize) -> &Program {
+    /// The program of a row for square images of its resolution.
+    pub(crate) fn program(&self, row: usize) -> &Arc<Program> {
         &self.prepared.programs[row]
+    }
+
+    /// The program of a row for images of any height and width.
+    pub(crate) fn resized(&self, row: usize, size: [usize; 2]) -> Result<Arc<Program>> {
+        let Prepared { network, fused, .. } = &*self.prepared;
+        Ok(Arc::new(self.program(row).resized(network, fused, size)?))
     }
 
     /// Index of the row of a sub-network.

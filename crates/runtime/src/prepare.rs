@@ -1,6 +1,7 @@
 //! Turns the parts of a bundle into what a team executes: weights that are packed once, and one program per row.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mutualnet_core::network::{BatchNorm, Conv, Groups, Node, Op, Parameter, ParameterKind, Rank};
 use mutualnet_core::{Network, NodeId, Subnet};
@@ -19,8 +20,10 @@ pub(crate) struct Prepared {
     pub(crate) weights: Vec<Vec<Packed>>,
     /// Zeros, which are read for taps that fall on padding.
     pub(crate) zeros: Buffer,
-    /// One program per row.
-    pub(crate) programs: Vec<Program>,
+    pub(crate) network: Network,
+    pub(crate) fused: Vec<Fused>,
+    /// One program per row, for square images of its resolution.
+    pub(crate) programs: Vec<Arc<Program>>,
     /// Number of taps of the largest dense kernel.
     pub(crate) taps: usize,
 }
@@ -66,7 +69,7 @@ impl Prepared {
         let fused = fuse(source.network);
         let norms: Vec<_> = source.network.batch_norms().collect();
         let programs = source.rows.iter().map(|&row| program(source, &parameters, &fused, &norms, row));
-        let programs: Vec<Program> = programs.collect::<Result<_>>()?;
+        let programs: Vec<_> = programs.map(|program| Ok(Arc::new(program?))).collect::<Result<_>>()?;
         let calls = || programs.iter().flat_map(|program| &program.calls);
         let channels = calls().map(|call| call.input.channels).max().unwrap_or(0);
         Ok(Self {
@@ -74,6 +77,8 @@ impl Prepared {
             weights: pack(source.network, &parameters)?,
             zeros: Buffer::zeroed(channels)?,
             taps: taps_of_largest_kernel(calls()),
+            network: source.network.clone(),
+            fused,
             programs,
         })
     }

@@ -3,6 +3,8 @@
 //! Invariant: every size that a kernel relies on is set here, from [`Network::costs`], and the arena is long enough for
 //! all of them.
 
+use std::sync::Arc;
+
 use mutualnet_core::network::{Activation, AvgPool, Conv, Extent, Groups, MaxPool, NodeCost, Op, Resize};
 use mutualnet_core::{Network, NodeId, Subnet};
 
@@ -114,7 +116,7 @@ pub(crate) struct KernelCall {
     pub(crate) curve: Option<Curve>,
 }
 
-/// One row of the query table, ready to run.
+/// One row of the query table, ready to run on images of one size.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) subnet: Subnet,
@@ -122,7 +124,7 @@ pub(crate) struct Program {
     /// The outputs of the network, in its order.
     pub(crate) outputs: Vec<Feature>,
     pub(crate) calls: Vec<KernelCall>,
-    pub(crate) coefficients: Buffer,
+    pub(crate) coefficients: Arc<Coefficients>,
     /// How many numbers one image needs in the arena.
     pub(crate) arena_len: usize,
 }
@@ -133,9 +135,17 @@ pub(crate) struct ScaleShift {
     pub(crate) shift: Vec<f32>,
 }
 
+/// The folded batch norms and biases of a row, which do not depend on the size of the image.
+#[derive(Debug)]
+pub(crate) struct Coefficients {
+    numbers: Buffer,
+    /// For every fused node, where those of each of its calls begin.
+    starts: Vec<Vec<usize>>,
+}
+
 impl Program {
-    /// Makes the program of a row. `scale_shift` returns the scale and the shift that stand for the batch norm and the
-    /// bias of a fused node, for the channels that the row has.
+    /// Makes the program of a row for square images. `scale_shift` returns the scale and the shift that stand for the batch
+    /// norm and the bias of a fused node, for the channels that the row has.
     ///
     /// # Errors
     /// Fails if the network refuses the row or has a layer without a kernel, or if a layer needs too much memory.
@@ -146,42 +156,67 @@ impl Program {
         scale_shift: impl Fn(&Fused, usize) -> Result<ScaleShift>,
     ) -> Result<Self> {
         let costs = network.costs(subnet)?;
-        let mut layout = Layout::new(network, fused, &costs)?;
-        let mut coefficients = Vec::new();
+        let mut numbers = Vec::new();
+        let mut starts = Vec::with_capacity(fused.len());
+        for fused in fused {
+            let channels = costs[fused.output.0].shape.channels;
+            let scale_shift = scale_shift(fused, channels)?;
+            let mut of_node = vec![append(&mut numbers, &scale_shift)];
+            // What further inputs add is scaled as well, and shifted once in all.
+            let scale_only = ScaleShift { shift: vec![0.0; channels], ..scale_shift };
+            of_node.extend(fused.inputs[1..].iter().map(|_| append(&mut numbers, &scale_only)));
+            starts.push(of_node);
+        }
+        let mut buffer = Buffer::zeroed(numbers.len())?;
+        buffer[..numbers.len()].copy_from_slice(&numbers);
+        let coefficients = Arc::new(Coefficients { numbers: buffer, starts });
+        Self::lay_out(network, fused, (subnet, &costs), coefficients)
+    }
+
+    /// The same row for images of another height and width.
+    ///
+    /// # Errors
+    /// Fails if the network refuses the size, or if a layer needs too much memory.
+    pub(crate) fn resized(&self, network: &Network, fused: &[Fused], size: Pair) -> Result<Self> {
+        let side = |n: usize| u32::try_from(n).map_err(|_| Error::Memory { numbers: usize::MAX });
+        let costs = network.costs_at(self.subnet.width, [side(size[0])?, side(size[1])?])?;
+        Self::lay_out(network, fused, (self.subnet, &costs), self.coefficients.clone())
+    }
+
+    fn lay_out(
+        network: &Network,
+        fused: &[Fused],
+        (subnet, costs): (Subnet, &[NodeCost]),
+        coefficients: Arc<Coefficients>,
+    ) -> Result<Self> {
+        let mut layout = Layout::new(network, fused, costs)?;
         let mut calls = Vec::with_capacity(fused.len());
-        for (time, fused) in fused.iter().enumerate() {
+        for (time, (fused, starts)) in fused.iter().zip(&coefficients.starts).enumerate() {
             let output = layout.place(fused.output, time + 1)?;
-            let scale_shift = scale_shift(fused, output.channels)?;
-            let scale_only =
-                || ScaleShift { scale: scale_shift.scale.clone(), shift: vec![0.0; output.channels] };
-            let added = fused.inputs[1..].iter().map(|_| scale_only()).collect::<Vec<_>>();
             let call = KernelCall {
                 work: work(network, fused)?,
                 input: layout.features[fused.inputs[0].0],
                 gate: fused.gate.map(|node| layout.features[node.0]),
                 residual: fused.residual.map(|node| layout.features[node.0]),
                 output,
-                coefficients: append(&mut coefficients, scale_shift, output),
+                coefficients: starts[0],
                 pre: bounds(network, fused.pre)?,
                 post: bounds(network, fused.post)?,
                 curve: fused.curve.map(|activation| curve(network, activation)).transpose()?,
             };
             let inputs = fused.inputs.iter().map(|node| layout.features[node.0]);
-            let added = added.into_iter().map(|scale| append(&mut coefficients, scale, output));
-            calls.extend(call.over(inputs, added.collect()));
+            calls.extend(call.over(inputs, &starts[1..]));
         }
-        let mut buffer = Buffer::zeroed(coefficients.len())?;
-        buffer[..coefficients.len()].copy_from_slice(&coefficients);
         let outputs = network.outputs().iter().map(|output| layout.features[output.node.0]).collect();
         let (input, arena_len) = (layout.features[0], layout.placer.high_water);
-        Ok(Self { subnet, input, outputs, calls, coefficients: buffer, arena_len })
+        Ok(Self { subnet, input, outputs, calls, coefficients, arena_len })
     }
 }
 
 impl KernelCall {
     /// One call for each input. Every call but the first adds to what the one before it has stored, with coefficients of
     /// its own; only the last one clamps and bends the sum.
-    fn over(self, inputs: impl Iterator<Item = Feature>, added: Vec<usize>) -> Vec<Self> {
+    fn over(self, inputs: impl Iterator<Item = Feature>, added: &[usize]) -> Vec<Self> {
         let Work::Dense { weights, window, .. } = self.work else { return vec![self] };
         if added.is_empty() {
             return vec![self];
@@ -267,13 +302,26 @@ fn unknown(network: &Network, activation: Activation) -> Error {
     Error::Unsupported { what: activation.name().to_owned(), path: network.name().to_owned() }
 }
 
+impl Coefficients {
+    /// Those of programs that are put together by hand.
+    #[cfg(test)]
+    pub(crate) fn of(numbers: Buffer) -> Self {
+        Self { numbers, starts: Vec::new() }
+    }
+
+    /// Pointer to the first number.
+    pub(crate) fn as_ptr(&self) -> *const f32 {
+        self.numbers.as_ptr()
+    }
+}
+
 /// Appends scale and shift, each with zeros in the tail, and returns their index.
-fn append(coefficients: &mut Vec<f32>, folded: ScaleShift, output: Feature) -> usize {
-    let start = coefficients.len();
-    for numbers in [folded.scale, folded.shift] {
-        let end = coefficients.len() + output.stride_c;
-        coefficients.extend(numbers);
-        coefficients.resize(end, 0.0);
+fn append(numbers: &mut Vec<f32>, folded: &ScaleShift) -> usize {
+    let start = numbers.len();
+    for part in [&folded.scale, &folded.shift] {
+        let end = numbers.len() + padded(part.len());
+        numbers.extend(part);
+        numbers.resize(end, 0.0);
     }
     start
 }

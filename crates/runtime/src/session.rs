@@ -1,8 +1,8 @@
 //! The state of one caller that runs a model and may switch rows at any time.
 //!
 //! Invariant: from the start there is enough memory for the feature maps of the largest row, so that neither switching
-//! nor running allocates. The one exception is a call with more images than any call before, whose outputs need more
-//! memory.
+//! nor running allocates. The exceptions are a call with more images than any call before, whose outputs need more
+//! memory, and images of a size that no row has.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use crate::{Error, Model, Result, resize};
 /// committed. Rows that need less run several images in one pass.
 const ARENA_LEN: usize = 1 << 22;
 
+/// How many sizes of images a session remembers the layout for.
+const MAX_SIZES: usize = 16;
+
 /// Runs a [`Model`] on a fixed number of threads, which does not affect the results.
 pub struct Session {
     model: Arc<Model>,
@@ -25,8 +28,10 @@ pub struct Session {
     row: usize,
     /// The outputs of the latest run, each `[n, h, w, channels]`.
     outputs: Vec<Vec<f32>>,
-    /// The row of that run, and how many images it had.
-    latest: (usize, usize),
+    /// The program of that run, and how many images it had.
+    latest: (Arc<Program>, usize),
+    /// Programs for images that are no squares of their row's resolution, by row and size; the latest one first.
+    sizes: Vec<((usize, [usize; 2]), Arc<Program>)>,
 }
 
 /// An output of the latest run.
@@ -63,10 +68,10 @@ impl Session {
         let arena_len = model.prepared.arena_len().max(ARENA_LEN);
         let team = Team::new(model.prepared.clone(), threads.get(), arena_len)?;
         let row = model.widest();
-        let program = model.program(row);
+        let program = model.program(row).clone();
         let outputs = program.outputs.iter().map(|output| vec![0.0; output.pixels() * output.channels]);
-        let outputs = outputs.collect();
-        Ok(Self { model, team, threads: threads.get(), row, outputs, latest: (row, 0) })
+        let (outputs, latest) = (outputs.collect(), (program.clone(), 0));
+        Ok(Self { model, team, threads: threads.get(), row, outputs, latest, sizes: Vec::new() })
     }
 
     /// The model that this session runs.
@@ -113,8 +118,23 @@ impl Session {
         input.pixels() * input.channels
     }
 
-    fn program(&self) -> &Program {
+    fn program(&self) -> &Arc<Program> {
         self.model.program(self.row)
+    }
+
+    /// The program of the current row for images of this size, made if it is not among the latest ones.
+    fn program_at(&mut self, size: [usize; 2]) -> Result<Arc<Program>> {
+        if self.program().input.size == size {
+            return Ok(self.program().clone());
+        }
+        let key = (self.row, size);
+        let found = match self.sizes.iter().position(|(known, _)| *known == key) {
+            Some(idx) => self.sizes.remove(idx).1,
+            None => self.model.resized(self.row, size)?,
+        };
+        self.sizes.insert(0, (key, found.clone()));
+        self.sizes.truncate(MAX_SIZES);
+        Ok(found)
     }
 
     /// Computes the outputs of `n` images, and returns the first one: the logits of a classifier.
@@ -128,22 +148,49 @@ impl Session {
     /// Fails if the length of the input is neither of the two.
     pub fn run(&mut self, input: &[f32], n: usize) -> Result<&[f32]> {
         let image_len = self.image_len(input.len(), n)?;
-        let program = self.model.program(self.row);
+        let program = self.program().clone();
+        self.execute(&program, (input, image_len), n);
+        Ok(self.output(0).data)
+    }
+
+    /// As [`Self::run`], for images of any height and width, which are not resized.
+    ///
+    /// The first call for a size lays the feature maps out, which takes about as long as preparing a row; the latest few
+    /// sizes are kept. Images that need more memory than any before make the session allocate it.
+    ///
+    /// # Errors
+    /// Fails if the length of the input is not `n × height × width × channels`, if the network refuses the size, or if
+    /// there is not enough memory.
+    pub fn run_at(&mut self, input: &[f32], n: usize, size: [usize; 2]) -> Result<&[f32]> {
+        let program = self.program_at(size)?;
+        let image_len = program.input.pixels() * program.input.channels;
+        if n.checked_mul(image_len) != Some(input.len()) {
+            let expected = n.saturating_mul(image_len);
+            let (subnet, got) = (self.subnet(), input.len());
+            return Err(Error::InputLength { n, subnet, expected, largest: expected, got });
+        }
+        if !self.team.holds(&program) {
+            self.team = Team::new(self.model.prepared.clone(), self.threads, program.arena_len)?;
+        }
+        self.execute(&program, (input, image_len), n);
+        Ok(self.output(0).data)
+    }
+
+    fn execute(&mut self, program: &Arc<Program>, (input, image_len): (&[f32], usize), n: usize) {
         for (numbers, output) in self.outputs.iter_mut().zip(&program.outputs) {
             let len = n * output.pixels() * output.channels;
             numbers.resize(len.max(numbers.len()), 0.0);
         }
-        let capacity = self.team.capacity(self.program());
+        let capacity = self.team.capacity(program);
         let mut done = 0;
         while done < n {
             let pass = capacity.min(n - done);
-            self.load(&input[done * image_len..][..pass * image_len], pass);
-            self.team.run(self.row, pass);
-            self.unload(done, pass);
+            self.load(program, &input[done * image_len..][..pass * image_len], pass);
+            self.team.run(program, pass);
+            self.unload(program, done, pass);
             done += pass;
         }
-        self.latest = (self.row, n);
-        Ok(self.output(0).data)
+        self.latest = (program.clone(), n);
     }
 
     /// An output of the latest run, by its index in [`Network::outputs`](mutualnet_core::Network::outputs).
@@ -151,8 +198,8 @@ impl Session {
     /// # Panics
     /// Panics if the network has no such output.
     pub fn output(&self, idx: usize) -> Output<'_> {
-        let (row, n) = self.latest;
-        let Feature { size, channels, .. } = self.model.program(row).outputs[idx];
+        let (program, n) = &self.latest;
+        let Feature { size, channels, .. } = program.outputs[idx];
         let len = n * size[0] * size[1] * channels;
         let name = &self.model.network().outputs()[idx].name;
         Output { name, size, channels, data: &self.outputs[idx][..len] }
@@ -195,10 +242,10 @@ impl Session {
     }
 
     /// Copies images into the arena, resized if necessary.
-    fn load(&mut self, input: &[f32], n: usize) {
-        let feature = self.program().input;
+    fn load(&mut self, program: &Program, input: &[f32], n: usize) {
+        let feature = program.input;
         let image_len = input.len() / n;
-        let resize = self.model.resize(self.row).filter(|_| image_len != self.input_len());
+        let resize = self.model.resize(self.row).filter(|_| image_len != feature.pixels() * feature.channels);
         let images = self.team.feature_mut(feature, n).chunks_exact_mut(feature.len());
         for (output, input) in images.zip(input.chunks_exact(image_len)) {
             match resize {
@@ -209,8 +256,7 @@ impl Session {
     }
 
     /// Copies the outputs of a pass out of the arena.
-    fn unload(&mut self, done: usize, n: usize) {
-        let program = self.model.program(self.row);
+    fn unload(&mut self, program: &Program, done: usize, n: usize) {
         for (numbers, &feature) in self.outputs.iter_mut().zip(&program.outputs) {
             let start = done * feature.pixels() * feature.channels;
             let pixels = numbers[start..].chunks_exact_mut(feature.channels);

@@ -1,6 +1,6 @@
 //! Output shapes, MACs and parameter counts of a sub-network, all of them exact.
 
-use super::{AvgPool, Conv, Extent, Groups, MaxPool, Network, Op};
+use super::{AvgPool, Conv, Extent, Groups, MaxPool, Network, Op, Rank};
 use crate::{Error, Macs, Result, Subnet, Width};
 
 /// The shape of a node's output for one sample.
@@ -51,11 +51,38 @@ impl Network {
         let channels = self.channels(subnet.width)?;
         let side = subnet.resolution.get();
         let time = self.frames(subnet)?.map_or(1, crate::Frames::get);
+        self.costs_of(&channels, [time, side, side], &subnet)
+    }
+
+    /// As [`Self::costs`], for an image of any height and width, in pixels.
+    ///
+    /// # Errors
+    /// Fails in the same cases, and if the network reads clips.
+    pub fn costs_at(&self, width: Width, [height, image_width]: [u32; 2]) -> Result<Vec<NodeCost>> {
+        let subnet = format!("{width} at {height}×{image_width}");
+        if self.rank() != Rank::Image {
+            let reason = "a clip network needs a number of frames".to_owned();
+            return Err(Error::Subnet { subnet, network: self.name().to_owned(), reason });
+        }
+        if height == 0 || image_width == 0 {
+            let reason = "an image has at least one pixel".to_owned();
+            return Err(Error::Subnet { subnet, network: self.name().to_owned(), reason });
+        }
+        self.costs_of(&self.channels(width)?, [1, height, image_width], &subnet)
+    }
+
+    /// `subnet` is what errors name.
+    fn costs_of(
+        &self,
+        channels: &[usize],
+        input: Extent,
+        subnet: &dyn std::fmt::Display,
+    ) -> Result<Vec<NodeCost>> {
         let mut costs: Vec<NodeCost> = Vec::with_capacity(channels.len());
-        for (node, channels) in self.nodes().iter().zip(channels) {
+        for (node, &channels) in self.nodes().iter().zip(channels) {
             let inputs: Vec<Shape> = node.inputs.iter().map(|input| costs[input.0].shape).collect();
             let extent = match &node.op {
-                Op::Input { .. } => Ok([time, side, side]),
+                Op::Input { .. } => Ok(input),
                 Op::Conv(_) if inputs.iter().any(|input| input.extent != inputs[0].extent) => {
                     Err("the inputs differ in size".to_owned())
                 }

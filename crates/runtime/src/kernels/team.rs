@@ -43,11 +43,11 @@ struct Shared {
     announced: AtomicU32,
 }
 
-/// What the team is asked to do: run `n` images through the program of `row`, or stop.
-#[derive(Debug, Clone, Copy)]
+/// What the team is asked to do: run `n` images through a program, or stop.
+#[derive(Debug, Clone)]
 struct Request {
     number: u32,
-    row: usize,
+    program: Arc<Program>,
     n: usize,
     stop: bool,
 }
@@ -60,13 +60,14 @@ impl Team {
     pub(crate) fn new(prepared: Arc<Prepared>, threads: usize, arena_len: usize) -> Result<Self> {
         let calls = prepared.programs.iter().map(|program| program.calls.len()).max().unwrap_or(0);
         let scratch = Scratch::new(prepared.taps);
+        let program = prepared.programs[0].clone();
         let shared = Arc::new(Shared {
             prepared,
             arena: Arena::new(arena_len)?,
             threads,
             progress: (0..calls).map(|_| Progress::default()).collect(),
             broken: AtomicBool::new(false),
-            request: Mutex::new(Request { number: 0, row: 0, n: 0, stop: false }),
+            request: Mutex::new(Request { number: 0, program, n: 0, stop: false }),
             wake: Condvar::new(),
             announced: AtomicU32::new(0),
         });
@@ -96,14 +97,20 @@ impl Team {
         unsafe { std::slice::from_raw_parts_mut(self.shared.arena.base().add(start), len) }
     }
 
-    /// Runs `n` images through the program of `row`, from its input feature to its output feature.
+    /// Whether a program fits into the arena at all.
+    pub(crate) fn holds(&self, program: &Program) -> bool {
+        program.arena_len <= self.shared.arena.len()
+    }
+
+    /// Runs `n` images through a program of the model, from its input feature to its output features.
     ///
     /// # Panics
     /// Panics if `n` is above the capacity, or if a worker has panicked.
-    pub(crate) fn run(&mut self, row: usize, n: usize) {
-        assert!(n <= self.capacity(&self.shared.prepared.programs[row]), "passes are cut to the capacity");
-        let request = self.shared.announce(|request| Request { row, n, ..request });
-        self.shared.take_part(request, &mut self.scratch);
+    pub(crate) fn run(&mut self, program: &Arc<Program>, n: usize) {
+        assert!(n <= self.capacity(program), "passes are cut to the capacity");
+        let program = program.clone();
+        let request = self.shared.announce(|request| Request { program, n, ..request });
+        self.shared.take_part(&request, &mut self.scratch);
     }
 }
 
@@ -120,14 +127,14 @@ impl Drop for Team {
 impl Shared {
     fn announce(&self, change: impl FnOnce(Request) -> Request) -> Request {
         let mut request = self.request.lock().unwrap_or_else(PoisonError::into_inner);
-        *request = change(*request);
+        *request = change(request.clone());
         request.number = request.number.wrapping_add(1);
         for progress in &self.progress {
             progress.reset(request.number);
         }
         self.announced.store(request.number, Ordering::Release);
         self.wake.notify_all();
-        *request
+        request.clone()
     }
 
     /// What a worker does: wait for requests and take part in them, until it is told to stop.
@@ -140,7 +147,7 @@ impl Shared {
                 return;
             }
             done = request.number;
-            self.take_part(request, &mut scratch);
+            self.take_part(&request, &mut scratch);
         }
     }
 
@@ -155,14 +162,14 @@ impl Shared {
         while request.number == done {
             request = self.wake.wait(request).unwrap_or_else(PoisonError::into_inner);
         }
-        *request
+        request.clone()
     }
 
     /// Executes tasks of a pass until it is over, possibly without this thread.
-    fn take_part(&self, request: Request, scratch: &mut Scratch) {
+    fn take_part(&self, request: &Request, scratch: &mut Scratch) {
         let _guard = BreakOnPanic(&self.broken);
         let prepared = &*self.prepared;
-        let program = &prepared.programs[request.row];
+        let program = &*request.program;
         let pass = Pass {
             kernels: prepared.kernels,
             weights: &prepared.weights,
@@ -179,17 +186,17 @@ impl Shared {
                 unsafe { pass.execute(call, task, scratch) };
                 progress.done.fetch_add(1, Ordering::Release);
             }
-            if !self.wait_for_call(request, progress, tasks) {
+            if !self.wait_for_call(request.number, progress, tasks) {
                 return;
             }
         }
     }
 
     /// Waits until all tasks of a call are done. Returns false if the team has gone on to another request meanwhile.
-    fn wait_for_call(&self, request: Request, progress: &Progress, tasks: usize) -> bool {
+    fn wait_for_call(&self, request: u32, progress: &Progress, tasks: usize) -> bool {
         let mut spins = 0;
         while progress.done.load(Ordering::Acquire) < tasks {
-            if self.announced.load(Ordering::Acquire) != request.number {
+            if self.announced.load(Ordering::Acquire) != request {
                 return false;
             }
             assert!(!self.broken.load(Ordering::Acquire), "another thread of the team has panicked");

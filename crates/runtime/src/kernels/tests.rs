@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use mutualnet_core::{NodeId, Resolution, Subnet, Width};
+use mutualnet_core::network::{NetworkBuilder, Rank};
+use mutualnet_core::{Network, NodeId, Resolution, Subnet, Width, WidthRange};
 
 use super::*;
 
@@ -10,7 +11,7 @@ mod elementwise;
 
 use crate::pack::{self, Packed};
 use crate::prepare::Prepared;
-use crate::program::{Feature, KernelCall, Pair, Program, Window, Work};
+use crate::program::{Coefficients, Feature, KernelCall, Pair, Program, Window, Work};
 
 /// Numbers in (-1, 1), the same for the same seed.
 fn numbers(seed: usize, len: usize) -> Vec<f32> {
@@ -188,7 +189,17 @@ fn program(
     arena_len: usize,
 ) -> Program {
     let subnet = Subnet::image(Width::ONE, Resolution::new(1).unwrap());
+    let coefficients = Arc::new(Coefficients::of(coefficients));
     Program { subnet, input, outputs: vec![output], calls, coefficients, arena_len }
+}
+
+/// Programs that are put together by hand belong to no network.
+fn any_network() -> Network {
+    let mut net = NetworkBuilder::new("any", Rank::Image, WidthRange::new(Width::ONE, Width::ONE).unwrap());
+    let x = net.input(1);
+    let x = net.global_pool("pool", x);
+    net.linear("fc", x, 1);
+    net.finish().unwrap()
 }
 
 fn prepared(program: Program, weights: Option<Packed>, isa: Isa) -> Prepared {
@@ -197,7 +208,9 @@ fn prepared(program: Program, weights: Option<Packed>, isa: Isa) -> Prepared {
         weights: vec![weights.into_iter().collect()],
         zeros: Buffer::zeroed(program.input.channels).unwrap(),
         taps: taps_of_largest_kernel(program.calls.iter()),
-        programs: vec![program],
+        network: any_network(),
+        fused: Vec::new(),
+        programs: vec![Arc::new(program)],
     }
 }
 
@@ -209,8 +222,9 @@ fn run(
     input: &[f32],
     residual: Option<(Feature, Vec<f32>)>,
 ) -> Vec<f32> {
-    let [from, to] = [prepared.programs[0].input, prepared.programs[0].outputs[0]];
-    let len = n * prepared.programs[0].arena_len;
+    let program = prepared.programs[0].clone();
+    let [from, to] = [program.input, program.outputs[0]];
+    let len = n * program.arena_len;
     let mut team = Team::new(Arc::new(prepared), threads, len).unwrap();
     let inputs = [(from, input.to_vec())];
     for (feature, numbers) in inputs.into_iter().chain(residual) {
@@ -220,7 +234,7 @@ fn run(
             pixel[..c].copy_from_slice(&numbers[at * c..][..c]);
         }
     }
-    team.run(0, n);
+    team.run(&program, n);
     let pixels = team.feature_mut(to, n).chunks_exact(to.stride_c);
     pixels.flat_map(|pixel| pixel[..to.channels].to_vec()).collect()
 }

@@ -28,8 +28,13 @@ impl Map {
 
 /// The outputs for an image of the row's own resolution, each `[h, w, c]`.
 pub(crate) fn outputs(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<Vec<f64>> {
+    outputs_at(bundle, row, [row.resolution.get(); 2], image)
+}
+
+/// The outputs for an image of any height and width, each `[h, w, c]`.
+pub(crate) fn outputs_at(bundle: &Bundle, row: Subnet, size: [u32; 2], image: &[f32]) -> Vec<Vec<f64>> {
     let network = bundle.network();
-    let costs = network.costs(row).unwrap();
+    let costs = network.costs_at(row.width, size).unwrap();
     let full = network.channels(network.widths().full()).unwrap();
     let stats = bundle.stats(row).unwrap();
     let norms: Vec<_> = network.batch_norms().collect();

@@ -4,9 +4,9 @@ use mutualnet_core::network::{
     Activation, AvgPool, ChannelRule, Conv, Groups, MaxPool, NetworkBuilder, Rank, Resize,
 };
 use mutualnet_core::{Network, NodeId};
-use mutualnet_runtime::Isa;
+use mutualnet_runtime::{Isa, Session};
 
-use crate::fixture::{bundle, images, session_of, subnet, widths};
+use crate::fixture::{bundle, images, numbers, session_of, subnet, widths};
 use crate::interpreter;
 
 /// A source of small numbers.
@@ -115,6 +115,19 @@ fn network(dice: &mut Dice) -> Network {
     net.finish().unwrap()
 }
 
+/// Asserts that the latest outputs of a session are the expected ones up to rounding.
+fn assert_near(session: &Session, expected: &[Vec<f64>], what: &str) {
+    for (idx, expected) in expected.iter().enumerate() {
+        let got = session.output(idx).data;
+        assert_eq!(got.len(), expected.len(), "{what}");
+        let largest = expected.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+        for (got, expected) in got.iter().zip(expected) {
+            let off = (f64::from(*got) - expected).abs() / largest;
+            assert!(off < 1e-5, "output {idx} off by {off}: {what}");
+        }
+    }
+}
+
 #[test]
 fn any_network_is_executed_as_it_reads() {
     let mut dice = Dice(17);
@@ -132,16 +145,20 @@ fn any_network_is_executed_as_it_reads() {
         for isa in Isa::available() {
             let mut session = session_of(&bundle, isa);
             session.run(&image, 1).unwrap();
-            for (idx, expected) in expected.iter().enumerate() {
-                let got = session.output(idx).data;
-                assert_eq!(got.len(), expected.len(), "{network:?}");
-                let largest = expected.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
-                for (got, expected) in got.iter().zip(expected) {
-                    let off = (f64::from(*got) - expected).abs() / largest;
-                    assert!(off < 1e-5, "{isa} {row}: output {idx} off by {off}, {network:?}");
-                }
-            }
+            assert_near(&session, &expected, &format!("{isa} {row} {network:?}"));
         }
+        // An image that is no square, and then one more of the row's own resolution.
+        let (size, pixels) = ([14, 17], numbers("wide", 14 * 17 * 3));
+        let mut session = session_of(&bundle, Isa::available().last().unwrap());
+        if network.costs_at(subnet(row).width, size).is_err() {
+            assert!(session.run_at(&pixels, 1, [14, 17]).is_err(), "{network:?}");
+            continue;
+        }
+        let wide = interpreter::outputs_at(&bundle, subnet(row), size, &pixels);
+        session.run_at(&pixels, 1, [14, 17]).unwrap();
+        assert_near(&session, &wide, &format!("14×17 {row} {network:?}"));
+        session.run(&image, 1).unwrap();
+        assert_near(&session, &expected, &format!("again {row} {network:?}"));
     }
     assert!(run > 75, "only {run} networks took their input");
 }
