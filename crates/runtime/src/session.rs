@@ -30,8 +30,14 @@ pub struct Session {
     outputs: Vec<Vec<f32>>,
     /// The program of that run, and how many images it had.
     latest: (Arc<Program>, usize),
-    /// Programs for images that are no squares of their row's resolution, by row and size; the latest one first.
-    sizes: Vec<((usize, [usize; 2]), Arc<Program>)>,
+    /// Programs for images that are no squares of their row's resolution, the latest one first.
+    sizes: Vec<SizedProgram>,
+}
+
+/// The program of a row for images of one size.
+struct SizedProgram {
+    row: usize,
+    program: Arc<Program>,
 }
 
 /// An output of the latest run.
@@ -127,14 +133,15 @@ impl Session {
         if self.program().input.size == size {
             return Ok(self.program().clone());
         }
-        let key = (self.row, size);
-        let found = match self.sizes.iter().position(|(known, _)| *known == key) {
-            Some(idx) => self.sizes.remove(idx).1,
-            None => self.model.resized(self.row, size)?,
+        let row = self.row;
+        let is_it = |known: &SizedProgram| known.row == row && known.program.input.size == size;
+        let program = match self.sizes.iter().position(is_it) {
+            Some(idx) => self.sizes.remove(idx).program,
+            None => self.model.resized(row, size)?,
         };
-        self.sizes.insert(0, (key, found.clone()));
+        self.sizes.insert(0, SizedProgram { row, program: program.clone() });
         self.sizes.truncate(MAX_SIZES);
-        Ok(found)
+        Ok(program)
     }
 
     /// Computes the outputs of `n` images, and returns the first one: the logits of a classifier.
