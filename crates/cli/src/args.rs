@@ -61,6 +61,29 @@ pub(crate) enum DataCommand {
 pub(crate) enum MakeCommand {
     /// Textured shapes in clutter; telling the classes apart takes both detail and outline
     Shapes(ShapesArgs),
+    /// Pictures of several overlapping shapes, with masks for segmentation, and boxes and polygons in COCO's format
+    Scenes(ScenesArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ScenesArgs {
+    /// Directory to write to; must be empty or not exist
+    pub(crate) dir: PathBuf,
+    /// Number of training pictures
+    #[arg(long, default_value_t = 1_500)]
+    pub(crate) train: usize,
+    /// Number of test pictures
+    #[arg(long, default_value_t = 300)]
+    pub(crate) test: usize,
+    /// Side of the square pictures in pixels
+    #[arg(long, default_value_t = Resolution::new(160).expect("160 is a resolution"))]
+    pub(crate) side: Resolution,
+    /// Smallest diameter of an object in pixels
+    #[arg(long, default_value_t = 24)]
+    pub(crate) min_object: u32,
+    /// Random seed; the same seed makes the same files
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -19,6 +19,23 @@ pub fn encode_jpeg(image: &Image, quality: u8) -> Vec<u8> {
     bytes
 }
 
+/// Encodes numbers of colors, `[height, width]`, as 8-bit PNG with a palette of red, green and blue.
+///
+/// # Panics
+/// There are fewer numbers than pixels, or more than 256 colors.
+pub fn encode_palette_png(numbers: &[u8], [height, width]: [u32; 2], palette: &[[u8; 3]]) -> Vec<u8> {
+    assert!(palette.len() <= 256, "a number of a color has 8 bits");
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_palette(palette.concat());
+    let mut writer = encoder.write_header().expect("a valid header is written to memory");
+    writer.write_image_data(numbers).expect("there is a number for every pixel");
+    writer.finish().expect("writing to memory does not fail");
+    bytes
+}
+
 /// Encodes as 8-bit RGB PNG.
 pub fn encode_png(image: &Image) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -29,7 +29,7 @@ pub use image::{Image, ImageRef};
 
 pub mod decode;
 mod encode;
-pub use encode::{encode_jpeg, encode_png};
+pub use encode::{encode_jpeg, encode_palette_png, encode_png};
 mod orientation;
 pub mod quarantine_list;
 
@@ -50,6 +50,7 @@ mod quarantine;
 
 pub mod check;
 pub use progress::{HANGS_AFTER, Progress};
+pub mod scenes;
 pub mod shapes;
 
 mod kind;

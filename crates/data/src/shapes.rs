@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use crate::{Error, Image, Result, Split, encode_jpeg};
 
-mod geometry;
-mod render;
-mod scene;
+pub(crate) mod geometry;
+pub(crate) mod render;
+pub(crate) mod scene;
 
 use geometry::Outline;
 use scene::{Scene, Texture};

@@ -7,16 +7,18 @@ use anyhow::{Context, Result};
 use mutualnet_core::text::counted;
 use mutualnet_data::check::{CheckReport, check_watched, stale_lists, write_quarantine};
 use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
-use mutualnet_data::shapes::{ShapesSpec, class_names, generate};
+use mutualnet_data::scenes::{self, ScenesSpec};
+use mutualnet_data::shapes::{self, ShapesSpec};
 use mutualnet_data::{BrokenFile, Dataset, Error, Notice, Split, shown, shown_dir};
 use serde::Serialize;
 
-use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ShapesArgs, StoreArg};
+use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ScenesArgs, ShapesArgs, StoreArg};
 use crate::{text, watch};
 
 pub(super) fn run(command: DataCommand) -> Result<()> {
     match command {
         DataCommand::Make(MakeCommand::Shapes(args)) => make_shapes(&args),
+        DataCommand::Make(MakeCommand::Scenes(args)) => make_scenes(&args),
         DataCommand::Check(args) => run_check(&args),
         DataCommand::Pack(args) => run_pack(&args),
     }
@@ -24,14 +26,22 @@ pub(super) fn run(command: DataCommand) -> Result<()> {
 
 fn make_shapes(args: &ShapesArgs) -> Result<()> {
     let spec = ShapesSpec { seed: args.seed, train: args.train, test: args.test, side: args.side.get() };
-    generate(&args.dir, &spec)?;
-    let classes = class_names().len();
+    shapes::generate(&args.dir, &spec)?;
+    let classes = shapes::class_names().len();
     text::note(&format!(
         "{} training and {} test images of {classes} classes in {}",
         args.train,
         args.test,
         shown(&args.dir)
     ));
+    Ok(())
+}
+
+fn make_scenes(args: &ScenesArgs) -> Result<()> {
+    let ScenesArgs { dir, train, test, side, min_object, seed } = args;
+    let spec = ScenesSpec { seed: *seed, train: *train, test: *test, side: side.get(), min_object: *min_object };
+    scenes::generate(dir, &spec)?;
+    text::note(&format!("{train} training and {test} test pictures in {}", shown(dir)));
     Ok(())
 }
 

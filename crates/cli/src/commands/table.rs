@@ -39,8 +39,8 @@ fn note_threads(table: &QueryTable, budget: Budget, threads: Option<usize>) {
 
 fn draw(table: &QueryTable, args: &TableArgs, path: &Path) -> Result<()> {
     let threads = args.threads.or_else(|| table.threads().last());
-    let cost = match (args.budget.latency, threads) {
-        (Some(_), Some(threads)) => Cost::Latency { threads },
+    let cost = match (args.budget.get(), threads) {
+        (Some(Budget::Latency(_)), Some(threads)) => Cost::Latency { threads },
         _ => Cost::Macs,
     };
     let svg = plot(table, cost).context("the table has no latencies for that thread count")?;

@@ -7,39 +7,39 @@ use rand::Rng;
 
 /// A point or a direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Point {
-    pub(super) x: f32,
-    pub(super) y: f32,
+pub(crate) struct Point {
+    pub(crate) x: f32,
+    pub(crate) y: f32,
 }
 
 impl Point {
-    pub(super) const fn new(x: f32, y: f32) -> Self {
+    pub(crate) const fn new(x: f32, y: f32) -> Self {
         Self { x, y }
     }
 
-    pub(super) fn dot(self, other: Self) -> f32 {
+    pub(crate) fn dot(self, other: Self) -> f32 {
         self.x * other.x + self.y * other.y
     }
 
-    pub(super) fn length(self) -> f32 {
+    pub(crate) fn length(self) -> f32 {
         self.dot(self).sqrt()
     }
 
-    pub(super) fn minus(self, other: Self) -> Self {
+    pub(crate) fn minus(self, other: Self) -> Self {
         Self::new(self.x - other.x, self.y - other.y)
     }
 
-    pub(super) fn times(self, factor: f32) -> Self {
+    pub(crate) fn times(self, factor: f32) -> Self {
         Self::new(self.x * factor, self.y * factor)
     }
 
     /// The coordinates of this point in axes turned so that `direction` (of length 1) is the first.
-    pub(super) fn in_axes(self, direction: Self) -> Self {
+    pub(crate) fn in_axes(self, direction: Self) -> Self {
         Self::new(self.dot(direction), self.dot(Self::new(-direction.y, direction.x)))
     }
 
     /// A direction, all equally likely.
-    pub(super) fn draw_direction(rng: &mut RngStream) -> Self {
+    pub(crate) fn draw_direction(rng: &mut RngStream) -> Self {
         loop {
             let point = Self::new(rng.random_range(-1.0..1.0), rng.random_range(-1.0..1.0));
             let length = point.length();
@@ -52,7 +52,7 @@ impl Point {
 
 /// The outline of the object that the label is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outline {
+pub(crate) enum Outline {
     Circle,
     Square,
     Triangle,
@@ -60,9 +60,9 @@ pub(super) enum Outline {
 }
 
 impl Outline {
-    pub(super) const ALL: [Self; 4] = [Self::Circle, Self::Square, Self::Triangle, Self::Star];
+    pub(crate) const ALL: [Self; 4] = [Self::Circle, Self::Square, Self::Triangle, Self::Star];
 
-    pub(super) fn noun(self) -> &'static str {
+    pub(crate) fn noun(self) -> &'static str {
         match self {
             Self::Circle => "circle",
             Self::Square => "square",
@@ -72,7 +72,7 @@ impl Outline {
     }
 
     /// Whether a point is inside the outline around the origin that has about the area of a circle of radius 0.8.
-    pub(super) fn contains(self, p: Point) -> bool {
+    pub(crate) fn contains(self, p: Point) -> bool {
         match self {
             Self::Circle => p.dot(p) < 0.8 * 0.8,
             Self::Square => p.x.abs().max(p.y.abs()) < 0.71,

@@ -11,7 +11,17 @@ use crate::Image;
 const SUPERSAMPLING: u32 = 4;
 
 /// Renders a scene.
-pub(super) fn render(scene: &Scene, side: u32, rng: &mut RngStream) -> Image {
+pub(crate) fn render(scene: &Scene, side: u32, rng: &mut RngStream) -> Image {
+    render_with(side, scene.noise, rng, |point| color_at(scene, point))
+}
+
+/// Renders the colors of the unit square, with pixel noise of an amplitude in levels.
+pub(crate) fn render_with(
+    side: u32,
+    noise: f32,
+    rng: &mut RngStream,
+    color_at: impl Fn(Point) -> Color,
+) -> Image {
     let step = 1.0 / (side * SUPERSAMPLING) as f32;
     let mut pixels = Vec::with_capacity(3 * (side * side) as usize);
     for y in 0..side {
@@ -20,12 +30,12 @@ pub(super) fn render(scene: &Scene, side: u32, rng: &mut RngStream) -> Image {
             for i in 0..SUPERSAMPLING * SUPERSAMPLING {
                 let (sx, sy) = (x * SUPERSAMPLING + i % SUPERSAMPLING, y * SUPERSAMPLING + i / SUPERSAMPLING);
                 let point = Point::new((sx as f32 + 0.5) * step, (sy as f32 + 0.5) * step);
-                let color = color_at(scene, point);
+                let color = color_at(point);
                 sum = [0, 1, 2].map(|c| sum[c] + color[c]);
             }
             let mean = sum.map(|v| v / (SUPERSAMPLING * SUPERSAMPLING) as f32);
             // The half makes it round to the nearest, and `as` saturates.
-            pixels.extend(mean.map(|v| (v + scene.noise * bell(rng) + 0.5) as u8));
+            pixels.extend(mean.map(|v| (v + noise * bell(rng) + 0.5) as u8));
         }
     }
     Image::new(side, side, pixels)
@@ -51,7 +61,7 @@ fn color_at(scene: &Scene, p: Point) -> Color {
     })
 }
 
-fn topmost(clutter: &[Clutter], p: Point) -> Option<Color> {
+pub(crate) fn topmost(clutter: &[Clutter], p: Point) -> Option<Color> {
     clutter.iter().rev().find_map(|thing| clutter_at(thing, p))
 }
 
@@ -73,7 +83,7 @@ fn clutter_at(thing: &Clutter, p: Point) -> Option<Color> {
     hit.then_some(color)
 }
 
-fn fill_at(fill: &Fill, p: Point) -> Color {
+pub(crate) fn fill_at(fill: &Fill, p: Point) -> Color {
     let local = p.in_axes(fill.direction).times(1.0 / fill.period);
     let odd = |v: f32| (v - v.floor()) >= 0.5;
     let second = match fill.texture {

@@ -18,7 +18,7 @@ const DECOYS: RangeInclusive<usize> = 0..=3;
 /// Number of lines behind the object.
 const LINES_BEHIND: RangeInclusive<usize> = 0..=2;
 /// Luma of the background, in levels.
-const BACKGROUND: RangeInclusive<f32> = 15.0..=85.0;
+pub(crate) const BACKGROUND: RangeInclusive<f32> = 15.0..=85.0;
 /// Luma of the darker color of a texture, in levels.
 const DARKER: RangeInclusive<f32> = 110.0..=150.0;
 /// Luma of the brighter color of a texture, in levels.
@@ -28,16 +28,16 @@ const CLUTTER: RangeInclusive<f32> = 30.0..=150.0;
 /// Most rotation from upright to each side, as the sideways part of a direction: 44 degrees.
 const TILT: f32 = 0.7;
 /// Amplitude of the pixel noise, in levels.
-const NOISE: RangeInclusive<f32> = 0.0..=20.0;
+pub(crate) const NOISE: RangeInclusive<f32> = 0.0..=20.0;
 /// Share of pictures with a line across the object.
 const OCCLUDED: f64 = 0.4;
 
 /// Red, green, blue from 0 to 255.
-pub(super) type Color = [f32; 3];
+pub(crate) type Color = [f32; 3];
 
 /// What fills the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Texture {
+pub(crate) enum Texture {
     /// One color.
     Plain,
     /// Two colors in bands.
@@ -47,9 +47,9 @@ pub(super) enum Texture {
 }
 
 impl Texture {
-    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Striped, Self::Checkered];
+    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Striped, Self::Checkered];
 
-    pub(super) fn adjective(self) -> &'static str {
+    pub(crate) fn adjective(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Striped => "striped",
@@ -60,18 +60,18 @@ impl Texture {
 
 /// A texture somewhere on the plane.
 #[derive(Debug, Clone)]
-pub(super) struct Fill {
-    pub(super) texture: Texture,
-    pub(super) colors: [Color; 2],
-    pub(super) direction: Point,
-    pub(super) period: f32,
+pub(crate) struct Fill {
+    pub(crate) texture: Texture,
+    pub(crate) colors: [Color; 2],
+    pub(crate) direction: Point,
+    pub(crate) period: f32,
     /// Shift of the pattern, in periods.
-    pub(super) phase: Point,
+    pub(crate) phase: Point,
 }
 
 /// One thing that is not the object.
 #[derive(Debug, Clone)]
-pub(super) enum Clutter {
+pub(crate) enum Clutter {
     Line { from: Point, direction: Point, half_length: f32, half_width: f32, color: Color },
     Blob { center: Point, direction: Point, radii: Point, color: Color },
     Ring { center: Point, radius: f32, half_width: f32, color: Color },
@@ -79,23 +79,23 @@ pub(super) enum Clutter {
 
 /// A whole picture, on the unit square.
 #[derive(Debug, Clone)]
-pub(super) struct Scene {
-    pub(super) outline: Outline,
-    pub(super) center: Point,
-    pub(super) direction: Point,
-    pub(super) radius: f32,
-    pub(super) fill: Fill,
+pub(crate) struct Scene {
+    pub(crate) outline: Outline,
+    pub(crate) center: Point,
+    pub(crate) direction: Point,
+    pub(crate) radius: f32,
+    pub(crate) fill: Fill,
     /// Color at the origin and at distance 1 along the direction.
-    pub(super) background: [Color; 2],
-    pub(super) background_direction: Point,
-    pub(super) behind: Vec<Clutter>,
-    pub(super) in_front: Vec<Clutter>,
+    pub(crate) background: [Color; 2],
+    pub(crate) background_direction: Point,
+    pub(crate) behind: Vec<Clutter>,
+    pub(crate) in_front: Vec<Clutter>,
     /// Amplitude of the pixel noise, in levels.
-    pub(super) noise: f32,
+    pub(crate) noise: f32,
 }
 
 impl Scene {
-    pub(super) fn draw(outline: Outline, texture: Texture, rng: &mut RngStream) -> Self {
+    pub(crate) fn draw(outline: Outline, texture: Texture, rng: &mut RngStream) -> Self {
         let radius = rng.random_range(RADIUS);
         // The middle stays far enough inside for most of the outline to be seen.
         let center = Point::new(rng.random_range(0.9 * radius..=1.0 - 0.9 * radius), 0.0);
@@ -123,7 +123,7 @@ impl Scene {
 }
 
 /// A color of random hue whose luma is in a range.
-fn draw_color(luma_range: RangeInclusive<f32>, rng: &mut RngStream) -> Color {
+pub(crate) fn draw_color(luma_range: RangeInclusive<f32>, rng: &mut RngStream) -> Color {
     loop {
         let color = [(); 3].map(|()| rng.random_range(5.0..=250.0_f32));
         if luma_range.contains(&(0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2])) {
@@ -132,7 +132,7 @@ fn draw_color(luma_range: RangeInclusive<f32>, rng: &mut RngStream) -> Color {
     }
 }
 
-fn draw_fill(texture: Texture, rng: &mut RngStream) -> Fill {
+pub(crate) fn draw_fill(texture: Texture, rng: &mut RngStream) -> Fill {
     let colors = [draw_color(DARKER, rng), draw_color(BRIGHTER, rng)];
     // A plain object has the mean of two such colors, so that its mean color does not tell the texture.
     let mean = mix(colors[0], colors[1], 0.5);
@@ -143,7 +143,7 @@ fn draw_fill(texture: Texture, rng: &mut RngStream) -> Fill {
 }
 
 /// The first axis of an object that is turned a little.
-fn draw_tilt(rng: &mut RngStream) -> Point {
+pub(crate) fn draw_tilt(rng: &mut RngStream) -> Point {
     let sideways = rng.random_range(-TILT..=TILT);
     Point::new((1.0 - sideways * sideways).sqrt(), sideways)
 }
@@ -152,7 +152,7 @@ fn draw_place(rng: &mut RngStream) -> Point {
     Point::new(rng.random_range(0.0..=1.0), rng.random_range(0.0..=1.0))
 }
 
-fn draw_line(rng: &mut RngStream) -> Clutter {
+pub(crate) fn draw_line(rng: &mut RngStream) -> Clutter {
     Clutter::Line {
         from: draw_place(rng),
         direction: Point::draw_direction(rng),
@@ -162,7 +162,7 @@ fn draw_line(rng: &mut RngStream) -> Clutter {
     }
 }
 
-fn draw_decoy(rng: &mut RngStream) -> Clutter {
+pub(crate) fn draw_decoy(rng: &mut RngStream) -> Clutter {
     if rng.random_bool(0.5) {
         let radii = Point::new(rng.random_range(0.05..=0.14), rng.random_range(0.05..=0.14));
         let direction = Point::draw_direction(rng);
@@ -173,6 +173,6 @@ fn draw_decoy(rng: &mut RngStream) -> Clutter {
 }
 
 /// `share` of the way from one color to another.
-pub(super) fn mix(from: Color, to: Color, share: f32) -> Color {
+pub(crate) fn mix(from: Color, to: Color, share: f32) -> Color {
     [0, 1, 2].map(|c| from[c] + share * (to[c] - from[c]))
 }
