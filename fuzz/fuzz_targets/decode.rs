@@ -9,7 +9,8 @@ use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use mutualnet_core::{Preprocess, Resolution};
-use mutualnet_data::{Dataset, Loader, LoaderConfig, Part, TrainTransform, decode::decode};
+use mutualnet_data::{Dataset, Loader, LoaderConfig, Part, TrainTransform};
+use mutualnet_image::decode::decode;
 use mutualnet_fuzz::init;
 
 struct Place {

@@ -16,6 +16,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Generate, check and pack data sets
+    #[cfg(feature = "train")]
     #[command(subcommand)]
     Data(DataCommand),
     /// Show what a recipe will do and how long it will take on this machine, before a long run
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Bench(BenchCommand),
 }
 
+#[cfg(feature = "train")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
     /// Generate a labeled data set of image files
@@ -57,6 +59,7 @@ pub(crate) enum DataCommand {
     Pack(PackArgs),
 }
 
+#[cfg(feature = "train")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum MakeCommand {
     /// Textured shapes in clutter; telling the classes apart takes both detail and outline
@@ -65,6 +68,7 @@ pub(crate) enum MakeCommand {
     Scenes(ScenesArgs),
 }
 
+#[cfg(feature = "train")]
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ScenesArgs {
     /// Directory to write to; must be empty or not exist
@@ -86,6 +90,7 @@ pub(crate) struct ScenesArgs {
     pub(crate) seed: u64,
 }
 
+#[cfg(feature = "train")]
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ShapesArgs {
     /// Directory to write to; must be empty or not exist
@@ -104,6 +109,7 @@ pub(crate) struct ShapesArgs {
     pub(crate) seed: u64,
 }
 
+#[cfg(feature = "train")]
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PackArgs {
     /// Data set, in any layout
@@ -128,12 +134,14 @@ pub(crate) struct PackArgs {
     pub(crate) json: bool,
 }
 
+#[cfg(feature = "train")]
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum StoreArg {
     Jpeg,
     Raw,
 }
 
+#[cfg(feature = "train")]
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CheckArgs {
     /// Data set, one of its splits, or any folder of images

@@ -7,6 +7,7 @@ use crate::args::{Command, InspectCommand};
 #[cfg(feature = "train")]
 mod bench;
 mod compare;
+#[cfg(feature = "train")]
 mod data;
 mod export;
 mod import;
@@ -25,6 +26,7 @@ mod train;
 /// Runs what was typed.
 pub(crate) fn run(command: Command) -> Result<()> {
     match command {
+        #[cfg(feature = "train")]
         Command::Data(command) => data::run(command),
         #[cfg(feature = "train")]
         Command::Plan(args) => plan::run(&args),

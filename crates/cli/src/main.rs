@@ -17,6 +17,7 @@ mod interrupt;
 #[cfg(feature = "train")]
 mod progress;
 mod text;
+#[cfg(feature = "train")]
 mod watch;
 
 /// What made a bundle: the version and the commit.

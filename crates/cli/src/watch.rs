@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
-use mutualnet_core::text::printable;
+use mutualnet_core::text::{printable, shown};
 use mutualnet_data::{HANGS_AFTER, Progress};
 
 use crate::text;
@@ -72,5 +72,5 @@ pub(crate) fn searching() -> ProgressBar {
 /// What to say about an image that takes too long.
 fn waiting(progress: &Progress) -> Option<String> {
     let (path, time) = progress.longest().filter(|(_, time)| *time >= HANGS_AFTER)?;
-    Some(format!("still reading {} after {} s", mutualnet_data::shown(&path), time.as_secs()))
+    Some(format!("still reading {} after {} s", shown(&path), time.as_secs()))
 }

@@ -4,6 +4,7 @@
 //! Invariant: what comes out holds nothing that moves the cursor, colors the terminal or turns the direction of text.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// The text in one line: characters that would act on a terminal are escaped, as in `\u{1b}` and `\n`.
 pub fn printable(text: &str) -> Cow<'_, str> {
@@ -29,6 +30,38 @@ pub fn is_printable(c: char) -> bool {
 /// A number of things, as in `1 image` and `2 images`. `thing` is a word whose plural ends in a plain `s`.
 pub fn counted(n: usize, thing: &str) -> String {
     format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
+/// UTF-8 text as it is, and `\xNN` for every other byte.
+pub fn escape_invalid(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// A path as messages show it: one line, in which control characters and bytes that are not UTF-8 are `\xNN`.
+pub fn shown(path: &Path) -> String {
+    shown_bytes(path.as_os_str().as_encoded_bytes())
+}
+
+/// As [`shown`], of a directory that may be the current one.
+pub fn shown_dir(path: &Path) -> String {
+    if path.as_os_str().is_empty() { ".".to_owned() } else { shown(path) }
+}
+
+/// As [`shown`], of any bytes.
+pub fn shown_bytes(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for c in escape_invalid(bytes).chars() {
+        match u32::from(c) {
+            code if c.is_control() => text.push_str(&format!("\\x{code:02x}")),
+            _ => text.push(c),
+        }
+    }
+    text
 }
 
 fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {

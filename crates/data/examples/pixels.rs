@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use mutualnet_data::decode::decode_file;
-use mutualnet_data::resize::{Rect, Resizer};
+use mutualnet_image::decode::decode_file;
+use mutualnet_image::resize::{Rect, Resizer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);

@@ -11,12 +11,15 @@ use std::path::{Path, PathBuf};
 use mutualnet_core::FileKind;
 use rayon::prelude::*;
 
-use crate::decode::check_variable;
+use mutualnet_image::decode::check_variable;
+
 use crate::index::cifar::Cifar;
-use crate::index::{Contents, Others, PartsFault, folders, labels, list, parts, shards};
+use mutualnet_image::Others;
+
+use crate::index::{Contents, PartsFault, folders, labels, list, parts, shards};
 use crate::pack;
 use crate::quarantine_list::Change;
-use crate::{BrokenFile, DecodeError, Error, Place, Progress, Result, Split, quarantine_list};
+use crate::{BrokenFile, Error, Place, Progress, Result, SampleError, Split, quarantine_list};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +96,7 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
 #[derive(Debug, Default)]
 struct Found {
     places: Vec<Place>,
-    broken: Vec<(Place, DecodeError)>,
+    broken: Vec<(Place, SampleError)>,
     others: Others,
     faults: Vec<PartsFault>,
 }
@@ -217,8 +220,10 @@ pub fn stale_lists(dir: &Path, report: &CheckReport) -> Result<Vec<StaleList>> {
 mod tests {
     use std::fs;
 
+    use mutualnet_image::{Image, encode_png};
+
     use super::*;
-    use crate::{Dataset, Image, Notice, Split, encode_png};
+    use crate::{Dataset, Notice, Split};
 
     #[test]
     fn broken_files_are_listed_and_left_out_from_then_on() {

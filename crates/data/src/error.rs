@@ -6,14 +6,13 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use mutualnet_core::text::counted;
+use mutualnet_core::text::{counted, shown, shown_dir};
 use mutualnet_core::{FileKind, Wanted};
+use mutualnet_image::{DecodeError, Others};
 
-use crate::decode::MEMORY_VARIABLE;
-use crate::index::{Nearby, Others, PartsFault};
+use crate::index::{Nearby, PartsFault};
 use crate::kind::Expected;
 use crate::quarantine_list;
-use crate::text_file::{shown, shown_dir};
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -22,6 +21,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// An image by itself, or what all images have in common.
+    #[error(transparent)]
+    Image(#[from] mutualnet_image::Error),
     /// The operating system refuses access to a file or directory.
     #[error("cannot {action} {}", shown(path))]
     Io {
@@ -207,7 +209,7 @@ pub enum Error {
         path: PathBuf,
         /// The reason.
         #[source]
-        source: DecodeError,
+        source: SampleError,
     },
     /// More files are broken than the recipe allows.
     #[error("{} cannot be decoded, more than the limit of {limit}:{}", counted(files.len(), "file"), list(files))]
@@ -371,20 +373,13 @@ fn list(files: &[BrokenFile]) -> String {
     text
 }
 
-/// Why a file is not an image that we can use.
+/// Why a sample cannot be used: its image or its label.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DecodeError {
-    /// The file cannot be read.
-    #[error("cannot be read: {source}")]
-    Read {
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
-    /// A pipe, a socket or a device: reading it could wait forever.
-    #[error("not a regular file")]
-    NoFile,
+pub enum SampleError {
+    /// The image cannot be decoded, or its file cannot be read.
+    #[error(transparent)]
+    Image(#[from] DecodeError),
     /// The last record of a file is incomplete.
     #[error("the record ends after {bytes} of {of} bytes")]
     CutRecord {
@@ -428,15 +423,6 @@ pub enum DecodeError {
         /// What is wrong.
         reason: String,
     },
-    /// The file is empty.
-    #[error("the file is empty")]
-    Empty,
-    /// The file has no known format.
-    #[error("neither JPEG, PNG nor WebP (begins with {})", begins.escape_ascii())]
-    UnknownFormat {
-        /// The first bytes, at most eight.
-        begins: Vec<u8>,
-    },
     /// The file is of another kind than its name says.
     #[error("{}, not {}", kind.name(), expected.name())]
     OtherKind {
@@ -445,74 +431,14 @@ pub enum DecodeError {
         /// What it was taken for.
         expected: Expected,
     },
-    /// An image of a format that is not supported.
-    #[error("{}; only JPEG, PNG and WebP are supported", kind.name())]
-    OtherFormat {
-        /// Its format.
-        kind: FileKind,
-    },
-    /// A file that is larger than an image may be in memory.
-    #[error("the file is {mib} MiB, more than the limit of {limit_mib} MiB ({MEMORY_VARIABLE} raises it)")]
-    FileTooLarge {
-        /// Size of the file in MiB, rounded up.
-        mib: u64,
-        /// The limit in MiB.
-        limit_mib: u64,
-    },
-    /// An image that takes more memory than the limit, refused before the memory is allocated.
-    #[error(
-        "{width}x{height} pixels take {mib} MiB to decode, more than the limit of {limit_mib} MiB \
-         ({MEMORY_VARIABLE} raises it)"
-    )]
-    TooLarge {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-        /// What decoding takes in MiB, rounded up.
-        mib: u64,
-        /// The limit in MiB.
-        limit_mib: u64,
-    },
-    /// The environment variable for the limit holds something else.
-    #[error("{MEMORY_VARIABLE} is {value}, not a number of MiB")]
-    MemoryVariable {
-        /// What it holds, quoted and escaped.
-        value: String,
-    },
-    /// A JPEG file that is damaged, truncated or of an unsupported kind.
-    #[error("JPEG: {}", one_line(source))]
-    Jpeg {
-        /// What the decoder says.
-        #[source]
-        source: libjpeg_turbo_rs::JpegError,
-    },
-    /// A WebP file that is damaged or truncated.
-    #[error("WebP: {}", one_line(source))]
-    WebP {
-        /// What the decoder says.
-        #[source]
-        source: image_webp::DecodingError,
-    },
-    /// A PNG file that is damaged or truncated.
-    #[error("PNG: {}", one_line(source))]
-    Png {
-        /// What the decoder says.
-        #[source]
-        source: png::DecodingError,
-    },
-    /// The decoder panicked, which is a bug in the decoder; but there is no image either way.
-    #[error("too damaged to decode")]
-    Panic,
-    /// A color layout other than gray, RGB and CMYK, with or without alpha.
-    #[error("{layout} is not a supported color layout")]
-    Layout {
-        /// The layout, as the decoder calls it.
-        layout: String,
-    },
 }
 
-impl DecodeError {
+impl SampleError {
+    /// A file that the system does not read.
+    pub(crate) fn read(source: io::Error) -> Self {
+        Self::Image(DecodeError::Read { source })
+    }
+
     /// Whether indexing finds it, and stops until a quarantine list names the file.
     fn is_found_by_indexing(&self) -> bool {
         matches!(
@@ -523,25 +449,16 @@ impl DecodeError {
                 | Self::CutRecord { .. }
                 | Self::Archive { .. }
                 | Self::OtherKind { .. }
+                | Self::Image(DecodeError::OtherKind { .. })
         )
     }
 
     /// What the user can do about the file.
     fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Image(error) => error.hint(),
             Self::OtherKind { kind, expected } => expected.hint(*kind),
-            Self::OtherFormat { kind } => kind.hint(Wanted::Image),
-            Self::TooLarge { .. } => Some(
-                "make the image smaller, or set the environment variable to the MiB that it takes; that much memory is \
-                 needed for each thread that decodes",
-            ),
-            Self::Empty => FileKind::Empty.hint(Wanted::Image),
             _ => None,
         }
     }
-}
-
-/// A decoder's message without line breaks and quotation marks, because a list has one line per file.
-fn one_line(error: &dyn fmt::Display) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ").replace('"', "")
 }

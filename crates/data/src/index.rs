@@ -8,11 +8,15 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::decode;
+use mutualnet_image::Image;
+use mutualnet_image::decode;
+
+use mutualnet_image::Others;
+
 use crate::pack;
 use crate::quarantine_list;
 use crate::table::CACHE_BYTES;
-use crate::{DecodeError, Error, Image, Place, Result};
+use crate::{Error, Place, Result, SampleError};
 
 pub(crate) mod cifar;
 #[cfg(test)]
@@ -25,8 +29,6 @@ pub(crate) mod nearby;
 pub use nearby::Nearby;
 mod notice;
 pub use notice::{Notice, SameBy};
-mod others;
-pub use others::Others;
 mod overlap;
 pub(crate) mod parts;
 pub use parts::PartsFault;
@@ -89,7 +91,7 @@ pub(crate) struct Contents {
     /// Ordered by class and then by name.
     pub(crate) samples: Vec<SampleRef>,
     /// Images without a usable label, and what cannot be read at all.
-    pub(crate) broken: Vec<(Place, DecodeError)>,
+    pub(crate) broken: Vec<(Place, SampleError)>,
     /// Files whose names are not those of images.
     pub(crate) others: Others,
     /// What users should know about the layout.

@@ -3,20 +3,18 @@
 //! Separate because images, shards, tables and packed data sets are all told apart by the same table of `core`.
 //! Invariant: only a file that could not be read gets here; what can be read is never refused for its first bytes.
 
-use std::io::Read;
 use std::path::Path;
 
 use mutualnet_core::{FileKind, Wanted};
 
-use crate::DecodeError;
-use crate::decode::open_file;
+use mutualnet_image::decode::start;
+
+use crate::SampleError;
 
 /// What a file was taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expected {
-    /// A JPEG, PNG or WebP image.
-    Image,
     /// A tar archive.
     Tar,
     /// A zip archive.
@@ -32,27 +30,22 @@ pub enum Expected {
 impl Expected {
     /// What it is called in a message, with its article.
     pub(crate) fn name(self) -> &'static str {
-        match self.kind() {
-            Some(kind) => kind.name(),
-            None => "an image",
-        }
+        self.kind().name()
     }
 
-    fn kind(self) -> Option<FileKind> {
+    fn kind(self) -> FileKind {
         match self {
-            Self::Image => None,
-            Self::Tar => Some(FileKind::Tar),
-            Self::Zip => Some(FileKind::Zip),
-            Self::Parquet => Some(FileKind::Parquet),
-            Self::Arrow => Some(FileKind::Arrow),
-            Self::Packed => Some(FileKind::Packed),
+            Self::Tar => FileKind::Tar,
+            Self::Zip => FileKind::Zip,
+            Self::Parquet => FileKind::Parquet,
+            Self::Arrow => FileKind::Arrow,
+            Self::Packed => FileKind::Packed,
         }
     }
 
     /// What to do about a file that is of another kind.
     pub(crate) fn hint(self, kind: FileKind) -> Option<&'static str> {
         match kind {
-            _ if self == Self::Image => kind.hint(Wanted::Image),
             FileKind::Tar | FileKind::Zip | FileKind::Parquet | FileKind::Arrow | FileKind::Packed => {
                 Some("rename it: .tar, .zip, .parquet, .arrow and .mnpack say how a file is read")
             }
@@ -63,25 +56,12 @@ impl Expected {
         }
     }
 
-    /// `reason`, or, if the first bytes of the file show it, an error that says what the file is instead.
-    pub(crate) fn or_other(self, path: &Path, reason: DecodeError) -> DecodeError {
-        let Some(kind) = start(path).map(|start| FileKind::of(&start)) else { return reason };
-        let is_own = match self.kind() {
-            Some(own) => kind == own,
-            None => kind.is_image(),
-        };
-        if is_own || kind == FileKind::Unknown {
-            return reason;
-        }
-        DecodeError::OtherKind { kind, expected: self }
+    /// What the file is instead, if its first bytes show it.
+    pub(crate) fn instead(self, path: &Path) -> Option<SampleError> {
+        let kind = FileKind::of(&start(path)?);
+        let is_other = kind != self.kind() && kind != FileKind::Unknown;
+        is_other.then_some(SampleError::OtherKind { kind, expected: self })
     }
-}
-
-/// The first bytes of a file, as many as it takes to tell what it is.
-fn start(path: &Path) -> Option<Vec<u8>> {
-    let mut start = Vec::new();
-    open_file(path).ok()?.take(FileKind::START_BYTES as u64).read_to_end(&mut start).ok()?;
-    Some(start)
 }
 
 #[cfg(test)]
@@ -125,28 +105,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_too_large_is_called_by_its_name_too() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("photo.jpg");
-        for (start, reason) in [
-            (&b"PAR1\x15\x04"[..], "a Parquet file, not an image"),
-            (b"\xff\xd8\xff\xe0", "the file is 600 MiB, more than the limit of 512 MiB"),
-        ] {
-            fs::write(&path, start).unwrap();
-            // A hole, which takes no space.
-            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(600 << 20).unwrap();
-            let Err(Error::Decode { source, .. }) = crate::decode::decode_file(&path) else { panic!() };
-            assert!(source.to_string().starts_with(reason), "{source}");
-        }
-    }
-
-    #[test]
     fn damage_stays_damage() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("train.parquet"), b"PAR1 and no more").unwrap();
         let Err(Error::Decode { source, .. }) = Dataset::open_split(dir.path(), Split::Train) else {
             panic!()
         };
-        assert!(matches!(source, DecodeError::Archive { .. }), "{source}");
+        assert!(matches!(source, SampleError::Archive { .. }), "{source}");
     }
 }

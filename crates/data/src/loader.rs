@@ -13,12 +13,16 @@ use std::time::Duration;
 use mutualnet_core::Preprocess;
 use mutualnet_core::rng::Purpose;
 
+use mutualnet_image::StageTimes;
+
 use crate::order::{Epochs, Order, Part, Position};
 use crate::progress::Reads;
 use crate::quarantine::Quarantine;
 use crate::scratch::ScratchPool;
-use crate::transform::{TestPipeline, TrainPipeline, TrainTransform};
-use crate::{BrokenFile, Dataset, Error, Result, StageTimes};
+use mutualnet_image::TestPipeline;
+
+use crate::transform::{TrainPipeline, TrainTransform};
+use crate::{BrokenFile, Dataset, Error, Result};
 
 mod batches;
 mod buffers;

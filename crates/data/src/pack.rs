@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{Undecoded, check_file_size};
-use crate::{DecodeError, Error, Result};
+use crate::{Error, Result, SampleError};
+use mutualnet_image::decode::{Undecoded, check_file_size};
 
 mod index;
 mod write;
@@ -104,17 +104,17 @@ impl Packed {
         pack: &Path,
         buffer: &'b mut Vec<u8>,
         decoded: &mut Vec<u8>,
-    ) -> Result<Undecoded<'b>, DecodeError> {
+    ) -> Result<Undecoded<'b>, SampleError> {
         let Record { offset, bytes, crc32, width, height } = self.record;
         check_file_size(bytes.into())?;
-        read_at(pack, offset, bytes as usize, buffer).map_err(|source| DecodeError::Read { source })?;
+        read_at(pack, offset, bytes as usize, buffer).map_err(SampleError::read)?;
         if crc32fast::hash(buffer) != crc32 {
-            return Err(DecodeError::Checksum);
+            return Err(SampleError::Checksum);
         }
         if self.record.is_raw() {
             return Ok(Undecoded::pixels(width, height, buffer));
         }
-        Undecoded::new(buffer, decoded)
+        Ok(Undecoded::new(buffer, decoded)?)
     }
 }
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::decode::{Undecoded, open_file, read_file};
+use mutualnet_image::Image;
+use mutualnet_image::decode::{Undecoded, open_file, read_file};
+
+use crate::SampleError;
 use crate::pack::Packed;
 use crate::records::RecordFile;
 use crate::shard::{Member, Shard};
 use crate::table::Table;
-use crate::{DecodeError, Image};
 
 /// Where an image is; paths are relative to the data set's directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,35 +83,35 @@ impl Place {
         dir: &Path,
         buffer: &'b mut Vec<u8>,
         decoded: &mut Vec<u8>,
-    ) -> Result<Undecoded<'b>, DecodeError> {
+    ) -> Result<Undecoded<'b>, SampleError> {
         match self {
             Self::File { path, .. } => {
                 read_file(open_file(&dir.join(path))?, buffer)?;
-                Undecoded::new(buffer, decoded)
+                Ok(Undecoded::new(buffer, decoded)?)
             }
             Self::Record { file, number } => file.open(dir, *number, buffer),
             Self::Packed(packed) => packed.open(dir, buffer, decoded),
             Self::Member { shard, member } => {
                 member.read(&mut shard.file(dir)?, buffer)?;
-                Undecoded::new(buffer, decoded)
+                Ok(Undecoded::new(buffer, decoded)?)
             }
             Self::Row { table, row } => {
                 table.read(dir, *row, buffer)?;
-                Undecoded::new(buffer, decoded)
+                Ok(Undecoded::new(buffer, decoded)?)
             }
         }
     }
 
     /// Reads and decodes the whole image; `dir` is the data set's directory.
-    pub(crate) fn read(&self, dir: &Path) -> Result<Image, DecodeError> {
-        self.open(dir, &mut Vec::new(), &mut Vec::new())?.whole()
+    pub(crate) fn read(&self, dir: &Path) -> Result<Image, SampleError> {
+        Ok(self.open(dir, &mut Vec::new(), &mut Vec::new())?.whole()?)
     }
 
     /// Reads all of the image below a data set's directory to find damage; returns its width and height.
     ///
     /// A JPEG is scaled down while it is decoded: that finds the same damage in less time and memory.
-    pub(crate) fn verify(&self, dir: &Path) -> Result<[u32; 2], DecodeError> {
-        self.open(dir, &mut Vec::new(), &mut Vec::new())?.verify()
+    pub(crate) fn verify(&self, dir: &Path) -> Result<[u32; 2], SampleError> {
+        Ok(self.open(dir, &mut Vec::new(), &mut Vec::new())?.verify()?)
     }
 
     /// Adds name and size to a hash.

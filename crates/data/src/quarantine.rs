@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{BrokenFile, Dataset, DecodeError, Error, Place, Result};
+use crate::{BrokenFile, Dataset, Error, Place, Result, SampleError};
 
 /// The files of a data set that are known to be broken so far.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Quarantine {
         &self,
         dataset: &Dataset,
         index: u32,
-        mut attempt: impl FnMut(u32, &Place) -> Result<(), DecodeError>,
+        mut attempt: impl FnMut(u32, &Place) -> Result<(), SampleError>,
     ) -> Result<u32> {
         let class = dataset.samples()[index as usize].class;
         let range = dataset.class_range(class);
@@ -47,7 +47,7 @@ impl Quarantine {
         &self,
         dataset: &Dataset,
         index: u32,
-        attempt: impl FnOnce(u32, &Place) -> Result<(), DecodeError>,
+        attempt: impl FnOnce(u32, &Place) -> Result<(), SampleError>,
     ) -> Result<bool> {
         match attempt(index, &dataset.samples()[index as usize].place) {
             Ok(()) => Ok(true),
@@ -55,7 +55,7 @@ impl Quarantine {
         }
     }
 
-    fn note(&self, dataset: &Dataset, index: u32, reason: &DecodeError) -> Result<()> {
+    fn note(&self, dataset: &Dataset, index: u32, reason: &SampleError) -> Result<()> {
         let mut reasons = self.lock();
         reasons.entry(index).or_insert_with(|| reason.to_string());
         if reasons.len() > self.limit {

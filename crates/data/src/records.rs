@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::decode::Undecoded;
-use crate::{DecodeError, Error, Result};
+use crate::{Error, Result, SampleError};
+use mutualnet_image::decode::Undecoded;
 
 /// Side of the images.
 const SIDE: usize = 32;
@@ -30,7 +30,7 @@ pub struct RecordFile {
 }
 
 /// The label of every record, or why it cannot be used.
-pub(crate) type Labels = Vec<Result<u32, DecodeError>>;
+pub(crate) type Labels = Vec<Result<u32, SampleError>>;
 
 impl RecordFile {
     /// Reads a whole file for its labels and its hash.
@@ -51,9 +51,9 @@ impl RecordFile {
             let label = u32::from(record[label_bytes - 1]);
             labels.push(match n {
                 0 => break,
-                n if n < record.len() => Err(DecodeError::CutRecord { bytes: n, of: record.len() }),
+                n if n < record.len() => Err(SampleError::CutRecord { bytes: n, of: record.len() }),
                 _ if label as usize >= n_classes => {
-                    Err(DecodeError::Label { label: label.into(), classes: n_classes })
+                    Err(SampleError::Label { label: label.into(), classes: n_classes })
                 }
                 _ => Ok(label),
             });
@@ -87,8 +87,8 @@ impl RecordFile {
         root: &Path,
         number: u32,
         buffer: &'b mut Vec<u8>,
-    ) -> Result<Undecoded<'b>, DecodeError> {
-        let read = |source| DecodeError::Read { source };
+    ) -> Result<Undecoded<'b>, SampleError> {
+        let read = SampleError::read;
         let mut file = File::open(root.join(&self.path)).map_err(read)?;
         let begin = u64::from(number) * self.record_bytes() as u64;
         file.seek(SeekFrom::Start(begin)).map_err(read)?;
@@ -96,7 +96,7 @@ impl RecordFile {
         let record = &mut record[..self.record_bytes()];
         let n = read_up_to(&mut file, record).map_err(read)?;
         if n < record.len() {
-            return Err(DecodeError::CutRecord { bytes: n, of: record.len() });
+            return Err(SampleError::CutRecord { bytes: n, of: record.len() });
         }
         interleave(&record[self.label_bytes..], buffer);
         Ok(Undecoded::pixels(SIDE as u32, SIDE as u32, buffer))

@@ -12,8 +12,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use mutualnet_image::{Image, encode_jpeg, encode_palette_png};
+
 use crate::shapes::geometry::Outline;
-use crate::{Error, Image, Result, Split, encode_jpeg, encode_palette_png};
+use crate::{Error, Result, Split};
 
 mod objects;
 mod outline;
@@ -102,7 +104,10 @@ fn check(dir: &Path, spec: &ScenesSpec) -> Result<()> {
             return wrong("side", format!("{side} is not from 64 to 2048"));
         }
         ScenesSpec { min_object, side, .. } if !(8..=side / 3).contains(&min_object) => {
-            return wrong("min_object", format!("{min_object} is not from 8 to {}, a third of the side", side / 3));
+            return wrong(
+                "min_object",
+                format!("{min_object} is not from 8 to {}, a third of the side", side / 3),
+            );
         }
         ScenesSpec { train: 0, .. } => return wrong("train", "must be at least 1".to_owned()),
         ScenesSpec { test: 0, .. } => return wrong("test", "must be at least 1".to_owned()),
@@ -138,10 +143,10 @@ fn write_scene(root: &Path, spec: &ScenesSpec, split: Split, i: usize) -> Result
 
 /// The objects of all pictures in COCO's format for instances. Ids count from 1.
 fn coco(pictures: &[Vec<Instance>], side: u32) -> Value {
-    let images = (0..pictures.len()).map(|i| {
-        json!({ "id": i + 1, "file_name": format!("{i:05}.jpg"), "width": side, "height": side })
-    });
-    let all = pictures.iter().enumerate().flat_map(|(i, objects)| objects.iter().map(move |object| (i, object)));
+    let images = (0..pictures.len())
+        .map(|i| json!({ "id": i + 1, "file_name": format!("{i:05}.jpg"), "width": side, "height": side }));
+    let all =
+        pictures.iter().enumerate().flat_map(|(i, objects)| objects.iter().map(move |object| (i, object)));
     let annotations = all.enumerate().map(|(id, (i, object))| {
         let Instance { class, area, bounds, polygons } = object;
         let polygons: Vec<_> = polygons.iter().map(|corners| corners.concat()).collect();

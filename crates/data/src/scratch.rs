@@ -5,8 +5,7 @@
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::resize::Resizer;
-use crate::stages::StageTimes;
+use mutualnet_image::{Canvas, StageTimes};
 
 /// Buffers that are reused; their content between two images does not matter.
 #[derive(Debug, Default)]
@@ -27,20 +26,6 @@ impl Scratch {
             }
         }
     }
-}
-
-/// What an image is decoded and drawn on.
-#[derive(Debug, Default)]
-pub(crate) struct Canvas {
-    /// What was decoded from the file.
-    pub(crate) decoded: Vec<u8>,
-    /// The image at the batch's resolution.
-    pub(crate) resized: Vec<u8>,
-    /// Memory in which an augmentation draws the image again.
-    pub(crate) spare: Vec<u8>,
-    pub(crate) resizer: Resizer,
-    /// Time spent on the image in these buffers.
-    pub(crate) times: StageTimes,
 }
 
 /// Buffers for as many images as are worked on at the same time.

@@ -12,7 +12,9 @@ use mutualnet_core::rng::{Key, Purpose};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::{Error, Image, Result, Split, encode_jpeg};
+use mutualnet_image::{Image, encode_jpeg};
+
+use crate::{Error, Result, Split};
 
 pub(crate) mod geometry;
 pub(crate) mod render;

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
-use crate::decode::{check_file_size, open_file};
-use crate::text_file::escape_invalid;
-use crate::{DecodeError, Expected};
+use mutualnet_core::text::escape_invalid;
+use mutualnet_image::decode::{check_file_size, open_file};
+
+use crate::{Expected, SampleError};
 
 mod tar;
 mod zip;
@@ -90,9 +91,9 @@ impl Packing {
         offset: u64,
         bytes: u64,
         buffer: &mut Vec<u8>,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), SampleError> {
         check_file_size(bytes)?;
-        let read = |source| DecodeError::Read { source };
+        let read = SampleError::read;
         shard.seek(SeekFrom::Start(offset)).map_err(read)?;
         buffer.clear();
         let n = match self {
@@ -101,12 +102,12 @@ impl Packing {
             Self::Deflated { packed_bytes, .. } => DeflateDecoder::new(shard.take(packed_bytes))
                 .take(bytes + 1)
                 .read_to_end(buffer)
-                .map_err(|error| DecodeError::Archive { reason: error.to_string() })?,
+                .map_err(|error| SampleError::Archive { reason: error.to_string() })?,
         } as u64;
         if n != bytes {
             let amount = if n < bytes { n.to_string() } else { "more".to_owned() };
             let reason = format!("expected a file of {bytes} bytes, found {amount}");
-            return Err(DecodeError::Archive { reason });
+            return Err(SampleError::Archive { reason });
         }
         Ok(())
     }
@@ -118,7 +119,7 @@ pub(crate) struct Scan {
     /// Files, in the order of the shard.
     pub(crate) members: Vec<Member>,
     /// What cannot be used; without a name of its own, it is called `@` and its offset.
-    pub(crate) broken: Vec<(Member, DecodeError)>,
+    pub(crate) broken: Vec<(Member, SampleError)>,
     /// Links and devices.
     pub(crate) n_other: usize,
 }
@@ -155,8 +156,8 @@ impl Shard {
     }
 
     /// Opens the file.
-    pub(crate) fn file(&self, root: &Path) -> Result<File, DecodeError> {
-        open_file(&root.join(&self.path))
+    pub(crate) fn file(&self, root: &Path) -> Result<File, SampleError> {
+        Ok(open_file(&root.join(&self.path))?)
     }
 
     /// Reads the headers, and skips the contents.
@@ -165,7 +166,7 @@ impl Shard {
         match self.file(root) {
             Ok(file) => match self.format {
                 Format::Tar => self.or_other(root, Expected::Tar, tar::scan(file)),
-                Format::CompressedTar => nothing(DecodeError::Archive {
+                Format::CompressedTar => nothing(SampleError::Archive {
                     reason: "a compressed tar file cannot be read in place: decompress it to a .tar file"
                         .to_owned(),
                 }),
@@ -178,9 +179,10 @@ impl Shard {
 
     /// What was found; if that is nothing but damage, the reason becomes what the file is instead.
     fn or_other(&self, root: &Path, expected: Expected, mut scan: Scan) -> Scan {
-        if let ([], [(_, reason)]) = (scan.members.as_slice(), scan.broken.as_mut_slice()) {
-            let found = std::mem::replace(reason, DecodeError::Empty);
-            *reason = expected.or_other(&root.join(&self.path), found);
+        if let ([], [(_, reason)]) = (scan.members.as_slice(), scan.broken.as_mut_slice())
+            && let Some(instead) = expected.instead(&root.join(&self.path))
+        {
+            *reason = instead;
         }
         scan
     }
@@ -213,12 +215,12 @@ impl Member {
     }
 
     /// Reads the content from its shard.
-    pub(crate) fn read(&self, shard: &mut File, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
+    pub(crate) fn read(&self, shard: &mut File, buffer: &mut Vec<u8>) -> Result<(), SampleError> {
         self.packing.read(shard, self.offset, self.bytes, buffer)?;
         self.check(buffer)
     }
 
-    fn check(&self, content: &[u8]) -> Result<(), DecodeError> {
+    fn check(&self, content: &[u8]) -> Result<(), SampleError> {
         match self.packing {
             Packing::Checked { crc32 } | Packing::Deflated { crc32, .. } => {
                 let mut crc = Crc::new();
@@ -226,7 +228,7 @@ impl Member {
                 if crc.sum() == crc32 {
                     return Ok(());
                 }
-                Err(DecodeError::Archive { reason: "the checksum of the file is wrong".to_owned() })
+                Err(SampleError::Archive { reason: "the checksum of the file is wrong".to_owned() })
             }
             Packing::Plain => Ok(()),
         }

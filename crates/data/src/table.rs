@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use ::parquet::data_type::ByteArray;
 
-use crate::decode::{self, check_file_size, open_file};
 use crate::shard::Format;
-use crate::{DecodeError, Expected};
+use crate::{Expected, SampleError};
+use mutualnet_image::decode::{self, check_file_size, open_file};
 
 mod arrow;
 mod cache;
@@ -70,7 +70,7 @@ struct Found {
     groups: Vec<Group>,
     labels: Vec<Option<i64>>,
     names: Option<Vec<String>>,
-    rest: Option<(u64, DecodeError)>,
+    rest: Option<(u64, SampleError)>,
 }
 
 /// A table with its labels.
@@ -82,20 +82,20 @@ pub(crate) struct Scan {
     /// Names of the classes, if the file has them.
     pub(crate) names: Option<Vec<String>>,
     /// From which offset on the file cannot be used, and why.
-    pub(crate) rest: Option<(u64, DecodeError)>,
+    pub(crate) rest: Option<(u64, SampleError)>,
 }
 
 /// Reads labels and names, and where the images are; `number` tells tables of one cache apart.
-pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) -> Result<Scan, DecodeError> {
+pub(crate) fn scan(root: &Path, path: PathBuf, number: u32, cache: &Arc<Cache>) -> Result<Scan, SampleError> {
     let file = root.join(&path);
-    let read = |source| DecodeError::Read { source };
+    let read = SampleError::read;
     let bytes = open_file(&file)?.metadata().map_err(read)?.len();
     let (found, expected) = match Format::of(&path) {
         Some(Format::Parquet) => (parquet::scan(&file, bytes), Expected::Parquet),
         _ => (arrow::scan(&file, bytes), Expected::Arrow),
     };
     let Found { store, groups, labels, names, rest } =
-        found.map_err(|reason| expected.or_other(&file, reason))?;
+        found.map_err(|reason| expected.instead(&file).unwrap_or(reason))?;
     let table = Table { path, bytes, number, groups, cache: Arc::clone(cache), store };
     Ok(Scan { table, labels, names, rest })
 }
@@ -127,7 +127,7 @@ impl Table {
     }
 
     /// Reads the image file in a row; the rows around it are kept for a while.
-    pub(crate) fn read(&self, root: &Path, row: u32, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
+    pub(crate) fn read(&self, root: &Path, row: u32, buffer: &mut Vec<u8>) -> Result<(), SampleError> {
         let (number, group) = self.group(row).ok_or_else(missing)?;
         let file = root.join(&self.path);
         let unpack = || match &self.store {
@@ -145,14 +145,14 @@ impl Table {
 }
 
 /// A record without an image.
-fn missing() -> DecodeError {
-    DecodeError::Archive { reason: "the record has no image".to_owned() }
+fn missing() -> SampleError {
+    SampleError::Archive { reason: "the record has no image".to_owned() }
 }
 
 /// Runs a reader, which may panic on damaged files.
-fn guarded<T>(work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+fn guarded<T>(work: impl FnOnce() -> Result<T, SampleError>) -> Result<T, SampleError> {
     decode::guarded(work)
-        .unwrap_or_else(|| Err(DecodeError::Archive { reason: "too damaged to read".to_owned() }))
+        .unwrap_or_else(|| Err(SampleError::Archive { reason: "too damaged to read".to_owned() }))
 }
 
 impl PartialEq for Table {

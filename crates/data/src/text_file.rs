@@ -8,6 +8,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::{fs, io};
 
+use mutualnet_core::text::escape_invalid;
+
 /// Reads a file as UTF-8 with `\n` at the end of lines, without a byte-order mark; `None` if there is no such file.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
@@ -47,38 +49,6 @@ fn normalize(bytes: Vec<u8>) -> Vec<u8> {
     lines
 }
 
-/// UTF-8 text as it is, and `\xNN` for every other byte.
-pub(crate) fn escape_invalid(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
-    }
-    text
-}
-
-/// A path as messages show it: one line, in which control characters and bytes that are not UTF-8 are `\xNN`.
-pub fn shown(path: &Path) -> String {
-    shown_bytes(path.as_os_str().as_encoded_bytes())
-}
-
-/// As [`shown`], of a directory that may be the current one.
-pub fn shown_dir(path: &Path) -> String {
-    if path.as_os_str().is_empty() { ".".to_owned() } else { shown(path) }
-}
-
-/// As [`shown`], of any bytes.
-pub(crate) fn shown_bytes(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for c in escape_invalid(bytes).chars() {
-        match u32::from(c) {
-            code if c.is_control() => text.push_str(&format!("\\x{code:02x}")),
-            _ => text.push(c),
-        }
-    }
-    text
-}
-
 /// Bytes as the name of a file.
 #[cfg(unix)]
 pub(crate) fn os_string(bytes: Vec<u8>) -> OsString {
@@ -111,7 +81,7 @@ mod tests {
         }
         assert_eq!(normalize(b"caf\xe9 1\n".to_vec()), b"caf\xe9 1\n");
         assert_eq!(escape_invalid(b"caf\xe9 \\"), "caf\\xe9 \\");
-        assert_eq!(shown(Path::new("a\u{1b}[2J/gr\u{fc}n")), "a\\x1b[2J/gr\u{fc}n");
+        assert_eq!(mutualnet_core::text::shown(Path::new("a\u{1b}[2J/gr\u{fc}n")), "a\\x1b[2J/gr\u{fc}n");
     }
 
     #[test]

@@ -1,23 +1,24 @@
-//! Pipelines: from a decoded image to the floats in a batch, in training and at test time.
+//! The way of an image in training: from its bytes to the floats in a batch.
 //!
-//! [`TrainTransform`] is the part of a recipe; [`TrainPipeline`] and [`TestPipeline`] are checked and ready to run.
+//! [`TrainTransform`] is the part of a recipe; [`TrainPipeline`] is checked and ready to run. At test time images go
+//! through `mutualnet_image::TestPipeline`.
 
-use std::path::Path;
 use std::time::Instant;
 
-use mutualnet_core::{Preprocess, Resolution, RngStream};
+use mutualnet_core::{Preprocess, RngStream};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::{
     ColorJitter, Lighting, Mixing, PadCrop, RandAugment, RandomErasing, RandomResizedCrop, RandomShortSide,
 };
-use crate::decode::{Undecoded, with_file};
-use crate::normalize::Normalize;
-use crate::resize::{Rect, Resizer};
-use crate::scratch::Canvas;
-use crate::stages::timed;
-use crate::{DecodeError, Error, Image, Result};
+use mutualnet_image::decode::Undecoded;
+use mutualnet_image::normalize::Normalize;
+use mutualnet_image::pipeline::{center, checked_normalize};
+use mutualnet_image::resize::Rect;
+use mutualnet_image::{Canvas, DecodeError, Image, timed};
+
+use crate::{Error, Result};
 
 mod crop;
 pub use crop::TrainCrop;
@@ -211,19 +212,6 @@ fn cut(image: Undecoded<'_>, crop: Rect, side: u32, canvas: &mut Canvas) -> Resu
     Ok(timed(&mut times.resize, || resizer.crop_resize(pixels, crop, [side; 2], resized)))
 }
 
-/// Resizes the shorter side to a length and crops the middle square.
-fn center(
-    image: Undecoded<'_>,
-    [shorter, side]: [u32; 2],
-    canvas: &mut Canvas,
-) -> Result<Image, DecodeError> {
-    let whole = Rect::whole([image.width(), image.height()]);
-    let Canvas { decoded, resized, resizer, times, .. } = canvas;
-    let (pixels, _) = timed(&mut times.decode, || image.region(whole, [shorter; 2], decoded))?;
-    let resized = std::mem::take(resized);
-    Ok(timed(&mut times.resize, || resizer.shorter_side_center_crop(pixels, shorter, side, resized)))
-}
-
 fn check_rand_augment(rand_augment: Option<RandAugment>) -> Result<()> {
     /// More would only be slow.
     const MAX_N: u32 = 14;
@@ -238,98 +226,6 @@ fn check_rand_augment(rand_augment: Option<RandAugment>) -> Result<()> {
     let RandAugment { n, magnitude } = rand_augment.unwrap_or_default();
     check("rand_augment.n", n, 1, MAX_N)?;
     check("rand_augment.magnitude", magnitude, 0, RandAugment::MAX_MAGNITUDE)
-}
-
-fn checked_normalize(preprocess: &Preprocess) -> Result<Normalize> {
-    preprocess.check().map_err(|source| Error::Preprocess { source })?;
-    Ok(Normalize::new(preprocess.mean, preprocess.std))
-}
-
-/// A checked [`Preprocess`]: what every image goes through at test time and in deployment.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TestPipeline {
-    shorter: u32,
-    side: u32,
-    normalize: Normalize,
-}
-
-impl TestPipeline {
-    /// Checks the settings.
-    ///
-    /// Without `resize` the shorter side is resized to the crop's, so that images of the right size are left alone.
-    ///
-    /// # Errors
-    /// [`Error::Preprocess`]: the crop is larger than the resized image, or the mean or the standard deviation is not on
-    /// the scale 0–1.
-    pub fn new(preprocess: &Preprocess) -> Result<Self> {
-        let side = preprocess.crop.get();
-        let shorter = preprocess.resize.map_or(side, Resolution::get);
-        Ok(Self { shorter, side, normalize: checked_normalize(preprocess)? })
-    }
-
-    /// Side of the images, in pixels.
-    pub fn side(&self) -> u32 {
-        self.side
-    }
-
-    /// Decodes and preprocesses one image.
-    ///
-    /// # Shapes
-    /// - `out`: `[side, side, 3]` f32, normalized
-    ///
-    /// # Errors
-    /// The reason why the image cannot be decoded.
-    ///
-    /// # Panics
-    /// `out` has another length.
-    pub(crate) fn write(
-        &self,
-        image: Undecoded<'_>,
-        canvas: &mut Canvas,
-        out: &mut [f32],
-    ) -> Result<(), DecodeError> {
-        let cropped = center(image, [self.shorter, self.side], canvas)?;
-        timed(&mut canvas.times.normalize, || self.normalize.write(cropped.pixels(), [0.0; 3], out));
-        canvas.resized = cropped.into_pixels();
-        canvas.times.images += 1;
-        Ok(())
-    }
-}
-
-/// Reads and preprocesses one image file for a prediction: decode, resize, center crop, normalize.
-///
-/// It is what images go through when a table's accuracies are measured: a JPEG that is much larger than needed is scaled
-/// down while it is decoded.
-///
-/// # Shapes
-/// Returns `[crop, crop, 3]` f32, normalized.
-///
-/// # Errors
-/// As [`TestPipeline::new`] and [`decode_file`](crate::decode::decode_file).
-pub fn preprocess_file(path: &Path, preprocess: &Preprocess) -> Result<Vec<f32>> {
-    let pipeline = TestPipeline::new(preprocess)?;
-    let mut out = vec![0.0; 3 * (pipeline.side as usize).pow(2)];
-    with_file(path, |bytes| {
-        let mut canvas = Canvas::default();
-        let image = Undecoded::new(bytes, &mut canvas.decoded)?;
-        pipeline.write(image, &mut canvas, &mut out)
-    })?;
-    Ok(out)
-}
-
-/// Preprocesses a decoded image for a prediction: resize, center crop, normalize.
-///
-/// # Shapes
-/// Returns `[crop, crop, 3]` f32, normalized.
-///
-/// # Errors
-/// As [`TestPipeline::new`].
-pub fn preprocess_test(image: &Image, preprocess: &Preprocess) -> Result<Vec<f32>> {
-    let TestPipeline { shorter, side, normalize } = TestPipeline::new(preprocess)?;
-    let cropped = Resizer::default().shorter_side_center_crop(image.view(), shorter, side, Vec::new());
-    let mut out = vec![0.0; 3 * (side as usize).pow(2)];
-    normalize.write(cropped.pixels(), [0.0; 3], &mut out);
-    Ok(out)
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use mutualnet_bundle::write_atomically;
+use mutualnet_core::text::shown;
 use mutualnet_core::{Macs, Network, Subnet, WidthRange};
-use mutualnet_data::{Dataset, shown};
+use mutualnet_data::Dataset;
 use mutualnet_engine::Device;
 use mutualnet_zoo::NetworkConfig;
 use serde::{Deserialize, Serialize};

@@ -25,7 +25,8 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "export", may_name: &["bundle", "core"] },
     Allowed { krate: "import", may_name: &["core"] },
     Allowed { krate: "report", may_name: &["bundle", "core"] },
-    Allowed { krate: "data", may_name: &["core"] },
+    Allowed { krate: "image", may_name: &["core"] },
+    Allowed { krate: "data", may_name: &["core", "image"] },
     Allowed { krate: "engine", may_name: &[] },
     Allowed { krate: "nn", may_name: &["core", "engine"] },
     // `tabulate` times each row in the executor that users run, and writes the run's report.
@@ -37,7 +38,8 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         krate: "cli",
         may_name: &[
-            "bundle", "core", "data", "engine", "export", "import", "nn", "report", "runtime", "train", "zoo",
+            "bundle", "core", "data", "engine", "export", "image", "import", "nn", "report", "runtime",
+            "train", "zoo",
         ],
     },
     Allowed { krate: "testkit", may_name: &["bundle", "core"] },

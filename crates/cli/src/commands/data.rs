@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mutualnet_core::text::counted;
+use mutualnet_core::text::{counted, shown, shown_dir};
 use mutualnet_data::check::{CheckReport, check_watched, stale_lists, write_quarantine};
 use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
 use mutualnet_data::scenes::{self, ScenesSpec};
 use mutualnet_data::shapes::{self, ShapesSpec};
-use mutualnet_data::{BrokenFile, Dataset, Error, Notice, Split, shown, shown_dir};
+use mutualnet_data::{BrokenFile, Dataset, Error, Notice, Split};
 use serde::Serialize;
 
 use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ScenesArgs, ShapesArgs, StoreArg};
@@ -39,7 +39,8 @@ fn make_shapes(args: &ShapesArgs) -> Result<()> {
 
 fn make_scenes(args: &ScenesArgs) -> Result<()> {
     let ScenesArgs { dir, train, test, side, min_object, seed } = args;
-    let spec = ScenesSpec { seed: *seed, train: *train, test: *test, side: side.get(), min_object: *min_object };
+    let spec =
+        ScenesSpec { seed: *seed, train: *train, test: *test, side: side.get(), min_object: *min_object };
     scenes::generate(dir, &spec)?;
     text::note(&format!("{train} training and {test} test pictures in {}", shown(dir)));
     Ok(())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use mutualnet_core::Network;
-use mutualnet_core::text::counted;
+use mutualnet_core::text::{counted, shown};
 use mutualnet_train::plan::{DataFacts, too_narrow};
 use mutualnet_train::timing::{self, HeldUpBy, Timing};
 use mutualnet_train::{Plan, Planned, Recipe};
@@ -60,7 +60,7 @@ fn make(recipe: &Recipe) -> Result<Planned> {
     for dataset in [&planned.train, &planned.test] {
         for notice in dataset.notices() {
             let kind = if notice.is_warning() { "warning" } else { "note" };
-            text::note(&format!("{kind}: {notice}: {}", mutualnet_data::shown(dataset.dir())));
+            text::note(&format!("{kind}: {notice}: {}", shown(dataset.dir())));
         }
     }
     warn_of_width(&planned.network);

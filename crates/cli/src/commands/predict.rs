@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use mutualnet_bundle::{Bundle, Row};
 use mutualnet_core::{Budget, Preprocess, Subnet};
-use mutualnet_data::{DecodeError, Error, preprocess_file};
+use mutualnet_image::{DecodeError, Error, preprocess_file};
 use mutualnet_runtime::{Model, Session};
 
 use super::open;

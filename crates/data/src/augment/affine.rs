@@ -3,8 +3,7 @@
 //! Separate from the code that draws their parameters, so that parity with PIL depends on this file alone.
 //! Invariant: positions are counted in 65536ths of a pixel, as PIL counts them, so that the same pixel is nearest.
 
-use crate::Image;
-
+use mutualnet_image::Image;
 /// Where the pixel at (x, y) of the result comes from: column `x · [x, y, 1]` and row `y · [x, y, 1]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Affine {

@@ -4,8 +4,9 @@ use mutualnet_core::RngStream;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
+use mutualnet_image::Image;
+
 use super::enhance::{brightness, contrast, saturation};
-use crate::Image;
 
 /// Blends the image with black, with its mean gray and with its own gray version.
 ///

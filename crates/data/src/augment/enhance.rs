@@ -3,8 +3,8 @@
 //! Separate because color jitter and RandAugment share them.
 //! Invariant: factor 1 changes nothing, and factor 0 gives the degenerate version.
 
-use crate::Image;
-use crate::simd::{to_byte, vectorized};
+use mutualnet_image::Image;
+use mutualnet_image::simd::{to_byte, vectorized};
 
 /// Pixels that are processed at once: whole vectors of each color.
 const LANES: usize = 64;

@@ -1,10 +1,9 @@
 //! Pad and crop: a shift by a few pixels, as usual for CIFAR.
 
 use mutualnet_core::RngStream;
+use mutualnet_image::Image;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
-
-use crate::Image;
 
 /// What lies beyond the border.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,9 +6,10 @@ use mutualnet_core::RngStream;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use mutualnet_image::Image;
+
 use super::affine::Affine;
 use super::{enhance, tone};
-use crate::Image;
 
 /// Applies `n` operations, each drawn independently.
 ///

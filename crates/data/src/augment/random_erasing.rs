@@ -3,7 +3,7 @@
 use mutualnet_core::RngStream;
 use rand::Rng;
 
-use crate::resize::Rect;
+use mutualnet_image::resize::Rect;
 
 /// Sometimes erases one rectangle of random area, shape and position.
 ///

@@ -3,7 +3,7 @@
 use mutualnet_core::RngStream;
 use rand::Rng;
 
-use crate::resize::Rect;
+use mutualnet_image::resize::Rect;
 
 /// Draws rectangles whose area and aspect ratio are random.
 ///

@@ -3,7 +3,7 @@
 use mutualnet_core::RngStream;
 use rand::Rng;
 
-use crate::resize::Rect;
+use mutualnet_image::resize::Rect;
 
 /// Draws the square that a random crop shows once the image is resized so that its shorter side has a random length.
 ///

@@ -2,8 +2,7 @@
 //!
 //! Separate because every one of them is a table of 256 entries.
 
-use crate::Image;
-
+use mutualnet_image::Image;
 /// One table for each color channel.
 type Curves = [[u8; 256]; 3];
 type Histogram = [u32; 256];

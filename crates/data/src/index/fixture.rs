@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use mutualnet_core::{Preprocess, Resolution};
 
+use mutualnet_image::{Image, encode_jpeg, encode_png};
+
 use crate::check::{check, write_quarantine};
-use crate::{Dataset, Image, Loader, LoaderConfig, Part, Position, TrainTransform, encode_jpeg, encode_png};
+use crate::{Dataset, Loader, LoaderConfig, Part, Position, TrainTransform};
 
 pub(crate) const CLASSES: [&str; 3] = ["ant", "bee", "cat"];
 

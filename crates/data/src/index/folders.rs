@@ -6,11 +6,14 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::{Contents, Others, SampleRef, labels};
-use crate::junk::is_skipped;
+use mutualnet_core::text::escape_invalid;
+
+use mutualnet_image::Others;
+
+use super::{Contents, SampleRef, labels};
 use crate::shard::is_shard_name;
-use crate::text_file::escape_invalid;
-use crate::{DecodeError, Error, Place, Result, quarantine_list, shapes};
+use crate::{Error, Place, Result, SampleError, quarantine_list, shapes};
+use mutualnet_image::junk::is_skipped;
 
 /// The images of a folder of class folders.
 pub(super) fn contents(dir: &Path) -> Result<Contents> {
@@ -43,7 +46,7 @@ pub(crate) struct Found {
     /// Files that hold images, sorted.
     pub(crate) shards: Vec<PathBuf>,
     /// Folders that cannot be listed.
-    pub(crate) broken: Vec<(Place, DecodeError)>,
+    pub(crate) broken: Vec<(Place, SampleError)>,
     /// All other files.
     pub(crate) others: Others,
 }
@@ -69,7 +72,7 @@ fn descend(root: &Path, below: &Path, above: &mut Vec<PathBuf>, found: &mut Foun
         Ok(listed) => listed,
         Err(source) => {
             let place = Place::File { path: below.to_owned(), bytes: 0 };
-            return found.broken.push((place, DecodeError::Read { source }));
+            return found.broken.push((place, SampleError::read(source)));
         }
     };
     above.push(here);

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use super::{Contents, SampleRef};
-use crate::{DecodeError, Error, Place, Result, text_file};
+use crate::{Error, Place, Result, SampleError, text_file};
 
 /// File in a data set's directory that names the classes, one per line in the order of their numbers.
 pub(crate) const FILE: &str = "classes.txt";
@@ -41,7 +41,7 @@ impl Label {
 }
 
 /// An image, and its label or why it has none.
-pub(crate) type Labelled = (Place, Result<Label, DecodeError>);
+pub(crate) type Labelled = (Place, Result<Label, SampleError>);
 
 /// Names in the class file of a directory, if there is one.
 pub(crate) fn read_names(dir: &Path) -> Result<Option<Vec<String>>> {
@@ -71,9 +71,9 @@ pub(crate) fn classify(images: Vec<Labelled>, names: Option<Vec<String>>) -> Con
     let class = |label: Label| match label {
         Label::Number(label) => match usize::try_from(label) {
             Ok(number) if number < classes.len() => Ok(number as u32),
-            _ => Err(DecodeError::Label { label, classes: classes.len() }),
+            _ => Err(SampleError::Label { label, classes: classes.len() }),
         },
-        Label::Name(label) => numbers.get(label.as_str()).copied().ok_or(DecodeError::UnknownClass { label }),
+        Label::Name(label) => numbers.get(label.as_str()).copied().ok_or(SampleError::UnknownClass { label }),
     };
     let (mut samples, mut broken) = (Vec::new(), Vec::new());
     for (place, label) in images {

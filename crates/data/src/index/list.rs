@@ -7,12 +7,14 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use mutualnet_core::text::{escape_invalid, shown};
+
 use super::folders::is_image_name;
 use super::labels::{self, Label};
 use super::{Contents, Notice};
-use crate::junk::has_junk_part;
-use crate::text_file::{self, escape_invalid, os_string, shown};
+use crate::text_file::{self, os_string};
 use crate::{Error, Place, Result};
+use mutualnet_image::junk::has_junk_part;
 
 mod line;
 

@@ -4,9 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
+use mutualnet_core::text::shown;
+
 use super::folders::{self, is_image_name};
 use super::layout::{self, Layout};
-use crate::text_file::shown;
 use crate::{Error, Result};
 
 /// Parts of the names that splits have.

@@ -6,8 +6,8 @@ use std::fmt;
 
 use mutualnet_core::text::counted;
 
-use super::Others;
 use crate::table::CACHE_BYTES;
+use mutualnet_image::Others;
 
 /// Something odd about a split.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,10 +12,12 @@ use rayon::prelude::*;
 use super::folders::is_image_name;
 use super::labels::{self, Label, Labelled};
 use super::tables;
-use super::{Contents, Others};
-use crate::junk::has_skipped_part;
+use mutualnet_image::Others;
+
+use super::Contents;
 use crate::shard::{Member, Scan, Shard, is_table_name};
-use crate::{DecodeError, Place, Split};
+use crate::{Place, SampleError, Split};
+use mutualnet_image::junk::has_skipped_part;
 
 /// Extension of a label.
 const LABEL: &str = "cls";
@@ -58,7 +60,7 @@ fn images(root: &Path, shard: &Arc<Shard>) -> (Vec<Labelled>, Others) {
     let (mut names, mut keys) = (HashSet::new(), HashSet::new());
     for member in members {
         let (key, ending) = split_name(member.name());
-        let twice = || DecodeError::Archive { reason: format!("a second `{}`", member.name().display()) };
+        let twice = || SampleError::Archive { reason: format!("a second `{}`", member.name().display()) };
         let label = match labels.get(&key) {
             _ if !names.insert(member.name().to_owned()) => {
                 images.push((place(member.unnamed()), Err(twice())));
@@ -70,10 +72,10 @@ fn images(root: &Path, shard: &Arc<Shard>) -> (Vec<Labelled>, Others) {
                 continue;
             }
             Some(_) if !keys.insert(key.clone()) => {
-                Err(DecodeError::Archive { reason: format!("a second image of sample `{key}`") })
+                Err(SampleError::Archive { reason: format!("a second image of sample `{key}`") })
             }
-            Some(label) => label.clone().map_err(|reason| DecodeError::NoLabel { reason }),
-            None => class_folder(member.name()).ok_or_else(|| DecodeError::NoLabel {
+            Some(label) => label.clone().map_err(|reason| SampleError::NoLabel { reason }),
+            None => class_folder(member.name()).ok_or_else(|| SampleError::NoLabel {
                 reason: "neither a .cls file nor a folder".to_owned(),
             }),
         };

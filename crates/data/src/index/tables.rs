@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::labels::{Label, Labelled};
 use crate::shard::{Member, Shard};
 use crate::table::{self, Cache};
-use crate::{DecodeError, Place};
+use crate::{Place, SampleError};
 
 /// The images of tables, and the names of their classes, if the files have any.
 pub(super) type Images = (Vec<Labelled>, Option<Vec<String>>);
@@ -29,11 +29,11 @@ pub(super) fn images(root: &Path, tables: &[PathBuf]) -> Images {
         match scan {
             Ok(scan) if scan.names.as_ref().is_some_and(|other| Some(other) != names.as_ref()) => {
                 let reason = "its class names differ from those of the first file".to_owned();
-                images.push((rest(path, 0), Err(DecodeError::Archive { reason })));
+                images.push((rest(path, 0), Err(SampleError::Archive { reason })));
             }
             Ok(scan) => {
                 let table = Arc::new(scan.table);
-                let missing = || DecodeError::NoLabel { reason: "the record has none".to_owned() };
+                let missing = || SampleError::NoLabel { reason: "the record has none".to_owned() };
                 images.extend(scan.labels.into_iter().zip(0..).map(|(label, row)| {
                     let place = Place::Row { table: Arc::clone(&table), row };
                     (place, label.map(Label::Number).ok_or_else(missing))

@@ -181,7 +181,7 @@ fn names_that_are_not_utf8_are_read_and_shown_escaped() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let dir = tree(&["train/dog/1.png", "test/dog/1.png"]);
-    let png = crate::encode_png(&Image::new(2, 2, vec![7; 12]));
+    let png = mutualnet_image::encode_png(&Image::new(2, 2, vec![7; 12]));
     let class = OsStr::from_bytes(b"caf\xe9");
     let mut images = vec![];
     for split in ["train", "test"] {

@@ -19,8 +19,10 @@ use crate::order::{BatchPlan, Draw, EpochCache, Order, Part};
 use crate::progress::{HANGS_AFTER, Reads};
 use crate::quarantine::Quarantine;
 use crate::scratch::{Scratch, ScratchPool};
-use crate::transform::{TestPipeline, TrainPipeline};
-use crate::{Dataset, DecodeError, Error, Place, Result};
+use mutualnet_image::TestPipeline;
+
+use crate::transform::TrainPipeline;
+use crate::{Dataset, Error, Place, Result, SampleError};
 
 /// Time between two checks on a thread that is ending.
 const TICK: Duration = Duration::from_millis(1);
@@ -311,7 +313,7 @@ impl Job {
         epoch: u32,
         scratch: &mut Scratch,
         out: &mut [f32],
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), SampleError> {
         let Scratch { file, canvas } = scratch;
         let begun = Instant::now();
         let image = place.open(self.dataset.dir(), file, &mut canvas.decoded)?;
@@ -320,9 +322,9 @@ impl Job {
         match &self.work {
             Work::Train { pipeline, purpose, .. } => {
                 let key = draw.key(self.seed, *purpose, epoch);
-                pipeline.write(image, &mut key.stream(), canvas, out)
+                Ok(pipeline.write(image, &mut key.stream(), canvas, out)?)
             }
-            Work::Test { pipeline } => pipeline.write(image, canvas, out),
+            Work::Test { pipeline } => Ok(pipeline.write(image, canvas, out)?),
             #[cfg(test)]
             Work::Panic => panic!("sample {} is a test of panics", draw.index),
             #[cfg(test)]

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use mutualnet_core::Resolution;
 use sha2::{Digest, Sha256};
 
+use mutualnet_image::{Image, encode_jpeg, encode_png};
+
 use super::*;
+use crate::TrainCrop;
 use crate::augment::PadMode;
-use crate::{Image, TrainCrop, encode_jpeg, encode_png};
 
 mod mixing;
 mod parts;
@@ -193,7 +195,7 @@ fn evaluation_sees_every_image_once_with_its_label() {
     let expected: Vec<i64> = loader.dataset().samples().iter().map(|s| s.class.into()).collect();
     assert_eq!(labels, expected);
     let image = loader.dataset().image(5).unwrap();
-    assert_eq!(batches[1].images[192..384], crate::preprocess_test(&image, &preprocess()).unwrap());
+    assert_eq!(batches[1].images[192..384], mutualnet_image::preprocess_test(&image, &preprocess()).unwrap());
 }
 
 #[test]
@@ -215,7 +217,7 @@ fn a_broken_file_is_left_out_of_evaluation_and_replaced_in_training() {
         );
         let images: Vec<f32> = batches.iter().flat_map(|b| b.images.clone()).collect();
         let last = dataset.image(25).unwrap();
-        assert_eq!(images[24 * 192..], crate::preprocess_test(&last, &preprocess()).unwrap());
+        assert_eq!(images[24 * 192..], mutualnet_image::preprocess_test(&last, &preprocess()).unwrap());
         let broken = loader.broken_files();
         assert_eq!(broken.len(), 1);
         assert_eq!(broken[0].reason, "the file is empty");

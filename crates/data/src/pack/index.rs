@@ -5,10 +5,11 @@
 use std::fs;
 use std::path::Path;
 
+use mutualnet_core::text::escape_invalid;
+
 use super::{HEADER_BYTES, MAGIC, Packed, Record, Summary, damaged, read_at};
 use crate::index::{Contents, SampleRef};
-use crate::text_file::escape_invalid;
-use crate::{DecodeError, Error, Expected, Place, Result};
+use crate::{Error, Expected, Place, Result};
 
 /// Size of an index entry in bytes, without its name.
 const RECORD_BYTES: usize = 36;
@@ -75,9 +76,9 @@ pub(super) fn read(pack: &Path) -> Result<(Summary, Vec<Entry>)> {
 
 /// The error for a file that is not a packed data set: what it is instead, or else `reason`.
 fn other(pack: &Path, reason: &'static str) -> Error {
-    match Expected::Packed.or_other(pack, DecodeError::Empty) {
-        DecodeError::Empty => damaged(pack, reason),
-        source => Error::Decode { path: pack.to_owned(), source },
+    match Expected::Packed.instead(pack) {
+        None => damaged(pack, reason),
+        Some(source) => Error::Decode { path: pack.to_owned(), source },
     }
 }
 

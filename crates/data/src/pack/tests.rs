@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use mutualnet_image::{Image, encode_jpeg, encode_png};
+
 use super::*;
 use crate::check::{check, write_quarantine};
-use crate::decode::decode;
-use crate::{Dataset, Image, Place, Progress, Split, encode_jpeg, encode_png};
+use crate::{Dataset, Place, Progress, Split};
+use mutualnet_image::decode::decode;
 
 fn picture(width: u32, height: u32, first: u8) -> Image {
     let pixels = (0..3 * width * height).map(|i| first.wrapping_add((i / 5) as u8)).collect();

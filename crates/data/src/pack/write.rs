@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use rayon::prelude::*;
 
+use mutualnet_image::{Image, Others};
+
 use super::index::{self, Entry};
 use super::{HEADER_BYTES, MAGIC, Packed, Record, Store, Summary};
-use crate::decode::Undecoded;
-use crate::image::ImageRef;
 use crate::index::nearby;
-use crate::resize::{Rect, Resizer};
-use crate::{
-    BrokenFile, Dataset, DecodeError, Error, Image, Notice, Others, Place, Progress, Result, SampleRef, Split,
-};
+use crate::{BrokenFile, Dataset, Error, Notice, Place, Progress, Result, SampleError, SampleRef, Split};
+use mutualnet_image::decode::Undecoded;
+use mutualnet_image::image::ImageRef;
+use mutualnet_image::resize::{Rect, Resizer};
 
 /// Most image files in memory at the same time.
 const AT_ONCE: usize = 256;
@@ -191,7 +191,7 @@ impl Stored {
     }
 }
 
-fn stored(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, DecodeError> {
+fn stored(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, SampleError> {
     let (mut file, mut decoded) = (Vec::new(), Vec::new());
     let undecoded = place.open(dir, &mut file, &mut decoded)?;
     let [width, height] = [undecoded.width(), undecoded.height()];
@@ -211,7 +211,7 @@ fn stored(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, De
 }
 
 /// Scales the longer side down to a length.
-fn scaled_down(image: Undecoded<'_>, longer: u32, buffer: &mut Vec<u8>) -> Result<Image, DecodeError> {
+fn scaled_down(image: Undecoded<'_>, longer: u32, buffer: &mut Vec<u8>) -> Result<Image, SampleError> {
     let [width, height] = [image.width(), image.height()];
     let before = f64::from(width.max(height));
     let scaled = |side: u32| (f64::from(side) * f64::from(longer) / before).round().max(1.0) as u32;

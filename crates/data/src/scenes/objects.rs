@@ -7,13 +7,15 @@ use std::ops::RangeInclusive;
 use mutualnet_core::RngStream;
 use rand::Rng;
 
+use mutualnet_image::Image;
+
 use super::outline::trace;
 use super::{Instance, ScenesSpec};
-use crate::Image;
 use crate::shapes::geometry::{Outline, Point};
 use crate::shapes::render::{fill_at, render_with, topmost};
 use crate::shapes::scene::{
-    BACKGROUND, Clutter, Color, Fill, NOISE, Texture, draw_color, draw_decoy, draw_fill, draw_line, draw_tilt, mix,
+    BACKGROUND, Clutter, Color, Fill, NOISE, Texture, draw_color, draw_decoy, draw_fill, draw_line,
+    draw_tilt, mix,
 };
 
 /// Number of objects that are tried.
@@ -74,7 +76,8 @@ pub(super) struct Picture {
 impl Picture {
     pub(super) fn draw(spec: &ScenesSpec, rng: &mut RngStream) -> Self {
         let background = [draw_color(BACKGROUND, rng), draw_color(BACKGROUND, rng)];
-        let clutter = (0..rng.random_range(CLUTTER)).map(|n| if n % 2 == 0 { draw_decoy(rng) } else { draw_line(rng) });
+        let clutter =
+            (0..rng.random_range(CLUTTER)).map(|n| if n % 2 == 0 { draw_decoy(rng) } else { draw_line(rng) });
         let mut picture = Self {
             behind: clutter.collect(),
             objects: Vec::new(),
@@ -102,7 +105,8 @@ impl Picture {
         let mut owners = self.owners.clone();
         let mut pixels = 0;
         for (idx, owner) in owners.iter_mut().enumerate() {
-            let [y, x] = [idx as u32 / self.side, idx as u32 % self.side].map(|n| (n as f32 + 0.5) / self.side as f32);
+            let [y, x] =
+                [idx as u32 / self.side, idx as u32 % self.side].map(|n| (n as f32 + 0.5) / self.side as f32);
             if object.contains(Point::new(x, y)) {
                 (*owner, pixels) = (Some(number), pixels + 1);
             }

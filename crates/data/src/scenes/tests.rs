@@ -1,7 +1,7 @@
 //! What is generated, and whether mask, box and polygon of an object agree.
 
 use super::*;
-use crate::decode::decode;
+use mutualnet_image::decode::decode;
 
 const SPEC: ScenesSpec = ScenesSpec { seed: 1, train: 6, test: 2, side: 96, min_object: 24 };
 
@@ -24,7 +24,8 @@ fn the_same_seed_gives_the_same_files() {
     assert!(matches!(error, Error::NotEmpty { .. }), "{error}");
     let mask = fs::read(a.path().join("test/masks/00000.png")).unwrap();
     let colors = decode(&mask).unwrap();
-    let expected: Vec<_> = scene(&SPEC, Split::Test, 0).mask.iter().flat_map(|&class| PALETTE[class as usize]).collect();
+    let expected: Vec<_> =
+        scene(&SPEC, Split::Test, 0).mask.iter().flat_map(|&class| PALETTE[class as usize]).collect();
     assert_eq!(colors.pixels(), expected);
 }
 
@@ -54,7 +55,9 @@ fn masks_boxes_and_polygons_say_the_same() {
 
 fn twice_area(corners: &[[u32; 2]]) -> i64 {
     let next = corners.iter().cycle().skip(1);
-    let of = |(a, b): (&[u32; 2], &[u32; 2])| i64::from(a[0]) * i64::from(b[1]) - i64::from(b[0]) * i64::from(a[1]);
+    let of = |(a, b): (&[u32; 2], &[u32; 2])| {
+        i64::from(a[0]) * i64::from(b[1]) - i64::from(b[0]) * i64::from(a[1])
+    };
     corners.iter().zip(next).map(of).sum()
 }
 

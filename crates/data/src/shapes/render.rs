@@ -3,9 +3,10 @@
 use mutualnet_core::RngStream;
 use rand::Rng;
 
+use mutualnet_image::Image;
+
 use super::geometry::Point;
 use super::scene::{Clutter, Color, Fill, Scene, Texture, mix};
-use crate::Image;
 
 /// Points per pixel and axis.
 const SUPERSAMPLING: u32 = 4;

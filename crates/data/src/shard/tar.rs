@@ -10,7 +10,7 @@ use std::io::{self, BufReader, Read};
 use tar::{EntryType, Header, PaxExtensions};
 
 use super::{Member, Packing, Scan, clean_name};
-use crate::DecodeError;
+use crate::SampleError;
 
 const BLOCK: u64 = 512;
 /// Longest name or pax header that is accepted.
@@ -24,7 +24,7 @@ pub(super) fn scan(file: File) -> Scan {
     let bytes = match file.metadata() {
         Ok(metadata) => metadata.len(),
         Err(source) => {
-            scan.broken.push((Member::rest(0, 0), DecodeError::Read { source }));
+            scan.broken.push((Member::rest(0, 0), SampleError::read(source)));
             return scan;
         }
     };
@@ -53,8 +53,8 @@ pub(super) fn scan(file: File) -> Scan {
     scan
 }
 
-fn damage(reason: String) -> DecodeError {
-    DecodeError::Archive { reason }
+fn damage(reason: String) -> SampleError {
+    SampleError::Archive { reason }
 }
 
 enum Entry {
@@ -82,7 +82,7 @@ struct Headers {
 
 impl Headers {
     /// The next entry; `None` is the end of the archive.
-    fn next(&mut self) -> Result<Option<Entry>, DecodeError> {
+    fn next(&mut self) -> Result<Option<Entry>, SampleError> {
         let mut extensions = Extensions::default();
         loop {
             let Some(header) = self.header()? else { return Ok(None) };
@@ -104,10 +104,10 @@ impl Headers {
         kind: EntryType,
         header: &Header,
         extensions: Extensions,
-    ) -> Result<Entry, DecodeError> {
+    ) -> Result<Entry, SampleError> {
         let bytes = match extensions.bytes {
             Some(bytes) => bytes,
-            None => header.entry_size().map_err(|source| DecodeError::Read { source })?,
+            None => header.entry_size().map_err(SampleError::read)?,
         };
         let name = extensions.name.unwrap_or_else(|| header.path_bytes().into_owned());
         let member =
@@ -129,7 +129,7 @@ impl Headers {
     }
 
     /// Skips a sparse file, whose list of holes may continue in further blocks.
-    fn sparse(&mut self, header: &Header, bytes: u64) -> Result<(), DecodeError> {
+    fn sparse(&mut self, header: &Header, bytes: u64) -> Result<(), SampleError> {
         let mut goes_on = header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
         while goes_on {
             // The flag is the byte after 21 entries of 24 bytes.
@@ -139,7 +139,7 @@ impl Headers {
     }
 
     /// The next header that is not all zeros.
-    fn header(&mut self) -> Result<Option<Header>, DecodeError> {
+    fn header(&mut self) -> Result<Option<Header>, SampleError> {
         for n_zeros in 0..MAX_ZEROS {
             let begin = self.position;
             match self.block()? {
@@ -155,36 +155,36 @@ impl Headers {
     }
 
     /// The next block, if there is one.
-    fn block(&mut self) -> Result<Option<[u8; BLOCK as usize]>, DecodeError> {
+    fn block(&mut self) -> Result<Option<[u8; BLOCK as usize]>, SampleError> {
         let mut block = [0; BLOCK as usize];
         if self.position >= self.bytes {
             return Ok(None);
         }
         self.file.read_exact(&mut block).map_err(|source| match source.kind() {
             io::ErrorKind::UnexpectedEof => damage("ends within a header".to_owned()),
-            _ => DecodeError::Read { source },
+            _ => SampleError::read(source),
         })?;
         self.position += BLOCK;
         Ok(Some(block))
     }
 
     /// Content of a header that extends the next one.
-    fn extension(&mut self, bytes: u64) -> Result<Vec<u8>, DecodeError> {
+    fn extension(&mut self, bytes: u64) -> Result<Vec<u8>, SampleError> {
         if bytes > MAX_EXTENSION {
             return Err(damage(format!("a header of {bytes} bytes is too long")));
         }
         let mut content = vec![0; bytes as usize];
         self.file.read_exact(&mut content).map_err(|source| match source.kind() {
             io::ErrorKind::UnexpectedEof => damage("ends within a header".to_owned()),
-            _ => DecodeError::Read { source },
+            _ => SampleError::read(source),
         })?;
         let padding = bytes.next_multiple_of(BLOCK) - bytes;
-        self.file.seek_relative(padding as i64).map_err(|source| DecodeError::Read { source })?;
+        self.file.seek_relative(padding as i64).map_err(SampleError::read)?;
         self.position += bytes + padding;
         Ok(content)
     }
 
-    fn pax(&mut self, bytes: u64, extensions: &mut Extensions) -> Result<(), DecodeError> {
+    fn pax(&mut self, bytes: u64, extensions: &mut Extensions) -> Result<(), SampleError> {
         let content = self.extension(bytes)?;
         for pair in PaxExtensions::new(&content) {
             let pair = pair.map_err(|_| damage("a malformed pax header".to_owned()))?;
@@ -202,19 +202,19 @@ impl Headers {
     }
 
     /// Skips the content of a file.
-    fn skip(&mut self, bytes: u64) -> Result<(), DecodeError> {
+    fn skip(&mut self, bytes: u64) -> Result<(), SampleError> {
         if bytes > self.bytes.saturating_sub(self.position) {
             return Err(damage(format!("ends within {bytes} bytes at byte {}", self.position)));
         }
         let padded = bytes.next_multiple_of(BLOCK);
-        self.file.seek_relative(padded as i64).map_err(|source| DecodeError::Read { source })?;
+        self.file.seek_relative(padded as i64).map_err(SampleError::read)?;
         self.position += padded;
         Ok(())
     }
 }
 
 /// A block as a header, if its checksum is right.
-fn checked(block: &[u8; BLOCK as usize], begin: u64) -> Result<Header, DecodeError> {
+fn checked(block: &[u8; BLOCK as usize], begin: u64) -> Result<Header, SampleError> {
     let mut header = Header::new_old();
     header.as_mut_bytes().copy_from_slice(block);
     // The checksum counts itself as eight spaces.

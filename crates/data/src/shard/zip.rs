@@ -10,7 +10,7 @@ use zip::read::ZipFile;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::{Member, Packing, Scan, clean_name};
-use crate::DecodeError;
+use crate::SampleError;
 
 /// Reads the directory of a zip file.
 pub(super) fn scan(file: File) -> Scan {
@@ -49,7 +49,7 @@ fn named<R: Read + Seek>(name: &str, entry: &ZipFile<'_, R>) -> Member {
 }
 
 /// A file that can be read; `shard_bytes` is the size of the archive.
-fn member<R: Read + Seek>(entry: &ZipFile<'_, R>, shard_bytes: u64) -> Result<Member, DecodeError> {
+fn member<R: Read + Seek>(entry: &ZipFile<'_, R>, shard_bytes: u64) -> Result<Member, SampleError> {
     let mut member = named(entry.name(), entry);
     let (crc32, packed_bytes) = (entry.crc32(), entry.compressed_size());
     if entry.encrypted() {
@@ -67,8 +67,8 @@ fn member<R: Read + Seek>(entry: &ZipFile<'_, R>, shard_bytes: u64) -> Result<Me
     Ok(member)
 }
 
-fn damage(reason: &str) -> DecodeError {
-    DecodeError::Archive { reason: reason.split_whitespace().collect::<Vec<_>>().join(" ") }
+fn damage(reason: &str) -> SampleError {
+    SampleError::Archive { reason: reason.split_whitespace().collect::<Vec<_>>().join(" ") }
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, Schema};
 
 use super::{Found, Group, MAX_GROUP_BYTES, Rows, Store, guarded, most_rows};
-use crate::DecodeError;
-use crate::decode::open_file;
+use crate::SampleError;
+use mutualnet_image::decode::open_file;
 
 mod columns;
 use columns::Columns;
@@ -44,15 +44,15 @@ enum Reader {
 }
 
 impl Reader {
-    fn open(path: &Path, columns: Option<Columns>) -> Result<Self, DecodeError> {
+    fn open(path: &Path, columns: Option<Columns>) -> Result<Self, SampleError> {
         let mut file = open_file(path)?;
         let mut start = Vec::new();
-        (&file).take(6).read_to_end(&mut start).map_err(|source| DecodeError::Read { source })?;
+        (&file).take(6).read_to_end(&mut start).map_err(SampleError::read)?;
         if start.starts_with(b"FEA1") {
             return Err(error("Feather version 1 is not supported: write it as version 2, or as Parquet"));
         }
         let has_footer = start == b"ARROW1";
-        file.seek(SeekFrom::Start(0)).map_err(|source| DecodeError::Read { source })?;
+        file.seek(SeekFrom::Start(0)).map_err(SampleError::read)?;
         let columns = columns.map(|columns| columns.numbers());
         Ok(if has_footer {
             Self::Footer(Box::new(FileReader::try_new(file, columns).map_err(damage)?))
@@ -69,7 +69,7 @@ impl Reader {
     }
 
     /// The next batch, or nothing at the end.
-    fn next(&mut self) -> Result<Option<RecordBatch>, DecodeError> {
+    fn next(&mut self) -> Result<Option<RecordBatch>, SampleError> {
         let next = match self {
             Self::Stream(reader) => reader.next(),
             Self::Footer(reader) => reader.next(),
@@ -78,17 +78,17 @@ impl Reader {
     }
 
     /// Where what was read last ends.
-    fn position(&mut self) -> Result<u64, DecodeError> {
+    fn position(&mut self) -> Result<u64, SampleError> {
         let position = match self {
             Self::Stream(reader) => reader.get_mut().stream_position(),
             Self::Footer(reader) => reader.get_mut().stream_position(),
         };
-        position.map_err(|source| DecodeError::Read { source })
+        position.map_err(SampleError::read)
     }
 }
 
 /// Reads all batches for their labels. What comes before damage is usable.
-pub(super) fn scan(path: &Path, bytes: u64) -> Result<Found, DecodeError> {
+pub(super) fn scan(path: &Path, bytes: u64) -> Result<Found, SampleError> {
     let (columns, names) = guarded(|| Columns::find(&Reader::open(path, None)?.schema()))?;
     let mut reader = guarded(|| Reader::open(path, Some(columns)))?;
     let schema_end = reader.position()?;
@@ -128,7 +128,7 @@ fn next_group(
     reader: &mut Reader,
     columns: &Columns,
     most_rows: usize,
-) -> Result<Option<Labeled>, DecodeError> {
+) -> Result<Option<Labeled>, SampleError> {
     let Some(batch) = reader.next()? else { return Ok(None) };
     if batch.num_rows() > most_rows {
         return Err(error(format!("more than {most_rows} further records")));
@@ -137,7 +137,7 @@ fn next_group(
 }
 
 /// Reads the images of a batch.
-pub(super) fn unpack(path: &Path, batches: &Batches, number: usize) -> Result<Rows, DecodeError> {
+pub(super) fn unpack(path: &Path, batches: &Batches, number: usize) -> Result<Rows, SampleError> {
     let Batches { columns, layout } = batches;
     guarded(|| {
         let batch = match layout {
@@ -149,8 +149,7 @@ pub(super) fn unpack(path: &Path, batches: &Batches, number: usize) -> Result<Ro
             }
             Layout::Stream { schema_end, batches } => {
                 let part = batches.get(number).ok_or_else(changed)?;
-                let stream =
-                    part_of(path, *schema_end, part).map_err(|source| DecodeError::Read { source })?;
+                let stream = part_of(path, *schema_end, part).map_err(SampleError::read)?;
                 StreamReader::try_new(stream, Some(columns.numbers())).map_err(damage)?.next()
             }
         };
@@ -171,19 +170,19 @@ fn part_of(path: &Path, schema_end: u64, part: &Range<u64>) -> io::Result<impl R
     Ok(Cursor::new(schema).chain(file.take(part.end - part.start)))
 }
 
-fn changed() -> DecodeError {
+fn changed() -> SampleError {
     error("the file has changed since it was indexed")
 }
 
-fn damage(reason: ArrowError) -> DecodeError {
+fn damage(reason: ArrowError) -> SampleError {
     if matches!(&reason, ArrowError::IoError(_, source) if source.kind() == io::ErrorKind::UnexpectedEof) {
         return error("it ends within a batch: the file is truncated");
     }
     error(reason.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-fn error(reason: impl Into<String>) -> DecodeError {
-    DecodeError::Archive { reason: reason.into() }
+fn error(reason: impl Into<String>) -> SampleError {
+    SampleError::Archive { reason: reason.into() }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use parquet::data_type::ByteArray;
 
 use super::Rows;
-use crate::DecodeError;
+use crate::SampleError;
 
 /// Most bytes that are kept, except that the last group always is.
 pub(crate) const CACHE_BYTES: u64 = 1 << 29;
@@ -48,8 +48,8 @@ impl Cache {
         &self,
         key: Key,
         bytes: u64,
-        unpack: impl FnOnce() -> Result<Rows, DecodeError>,
-    ) -> Result<Held, DecodeError> {
+        unpack: impl FnOnce() -> Result<Rows, SampleError>,
+    ) -> Result<Held, SampleError> {
         let slot = self.slot(key, bytes);
         let mut is_new = false;
         let rows = slot.get_or_init(|| {
@@ -66,7 +66,7 @@ impl Cache {
             Err(reason) => {
                 // The fault may have been temporary.
                 self.change(|groups| groups.retain(|(other, ..)| *other != key));
-                Err(DecodeError::Group { reason: reason.clone() })
+                Err(SampleError::Group { reason: reason.clone() })
             }
         }
     }
@@ -126,7 +126,7 @@ mod tests {
         let get = |group, claimed, bytes: usize| {
             let unpack = || {
                 unpacked.set(unpacked.get() + 1);
-                if group == 9 { Err(DecodeError::Empty) } else { Ok(vec![Some(vec![0; bytes].into())]) }
+                if group == 9 { Err(SampleError::Checksum) } else { Ok(vec![Some(vec![0; bytes].into())]) }
             };
             let rows = cache.get((0, group), claimed, unpack);
             rows.map(|rows| rows[0].as_ref().unwrap().len()).map_err(|error| error.to_string())
@@ -145,7 +145,11 @@ mod tests {
             assert_eq!(unpacked.get(), expected, "group {group}");
         }
         for _ in 0..2 {
-            assert_eq!(get(9, 1, 1), Err("row group: the file is empty".to_owned()));
+            assert_eq!(
+                get(9, 1, 1),
+                Err("row group: the checksum does not match: the image has changed since it was packed"
+                    .to_owned())
+            );
         }
         assert_eq!(unpacked.get(), 7);
         // What a group claims counts until it is unpacked, and then what it is.

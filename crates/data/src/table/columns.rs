@@ -3,7 +3,7 @@
 //! Separate because they are the same in every format that the library `datasets` writes.
 //! Invariant: a column that is missing or has the wrong type is an error that names it.
 
-use crate::DecodeError;
+use crate::SampleError;
 
 /// Where images may be, in order of preference: a struct's field or the column itself.
 pub(super) const IMAGES: [&str; 4] = ["image.bytes", "img.bytes", "image", "img"];
@@ -13,9 +13,9 @@ pub(super) const LABELS: [&str; 2] = ["label", "fine_label"];
 pub(super) fn find<T>(
     names: &[&'static str],
     usable: impl Fn(&str) -> Option<T>,
-) -> Result<(T, &'static str), DecodeError> {
+) -> Result<(T, &'static str), SampleError> {
     let found = names.iter().find_map(|name| Some((usable(name)?, *name)));
-    found.ok_or_else(|| DecodeError::Archive {
+    found.ok_or_else(|| SampleError::Archive {
         reason: format!("no column `{}` with values that can be read", names.join("`, `")),
     })
 }

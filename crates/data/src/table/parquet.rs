@@ -12,13 +12,13 @@ use parquet::file::metadata::FileMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::{Found, Group, MAX_GROUP_BYTES, Rows, Store, columns, guarded, most_rows};
-use crate::DecodeError;
-use crate::decode::open_file;
+use crate::SampleError;
+use mutualnet_image::decode::open_file;
 
 mod column;
 
 /// Reads labels and names, and where the groups are.
-pub(super) fn scan(path: &Path, bytes: u64) -> Result<Found, DecodeError> {
+pub(super) fn scan(path: &Path, bytes: u64) -> Result<Found, SampleError> {
     guarded(|| {
         let reader = open(path)?;
         let most_rows = most_rows(bytes);
@@ -30,7 +30,7 @@ pub(super) fn scan(path: &Path, bytes: u64) -> Result<Found, DecodeError> {
             let group = reader.get_row_group(number).map_err(damage)?;
             let claimed = usize::try_from(group.metadata().num_rows()).unwrap_or(usize::MAX);
             if claimed > most_rows - labels.len() {
-                return Err(DecodeError::Archive { reason: format!("more than {most_rows} records") });
+                return Err(SampleError::Archive { reason: format!("more than {most_rows} records") });
             }
             let found = column::labels(group.as_ref(), label)?;
             groups.push(Group {
@@ -46,7 +46,7 @@ pub(super) fn scan(path: &Path, bytes: u64) -> Result<Found, DecodeError> {
 }
 
 /// Unpacks the images of a group.
-pub(super) fn unpack(path: &Path, column: usize, group: usize) -> Result<Rows, DecodeError> {
+pub(super) fn unpack(path: &Path, column: usize, group: usize) -> Result<Rows, SampleError> {
     guarded(|| {
         let reader = open(path)?;
         let group = reader.get_row_group(group).map_err(damage)?;
@@ -55,7 +55,7 @@ pub(super) fn unpack(path: &Path, column: usize, group: usize) -> Result<Rows, D
 }
 
 /// Opens a file and reads its metadata.
-fn open(path: &Path) -> Result<SerializedFileReader<File>, DecodeError> {
+fn open(path: &Path) -> Result<SerializedFileReader<File>, SampleError> {
     SerializedFileReader::new(open_file(path)?).map_err(damage)
 }
 
@@ -64,7 +64,7 @@ fn find(
     about: &FileMetaData,
     names: &[&'static str],
     types: &[Type],
-) -> Result<(usize, &'static str), DecodeError> {
+) -> Result<(usize, &'static str), SampleError> {
     let all = about.schema_descr().columns();
     columns::find(names, |name| {
         all.iter().position(|column| {
@@ -80,8 +80,8 @@ fn description(about: &FileMetaData) -> Option<&str> {
     about.key_value_metadata()?.iter().find(|pair| pair.key == "huggingface")?.value.as_deref()
 }
 
-fn damage(error: ParquetError) -> DecodeError {
-    DecodeError::Archive { reason: error.to_string().split_whitespace().collect::<Vec<_>>().join(" ") }
+fn damage(error: ParquetError) -> SampleError {
+    SampleError::Archive { reason: error.to_string().split_whitespace().collect::<Vec<_>>().join(" ") }
 }
 
 #[cfg(test)]

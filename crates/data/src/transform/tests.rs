@@ -2,6 +2,9 @@
 
 use mutualnet_core::rng::{Key, Purpose};
 
+use mutualnet_core::Resolution;
+use mutualnet_image::{TestPipeline, preprocess_test};
+
 use super::*;
 use crate::augment::PadMode;
 

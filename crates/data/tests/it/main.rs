@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod large;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;

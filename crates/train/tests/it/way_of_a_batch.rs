@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use mutualnet_bundle::{Bundle, QueryTable};
 use mutualnet_core::{Budget, Macs};
-use mutualnet_data::{Dataset, preprocess_test};
+use mutualnet_data::Dataset;
 use mutualnet_engine::{Device, Tensor, no_grad};
+use mutualnet_image::preprocess_test;
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_runtime::{Model, Session};
 use mutualnet_train::{Plan, RunDir, tabulate};

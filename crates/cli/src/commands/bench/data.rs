@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use mutualnet_core::text::counted;
-use mutualnet_data::{Batch, Dataset, Loader, LoaderConfig, Part, Position, StageTimes};
+use mutualnet_data::{Batch, Dataset, Loader, LoaderConfig, Part, Position};
 use mutualnet_engine::Device;
+use mutualnet_image::StageTimes;
 use mutualnet_train::Recipe;
 use mutualnet_train::step_batch::{Pyramid, StepBatch};
 use serde::Serialize;

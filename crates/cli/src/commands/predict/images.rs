@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Error;
-use mutualnet_data::{FolderImages, find_images};
+use mutualnet_image::{FolderImages, find_images};
 
 use crate::failure::with_hint;
 use crate::text;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mutualnet_core::rng::{Key, Purpose};
 
 use super::*;
-use crate::decode::decode;
+use mutualnet_image::decode::decode;
 
 /// Columns of a sheet.
 const MAGNITUDES: [u32; 7] = [1, 5, 9, 14, 15, 22, 30];

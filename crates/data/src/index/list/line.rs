@@ -5,8 +5,10 @@
 
 use std::path::PathBuf;
 
+use mutualnet_core::text::shown_bytes;
+
 use super::is_image_name;
-use crate::text_file::{os_string, shown_bytes};
+use crate::text_file::os_string;
 
 /// Splits a trimmed line into the path and the label, or says what is wrong with the line.
 ///

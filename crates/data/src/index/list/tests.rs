@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use mutualnet_image::{Image, encode_png};
+
 use super::*;
 use crate::check::{check, write_quarantine};
-use crate::{Dataset, Image, Notice, Split, encode_png};
+use crate::{Dataset, Notice, Split};
 
 /// Four images and lists of three of them.
 fn data(train: &str) -> tempfile::TempDir {

@@ -9,7 +9,7 @@ use arrow_schema::{DataType, Schema};
 use parquet::data_type::ByteArray;
 
 use super::error;
-use crate::DecodeError;
+use crate::SampleError;
 use crate::table::{Rows, columns};
 
 /// Which columns hold images and labels.
@@ -24,7 +24,7 @@ const FIELD: &str = "bytes";
 
 impl Columns {
     /// Finds images and labels, and the names of the classes.
-    pub(super) fn find(schema: &Schema) -> Result<(Self, Option<Vec<String>>), DecodeError> {
+    pub(super) fn find(schema: &Schema) -> Result<(Self, Option<Vec<String>>), SampleError> {
         let fields = || schema.fields().iter().enumerate();
         let (images, _) = columns::find(&columns::IMAGES, |name| {
             let (around, field) = name.split_once('.').unwrap_or((name, ""));
@@ -50,7 +50,7 @@ impl Columns {
     }
 
     /// The labels of a batch; numbers that do not fit become the largest that does.
-    pub(super) fn labels(self, batch: &RecordBatch) -> Result<Vec<Option<i64>>, DecodeError> {
+    pub(super) fn labels(self, batch: &RecordBatch) -> Result<Vec<Option<i64>>, SampleError> {
         let labels = batch.columns().get(1).ok_or_else(changed)?;
         let clamped = |label: i128| i64::try_from(label).unwrap_or(i64::MAX);
         downcast_integer_array!(
@@ -60,14 +60,14 @@ impl Columns {
     }
 
     /// Bytes of the images of a batch.
-    pub(super) fn image_bytes(self, batch: &RecordBatch) -> Result<u64, DecodeError> {
+    pub(super) fn image_bytes(self, batch: &RecordBatch) -> Result<u64, SampleError> {
         let mut bytes = 0;
         each(batch, |image| bytes += image.map_or(0, <[u8]>::len) as u64)?;
         Ok(bytes)
     }
 
     /// The images of a batch.
-    pub(super) fn images(self, batch: &RecordBatch) -> Result<Rows, DecodeError> {
+    pub(super) fn images(self, batch: &RecordBatch) -> Result<Rows, SampleError> {
         let mut rows = Rows::with_capacity(batch.num_rows());
         each(batch, |image| rows.push(image.map(|image| ByteArray::from(image.to_vec()))))?;
         Ok(rows)
@@ -79,7 +79,7 @@ fn is_binary(kind: &DataType) -> bool {
 }
 
 /// Calls `show` with the image of every row, or with `None` if it has none.
-fn each(batch: &RecordBatch, mut show: impl FnMut(Option<&[u8]>)) -> Result<(), DecodeError> {
+fn each(batch: &RecordBatch, mut show: impl FnMut(Option<&[u8]>)) -> Result<(), SampleError> {
     let column: &ArrayRef = batch.columns().first().ok_or_else(changed)?;
     let (around, images) = match column.as_struct_opt() {
         Some(rows) => (rows.nulls(), rows.column_by_name(FIELD).ok_or_else(changed)?),
@@ -96,6 +96,6 @@ fn each(batch: &RecordBatch, mut show: impl FnMut(Option<&[u8]>)) -> Result<(), 
     Ok(())
 }
 
-fn changed() -> DecodeError {
+fn changed() -> SampleError {
     error("a column has changed since the file was indexed")
 }

@@ -7,14 +7,14 @@ use parquet::data_type::DataType;
 use parquet::file::reader::RowGroupReader;
 
 use super::damage;
-use crate::DecodeError;
+use crate::SampleError;
 use crate::table::Rows;
 
 /// Rows that are read at once: a group that is larger than it says is noticed after so many.
 const STEP: usize = 64;
 
 /// The bytes in a column of images, not more than a limit.
-pub(super) fn images(group: &dyn RowGroupReader, column: usize, limit: u64) -> Result<Rows, DecodeError> {
+pub(super) fn images(group: &dyn RowGroupReader, column: usize, limit: u64) -> Result<Rows, SampleError> {
     let max_level = group.metadata().column(column).column_descr().max_def_level();
     let ColumnReader::ByteArrayColumnReader(reader) = group.get_column_reader(column).map_err(damage)? else {
         return Err(changed());
@@ -27,7 +27,7 @@ pub(super) fn images(group: &dyn RowGroupReader, column: usize, limit: u64) -> R
 }
 
 /// The numbers in a column of labels.
-pub(super) fn labels(group: &dyn RowGroupReader, column: usize) -> Result<Vec<Option<i64>>, DecodeError> {
+pub(super) fn labels(group: &dyn RowGroupReader, column: usize) -> Result<Vec<Option<i64>>, SampleError> {
     let max_level = group.metadata().column(column).column_descr().max_def_level();
     let n_rows = rows(group)?;
     match group.get_column_reader(column).map_err(damage)? {
@@ -39,16 +39,16 @@ pub(super) fn labels(group: &dyn RowGroupReader, column: usize) -> Result<Vec<Op
     }
 }
 
-fn too_large(limit: u64) -> DecodeError {
+fn too_large(limit: u64) -> SampleError {
     let reason = format!("its images have more than {} MiB: write smaller row groups", limit >> 20);
-    DecodeError::Archive { reason }
+    SampleError::Archive { reason }
 }
 
-fn changed() -> DecodeError {
-    DecodeError::Archive { reason: "a column has changed since the file was indexed".to_owned() }
+fn changed() -> SampleError {
+    SampleError::Archive { reason: "a column has changed since the file was indexed".to_owned() }
 }
 
-fn rows(group: &dyn RowGroupReader) -> Result<usize, DecodeError> {
+fn rows(group: &dyn RowGroupReader) -> Result<usize, SampleError> {
     usize::try_from(group.metadata().num_rows()).map_err(|_| changed())
 }
 
@@ -56,8 +56,8 @@ fn values<T: DataType, V>(
     mut reader: ColumnReaderImpl<T>,
     max_level: i16,
     n_rows: usize,
-    mut keep: impl FnMut(T::T) -> Result<V, DecodeError>,
-) -> Result<Vec<Option<V>>, DecodeError> {
+    mut keep: impl FnMut(T::T) -> Result<V, SampleError>,
+) -> Result<Vec<Option<V>>, SampleError> {
     let mut rows = Vec::new();
     let (mut levels, mut values) = (Vec::new(), Vec::new());
     loop {
@@ -76,7 +76,7 @@ fn values<T: DataType, V>(
     }
     if rows.len() < n_rows {
         let reason = format!("it has only {} of {n_rows} records", rows.len());
-        return Err(DecodeError::Archive { reason });
+        return Err(SampleError::Archive { reason });
     }
     Ok(rows)
 }

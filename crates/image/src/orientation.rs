@@ -11,7 +11,7 @@ const TAG_ORIENTATION: u16 = 0x0112;
 const TYPE_SHORT: u16 = 3;
 
 /// Reads the orientation (1–8) from an EXIF block, with or without its `Exif\0\0` prefix.
-pub(crate) fn from_exif(exif: &[u8]) -> Option<u16> {
+pub fn from_exif(exif: &[u8]) -> Option<u16> {
     let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
     let big_endian = match tiff.get(..4)? {
         b"MM\0*" => true,
@@ -51,12 +51,12 @@ fn stored(orientation: u16) -> Stored {
 }
 
 /// Swaps width and height if the orientation is a quarter turn.
-pub(crate) fn turned([width, height]: [u32; 2], orientation: u16) -> [u32; 2] {
+pub fn turned([width, height]: [u32; 2], orientation: u16) -> [u32; 2] {
     if orientation >= 5 { [height, width] } else { [width, height] }
 }
 
 /// Turns and mirrors an image so that it stands upright.
-pub(crate) fn apply(image: ImageRef<'_>, orientation: u16) -> Image {
+pub fn apply(image: ImageRef<'_>, orientation: u16) -> Image {
     let (w, h) = (image.width(), image.height());
     let [width, height] = turned([w, h], orientation);
     let stored = stored(orientation);
@@ -72,7 +72,7 @@ pub(crate) fn apply(image: ImageRef<'_>, orientation: u16) -> Image {
 }
 
 /// Maps a rectangle of the upright image to the stored one, whose width and height are given.
-pub(crate) fn to_stored(rect: Rect, [w, h]: [u32; 2], orientation: u16) -> Rect {
+pub fn to_stored(rect: Rect, [w, h]: [u32; 2], orientation: u16) -> Rect {
     let stored = stored(orientation);
     let (x, y) = stored(rect.left, rect.top, w, h);
     let (end_x, end_y) = stored(rect.left + rect.width - 1, rect.top + rect.height - 1, w, h);
@@ -81,7 +81,7 @@ pub(crate) fn to_stored(rect: Rect, [w, h]: [u32; 2], orientation: u16) -> Rect 
 }
 
 /// Maps a rectangle of the stored image, whose width and height are given, to the upright one.
-pub(crate) fn to_upright(rect: Rect, size: [u32; 2], orientation: u16) -> Rect {
+pub fn to_upright(rect: Rect, size: [u32; 2], orientation: u16) -> Rect {
     // A quarter turn is undone by the opposite one, every other orientation by itself.
     let inverse = match orientation {
         6 => 8,

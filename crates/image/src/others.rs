@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use super::folders::is_image_name;
+use crate::folder::is_image_name;
 
 /// Files that are not images, by extension in lower case; those without one are under the empty string.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,12 +30,12 @@ const ARCHIVES: &[&str] = &["zip", "tar", "gz", "tgz", "bz2", "xz", "zst", "7z",
 
 impl Others {
     /// Counts a file.
-    pub(crate) fn add(&mut self, path: &Path) {
+    pub fn add(&mut self, path: &Path) {
         self.add_extension(&path.extension().unwrap_or_default().to_string_lossy());
     }
 
     /// Counts a file by its extension, which may be of several parts, such as `mask.png`.
-    pub(crate) fn add_extension(&mut self, extension: &str) {
+    pub fn add_extension(&mut self, extension: &str) {
         let is_usual = |c: char| c.is_ascii_alphanumeric() || c == '.';
         let is_one = extension.len() <= MAX_EXTENSION && extension.chars().all(is_usual);
         let extension = if is_one { extension.to_ascii_lowercase() } else { String::new() };
@@ -43,21 +43,21 @@ impl Others {
     }
 
     /// Counts links and devices.
-    pub(crate) fn add_special(&mut self, n: usize) {
+    pub fn add_special(&mut self, n: usize) {
         if n > 0 {
             *self.0.entry(SPECIAL.to_owned()).or_default() += n;
         }
     }
 
     /// Adds the counts of another place.
-    pub(crate) fn extend(&mut self, others: Self) {
+    pub fn extend(&mut self, others: Self) {
         for (extension, n) in others.0 {
             *self.0.entry(extension).or_default() += n;
         }
     }
 
     /// Takes back the count of a file.
-    pub(crate) fn forget(&mut self, path: &Path) {
+    pub fn forget(&mut self, path: &Path) {
         let extension = path.extension().unwrap_or_default().to_string_lossy();
         if let Some(counted) = self.0.get_mut(&*extension) {
             *counted = counted.saturating_sub(1);
@@ -71,7 +71,7 @@ impl Others {
     }
 
     /// How many of them have the name of an image that can be read; for callers that count all files.
-    pub(crate) fn n_images(&self) -> usize {
+    pub fn n_images(&self) -> usize {
         let is_image = |extension: &str| is_image_name(&Path::new("x").with_extension(extension));
         self.0.iter().filter(|(extension, _)| is_image(extension)).map(|(_, n)| n).sum()
     }
@@ -82,7 +82,7 @@ impl Others {
     }
 
     /// How to turn most of these files into images that can be read.
-    pub(crate) fn remedy(&self) -> Option<&'static str> {
+    pub fn remedy(&self) -> Option<&'static str> {
         let (extension, _) = self.most_first().into_iter().next()?;
         [
             (OTHER_IMAGES, "convert them to JPEG, PNG or WebP"),

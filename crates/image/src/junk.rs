@@ -39,17 +39,17 @@ const NAMES: &[&str] = &[
 ];
 
 /// Whether a file or folder of this name is skipped without being counted.
-pub(crate) fn is_skipped(name: &OsStr) -> bool {
+pub fn is_skipped(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || is_junk(name)
 }
 
 /// Whether a path leads through anything that is skipped, or is skipped itself.
-pub(crate) fn has_skipped_part(path: &Path) -> bool {
+pub fn has_skipped_part(path: &Path) -> bool {
     names(path).any(is_skipped)
 }
 
 /// Whether a path has a part that is junk whoever wrote the path down; a folder that is merely hidden is not.
-pub(crate) fn has_junk_part(path: &Path) -> bool {
+pub fn has_junk_part(path: &Path) -> bool {
     names(path).any(is_junk)
 }
 

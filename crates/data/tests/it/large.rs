@@ -1,15 +1,14 @@
-//! Photographs from phones with 108 and 200 megapixels, and files that only claim to be large.
+//! Photographs from phones with 108 and 200 megapixels, in a data set.
 
+use std::fs;
 use std::sync::Arc;
 
+use jpeg_encoder::{ColorType, Encoder};
 use mutualnet_core::{Preprocess, Resolution};
-
-use super::*;
-use crate::check::check;
-use crate::pack::{PackOptions, Store, pack};
-use crate::{
-    Dataset, Loader, LoaderConfig, Part, Position, Progress, Split, TrainTransform, preprocess_file,
-};
+use mutualnet_data::check::check;
+use mutualnet_data::pack::{PackOptions, Store, pack};
+use mutualnet_data::{Dataset, Loader, LoaderConfig, Part, Position, Progress, Split, TrainTransform};
+use mutualnet_image::preprocess_file;
 
 /// A grey JPEG of any size, without its pixels in memory: the codes of all its blocks are alike.
 fn flat(width: u16, height: u16) -> Vec<u8> {
@@ -38,13 +37,6 @@ fn preprocess() -> Preprocess {
 
 fn assert_grey(values: &[f32]) {
     assert!(values.iter().all(|value| value.abs() < 0.01), "{:?} …", &values[..3]);
-}
-
-#[test]
-fn a_flat_jpeg_is_what_an_encoder_makes() {
-    let image = decode(&flat(70, 40)).unwrap();
-    assert_eq!((image.width(), image.height()), (70, 40));
-    check_near(&image, [128; 3], 0);
 }
 
 #[test]
@@ -85,52 +77,4 @@ fn a_photograph_of_any_phone_is_used_everywhere() {
         assert_eq!([report.width_px[0], report.height_px[0]], size);
         fs::remove_file(out).unwrap();
     }
-}
-
-#[test]
-fn what_takes_too_much_memory_is_refused_with_the_way_to_raise_the_limit() {
-    // All pixels of a photograph of 200 megapixels, which only `--store raw` asks for.
-    let error = decode(&flat(16_320, 12_240)).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "16320x12240 pixels take 858 MiB to decode, more than the limit of 512 MiB (MUTUALNET_MAX_IMAGE_MIB raises it)"
-    );
-    // A bomb of 4 gigapixels, which would take little memory at an eighth of its size.
-    let mut bomb = flat(65_500, 16);
-    let frame = bomb.windows(2).position(|window| window == [0xff, 0xc0]).unwrap();
-    bomb[frame + 5..frame + 7].copy_from_slice(&65_500_u16.to_be_bytes());
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("bomb.jpg");
-    fs::write(&path, &bomb).unwrap();
-    let error = preprocess_file(&path, &preprocess()).unwrap_err();
-    let Error::Decode { source: DecodeError::TooLarge { mib: 2046, limit_mib: 512, .. }, .. } = &error else {
-        panic!("{error:?}");
-    };
-    assert!(error.hint().unwrap().contains("environment variable"));
-}
-
-#[test]
-fn a_webp_takes_what_its_kind_takes() {
-    let rgba: Vec<u8> =
-        picture(4, 4).pixels().as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 9]).collect();
-    for (bytes, half_bytes) in [
-        (LOSSY_WEBP.to_vec(), 9),
-        (webp(&picture(4, 4), image_webp::ColorType::Rgb8, picture(4, 4).pixels()), 14),
-        (webp(&picture(4, 4), image_webp::ColorType::Rgba8, &rgba), 8),
-    ] {
-        let mut decoder = image_webp::WebPDecoder::new(Cursor::new(bytes.as_slice())).unwrap();
-        assert_eq!(webp::half_bytes_per_pixel(&mut decoder), half_bytes);
-    }
-}
-
-#[test]
-fn a_large_webp_is_refused_by_what_its_kind_takes() {
-    // Sizes of a lossless file are 14 bits each, after five bytes of its chunk.
-    let bytes = webp(&picture(16, 16), image_webp::ColorType::Rgb8, picture(16, 16).pixels());
-    let at = bytes.windows(4).position(|window| window == b"VP8L").unwrap() + 9;
-    let mut large = bytes.clone();
-    let sizes = 16_319_u32 | 12_239 << 14;
-    large[at..at + 4].copy_from_slice(&sizes.to_le_bytes());
-    let error = decode(&large).unwrap_err();
-    assert!(matches!(error, DecodeError::TooLarge { width: 16_320, height: 12_240, .. }), "{error}");
 }

@@ -50,7 +50,7 @@ impl Image {
     ///
     /// # Panics
     /// The drawn pixels have another size.
-    pub(crate) fn redraw(&mut self, spare: &mut Vec<u8>, draw: impl FnOnce(&Self, &mut Vec<u8>)) {
+    pub fn redraw(&mut self, spare: &mut Vec<u8>, draw: impl FnOnce(&Self, &mut Vec<u8>)) {
         spare.clear();
         draw(self, spare);
         check_size(self.width, self.height, spare);

@@ -12,7 +12,7 @@ use crate::{DecodeError, Image};
 
 /// The bytes of an image, ready to be decoded as a whole or in part.
 #[derive(Debug)]
-pub(crate) struct Undecoded<'a> {
+pub struct Undecoded<'a> {
     width: u32,
     height: u32,
     content: Content<'a>,
@@ -35,7 +35,7 @@ impl<'a> Undecoded<'a> {
     ///
     /// # Errors
     /// The reason why the bytes are not a usable image, as far as it is known by then.
-    pub(crate) fn new(bytes: &'a mut [u8], decoded: &mut Vec<u8>) -> Result<Self, DecodeError> {
+    pub fn new(bytes: &'a mut [u8], decoded: &mut Vec<u8>) -> Result<Self, DecodeError> {
         let header = if bytes.starts_with(&jpeg::MAGIC) { jpeg::header(bytes) } else { None };
         match header {
             Some(header) => {
@@ -54,39 +54,39 @@ impl<'a> Undecoded<'a> {
     ///
     /// # Panics
     /// As [`Image::new`].
-    pub(crate) fn pixels(width: u32, height: u32, pixels: &'a [u8]) -> Self {
+    pub fn pixels(width: u32, height: u32, pixels: &'a [u8]) -> Self {
         let image = ImageRef::new(width, height, pixels);
         Self { width, height, content: Content::Pixels(image), decoding: Duration::ZERO }
     }
 
     /// An image that was decoded to find its size.
-    pub(crate) fn decoded(image: Image) -> Self {
+    pub fn decoded(image: Image) -> Self {
         let (width, height) = (image.width(), image.height());
         Self { width, height, content: Content::Decoded(image), decoding: Duration::ZERO }
     }
 
     /// Whether it is stored as pixels and not as an image file.
-    pub(crate) fn is_raw(&self) -> bool {
+    pub fn is_raw(&self) -> bool {
         matches!(self.content, Content::Pixels(_))
     }
 
     /// How long decoding has taken so far.
-    pub(crate) fn decoding(&self) -> Duration {
+    pub fn decoding(&self) -> Duration {
         self.decoding
     }
 
     /// Width in pixels.
-    pub(crate) fn width(&self) -> u32 {
+    pub fn width(&self) -> u32 {
         self.width
     }
 
     /// Height in pixels.
-    pub(crate) fn height(&self) -> u32 {
+    pub fn height(&self) -> u32 {
         self.height
     }
 
     /// Decodes all of it.
-    pub(crate) fn whole(self) -> Result<Image, DecodeError> {
+    pub fn whole(self) -> Result<Image, DecodeError> {
         match self.content {
             Content::Jpeg(bytes, _) => decode_in(bytes, Vec::new()),
             Content::Pixels(image) => Ok(image.to_image()),
@@ -98,7 +98,7 @@ impl<'a> Undecoded<'a> {
     ///
     /// # Errors
     /// The reason why the bytes are not a usable image.
-    pub(crate) fn verify(self) -> Result<[u32; 2], DecodeError> {
+    pub fn verify(self) -> Result<[u32; 2], DecodeError> {
         let size = [self.width, self.height];
         self.region(Rect::whole(size), [1; 2], &mut Vec::new())?;
         Ok(size)
@@ -110,7 +110,7 @@ impl<'a> Undecoded<'a> {
     ///
     /// # Errors
     /// The reason why the bytes are not a usable image. Damage outside the rectangle may go unnoticed.
-    pub(crate) fn region<'b>(
+    pub fn region<'b>(
         self,
         crop: Rect,
         at_least: [u32; 2],

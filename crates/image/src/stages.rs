@@ -52,7 +52,7 @@ impl AddAssign for StageTimes {
 }
 
 /// Runs `work` and adds the time it takes.
-pub(crate) fn timed<T>(sum: &mut Duration, work: impl FnOnce() -> T) -> T {
+pub fn timed<T>(sum: &mut Duration, work: impl FnOnce() -> T) -> T {
     let begun = Instant::now();
     let result = work();
     *sum += begun.elapsed();

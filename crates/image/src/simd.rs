@@ -6,6 +6,7 @@
 /// Compiles a function a second time for AVX2, and calls that version where there is AVX2; the results are the same.
 ///
 /// A macro because a closure would have to be inlined to be compiled for anything else, and large ones are not.
+#[macro_export]
 macro_rules! vectorized {
     ($(#[$about:meta])* fn $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)? $body:block) => {
         $(#[$about])*
@@ -28,7 +29,7 @@ macro_rules! vectorized {
         }
     };
 }
-pub(crate) use vectorized;
+pub use crate::vectorized;
 
 /// Converts to a byte: clamps to its range and rounds towards zero; NaN becomes 0.
 ///
@@ -36,7 +37,7 @@ pub(crate) use vectorized;
 #[allow(unsafe_code)]
 #[allow(clippy::manual_clamp, reason = "`clamp` keeps NaN")]
 #[inline(always)]
-pub(crate) fn to_byte(value: f32) -> u8 {
+pub fn to_byte(value: f32) -> u8 {
     let value = value.max(0.0).min(255.0);
     // SAFETY: the value is from 0 to 255; `max` turns NaN into 0.
     unsafe { value.to_int_unchecked::<i32>() as u8 }

@@ -29,14 +29,14 @@ fn parse(value: &str) -> Result<u64, String> {
 }
 
 /// Checks the environment variable before many images are decoded, so that a typo does not make all of them broken.
-pub(crate) fn check_variable() -> Result<()> {
+pub fn check_variable() -> Result<()> {
     let reason = |value: &String| format!("{value} is not a whole number of MiB, such as {DEFAULT_MIB}");
     LIMIT.as_ref().map_err(|value| Error::Setting { setting: MEMORY_VARIABLE, reason: reason(value) })?;
     Ok(())
 }
 
 /// The limit in bytes.
-pub(crate) fn limit() -> Result<u64, DecodeError> {
+pub(super) fn limit() -> Result<u64, DecodeError> {
     match &*LIMIT {
         Ok(mib) => Ok(mib * MIB),
         Err(value) => Err(DecodeError::MemoryVariable { value: value.clone() }),
@@ -62,7 +62,7 @@ pub(super) fn check([width, height]: [u32; 2], bytes: u64) -> Result<(), DecodeE
 }
 
 /// Refuses a file that is larger than the limit before memory is taken for it.
-pub(crate) fn check_file_size(bytes: u64) -> Result<(), DecodeError> {
+pub fn check_file_size(bytes: u64) -> Result<(), DecodeError> {
     let limit = limit()?;
     if bytes > limit {
         return Err(DecodeError::FileTooLarge { mib: bytes.div_ceil(MIB), limit_mib: limit / MIB });

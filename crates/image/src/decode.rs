@@ -10,15 +10,15 @@ use std::path::Path;
 
 use mutualnet_core::FileKind;
 
-use crate::{DecodeError, Error, Expected, Image, Result, orientation};
+use crate::{DecodeError, Error, Image, Result, orientation};
 
 mod jpeg;
 mod memory;
 mod undecoded;
 mod webp;
 pub use memory::MEMORY_VARIABLE;
-pub(crate) use memory::{check_file_size, check_variable};
-pub(crate) use undecoded::Undecoded;
+pub use memory::{check_file_size, check_variable};
+pub use undecoded::Undecoded;
 
 /// Reads and decodes one file.
 ///
@@ -29,7 +29,7 @@ pub fn decode_file(path: &Path) -> Result<Image> {
 }
 
 /// Reads a file and passes its bytes to `work`; errors name the file.
-pub(crate) fn with_file<T>(path: &Path, work: impl FnOnce(&mut [u8]) -> Result<T, DecodeError>) -> Result<T> {
+pub fn with_file<T>(path: &Path, work: impl FnOnce(&mut [u8]) -> Result<T, DecodeError>) -> Result<T> {
     check_variable()?;
     let mut bytes = Vec::new();
     // Pipes are allowed here, because nothing else waits for this file.
@@ -38,15 +38,28 @@ pub(crate) fn with_file<T>(path: &Path, work: impl FnOnce(&mut [u8]) -> Result<T
     done.map_err(|reason| {
         let source = match reason {
             // It may be something else altogether, such as a model.
-            DecodeError::FileTooLarge { .. } => Expected::Image.or_other(path, reason),
+            DecodeError::FileTooLarge { .. } => kind_instead(path).unwrap_or(reason),
             _ => reason,
         };
         Error::Decode { path: path.to_owned(), source }
     })
 }
 
+/// What a file is, if its first bytes show that it is no image.
+fn kind_instead(path: &Path) -> Option<DecodeError> {
+    let kind = FileKind::of(&start(path)?);
+    (!kind.is_image() && kind != FileKind::Unknown).then_some(DecodeError::OtherKind { kind })
+}
+
+/// The first bytes of a file, as many as it takes to tell what it is.
+pub fn start(path: &Path) -> Option<Vec<u8>> {
+    let mut start = Vec::new();
+    open_file(path).ok()?.take(FileKind::START_BYTES as u64).read_to_end(&mut start).ok()?;
+    Some(start)
+}
+
 /// Opens a regular file. A pipe is refused, because opening it waits until another program writes to it.
-pub(crate) fn open_file(path: &Path) -> Result<File, DecodeError> {
+pub fn open_file(path: &Path) -> Result<File, DecodeError> {
     let read = |source| DecodeError::Read { source };
     if !fs::metadata(path).map_err(read)?.is_file() {
         return Err(DecodeError::NoFile);
@@ -55,7 +68,7 @@ pub(crate) fn open_file(path: &Path) -> Result<File, DecodeError> {
 }
 
 /// Reads a file into a buffer that is reused from file to file.
-pub(crate) fn read_file(file: File, bytes: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub fn read_file(file: File, bytes: &mut Vec<u8>) -> Result<(), DecodeError> {
     let read = |source| DecodeError::Read { source };
     bytes.clear();
     let size = file.metadata().map_err(read)?.len();
@@ -99,14 +112,14 @@ fn no_image(bytes: &[u8]) -> DecodeError {
             DecodeError::UnknownFormat { begins: bytes[..bytes.len().min(8)].to_vec() }
         }
         kind if kind.is_image() => DecodeError::OtherFormat { kind },
-        kind => DecodeError::OtherKind { kind, expected: Expected::Image },
+        kind => DecodeError::OtherKind { kind },
     }
 }
 
 /// Runs a library that may panic on damaged files; a panic gives `None` instead of ending the batch or the training.
 ///
 /// Fuzzing still stops at such a panic, so that we learn of it.
-pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
