@@ -5,6 +5,7 @@
 //! Invariant: curves and tables over MACs are those of `mutualnet compare`.
 
 mod data;
+mod finished;
 mod page;
 mod results;
 mod studies;

@@ -188,12 +188,6 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// Preprocessing that cannot be applied.
-    #[error("preprocessing: {source}")]
-    Preprocess {
-        /// The reason.
-        source: mutualnet_core::Error,
-    },
     /// A training split that does not fill one batch.
     #[error("a batch of {batch_size} needs more images than the {images} there are")]
     BatchTooLarge {
@@ -278,6 +272,7 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Image(error) => error.hint()?,
             Self::NoSplit { split, path, near } => {
                 return Some(near.hint(split, path).unwrap_or_else(|| LAYOUT_HINT.to_owned()));
             }

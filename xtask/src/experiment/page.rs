@@ -7,7 +7,7 @@ use std::fmt::Write;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::results::{Finished, Spread};
+use super::finished::{Finished, Spread};
 use super::study::Study;
 
 /// The first lines of every page.

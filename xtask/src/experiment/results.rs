@@ -8,32 +8,10 @@ use serde_json::{Value, json};
 
 use super::data;
 use super::page;
-use super::study::{Arm, Page, Study};
+use super::finished::{Finished, Spread, finished};
+use super::study::{Page, Study};
 use super::summary::Summary;
 use crate::process;
-
-/// An arm with the summaries of the seeds that are complete.
-pub(super) struct Finished<'a> {
-    pub(super) arm: &'a Arm,
-    /// One list of summaries per seed.
-    pub(super) seeds: Vec<(u64, Vec<Summary>)>,
-}
-
-/// Mean and sample standard deviation; a single number has a deviation of 0.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Spread {
-    pub(super) mean: f64,
-    pub(super) std: f64,
-}
-
-impl Spread {
-    pub(super) fn of(values: &[f64]) -> Self {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        Self { mean, std: if values.len() > 1 { (squares / (n - 1.0)).sqrt() } else { 0.0 } }
-    }
-}
 
 /// Writes the results of what is finished.
 pub(super) fn write(root: &Path, binary: &Path, study: &Study) -> Result<()> {
@@ -80,24 +58,6 @@ pub(super) fn write(root: &Path, binary: &Path, study: &Study) -> Result<()> {
 
 fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
-}
-
-/// The arms that have at least one complete seed.
-fn finished<'a>(root: &Path, summaries: &Path, study: &'a Study) -> Result<Vec<Finished<'a>>> {
-    let mut all = Vec::new();
-    for arm in &study.arms {
-        let mut seeds = Vec::new();
-        for &seed in study.seeds {
-            let found = study.of_arm(arm, seed).map(|training| Summary::find(root, summaries, &training));
-            if let Some(found) = found.collect::<Result<Option<Vec<_>>>>()? {
-                seeds.push((seed, found));
-            }
-        }
-        if !seeds.is_empty() {
-            all.push(Finished { arm, seeds });
-        }
-    }
-    Ok(all)
 }
 
 /// Calls of `mutualnet compare`.
@@ -177,15 +137,4 @@ fn seeds(finished: &[Finished<'_>]) -> Result<Vec<Value>> {
             }))
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spread_is_that_of_a_sample() {
-        assert_eq!(Spread::of(&[1.0, 3.0]), Spread { mean: 2.0, std: 2.0_f64.sqrt() });
-        assert_eq!(Spread::of(&[5.0]), Spread { mean: 5.0, std: 0.0 });
-    }
 }
