@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::data;
-use super::page;
 use super::finished::{Finished, Spread, finished};
+use super::page;
 use super::study::{Page, Study};
 use super::summary::Summary;
 use crate::process;
