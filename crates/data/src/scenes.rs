@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use mutualnet_image::{Image, encode_jpeg, encode_palette_png};
 
 use crate::shapes::geometry::Outline;
+use crate::shapes::write_with;
 use crate::{Error, Result, Split};
 
 mod objects;
@@ -161,10 +162,6 @@ fn coco(pictures: &[Vec<Instance>], side: u32) -> Value {
         "annotations": annotations.collect::<Vec<_>>(),
         "categories": categories.map(|(id, name)| json!({ "id": id, "name": name })).collect::<Vec<_>>(),
     })
-}
-
-fn write_with(path: &Path, write: impl Fn(&Path) -> std::io::Result<()>) -> Result<()> {
-    write(path).map_err(|source| Error::Io { action: "write", path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -108,7 +108,8 @@ pub fn image(spec: &ShapesSpec, split: Split, i: usize) -> Image {
     render::render(&scene, spec.side, &mut rng)
 }
 
-fn write_with(path: &Path, write: impl Fn(&Path) -> std::io::Result<()>) -> Result<()> {
+/// Writes a file or makes a directory; an error names it.
+pub(crate) fn write_with(path: &Path, write: impl Fn(&Path) -> std::io::Result<()>) -> Result<()> {
     write(path).map_err(|source| Error::Io { action: "write", path: path.to_owned(), source })
 }
 

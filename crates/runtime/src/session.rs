@@ -215,10 +215,14 @@ impl Session {
     /// The `top` most probable classes of one image, most probable first.
     ///
     /// # Errors
-    /// Fails in the same cases as [`Self::run`] with one image.
+    /// Fails in the same cases as [`Self::run`] with one image, and if the network does not answer once per image.
     pub fn predict(&mut self, input: &[f32], top: usize) -> Result<Vec<ClassProbability>> {
-        let logits = self.run(input, 1)?;
-        let probabilities = softmax(logits);
+        self.run(input, 1)?;
+        let Output { name, size: [height, width], data, .. } = self.output(0);
+        if height * width != 1 {
+            return Err(Error::NoClassifier { output: name.to_owned(), height, width });
+        }
+        let probabilities = softmax(data);
         let mut order: Vec<_> = (0..probabilities.len()).collect();
         order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
         order.truncate(top);

@@ -1,7 +1,7 @@
 //! Tells when a run does not learn, from the losses of its steps.
 //!
 //! Separate because it only looks on: what it remembers is not part of the state, so a resumed run starts it anew.
-//! Invariant: every symptom is told once, and no recipe of the project shows one (docs/methods.md).
+//! Invariant: every symptom is told once.
 
 use mutualnet_core::{Width, WidthRange};
 

@@ -3,6 +3,7 @@
 //! Separate because summaries outlive the run directories, which lie outside the project.
 //! Invariant: a summary counts only for the recipe and the keys that it was made with.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -121,26 +122,20 @@ struct Events {
 
 impl Events {
     fn read(log: &str) -> Self {
-        let (mut seconds, mut last, mut right) = (0.0, 0, Vec::new());
+        let (mut batch, mut steps) = (1.0, BTreeMap::new());
         for event in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-            if event["event"] != "step" {
-                continue;
+            batch = event["batch"].as_f64().unwrap_or(batch);
+            // A step that was done again after an interruption replaces the first try.
+            if let (true, Some(step)) = (event["event"] == "step", event["step"].as_u64()) {
+                steps.insert(step, event);
             }
-            // The log has the speed of each step, and the batch size is the same for all.
-            let speed = event["images_per_s"].as_f64().filter(|&speed| speed > 0.0);
-            seconds += speed.map_or(0.0, |speed| 1.0 / speed);
-            let epoch = event["epoch"].as_u64().unwrap_or(0);
-            if epoch > last {
-                (last, right) = (epoch, Vec::new());
-            }
-            right.extend(event["full_accuracy"].as_f64());
         }
-        let batch = log.lines().find_map(|line| {
-            let event: Value = serde_json::from_str(line).ok()?;
-            event["batch"].as_f64()
-        });
+        let last = steps.last_key_value().and_then(|(_, step)| step["epoch"].as_u64());
+        let in_last_epoch = steps.values().filter(|step| step["epoch"].as_u64() == last);
+        let right: Vec<_> = in_last_epoch.filter_map(|step| step["full_accuracy"].as_f64()).collect();
+        let speeds = steps.values().filter_map(|step| step["images_per_s"].as_f64());
         Self {
-            seconds: seconds * batch.unwrap_or(1.0),
+            seconds: speeds.filter(|&speed| speed > 0.0).map(|speed| batch / speed).sum(),
             train_accuracy: right.iter().sum::<f64>() / right.len().max(1) as f64,
         }
     }
@@ -153,10 +148,12 @@ mod tests {
     #[test]
     fn the_log_gives_time_and_training_accuracy() {
         let log = r#"{"event":"start","batch":32}
-{"event":"step","epoch":0,"full_accuracy":0.1,"images_per_s":64.0}
-{"event":"step","epoch":1,"full_accuracy":0.5,"images_per_s":16.0}
+{"event":"step","step":0,"epoch":0,"full_accuracy":0.1,"images_per_s":64.0}
+{"event":"step","step":1,"epoch":1,"full_accuracy":0.9,"images_per_s":1.0}
+{"event":"start","batch":32}
+{"event":"step","step":1,"epoch":1,"full_accuracy":0.5,"images_per_s":16.0}
 {"event":"checkpoint","step":2}
-{"event":"step","epoch":1,"full_accuracy":0.7,"images_per_s":32.0}
+{"event":"step","step":2,"epoch":1,"full_accuracy":0.7,"images_per_s":32.0}
 "#;
         let Events { seconds, train_accuracy } = Events::read(log);
         assert!(

@@ -65,6 +65,28 @@ fn a_kernel_along_time_is_refused() {
 }
 
 #[test]
+fn a_network_that_answers_for_every_pixel_has_no_classes_to_choose_from() {
+    let mut net = NetworkBuilder::new("map", Rank::Image, widths(1.0));
+    let x = net.input(3);
+    let conv = Conv {
+        out: ChannelRule::whole(2),
+        kernel: [1; 3],
+        stride: [1; 3],
+        padding: [0; 3],
+        dilation: Conv::NO_DILATION,
+        groups: Groups::Dense,
+        bias: false,
+    };
+    net.conv("scores", x, conv);
+    let model = Model::new(&bundle(&net.finish().unwrap(), &["1.0-4"])).unwrap();
+    let mut session = session(&Arc::new(model), 1);
+    let image = images(1, subnet("1.0-4").resolution);
+    assert_eq!(session.run(&image, 1).unwrap().len(), 4 * 4 * 2);
+    let error = session.predict(&image, 1).unwrap_err();
+    assert!(matches!(error, Error::NoClassifier { height: 4, width: 4, .. }), "{error}");
+}
+
+#[test]
 fn clip_networks_are_refused() {
     let mut net = NetworkBuilder::new("clip", Rank::Clip, widths(1.0));
     let x = net.input(3);

@@ -1,17 +1,19 @@
-//! Every network overfits eight images, at every width that was trained.
+//! Every network overfits eight images, at every width that was trained; a run that learns nothing says so.
 
 use mutualnet_core::Resolution;
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::{ResolutionChoice, SubnetSampler, WidthChoice};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters};
+use mutualnet_train::Event;
+use mutualnet_train::events::Symptom;
 use mutualnet_train::mutual_step::mutual_step;
 use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use rand::Rng;
 
-use crate::fixture::small_network;
+use crate::fixture::{Fixture, events, small_network};
 
 const LABELS: [i64; 8] = [0, 1, 2, 3, 3, 2, 1, 0];
 
@@ -30,6 +32,31 @@ fn batch() -> StepBatch {
         labels: Tensor::from_slice_i64(&LABELS, &[8]).unwrap(),
         second: None,
     }
+}
+
+#[test]
+fn a_run_that_stays_at_guessing_says_so_once() {
+    let fixture = Fixture::new();
+    // 240 steps that change nothing.
+    let overrides = [
+        "train.lr=1e-9",
+        "train.epochs=20",
+        "train.method=plain",
+        "network.widths=[0.25, 0.25]",
+        "network.resolutions=[24]",
+    ];
+    let run = fixture.train("stuck", &overrides);
+    let told: Vec<_> = events(&run)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::NotLearning { step, symptom, hint } => Some((step, symptom, hint)),
+            _ => None,
+        })
+        .collect();
+    let [(step, symptom, hint)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(*step, 200);
+    assert!(matches!(symptom, Symptom::AsBadAsGuessing { loss, guessing } if loss > guessing), "{symptom:?}");
+    assert!(hint.contains("train.zero_init_residual=true"), "{hint}");
 }
 
 #[test]
