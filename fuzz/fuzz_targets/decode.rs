@@ -42,7 +42,7 @@ fuzz_target!(init: init(), |bytes: &[u8]| {
     let whole = decode(bytes);
     fs::write(&PLACE.file, bytes).expect("a file can be written");
     let crop = Resolution::new(24).expect("24 is a resolution");
-    let preprocess = Preprocess { resize: None, crop, mean: [0.5; 3], std: [0.25; 3] };
+    let preprocess = Preprocess::center_crop(crop, [0.5; 3], [0.25; 3]);
     let batch = PLACE.loader.batch_of(TrainTransform::default(), &preprocess, &[0]);
     assert!(whole.is_err() || batch.is_ok(), "the whole can be decoded and its part cannot: {:?}", batch.err());
 });

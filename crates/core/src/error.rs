@@ -50,6 +50,16 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The network does not compute what the task needs.
+    #[error("network `{network}` cannot {task}: {reason}")]
+    Task {
+        /// Name of the task.
+        task: &'static str,
+        /// Name of the network.
+        network: String,
+        /// What it lacks.
+        reason: String,
+    },
     /// The network has no such sub-network.
     #[error("sub-network {subnet} does not fit network `{network}`: {reason}")]
     Subnet {

@@ -13,10 +13,13 @@ mod budget;
 pub use budget::{Budget, InMs, Macs, duration_of_ms};
 
 mod preprocess;
-pub use preprocess::Preprocess;
+pub use preprocess::{Fit, Preprocess, shrunk};
 
 mod file_kind;
 pub use file_kind::{FileKind, Wanted};
+
+mod task;
+pub use task::{Metric, Task};
 
 mod tensor;
 pub use tensor::{Tensor, Weights};

@@ -7,19 +7,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Resolution, Result};
 
+/// Which part of an image the network sees at test time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// The middle square.
+    #[default]
+    CenterCrop,
+    /// All of it, at its own aspect ratio; resolutions are lengths of the shorter side.
+    Whole,
+}
+
+impl Fit {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Test-time preprocessing: resize, center crop, scale to 0–1, normalize.
 ///
-/// A sub-network with a smaller resolution gets the result shrunk (bilinear, aligned corners), not a crop of its own.
+/// A sub-network with a smaller resolution gets the result shrunk (bilinear, aligned corners, to the size that [`shrunk`]
+/// gives), not a crop of its own.
 ///
 /// # Source
 /// `[MN-code utils/datasets.py]`, `[MN-code train.py test]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
+    /// Which part of the resized image the network sees.
+    #[serde(default, skip_serializing_if = "Fit::is_default")]
+    pub fit: Fit,
     /// Length of the shorter side after the resize, in pixels; `None` resizes it to `crop`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resolution>,
-    /// Side of the center crop: the largest resolution.
+    /// Side of the center crop, or length of the shorter side of a whole image: the largest resolution.
     pub crop: Resolution,
     /// Mean of each color channel, on the scale 0–1.
     pub mean: [f32; 3],
@@ -30,14 +51,31 @@ pub struct Preprocess {
 /// Largest value of a color channel in an 8-bit image.
 const MAX_8_BIT: f32 = 255.0;
 
+/// The size, height and width, of an image for a resolution, if its size for the resolution `from` is `size`.
+///
+/// Halves are rounded up, and no side is below 1.
+pub fn shrunk(size: [usize; 2], from: Resolution, to: Resolution) -> [usize; 2] {
+    let (from, to) = (from.get() as usize, to.get() as usize);
+    size.map(|side| ((2 * side * to + from) / (2 * from)).max(1))
+}
+
 impl Preprocess {
+    /// A center crop without a resize of its own; mean and standard deviation are on the scale 0–1.
+    pub fn center_crop(crop: Resolution, mean: [f32; 3], std: [f32; 3]) -> Self {
+        Self { fit: Fit::CenterCrop, resize: None, crop, mean, std }
+    }
+
     /// Whether images can be preprocessed like this.
     ///
     /// # Errors
     /// [`Error::Preprocess`]: the crop is larger than the resized image, or mean and standard deviation are not on the
     /// scale 0–1.
     pub fn check(&self) -> Result<()> {
-        let Self { resize, crop, mean, std } = *self;
+        let Self { fit, resize, crop, mean, std } = *self;
+        if fit == Fit::Whole && resize.is_some() {
+            let reason = "whole images are resized to the largest resolution, and not cropped";
+            return Err(Error::Preprocess { key: "resize", reason: reason.to_owned(), hint: None });
+        }
         if let Some(resize) = resize.filter(|&resize| resize < crop) {
             let reason = format!("{resize} is below the largest resolution, {crop}");
             return Err(Error::Preprocess { key: "resize", reason, hint: None });
@@ -78,7 +116,7 @@ mod tests {
 
     fn imagenet() -> Preprocess {
         let crop = Resolution::new(32).unwrap();
-        Preprocess { resize: None, crop, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
+        Preprocess::center_crop(crop, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     }
 
     fn told(preprocess: Preprocess) -> (String, Option<String>) {
@@ -117,6 +155,22 @@ mod tests {
             told(Preprocess { resize, ..imagenet() }).0,
             "resize: 31 is below the largest resolution, 32"
         );
+    }
+
+    #[test]
+    fn sizes_shrink_with_the_resolution() {
+        let [from, to] = [160, 96].map(|n| Resolution::new(n).unwrap());
+        assert_eq!(shrunk([160, 160], from, to), [96, 96]);
+        assert_eq!(shrunk([160, 213], from, to), [96, 128]);
+        assert_eq!(shrunk([1200, 160], from, to), [720, 96]);
+        assert_eq!(shrunk([1, 1], from, Resolution::new(1).unwrap()), [1, 1]);
+    }
+
+    #[test]
+    fn whole_images_have_no_resize_of_their_own() {
+        let whole = Preprocess { fit: Fit::Whole, ..imagenet() };
+        whole.check().unwrap();
+        assert!(told(Preprocess { resize: Some(whole.crop), ..whole }).0.starts_with("resize: whole images"));
     }
 
     #[test]

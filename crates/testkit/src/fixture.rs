@@ -66,12 +66,11 @@ pub fn parts(network: Network, subnets: &[Subnet]) -> BundleParts {
     let crop = subnets.iter().map(|subnet| subnet.resolution).max();
     BundleParts {
         classes: (0..network.classes()).map(|idx| format!("class {idx}")).collect(),
-        preprocess: Preprocess {
-            resize: None,
-            crop: crop.unwrap_or(Resolution::new(32).expect("32 is a resolution")),
-            mean: [0.485, 0.456, 0.406],
-            std: [0.229, 0.224, 0.225],
-        },
+        preprocess: Preprocess::center_crop(
+            crop.unwrap_or(Resolution::new(32).expect("32 is a resolution")),
+            [0.485, 0.456, 0.406],
+            [0.229, 0.224, 0.225],
+        ),
         table: table(&network, subnets),
         weights: weights(&network),
         stats: stats.collect(),

@@ -7,7 +7,9 @@
 //! LR-ASPP: arXiv 1905.02244 §6.4; DeepLabV3: arXiv 1706.05587. Names, shapes and the auxiliary head are those of
 //! torchvision's `lraspp_mobilenet_v3_large` and `deeplabv3_resnet50`.
 
-use mutualnet_core::network::{Activation, BatchNorm, ChannelRule, Conv, NetworkBuilder, Rank, Resize};
+use mutualnet_core::network::{
+    Activation, BatchNorm, ChannelRule, Conv, NetworkBuilder, Output, Rank, Resize,
+};
 use mutualnet_core::{Network, NodeId};
 
 use crate::layers::dense;
@@ -15,12 +17,6 @@ use crate::{Error, NetworkConfig, mobilenet_v3, resnet};
 
 /// The names of the networks.
 pub const NAMES: &[&str] = &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50"];
-
-/// The output with a score per class and pixel.
-pub const OUT: &str = "out";
-
-/// The output of DeepLabV3 that training alone computes, from the third stage, with a loss of its own.
-pub const AUX: &str = "aux";
 
 /// Channels between the trunk and the scores of LR-ASPP.
 const LRASPP_CHANNELS: usize = 128;
@@ -36,7 +32,7 @@ const DILATIONS: [u32; 3] = [12, 24, 36];
 pub enum Purpose {
     /// All outputs.
     Training,
-    /// [`OUT`] alone.
+    /// [`Output::MAP`] alone.
     Inference,
 }
 
@@ -88,8 +84,8 @@ fn lraspp(config: &NetworkConfig, _: Purpose) -> mutualnet_core::Result<Network>
     let low = net.conv("classifier.low_classifier", low, scores(config.classes));
     let high = net.conv("classifier.high_classifier", x, scores(config.classes));
     let x = net.add("classifier.sum", low, high);
-    let out = net.resize_like(OUT, x, input, Resize::Bilinear);
-    net.output(OUT, out);
+    let out = net.resize_like(Output::MAP, x, input, Resize::Bilinear);
+    net.output(Output::MAP, out);
     net.finish()
 }
 
@@ -121,13 +117,13 @@ fn deeplab(config: &NetworkConfig, purpose: Purpose) -> mutualnet_core::Result<N
     let x = net.batch_norm("classifier.2", x);
     let x = net.activation("classifier.3", x, Activation::Relu);
     let x = net.conv("classifier.4", x, scores(config.classes));
-    let out = net.resize_like(OUT, x, input, Resize::Bilinear);
-    net.output(OUT, out);
+    let out = net.resize_like(Output::MAP, x, input, Resize::Bilinear);
+    net.output(Output::MAP, out);
     if purpose == Purpose::Training {
         let x = layer(&mut net, "aux_classifier", &[third], whole(DEEPLAB_CHANNELS, 3));
         let x = net.conv("aux_classifier.4", x, scores(config.classes));
-        let aux = net.resize_like(AUX, x, input, Resize::Bilinear);
-        net.output(AUX, aux);
+        let aux = net.resize_like(Output::AUXILIARY, x, input, Resize::Bilinear);
+        net.output(Output::AUXILIARY, aux);
     }
     net.finish()
 }

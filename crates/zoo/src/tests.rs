@@ -1,7 +1,7 @@
 //! Every family matches the figures of the reference exactly.
 
 use mutualnet_core::network::{Op, ParameterKind};
-use mutualnet_core::{Resolution, Subnet, Width, WidthRange};
+use mutualnet_core::{Resolution, Subnet, Task, Width, WidthRange};
 use mutualnet_testkit::assert_same;
 
 use super::*;
@@ -341,4 +341,22 @@ fn residual_branches_end_where_torchvision_and_timm_zero_them() {
     );
     assert_eq!(ends("mobilenet_v1"), [""; 0]);
     assert_eq!(ends("vgg16_bn"), [""; 0]);
+}
+
+#[test]
+fn every_network_can_do_its_own_task_alone() {
+    let config = config(0.25, 1.0);
+    for name in crate::samples() {
+        let network = crate::build(name, &config).unwrap();
+        Task::Classify.check(&network).unwrap();
+        assert!(Task::Segment.check(&network).is_err(), "{name}");
+    }
+    for name in segment::NAMES {
+        for purpose in [segment::Purpose::Training, segment::Purpose::Inference] {
+            let network = segment::segment(name, &config, purpose).unwrap().unwrap();
+            Task::Segment.check(&network).unwrap();
+            let error = Task::Classify.check(&network).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("network `{name}` cannot classify: ")), "{error}");
+        }
+    }
 }

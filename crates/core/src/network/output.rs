@@ -25,6 +25,10 @@ pub struct Output {
 impl Output {
     /// The name of the only output of a classifier.
     pub const LOGITS: &'static str = "logits";
+    /// The name of the map of scores, `[n, classes, h, w]` at the size of the input, that segmentation networks compute.
+    pub const MAP: &'static str = "out";
+    /// The name of a map that is computed from an earlier layer and used in training only.
+    pub const AUXILIARY: &'static str = "aux";
 
     /// These outputs; if there are none, the last node as [`Self::LOGITS`].
     pub(super) fn or_last(outputs: Vec<Self>, nodes: &[Node]) -> Vec<Self> {

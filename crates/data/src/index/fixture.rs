@@ -48,8 +48,7 @@ pub(crate) fn batches(dataset: &Dataset) -> Vec<(Vec<i64>, Vec<f32>)> {
         part: Part::default(),
     };
     let loader = Loader::new(Arc::new(dataset.clone()), config).unwrap();
-    let preprocess =
-        Preprocess { resize: None, crop: Resolution::new(8).unwrap(), mean: [0.5; 3], std: [0.25; 3] };
+    let preprocess = Preprocess::center_crop(Resolution::new(8).unwrap(), [0.5; 3], [0.25; 3]);
     let train = loader.train(TrainTransform::default(), &preprocess, Position::default(), 2).unwrap();
     let batches = train.chain(loader.evaluate(&preprocess).unwrap()).map(|batch| {
         let batch = batch.unwrap();

@@ -43,7 +43,7 @@ fn loader(dir: &Path, config: LoaderConfig) -> Loader {
 }
 
 fn preprocess() -> Preprocess {
-    Preprocess { resize: None, crop: Resolution::new(8).unwrap(), mean: [0.5; 3], std: [0.25; 3] }
+    Preprocess::center_crop(Resolution::new(8).unwrap(), [0.5; 3], [0.25; 3])
 }
 
 fn transform() -> TrainTransform {

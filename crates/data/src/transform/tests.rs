@@ -10,7 +10,7 @@ use crate::augment::PadMode;
 
 fn preprocess(resize: Option<u32>, crop: u32) -> Preprocess {
     let side = |n| Resolution::new(n).unwrap();
-    Preprocess { resize: resize.map(side), crop: side(crop), mean: [0.5; 3], std: [0.25; 3] }
+    Preprocess { resize: resize.map(side), ..Preprocess::center_crop(side(crop), [0.5; 3], [0.25; 3]) }
 }
 
 fn image(width: u32, height: u32) -> Image {

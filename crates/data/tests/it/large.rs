@@ -32,7 +32,7 @@ fn flat(width: u16, height: u16) -> Vec<u8> {
 const MEAN: f32 = 128.0 / 255.0;
 
 fn preprocess() -> Preprocess {
-    Preprocess { resize: None, crop: Resolution::new(224).unwrap(), mean: [MEAN; 3], std: [1.0; 3] }
+    Preprocess::center_crop(Resolution::new(224).unwrap(), [MEAN; 3], [1.0; 3])
 }
 
 fn assert_grey(values: &[f32]) {

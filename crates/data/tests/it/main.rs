@@ -30,12 +30,8 @@ fn extract(archive: &str) -> Option<tempfile::TempDir> {
 
 fn preprocess(resize: Option<u32>, crop: u32) -> Preprocess {
     let side = |n| Resolution::new(n).unwrap();
-    Preprocess {
-        resize: resize.map(side),
-        crop: side(crop),
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-    }
+    let usual = Preprocess::center_crop(side(crop), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    Preprocess { resize: resize.map(side), ..usual }
 }
 
 fn loader(dir: &Path, split: Split, batch_size: usize) -> Loader {

@@ -134,7 +134,7 @@ pub(crate) fn bundle(network: &Network, rows: &[&str]) -> Bundle {
     Bundle::new(BundleParts {
         network: network.clone(),
         classes: (0..network.classes()).map(|class| format!("class {class}")).collect(),
-        preprocess: Preprocess { resize: None, crop: subnets[0].resolution, mean: [0.5; 3], std: [0.25; 3] },
+        preprocess: Preprocess::center_crop(subnets[0].resolution, [0.5; 3], [0.25; 3]),
         table: QueryTable::new(subnets.iter().map(row).collect()).unwrap(),
         weights: weights(network),
         stats,

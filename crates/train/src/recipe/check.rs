@@ -79,7 +79,8 @@ impl RecipeFile {
 
     fn preprocess(&self) -> Result<Preprocess, Problem> {
         let (data, crop) = (&self.data, self.network.resolutions[0]);
-        let preprocess = Preprocess { resize: data.resize, crop, mean: data.mean, std: data.std };
+        let preprocess =
+            Preprocess { resize: data.resize, ..Preprocess::center_crop(crop, data.mean, data.std) };
         if let Err(error) = preprocess.check() {
             return Err(match error {
                 mutualnet_core::Error::Preprocess { key, reason, hint } => {

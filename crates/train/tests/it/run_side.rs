@@ -57,12 +57,7 @@ fn bundle(net: &Net, parameters: &Parameters, rows: &[EngineRow]) -> Bundle {
     Bundle::new(BundleParts {
         network: net.network().clone(),
         classes: (0..net.network().classes()).map(|class| class.to_string()).collect(),
-        preprocess: Preprocess {
-            resize: None,
-            crop: rows[0].subnet.resolution,
-            mean: [0.5; 3],
-            std: [0.25; 3],
-        },
+        preprocess: Preprocess::center_crop(rows[0].subnet.resolution, [0.5; 3], [0.25; 3]),
         table: QueryTable::new(rows.iter().map(row).collect()).unwrap(),
         weights: parameters.to_weights().unwrap(),
         stats: rows.iter().map(stats).collect::<BTreeMap<_, _>>(),

@@ -160,8 +160,7 @@ fn the_hash_is_of_content_classes_and_share() {
 fn batches_are_the_same_for_any_number_of_workers_and_a_file_that_shrinks_is_noticed() {
     let dir = cifar_10();
     let mean = 0.5;
-    let preprocess =
-        Preprocess { resize: None, crop: Resolution::new(32).unwrap(), mean: [mean; 3], std: [1.0; 3] };
+    let preprocess = Preprocess::center_crop(Resolution::new(32).unwrap(), [mean; 3], [1.0; 3]);
     let load = |workers| {
         let dataset = Arc::new(open(&dir, Split::Train).unwrap());
         let config = LoaderConfig {

@@ -46,7 +46,7 @@ fn what_takes_too_much_memory_is_refused_with_the_way_to_raise_the_limit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bomb.jpg");
     let crop = Resolution::new(224).unwrap();
-    let preprocess = Preprocess { resize: None, crop, mean: [0.5; 3], std: [0.25; 3] };
+    let preprocess = Preprocess::center_crop(crop, [0.5; 3], [0.25; 3]);
     fs::write(&path, &bomb).unwrap();
     let error = preprocess_file(&path, &preprocess).unwrap_err();
     let Error::Decode { source: DecodeError::TooLarge { mib: 2046, limit_mib: 512, .. }, .. } = &error else {
