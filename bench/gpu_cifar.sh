@@ -19,7 +19,7 @@ run = sys.argv[1]
 steps = [json.loads(line) for line in open(f"{run}/events.jsonl")]
 speeds = [step["images_per_s"] for step in steps if step["event"] == "step"]
 full = max((row for row in json.load(open(f"{run}/table.json"))["rows"]), key=lambda row: row["macs"])
-accuracy = full["accuracy"]
+accuracy = full["quality"]
 print(f"{run}: {statistics.median(speeds):.0f} images/s (median of {len(speeds)} steps), "
       f"full network {100 * accuracy['value']:.2f} % ({100 * accuracy['low']:.2f}-{100 * accuracy['high']:.2f})")
 END

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mutualnet_core::{FileKind, Network, Preprocess, Subnet, Tensor, Weights};
+use mutualnet_core::{FileKind, Network, Preprocess, Subnet, Task, Tensor, Weights};
 
-use crate::manifest::Manifest;
+use crate::manifest::{Lists, Manifest, SmallerResolutions};
 use crate::parts::{norm_paths, stats_names};
 use crate::safetensors::{self, Container, View};
 use crate::{
@@ -23,8 +23,8 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Version of the file format that is written and read.
-    pub const FORMAT_VERSION: u32 = 1;
+    /// Version of the file format that is written; version 1 is read too.
+    pub const FORMAT_VERSION: u32 = 2;
     /// Name of the bundle in the directory of a training run.
     pub const FILE_NAME: &str = "model.mnb";
     /// Largest file that is read.
@@ -43,6 +43,11 @@ impl Bundle {
     /// Takes the bundle apart, to change something and put it together again.
     pub fn into_parts(self) -> BundleParts {
         self.parts
+    }
+
+    /// What the network is trained for.
+    pub fn task(&self) -> Task {
+        self.parts.task
     }
 
     /// The list of layers.
@@ -86,9 +91,11 @@ impl Bundle {
     /// The header is longer than a reader accepts: the bundle has too many rows and batch norms.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let manifest = Manifest {
-            network: Cow::Borrowed(&self.parts.network),
+            task: self.parts.task,
+            lists: Lists { main: Cow::Borrowed(&self.parts.network) },
             classes: Cow::Borrowed(&self.parts.classes),
             preprocess: self.parts.preprocess,
+            smaller_resolutions: SmallerResolutions::BilinearAlignedCorners,
             table: Cow::Borrowed(&self.parts.table),
             provenance: Cow::Borrowed(&self.parts.provenance),
         };
@@ -122,7 +129,7 @@ impl Bundle {
     /// Reads bytes that [`Self::to_bytes`] wrote, or any others, safely.
     ///
     /// # Errors
-    /// The bytes are not a complete, undamaged and consistent bundle of this version.
+    /// The bytes are not a complete, undamaged and consistent bundle of a version that is read.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let found = FileKind::of(bytes);
         if !matches!(found, FileKind::Bundle | FileKind::Safetensors) {
@@ -130,7 +137,7 @@ impl Bundle {
         }
         let mut container = safetensors::parse(bytes)?;
         let manifest = open(bytes, &container)?;
-        let network = manifest.network.into_owned();
+        let network = manifest.lists.main.into_owned();
         let table = manifest.table.into_owned();
         let mut weights = Weights::new();
         for parameter in network.parameters() {
@@ -145,6 +152,7 @@ impl Bundle {
             return Err(Error::Unexpected { name });
         }
         Self::new(BundleParts {
+            task: manifest.task,
             network,
             classes: manifest.classes.into_owned(),
             preprocess: manifest.preprocess,
@@ -182,7 +190,7 @@ impl Bundle {
     }
 }
 
-/// The manifest of a container that is a bundle of this version, undamaged.
+/// The manifest of a container that is an undamaged bundle of a version that is read.
 fn open(bytes: &[u8], container: &Container<'_>) -> Result<Manifest<'static>> {
     let metadata = |key: &str| {
         container.metadata.get(key).ok_or_else(|| Error::Missing { name: format!("__metadata__.{key}") })
@@ -192,16 +200,16 @@ fn open(bytes: &[u8], container: &Container<'_>) -> Result<Manifest<'static>> {
         return Err(Error::NotABundle { found: FileKind::Safetensors });
     }
     let found = metadata("format_version")?;
-    if *found != Bundle::FORMAT_VERSION.to_string() {
-        let supported = Bundle::FORMAT_VERSION;
-        return Err(Error::Version { what: "the bundle", found: found.clone(), supported });
-    }
+    let supported = Bundle::FORMAT_VERSION;
+    let version = (1..=supported).find(|version| *found == version.to_string());
+    let version =
+        version.ok_or_else(|| Error::Version { what: "the bundle", found: found.clone(), supported })?;
     seal::check(bytes, &container.header, metadata("sha256")?)?;
     let known = ["format", "format_version", "manifest", "sha256"];
     if let Some(name) = container.metadata.keys().find(|key| !known.contains(&key.as_str())) {
         return Err(Error::Unexpected { name: format!("__metadata__.{name}") });
     }
-    Manifest::from_json(metadata("manifest")?)
+    Manifest::from_json(metadata("manifest")?, version)
 }
 
 fn take(container: &mut Container<'_>, name: &str) -> Result<Tensor> {

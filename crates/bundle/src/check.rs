@@ -11,6 +11,11 @@ const MAX_MACS: f64 = (1_u64 << 60) as f64;
 
 /// Checks everything; this is cheap compared with reading the numbers.
 pub(crate) fn parts(parts: &BundleParts) -> Result<()> {
+    parts.task.check(&parts.network)?;
+    let metric = parts.task.metric();
+    if parts.table.metric() != metric {
+        return Err(Error::Metric { task: parts.task, expected: metric, got: parts.table.metric() });
+    }
     let expected = parts.network.classes();
     if parts.classes.len() != expected {
         return Err(Error::Classes { expected, got: parts.classes.len() });

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mutualnet_core::{Budget, FileKind, InMs, Subnet, Wanted};
+use mutualnet_core::{Budget, FileKind, InMs, Metric, Subnet, Task, Wanted};
 
 /// What can be wrong with a bundle, a table or the choice of a row.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A format version that this program does not support.
-    #[error("{what} has format version {found}, but this program reads version {supported}")]
+    #[error("{what} has format version {found}, but this program reads versions 1 to {supported}")]
     Version {
         /// The bundle or the table.
         what: &'static str,
@@ -190,6 +190,16 @@ pub enum Error {
         expected: usize,
         /// Number of statistics; `None` when there are none for this row.
         got: Option<usize>,
+    },
+    /// A table of another metric than the task's.
+    #[error("the table has {got}, but the quality of the task `{task}` is its {expected}")]
+    Metric {
+        /// The task.
+        task: Task,
+        /// Its metric.
+        expected: Metric,
+        /// The table's metric.
+        got: Metric,
     },
     /// More correct answers than answers, or no answers.
     #[error("{correct} correct out of {n} is not an accuracy")]

@@ -11,7 +11,7 @@ mod provenance;
 pub use provenance::{Host, Provenance};
 
 pub mod table;
-pub use table::{Accuracy, Latency, QueryTable, Row};
+pub use table::{Latency, Quality, QueryTable, Row};
 
 mod parts;
 pub use parts::BundleParts;

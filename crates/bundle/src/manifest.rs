@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use mutualnet_core::{Network, Preprocess};
+use mutualnet_core::{Network, Preprocess, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Provenance, QueryTable, Result};
@@ -10,11 +10,52 @@ use crate::{Error, Provenance, QueryTable, Result};
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest<'a> {
-    pub(crate) network: Cow<'a, Network>,
+    pub(crate) task: Task,
+    pub(crate) lists: Lists<'a>,
     pub(crate) classes: Cow<'a, [String]>,
     pub(crate) preprocess: Preprocess,
+    pub(crate) smaller_resolutions: SmallerResolutions,
     pub(crate) table: Cow<'a, QueryTable>,
     pub(crate) provenance: Cow<'a, Provenance>,
+}
+
+/// The lists of layers by their names. The format has room for tasks that run several, one after the other.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lists<'a> {
+    pub(crate) main: Cow<'a, Network>,
+}
+
+/// How the input of a smaller resolution is made from that of the largest.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SmallerResolutions {
+    BilinearAlignedCorners,
+}
+
+/// The manifest of format 1, which knew classification only.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ManifestV1 {
+    network: Network,
+    classes: Vec<String>,
+    preprocess: Preprocess,
+    table: QueryTable,
+    provenance: Provenance,
+}
+
+impl From<ManifestV1> for Manifest<'static> {
+    fn from(old: ManifestV1) -> Self {
+        Self {
+            task: Task::Classify,
+            lists: Lists { main: Cow::Owned(old.network) },
+            classes: Cow::Owned(old.classes),
+            preprocess: old.preprocess,
+            smaller_resolutions: SmallerResolutions::BilinearAlignedCorners,
+            table: Cow::Owned(old.table),
+            provenance: Cow::Owned(old.provenance),
+        }
+    }
 }
 
 impl Manifest<'_> {
@@ -24,7 +65,12 @@ impl Manifest<'_> {
 }
 
 impl Manifest<'static> {
-    pub(crate) fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|source| Error::Json { what: "the manifest", source })
+    /// Reads the manifest of a bundle of format `version`.
+    pub(crate) fn from_json(text: &str, version: u32) -> Result<Self> {
+        let manifest = match version {
+            1 => serde_json::from_str::<ManifestV1>(text).map(Self::from),
+            _ => serde_json::from_str(text),
+        };
+        manifest.map_err(|source| Error::Json { what: "the manifest", source })
     }
 }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use mutualnet_core::{Network, Preprocess, Subnet, Weights};
+use mutualnet_core::{Network, Preprocess, Subnet, Task, Weights};
 
 use crate::{Provenance, QueryTable, RowStats};
 
 /// What a bundle is made of, not yet checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BundleParts {
+    /// What the network is trained for.
+    pub task: Task,
     /// The list of layers.
     pub network: Network,
     /// Name of every class, in the order of the outputs.

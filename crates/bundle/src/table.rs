@@ -1,4 +1,4 @@
-//! The query table: what every sub-network costs, how accurate it is, and which one a budget buys.
+//! The query table: what every sub-network costs, how good it is, and which one a budget buys.
 //!
 //! Separate from the bundle because a run writes the table before any bundle exists, and people read it.
 //! Invariant: rows are valid, unique, sorted by MACs and measured with the same thread counts, and their Pareto marks
@@ -7,18 +7,18 @@
 use std::path::Path;
 use std::time::Duration;
 
-use mutualnet_core::{Budget, Macs, Subnet, duration_of_ms};
+use mutualnet_core::{Budget, Macs, Metric, Subnet, duration_of_ms};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Host, Result, storage};
-
-mod accuracy;
-pub use accuracy::Accuracy;
 
 mod file;
 use file::TableFile;
 
 mod pareto;
+
+mod quality;
+pub use quality::Quality;
 
 /// Measured time of one prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -53,18 +53,18 @@ pub struct Row {
     pub subnet: Subnet,
     /// Its cost for one sample.
     pub macs: Macs,
-    /// Its accuracy on the test split.
-    pub accuracy: Accuracy,
+    /// How good it is on the test split, by the table's metric.
+    pub quality: Quality,
     /// Its measured latencies: one entry per thread count, fewest threads first.
     pub latency: Vec<Latency>,
-    /// Whether no other row is as accurate for fewer MACs, or more accurate for as many; set by the table.
+    /// Whether no other row is as good for fewer MACs, or better for as many; set by the table.
     pub pareto: bool,
 }
 
 impl Row {
     /// A row that is not yet in a table, so not marked.
-    pub fn new(subnet: Subnet, macs: Macs, accuracy: Accuracy, latency: Vec<Latency>) -> Self {
-        Self { subnet, macs, accuracy, latency, pareto: false }
+    pub fn new(subnet: Subnet, macs: Macs, quality: Quality, latency: Vec<Latency>) -> Self {
+        Self { subnet, macs, quality, latency, pareto: false }
     }
 
     /// The latency with that many threads.
@@ -77,20 +77,21 @@ impl Row {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "TableFile", into = "TableFile")]
 pub struct QueryTable {
+    metric: Metric,
     rows: Vec<Row>,
     host: Option<Host>,
 }
 
 impl QueryTable {
-    /// Version of the JSON that is written and read.
-    pub const FORMAT_VERSION: u32 = 1;
+    /// Version of the JSON that is written; version 1 is read too.
+    pub const FORMAT_VERSION: u32 = 2;
     /// Most rows that a table may have.
     pub const MAX_ROWS: usize = 4096;
 
-    /// Checks the rows, sorts them by MACs and marks the Pareto front of accuracy over MACs.
+    /// A table of accuracies: checks the rows, sorts them by MACs and marks the Pareto front of quality over MACs.
     ///
     /// # Errors
-    /// There are no rows or more than [`Self::MAX_ROWS`], a sub-network occurs twice, a number is impossible (an accuracy
+    /// There are no rows or more than [`Self::MAX_ROWS`], a sub-network occurs twice, a number is impossible (a quality
     /// outside 0–1, a median above the 99th percentile, …), or rows were measured with different thread counts.
     pub fn new(mut rows: Vec<Row>) -> Result<Self> {
         if rows.is_empty() || rows.len() > Self::MAX_ROWS {
@@ -107,12 +108,22 @@ impl QueryTable {
             return Err(Error::Duplicate { name: twice[0].to_string() });
         }
         pareto::mark(&mut rows);
-        Ok(Self { rows, host: None })
+        Ok(Self { metric: Metric::Accuracy, rows, host: None })
+    }
+
+    /// The same table for qualities of another metric.
+    pub fn measuring(self, metric: Metric) -> Self {
+        Self { metric, ..self }
     }
 
     /// The same table with the machine that its latencies are from.
     pub fn measured_on(self, host: Host) -> Self {
         Self { host: Some(host), ..self }
+    }
+
+    /// The measure of the rows' qualities.
+    pub fn metric(&self) -> Metric {
+        self.metric
     }
 
     /// The rows, cheapest first.
@@ -140,7 +151,7 @@ impl QueryTable {
         self.rows[0].latency.iter().map(|latency| latency.threads)
     }
 
-    /// The most accurate row that fits the budget; of equally accurate rows, the one with the fewest MACs.
+    /// The best row that fits the budget; of equally good rows, the one with the fewest MACs.
     ///
     /// The budget is a hard limit: no row that costs more is chosen. A cost as any output shows it is enough for its
     /// row, since costs are rounded up when they are printed.
@@ -225,16 +236,16 @@ impl QueryTable {
     }
 }
 
-/// The most accurate row; rows come cheapest first, and of equally accurate ones the first is taken.
+/// The best row; rows come cheapest first, and of equally good ones the first is taken.
 fn best<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<&'a Row> {
-    rows.reduce(|a, b| if b.accuracy.value > a.accuracy.value { b } else { a })
+    rows.reduce(|a, b| if b.quality.value > a.quality.value { b } else { a })
 }
 
 fn check_row(row: &Row, first: &Row) -> Result<()> {
     const MAX_MS: f64 = 1e9;
     let wrong = |reason: &str| Err(Error::Row { subnet: row.subnet, reason: reason.to_owned() });
-    if !row.accuracy.is_valid() {
-        return wrong("the accuracy must be from 0 to 1, within its interval, and of at least 1 sample");
+    if !row.quality.is_valid() {
+        return wrong("the quality must be from 0 to 1, within its interval, and of at least 1 sample");
     }
     if !row.latency.iter().map(|l| l.threads).eq(first.latency.iter().map(|l| l.threads)) {
         return wrong(&format!(

@@ -28,6 +28,8 @@ pub enum Purpose {
     Dropout = 8,
     /// How two images are mixed.
     Mix = 9,
+    /// Which samples a bootstrap interval draws.
+    Bootstrap = 10,
 }
 
 /// The key of a stream.

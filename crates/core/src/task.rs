@@ -99,6 +99,14 @@ impl Metric {
             Self::MeanIou => "mIoU",
         }
     }
+
+    /// Its name at the start of a title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Accuracy => "Accuracy",
+            Self::MeanIou => "mIoU",
+        }
+    }
 }
 
 impl fmt::Display for Metric {

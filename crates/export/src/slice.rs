@@ -18,11 +18,12 @@ pub fn slice(bundle: &Bundle, subnet: Subnet) -> Result<Bundle> {
         let rows = bundle.table().rows().iter().map(|row| row.subnet).collect();
         return Err(Error::NotARow { subnet, rows });
     };
-    let mut table = QueryTable::new(vec![row.clone()])?;
+    let mut table = QueryTable::new(vec![row.clone()])?.measuring(bundle.table().metric());
     if let Some(host) = bundle.table().host() {
         table = table.measured_on(host.clone());
     }
     let parts = BundleParts {
+        task: bundle.task(),
         network: bundle.network().narrowed(subnet.width)?,
         classes: bundle.classes().to_vec(),
         preprocess: *bundle.preprocess(),

@@ -1,7 +1,7 @@
-//! Comparison of tables: the accuracy of every method at equal MACs, over several seeds.
+//! Comparison of tables: the quality of every method at equal MACs, over several seeds.
 
 use mutualnet_bundle::QueryTable;
-use mutualnet_core::Macs;
+use mutualnet_core::{Macs, Metric};
 use serde::Serialize;
 
 mod origin;
@@ -24,9 +24,11 @@ pub struct Series {
     pub tables: Vec<QueryTable>,
 }
 
-/// Accuracies at equal MACs, in percent.
+/// Qualities at equal MACs, in percent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
+    /// The metric of all tables.
+    pub metric: Metric,
     /// From the cheapest row of all tables to the most expensive, in equal factors, to three digits.
     pub budgets: Vec<Macs>,
     /// One entry per series, in their order.
@@ -40,9 +42,9 @@ pub struct Compared {
     pub name: String,
     /// Its number of tables.
     pub n: usize,
-    /// The best accuracy that each budget buys; `None` where some table has no row that is cheap enough.
-    pub accuracy: Vec<Option<Spread>>,
-    /// How many points of accuracy it is above the first series on average: the area between both curves over the
+    /// The best quality that each budget buys; `None` where some table has no row that is cheap enough.
+    pub quality: Vec<Option<Spread>>,
+    /// How many points it is above the first series on average: the area between both curves over the
     /// logarithm of the MACs, where both have rows, divided by its length. If both series have the same number of
     /// tables, the n-th table of one is paired with the n-th of the other.
     pub above_first: Option<Spread>,
@@ -82,10 +84,10 @@ impl std::fmt::Display for Spread {
     }
 }
 
-/// Best accuracy in percent among the rows that cost at most `macs`.
+/// Best quality in percent among the rows that cost at most `macs`.
 fn bought(table: &QueryTable, macs: f64) -> Option<f64> {
     let rows = table.rows().iter().filter(|row| row.macs.as_f64() <= macs);
-    rows.map(|row| row.accuracy.value * 100.0).reduce(f64::max)
+    rows.map(|row| row.quality.value * 100.0).reduce(f64::max)
 }
 
 /// MACs of the cheapest and of the most expensive row.
@@ -102,19 +104,23 @@ fn budgets([low, high]: [f64; 2], n: usize) -> impl Iterator<Item = f64> {
 /// Compares the series; the others are measured against the first one.
 ///
 /// # Panics
-/// There is no series, or one without a table.
+/// There is no series, one without a table, or tables of several metrics.
 pub fn compare(series: &[Series]) -> Comparison {
     assert!(series.iter().all(|series| !series.tables.is_empty()), "every series has a table");
+    let metric = series[0].tables[0].metric();
+    let mut tables = series.iter().flat_map(|series| &series.tables);
+    assert!(tables.all(|table| table.metric() == metric), "all tables have the same metric");
     let shown = budgets(ends(series.iter().flat_map(|s| &s.tables)), N_BUDGETS);
-    // Rounded as they are printed, so that the accuracy below a budget in the header is what it buys.
+    // Rounded as they are printed, so that the quality below a budget in the header is what it buys.
     let shown: Vec<_> = shown.map(|macs| Macs(macs as u64).rounded_up().as_f64()).collect();
     let compared = series.iter().map(|one| Compared {
         name: one.name.clone(),
         n: one.tables.len(),
-        accuracy: shown.iter().map(|&budget| at(one, budget)).collect(),
+        quality: shown.iter().map(|&budget| at(one, budget)).collect(),
         above_first: above(one, &series[0]),
     });
-    Comparison { series: compared.collect(), budgets: shown.iter().map(|&macs| Macs(macs as u64)).collect() }
+    let budgets = shown.iter().map(|&macs| Macs(macs as u64)).collect();
+    Comparison { metric, series: compared.collect(), budgets }
 }
 
 fn at(series: &Series, budget: f64) -> Option<Spread> {
@@ -144,14 +150,14 @@ fn area(a: &QueryTable, b: &QueryTable) -> Option<f64> {
     Spread::of(&differences?).map(|spread| spread.mean)
 }
 
-/// Draws the curves: for every series, the mean over its tables of the accuracy that a budget buys, in steps, with bars
+/// Draws the curves: for every series, the mean over its tables of the quality that a budget buys, in steps, with bars
 /// of one standard deviation at the budgets of the comparison.
 pub fn plot(series: &[Series], comparison: &Comparison) -> String {
     let curves: Vec<Vec<(f64, f64)>> = series.iter().map(curve).collect();
     let range = |values: &mut dyn Iterator<Item = f64>| {
         values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(v), high.max(v)])
     };
-    let spreads = || comparison.series.iter().flat_map(|one| one.accuracy.iter().flatten());
+    let spreads = || comparison.series.iter().flat_map(|one| one.quality.iter().flatten());
     let ends =
         spreads().flat_map(|spread| [spread.mean - spread.deviation(), spread.mean + spread.deviation()]);
     let frame = Frame::around(
@@ -160,12 +166,12 @@ pub fn plot(series: &[Series], comparison: &Comparison) -> String {
     );
     let color = |idx: usize| COLORS[idx % COLORS.len()];
     let mut svg = begin();
-    frame.axes(&mut svg, Cost::Macs);
+    frame.axes(&mut svg, Cost::Macs, comparison.metric);
     for (idx, (curve, compared)) in curves.iter().zip(&comparison.series).enumerate() {
         frame.line(&mut svg, steps(curve), color(idx));
         // Bars are shifted sideways, so that none hides another.
         let aside = 3.0 * (idx as f64 - (curves.len() - 1) as f64 / 2.0);
-        for (budget, spread) in comparison.budgets.iter().zip(&compared.accuracy) {
+        for (budget, spread) in comparison.budgets.iter().zip(&compared.quality) {
             if let Some(spread) = spread {
                 bar(&mut svg, frame, (budget.as_f64(), aside), *spread, color(idx));
             }
@@ -176,7 +182,7 @@ pub fn plot(series: &[Series], comparison: &Comparison) -> String {
     end(svg)
 }
 
-/// Mean accuracy at the MACs of every row of the series, where all its tables have a row that is cheap enough.
+/// Mean quality at the MACs of every row of the series, where all its tables have a row that is cheap enough.
 fn curve(series: &Series) -> Vec<(f64, f64)> {
     let rows = series.tables.iter().flat_map(|table| table.rows().iter().map(|row| row.macs.0));
     let macs: std::collections::BTreeSet<u64> = rows.collect();
@@ -205,7 +211,7 @@ fn bar(svg: &mut String, frame: Frame, (macs, aside): (f64, f64), spread: Spread
 
 #[cfg(test)]
 mod tests {
-    use mutualnet_bundle::{Accuracy, Row};
+    use mutualnet_bundle::{Quality, Row};
 
     use super::*;
 
@@ -213,7 +219,7 @@ mod tests {
     fn table(correct: [u64; 3]) -> QueryTable {
         let rows = correct.into_iter().zip([("0.25-20", 1), ("0.5-24", 10), ("1.0-32", 100)]);
         let rows = rows.map(|(correct, (subnet, mega))| {
-            let accuracy = Accuracy::new(correct, 1000).unwrap();
+            let accuracy = Quality::of_counts(correct, 1000).unwrap();
             Row::new(subnet.parse().unwrap(), Macs(mega * 1_000_000), accuracy, vec![])
         });
         QueryTable::new(rows.collect()).unwrap()
@@ -226,15 +232,15 @@ mod tests {
     #[test]
     fn budgets_buy_the_best_row_they_can_pay() {
         let one = series("a", &[[500, 700, 650], [520, 700, 750]]);
-        let Comparison { budgets, series } = compare(&[one]);
+        let Comparison { budgets, series, .. } = compare(&[one]);
         assert_eq!((budgets[0], budgets[7]), (Macs(1_000_000), Macs(100_000_000)));
         assert!(budgets.is_sorted());
-        let accuracy: Vec<_> = series[0].accuracy.iter().map(|spread| spread.unwrap().mean).collect();
+        let accuracy: Vec<_> = series[0].quality.iter().map(|spread| spread.unwrap().mean).collect();
         // 1, 1.9, 3.7, 7.2, 13.9 … M: the row of 10 M from the fifth on; the most expensive row of seed 1 is no better.
         assert_eq!(accuracy[..4], [51.0; 4]);
         assert_eq!(accuracy[4..7], [70.0; 3]);
         assert_eq!(accuracy[7], 72.5);
-        let std = series[0].accuracy[0].unwrap().std.unwrap();
+        let std = series[0].quality[0].unwrap().std.unwrap();
         assert!((std - 2.0_f64.sqrt()).abs() < 1e-9, "{std}");
         assert_eq!(series[0].above_first, Some(Spread { mean: 0.0, std: Some(0.0) }));
     }

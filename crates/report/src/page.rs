@@ -36,7 +36,8 @@ pub fn page(page: &Page<'_>) -> String {
     for (name, value) in *facts {
         push(&mut html, &format!("<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(value)));
     }
-    push(&mut html, "</table>\n<h2>Accuracy over cost</h2>");
+    let metric = table.metric();
+    push(&mut html, &format!("</table>\n<h2>{} over cost</h2>", metric.title()));
     let latencies = table.threads().map(|threads| Cost::Latency { threads });
     for cost in std::iter::once(Cost::Macs).chain(latencies) {
         if let Some(svg) = plot(table, cost) {
@@ -45,8 +46,10 @@ pub fn page(page: &Page<'_>) -> String {
     }
     push(
         &mut html,
-        "<h2>Query table</h2>\n<p>Bold rows are the Pareto front of accuracy over MACs. \
-         Costs are rounded up, so each is a large enough budget for its row.</p>\n<table>",
+        &format!(
+            "<h2>Query table</h2>\n<p>Bold rows are the Pareto front of {metric} over MACs. \
+             Costs are rounded up, so each is a large enough budget for its row.</p>\n<table>"
+        ),
     );
     rows(&mut html, table);
     push(&mut html, "</table>\n</html>");
@@ -54,22 +57,25 @@ pub fn page(page: &Page<'_>) -> String {
 }
 
 fn rows(html: &mut String, table: &QueryTable) {
-    html.push_str(
-        "<tr><th>width-resolution</th><th>MACs</th><th>accuracy</th><th>95 % interval</th><th>n</th>",
-    );
+    write!(
+        html,
+        "<tr><th>width-resolution</th><th>MACs</th><th>{}</th><th>95 % interval</th><th>n</th>",
+        table.metric()
+    )
+    .expect("writing to a string does not fail");
     for threads in table.threads() {
         write!(html, "<th>p50, {threads} thr.</th><th>p99</th>").expect("writing to a string does not fail");
     }
     push(html, "</tr>");
     for row in table.rows().iter().rev() {
-        let accuracy = row.accuracy;
+        let quality = row.quality;
         let percent = |share: f64| format!("{:.1}", share * 100.0);
         let mut cells = vec![
             row.subnet.to_string(),
             row.macs.to_string(),
-            format!("{} %", percent(accuracy.value)),
-            format!("{}–{}", percent(accuracy.low), percent(accuracy.high)),
-            accuracy.n.to_string(),
+            format!("{} %", percent(quality.value)),
+            format!("{}–{}", percent(quality.low), percent(quality.high)),
+            quality.n.to_string(),
         ];
         for latency in &row.latency {
             cells.extend([latency.p50(), latency.p99()].map(|time| format!("{} ms", InMs(time))));
@@ -86,14 +92,14 @@ fn push(html: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use mutualnet_bundle::{Accuracy, Row};
+    use mutualnet_bundle::{Quality, Row};
     use mutualnet_core::Macs;
 
     use super::*;
 
     #[test]
     fn the_page_holds_facts_pictures_and_rows() {
-        let accuracy = Accuracy::new(9, 10).unwrap();
+        let accuracy = Quality::of_counts(9, 10).unwrap();
         let rows = vec![Row::new("1.0-32".parse().unwrap(), Macs(24_500_000), accuracy, Vec::new())];
         let table = QueryTable::new(rows).unwrap();
         let facts = [("data", "12 & more \x1b[2J".to_owned())];

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use mutualnet_core::Metric;
+
 use crate::cost::Cost;
 use crate::markup::escape;
 use crate::scale::Scale;
@@ -16,7 +18,7 @@ const BOTTOM: f64 = 56.0;
 pub(crate) const COLORS: [&str; 7] =
     ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b"];
 
-/// Places costs and accuracies in the picture.
+/// Places costs and qualities in the picture.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     x: Scale,
@@ -24,10 +26,10 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// A frame with a margin around costs, which must be positive, and accuracies in percent.
-    pub(crate) fn around(costs: [f64; 2], accuracies: [f64; 2]) -> Self {
-        let margin = ((accuracies[1] - accuracies[0]) * 0.05).max(0.5);
-        let (low, high) = (accuracies[0] - margin, accuracies[1] + margin);
+    /// A frame with a margin around costs, which must be positive, and qualities in percent.
+    pub(crate) fn around(costs: [f64; 2], qualities: [f64; 2]) -> Self {
+        let margin = ((qualities[1] - qualities[0]) * 0.05).max(0.5);
+        let (low, high) = (qualities[0] - margin, qualities[1] + margin);
         Self {
             x: Scale::log([costs[0] / 1.1, costs[1] * 1.1], [LEFT, WIDTH - RIGHT]),
             y: Scale::linear([low, high], [HEIGHT - BOTTOM, TOP]),
@@ -35,14 +37,14 @@ impl Frame {
     }
 
     /// The coordinates of a point.
-    pub(crate) fn place(self, cost: f64, accuracy: f64) -> (f64, f64) {
-        (self.x.place(cost), self.y.place(accuracy))
+    pub(crate) fn place(self, cost: f64, quality: f64) -> (f64, f64) {
+        (self.x.place(cost), self.y.place(quality))
     }
 
     /// Draws a line through points.
     pub(crate) fn line(self, svg: &mut String, points: impl Iterator<Item = (f64, f64)>, color: &str) {
-        let points = points.map(|(cost, accuracy)| {
-            let (x, y) = self.place(cost, accuracy);
+        let points = points.map(|(cost, quality)| {
+            let (x, y) = self.place(cost, quality);
             format!("{x:.1},{y:.1}")
         });
         let points = points.collect::<Vec<_>>().join(" ");
@@ -53,7 +55,7 @@ impl Frame {
     }
 
     /// Draws grid, numbers and titles.
-    pub(crate) fn axes(self, svg: &mut String, cost: Cost) {
+    pub(crate) fn axes(self, svg: &mut String, cost: Cost, metric: Metric) {
         let Self { x, y } = self;
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         for tick in y.ticks() {
@@ -104,7 +106,7 @@ impl Frame {
         push(
             svg,
             &format!(
-                "<text transform=\"translate(18 {half}) rotate(-90)\" text-anchor=\"middle\">accuracy in %</text>"
+                "<text transform=\"translate(18 {half}) rotate(-90)\" text-anchor=\"middle\">{metric} in %</text>"
             ),
         );
     }

@@ -1,7 +1,7 @@
-//! Accuracy over cost as an SVG picture: rows are dots in the color of their resolution, the Pareto front is a line.
+//! Quality over cost as an SVG picture: rows are dots in the color of their resolution, the Pareto front is a line.
 
 use mutualnet_bundle::{QueryTable, Row};
-use mutualnet_core::Resolution;
+use mutualnet_core::{Metric, Resolution};
 
 use crate::cost::Cost;
 use crate::picture::{COLORS, Frame, begin, end, legend, push};
@@ -9,7 +9,8 @@ use crate::picture::{COLORS, Frame, begin, end, legend, push};
 struct Dot<'a> {
     row: &'a Row,
     cost: f64,
-    accuracy: f64,
+    /// In percent.
+    quality: f64,
     on_front: bool,
 }
 
@@ -24,26 +25,25 @@ pub fn plot(table: &QueryTable, cost: Cost) -> Option<String> {
     if dots.is_empty() {
         return None;
     }
-    let frame =
-        Frame::around([low(|d| d.cost), high(|d| d.cost)], [low(|d| d.accuracy), high(|d| d.accuracy)]);
-    Some(draw(&dots, cost, frame))
+    let frame = Frame::around([low(|d| d.cost), high(|d| d.cost)], [low(|d| d.quality), high(|d| d.quality)]);
+    Some(draw(&dots, cost, (frame, table.metric())))
 }
 
 fn dot(row: &Row, cost: Cost) -> Option<Dot<'_>> {
-    Some(Dot { cost: cost.of(row)?, accuracy: row.accuracy.value * 100.0, row, on_front: false })
+    Some(Dot { cost: cost.of(row)?, quality: row.quality.value * 100.0, row, on_front: false })
 }
 
 /// Sorts by cost and marks every dot that is better than all cheaper ones.
 fn mark_front(dots: &mut [Dot<'_>]) {
-    dots.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.accuracy.total_cmp(&a.accuracy)));
+    dots.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.quality.total_cmp(&a.quality)));
     let mut best = f64::NEG_INFINITY;
     for dot in dots {
-        dot.on_front = dot.accuracy > best;
-        best = best.max(dot.accuracy);
+        dot.on_front = dot.quality > best;
+        best = best.max(dot.quality);
     }
 }
 
-fn draw(dots: &[Dot<'_>], cost: Cost, frame: Frame) -> String {
+fn draw(dots: &[Dot<'_>], cost: Cost, (frame, metric): (Frame, Metric)) -> String {
     let mut resolutions: Vec<Resolution> = dots.iter().map(|dot| dot.row.subnet.resolution).collect();
     resolutions.sort_unstable_by(|a, b| b.cmp(a));
     resolutions.dedup();
@@ -52,9 +52,9 @@ fn draw(dots: &[Dot<'_>], cost: Cost, frame: Frame) -> String {
         COLORS[at % COLORS.len()]
     };
     let mut svg = begin();
-    frame.axes(&mut svg, cost);
+    frame.axes(&mut svg, cost, metric);
     let front = dots.iter().filter(|dot| dot.on_front);
-    frame.line(&mut svg, front.map(|dot| (dot.cost, dot.accuracy)), "#999");
+    frame.line(&mut svg, front.map(|dot| (dot.cost, dot.quality)), "#999");
     // Dots on the front are drawn last, above the others.
     for is_front in [false, true] {
         for dot in dots.iter().filter(|dot| dot.on_front == is_front) {
@@ -67,16 +67,16 @@ fn draw(dots: &[Dot<'_>], cost: Cost, frame: Frame) -> String {
 }
 
 fn mark(svg: &mut String, dot: &Dot<'_>, frame: Frame, color: &str) {
-    let (cx, cy) = frame.place(dot.cost, dot.accuracy);
+    let (cx, cy) = frame.place(dot.cost, dot.quality);
     let (radius, opacity) = if dot.on_front { (5.0, "1") } else { (3.0, "0.45") };
-    let Row { subnet, macs, accuracy, .. } = dot.row;
+    let Row { subnet, macs, quality, .. } = dot.row;
     let title = format!(
         "width {}, {} px: {:.1} % ({:.1}–{:.1}), {macs} MACs",
         subnet.width,
         subnet.resolution,
-        accuracy.value * 100.0,
-        accuracy.low * 100.0,
-        accuracy.high * 100.0
+        quality.value * 100.0,
+        quality.low * 100.0,
+        quality.high * 100.0
     );
     push(
         svg,
@@ -88,7 +88,7 @@ fn mark(svg: &mut String, dot: &Dot<'_>, frame: Frame, color: &str) {
 
 #[cfg(test)]
 mod tests {
-    use mutualnet_bundle::{Accuracy, Latency};
+    use mutualnet_bundle::{Latency, Quality};
     use mutualnet_core::Macs;
 
     use super::*;
@@ -96,7 +96,7 @@ mod tests {
     fn table() -> QueryTable {
         let row = |subnet: &str, mega: u64, correct: u64, ms: f64| {
             let latency = Latency { threads: 1, p50_ms: ms, p99_ms: 2.0 * ms, n: 9 };
-            let accuracy = Accuracy::new(correct, 100).unwrap();
+            let accuracy = Quality::of_counts(correct, 100).unwrap();
             Row::new(subnet.parse().unwrap(), Macs(mega * 1_000_000), accuracy, vec![latency])
         };
         let rows = vec![row("0.25-20", 2, 60, 0.9), row("0.5-32", 9, 55, 0.5), row("1.0-32", 24, 93, 4.0)];

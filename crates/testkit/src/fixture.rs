@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use mutualnet_bundle::{
-    Accuracy, BatchNormStats, Bundle, BundleParts, Latency, Provenance, QueryTable, Row, RowStats,
+    BatchNormStats, Bundle, BundleParts, Latency, Provenance, Quality, QueryTable, Row, RowStats,
 };
 use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder, ParameterKind, Rank};
 use mutualnet_core::rng::{Key, Purpose, RngStream};
-use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Tensor, Weights, Width, WidthRange};
+use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Task, Tensor, Weights, Width, WidthRange};
 use rand::Rng;
 
 /// Parses a sub-network such as `0.75-192`.
@@ -65,6 +65,7 @@ pub fn parts(network: Network, subnets: &[Subnet]) -> BundleParts {
         subnets.iter().zip(0..).map(|(&subnet, idx)| (subnet, row_stats(&network, subnet.width, idx)));
     let crop = subnets.iter().map(|subnet| subnet.resolution).max();
     BundleParts {
+        task: Task::Classify,
         classes: (0..network.classes()).map(|idx| format!("class {idx}")).collect(),
         preprocess: Preprocess::center_crop(
             crop.unwrap_or(Resolution::new(32).expect("32 is a resolution")),
@@ -132,7 +133,7 @@ fn table(network: &Network, subnets: &[Subnet]) -> QueryTable {
         costs.insert((network.macs(subnet).expect("the rows are the network's"), subnet), ());
     }
     let rows = costs.into_keys().zip(1..).map(|((macs, subnet), rank)| {
-        let accuracy = Accuracy::new(N - N / (rank + 1), N).expect("not more right than there are");
+        let accuracy = Quality::of_counts(N - N / (rank + 1), N).expect("not more right than there are");
         let latency = [1, 2].map(|threads| {
             let p50_ms = macs.as_f64() * 1e-6 / threads as f64;
             Latency { threads, p50_ms, p99_ms: 1.25 * p50_ms, n: 100 }

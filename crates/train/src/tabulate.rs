@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mutualnet_bundle::{
-    Accuracy, BatchNormStats, Bundle, BundleParts, Host, Latency, Provenance, QueryTable, Row, RowStats,
+    BatchNormStats, Bundle, BundleParts, Host, Latency, Provenance, Quality, QueryTable, Row, RowStats,
     write_atomically,
 };
-use mutualnet_core::Subnet;
 use mutualnet_core::text::counted;
+use mutualnet_core::{Subnet, Task};
 use mutualnet_data::Dataset;
 use mutualnet_engine::Device;
 use mutualnet_nn::{Net, Parameters, Statistics};
@@ -78,6 +78,7 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
     let rows = tabulation.evaluate(&planned.test, &statistics)?;
     let Planned { plan: now, network, .. } = planned;
     let bundle = Bundle::new(BundleParts {
+        task: Task::Classify,
         network,
         classes: now.derived.classes,
         preprocess: recipe.preprocess(),
@@ -156,7 +157,7 @@ impl Tabulation<'_> {
         self.log.flush()?;
         let rows = sweep.correct().map(|(subnet, correct)| {
             let macs = self.net.network().macs(subnet)?;
-            Ok(Row::new(subnet, macs, Accuracy::new(correct, sweep.n())?, Vec::new()))
+            Ok(Row::new(subnet, macs, Quality::of_counts(correct, sweep.n())?, Vec::new()))
         });
         rows.collect()
     }

@@ -95,8 +95,8 @@ fn full_width(Finished { arm, seeds }: &Finished<'_>) -> Result<Value> {
         let numbers = seeds.iter().map(|(_, summaries)| number(&summaries[0]));
         Ok::<_, anyhow::Error>(Spread::of(&numbers.collect::<Result<Vec<_>>>()?))
     };
-    let full = |summary: &Summary| Ok(summary.rows()?.last().context("a table has no rows")?.accuracy);
-    let cheapest = |summary: &Summary| Ok(summary.rows()?.first().context("a table has no rows")?.accuracy);
+    let full = |summary: &Summary| Ok(summary.rows()?.last().context("a table has no rows")?.quality);
+    let cheapest = |summary: &Summary| Ok(summary.rows()?.first().context("a table has no rows")?.quality);
     let (network, low) = arm.setting.rsplit_once('-').context("an arm has no setting")?;
     let percent = |share: f64| (share * 1e4).round() / 100.0;
     let accuracy = of_each(&full)?;
@@ -126,11 +126,11 @@ fn seeds(finished: &[Finished<'_>]) -> Result<Vec<Value>> {
             let (Some(cheapest), Some(dearest)) = (rows.first(), rows.last()) else {
                 bail!("a table has no rows");
             };
-            let mean = rows.iter().map(|row| row.accuracy).sum::<f64>() / rows.len() as f64;
+            let mean = rows.iter().map(|row| row.quality).sum::<f64>() / rows.len() as f64;
             Ok(json!({
                 "seed": seed,
-                "dearest": percent(dearest.accuracy),
-                "cheapest": percent(cheapest.accuracy),
+                "dearest": percent(dearest.quality),
+                "cheapest": percent(cheapest.quality),
                 "mean": percent(mean),
                 "seconds": summaries[0].number("seconds")?,
                 "relative_cost": summaries[0].number("relative_cost")?,

@@ -21,7 +21,7 @@ pub(super) struct Summary {
 pub(super) struct Row {
     pub(super) macs: u64,
     /// From 0 to 1.
-    pub(super) accuracy: f64,
+    pub(super) quality: f64,
 }
 
 impl Summary {
@@ -93,10 +93,12 @@ impl Summary {
     pub(super) fn rows(&self) -> Result<Vec<Row>> {
         let rows = self.table()["rows"].as_array().context("a summary has no rows")?;
         let row = |row: &Value| {
-            Some(Row { macs: row["macs"].as_u64()?, accuracy: row["accuracy"]["value"].as_f64()? })
+            // `accuracy` is what tables of format 1 call it.
+            let quality = row.get("quality").or_else(|| row.get("accuracy"))?;
+            Some(Row { macs: row["macs"].as_u64()?, quality: quality["value"].as_f64()? })
         };
         let mut rows: Vec<_> =
-            rows.iter().map(row).collect::<Option<_>>().context("a row has no MACs or accuracy")?;
+            rows.iter().map(row).collect::<Option<_>>().context("a row has no MACs or quality")?;
         rows.sort_by_key(|row: &Row| row.macs);
         Ok(rows)
     }

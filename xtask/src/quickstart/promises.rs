@@ -34,7 +34,7 @@ impl Seen {
         Ok(Self {
             macs: [macs(cheapest)?, macs(pareto[pareto.len() / 2])?, macs(most_expensive)?],
             n_pareto: pareto.len(),
-            accuracy: best["accuracy"]["value"].as_f64().context("a row has no `accuracy.value`")?,
+            accuracy: best["quality"]["value"].as_f64().context("a row has no `quality.value`")?,
         })
     }
 
@@ -72,10 +72,10 @@ mod tests {
     fn seen(n_rows: u64, best: f64) -> Seen {
         let row = |i: u64| {
             let accuracy = best - 0.01 * (n_rows - 1 - i) as f64;
-            json!({ "macs": 1_000_001 * (i + 1), "accuracy": { "value": accuracy }, "pareto": true })
+            json!({ "macs": 1_000_001 * (i + 1), "quality": { "value": accuracy }, "pareto": true })
         };
         let beaten =
-            json!({ "macs": 1_000_001 * (n_rows + 1), "accuracy": { "value": 0.1 }, "pareto": false });
+            json!({ "macs": 1_000_001 * (n_rows + 1), "quality": { "value": 0.1 }, "pareto": false });
         let rows: Vec<_> = (0..n_rows).map(row).chain([beaten]).collect();
         Seen::parse(&json!({ "rows": rows }).to_string()).unwrap()
     }
@@ -98,7 +98,7 @@ mod tests {
     fn a_missing_field_is_an_error() {
         for (rows, says) in [
             (json!([]), "no rows on the Pareto front"),
-            (json!([{ "pareto": true, "accuracy": { "value": 0.5 } }]), "`macs`"),
+            (json!([{ "pareto": true, "quality": { "value": 0.5 } }]), "`macs`"),
             (json!([{ "pareto": true, "macs": 1 }]), "`accuracy.value`"),
         ] {
             let error = Seen::parse(&json!({ "rows": rows }).to_string()).unwrap_err().to_string();

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use mutualnet_core::{Frames, Macs, Resolution, Subnet, Width};
+use mutualnet_core::{Frames, Macs, Metric, Resolution, Subnet, Width};
 use serde::{Deserialize, Serialize};
 
-use super::{Accuracy, Latency, QueryTable, Row};
+use super::{Latency, Quality, QueryTable, Row};
 use crate::{Error, Host, Result};
 
 /// Largest table file that is read.
@@ -17,6 +17,9 @@ pub(super) const MAX_BYTES: u64 = 16 << 20;
 #[serde(deny_unknown_fields)]
 pub(super) struct TableFile {
     format_version: u32,
+    /// Version 1 had accuracies only, and no such key.
+    #[serde(default)]
+    metric: Metric,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     host: Option<Host>,
     rows: Vec<RowFile>,
@@ -29,10 +32,28 @@ struct RowFile {
     resolution: Resolution,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frames: Option<Frames>,
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    precision: Precision,
     macs: Macs,
-    accuracy: Accuracy,
+    /// Called `accuracy` in version 1.
+    #[serde(alias = "accuracy")]
+    quality: Quality,
     latency: Vec<Latency>,
     pareto: bool,
+}
+
+/// The numbers that a row computes with. The format has room for others than those that this version computes with.
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+enum Precision {
+    #[default]
+    F32,
+}
+
+impl Precision {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The error for text that cannot be parsed as a table: an unsupported version if that is the reason, else `other`.
@@ -48,7 +69,7 @@ pub(super) fn error(text: &str, other: Error) -> Error {
 }
 
 fn check_version(found: u32) -> Result<()> {
-    if found == QueryTable::FORMAT_VERSION {
+    if (1..=QueryTable::FORMAT_VERSION).contains(&found) {
         return Ok(());
     }
     Err(Error::Version {
@@ -65,7 +86,7 @@ impl TryFrom<TableFile> for QueryTable {
         check_version(file.format_version)?;
         let marks: BTreeMap<_, _> = file.rows.iter().map(|row| (row.subnet(), row.pareto)).collect();
         let mut table = Self::new(file.rows.into_iter().map(Row::from).collect())?;
-        table.host = file.host;
+        (table.metric, table.host) = (file.metric, file.host);
         for row in table.rows() {
             if marks.get(&row.subnet) != Some(&row.pareto) {
                 let reason = format!("`pareto` should be {}", row.pareto);
@@ -84,7 +105,7 @@ impl RowFile {
 
 impl From<RowFile> for Row {
     fn from(file: RowFile) -> Self {
-        Self::new(file.subnet(), file.macs, file.accuracy, file.latency)
+        Self::new(file.subnet(), file.macs, file.quality, file.latency)
     }
 }
 
@@ -94,12 +115,14 @@ impl From<QueryTable> for TableFile {
             width: row.subnet.width,
             resolution: row.subnet.resolution,
             frames: row.subnet.frames,
+            precision: Precision::default(),
             macs: row.macs,
-            accuracy: row.accuracy,
+            quality: row.quality,
             latency: row.latency,
             pareto: row.pareto,
         });
         let rows = rows.collect();
-        Self { format_version: QueryTable::FORMAT_VERSION, host: table.host, rows }
+        let format_version = QueryTable::FORMAT_VERSION;
+        Self { format_version, metric: table.metric, host: table.host, rows }
     }
 }

@@ -1,7 +1,7 @@
 //! Parts that do not fit together are refused where the bundle is put together, not where it is used.
 
 use mutualnet_bundle::{Bundle, BundleParts};
-use mutualnet_core::Tensor;
+use mutualnet_core::{Metric, Task, Tensor};
 use mutualnet_testkit::{parts, small_network, subnet};
 
 #[track_caller]
@@ -42,4 +42,7 @@ fn the_rest() {
     );
     let other = mutualnet_testkit::parts(small_network(), &[subnet("0.5-8")]);
     refuses(|parts| parts.table = other.table, "row 0.5-8: 0 sets of batch-norm statistics");
+    refuses(|parts| parts.task = Task::Segment, "network `small` cannot segment");
+    let mious = |parts: &mut BundleParts| parts.table = parts.table.clone().measuring(Metric::MeanIou);
+    refuses(mious, "the table has mIoU, but the quality of the task `classify` is its accuracy");
 }

@@ -127,7 +127,10 @@ fn files_of_other_kinds_are_named() {
 fn metadata_is_checked() {
     let metadata =
         |key: &'static str, value: Value| resealed(move |header| header["__metadata__"][key] = value);
-    refuses(&metadata("format_version", json!("2")), "format version 2, but this program reads version 1");
+    refuses(
+        &metadata("format_version", json!("3")),
+        "format version 3, but this program reads versions 1 to 2",
+    );
     refuses(&metadata("more", json!("")), "`__metadata__.more` is not expected");
     refuses(&metadata("manifest", json!("{")), "cannot parse the manifest");
     refuses(&metadata("manifest", json!(1)), "cannot parse the header");
@@ -138,7 +141,7 @@ fn metadata_is_checked() {
     };
     refuses(&without("sha256"), "`__metadata__.sha256` is missing");
     refuses(&without("manifest"), "`__metadata__.manifest` is missing");
-    let newer = Bundle::from_bytes(&metadata("format_version", json!("2"))).unwrap_err();
+    let newer = Bundle::from_bytes(&metadata("format_version", json!("3"))).unwrap_err();
     assert!(newer.hint().unwrap().contains("newer version"));
 }
 
@@ -184,25 +187,25 @@ fn manifests_are_checked() {
         with_manifest(move |manifest| *manifest.pointer_mut(pointer).unwrap() = value)
     };
     for (pointer, value, says) in [
-        ("/network/nodes", json!([]), "2 to 10000 nodes"),
-        ("/network/nodes/1/inputs", json!([1]), "must come earlier"),
-        ("/network/nodes/1/inputs", json!([u64::MAX]), "must come earlier"),
-        ("/network/nodes/1/op/conv/out/base", json!(4_000_000_000_u64), "65536"),
-        ("/network/nodes/1/op/conv/out/ratio", json!(1e300), "ratio"),
-        ("/network/nodes/1/op/conv/stride", json!([0, 0, 0]), "stride"),
-        ("/network/widths", json!([0.5, 0.25]), "width range"),
-        ("/network/widths", json!([0.25, 8.0]), "has shape"),
-        ("/network/rank", json!("clip"), "has shape"),
+        ("/lists/main/nodes", json!([]), "2 to 10000 nodes"),
+        ("/lists/main/nodes/1/inputs", json!([1]), "must come earlier"),
+        ("/lists/main/nodes/1/inputs", json!([u64::MAX]), "must come earlier"),
+        ("/lists/main/nodes/1/op/conv/out/base", json!(4_000_000_000_u64), "65536"),
+        ("/lists/main/nodes/1/op/conv/out/ratio", json!(1e300), "ratio"),
+        ("/lists/main/nodes/1/op/conv/stride", json!([0, 0, 0]), "stride"),
+        ("/lists/main/widths", json!([0.5, 0.25]), "width range"),
+        ("/lists/main/widths", json!([0.25, 8.0]), "has shape"),
+        ("/lists/main/rank", json!("clip"), "has shape"),
         ("/classes", json!(["one"]), "1 class names for a network with 5 outputs"),
         ("/preprocess/std", json!([0.1, 0.0, 0.1]), "preprocessing: std: [0.1,0,0.1] must be above 0"),
         ("/preprocess/crop", json!(8), "above the crop of 8"),
         ("/preprocess/crop", json!(0), "resolution 0 is out of range"),
         ("/table/rows", json!([]), "1 to 4096 rows"),
-        ("/table/format_version", json!(9), "format version 9, but this program reads version 1"),
+        ("/table/format_version", json!(9), "format version 9, but this program reads versions 1 to 2"),
         ("/table/rows/0/macs", json!(1), "the table says 1 MACs"),
         ("/table/rows/0/pareto", json!(false), "`pareto` should be true"),
         ("/table/rows/0/width", json!(0.75), "`rows/0.75-8/features.0.1.running_mean` is missing"),
-        ("/table/rows/0/accuracy/value", json!(1.5), "the accuracy must be from 0 to 1"),
+        ("/table/rows/0/quality/value", json!(1.5), "the quality must be from 0 to 1"),
         ("/table/rows/0/latency/0/p99_ms", json!(-1.0), "0 <= p50 <= p99"),
         ("/table/rows/0/latency/0/threads", json!(5), "different thread counts"),
         ("/table/rows/0", json!({}), "missing field"),
@@ -223,7 +226,7 @@ fn tables_are_read_safely() {
     let text = sample().table().to_json();
     assert_eq!(QueryTable::from_json(&text).unwrap(), *sample().table());
     for (from, to, says) in [
-        ("\"format_version\": 1", "\"format_version\": 7", "format version 7"),
+        ("\"format_version\": 2", "\"format_version\": 7", "format version 7"),
         ("\"macs\"", "\"flops\"", "unknown field"),
         ("\"rows\"", "\"more\": 1, \"rows\"", "unknown field"),
         ("0.25", "NaN", "cannot parse"),

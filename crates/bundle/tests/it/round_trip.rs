@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use mutualnet_bundle::{Bundle, BundleParts, Error, Host, Provenance};
-use mutualnet_core::Tensor;
+use mutualnet_bundle::{Bundle, BundleParts, Error, Host, Provenance, QueryTable};
+use mutualnet_core::{Metric, Task, Tensor};
 use mutualnet_testkit::{bundle, parts, small_network, subnet};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
@@ -113,4 +113,19 @@ proptest! {
 fn a_network_of_one_row_comes_back() {
     let one = bundle(small_network(), &[subnet("1.0-1")]);
     assert_eq!(Bundle::from_bytes(&one.to_bytes().unwrap()).unwrap(), one);
+}
+
+/// Both files were written by the last version that wrote format 1.
+#[test]
+fn format_1_is_still_read() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let expected = bundle(small_network(), &["0.25-8", "1.0-16"].map(subnet));
+    let read = Bundle::read(&golden.join("format_1.mnb")).unwrap();
+    assert_eq!((read.task(), read.table().metric()), (Task::Classify, Metric::Accuracy));
+    assert_eq!(read, expected);
+    assert_eq!(QueryTable::read(&golden.join("table_1.json")).unwrap(), *expected.table());
+    // What is written again is of the present format.
+    let again = read.to_bytes().unwrap();
+    assert_eq!(header(&again).0["__metadata__"]["format_version"], "2");
+    assert_eq!(Bundle::from_bytes(&again).unwrap(), expected);
 }

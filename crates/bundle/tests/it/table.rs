@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mutualnet_bundle::{Accuracy, Error, Latency, QueryTable, Row};
+use mutualnet_bundle::{Error, Latency, Quality, QueryTable, Row};
 use mutualnet_core::{Budget, InMs, Macs};
 use mutualnet_testkit::subnet;
 use proptest::prelude::*;
@@ -16,14 +16,14 @@ fn rows(numbers: &[(u64, u64, u32)]) -> Vec<Row> {
             p99_ms: f64::from(ms) + 1.0 / threads as f64,
             n: 9,
         });
-        let accuracy = Accuracy::new(correct, 20).unwrap();
+        let accuracy = Quality::of_counts(correct, 20).unwrap();
         Row::new(subnet(&format!("1.0-{}", idx + 1)), Macs(macs), accuracy, latency.to_vec())
     };
     numbers.iter().enumerate().map(row).collect()
 }
 
 fn dominates(a: &Row, b: &Row) -> bool {
-    let (better, cheaper) = (a.accuracy.value - b.accuracy.value, b.macs.0 as f64 - a.macs.0 as f64);
+    let (better, cheaper) = (a.quality.value - b.quality.value, b.macs.0 as f64 - a.macs.0 as f64);
     better >= 0.0 && cheaper >= 0.0 && (better > 0.0 || cheaper > 0.0)
 }
 
@@ -62,8 +62,8 @@ proptest! {
                 Ok(row) => {
                     prop_assert!(fits(&row));
                     for other in fitting {
-                        prop_assert!(other.accuracy.value <= row.accuracy.value);
-                        prop_assert!(other.accuracy.value < row.accuracy.value || other.macs >= row.macs);
+                        prop_assert!(other.quality.value <= row.quality.value);
+                        prop_assert!(other.quality.value < row.quality.value || other.macs >= row.macs);
                     }
                 }
                 Err(error) => {
@@ -91,7 +91,7 @@ proptest! {
     ) {
         let rows = costs.iter().enumerate().map(|(idx, &(macs, shift, correct, p99_ms))| {
             let latency = [2, 1].map(|threads| Latency { threads, p50_ms: 0.0, p99_ms: p99_ms * threads as f64, n: 1 });
-            let accuracy = Accuracy::new(correct, 20).unwrap();
+            let accuracy = Quality::of_counts(correct, 20).unwrap();
             Row::new(subnet(&format!("1.0-{}", idx + 1)), Macs((macs >> shift).max(1)), accuracy, latency.to_vec())
         });
         let table = QueryTable::new(rows.collect()).unwrap();
@@ -100,14 +100,14 @@ proptest! {
             for text in [row.macs.to_string(), format!("{} MACs", row.macs), row.macs.0.to_string()] {
                 let budget = tight(text).parse().unwrap();
                 let chosen = table.choose(budget, None).unwrap();
-                prop_assert!(chosen.accuracy.value >= row.accuracy.value, "{budget}");
+                prop_assert!(chosen.quality.value >= row.quality.value, "{budget}");
                 prop_assert!(matches!(budget, Budget::Macs(limit) if chosen.macs <= limit), "{budget}");
             }
             for latency in &row.latency {
                 for text in [format!("{} ms", InMs(latency.p99())), format!("{}ms", latency.p99_ms)] {
                     let budget = tight(text).parse().unwrap();
                     let chosen = table.choose(budget, Some(latency.threads)).unwrap();
-                    prop_assert!(chosen.accuracy.value >= row.accuracy.value, "{budget}");
+                    prop_assert!(chosen.quality.value >= row.quality.value, "{budget}");
                     let cost = chosen.latency_at(latency.threads).unwrap().p99();
                     prop_assert!(matches!(budget, Budget::Latency(limit) if cost <= limit), "{budget}");
                 }
@@ -118,7 +118,7 @@ proptest! {
     #[test]
     fn the_hint_of_a_small_budget_is_enough(macs in 1_u64..1 << 60, p99_ms in 1e-6_f64..1e6) {
         let latency = vec![Latency { threads: 1, p50_ms: 0.0, p99_ms, n: 1 }];
-        let row = Row::new(subnet("1.0-1"), Macs(macs), Accuracy::new(1, 2).unwrap(), latency);
+        let row = Row::new(subnet("1.0-1"), Macs(macs), Quality::of_counts(1, 2).unwrap(), latency);
         let table = QueryTable::new(vec![row]).unwrap();
         for budget in [Budget::Macs(Macs(0)), Budget::Latency(Duration::ZERO)] {
             let error = table.choose(budget, None).unwrap_err();
@@ -168,8 +168,8 @@ fn rows_that_cannot_be_are_refused() {
     };
     refuses(|rows| rows.clear(), "1 to 4096 rows, got 0");
     refuses(|rows| rows[0].subnet = rows[1].subnet, "`1.0-2` occurs twice");
-    refuses(|rows| rows[0].accuracy.value = f64::NAN, "the accuracy must be");
-    refuses(|rows| rows[0].accuracy.n = 0, "the accuracy must be");
+    refuses(|rows| rows[0].quality.value = f64::NAN, "the quality must be");
+    refuses(|rows| rows[0].quality.n = 0, "the quality must be");
     refuses(|rows| rows[1].latency[0].p99_ms = f64::NAN, "p50 <= p99");
     refuses(|rows| rows[1].latency[0].p50_ms = 100.0, "p50 <= p99");
     refuses(|rows| rows[1].latency.truncate(1), "different thread counts than those of row 1.0-1");

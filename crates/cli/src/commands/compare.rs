@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use mutualnet_bundle::QueryTable;
+use mutualnet_core::Metric;
 use mutualnet_report::compare::{Comparison, Origin, Series, Spread, compare, differences, plot};
 use serde::Serialize;
 
@@ -22,6 +23,7 @@ struct Report {
 pub(super) fn run(args: &CompareArgs) -> Result<()> {
     let mut origins = Vec::new();
     let series = args.series.iter().map(|text| read(text, &mut origins)).collect::<Result<Vec<_>>>()?;
+    check_metrics(&origins)?;
     let warnings = differences(&origins);
     for warning in &warnings {
         text::note(&format!("warning: {warning}"));
@@ -46,26 +48,35 @@ fn read(text: &str, origins: &mut Vec<Origin>) -> Result<Series> {
         .with_context(|| format!("`{text}` does not have the form NAME=TABLE[,TABLE...]"))?;
     ensure!(!tables.is_empty(), "`{name}` has no table");
     let tables = tables.split(',').map(|parts| {
-        let mut rows = Vec::new();
+        let (mut rows, mut metric) = (Vec::new(), Metric::default());
         for path in parts.split('+') {
             let (table, origin) = open::table_with_origin(&PathBuf::from(path))?;
             rows.extend_from_slice(table.rows());
+            metric = table.metric();
             origins.push(origin);
         }
-        QueryTable::new(rows).with_context(|| format!("the tables of `{name}` cannot be joined"))
+        let joined =
+            QueryTable::new(rows).with_context(|| format!("the tables of `{name}` cannot be joined"))?;
+        Ok(joined.measuring(metric))
     });
     Ok(Series { name: name.to_owned(), tables: tables.collect::<Result<_>>()? })
 }
 
+fn check_metrics(origins: &[Origin]) -> Result<()> {
+    let Some(other) = origins.iter().find(|origin| origin.metric != origins[0].metric) else { return Ok(()) };
+    let (first, says) = (&origins[0], "tables of different tasks cannot be compared");
+    bail!("{says}: {} has {}, {} has {}", first.name, first.metric, other.name, other.metric)
+}
+
 /// The head and the rows of the printed table.
 fn cells(comparison: &Comparison) -> (Vec<String>, Vec<Vec<String>>) {
-    let mut head = vec!["accuracy % at".to_owned(), "n".to_owned()];
+    let mut head = vec![format!("{} % at", comparison.metric), "n".to_owned()];
     head.extend(comparison.budgets.iter().map(ToString::to_string));
     head.push(format!("above {}", comparison.series[0].name));
     let cell = |spread: &Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| spread.to_string());
     let rows = comparison.series.iter().map(|one| {
         let mut row = vec![one.name.clone(), one.n.to_string()];
-        row.extend(one.accuracy.iter().map(cell));
+        row.extend(one.quality.iter().map(cell));
         row.push(cell(&one.above_first));
         row
     });

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use mutualnet_bundle::Provenance;
-use mutualnet_core::{Macs, Preprocess};
+use mutualnet_core::{Macs, Preprocess, Task};
 use serde::Serialize;
 
 use super::open;
@@ -11,6 +11,7 @@ use crate::text;
 
 #[derive(Serialize)]
 struct Report<'a> {
+    task: Task,
     network: &'a str,
     classes: &'a [String],
     params: u64,
@@ -26,6 +27,7 @@ pub(super) fn run(args: &InspectBundleArgs) -> Result<()> {
     let bundle = open::bundle(&args.bundle)?;
     let (network, table) = (bundle.network(), bundle.table());
     let report = Report {
+        task: bundle.task(),
         network: network.name(),
         classes: bundle.classes(),
         params: network.params(network.widths().full())?,
@@ -40,6 +42,7 @@ pub(super) fn run(args: &InspectBundleArgs) -> Result<()> {
         return text::json(&report);
     }
     for (what, value) in [
+        ("task", report.task.to_string()),
         ("network", format!("{}, {} parameters", report.network, report.params)),
         ("classes", format!("{}: {}", report.classes.len(), report.classes.join(", "))),
         (

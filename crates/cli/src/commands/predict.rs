@@ -29,6 +29,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         |threads| NonZeroUsize::new(threads).context("--threads must be at least 1"),
     )?;
     // The number it will run on, if the table has latencies for that.
+    let metric = bundle.table().metric();
     let is_measured = bundle.table().threads().any(|measured| measured == threads.get());
     let compared = args.threads.or(is_measured.then_some(threads.get()));
     let row = choose(&bundle, &args.row, compared)?;
@@ -43,7 +44,8 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let mut session = Session::new(Arc::new(model), threads)?;
     session.switch(row.subnet)?;
     let images = images::named(&args.images);
-    let mut output = if args.json { Output::json(&row)? } else { Output::lines(&row, latency_threads) };
+    let mut output =
+        if args.json { Output::json(&row, metric)? } else { Output::lines(&row, metric, latency_threads) };
     let (n_images, mut n_failed) = (images.len(), 0);
     for Named { path, problem } in images {
         match problem.map_or_else(|| read(&path, &preprocess), Err) {

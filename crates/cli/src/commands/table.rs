@@ -60,7 +60,8 @@ fn print(table: &QueryTable, rows: &[&Row]) -> Result<()> {
     let threads: Vec<_> = table.threads().collect();
     let latencies: Vec<_> =
         threads.iter().flat_map(|n| [format!("p50 ms ({n} thr)"), "p99 ms".to_owned()]).collect();
-    let mut head = vec!["row", "MACs", "accuracy %", "95 % interval", "n"];
+    let quality = format!("{} %", table.metric());
+    let mut head = vec!["row", "MACs", &quality, "95 % interval", "n"];
     head.extend(latencies.iter().map(String::as_str));
     head.push("Pareto");
     text::table(&head, &rows.iter().map(|row| cells(row)).collect::<Vec<_>>())
@@ -71,9 +72,9 @@ fn cells(row: &Row) -> Vec<String> {
     let mut cells = vec![
         row.subnet.to_string(),
         row.macs.to_string(),
-        percent(row.accuracy.value),
-        format!("{}–{}", percent(row.accuracy.low), percent(row.accuracy.high)),
-        row.accuracy.n.to_string(),
+        percent(row.quality.value),
+        format!("{}–{}", percent(row.quality.low), percent(row.quality.high)),
+        row.quality.n.to_string(),
     ];
     for latency in &row.latency {
         cells.extend([latency.p50(), latency.p99()].map(|time| InMs(time).to_string()));

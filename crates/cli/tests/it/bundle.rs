@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 use mutualnet_bundle::{Bundle, BundleParts};
-use mutualnet_core::{Width, WidthRange};
+use mutualnet_core::{Task, Width, WidthRange};
 use mutualnet_zoo::NetworkConfig;
 
 use crate::program::Program;
@@ -199,6 +199,7 @@ pub(crate) fn changed(program: &Program, name: &str, change: impl FnOnce(&mut Bu
     let bundle = Bundle::read(&program.path("model.mnb")).unwrap();
     let rows = bundle.table().rows().iter();
     let mut parts = BundleParts {
+        task: Task::Classify,
         network: bundle.network().clone(),
         classes: bundle.classes().to_vec(),
         preprocess: *bundle.preprocess(),

@@ -6,12 +6,15 @@
 use std::collections::BTreeSet;
 
 use mutualnet_bundle::{Bundle, QueryTable};
+use mutualnet_core::Metric;
 
 /// Where the numbers of one table come from, as far as its files say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// What to call the table.
     pub name: String,
+    /// What its rows are measured by; only tables of the same metric can be compared at all.
+    pub metric: Metric,
     /// SHA-256 of the training data.
     pub data: Option<String>,
     /// Class names, in the order of the outputs.
@@ -26,9 +29,10 @@ impl Origin {
         let data = bundle.map(|bundle| bundle.provenance().data_sha256.clone());
         Self {
             name,
+            metric: table.metric(),
             data: data.filter(|hash| !hash.is_empty()),
             classes: bundle.map(|bundle| bundle.classes().to_vec()),
-            n_test: table.rows().iter().map(|row| row.accuracy.n).collect(),
+            n_test: table.rows().iter().map(|row| row.quality.n).collect(),
         }
     }
 }
@@ -87,7 +91,8 @@ mod tests {
 
     fn origin(name: &str, data: Option<&str>, classes: Option<&[&str]>, n_test: u64) -> Origin {
         let classes = classes.map(|classes| classes.iter().map(|&class| class.to_owned()).collect());
-        Origin { name: name.to_owned(), data: data.map(str::to_owned), classes, n_test: [n_test].into() }
+        let (name, data) = (name.to_owned(), data.map(str::to_owned));
+        Origin { name, metric: Metric::Accuracy, data, classes, n_test: [n_test].into() }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mutualnet_bundle::{Accuracy, Bundle, BundleParts, Provenance, QueryTable, Row};
-use mutualnet_core::{Subnet, Tensor};
+use mutualnet_bundle::{Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
+use mutualnet_core::{Subnet, Task, Tensor};
 use mutualnet_runtime::{Isa, MeasureConfig, Model, Session, measure};
 
 use crate::allocation::allocations;
@@ -164,10 +164,12 @@ fn narrowed(bundle: &Bundle, row: Subnet) -> Bundle {
         .map(|(parameter, shape)| (parameter.name.clone(), slice(&bundle.weights()[&parameter.name], shape)));
     let macs = network.macs(row).unwrap();
     Bundle::new(BundleParts {
+        task: Task::Classify,
         weights: weights.collect(),
         classes: bundle.classes().to_vec(),
         preprocess: *bundle.preprocess(),
-        table: QueryTable::new(vec![Row::new(row, macs, Accuracy::new(1, 2).unwrap(), Vec::new())]).unwrap(),
+        table: QueryTable::new(vec![Row::new(row, macs, Quality::of_counts(1, 2).unwrap(), Vec::new())])
+            .unwrap(),
         stats: BTreeMap::from([(row, bundle.stats(row).unwrap().clone())]),
         provenance: Provenance::default(),
         network,

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use mutualnet_bundle::{
-    Accuracy, BatchNormStats, Bundle, BundleParts, Provenance, QueryTable, Row, RowStats,
-};
+use mutualnet_bundle::{BatchNormStats, Bundle, BundleParts, Provenance, Quality, QueryTable, Row, RowStats};
 use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder, Rank};
-use mutualnet_core::{Network, NodeId, Preprocess, Resolution, Subnet, Tensor, Weights, Width, WidthRange};
+use mutualnet_core::{
+    Network, NodeId, Preprocess, Resolution, Subnet, Task, Tensor, Weights, Width, WidthRange,
+};
 use mutualnet_runtime::{Isa, Model, Session};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 
@@ -128,10 +128,11 @@ pub(crate) fn bundle(network: &Network, rows: &[&str]) -> Bundle {
     let subnets: Vec<_> = rows.iter().map(|text| subnet(text)).collect();
     let row = |&subnet: &Subnet| {
         let macs = network.macs(subnet).unwrap();
-        Row::new(subnet, macs, Accuracy::new(macs.0 % 100, 100).unwrap(), Vec::new())
+        Row::new(subnet, macs, Quality::of_counts(macs.0 % 100, 100).unwrap(), Vec::new())
     };
     let stats: BTreeMap<_, _> = subnets.iter().map(|&row| (row, row_stats(network, row))).collect();
     Bundle::new(BundleParts {
+        task: Task::Classify,
         network: network.clone(),
         classes: (0..network.classes()).map(|class| format!("class {class}")).collect(),
         preprocess: Preprocess::center_crop(subnets[0].resolution, [0.5; 3], [0.25; 3]),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use mutualnet_bundle::{Accuracy, Bundle, BundleParts, Provenance, QueryTable, Row};
-use mutualnet_core::Subnet;
+use mutualnet_bundle::{Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
+use mutualnet_core::{Subnet, Task};
 use mutualnet_engine::Device;
 use mutualnet_nn::Statistics;
 use mutualnet_runtime::{MeasureConfig, Model, Session, measure as latency};
@@ -152,9 +152,10 @@ impl<'a> Rows<'a> {
         let plan = &self.planned.plan;
         let rows = self.timed.iter().map(|&subnet| {
             let macs = self.planned.network.macs(subnet)?;
-            Ok(Row::new(subnet, macs, Accuracy::new(0, 1)?, Vec::new()))
+            Ok(Row::new(subnet, macs, Quality::of_counts(0, 1)?, Vec::new()))
         });
         Ok(Bundle::new(BundleParts {
+            task: Task::Classify,
             network: self.planned.network.clone(),
             classes: plan.derived.classes.clone(),
             preprocess: plan.recipe.preprocess(),

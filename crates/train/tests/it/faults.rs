@@ -45,7 +45,7 @@ fn a_broken_test_image_is_left_out_and_told() {
     let broken = image(&fixture, "test");
     fs::write(&broken, b"not an image").unwrap();
     let table = tabulate(&run, "test", &mut ()).unwrap();
-    assert!(table.rows().iter().all(|row| row.accuracy.n == 47));
+    assert!(table.rows().iter().all(|row| row.quality.n == 47));
     let told = events(&run).into_iter().find_map(|event| match event {
         Event::LeftOut { path, .. } => Some(path),
         _ => None,

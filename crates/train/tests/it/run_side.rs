@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use mutualnet_bundle::{Accuracy, BatchNormStats, Bundle, BundleParts, Provenance, QueryTable, Row};
+use mutualnet_bundle::{BatchNormStats, Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Width, WidthRange};
+use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Task, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 use mutualnet_runtime::{Model, Session};
@@ -48,13 +48,14 @@ fn subnets(net: &Net, sides: [u32; 3]) -> Vec<Subnet> {
 fn bundle(net: &Net, parameters: &Parameters, rows: &[EngineRow]) -> Bundle {
     let row = |EngineRow { subnet, .. }: &EngineRow| {
         let macs = net.network().macs(*subnet).unwrap();
-        Row::new(*subnet, macs, Accuracy::new(1, 2).unwrap(), Vec::new())
+        Row::new(*subnet, macs, Quality::of_counts(1, 2).unwrap(), Vec::new())
     };
     let stats = |EngineRow { subnet, statistics, .. }: &EngineRow| {
         let layers = statistics.to_vecs().unwrap().into_iter();
         (*subnet, layers.map(|(mean, var)| BatchNormStats { mean, var }).collect())
     };
     Bundle::new(BundleParts {
+        task: Task::Classify,
         network: net.network().clone(),
         classes: (0..net.network().classes()).map(|class| class.to_string()).collect(),
         preprocess: Preprocess::center_crop(rows[0].subnet.resolution, [0.5; 3], [0.25; 3]),

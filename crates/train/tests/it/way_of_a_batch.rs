@@ -76,7 +76,7 @@ fn from_files_to_a_prediction() {
     let table = tabulate(&run, "test", &mut ()).unwrap();
     check_files(&run);
     assert_eq!(table.rows().len(), 16);
-    assert!(table.rows().iter().all(|row| row.accuracy.n == 48 && !row.latency.is_empty()));
+    assert!(table.rows().iter().all(|row| row.quality.n == 48 && !row.latency.is_empty()));
     assert_eq!(QueryTable::read(&run.table()).unwrap(), table);
 
     let bundle = Bundle::read(&run.bundle()).unwrap();
@@ -102,7 +102,7 @@ fn tabulating_twice_gives_the_same_accuracies_and_statistics() {
     let mut tables = [(); 2].map(|()| {
         let table = tabulate(&run, "test", &mut ()).unwrap();
         let bundle = Bundle::read(&run.bundle()).unwrap();
-        let accuracies: Vec<_> = table.rows().iter().map(|row| (row.subnet, row.accuracy)).collect();
+        let accuracies: Vec<_> = table.rows().iter().map(|row| (row.subnet, row.quality)).collect();
         let statistics: Vec<_> =
             accuracies.iter().map(|(row, _)| bundle.stats(*row).unwrap().clone()).collect();
         (accuracies, statistics)

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Error, Result};
 use mutualnet_bundle::Row;
-use mutualnet_core::{InMs, Macs, Subnet};
+use mutualnet_core::{InMs, Macs, Metric, Subnet};
 use mutualnet_runtime::ClassProbability;
 use serde::Serialize;
 
@@ -17,7 +17,8 @@ struct RowReport {
     #[serde(flatten)]
     subnet: Subnet,
     macs: Macs,
-    accuracy: f64,
+    metric: Metric,
+    quality: f64,
 }
 
 #[derive(Serialize)]
@@ -48,24 +49,24 @@ pub(super) enum Output {
 
 impl Output {
     /// Lines; says on stderr which row answers, with its latency for `threads` if that is what was asked for.
-    pub(super) fn lines(row: &Row, threads: Option<usize>) -> Self {
+    pub(super) fn lines(row: &Row, metric: Metric, threads: Option<usize>) -> Self {
         let measured = threads.and_then(|threads| row.latency_at(threads)).map(|latency| {
             let threads = if latency.threads == 1 { "thread" } else { "threads" };
             format!(", {} ms on {} {threads} (99th percentile)", InMs(latency.p99()), latency.threads)
         });
         text::note(&format!(
-            "row {}: {} MACs{}, {:.1} % on the test split",
+            "row {}: {} MACs{}, {metric} {:.1} % on the test split",
             row.subnet,
             row.macs,
             measured.unwrap_or_default(),
-            row.accuracy.value * 100.0
+            row.quality.value * 100.0
         ));
         Self::Lines
     }
 
     /// One JSON object, which begins with the row.
-    pub(super) fn json(row: &Row) -> Result<Self> {
-        let report = RowReport { subnet: row.subnet, macs: row.macs, accuracy: row.accuracy.value };
+    pub(super) fn json(row: &Row, metric: Metric) -> Result<Self> {
+        let report = RowReport { subnet: row.subnet, macs: row.macs, metric, quality: row.quality.value };
         text::json_text(&format!("{{\"row\": {}, \"images\": [", serde_json::to_string(&report)?))?;
         Ok(Self::Json { n_printed: 0 })
     }
