@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Op, Output, Rank};
+use crate::network::{Output, Rank};
 use crate::{Error, Network, Result};
 
 /// What comes out of a network.
@@ -43,33 +43,22 @@ impl Task {
     /// Checks that a network computes what the task needs.
     ///
     /// # Errors
-    /// [`Error::Task`]: a classifier must end in a linear layer, and a segmentation network must compute a map `out` from
-    /// an image; its other outputs must have as many channels.
+    /// [`Error::Task`]: the first output of a classifier is [`Output::LOGITS`], that of a network that segments images is
+    /// [`Output::MAP`].
     pub fn check(self, network: &Network) -> Result<()> {
-        let wrong = |reason: String| {
-            Err(Error::Task { task: self.name(), network: network.name().to_owned(), reason })
+        let (needed, rank) = match self {
+            Self::Classify => (Output::LOGITS, None),
+            Self::Segment => (Output::MAP, Some(Rank::Image)),
         };
-        let outputs = network.outputs();
-        let is_vector = |output: &Output| matches!(network.node(output.node).op, Op::Linear(_));
-        match self {
-            Self::Classify => match outputs {
-                [output] if is_vector(output) => Ok(()),
-                _ => wrong("it does not have a linear classifier as its only output".to_owned()),
-            },
-            Self::Segment => {
-                if network.rank() != Rank::Image || outputs.iter().any(is_vector) {
-                    return wrong("it does not compute a map of classes from an image".to_owned());
-                }
-                if outputs[0].name != Output::MAP {
-                    return wrong(format!(
-                        "its first output is `{}`, not `{}`",
-                        outputs[0].name,
-                        Output::MAP
-                    ));
-                }
-                Ok(())
-            }
-        }
+        let first = &network.outputs()[0].name;
+        let reason = if first != needed {
+            format!("its first output is `{first}`, not `{needed}`")
+        } else if rank.is_some_and(|rank| rank != network.rank()) {
+            "it does not read images".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::Task { task: self.name(), network: network.name().to_owned(), reason })
     }
 }
 

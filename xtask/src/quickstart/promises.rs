@@ -99,7 +99,7 @@ mod tests {
         for (rows, says) in [
             (json!([]), "no rows on the Pareto front"),
             (json!([{ "pareto": true, "quality": { "value": 0.5 } }]), "`macs`"),
-            (json!([{ "pareto": true, "macs": 1 }]), "`accuracy.value`"),
+            (json!([{ "pareto": true, "macs": 1 }]), "`quality.value`"),
         ] {
             let error = Seen::parse(&json!({ "rows": rows }).to_string()).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
