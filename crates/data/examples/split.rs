@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = BufWriter::new(File::create(out)?);
     for (i, sample) in dataset.samples().iter().enumerate() {
         let image = dataset.image(i)?;
-        let (name, class) = (sample.place.name(), &dataset.classes()[sample.class as usize]);
+        let (name, class) = (sample.place.name(), &dataset.classes()[sample.class() as usize]);
         let (width, height) = (image.width(), image.height());
         write!(out, "{}\t{class}\t{width}\t{height}\t", name.display())?;
         for byte in Sha256::digest(image.pixels()) {

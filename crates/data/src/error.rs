@@ -10,6 +10,7 @@ use mutualnet_core::text::{counted, shown, shown_dir};
 use mutualnet_core::{FileKind, Wanted};
 use mutualnet_image::{DecodeError, Others};
 
+use crate::IGNORE;
 use crate::index::{Nearby, PartsFault};
 use crate::kind::Expected;
 use crate::quarantine_list;
@@ -123,6 +124,28 @@ pub enum Error {
         lines: usize,
         /// The first of them.
         first: PathBuf,
+    },
+    /// A split without the folders of images with masks.
+    #[error("no folder `{folder}` in {}", shown(path))]
+    NoMasks {
+        /// The folder that is missing.
+        folder: &'static str,
+        /// The split's folder.
+        path: PathBuf,
+    },
+    /// Masks whose numbers have no names.
+    #[error("no names of classes in {}", shown(path))]
+    NoClassNames {
+        /// The file that should have them.
+        path: PathBuf,
+    },
+    /// More classes than a mask has numbers for.
+    #[error("{classes} classes in {}, but masks have numbers for {IGNORE}", shown(path))]
+    ManyClasses {
+        /// How many.
+        classes: usize,
+        /// The file that names them.
+        path: PathBuf,
     },
     /// A directory without images or shards.
     #[error("no JPEG, PNG or WebP files in {}{}", shown(path), but(others))]
@@ -268,6 +291,8 @@ const BROKEN_HINT: &str =
     "`mutualnet data check DIR` lists broken files and writes a quarantine list, which leaves them out";
 const LAYOUT_HINT: &str = "a data set is a directory with train/CLASS/*.jpg and test/CLASS/*.jpg, or has one of the other layouts in docs/formats.md";
 
+const MASKS_HINT: &str = "segmentation needs SPLIT/images/NAME.jpg and SPLIT/masks/NAME.png, or a list SPLIT.txt with an image and its mask on every line";
+
 impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
@@ -303,9 +328,15 @@ impl Error {
             }
             Self::Parts { .. } => "keep the files of one version of the data set, and move the others away",
             Self::Line { .. } => {
-                "a line is the path of an image, a tab or a space, and the number or name of its class; put `#` before a \
-                 header"
+                "a line is the path of an image, a tab or a space, and the number or name of its class or, for \
+                 segmentation, the path of its mask; put `#` before a header"
             }
+            Self::NoMasks { .. } => MASKS_HINT,
+            Self::NoClassNames { .. } => {
+                "write the name of each class on a line of its own, in the order of their numbers in the masks; the first \
+                 line is class 0, such as `background`"
+            }
+            Self::ManyClasses { .. } => "join classes, because 255 stands for pixels without a class",
             Self::NothingListed { .. } => "paths in a list are relative to the directory that the list is in",
             Self::NotPacked { .. } => {
                 "name one of them with data.train or data.test, or pack the data set again"

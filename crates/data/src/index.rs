@@ -3,11 +3,13 @@
 //! The modules below know the layouts of directories; the loader reads the images.
 //! Invariant: samples are ordered by class and then by name, whatever order the file system lists them in.
 
+use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use mutualnet_core::Task;
 use mutualnet_image::Image;
 use mutualnet_image::decode;
 
@@ -16,7 +18,7 @@ use mutualnet_image::Others;
 use crate::pack;
 use crate::quarantine_list;
 use crate::table::CACHE_BYTES;
-use crate::{Error, Place, Result, SampleError};
+use crate::{Error, Label, Place, Result, SampleError};
 
 pub(crate) mod cifar;
 #[cfg(test)]
@@ -25,6 +27,7 @@ pub(crate) mod folders;
 pub(crate) mod labels;
 pub(crate) mod layout;
 pub(crate) mod list;
+pub(crate) mod masks;
 pub(crate) mod nearby;
 pub use nearby::Nearby;
 mod notice;
@@ -36,6 +39,7 @@ pub(crate) mod shards;
 mod share;
 mod tables;
 use layout::Layout;
+use masks::Masked;
 use nearby::no_split;
 
 /// A split of a data set, in whichever layout the data set has it.
@@ -80,13 +84,25 @@ impl Split {
 pub struct SampleRef {
     /// Where it is.
     pub place: Place,
-    /// Index into the classes.
-    pub class: u32,
+    /// What is known about it.
+    pub label: Label,
+}
+
+impl SampleRef {
+    /// Its class, within which another sample may stand in for it; 0 for all images with masks.
+    pub fn class(&self) -> u32 {
+        match self.label {
+            Label::Class(class) => class,
+            Label::Mask(_) => 0,
+        }
+    }
 }
 
 /// What a split holds, before the quarantine list is applied.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
+    /// What its labels are for.
+    pub(crate) task: Task,
     pub(crate) classes: Vec<String>,
     /// Ordered by class and then by name.
     pub(crate) samples: Vec<SampleRef>,
@@ -102,6 +118,7 @@ pub(crate) struct Contents {
 #[derive(Debug, Clone)]
 pub struct Dataset {
     dir: PathBuf,
+    task: Task,
     classes: Vec<String>,
     samples: Vec<SampleRef>,
     /// Where each class begins and ends in `samples`.
@@ -125,7 +142,22 @@ impl Dataset {
         Self::open_named(root, split.folder())
     }
 
-    /// Indexes one split of a data set by its name, in whichever layout `root` has it.
+    /// Indexes one split of a data set by its name, with the labels that a task needs.
+    ///
+    /// A directory does not say what it is for: `images` and `masks` could be classes.
+    ///
+    /// # Errors
+    /// As [`Dataset::open_named`]. For segmentation: a split that is neither a folder with `images` and `masks` nor a list
+    /// of pairs, or no `classes.txt`. A mask that is missing is not an error; the loader reports its image as broken.
+    pub fn open_for(task: Task, root: &Path, split: &str) -> Result<Self> {
+        if task == Task::Segment {
+            let Masked { dir, contents } = masks::open(root, split)?;
+            return Self::assemble(&dir, contents);
+        }
+        Self::open_named(root, split)
+    }
+
+    /// Indexes one split of a data set of classes by its name, in whichever layout `root` has it.
     ///
     /// # Errors
     /// As [`Dataset::open`]; a split that does not exist, exists in two layouts or lacks a part; a list with a malformed
@@ -157,7 +189,7 @@ impl Dataset {
     /// Leaves out what is quarantined and collects the notices.
     fn assemble(dir: &Path, contents: Contents) -> Result<Self> {
         decode::check_variable()?;
-        let Contents { classes, mut samples, broken, others, mut notices } = contents;
+        let Contents { task, classes, mut samples, broken, others, mut notices } = contents;
         let excluded = quarantine_list::for_split(dir)?;
         let n_found = samples.len() + broken.len();
         if let Some((place, source)) = broken.into_iter().find(|(place, _)| !excluded.contains(&place.name()))
@@ -177,7 +209,10 @@ impl Dataset {
         if let [class] = classes.as_slice() {
             notices.push(Notice::OneClass { class: class.clone() });
         }
-        let empty = classes.iter().zip(&ranges).zip(found).filter(|((_, range), _)| range.is_empty());
+        // Which classes are in a mask is not known before it is read.
+        let n_known = if task == Task::Classify { classes.len() } else { 0 };
+        let empty =
+            classes.iter().take(n_known).zip(&ranges).zip(found).filter(|((_, range), _)| range.is_empty());
         notices.extend(empty.map(|((class, _), found)| Notice::EmptyClass {
             class: class.clone(),
             quarantined: found.len(),
@@ -189,7 +224,7 @@ impl Dataset {
         if samples.len() < n_found {
             notices.push(Notice::Quarantined { files: n_found - samples.len() });
         }
-        Ok(Self { dir: dir.to_owned(), classes, samples, ranges, notices })
+        Ok(Self { dir: dir.to_owned(), task, classes, samples, ranges, notices })
     }
 
     /// The directory that sample paths are relative to.
@@ -197,12 +232,17 @@ impl Dataset {
         &self.dir
     }
 
+    /// What its labels are for.
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
     /// Names of the classes, in the order of the labels.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    /// All samples, ordered by class and then by name.
+    /// All samples, ordered by class and then by name; images with masks by name alone.
     pub fn samples(&self) -> &[SampleRef] {
         &self.samples
     }
@@ -251,8 +291,8 @@ impl Dataset {
 
     /// SHA-256 over classes and the name and size of every sample, in hexadecimal: which data a result belongs to.
     ///
-    /// A sample's class is hashed too if its name does not begin with it, and so is whatever else tells files apart if
-    /// their names do not. The hash does not depend on where the data are, and no image file is read for it.
+    /// A sample's class is hashed too if its name does not begin with it, or the name and size of its mask, and so is
+    /// whatever else tells files apart if their names do not. The hash does not depend on where the data are, and no image file is read for it.
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         for class in &self.classes {
@@ -261,17 +301,29 @@ impl Dataset {
         }
         for sample in &self.samples {
             sample.place.hash_into(&mut hasher);
-            if !sample.place.name().starts_with(&self.classes[sample.class as usize]) {
-                hasher.update(sample.class.to_le_bytes());
+            match &sample.label {
+                Label::Class(class) => {
+                    if !sample.place.name().starts_with(&self.classes[*class as usize]) {
+                        hasher.update(class.to_le_bytes());
+                    }
+                }
+                Label::Mask(mask) => self.hash_mask(mask, &mut hasher),
             }
         }
         hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
+
+    fn hash_mask(&self, mask: &Path, hasher: &mut Sha256) {
+        let file = Place::File { path: mask.to_owned(), bytes: 0 };
+        file.hash_into(hasher);
+        let bytes = fs::metadata(self.dir.join(mask)).map_or(0, |metadata| metadata.len());
+        hasher.update(bytes.to_le_bytes());
+    }
 }
 
-/// Where each class begins and ends.
+/// Where each class begins and ends; images with masks are all in the range of the first.
 fn class_ranges(samples: &[SampleRef], n_classes: usize) -> Vec<Range<usize>> {
-    let begin = |class: usize| samples.partition_point(|sample| (sample.class as usize) < class);
+    let begin = |class: usize| samples.partition_point(|sample| (sample.class() as usize) < class);
     (0..n_classes).map(|class| begin(class)..begin(class + 1)).collect()
 }
 

@@ -24,7 +24,7 @@ pub mod transform;
 pub use transform::{TrainCrop, TrainPipeline, TrainTransform};
 
 pub mod loader;
-pub use loader::{Batch, BatchMemory, Batches, Floats, ImageBuffer, Loader, LoaderConfig, SecondLabels};
+pub use loader::{Batch, BatchMemory, Batches, Floats, ImageBuffer, Loader, LoaderConfig};
 mod order;
 pub use order::{Part, Position};
 mod progress;
@@ -35,6 +35,8 @@ pub use progress::{HANGS_AFTER, Progress};
 pub mod scenes;
 pub mod shapes;
 
+mod target;
+pub use target::{IGNORE, Label, SecondLabels, Targets};
 mod kind;
 pub use kind::Expected;
 mod error;

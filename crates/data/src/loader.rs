@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mutualnet_core::Preprocess;
 use mutualnet_core::rng::Purpose;
+use mutualnet_core::{Preprocess, Task};
 
 use mutualnet_image::StageTimes;
 
@@ -26,7 +26,7 @@ use crate::{BrokenFile, Dataset, Error, Result};
 
 mod batches;
 mod buffers;
-pub use batches::{Batch, Batches, SecondLabels};
+pub use batches::{Batch, Batches};
 use batches::{Job, Work};
 pub use buffers::{BatchMemory, Floats, ImageBuffer};
 use buffers::{Buffers, Heap};
@@ -71,6 +71,10 @@ impl Loader {
             return Err(Error::Setting { setting: "batch", reason: "must be at least 1".to_owned() });
         }
         check_part(&config)?;
+        if dataset.task() != Task::Classify {
+            let reason = format!("batches cannot be made for `{}`", dataset.task());
+            return Err(Error::Setting { setting: "task", reason });
+        }
         let workers = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             n => n,

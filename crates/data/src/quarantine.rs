@@ -31,7 +31,7 @@ impl Quarantine {
         index: u32,
         mut attempt: impl FnMut(u32, &Place) -> Result<(), SampleError>,
     ) -> Result<u32> {
-        let class = dataset.samples()[index as usize].class;
+        let class = dataset.samples()[index as usize].class();
         let range = dataset.class_range(class);
         for step in 0..range.len() {
             let candidate = (range.start + (index as usize - range.start + step) % range.len()) as u32;

@@ -37,16 +37,17 @@ impl StepBatch {
     /// # Errors
     /// The engine has no memory.
     pub fn new(batch: &mut Batch, device: Device) -> Result<Self> {
-        let (n, side) = (batch.n, batch.side as usize);
+        let (n, [height, width]) = (batch.n, batch.size);
+        let (firsts, seconds) = batch.targets.classes().expect("recipes open data sets of classes");
         let labels = |labels: &[i64]| Tensor::from_slice_i64(labels, &[n])?.to_device(device);
-        let second = batch.second.as_ref().map(|second| {
+        let second = seconds.map(|second| {
             let shares = Tensor::from_slice(&second.shares, &[n])?.to_device(device)?;
             Ok::<_, Error>(SecondLabels { labels: labels(&second.labels)?, shares })
         });
         Ok(Self {
-            labels: labels(&batch.labels)?,
+            labels: labels(firsts)?,
             second: second.transpose()?,
-            images: Tensor::from_buffer(batch.take_images(), &[n, side, side, 3], device)?,
+            images: Tensor::from_buffer(batch.take_images(), &[n, height, width, 3], device)?,
         })
     }
 

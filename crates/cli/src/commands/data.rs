@@ -166,7 +166,14 @@ fn note_splits(dir: &Path) {
 }
 
 fn is_of_classes(notice: &Notice) -> bool {
-    matches!(notice, Notice::OneClass { .. } | Notice::EmptyClass { .. } | Notice::JunkListed { .. })
+    matches!(
+        notice,
+        Notice::OneClass { .. }
+            | Notice::EmptyClass { .. }
+            | Notice::JunkListed { .. }
+            | Notice::LooksMasked
+            | Notice::MasksAlone { .. }
+    )
 }
 
 #[derive(Serialize)]

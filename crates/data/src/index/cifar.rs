@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::nearby::no_split;
 use super::{Contents, SampleRef, labels};
 use crate::records::RecordFile;
-use crate::{Error, Place, Result};
+use crate::{Error, Label, Place, Result};
 
 /// The files of one of the two data sets.
 ///
@@ -89,13 +89,13 @@ impl Cifar {
             for (number, label) in labels.into_iter().enumerate() {
                 let place = Place::Record { file: Arc::clone(&file), number: number as u32 };
                 match label {
-                    Ok(class) => samples.push(SampleRef { place, class }),
+                    Ok(class) => samples.push(SampleRef { place, label: Label::Class(class) }),
                     Err(reason) => broken.push((place, reason)),
                 }
             }
         }
         // Stable: within a class the order of files and records stays.
-        samples.sort_by_key(|sample| sample.class);
+        samples.sort_by_key(SampleRef::class);
         Ok(Contents { classes, samples, broken, ..Contents::default() })
     }
 

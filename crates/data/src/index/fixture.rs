@@ -52,7 +52,7 @@ pub(crate) fn batches(dataset: &Dataset) -> Vec<(Vec<i64>, Vec<f32>)> {
     let train = loader.train(TrainTransform::default(), &preprocess, Position::default(), 2).unwrap();
     let batches = train.chain(loader.evaluate(&preprocess).unwrap()).map(|batch| {
         let batch = batch.unwrap();
-        (batch.labels.clone(), batch.images.to_vec())
+        (batch.targets.classes().unwrap().0.to_vec(), batch.images.to_vec())
     });
     batches.collect()
 }
@@ -68,5 +68,5 @@ pub(crate) fn quarantined(dir: &Path) -> Vec<String> {
 
 /// Names and numbers of the classes of all samples.
 pub(crate) fn samples(dataset: &Dataset) -> Vec<(String, u32)> {
-    dataset.samples().iter().map(|s| (s.place.name().display().to_string(), s.class)).collect()
+    dataset.samples().iter().map(|s| (s.place.name().display().to_string(), s.class())).collect()
 }

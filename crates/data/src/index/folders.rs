@@ -10,9 +10,9 @@ use mutualnet_core::text::escape_invalid;
 
 use mutualnet_image::Others;
 
-use super::{Contents, SampleRef, labels};
+use super::{Contents, Notice, SampleRef, labels, masks};
 use crate::shard::is_shard_name;
-use crate::{Error, Place, Result, SampleError, quarantine_list, shapes};
+use crate::{Error, Label, Place, Result, SampleError, quarantine_list, shapes};
 use mutualnet_image::junk::is_skipped;
 
 /// The images of a folder of class folders.
@@ -32,8 +32,14 @@ pub(super) fn contents(dir: &Path) -> Result<Contents> {
         contents.others.extend(found.others);
         found.shards.iter().for_each(|shard| contents.others.add(shard));
         contents.broken.extend(found.broken);
-        contents.samples.extend(found.places.into_iter().map(|place| SampleRef { place, class: number }));
+        contents
+            .samples
+            .extend(found.places.into_iter().map(|place| SampleRef { place, label: Label::Class(number) }));
         contents.classes.push(class);
+    }
+    let has = |name: &str| contents.classes.iter().any(|class| class == name);
+    if has(masks::IMAGES) && has(masks::MASKS) {
+        contents.notices.push(Notice::LooksMasked);
     }
     Ok(contents)
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use super::{Contents, SampleRef};
-use crate::{Error, Place, Result, SampleError, text_file};
+use crate::{Error, Label, Place, Result, SampleError, text_file};
 
 /// File in a data set's directory that names the classes, one per line in the order of their numbers.
 pub(crate) const FILE: &str = "classes.txt";
@@ -17,12 +17,12 @@ const MAX_UNNAMED: i64 = 1 << 16;
 
 /// A label as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Label {
+pub(crate) enum WrittenLabel {
     Number(i64),
     Name(String),
 }
 
-impl Label {
+impl WrittenLabel {
     /// Anything that is all digits is a number, however large.
     pub(crate) fn parse(text: &str) -> Self {
         let digits = text.strip_prefix('-').unwrap_or(text);
@@ -41,7 +41,7 @@ impl Label {
 }
 
 /// An image, and its label or why it has none.
-pub(crate) type Labelled = (Place, Result<Label, SampleError>);
+pub(crate) type Labelled = (Place, Result<WrittenLabel, SampleError>);
 
 /// Names in the class file of a directory, if there is one.
 pub(crate) fn read_names(dir: &Path) -> Result<Option<Vec<String>>> {
@@ -68,21 +68,23 @@ pub(crate) fn classify(images: Vec<Labelled>, names: Option<Vec<String>>) -> Con
     // In reverse, so that the first of two equal names counts.
     let numbers: HashMap<&str, u32> =
         (0..classes.len()).rev().map(|i| (classes[i].as_str(), i as u32)).collect();
-    let class = |label: Label| match label {
-        Label::Number(label) => match usize::try_from(label) {
+    let class = |label: WrittenLabel| match label {
+        WrittenLabel::Number(label) => match usize::try_from(label) {
             Ok(number) if number < classes.len() => Ok(number as u32),
             _ => Err(SampleError::Label { label, classes: classes.len() }),
         },
-        Label::Name(label) => numbers.get(label.as_str()).copied().ok_or(SampleError::UnknownClass { label }),
+        WrittenLabel::Name(label) => {
+            numbers.get(label.as_str()).copied().ok_or(SampleError::UnknownClass { label })
+        }
     };
     let (mut samples, mut broken) = (Vec::new(), Vec::new());
     for (place, label) in images {
         match label.and_then(class) {
-            Ok(class) => samples.push(SampleRef { place, class }),
+            Ok(class) => samples.push(SampleRef { place, label: Label::Class(class) }),
             Err(reason) => broken.push((place, reason)),
         }
     }
-    samples.sort_by(|a, b| (a.class, &a.place).cmp(&(b.class, &b.place)));
+    samples.sort_by(|a, b| (a.class(), &a.place).cmp(&(b.class(), &b.place)));
     broken.sort_by(|(a, _), (b, _)| a.cmp(b));
     Contents { classes, samples, broken, ..Contents::default() }
 }
@@ -90,10 +92,10 @@ pub(crate) fn classify(images: Vec<Labelled>, names: Option<Vec<String>>) -> Con
 /// Makes classes from labels alone. If one label is a name, all of them become names.
 fn invent(mut images: Vec<Labelled>) -> (Vec<Labelled>, Vec<String>) {
     let labels = images.iter().filter_map(|(_, label)| label.as_ref().ok());
-    let is_name = |label: &Label| matches!(label, Label::Name(_));
+    let is_name = |label: &WrittenLabel| matches!(label, WrittenLabel::Name(_));
     if !labels.clone().any(is_name) {
-        let number = |label: &Label| match label {
-            Label::Number(number) if (0..MAX_UNNAMED).contains(number) => Some(*number),
+        let number = |label: &WrittenLabel| match label {
+            WrittenLabel::Number(number) if (0..MAX_UNNAMED).contains(number) => Some(*number),
             _ => None,
         };
         let n_classes = labels.filter_map(number).max().map_or(0, |max| max + 1);
@@ -102,9 +104,9 @@ fn invent(mut images: Vec<Labelled>) -> (Vec<Labelled>, Vec<String>) {
     let mut names = BTreeSet::new();
     for (_, label) in &mut images {
         if let Ok(found) = label {
-            let name = std::mem::replace(found, Label::Number(0)).into_name();
+            let name = std::mem::replace(found, WrittenLabel::Number(0)).into_name();
             names.insert(name.clone());
-            *found = Label::Name(name);
+            *found = WrittenLabel::Name(name);
         }
     }
     (images, names.into_iter().collect())
@@ -116,12 +118,12 @@ mod tests {
 
     fn classified(labels: &[&str], names: Option<&[&str]>) -> (Vec<String>, Vec<u32>, Vec<String>) {
         let place = |i: usize| Place::File { path: format!("{i}.png").into(), bytes: 0 };
-        let images = labels.iter().enumerate().map(|(i, label)| (place(i), Ok(Label::parse(label))));
+        let images = labels.iter().enumerate().map(|(i, label)| (place(i), Ok(WrittenLabel::parse(label))));
         let names = names.map(|names| names.iter().map(|&name| name.to_owned()).collect());
         let Contents { classes, mut samples, broken, .. } = classify(images.collect(), names);
         samples.sort_by(|a, b| a.place.cmp(&b.place));
         let broken = broken.iter().map(|(place, reason)| format!("{}: {reason}", place.name().display()));
-        (classes, samples.iter().map(|sample| sample.class).collect(), broken.collect())
+        (classes, samples.iter().map(|sample| sample.class()).collect(), broken.collect())
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use mutualnet_core::text::{escape_invalid, shown};
 
 use super::folders::is_image_name;
-use super::labels::{self, Label};
+use super::labels::{self, WrittenLabel};
 use super::{Contents, Notice};
 use crate::text_file::{self, os_string};
 use crate::{Error, Place, Result};
@@ -25,9 +25,7 @@ pub(crate) fn path(root: &Path, split: &str) -> PathBuf {
 
 /// The images that a list names; their paths are relative to `root`.
 pub(crate) fn contents(root: &Path, list: &Path) -> Result<Contents> {
-    let fail = |source| Error::Io { action: "read", path: list.to_owned(), source };
-    let text = text_file::read(list).and_then(|text| text.ok_or_else(|| ErrorKind::NotFound.into()));
-    let mut entries = parse(&text.map_err(fail)?, list)?;
+    let mut entries = entries(list, written_label)?;
     refuse_header(root, list, &entries)?;
     let n_lines = entries.len();
     entries.retain(|entry| !has_junk_part(&entry.path));
@@ -51,10 +49,21 @@ pub(crate) fn contents(root: &Path, list: &Path) -> Result<Contents> {
     Ok(Contents { notices, ..labels::classify(images, labels::read_names(root)?) })
 }
 
+fn written_label(label: &[u8]) -> WrittenLabel {
+    WrittenLabel::parse(&escape_invalid(label))
+}
+
+/// The lines of a list, with labels as `read_label` understands them.
+pub(super) fn entries<L: PartialEq>(list: &Path, read_label: impl Fn(&[u8]) -> L) -> Result<Vec<Entry<L>>> {
+    let fail = |source| Error::Io { action: "read", path: list.to_owned(), source };
+    let text = text_file::read(list).and_then(|text| text.ok_or_else(|| ErrorKind::NotFound.into()));
+    parse(&text.map_err(fail)?, list, read_label)
+}
+
 /// The path and the size of a listed file, or the path alone if there is no such file.
 ///
 /// Lists that were written on Windows may have `\` between folders.
-fn find(root: &Path, path: PathBuf) -> Result<(PathBuf, u64), PathBuf> {
+pub(super) fn find(root: &Path, path: PathBuf) -> Result<(PathBuf, u64), PathBuf> {
     let bytes = |path: &Path| fs::metadata(root.join(path)).map(|metadata| metadata.len());
     if let Ok(bytes) = bytes(&path) {
         return Ok((path, bytes));
@@ -73,15 +82,15 @@ fn find(root: &Path, path: PathBuf) -> Result<(PathBuf, u64), PathBuf> {
 
 /// One line of a list.
 #[derive(Debug, Clone, PartialEq)]
-struct Entry {
+pub(super) struct Entry<L> {
     /// Number of the line, from 1.
-    line: usize,
-    path: PathBuf,
-    label: Label,
+    pub(super) line: usize,
+    pub(super) path: PathBuf,
+    pub(super) label: L,
 }
 
-fn parse(text: &[u8], list: &Path) -> Result<Vec<Entry>> {
-    let mut entries: Vec<Entry> = Vec::new();
+fn parse<L: PartialEq>(text: &[u8], list: &Path, read_label: impl Fn(&[u8]) -> L) -> Result<Vec<Entry<L>>> {
+    let mut entries: Vec<Entry<L>> = Vec::new();
     let mut firsts: HashMap<PathBuf, usize> = HashMap::new();
     for (text, number) in text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).zip(1..) {
         if text.is_empty() || text.starts_with(b"#") {
@@ -90,7 +99,7 @@ fn parse(text: &[u8], list: &Path) -> Result<Vec<Entry>> {
         let fail = |reason| Error::Line { path: list.to_owned(), line: number, reason };
         let (path, label) = line::split(text).map_err(fail)?;
         let path = PathBuf::from(os_string(path.strip_prefix(b"./").unwrap_or(path).to_vec()));
-        let label = Label::parse(&escape_invalid(label));
+        let label = read_label(label);
         if let Some(&first) = firsts.get(&path) {
             let Entry { line, label: other, .. } = &entries[first];
             if *other != label {
@@ -108,18 +117,18 @@ fn parse(text: &[u8], list: &Path) -> Result<Vec<Entry>> {
 const LABEL_WORDS: &[&str] = &["label", "labels", "class", "classes", "category", "target", "id", "y"];
 
 /// Refuses a list whose first line names columns, which would be an image and a class otherwise.
-fn refuse_header(root: &Path, list: &Path, entries: &[Entry]) -> Result<()> {
+fn refuse_header(root: &Path, list: &Path, entries: &[Entry<WrittenLabel>]) -> Result<()> {
     let [first, rest @ ..] = entries else { return Ok(()) };
     if find(root, first.path.clone()).is_ok() {
         return Ok(());
     }
     let name = match &first.label {
-        Label::Name(name) => Some(name.as_str()),
-        Label::Number(_) => None,
+        WrittenLabel::Name(name) => Some(name.as_str()),
+        WrittenLabel::Number(_) => None,
     };
-    let is_number = |entry: &Entry| matches!(entry.label, Label::Number(_));
+    let is_number = |entry: &Entry<WrittenLabel>| matches!(entry.label, WrittenLabel::Number(_));
     let is_odd_label = name.is_some() && !rest.is_empty() && rest.iter().all(is_number);
-    let is_image = |entry: &Entry| is_image_name(&entry.path);
+    let is_image = |entry: &Entry<WrittenLabel>| is_image_name(&entry.path);
     let is_odd_path = !is_image(first) && !rest.is_empty() && rest.iter().all(is_image);
     let is_word = |name: &str| name.to_lowercase().split(['_', ' ']).any(|word| LABEL_WORDS.contains(&word));
     let is_named_column = !is_image(first) && name.is_some_and(is_word);

@@ -3,8 +3,9 @@
 //! Separate so that every command words the same finding in the same way.
 
 use std::fmt;
+use std::path::PathBuf;
 
-use mutualnet_core::text::counted;
+use mutualnet_core::text::{counted, shown};
 
 use crate::table::CACHE_BYTES;
 use mutualnet_image::Others;
@@ -45,6 +46,15 @@ pub enum Notice {
         /// How many.
         lines: usize,
     },
+    /// Class folders that are named like the two folders of segmentation data.
+    LooksMasked,
+    /// Masks without an image.
+    MasksAlone {
+        /// How many.
+        masks: usize,
+        /// The first of them.
+        first: PathBuf,
+    },
     /// Test images that are training images as well.
     Overlap {
         /// How many of the test images.
@@ -68,7 +78,7 @@ pub enum SameBy {
 impl Notice {
     /// Whether it makes results misleading.
     pub fn is_warning(&self) -> bool {
-        matches!(self, Self::Overlap { .. })
+        matches!(self, Self::Overlap { .. } | Self::LooksMasked)
     }
 }
 
@@ -96,6 +106,12 @@ impl fmt::Display for Notice {
             Self::JunkListed { lines } => {
                 let lines = counted(*lines, "line");
                 write!(f, "ignored {lines} of the list with files that operating systems leave behind")
+            }
+            Self::LooksMasked => f.write_str(
+                "the classes `images` and `masks` look like segmentation data, which need task = \"segment\"",
+            ),
+            Self::MasksAlone { masks, first } => {
+                write!(f, "no image for {}, such as {}", counted(*masks, "mask"), shown(first))
             }
             Self::Overlap { n, of, by } => {
                 match n == of {

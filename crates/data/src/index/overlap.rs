@@ -101,7 +101,7 @@ fn copy_id(sample: &SampleRef) -> CopyId {
         Place::Member { member, .. } => (file_name(member.name()), member.bytes(), 0),
         Place::Row { table, row } => (OsString::new(), table.bytes(), (*row).into()),
     };
-    (sample.class, name, bytes, content)
+    (sample.class(), name, bytes, content)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::folders::is_image_name;
-use super::labels::{self, Label, Labelled};
+use super::labels::{self, Labelled, WrittenLabel};
 use super::tables;
 use mutualnet_image::Others;
 
@@ -39,7 +39,7 @@ pub(crate) fn contents(root: &Path, shards: &[PathBuf], names: Option<Vec<String
 }
 
 /// A label, or what is wrong with it.
-type Cls = Result<Label, String>;
+type Cls = Result<WrittenLabel, String>;
 
 /// The images of one shard, and the other files in it.
 fn images(root: &Path, shard: &Arc<Shard>) -> (Vec<Labelled>, Others) {
@@ -110,7 +110,7 @@ fn read_label(shard: &mut File, file: &Member, content: &mut Vec<u8>) -> Cls {
     file.read(shard, content).map_err(|reason| reason.to_string())?;
     match str::from_utf8(content).map(str::trim) {
         Ok("") => Err("the .cls file is empty".to_owned()),
-        Ok(text) => Ok(Label::parse(text)),
+        Ok(text) => Ok(WrittenLabel::parse(text)),
         Err(_) => Err("the .cls file is not text".to_owned()),
     }
 }
@@ -123,12 +123,12 @@ fn split_name(name: &Path) -> (String, String) {
 }
 
 /// The first folder of a name, as in an image folder.
-fn class_folder(name: &Path) -> Option<Label> {
+fn class_folder(name: &Path) -> Option<WrittenLabel> {
     let mut folders: Vec<_> = name.iter().map(|part| part.to_string_lossy()).collect();
     folders.pop();
     // Archives of a whole data set begin with the name of a split, which is not a class.
     let is_split = folders.len() > 1 && Split::USUAL.contains(&&*folders[0]);
-    folders.get(usize::from(is_split)).map(|folder| Label::Name(folder.clone().into_owned()))
+    folders.get(usize::from(is_split)).map(|folder| WrittenLabel::Name(folder.clone().into_owned()))
 }
 
 #[cfg(test)]

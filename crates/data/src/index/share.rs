@@ -10,7 +10,7 @@ use crate::{Error, Result};
 impl Dataset {
     /// The same classes with this share of the samples of each, but at least one if the class has any.
     ///
-    /// The samples are evenly spaced over those of their class, in the data set's order, beginning with the first.
+    /// Images with masks are shared as if they were of one class. The samples are evenly spaced over those of their class, in the data set's order, beginning with the first.
     ///
     /// # Errors
     /// A share outside (0, 1].
@@ -26,8 +26,8 @@ impl Dataset {
             first..samples.len()
         };
         let ranges = self.ranges.iter().map(keep).collect();
-        let Self { dir, classes, notices, .. } = self.clone();
-        Ok(Self { dir, classes, samples, ranges, notices })
+        let Self { dir, task, classes, notices, .. } = self.clone();
+        Ok(Self { dir, task, classes, samples, ranges, notices })
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(names(&share), ["cat/0.png", "cat/2.png", "cat/5.png", "cat/7.png", "dog/0.png"]);
         assert_eq!([0, 1, 2].map(|class| share.class_range(class)), [0..0, 0..4, 4..5]);
         assert_eq!((share.classes(), share.notices()), (dataset.classes(), dataset.notices()));
-        assert_eq!(share.samples()[4].class, 2);
+        assert_eq!(share.samples()[4].class(), 2);
         assert_ne!(share.hash(), dataset.hash());
     }
 

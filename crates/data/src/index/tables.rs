@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::labels::{Label, Labelled};
+use super::labels::{Labelled, WrittenLabel};
 use crate::shard::{Member, Shard};
 use crate::table::{self, Cache};
 use crate::{Place, SampleError};
@@ -36,7 +36,7 @@ pub(super) fn images(root: &Path, tables: &[PathBuf]) -> Images {
                 let missing = || SampleError::NoLabel { reason: "the record has none".to_owned() };
                 images.extend(scan.labels.into_iter().zip(0..).map(|(label, row)| {
                     let place = Place::Row { table: Arc::clone(&table), row };
-                    (place, label.map(Label::Number).ok_or_else(missing))
+                    (place, label.map(WrittenLabel::Number).ok_or_else(missing))
                 }));
                 images.extend(scan.rest.map(|(offset, reason)| (rest(path, offset), Err(reason))));
             }

@@ -24,7 +24,7 @@ fn classes_and_samples_are_sorted() {
         tree(&["train/dog/2.JPG", "train/cat/b.png", "train/cat/a/z.jpeg", "train/dog/10.jpg", "train/ant/"]);
     let dataset = Dataset::open_split(dir.path(), Split::Train).unwrap();
     assert_eq!(dataset.classes(), ["ant", "cat", "dog"]);
-    let paths: Vec<_> = dataset.samples().iter().map(|s| (s.place.name(), s.class)).collect();
+    let paths: Vec<_> = dataset.samples().iter().map(|s| (s.place.name(), s.class())).collect();
     let expected = [("cat/a/z.jpeg", 1), ("cat/b.png", 1), ("dog/10.jpg", 2), ("dog/2.JPG", 2)];
     assert_eq!(paths, expected.map(|(name, class)| (PathBuf::from(name), class)));
     assert_eq!(dataset.class_range(0), 0..0);

@@ -22,7 +22,7 @@ use crate::scratch::{Scratch, ScratchPool};
 use mutualnet_image::TestPipeline;
 
 use crate::transform::TrainPipeline;
-use crate::{Dataset, Error, Place, Result, SampleError};
+use crate::{Dataset, Error, Place, Result, SampleError, SecondLabels, Targets};
 
 /// Time between two checks on a thread that is ending.
 const TICK: Duration = Duration::from_millis(1);
@@ -33,18 +33,16 @@ const BUILDERS: usize = 2;
 /// Images at the largest resolution with their labels: a whole batch, or the loader's part of one.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[n, side, side, 3]` f32, normalized.
+    /// `[n, height, width, 3]` f32, normalized.
     pub images: ImageBuffer,
-    /// Class of every image; the first one if it has two.
-    pub labels: Vec<i64>,
-    /// The second classes, if images are mixed.
-    pub second: Option<SecondLabels>,
+    /// What is known about them.
+    pub targets: Targets,
     /// The sample of the data set that each image is; in training, that of the replacement if a file is broken.
     pub indices: Vec<u32>,
     /// Number of images.
     pub n: usize,
-    /// Side of the images, in pixels.
-    pub side: u32,
+    /// Height and width of the images, in pixels.
+    pub size: [usize; 2],
     /// Epoch, from 0; 0 outside training.
     pub epoch: u32,
     /// Step within the epoch, from 0.
@@ -56,15 +54,6 @@ impl Batch {
     pub fn take_images(&mut self) -> ImageBuffer {
         std::mem::take(&mut self.images)
     }
-}
-
-/// The labels of mixed images besides the first ones, image by image.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SecondLabels {
-    /// Class of the image that was mixed in, or the image's own if none was.
-    pub labels: Vec<i64>,
-    /// Share of the first label, from 0 to 1; the rest is that of the second.
-    pub shares: Vec<f32>,
 }
 
 /// What to do with every image.
@@ -287,11 +276,12 @@ impl Job {
         let indices = close_gaps(&mut images, image_len, &written);
         let n = indices.len();
         let samples = self.dataset.samples();
-        let labels: Vec<_> = indices.iter().map(|&i| i64::from(samples[i as usize].class)).collect();
+        let labels: Vec<_> = indices.iter().map(|&i| i64::from(samples[i as usize].class())).collect();
         let mixing = self.work.mixing();
         let second = mixing.map(|mixing| self.mix(mixing, &plan, &mut images, &labels));
         let BatchPlan { epoch, step, .. } = plan;
-        Ok(Batch { images, labels, second, indices, n, side, epoch, step })
+        let targets = Targets::Classes { labels, second };
+        Ok(Batch { images, targets, indices, n, size: [side as usize; 2], epoch, step })
     }
 
     /// Makes one image of a batch and returns its sample. Only training replaces a broken image by another one.

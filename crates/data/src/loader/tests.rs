@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use mutualnet_image::{Image, encode_jpeg, encode_png};
 
 use super::*;
-use crate::TrainCrop;
 use crate::augment::PadMode;
+use crate::{SecondLabels, TrainCrop};
 
 mod mixing;
 mod parts;
@@ -71,13 +71,15 @@ fn contents(batches: Batches) -> Vec<Content> {
     batches
         .map(|batch| {
             let batch = batch.unwrap();
-            assert_eq!((batch.n, batch.images.len()), (batch.labels.len(), batch.n * 3 * 8 * 8));
+            let (labels, second) = batch.targets.classes().unwrap();
+            assert_eq!((batch.n, batch.images.len()), (labels.len(), batch.n * 3 * 8 * 8));
+            assert_eq!(batch.size, [8, 8]);
             Content {
                 epoch: batch.epoch,
                 step: batch.step,
                 indices: batch.indices.clone(),
-                labels: batch.labels.clone(),
-                second: batch.second.clone(),
+                labels: labels.to_vec(),
+                second: second.cloned(),
                 images: batch.images.to_vec(),
             }
         })
@@ -192,7 +194,7 @@ fn evaluation_sees_every_image_once_with_its_label() {
     let indices: Vec<u32> = batches.iter().flat_map(|b| b.indices.clone()).collect();
     assert_eq!(indices, (0..26).collect::<Vec<_>>());
     let labels: Vec<i64> = batches.iter().flat_map(|b| b.labels.clone()).collect();
-    let expected: Vec<i64> = loader.dataset().samples().iter().map(|s| s.class.into()).collect();
+    let expected: Vec<i64> = loader.dataset().samples().iter().map(|s| s.class().into()).collect();
     assert_eq!(labels, expected);
     let image = loader.dataset().image(5).unwrap();
     assert_eq!(batches[1].images[192..384], mutualnet_image::preprocess_test(&image, &preprocess()).unwrap());
@@ -213,7 +215,7 @@ fn a_broken_file_is_left_out_of_evaluation_and_replaced_in_training() {
         let labels: Vec<i64> = batches.iter().flat_map(|b| b.labels.clone()).collect();
         assert_eq!(
             labels,
-            indices.iter().map(|&i| i64::from(dataset.samples()[i].class)).collect::<Vec<_>>()
+            indices.iter().map(|&i| i64::from(dataset.samples()[i].class())).collect::<Vec<_>>()
         );
         let images: Vec<f32> = batches.iter().flat_map(|b| b.images.clone()).collect();
         let last = dataset.image(25).unwrap();

@@ -9,7 +9,7 @@ use mutualnet_core::text::escape_invalid;
 
 use super::{HEADER_BYTES, MAGIC, Packed, Record, Summary, damaged, read_at};
 use crate::index::{Contents, SampleRef};
-use crate::{Error, Expected, Place, Result};
+use crate::{Error, Expected, Label, Place, Result};
 
 /// Size of an index entry in bytes, without its name.
 const RECORD_BYTES: usize = 36;
@@ -33,10 +33,12 @@ pub(crate) fn contents(pack: &Path, split: &str) -> Result<Contents> {
         });
     };
     let of_split = entries.into_iter().filter(|entry| usize::from(entry.split) == number);
-    let samples =
-        of_split.map(|Entry { packed, class, .. }| SampleRef { place: Place::Packed(packed), class });
+    let samples = of_split.map(|Entry { packed, class, .. }| SampleRef {
+        place: Place::Packed(packed),
+        label: Label::Class(class),
+    });
     let mut samples: Vec<_> = samples.collect();
-    samples.sort_by_key(|sample| sample.class);
+    samples.sort_by_key(SampleRef::class);
     Ok(Contents { classes: summary.classes, samples, ..Contents::default() })
 }
 

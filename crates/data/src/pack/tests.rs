@@ -58,8 +58,8 @@ fn what_is_packed_is_what_comes_out() {
             for (i, sample) in usable.enumerate() {
                 let name = Path::new(split.folder()).join(sample.place.name());
                 assert_eq!(
-                    (of_pack.samples()[i].place.name(), of_pack.samples()[i].class),
-                    (name, sample.class)
+                    (of_pack.samples()[i].place.name(), of_pack.samples()[i].class()),
+                    (name, sample.class())
                 );
                 assert_eq!(of_pack.image(i).unwrap(), sample.place.read(of_folder.dir()).unwrap());
             }

@@ -98,7 +98,7 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
                         let crc32 = crc32fast::hash(&bytes);
                         let record = Record { offset, bytes: bytes.len() as u32, crc32, width, height };
                         let packed = Packed { name, record };
-                        let entry = Entry { packed, class: sample.class, split: number as u8 };
+                        let entry = Entry { packed, class: sample.class(), split: number as u8 };
                         entries.push((index, entry));
                         offset += bytes.len() as u64;
                     }

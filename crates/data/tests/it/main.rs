@@ -90,7 +90,7 @@ fn cifar_is_indexed_and_loaded_whole() {
     for batch in test.evaluate(&preprocess(None, 32)).unwrap() {
         let batch = batch.unwrap();
         n += batch.n;
-        batch.labels.iter().for_each(|&label| by_class[label as usize] += 1);
+        batch.targets.classes().unwrap().0.iter().for_each(|&label| by_class[label as usize] += 1);
     }
     assert_eq!((n, by_class), (10_000, [1000; 10]));
 }

@@ -51,10 +51,10 @@ fn records_are_samples_in_the_order_of_classes() {
     let train = open(&dir, Split::Train).unwrap();
     assert_eq!((train.classes().len(), train.classes()[9].as_str()), (10, "truck"));
     assert_eq!(train.samples().len(), 20);
-    let first: Vec<_> = train.samples()[..3].iter().map(|s| (s.place.name(), s.class)).collect();
+    let first: Vec<_> = train.samples()[..3].iter().map(|s| (s.place.name(), s.class())).collect();
     let expected = [("data_batch_1.bin/3", 0), ("data_batch_3.bin/1", 0), ("data_batch_1.bin/2", 1)];
     assert_eq!(first, expected.map(|(name, class)| (PathBuf::from(name), class)));
-    assert!(train.samples().is_sorted_by_key(|sample| sample.class));
+    assert!(train.samples().is_sorted_by_key(SampleRef::class));
     assert_eq!(train.class_range(0), 0..2);
     assert!(train.notices().is_empty());
     let test = open(&dir, Split::held_out(dir.path()).unwrap()).unwrap();
@@ -85,9 +85,9 @@ fn the_fine_label_of_cifar_100_is_the_class() {
     fs::write(dir.path().join("test.bin"), record(&[0, 7], 0)).unwrap();
     let train = open(&dir, Split::Train).unwrap();
     let found: Vec<_> =
-        (0..2).map(|i| (train.samples()[i].class, train.image(i).unwrap().pixel(3, 1))).collect();
+        (0..2).map(|i| (train.samples()[i].class(), train.image(i).unwrap().pixel(3, 1))).collect();
     assert_eq!(found, [(42, [6, 100, 7]), (99, [5, 100, 7])]);
-    assert_eq!(open(&dir, Split::Test).unwrap().samples()[0].class, 7);
+    assert_eq!(open(&dir, Split::Test).unwrap().samples()[0].class(), 7);
     assert_eq!(train.notices().len(), 98, "classes without images");
 }
 
@@ -177,7 +177,9 @@ fn batches_are_the_same_for_any_number_of_workers_and_a_file_that_shrinks_is_not
         let transform = TrainTransform { color_jitter: 0.4, ..TrainTransform::default() };
         let batches = loader.train(transform, &preprocess, Position::default(), 2).unwrap();
         batches
-            .map(|batch| batch.map(|batch| (batch.labels.clone(), batch.images.to_vec())))
+            .map(|batch| {
+                batch.map(|batch| (batch.targets.classes().unwrap().0.to_vec(), batch.images.to_vec()))
+            })
             .collect::<Vec<_>>()
     };
     let whole = |loader: &Loader| train(loader).into_iter().map(Result::unwrap).collect::<Vec<_>>();

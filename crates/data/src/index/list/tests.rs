@@ -26,7 +26,7 @@ fn images(dataset: &Dataset) -> Vec<(String, u32, u8)> {
     let image = |i: usize| {
         let sample = &dataset.samples()[i];
         let grey = dataset.image(i).unwrap().pixel(0, 0)[0];
-        (sample.place.name().display().to_string(), sample.class, grey)
+        (sample.place.name().display().to_string(), sample.class(), grey)
     };
     (0..dataset.samples().len()).map(image).collect()
 }
@@ -64,14 +64,14 @@ fn the_hash_is_of_labels_too() {
 
 #[test]
 fn a_malformed_line_is_named() {
-    let message = |text: &str| match parse(text.as_bytes(), Path::new("train.txt")) {
+    let message = |text: &str| match parse(text.as_bytes(), Path::new("train.txt"), written_label) {
         Err(error) => error.to_string(),
         Ok(images) => panic!("{images:?}"),
     };
     assert_eq!(message("a.png 1\n\n b.png \n"), "train.txt, line 3: `b.png` is not a path and a label");
     assert_eq!(message("a.png 1\n./a.png 2"), "train.txt, line 2: `a.png` has a different label in line 1");
-    assert!(parse(b"# nothing\n", Path::new("")).unwrap().is_empty());
-    assert_eq!(parse(b"a.png 1\na.png 1", Path::new("")).unwrap().len(), 2);
+    assert!(parse(b"# nothing\n", Path::new(""), written_label).unwrap().is_empty());
+    assert_eq!(parse(b"a.png 1\na.png 1", Path::new(""), written_label).unwrap().len(), 2);
     let dir = data("# nothing\n");
     let error = Dataset::open_split(dir.path(), Split::Train).unwrap_err();
     assert!(error.to_string().starts_with("no JPEG, PNG or WebP files in "), "{error}");
