@@ -1,4 +1,4 @@
-//! Decodes arbitrary bytes as an image file, both whole and only the part that a crop needs.
+//! Decodes arbitrary bytes as an image file, both whole and only the part that a crop needs, and as a mask.
 //!
 //! A panic, a hang or unbounded memory is a finding; an error is not.
 #![no_main]
@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock};
 use libfuzzer_sys::fuzz_target;
 use mutualnet_core::{Preprocess, Resolution};
 use mutualnet_data::{Dataset, Loader, LoaderConfig, Part, TrainTransform};
+use mutualnet_image::Mask;
 use mutualnet_image::decode::decode;
 use mutualnet_fuzz::init;
 
@@ -40,6 +41,11 @@ static PLACE: LazyLock<Place> = LazyLock::new(|| {
 
 fuzz_target!(init: init(), |bytes: &[u8]| {
     let whole = decode(bytes);
+    if let Ok(mask) = Mask::decode(bytes) {
+        let size = whole.as_ref().map(|image| [image.width(), image.height()]);
+        // An image may be turned, or take more memory than its mask.
+        assert!(size.is_err() || size.is_ok_and(|[x, y]| mask.size() == [x, y] || mask.size() == [y, x]));
+    }
     fs::write(&PLACE.file, bytes).expect("a file can be written");
     let crop = Resolution::new(24).expect("24 is a resolution");
     let preprocess = Preprocess::center_crop(crop, [0.5; 3], [0.25; 3]);

@@ -146,9 +146,22 @@ pub(crate) enum StoreArg {
 pub(crate) struct CheckArgs {
     /// Data set, one of its splits, or any folder of images
     pub(crate) dir: PathBuf,
+    /// What the data are for; without it, `segment` if a split has the folders `images` and `masks`
+    #[arg(long, value_enum)]
+    pub(crate) task: Option<TaskArg>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What data are for.
+#[cfg(feature = "train")]
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum TaskArg {
+    /// A class for every image
+    Classify,
+    /// A mask for every image
+    Segment,
 }
 
 #[cfg(feature = "train")]

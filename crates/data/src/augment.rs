@@ -22,4 +22,4 @@ pub use pad_crop::{PadCrop, PadMode};
 pub use rand_augment::RandAugment;
 pub use random_erasing::RandomErasing;
 pub use random_resized_crop::RandomResizedCrop;
-pub use random_short_side::RandomShortSide;
+pub use random_short_side::{RandomShortSide, Shown};

@@ -21,6 +21,9 @@ use crate::pack;
 use crate::quarantine_list::Change;
 use crate::{BrokenFile, Error, Place, Progress, Result, SampleError, Split, quarantine_list};
 
+mod masks;
+pub use masks::{check_masks, has_masks};
+
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckReport {
@@ -38,6 +41,17 @@ pub struct CheckReport {
     pub broken: Vec<BrokenFile>,
     /// Sets of parts that are incomplete.
     pub faults: Vec<PartsFault>,
+    /// In how many images each class is, if they have masks.
+    pub in_images: Vec<ClassCount>,
+}
+
+/// A class, and how many images have pixels of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassCount {
+    /// Its name.
+    pub class: String,
+    /// How many images.
+    pub images: usize,
 }
 
 impl CheckReport {
@@ -63,8 +77,7 @@ pub fn check(dir: &Path) -> Result<CheckReport> {
 /// As [`check`].
 pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     if !dir.is_dir() && !pack::is_pack(dir) {
-        let path = dir.to_owned();
-        return Err(if dir.exists() { Error::NotADirectory { path } } else { Error::NoDirectory { path } });
+        return Err(no_directory(dir));
     }
     check_variable()?;
     let Found { places, mut broken, others, faults } = find(dir)?;
@@ -80,16 +93,26 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     progress.begin(places.len());
     let decode = |place: &Place| progress.reading(place, || place.verify(dir));
     let decoded: Vec<_> = places.par_iter().map(decode).collect();
-    let range = |axis: usize| {
-        let sides = || decoded.iter().flatten().map(|size| size[axis]);
-        [sides().min().unwrap_or(0), sides().max().unwrap_or(0)]
-    };
-    let (width_px, height_px) = (range(0), range(1));
+    let [width_px, height_px] = ranges(decoded.iter().flatten());
     broken.extend(places.into_iter().zip(decoded).filter_map(|(place, size)| Some((place, size.err()?))));
     broken.sort_by(|(a, _), (b, _)| a.cmp(b));
     let broken =
         broken.iter().map(|(place, reason)| BrokenFile { path: place.name(), reason: reason.to_string() });
-    Ok(CheckReport { n_images, others, bytes, width_px, height_px, broken: broken.collect(), faults })
+    let (broken, in_images) = (broken.collect(), Vec::new());
+    Ok(CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, in_images })
+}
+
+/// Smallest and largest width, and smallest and largest height; zeros when there are none.
+fn ranges<'s>(sizes: impl Iterator<Item = &'s [u32; 2]> + Clone) -> [[u32; 2]; 2] {
+    [0, 1].map(|axis| {
+        let sides = || sizes.clone().map(|size| size[axis]);
+        [sides().min().unwrap_or(0), sides().max().unwrap_or(0)]
+    })
+}
+
+fn no_directory(dir: &Path) -> Error {
+    let path = dir.to_owned();
+    if dir.exists() { Error::NotADirectory { path } } else { Error::NoDirectory { path } }
 }
 
 /// What there is to decode, and what is found to be broken before that.

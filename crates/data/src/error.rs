@@ -8,12 +8,14 @@ use std::path::PathBuf;
 
 use mutualnet_core::text::{counted, shown, shown_dir};
 use mutualnet_core::{FileKind, Wanted};
-use mutualnet_image::{DecodeError, Others};
+use mutualnet_image::Others;
 
 use crate::IGNORE;
 use crate::index::{Nearby, PartsFault};
-use crate::kind::Expected;
 use crate::quarantine_list;
+
+mod sample;
+pub use sample::{MaskFault, SampleError};
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -242,6 +244,12 @@ pub enum Error {
         /// The class.
         class: String,
     },
+    /// No image can be used together with its mask, so that none can replace another.
+    #[error("no image in {} can be used with its mask", shown(path))]
+    MasksUnreadable {
+        /// The data set's directory.
+        path: PathBuf,
+    },
     /// A loader thread panicked, which is a bug.
     #[error("a loader thread panicked: {message}")]
     WorkerPanic {
@@ -397,94 +405,4 @@ fn list(files: &[BrokenFile]) -> String {
         text += &format!("\n  and {} more", files.len() - LISTED);
     }
     text
-}
-
-/// Why a sample cannot be used: its image or its label.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SampleError {
-    /// The image cannot be decoded, or its file cannot be read.
-    #[error(transparent)]
-    Image(#[from] DecodeError),
-    /// The last record of a file is incomplete.
-    #[error("the record ends after {bytes} of {of} bytes")]
-    CutRecord {
-        /// Bytes that are there.
-        bytes: usize,
-        /// Bytes of a record.
-        of: usize,
-    },
-    /// A label that is not the number of a class.
-    #[error("label {label} is not one of the {classes} classes")]
-    Label {
-        /// The label.
-        label: i64,
-        /// How many classes there are.
-        classes: usize,
-    },
-    /// The bytes of a packed image have changed.
-    #[error("the checksum does not match: the image has changed since it was packed")]
-    Checksum,
-    /// A label that is not the name of a class.
-    #[error("label `{label}` is not in classes.txt")]
-    UnknownClass {
-        /// The label.
-        label: String,
-    },
-    /// An image in a shard that has no label.
-    #[error("no label: {reason}")]
-    NoLabel {
-        /// Where one was looked for, or what is wrong with it.
-        reason: String,
-    },
-    /// A damaged or truncated archive or table, or something in it that cannot be used.
-    #[error("archive: {reason}")]
-    Archive {
-        /// What is wrong.
-        reason: String,
-    },
-    /// Records of a Parquet or Arrow file that are read together and cannot be read, all for the same reason.
-    #[error("row group: {reason}")]
-    Group {
-        /// What is wrong.
-        reason: String,
-    },
-    /// The file is of another kind than its name says.
-    #[error("{}, not {}", kind.name(), expected.name())]
-    OtherKind {
-        /// What the file is.
-        kind: FileKind,
-        /// What it was taken for.
-        expected: Expected,
-    },
-}
-
-impl SampleError {
-    /// A file that the system does not read.
-    pub(crate) fn read(source: io::Error) -> Self {
-        Self::Image(DecodeError::Read { source })
-    }
-
-    /// Whether indexing finds it, and stops until a quarantine list names the file.
-    fn is_found_by_indexing(&self) -> bool {
-        matches!(
-            self,
-            Self::Label { .. }
-                | Self::UnknownClass { .. }
-                | Self::NoLabel { .. }
-                | Self::CutRecord { .. }
-                | Self::Archive { .. }
-                | Self::OtherKind { .. }
-                | Self::Image(DecodeError::OtherKind { .. })
-        )
-    }
-
-    /// What the user can do about the file.
-    fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Image(error) => error.hint(),
-            Self::OtherKind { kind, expected } => expected.hint(*kind),
-            _ => None,
-        }
-    }
 }

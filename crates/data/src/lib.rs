@@ -20,6 +20,9 @@ mod text_file;
 pub mod quarantine_list;
 
 pub mod augment;
+mod geometry;
+pub use geometry::{Geometry, Shift};
+mod mask_file;
 pub mod transform;
 pub use transform::{TrainCrop, TrainPipeline, TrainTransform};
 
@@ -40,4 +43,4 @@ pub use target::{IGNORE, Label, SecondLabels, Targets};
 mod kind;
 pub use kind::Expected;
 mod error;
-pub use error::{BrokenFile, Error, Result, SampleError};
+pub use error::{BrokenFile, Error, MaskFault, Result, SampleError};

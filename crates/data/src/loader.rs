@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mutualnet_core::Preprocess;
 use mutualnet_core::rng::Purpose;
-use mutualnet_core::{Preprocess, Task};
 
 use mutualnet_image::StageTimes;
 
@@ -26,10 +26,11 @@ use crate::{BrokenFile, Dataset, Error, Result};
 
 mod batches;
 mod buffers;
+mod job;
 pub use batches::{Batch, Batches};
-use batches::{Job, Work};
 pub use buffers::{BatchMemory, Floats, ImageBuffer};
 use buffers::{Buffers, Heap};
+use job::{Job, Work};
 
 /// How a data set is loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,10 +72,6 @@ impl Loader {
             return Err(Error::Setting { setting: "batch", reason: "must be at least 1".to_owned() });
         }
         check_part(&config)?;
-        if dataset.task() != Task::Classify {
-            let reason = format!("batches cannot be made for `{}`", dataset.task());
-            return Err(Error::Setting { setting: "task", reason });
-        }
         let workers = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             n => n,
@@ -130,7 +127,7 @@ impl Loader {
         from: Position,
         end_epoch: u32,
     ) -> Result<Batches> {
-        let pipeline = TrainPipeline::new(transform, preprocess)?;
+        let pipeline = self.train_pipeline(transform, preprocess)?;
         let n_samples = self.whole_batches()?;
         let LoaderConfig { seed, batch_size, .. } = self.config;
         let epochs = Epochs { seed, n_samples, batch_size, repeats: transform.repeats as usize };
@@ -147,11 +144,17 @@ impl Loader {
     ///
     /// A broken image is not replaced: its batch is one image smaller, and may be empty.
     ///
+    /// Whole images differ in size, so every batch, or every part of one, has one of them, whatever the batch size.
+    ///
     /// # Errors
     /// Invalid settings.
     pub fn evaluate(&self, preprocess: &Preprocess) -> Result<Batches> {
         let pipeline = TestPipeline::new(preprocess)?;
-        let order = Order::sequential(self.dataset.samples().len(), self.config.batch_size);
+        let batch_size = match pipeline.size() {
+            Some(_) => self.config.batch_size,
+            None => self.config.part.of,
+        };
+        let order = Order::sequential(self.dataset.samples().len(), batch_size);
         Ok(self.start(Work::Test { pipeline }, order))
     }
 
@@ -168,7 +171,7 @@ impl Loader {
         preprocess: &Preprocess,
         n_batches: usize,
     ) -> Result<Batches> {
-        let pipeline = TrainPipeline::new(transform, preprocess)?;
+        let pipeline = self.train_pipeline(transform, preprocess)?;
         let n_samples = self.whole_batches()?;
         let order = Order::chosen(self.config.seed, n_samples, self.config.batch_size, n_batches);
         Ok(self.start(Work::Train { pipeline, purpose: Purpose::Calibrate, mixing: None }, order))
@@ -187,7 +190,7 @@ impl Loader {
         preprocess: &Preprocess,
         indices: &[u32],
     ) -> Result<Batch> {
-        let pipeline = TrainPipeline::new(transform, preprocess)?;
+        let pipeline = self.train_pipeline(transform, preprocess)?;
         let work = Work::Train { pipeline, purpose: Purpose::Augment, mixing: pipeline.mixing() };
         let order = Order::Listed { indices: indices.to_vec(), batch_size: indices.len() };
         batches::make_first(&self.job(work, order), &self.buffers)
@@ -207,6 +210,10 @@ impl Loader {
     /// Files found broken so far; in training, another image of the same class replaces each of them.
     pub fn broken_files(&self) -> Vec<BrokenFile> {
         self.quarantine.files(&self.dataset)
+    }
+
+    fn train_pipeline(&self, transform: TrainTransform, preprocess: &Preprocess) -> Result<TrainPipeline> {
+        TrainPipeline::new_for(self.dataset.task(), transform, preprocess)
     }
 
     fn whole_batches(&self) -> Result<usize> {

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{BrokenFile, Dataset, Error, Place, Result, SampleError};
+use mutualnet_core::Task;
+
+use crate::{BrokenFile, Dataset, Error, Result, SampleError, SampleRef};
 
 /// The files of a data set that are known to be broken so far.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl Quarantine {
         &self,
         dataset: &Dataset,
         index: u32,
-        mut attempt: impl FnMut(u32, &Place) -> Result<(), SampleError>,
+        mut attempt: impl FnMut(u32, &SampleRef) -> Result<(), SampleError>,
     ) -> Result<u32> {
         let class = dataset.samples()[index as usize].class();
         let range = dataset.class_range(class);
@@ -39,6 +41,9 @@ impl Quarantine {
                 return Ok(candidate);
             }
         }
+        if dataset.task() == Task::Segment {
+            return Err(Error::MasksUnreadable { path: dataset.dir().to_owned() });
+        }
         Err(Error::ClassUnreadable { class: dataset.classes()[class as usize].clone() })
     }
 
@@ -47,9 +52,9 @@ impl Quarantine {
         &self,
         dataset: &Dataset,
         index: u32,
-        attempt: impl FnOnce(u32, &Place) -> Result<(), SampleError>,
+        attempt: impl FnOnce(u32, &SampleRef) -> Result<(), SampleError>,
     ) -> Result<bool> {
-        match attempt(index, &dataset.samples()[index as usize].place) {
+        match attempt(index, &dataset.samples()[index as usize]) {
             Ok(()) => Ok(true),
             Err(reason) => self.note(dataset, index, &reason).map(|()| false),
         }

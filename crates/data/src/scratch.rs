@@ -12,6 +12,8 @@ use mutualnet_image::{Canvas, StageTimes};
 pub(crate) struct Scratch {
     /// The file.
     pub(crate) file: Vec<u8>,
+    /// The file of its mask.
+    pub(crate) mask_file: Vec<u8>,
     pub(crate) canvas: Canvas,
 }
 
@@ -20,7 +22,7 @@ impl Scratch {
     const KEPT_BYTES: usize = 1 << 26;
 
     fn shrink(&mut self) {
-        for buffer in [&mut self.file, &mut self.canvas.decoded] {
+        for buffer in [&mut self.file, &mut self.mask_file, &mut self.canvas.decoded] {
             if buffer.capacity() > Self::KEPT_BYTES {
                 *buffer = Vec::new();
             }

@@ -3,22 +3,25 @@
 //! [`TrainTransform`] is the part of a recipe; [`TrainPipeline`] is checked and ready to run. At test time images go
 //! through `mutualnet_image::TestPipeline`.
 
+use std::mem;
 use std::time::Instant;
 
-use mutualnet_core::{Preprocess, RngStream};
+use mutualnet_core::{Preprocess, RngStream, Task};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::{
     ColorJitter, Lighting, Mixing, PadCrop, RandAugment, RandomErasing, RandomResizedCrop, RandomShortSide,
+    Shown,
 };
 use mutualnet_image::decode::Undecoded;
 use mutualnet_image::normalize::Normalize;
-use mutualnet_image::pipeline::{center, checked_normalize};
-use mutualnet_image::resize::Rect;
+use mutualnet_image::pipeline::{center, checked_normalize, cut};
+use mutualnet_image::resize::Fitted;
 use mutualnet_image::{Canvas, DecodeError, Image, timed};
 
-use crate::{Error, Result};
+use crate::geometry::Shift;
+use crate::{Error, Geometry, Result};
 
 mod crop;
 pub use crop::TrainCrop;
@@ -100,13 +103,24 @@ pub struct TrainPipeline {
 }
 
 impl TrainPipeline {
-    /// Checks the settings; size, mean and standard deviation are those of the test-time preprocessing.
+    /// Checks the settings for images with classes, as [`new_for`](Self::new_for).
     ///
     /// # Errors
     /// [`Error::Setting`] with the key of the recipe.
     pub fn new(transform: TrainTransform, preprocess: &Preprocess) -> Result<Self> {
+        Self::new_for(Task::Classify, transform, preprocess)
+    }
+
+    /// Checks the settings; size, mean and standard deviation are those of the test-time preprocessing.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the key of the recipe; for segmentation also what a mask cannot follow.
+    pub fn new_for(task: Task, transform: TrainTransform, preprocess: &Preprocess) -> Result<Self> {
         let side = preprocess.crop.get();
-        transform.crop.check(side)?;
+        transform.crop.check(task, side)?;
+        if task == Task::Segment {
+            check_masks_can_follow(&transform)?;
+        }
         let strength = |setting, value: f32, most: f32| {
             let reason = || format!("{value} is not between 0 and {most}");
             if (0.0..=most).contains(&value) {
@@ -136,7 +150,7 @@ impl TrainPipeline {
         self.mixing
     }
 
-    /// Decodes and augments one image; all randomness comes from the stream.
+    /// Decodes and augments one image; all randomness comes from the stream. Returns where its pixels come from.
     ///
     /// # Shapes
     /// - `out`: `[side, side, 3]` f32, normalized
@@ -152,8 +166,9 @@ impl TrainPipeline {
         rng: &mut RngStream,
         canvas: &mut Canvas,
         out: &mut [f32],
-    ) -> Result<(), DecodeError> {
-        let mut cropped = self.crop(image, rng, canvas)?;
+    ) -> Result<Geometry, DecodeError> {
+        let mut geometry = self.draw([image.width(), image.height()], rng);
+        let mut cropped = self.crop(image, &geometry, canvas)?;
         let begun = Instant::now();
         let TrainTransform { flip, color_jitter, lighting, rand_augment, random_erasing, .. } =
             self.transform;
@@ -161,12 +176,15 @@ impl TrainPipeline {
             ColorJitter { strength: color_jitter }.apply(&mut cropped, rng);
         }
         let shift = if lighting > 0.0 { Lighting { strength: lighting }.draw(rng) } else { [0.0; 3] };
-        if flip && rng.random() {
+        // Drawn after the colors, whose draws come between in runs of earlier versions as well.
+        geometry.flip = flip && rng.random();
+        if geometry.flip {
             cropped.flip_horizontal();
         }
         if let Some(rand_augment) = rand_augment {
             rand_augment.apply(&mut cropped, &mut canvas.spare, rng);
         }
+        let cropped = padded(cropped, geometry.size, &mut canvas.spare);
         canvas.times.augment += begun.elapsed();
         timed(&mut canvas.times.normalize, || self.normalize.write(cropped.pixels(), shift, out));
         if random_erasing > 0.0 {
@@ -175,41 +193,81 @@ impl TrainPipeline {
         }
         canvas.resized = cropped.into_pixels();
         canvas.times.images += 1;
-        Ok(())
+        Ok(geometry)
     }
 
-    fn crop(
-        &self,
-        image: Undecoded<'_>,
-        rng: &mut RngStream,
-        canvas: &mut Canvas,
-    ) -> Result<Image, DecodeError> {
+    /// Draws which part of an image of that many columns and rows is seen.
+    fn draw(&self, size: [u32; 2], rng: &mut RngStream) -> Geometry {
         let side = self.side;
         match self.transform.crop {
             TrainCrop::RandomResized { scale, ratio } => {
-                let crop = RandomResizedCrop { scale, ratio }.draw(image.width(), image.height(), rng);
-                cut(image, crop, side, canvas)
+                let crop = RandomResizedCrop { scale, ratio }.draw(size[0], size[1], rng);
+                Geometry::cut(crop, [side; 2], [side; 2])
             }
             TrainCrop::RandomShortSide { shorter } => {
-                let size = [image.width(), image.height()];
-                cut(image, RandomShortSide { shorter }.draw(size, side, rng), side, canvas)
+                let Shown { from, filled } = RandomShortSide { shorter }.draw(size, side, rng);
+                Geometry::cut(from, filled, [side; 2])
             }
             TrainCrop::Pad { pad, mode } => {
-                let mut fitted = center(image, [side; 2], canvas)?;
-                PadCrop { pad, mode }.apply(&mut fitted, &mut canvas.spare, rng);
-                Ok(fitted)
+                let pad = PadCrop { pad, mode };
+                let shift = Some(Shift { pad, from: pad.draw(rng) });
+                Geometry { shift, ..Geometry::of(Fitted::center(size, side, side)) }
             }
-            TrainCrop::Center => center(image, [side; 2], canvas),
+            TrainCrop::Center => Geometry::of(Fitted::center(size, side, side)),
         }
+    }
+
+    /// The pixels that a geometry shows, before they are mirrored.
+    fn crop(
+        &self,
+        image: Undecoded<'_>,
+        geometry: &Geometry,
+        canvas: &mut Canvas,
+    ) -> Result<Image, DecodeError> {
+        let Geometry { fitted, shift, .. } = *geometry;
+        if matches!(self.transform.crop, TrainCrop::RandomResized { .. } | TrainCrop::RandomShortSide { .. })
+        {
+            return cut(image, fitted.from, fitted.resized, canvas);
+        }
+        let mut middle = center(image, [self.side; 2], canvas)?;
+        if let Some(Shift { pad, from: [dx, dy] }) = shift {
+            pad.shift(&mut middle, &mut canvas.spare, dx, dy);
+        }
+        Ok(middle)
     }
 }
 
-/// Crops a rectangle and resizes it to a square.
-fn cut(image: Undecoded<'_>, crop: Rect, side: u32, canvas: &mut Canvas) -> Result<Image, DecodeError> {
-    let Canvas { decoded, resized, resizer, times, .. } = canvas;
-    let (pixels, crop) = timed(&mut times.decode, || image.region(crop, [side; 2], decoded))?;
-    let resized = std::mem::take(resized);
-    Ok(timed(&mut times.resize, || resizer.crop_resize(pixels, crop, [side; 2], resized)))
+/// The image in the top left corner of a black one, unless it fills all of that.
+fn padded(image: Image, [columns, rows]: [u32; 2], spare: &mut Vec<u8>) -> Image {
+    if [image.width(), image.height()] == [columns, rows] {
+        return image;
+    }
+    let mut pixels = mem::take(spare);
+    pixels.clear();
+    pixels.resize(3 * columns as usize * rows as usize, 0);
+    let stride = 3 * image.width() as usize;
+    let lines = pixels.chunks_exact_mut(3 * columns as usize).zip(image.pixels().chunks_exact(stride));
+    lines.for_each(|(line, shown)| line[..stride].copy_from_slice(shown));
+    *spare = image.into_pixels();
+    Image::new(columns, rows, pixels)
+}
+
+/// Refuses what moves or replaces pixels in a way that is not part of a [`Geometry`].
+fn check_masks_can_follow(transform: &TrainTransform) -> Result<()> {
+    let TrainTransform { rand_augment, random_erasing, mixup, cutmix, .. } = *transform;
+    let used = [
+        ("rand_augment", rand_augment.is_some()),
+        ("random_erasing", random_erasing != 0.0),
+        ("mixup", mixup != 0.0),
+        ("cutmix", cutmix != 0.0),
+    ];
+    match used.into_iter().find(|(_, is_used)| *is_used) {
+        Some((setting, _)) => Err(Error::Setting {
+            setting,
+            reason: "is for classification; masks cannot follow it".to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn check_rand_augment(rand_augment: Option<RandAugment>) -> Result<()> {

@@ -13,9 +13,11 @@ use mutualnet_core::FileKind;
 use crate::{DecodeError, Error, Image, Result, orientation};
 
 mod jpeg;
+mod mask;
 mod memory;
 mod undecoded;
 mod webp;
+pub use mask::Mask;
 pub use memory::MEMORY_VARIABLE;
 pub use memory::{check_file_size, check_variable};
 pub use undecoded::Undecoded;

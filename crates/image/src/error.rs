@@ -157,6 +157,12 @@ pub enum DecodeError {
     /// The decoder panicked, which is a bug in the decoder; but there is no image either way.
     #[error("too damaged to decode")]
     Panic,
+    /// An image of colors where a mask is expected, or anything else that has no numbers of classes.
+    #[error("{found}; a mask is a PNG with a palette, or in grey of at most 8 bits")]
+    NoMask {
+        /// What it is.
+        found: String,
+    },
     /// A color layout other than gray, RGB and CMYK, with or without alpha.
     #[error("{layout} is not a supported color layout")]
     Layout {
@@ -174,6 +180,7 @@ impl DecodeError {
                 "make the image smaller, or set the environment variable to the MiB that it takes; that much memory is \
                  needed for each thread that decodes",
             ),
+            Self::NoMask { .. } => Some("save the numbers of the classes, not colors that stand for them"),
             Self::Empty => FileKind::Empty.hint(Wanted::Image),
             _ => None,
         }

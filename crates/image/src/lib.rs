@@ -7,6 +7,7 @@ pub mod image;
 pub use image::{Image, ImageRef};
 
 pub mod decode;
+pub use decode::Mask;
 mod encode;
 pub use encode::{encode_jpeg, encode_palette_png, encode_png};
 pub mod orientation;
@@ -20,7 +21,7 @@ mod canvas;
 pub use canvas::Canvas;
 
 pub mod pipeline;
-pub use pipeline::{TestPipeline, preprocess_file, preprocess_test};
+pub use pipeline::{Preprocessed, TestPipeline, preprocess_file, preprocess_test};
 
 mod folder;
 pub use folder::{FolderImages, find_images, is_image_name};

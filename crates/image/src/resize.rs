@@ -39,6 +39,46 @@ impl Rect {
     }
 }
 
+/// How a whole image or its middle is resized: in which part of it, to which size, and what of the result is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fitted {
+    /// The part of the image that is resized.
+    pub from: Rect,
+    /// Columns and rows that it is resized to.
+    pub resized: [u32; 2],
+    /// The part of the resized image that is kept.
+    pub window: Rect,
+}
+
+/// How much longer than the shorter side the longer one may be; the rest is cropped before resizing.
+const MAX_RATIO: u32 = 8;
+
+impl Fitted {
+    /// The middle `side` x `side` of an image of that many columns and rows, whose shorter side is resized to `shorter`.
+    pub fn center(size: [u32; 2], shorter: u32, side: u32) -> Self {
+        let short = size[0].min(size[1]);
+        // An image that is not resized costs nothing, however long it is.
+        let whole = if short == shorter {
+            Self { from: Rect::whole(size), resized: size, window: Rect::whole(size) }
+        } else {
+            Self::whole(size, shorter)
+        };
+        Self { window: Rect::center(whole.resized, side, side), ..whole }
+    }
+
+    /// All of an image of that many columns and rows, whose shorter side is resized to `shorter`.
+    ///
+    /// The longer side is rounded down, as torchvision does, and cropped to eight times the shorter one before that.
+    pub fn whole(size: [u32; 2], shorter: u32) -> Self {
+        let short = size[0].min(size[1]);
+        let most = short.saturating_mul(MAX_RATIO);
+        let from = Rect::center(size, most, most);
+        let scaled = |n: u32| (u64::from(shorter) * u64::from(n) / u64::from(short)) as u32;
+        let resized = [scaled(from.width), scaled(from.height)];
+        Self { from, resized, window: Rect::whole(resized) }
+    }
+}
+
 /// Resizes images, and keeps its buffers between calls.
 #[derive(Debug, Default, Clone)]
 pub struct Resizer {
@@ -91,19 +131,16 @@ impl Resizer {
         pixels: Vec<u8>,
     ) -> Image {
         assert!(shorter >= side && side > 0, "a crop of {side} does not fit a side of {shorter}");
-        let short = image.width().min(image.height());
-        let scaled = |n: u32| (u64::from(shorter) * u64::from(n) / u64::from(short)) as u32;
-        let all =
-            Rect::center([image.width(), image.height()], short.saturating_mul(8), short.saturating_mul(8));
-        let resized = if short == shorter {
+        let size = [image.width(), image.height()];
+        let Fitted { from, resized, window } = Fitted::center(size, shorter, side);
+        let resized = if resized == size {
             None
         } else {
             let between = mem::take(&mut self.between);
-            Some(self.crop_resize(image, all, [scaled(all.width), scaled(all.height)], between))
+            Some(self.crop_resize(image, from, resized, between))
         };
         let image = resized.as_ref().map_or(image, Image::view);
-        let middle = Rect::center([image.width(), image.height()], side, side);
-        let cropped = self.crop_resize(image, middle, [side; 2], pixels);
+        let cropped = self.crop_resize(image, window, [side; 2], pixels);
         if let Some(resized) = resized {
             self.between = resized.into_pixels();
         }
@@ -154,6 +191,16 @@ mod tests {
         let image = Image::new(1, 60_000, vec![7; 180_000]);
         let side = Resizer::default().shorter_side_center_crop(image.view(), 256, 224, Vec::new());
         assert_eq!((side.width(), side.height(), side.pixel(3, 3)), (224, 224, [7; 3]));
+    }
+
+    #[test]
+    fn a_whole_image_keeps_its_aspect_within_bounds() {
+        let fitted = Fitted::whole([640, 427], 160);
+        assert_eq!((fitted.from, fitted.resized), (Rect::whole([640, 427]), [239, 160]));
+        assert_eq!(Fitted::whole([160, 200], 160).resized, [160, 200]);
+        let long = Fitted::whole([3, 1000], 10);
+        assert_eq!((long.from, long.resized), (Rect { left: 0, top: 488, width: 3, height: 24 }, [10, 80]));
+        assert_eq!(long.window, Rect::whole([10, 80]));
     }
 
     proptest! {

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use mutualnet_core::Task;
 use mutualnet_core::text::{counted, shown, shown_dir};
-use mutualnet_data::check::{CheckReport, check_watched, stale_lists, write_quarantine};
+use mutualnet_data::check::{
+    CheckReport, ClassCount, check_masks, check_watched, has_masks, stale_lists, write_quarantine,
+};
 use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
 use mutualnet_data::scenes::{self, ScenesSpec};
 use mutualnet_data::shapes::{self, ShapesSpec};
 use mutualnet_data::{BrokenFile, Dataset, Error, Notice, Split};
 use serde::Serialize;
 
-use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ScenesArgs, ShapesArgs, StoreArg};
+use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ScenesArgs, ShapesArgs, StoreArg, TaskArg};
 use crate::{text, watch};
 
 pub(super) fn run(command: DataCommand) -> Result<()> {
@@ -56,6 +59,15 @@ struct Checked {
     broken: Vec<Broken>,
     /// Parts of the data set that are missing or do not fit together.
     faults: Vec<String>,
+    /// In how many images each class is, if they have masks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<InImages>,
+}
+
+#[derive(Serialize)]
+struct InImages {
+    class: String,
+    images: usize,
 }
 
 #[derive(Serialize)]
@@ -71,7 +83,16 @@ impl From<BrokenFile> for Broken {
 }
 
 fn run_check(args: &CheckArgs) -> Result<()> {
-    let report = watch::watched(|progress| check_watched(&args.dir, progress))?;
+    let task = match args.task {
+        Some(TaskArg::Classify) => Task::Classify,
+        Some(TaskArg::Segment) => Task::Segment,
+        None if has_masks(&args.dir) => Task::Segment,
+        None => Task::Classify,
+    };
+    let report = watch::watched(|progress| match task {
+        Task::Segment => check_masks(&args.dir, progress),
+        _ => check_watched(&args.dir, progress),
+    })?;
     // Findings are printed first, because the directory may be read-only.
     print(args, &report)?;
     let change = match write_quarantine(&args.dir, &report) {
@@ -93,7 +114,7 @@ fn run_check(args: &CheckArgs) -> Result<()> {
             ));
         }
         note_stale_lists(&args.dir, &report)?;
-        note_splits(&args.dir);
+        note_splits(task, &args.dir);
     }
     match report.faults.into_iter().next() {
         Some(fault) => Err(Error::Parts { fault }.into()),
@@ -102,7 +123,9 @@ fn run_check(args: &CheckArgs) -> Result<()> {
 }
 
 fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
-    let CheckReport { n_images, others, bytes, width_px, height_px, broken, faults } = report.clone();
+    let CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, in_images } =
+        report.clone();
+    let counts = in_images.into_iter().map(|ClassCount { class, images }| InImages { class, images });
     let broken = broken.into_iter().map(Broken::from);
     let checked = Checked {
         images: n_images,
@@ -112,6 +135,7 @@ fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
         height_px,
         broken: broken.collect(),
         faults: faults.iter().map(ToString::to_string).collect(),
+        classes: counts.collect(),
     };
     if args.json {
         return text::json(&checked);
@@ -127,7 +151,17 @@ fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
     if !others.is_empty() {
         text::note(&format!("note: {}", Notice::Ignored { others }));
     }
+    note_classes(&checked.classes);
     Ok(())
+}
+
+/// Tells in how many images each class is, if they have masks.
+fn note_classes(classes: &[InImages]) {
+    if !classes.is_empty() {
+        let counts: Vec<_> =
+            classes.iter().map(|InImages { class, images }| format!("{class} {images}")).collect();
+        text::note(&format!("images with pixels of each class: {}", counts.join(", ")));
+    }
 }
 
 /// Points out quarantine lists of other directories that leave out images which are not broken.
@@ -143,10 +177,10 @@ fn note_stale_lists(dir: &Path, report: &CheckReport) -> Result<()> {
 }
 
 /// Points out what is odd about the splits as training would see them, without the broken images.
-fn note_splits(dir: &Path) {
+fn note_splits(task: Task, dir: &Path) {
     let mut train = None;
     for split in Split::USUAL {
-        match Dataset::open_named(dir, split) {
+        match Dataset::open_for(task, dir, split) {
             Ok(dataset) => {
                 let overlap = train.as_ref().and_then(|train: &Dataset| train.overlap(&dataset));
                 let notices = dataset.notices().iter().filter(|notice| is_of_classes(notice)).chain(&overlap);
@@ -159,7 +193,9 @@ fn note_splits(dir: &Path) {
                 }
             }
             // The report has already named missing parts.
-            Err(Error::NoSplit { .. } | Error::NotPacked { .. } | Error::Parts { .. }) => {}
+            Err(
+                Error::NoSplit { .. } | Error::NoMasks { .. } | Error::NotPacked { .. } | Error::Parts { .. },
+            ) => {}
             Err(error) => text::note(&format!("note: {split}: {error}")),
         }
     }

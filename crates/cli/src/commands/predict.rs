@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use mutualnet_bundle::{Bundle, Row};
 use mutualnet_core::{Budget, Preprocess, Subnet};
-use mutualnet_image::{DecodeError, Error, preprocess_file};
+use mutualnet_image::{DecodeError, Error, Preprocessed, preprocess_file};
 use mutualnet_runtime::{Model, Session};
 
 use super::open;
@@ -51,7 +51,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         match problem.map_or_else(|| read(&path, &preprocess), Err) {
             Ok(input) => {
                 let begin = Instant::now();
-                let top = session.predict(&input, args.top)?;
+                let top = session.predict(&input.pixels, args.top)?;
                 output.image(&path, begin.elapsed().as_secs_f64() * 1e3, &top)?;
             }
             Err(error) => {
@@ -91,7 +91,7 @@ pub(super) fn choose(bundle: &Bundle, args: &RowArgs, threads: Option<usize>) ->
 }
 
 /// Decodes an image; a file that makes a library panic is a broken file like others.
-fn read(path: &Path, preprocess: &Preprocess) -> Result<Vec<f32>> {
+fn read(path: &Path, preprocess: &Preprocess) -> Result<Preprocessed> {
     let input = catch_unwind(|| preprocess_file(path, preprocess));
     Ok(input.unwrap_or_else(|_| Err(Error::Decode { path: path.to_owned(), source: DecodeError::Panic }))?)
 }

@@ -21,6 +21,39 @@ fn broken_files_are_listed_and_left_out() {
 }
 
 #[test]
+fn masks_are_checked_with_their_images() {
+    let program = Program::new();
+    let make = [
+        "data",
+        "make",
+        "scenes",
+        "scenes",
+        "--train",
+        "4",
+        "--test",
+        "2",
+        "--side",
+        "64",
+        "--min-object",
+        "16",
+    ];
+    program.told(&make);
+    let mask = program.path("scenes/test/masks/00001.png");
+    std::fs::remove_file(&mask).unwrap();
+    let told = program.told(&["data", "check", "scenes"]);
+    let says = "exit 0\n-- stdout\ntest/images/00001.jpg: mask test/masks/00001.png: there is no such file\n";
+    assert!(told.starts_with(says) && told.contains("6 images checked, 1 broken\n"), "{told}");
+    assert!(told.contains("\nimages with pixels of each class: background 5, "), "{told}");
+    let report = program.json(&["data", "check", "scenes", "--task", "segment", "--json"]);
+    assert_eq!((&report["images"], &report["classes"][0]["class"]), (&6.into(), &"background".into()));
+    let told = program.told(&["data", "check", "scenes", "--task", "classify"]);
+    assert!(
+        told.contains("warning: train: the classes `images` and `masks` look like segmentation"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_data_set_goes_into_one_file() {
     let program = Program::new().with_shapes();
     std::fs::write(program.path(&program.image()), "not an image").unwrap();

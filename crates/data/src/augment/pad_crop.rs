@@ -28,27 +28,25 @@ pub struct PadCrop {
 }
 
 impl PadCrop {
-    /// Draws a shift and applies it; the content of `spare` does not matter before or after.
-    ///
-    /// # Panics
-    /// As [`shift`](Self::shift).
-    pub fn apply(&self, image: &mut Image, spare: &mut Vec<u8>, rng: &mut RngStream) {
+    /// Draws the first column and row of a window of the padded image.
+    pub fn draw(&self, rng: &mut RngStream) -> [u32; 2] {
         let dy = rng.random_range(0..=2 * self.pad);
         let dx = rng.random_range(0..=2 * self.pad);
-        self.shift(image, spare, dx, dy);
+        [dx, dy]
     }
 
-    /// Crops the padded image to the window that begins at column `dx` and row `dy`.
+    /// Crops the padded image to the window that begins at column `dx` and row `dy`; the content of `spare` does not matter
+    /// before or after.
     ///
     /// # Panics
     /// The pad is not smaller than the image; callers check their settings.
     pub fn shift(&self, image: &mut Image, spare: &mut Vec<u8>, dx: u32, dy: u32) {
         let (width, height) = (image.width(), image.height());
         assert!(self.pad < width.min(height), "a pad of {} for {width}x{height}", self.pad);
-        image.redraw(spare, |image, pixels| self.draw(image, pixels, dx, dy));
+        image.redraw(spare, |image, pixels| self.redraw(image, pixels, dx, dy));
     }
 
-    fn draw(&self, image: &Image, pixels: &mut Vec<u8>, dx: u32, dy: u32) {
+    fn redraw(&self, image: &Image, pixels: &mut Vec<u8>, dx: u32, dy: u32) {
         let (width, height) = (image.width(), image.height());
         for y in 0..height {
             let from_y = self.source(y + dy, height);
@@ -63,7 +61,7 @@ impl PadCrop {
     }
 
     /// Which of `n` pixels a position of the padded line shows.
-    fn source(&self, padded: u32, n: u32) -> Option<u32> {
+    pub(crate) fn source(&self, padded: u32, n: u32) -> Option<u32> {
         if (self.pad..self.pad + n).contains(&padded) {
             return Some(padded - self.pad);
         }

@@ -3,26 +3,16 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-#[cfg(test)]
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-
-use mutualnet_core::rng::Purpose;
-use rayon::prelude::*;
+use std::time::Duration;
 
 use super::buffers::{Buffers, ImageBuffer};
-use crate::augment::Mixing;
-use crate::order::{BatchPlan, Draw, EpochCache, Order, Part};
+use super::job::Job;
+use crate::order::{BatchPlan, EpochCache};
 use crate::progress::{HANGS_AFTER, Reads};
-use crate::quarantine::Quarantine;
-use crate::scratch::{Scratch, ScratchPool};
-use mutualnet_image::TestPipeline;
-
-use crate::transform::TrainPipeline;
-use crate::{Dataset, Error, Place, Result, SampleError, SecondLabels, Targets};
+use crate::{Error, Result, Targets};
 
 /// Time between two checks on a thread that is ending.
 const TICK: Duration = Duration::from_millis(1);
@@ -54,58 +44,6 @@ impl Batch {
     pub fn take_images(&mut self) -> ImageBuffer {
         std::mem::take(&mut self.images)
     }
-}
-
-/// What to do with every image.
-#[derive(Debug, Clone)]
-pub(super) enum Work {
-    /// Augmentation, with the purpose that keys its randomness, and the mixing of finished images.
-    Train { pipeline: TrainPipeline, purpose: Purpose, mixing: Option<Mixing> },
-    /// Test-time preprocessing.
-    Test { pipeline: TestPipeline },
-    /// A panic, to test how it is reported.
-    #[cfg(test)]
-    Panic,
-    /// Reads that hang for as long as someone holds this lock.
-    #[cfg(test)]
-    Hang(Arc<Mutex<()>>),
-}
-
-impl Work {
-    fn side(&self) -> u32 {
-        match self {
-            Self::Train { pipeline, .. } => pipeline.side(),
-            Self::Test { pipeline } => pipeline.side(),
-            #[cfg(test)]
-            Self::Panic | Self::Hang(_) => 1,
-        }
-    }
-
-    /// Whether another image of the class may replace a broken one; accuracy must count every image at most once.
-    fn may_replace(&self) -> bool {
-        !matches!(self, Self::Test { .. })
-    }
-
-    fn mixing(&self) -> Option<Mixing> {
-        match self {
-            Self::Train { mixing, .. } => *mixing,
-            _ => None,
-        }
-    }
-}
-
-/// Everything a builder needs to know.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) dataset: Arc<Dataset>,
-    pub(super) quarantine: Arc<Quarantine>,
-    pub(super) pool: Arc<rayon::ThreadPool>,
-    pub(super) seed: u64,
-    pub(super) scratch: Arc<ScratchPool>,
-    pub(super) reads: Arc<Reads<u32>>,
-    pub(super) part: Part,
-    pub(super) work: Work,
-    pub(super) order: Order,
 }
 
 /// Iterator over the batches of one [`Loader`](crate::Loader) call.
@@ -254,111 +192,6 @@ impl Builder {
     fn build(&self, plan: BatchPlan) -> Result<Batch> {
         self.job.build(plan, &self.buffers, &self.stop)
     }
-}
-
-impl Job {
-    /// Makes a batch on the threads of the current pool.
-    fn build(&self, plan: BatchPlan, buffers: &Arc<Buffers>, stop: &AtomicBool) -> Result<Batch> {
-        let side = self.work.side();
-        let image_len = 3 * (side as usize).pow(2);
-        let mut images = buffers.take(plan.draws.len() * image_len)?;
-        let written = images
-            .par_chunks_exact_mut(image_len)
-            .zip(&plan.draws)
-            .with_max_len(1)
-            .map(|(out, &draw)| {
-                if stop.load(Ordering::Relaxed) {
-                    return Ok(Some(draw.index));
-                }
-                self.scratch.with(|scratch| self.write(draw, plan.epoch, scratch, out))
-            })
-            .collect::<Result<Vec<Option<u32>>>>()?;
-        let indices = close_gaps(&mut images, image_len, &written);
-        let n = indices.len();
-        let samples = self.dataset.samples();
-        let labels: Vec<_> = indices.iter().map(|&i| i64::from(samples[i as usize].class())).collect();
-        let mixing = self.work.mixing();
-        let second = mixing.map(|mixing| self.mix(mixing, &plan, &mut images, &labels));
-        let BatchPlan { epoch, step, .. } = plan;
-        let targets = Targets::Classes { labels, second };
-        Ok(Batch { images, targets, indices, n, size: [side as usize; 2], epoch, step })
-    }
-
-    /// Makes one image of a batch and returns its sample. Only training replaces a broken image by another one.
-    fn write(&self, draw: Draw, epoch: u32, scratch: &mut Scratch, out: &mut [f32]) -> Result<Option<u32>> {
-        let index = draw.index;
-        let attempt = |candidate: u32, place: &Place| {
-            self.reads.during(candidate, || self.attempt(place, draw, epoch, scratch, out))
-        };
-        if self.work.may_replace() {
-            return self.quarantine.first_usable(&self.dataset, index, attempt).map(Some);
-        }
-        Ok(self.quarantine.is_usable(&self.dataset, index, attempt)?.then_some(index))
-    }
-
-    fn attempt(
-        &self,
-        place: &Place,
-        draw: Draw,
-        epoch: u32,
-        scratch: &mut Scratch,
-        out: &mut [f32],
-    ) -> Result<(), SampleError> {
-        let Scratch { file, canvas } = scratch;
-        let begun = Instant::now();
-        let image = place.open(self.dataset.dir(), file, &mut canvas.decoded)?;
-        canvas.times.read += begun.elapsed().saturating_sub(image.decoding());
-        canvas.times.decode += image.decoding();
-        match &self.work {
-            Work::Train { pipeline, purpose, .. } => {
-                let key = draw.key(self.seed, *purpose, epoch);
-                Ok(pipeline.write(image, &mut key.stream(), canvas, out)?)
-            }
-            Work::Test { pipeline } => Ok(pipeline.write(image, canvas, out)?),
-            #[cfg(test)]
-            Work::Panic => panic!("sample {} is a test of panics", draw.index),
-            #[cfg(test)]
-            Work::Hang(held) => {
-                drop(held.lock());
-                Ok(())
-            }
-        }
-    }
-
-    /// Mixes the finished images of a batch in place, neighbors with each other.
-    ///
-    /// The random stream depends on the pair's first image alone, and not on its place in the batch, which depends on the part.
-    fn mix(&self, mixing: Mixing, plan: &BatchPlan, images: &mut [f32], labels: &[i64]) -> SecondLabels {
-        let side = self.work.side();
-        let image_len = 3 * (side as usize).pow(2);
-        let mut second = SecondLabels { labels: labels.to_vec(), shares: vec![1.0; labels.len()] };
-        second.labels.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
-        images
-            .par_chunks_exact_mut(2 * image_len)
-            .zip(plan.draws.par_chunks_exact(2))
-            .zip(second.shares.par_chunks_exact_mut(2))
-            .for_each(|((pair, draws), shares)| {
-                let key = draws[0].key(self.seed, Purpose::Mix, plan.epoch);
-                let mix = mixing.draw(side, &mut key.stream());
-                let (first, second) = pair.split_at_mut(image_len);
-                mix.apply(first, second, side);
-                shares.fill(mix.share());
-            });
-        second
-    }
-}
-
-/// Moves the images that were made to the start of the batch, and returns their samples.
-fn close_gaps(images: &mut ImageBuffer, image_len: usize, written: &[Option<u32>]) -> Vec<u32> {
-    let mut indices = Vec::with_capacity(written.len());
-    for (place, index) in written.iter().enumerate().filter_map(|(i, index)| Some((i, (*index)?))) {
-        if place > indices.len() {
-            images.copy_within(place * image_len..(place + 1) * image_len, indices.len() * image_len);
-        }
-        indices.push(index);
-    }
-    images.truncate(indices.len() * image_len);
-    indices
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use mutualnet_core::Resolution;
+use mutualnet_core::{Fit, Resolution};
 use sha2::{Digest, Sha256};
 
 use mutualnet_image::{Image, encode_jpeg, encode_png};
@@ -14,6 +14,7 @@ use super::*;
 use crate::augment::PadMode;
 use crate::{SecondLabels, TrainCrop};
 
+mod masks;
 mod mixing;
 mod parts;
 
@@ -197,7 +198,25 @@ fn evaluation_sees_every_image_once_with_its_label() {
     let expected: Vec<i64> = loader.dataset().samples().iter().map(|s| s.class().into()).collect();
     assert_eq!(labels, expected);
     let image = loader.dataset().image(5).unwrap();
-    assert_eq!(batches[1].images[192..384], mutualnet_image::preprocess_test(&image, &preprocess()).unwrap());
+    assert_eq!(
+        batches[1].images[192..384],
+        mutualnet_image::preprocess_test(&image, &preprocess()).unwrap().pixels
+    );
+}
+
+#[test]
+fn whole_images_are_evaluated_one_by_one() {
+    let dir = data(26);
+    let loader = loader(dir.path(), config(2));
+    let whole = Preprocess { fit: Fit::Whole, ..preprocess() };
+    let batches: Vec<_> = loader.evaluate(&whole).unwrap().map(Result::unwrap).collect();
+    assert_eq!(batches.len(), 26);
+    for (i, batch) in batches.iter().enumerate() {
+        let expected = mutualnet_image::preprocess_test(&loader.dataset().image(i).unwrap(), &whole).unwrap();
+        assert_eq!((batch.size, batch.n, batch.step), ([8, 11], 1, i));
+        assert_eq!(batch.images.to_vec(), expected.pixels);
+        assert_eq!(batch.targets.classes().unwrap().0, [i64::from(loader.dataset().samples()[i].class())]);
+    }
 }
 
 #[test]
@@ -219,7 +238,10 @@ fn a_broken_file_is_left_out_of_evaluation_and_replaced_in_training() {
         );
         let images: Vec<f32> = batches.iter().flat_map(|b| b.images.clone()).collect();
         let last = dataset.image(25).unwrap();
-        assert_eq!(images[24 * 192..], mutualnet_image::preprocess_test(&last, &preprocess()).unwrap());
+        assert_eq!(
+            images[24 * 192..],
+            mutualnet_image::preprocess_test(&last, &preprocess()).unwrap().pixels
+        );
         let broken = loader.broken_files();
         assert_eq!(broken.len(), 1);
         assert_eq!(broken[0].reason, "the file is empty");

@@ -3,6 +3,7 @@
 //! Separate because the two differ: a recipe has one flat table with a `kind`, the pipeline an enum in which every kind
 //! has its own settings.
 
+use mutualnet_core::Task;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::PadMode;
@@ -21,7 +22,7 @@ pub enum TrainCrop {
     },
     /// A square of the image at a random resolution.
     RandomShortSide {
-        /// Least and greatest length of the shorter side, in pixels; not below the largest resolution.
+        /// Least and greatest length of the shorter side, in pixels; for classification not below the largest resolution.
         shorter: [u32; 2],
     },
     /// The whole image, shifted by a few pixels.
@@ -47,8 +48,9 @@ struct CropFile {
     /// For `random_resized`: smallest and largest ratio of width to height; without it `[0.75, 1.333]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ratio: Option<[f64; 2]>,
-    /// For `random_short_side`: smallest and largest length of the shorter side, in pixels, such as `[256, 480]`; not
-    /// below the largest resolution.
+    /// For `random_short_side`: smallest and largest length of the shorter side, in pixels, such as `[256, 480]`; for
+    /// classification not below the largest resolution. For segmentation, what an image does not fill is black and has
+    /// no class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shorter: Option<[u32; 2]>,
     /// For `pad`: how many pixels the image is shifted at most, in each direction, such as 4.
@@ -149,8 +151,14 @@ impl Default for TrainCrop {
 
 impl TrainCrop {
     /// Whether the settings make sense for images of `side` pixels.
-    pub(super) fn check(&self, side: u32) -> Result<()> {
+    pub(super) fn check(&self, task: Task, side: u32) -> Result<()> {
         let (setting, reason) = match *self {
+            Self::RandomShortSide { shorter: [low, high] } if task == Task::Segment => {
+                if 0 < low && low <= high {
+                    return Ok(());
+                }
+                ("crop.shorter", format!("[{low}, {high}] is not a range above 0"))
+            }
             Self::RandomResized { scale: [low, high], .. } if !(0.0 < low && low <= high && high <= 1.0) => {
                 ("crop.scale", format!("[{low}, {high}] is not a range above 0 and up to 1"))
             }

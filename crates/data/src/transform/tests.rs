@@ -29,18 +29,18 @@ fn write(transform: TrainTransform, image: &Image, sample: u64) -> Vec<f32> {
 #[test]
 fn images_of_the_right_size_are_only_normalized() {
     let image = image(8, 8);
-    let out = preprocess_test(&image, &preprocess(None, 8)).unwrap();
+    let out = preprocess_test(&image, &preprocess(None, 8)).unwrap().pixels;
     for (got, &value) in out.iter().zip(image.pixels()) {
         assert!((got - (f32::from(value) / 255.0 - 0.5) / 0.25).abs() < 1e-6);
     }
-    assert_eq!(preprocess_test(&image, &preprocess(Some(10), 8)).unwrap().len(), 192);
+    assert_eq!(preprocess_test(&image, &preprocess(Some(10), 8)).unwrap().pixels.len(), 192);
 }
 
 #[test]
 fn training_without_augmentation_is_test_time() {
     let image = image(20, 13);
     let plain = TrainTransform { crop: TrainCrop::Center, flip: false, ..TrainTransform::default() };
-    assert_eq!(write(plain, &image, 0), preprocess_test(&image, &preprocess(None, 8)).unwrap());
+    assert_eq!(write(plain, &image, 0), preprocess_test(&image, &preprocess(None, 8)).unwrap().pixels);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn erasing_comes_last_and_leaves_the_mean() {
 fn half_of_the_images_are_flipped() {
     let image = image(8, 8);
     let flip = TrainTransform { crop: TrainCrop::Center, ..TrainTransform::default() };
-    let plain = preprocess_test(&image, &preprocess(None, 8)).unwrap();
+    let plain = preprocess_test(&image, &preprocess(None, 8)).unwrap().pixels;
     let same = (0..200).filter(|&i| write(flip, &image, i) == plain).count();
     assert!((75..125).contains(&same), "{same}");
 }

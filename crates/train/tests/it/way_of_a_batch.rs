@@ -21,7 +21,9 @@ const TOLERANCE: f32 = 1e-4;
 fn inputs(fixture: &Fixture, bundle: &Bundle, n: usize) -> Vec<Vec<f32>> {
     let test = Dataset::open(&fixture.data().join("test")).unwrap();
     let images = (0..test.samples().len()).step_by(7).take(n);
-    images.map(|index| preprocess_test(&test.image(index).unwrap(), bundle.preprocess()).unwrap()).collect()
+    images
+        .map(|index| preprocess_test(&test.image(index).unwrap(), bundle.preprocess()).unwrap().pixels)
+        .collect()
 }
 
 /// The run side's logits of every row against the engine's.

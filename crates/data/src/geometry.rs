@@ -1,0 +1,97 @@
+//! Where the pixels of a finished image come from: crop, resize, shift and flip, as they were drawn for it.
+//!
+//! Separate from the pipeline because the labels of an image follow it: its mask takes the same way, by nearest neighbour.
+//! Invariant: a geometry says all of it; pixels and labels that are moved by one geometry stay together.
+
+use mutualnet_image::Mask;
+use mutualnet_image::resize::{Fitted, Rect};
+
+use crate::IGNORE;
+use crate::augment::PadCrop;
+
+/// What was drawn for one image. Everything but colors follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Which part of the image is seen, and how it is resized.
+    pub fitted: Fitted,
+    /// How far the seen part is shifted, and what fills the border.
+    pub shift: Option<Shift>,
+    /// Whether it is mirrored left to right after that.
+    pub flip: bool,
+    /// Columns and rows of the finished image; the seen part may be smaller, and then lies in its top left corner.
+    pub size: [u32; 2],
+}
+
+/// A window of a padded image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shift {
+    /// The padding.
+    pub pad: PadCrop,
+    /// First column and row of the window in the padded image.
+    pub from: [u32; 2],
+}
+
+impl Geometry {
+    /// A whole image or its middle, resized.
+    pub fn of(fitted: Fitted) -> Self {
+        let size = [fitted.window.width, fitted.window.height];
+        Self { fitted, shift: None, flip: false, size }
+    }
+
+    /// A rectangle that is resized to `filled` columns and rows, in an image of `size`.
+    pub fn cut(from: Rect, filled: [u32; 2], size: [u32; 2]) -> Self {
+        let fitted = Fitted { from, resized: filled, window: Rect::whole(filled) };
+        Self { size, ..Self::of(fitted) }
+    }
+
+    /// Moves a mask like the pixels of its image: every pixel takes the number at its centre. What is outside of the image
+    /// becomes [`IGNORE`].
+    ///
+    /// # Shapes
+    /// - `out`: `[rows, columns]` of the finished image
+    ///
+    /// # Panics
+    /// The mask does not have the size of the image that the geometry was drawn for, or `out` has another length.
+    pub fn write_mask(&self, mask: &Mask, out: &mut [u8]) {
+        let Rect { left, top, width, height } = self.fitted.window;
+        let columns = self.line(0, [left, width]);
+        let rows = self.line(1, [top, height]);
+        assert_eq!(out.len(), columns.len() * rows.len(), "a mask of {:?}", self.size);
+        let stride = mask.size()[0] as usize;
+        for (line, row) in out.chunks_exact_mut(columns.len()).zip(rows) {
+            let Some(row) = row else {
+                line.fill(IGNORE);
+                continue;
+            };
+            let source = &mask.numbers()[row * stride..][..stride];
+            for (number, column) in line.iter_mut().zip(&columns) {
+                *number = column.map_or(IGNORE, |column| source[column]);
+            }
+        }
+    }
+
+    /// The column (axis 0) or row (axis 1) of the image that each one of the finished image shows.
+    fn line(&self, axis: usize, [first, seen]: [u32; 2]) -> Vec<Option<usize>> {
+        let Rect { left, top, width, height } = self.fitted.from;
+        let (begin, length) = [(left, width), (top, height)][axis];
+        let resized = self.fitted.resized[axis];
+        let source = |place: u32| {
+            let place = (place < seen).then_some(place)?;
+            let place = if axis == 0 && self.flip { seen - 1 - place } else { place };
+            let place = match self.shift {
+                Some(Shift { pad, from }) => pad.source(from[axis] + place, seen)?,
+                None => place,
+            };
+            Some((begin + at_center(first + place, length, resized)) as usize)
+        };
+        (0..self.size[axis]).map(source).collect()
+    }
+}
+
+/// Which of `length` pixels lies under the centre of one of the `resized` pixels that they become.
+fn at_center(place: u32, length: u32, resized: u32) -> u32 {
+    ((2 * u64::from(place) + 1) * u64::from(length) / (2 * u64::from(resized))) as u32
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! Makes one batch: reads, augments and mixes its images, and moves their masks along.
+//!
+//! Separate from the threads that ask for batches, which do not need to know what is in them.
+//! Invariant: a batch depends on its plan alone, whichever thread makes which of its images.
+
+use std::sync::Arc;
+#[cfg(test)]
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use mutualnet_core::Task;
+use mutualnet_core::rng::Purpose;
+use mutualnet_image::decode::Undecoded;
+use mutualnet_image::{Canvas, Mask, TestPipeline, timed};
+use rayon::prelude::*;
+
+use super::batches::Batch;
+use super::buffers::Buffers;
+use crate::augment::Mixing;
+use crate::mask_file::{self, Wanted};
+use crate::order::{BatchPlan, Draw, Order, Part};
+use crate::progress::Reads;
+use crate::quarantine::Quarantine;
+use crate::scratch::{Scratch, ScratchPool};
+use crate::transform::TrainPipeline;
+use crate::{Dataset, Geometry, Label, Result, SampleError, SampleRef, SecondLabels, Targets};
+
+mod whole;
+
+/// What to do with every image.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    /// Augmentation, with the purpose that keys its randomness, and the mixing of finished images.
+    Train { pipeline: TrainPipeline, purpose: Purpose, mixing: Option<Mixing> },
+    /// Test-time preprocessing.
+    Test { pipeline: TestPipeline },
+    /// A panic, to test how it is reported.
+    #[cfg(test)]
+    Panic,
+    /// Reads that hang for as long as someone holds this lock.
+    #[cfg(test)]
+    Hang(Arc<Mutex<()>>),
+}
+
+/// How large the images of a batch are.
+enum Size {
+    /// Squares of this side.
+    Square(u32),
+    /// As large as the one image of the batch.
+    Own(TestPipeline),
+}
+
+impl Work {
+    fn size(&self) -> Size {
+        match self {
+            Self::Train { pipeline, .. } => Size::Square(pipeline.side()),
+            Self::Test { pipeline } => match pipeline.size() {
+                Some([side, _]) => Size::Square(side as u32),
+                None => Size::Own(*pipeline),
+            },
+            #[cfg(test)]
+            Self::Panic | Self::Hang(_) => Size::Square(1),
+        }
+    }
+
+    /// Whether another image of the class may replace a broken one; accuracy must count every image at most once.
+    fn may_replace(&self) -> bool {
+        !matches!(self, Self::Test { .. })
+    }
+
+    /// How images are mixed, if they are, and their side.
+    fn mixing(&self) -> Option<(Mixing, u32)> {
+        match self {
+            Self::Train { mixing, pipeline, .. } => Some(((*mixing)?, pipeline.side())),
+            _ => None,
+        }
+    }
+}
+
+/// Everything a builder needs to know.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) dataset: Arc<Dataset>,
+    pub(super) quarantine: Arc<Quarantine>,
+    pub(super) pool: Arc<rayon::ThreadPool>,
+    pub(super) seed: u64,
+    pub(super) scratch: Arc<ScratchPool>,
+    pub(super) reads: Arc<Reads<u32>>,
+    pub(super) part: Part,
+    pub(super) work: Work,
+    pub(super) order: Order,
+}
+
+/// Where one image of a batch and its mask go; the mask is empty if there are classes.
+struct Out<'a> {
+    image: &'a mut [f32],
+    mask: &'a mut [u8],
+}
+
+impl Job {
+    /// Makes a batch on the threads of the current pool.
+    pub(super) fn build(&self, plan: BatchPlan, buffers: &Arc<Buffers>, stop: &AtomicBool) -> Result<Batch> {
+        match self.work.size() {
+            Size::Square(side) => self.build_squares(plan, side, buffers, stop),
+            Size::Own(pipeline) => self.build_whole(plan, &pipeline, buffers),
+        }
+    }
+
+    fn build_squares(
+        &self,
+        plan: BatchPlan,
+        side: u32,
+        buffers: &Arc<Buffers>,
+        stop: &AtomicBool,
+    ) -> Result<Batch> {
+        let pixels = (side as usize).pow(2);
+        let mut images = buffers.take(plan.draws.len() * 3 * pixels)?;
+        let mut masks = vec![0; if self.has_masks() { plan.draws.len() * pixels } else { 0 }];
+        let mut mask_chunks = masks.chunks_exact_mut(pixels);
+        let outs = images.chunks_exact_mut(3 * pixels);
+        let outs: Vec<_> =
+            outs.map(|image| Out { image, mask: mask_chunks.next().unwrap_or_default() }).collect();
+        let written = outs
+            .into_par_iter()
+            .zip(&plan.draws)
+            .with_max_len(1)
+            .map(|(out, &draw)| {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(Some(draw.index));
+                }
+                self.scratch.with(|scratch| self.write(draw, plan.epoch, scratch, out))
+            })
+            .collect::<Result<Vec<Option<u32>>>>()?;
+        let n = close_gaps(&mut images, 3 * pixels, &written);
+        images.truncate(n * 3 * pixels);
+        if self.has_masks() {
+            close_gaps(&mut masks, pixels, &written);
+            masks.truncate(n * pixels);
+        }
+        let indices: Vec<_> = written.into_iter().flatten().collect();
+        let targets = self.targets(&indices, masks, |labels| {
+            self.work.mixing().map(|mixing| self.mix(mixing, &plan, &mut images, labels))
+        });
+        let BatchPlan { epoch, step, .. } = plan;
+        Ok(Batch { images, targets, indices, n, size: [side as usize; 2], epoch, step })
+    }
+
+    fn has_masks(&self) -> bool {
+        self.dataset.task() == Task::Segment
+    }
+
+    /// The labels of samples; `mix` mixes their images, if there are classes, and returns the second ones.
+    fn targets(
+        &self,
+        indices: &[u32],
+        masks: Vec<u8>,
+        mix: impl FnOnce(&[i64]) -> Option<SecondLabels>,
+    ) -> Targets {
+        if self.has_masks() {
+            return Targets::Masks(masks);
+        }
+        let samples = self.dataset.samples();
+        let labels: Vec<_> = indices.iter().map(|&i| i64::from(samples[i as usize].class())).collect();
+        let second = mix(&labels);
+        Targets::Classes { labels, second }
+    }
+
+    /// Makes one image of a batch and returns its sample. Only training replaces a broken image by another one.
+    fn write(&self, draw: Draw, epoch: u32, scratch: &mut Scratch, out: Out<'_>) -> Result<Option<u32>> {
+        let index = draw.index;
+        let Out { image, mask } = out;
+        let attempt = |candidate: u32, sample: &SampleRef| {
+            let out = Out { image: &mut *image, mask: &mut *mask };
+            self.reads.during(candidate, || self.attempt(sample, (draw, epoch), scratch, out))
+        };
+        if self.work.may_replace() {
+            return self.quarantine.first_usable(&self.dataset, index, attempt).map(Some);
+        }
+        Ok(self.quarantine.is_usable(&self.dataset, index, attempt)?.then_some(index))
+    }
+
+    fn attempt(
+        &self,
+        sample: &SampleRef,
+        (draw, epoch): (Draw, u32),
+        scratch: &mut Scratch,
+        out: Out<'_>,
+    ) -> Result<(), SampleError> {
+        let Opened { image, mask, canvas } = self.open(sample, scratch)?;
+        let geometry = match &self.work {
+            Work::Train { pipeline, purpose, .. } => {
+                let key = draw.key(self.seed, *purpose, epoch);
+                pipeline.write(image, &mut key.stream(), canvas, out.image)?
+            }
+            Work::Test { pipeline } => {
+                let fitted = pipeline.fitted([image.width(), image.height()]);
+                pipeline.write(image, canvas, out.image)?;
+                Geometry::of(fitted)
+            }
+            #[cfg(test)]
+            Work::Panic => panic!("sample {} is a test of panics", draw.index),
+            #[cfg(test)]
+            Work::Hang(held) => {
+                drop(held.lock());
+                return Ok(());
+            }
+        };
+        if let Some(mask) = mask {
+            timed(&mut canvas.times.augment, || geometry.write_mask(&mask, out.mask));
+        }
+        Ok(())
+    }
+
+    /// Reads a sample, up to where its pixels are needed.
+    fn open<'s>(&self, sample: &SampleRef, scratch: &'s mut Scratch) -> Result<Opened<'s>, SampleError> {
+        let Scratch { file, mask_file, canvas } = scratch;
+        let (dir, begun) = (self.dataset.dir(), Instant::now());
+        let image = sample.place.open(dir, file, &mut canvas.decoded)?;
+        canvas.times.read += begun.elapsed().saturating_sub(image.decoding());
+        canvas.times.decode += image.decoding();
+        let mask = match &sample.label {
+            Label::Class(_) => None,
+            Label::Mask(path) => {
+                let size = [image.width(), image.height()];
+                let wanted = Wanted { size, classes: self.dataset.classes().len() };
+                let read = || mask_file::read(dir, path, wanted, mask_file);
+                Some(timed(&mut canvas.times.decode, read)?)
+            }
+        };
+        Ok(Opened { image, mask, canvas })
+    }
+
+    /// Mixes the finished images of a batch in place, neighbors with each other.
+    ///
+    /// The random stream depends on the pair's first image alone, and not on its place in the batch, which depends on the part.
+    fn mix(
+        &self,
+        (mixing, side): (Mixing, u32),
+        plan: &BatchPlan,
+        images: &mut [f32],
+        labels: &[i64],
+    ) -> SecondLabels {
+        let image_len = 3 * (side as usize).pow(2);
+        let mut second = SecondLabels { labels: labels.to_vec(), shares: vec![1.0; labels.len()] };
+        second.labels.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
+        images
+            .par_chunks_exact_mut(2 * image_len)
+            .zip(plan.draws.par_chunks_exact(2))
+            .zip(second.shares.par_chunks_exact_mut(2))
+            .for_each(|((pair, draws), shares)| {
+                let key = draws[0].key(self.seed, Purpose::Mix, plan.epoch);
+                let mix = mixing.draw(side, &mut key.stream());
+                let (first, second) = pair.split_at_mut(image_len);
+                mix.apply(first, second, side);
+                shares.fill(mix.share());
+            });
+        second
+    }
+}
+
+/// A sample whose image is about to be decoded.
+struct Opened<'s> {
+    image: Undecoded<'s>,
+    mask: Option<Mask>,
+    canvas: &'s mut Canvas,
+}
+
+/// Moves what was made to the start, pieces of `len` values, and returns how many pieces there are.
+fn close_gaps<T: Copy>(values: &mut [T], len: usize, written: &[Option<u32>]) -> usize {
+    let mut n = 0;
+    for (place, _) in written.iter().enumerate().filter(|(_, index)| index.is_some()) {
+        if place > n {
+            values.copy_within(place * len..(place + 1) * len, n * len);
+        }
+        n += 1;
+    }
+    n
+}
