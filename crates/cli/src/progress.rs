@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use mutualnet_core::Task;
 use mutualnet_core::text::{counted, printable};
 use mutualnet_train::events::{Stage, StudentLoss, Symptom};
 use mutualnet_train::{Event, Reporter};
@@ -19,6 +20,8 @@ pub(crate) struct Progress {
     is_terminal: bool,
     last_line: Option<Instant>,
     steps_per_epoch: u64,
+    /// What the accuracy counts.
+    judged: &'static str,
     average: Averages,
     stage: Option<Stage>,
 }
@@ -47,6 +50,7 @@ impl Progress {
             bar,
             last_line: None,
             steps_per_epoch: 1,
+            judged: Task::default().judged(),
             average: Averages::default(),
             stage: None,
         }
@@ -105,8 +109,9 @@ impl Progress {
             }
         };
         let message = format!(
-            "epoch {epoch} · full loss {full_loss:.3}, {:.1} % correct · {students}{images_per_s:.0} images/s",
+            "epoch {epoch} · full loss {full_loss:.3}, {:.1} % of {} correct · {students}{images_per_s:.0} images/s",
             full_accuracy * 100.0,
+            self.judged,
         );
         self.advance(step + 1, &message);
     }
@@ -149,8 +154,8 @@ fn not_learning(symptom: &Symptom) -> String {
 impl Reporter for Progress {
     fn report(&mut self, event: &Event) {
         match event {
-            Event::Start { total_steps, step, steps_per_epoch, .. } => {
-                self.steps_per_epoch = *steps_per_epoch;
+            Event::Start { total_steps, step, steps_per_epoch, task, .. } => {
+                (self.steps_per_epoch, self.judged) = (*steps_per_epoch, task.judged());
                 if *step > 0 {
                     self.line(&format!("continuing from step {step} of {total_steps}"));
                 }

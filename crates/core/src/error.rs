@@ -77,6 +77,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Preprocess { hint, .. } => hint.clone(),
+            Self::Task { .. } => {
+                Some("choose another network, or another task (`task` in the recipe)".to_owned())
+            }
             _ => None,
         }
     }

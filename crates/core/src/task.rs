@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Output, Rank};
-use crate::{Error, Network, Result};
+use crate::{Error, Fit, Network, Result};
 
 /// What comes out of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -37,6 +37,22 @@ impl Task {
         match self {
             Self::Classify => Metric::Accuracy,
             Self::Segment => Metric::MeanIou,
+        }
+    }
+
+    /// What a class is given to, in the plural.
+    pub fn judged(self) -> &'static str {
+        match self {
+            Self::Classify => "images",
+            Self::Segment => "pixels",
+        }
+    }
+
+    /// How much of an image the task's networks see at test time.
+    pub fn sees(self) -> Fit {
+        match self {
+            Self::Classify => Fit::CenterCrop,
+            Self::Segment => Fit::Whole,
         }
     }
 

@@ -101,35 +101,37 @@ impl Tensor {
     /// # Source
     /// Reference: `F.interpolate(mode='bilinear', align_corners=True)` on the normalized batch.
     pub fn resize_bilinear(&self, side: usize) -> Result<Self> {
-        let mut resized = self.resize_bilinear_all(&[side])?;
+        let mut resized = self.resize_bilinear_all(&[[side; 2]])?;
         Ok(resized.swap_remove(0))
     }
 
-    /// Resizes to several sizes, which is cheaper than one by one: `[n, c, side, side]` for each of the sides.
+    /// Resizes to several sizes, which is cheaper than one by one: `[n, c, height, width]` for each of them.
     ///
     /// # Errors
     /// Fails in the same cases as [`resize_bilinear`](Self::resize_bilinear).
-    pub fn resize_bilinear_all(&self, sides: &[usize]) -> Result<Vec<Self>> {
+    pub fn resize_bilinear_all(&self, sizes: &[[usize; 2]]) -> Result<Vec<Self>> {
         let shape = self.shape();
         if shape.len() != 4 {
             return Err(EngineError::Rank { op: "resize_bilinear", expected: "[n, c, h, w]", shape });
         }
-        let is_same = |&side: &usize| shape[2..] == [side, side];
-        let others: Vec<i64> = sides.iter().filter(|side| !is_same(side)).map(|&side| side as i64).collect();
+        let is_same = |size: &[usize; 2]| shape[2..] == *size;
+        let others: Vec<_> = sizes.iter().filter(|size| !is_same(size)).collect();
+        let are_squares = others.iter().all(|[height, width]| height == width);
         // For three channels, libtorch's kernel takes as long as decoding the images.
         let has_kernel = shape[1] == 3 && self.device() == Device::Cpu && self.0.kind() == tch::Kind::Float;
-        let resized = if has_kernel && !self.requires_grad() {
-            shim::resize_images(self, &others)?
+        let resized = if has_kernel && are_squares && !self.requires_grad() {
+            let sides: Vec<_> = others.iter().map(|size| size[0] as i64).collect();
+            shim::resize_images(self, &sides)?
         } else {
-            others.iter().map(|&side| self.upsample(side)).collect::<Result<_>>()?
+            others.iter().map(|&&size| self.upsample(size)).collect::<Result<_>>()?
         };
         let mut resized = resized.into_iter();
-        let of = |side| if is_same(side) { Some(self.alias()) } else { resized.next() };
-        Ok(sides.iter().filter_map(of).collect())
+        let of = |size| if is_same(size) { Some(self.alias()) } else { resized.next() };
+        Ok(sizes.iter().filter_map(of).collect())
     }
 
-    fn upsample(&self, side: i64) -> Result<Self> {
-        let resized = self.0.f_upsample_bilinear2d([side; 2], true, None, None);
+    fn upsample(&self, size: [usize; 2]) -> Result<Self> {
+        let resized = self.0.f_upsample_bilinear2d(size.map(|side| side as i64), true, None, None);
         resized.map(Self).map_err(failed("resize_bilinear", [self]))?.channels_last()
     }
 }

@@ -272,6 +272,25 @@ impl Tensor {
             .map_err(failed_shapes("concatenate", parts.iter().map(|part| part.shape()).collect()))
     }
 
+    /// The channels of every pixel as a row: `[n, c, h, w]` to `[n × h × w, c]`; recorded by autograd. Channels-last
+    /// images are not copied.
+    ///
+    /// # Errors
+    /// Fails for anything but images.
+    pub fn by_pixel(&self) -> Result<Self> {
+        let channels = self.shape().get(1).copied().unwrap_or(0) as i64;
+        let rows = self.0.f_permute([0, 2, 3, 1]).and_then(|pixels| pixels.f_reshape([-1, channels]));
+        rows.map(Self).map_err(failed("by_pixel", [self]))
+    }
+
+    /// The entries of the first dimension at `places` (`i64`), in their order; recorded by autograd.
+    ///
+    /// # Errors
+    /// Fails if a place is outside the tensor.
+    pub fn rows(&self, places: &Self) -> Result<Self> {
+        self.0.f_index_select(0, &places.0).map(Self).map_err(failed("rows", [self, places]))
+    }
+
     /// The same values with another shape.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ impl Calibration {
         Ok(Self { rows: rows.collect::<Result<_>>()?, n_batches: 0 })
     }
 
-    /// Adds one batch of images `[n, 3, r, r]` at the largest resolution.
+    /// Adds one batch of images `[n, 3, h, w]` at the largest resolution.
     ///
     /// # Errors
     /// The batch does not fit the network, or the engine has no memory.

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use mutualnet_core::{Subnet, Width};
+use mutualnet_core::{Subnet, Task, Width};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -23,6 +23,9 @@ pub enum Event {
         steps_per_epoch: u64,
         /// Images per step.
         batch: usize,
+        /// What is trained for.
+        #[serde(default)]
+        task: Task,
     },
     /// A step was done.
     Step {
@@ -32,9 +35,10 @@ pub enum Event {
         epoch: u32,
         /// Learning rate.
         lr: f64,
-        /// Cross-entropy of the full network.
+        /// Loss of the full network: cross-entropy.
         full_loss: f64,
-        /// Share of the batch that the full network classified correctly; the first label of mixed images counts.
+        /// Share of the batch, in images or pixels, that the full network classified correctly; the first label of mixed
+        /// images counts.
         full_accuracy: f64,
         /// Divergence of every student from the full network, in the order of training.
         students: Vec<StudentLoss>,

@@ -6,7 +6,6 @@ use std::io::Read;
 use std::path::Path;
 
 use mutualnet_bundle::{Bundle, safetensors};
-use mutualnet_core::network::Op;
 use mutualnet_core::{FileKind, Network, Wanted, Weights};
 use mutualnet_engine::Device;
 use mutualnet_nn::Parameters;
@@ -15,7 +14,7 @@ use crate::{Error, Result};
 
 /// The network's parameters from a safetensors file with its names, or from a bundle.
 ///
-/// If `new_head` gives a seed, the last layer is not taken from the file but random, as without a warm start.
+/// If `new_head` gives a seed, the classifier is not taken from the file but random, as without a warm start.
 ///
 /// # Errors
 /// The file cannot be read, or does not fit the network.
@@ -82,11 +81,10 @@ fn kind(network: &Network, path: &Path) -> Result<FileKind> {
     }
 }
 
-/// Names of the parameters of the last layer.
+/// Names of the parameters of the classifier, of each output the weight before the bias.
 fn head(network: &Network) -> Vec<String> {
-    let last = network.nodes().last().expect("a network has nodes");
-    debug_assert!(matches!(last.op, Op::Linear(_)), "checked at construction: the last node is linear");
-    ["weight", "bias"].map(|part| format!("{}.{part}", last.path)).to_vec()
+    let paths = network.heads().into_iter().map(|head| &network.node(head).path);
+    paths.flat_map(|path| ["weight", "bias"].map(|part| format!("{path}.{part}"))).collect()
 }
 
 /// A classifier of other classes is the usual case in transfer learning, so it has an error of its own.

@@ -201,7 +201,7 @@ mod tests {
         };
         StepLosses {
             full,
-            full_correct: 0,
+            full_accuracy: 0.1,
             full_most_frequent: 0.15,
             constant,
             students: ["0.25-20", "0.7-32"].into_iter().zip(students).map(student).collect(),

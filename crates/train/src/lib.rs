@@ -7,6 +7,8 @@ pub mod mutual_step;
 
 pub mod step_batch;
 
+pub mod task;
+
 pub mod step_rules;
 
 mod method;

@@ -8,14 +8,16 @@ use crate::Result;
 use crate::events::StudentLoss;
 use crate::step_batch::{Pyramid, StepBatch};
 use crate::step_rules::StepRules;
+use crate::task::{Objective, Pass};
 
 /// The losses of a step.
 #[derive(Debug)]
 pub struct StepLosses {
-    /// Cross-entropy of the full network, mean over the batch.
+    /// Loss of the full network: cross-entropy, mean over the batch.
     pub full: f64,
-    /// Images of the batch that the full network classified correctly; the first label of mixed images counts.
-    pub full_correct: usize,
+    /// Share of the batch, in images or pixels, that the full network classified correctly; the first label of mixed
+    /// images counts.
+    pub full_accuracy: f64,
     /// Share of the batch that gets the full network's most frequent answer.
     pub full_most_frequent: f64,
     /// Divergence of the best constant answer from the teacher; 0 without students.
@@ -29,6 +31,7 @@ pub struct StepLosses {
 /// 1. The full network sees the batch (at the largest resolution) and learns from the labels (cross-entropy).
 /// 2. Every student sees the same images at a resolution of its own and learns from the full network's output
 ///    (KL divergence, temperature 1, no labels; the output is detached, so nothing flows back into the teacher).
+///    What an output and a loss are is up to the task, `O`.
 /// 3. The gradients are summed; narrower networks reach the leading channels only.
 ///
 /// Batch norms use the statistics of the current batch in every pass and keep none.
@@ -40,48 +43,51 @@ pub struct StepLosses {
 ///
 /// # Source
 /// `[MN-ECCV §3.3, Eq. 1–3]`, `[MN-code train.py train]`.
-pub fn mutual_step(
+pub fn mutual_step<O: Objective>(
     net: &Net,
     parameters: &Parameters,
-    batch: &StepBatch,
+    batch: &StepBatch<O>,
     subnets: &StepSubnets,
     rules: &StepRules<'_>,
 ) -> Result<(Vec<Tensor>, StepLosses)> {
     let mut gradients = Gradients::none(parameters);
     let seen = std::iter::once(&subnets.full).chain(&subnets.students).map(|subnet| subnet.resolution);
     let pyramid = Pyramid::new(&batch.images, seen.chain(rules.more_resolutions().iter().copied()))?;
-    let forward = |slice: &Slice, resolution, dropout| {
-        net.forward_with_dropout(slice, pyramid.at(resolution), Norm::Batch, dropout)
+    let answer = |slice: &Slice, resolution, dropout| {
+        let pass = Pass { net, slice, images: pyramid.at(resolution), norm: Norm::Batch, dropout };
+        O::answer(pass, &batch.targets)
     };
 
     let slice = net.slice(parameters, subnets.full.width)?;
-    let logits = forward(&slice, subnets.full.resolution, rules.dropout_of(0))?;
-    let full_loss = batch.cross_entropy(&logits, rules.label_smoothing)?;
+    let full = answer(&slice, subnets.full.resolution, rules.dropout_of(0))?;
+    let full_loss = O::supervised_loss(&full, &batch.targets, rules.label_smoothing)?;
     full_loss.scale(rules.full_weight)?.backward()?;
     gradients.add(parameters, slice)?;
-    let logits = logits.detach()?;
+    let full = O::detached(&full)?;
+    let scores = O::scores(&full).alias();
 
     let mut student_losses = Vec::with_capacity(subnets.students.len());
     let mut constant = None;
     if !subnets.students.is_empty() {
-        let teacher = rules.teacher.logits(net, parameters, &pyramid, (subnets.full, &logits))?;
+        let teacher = rules.teacher.answer(net, parameters, (batch, &pyramid), (subnets.full, full))?;
         for (idx, student) in subnets.students.iter().enumerate() {
             let slice = net.slice(parameters, student.width)?;
-            let logits = forward(&slice, student.resolution, rules.dropout_of(idx + 1))?;
-            let loss = rules.distance(&logits, &teacher)?;
+            let own = answer(&slice, student.resolution, rules.dropout_of(idx + 1))?;
+            let loss = O::student_loss(&own, &teacher, rules.divergence)?;
             loss.scale(rules.weight_of(*student, subnets.full))?.backward()?;
             gradients.add(parameters, slice)?;
-            student_losses.push((loss, logits.detach()?.most_frequent_answer()?));
+            student_losses.push((loss, O::scores(&own).detach()?.most_frequent_answer()?));
         }
-        constant = Some(teacher.information()?);
+        constant = Some(O::scores(&teacher).information()?);
     }
 
     // Read last: on a GPU each of these waits for the device.
     let students = subnets.students.iter().zip(student_losses);
+    let classes = O::classes(&batch.targets);
     let losses = StepLosses {
         full: full_loss.scalar()?,
-        full_correct: logits.top1_correct(&batch.labels)?,
-        full_most_frequent: logits.most_frequent_answer()?.scalar()?,
+        full_accuracy: scores.top1_correct(classes)? as f64 / classes.elements() as f64,
+        full_most_frequent: scores.most_frequent_answer()?.scalar()?,
         constant: constant.map_or(Ok(0.0), |constant| constant.scalar())?,
         students: students
             .map(|(&subnet, (loss, most_frequent))| {

@@ -7,7 +7,7 @@ use mutualnet_core::text::shown;
 use mutualnet_core::{Macs, Network, Subnet, WidthRange};
 use mutualnet_data::Dataset;
 use mutualnet_engine::Device;
-use mutualnet_zoo::NetworkConfig;
+use mutualnet_zoo::{NetworkConfig, Purpose};
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, EventLog};
@@ -75,8 +75,10 @@ pub struct Derived {
 pub struct Planned {
     /// The plan.
     pub plan: Plan,
-    /// The network.
+    /// The network that is trained.
     pub network: Network,
+    /// The network that is tabulated and goes into the bundle: without the outputs that only training has.
+    pub shipped: Network,
     /// Images to train on.
     pub train: Dataset,
     /// Images to evaluate on.
@@ -121,8 +123,8 @@ impl Plan {
     /// The data are missing, the splits do not fit each other, there is less than a batch, or the network cannot be built.
     pub fn make(recipe: &Recipe) -> Result<Planned> {
         let data = &recipe.data;
-        let train = Dataset::open_named(&data.path, &data.train)?;
-        let test = Dataset::open_named(&data.path, &data.test)?;
+        let train = Dataset::open_for(recipe.task, &data.path, &data.train)?;
+        let test = Dataset::open_for(recipe.task, &data.path, &data.test)?;
         train.check_same_classes(&test)?;
         // The whole split counts, whatever share of it is trained on.
         let test = test.noting_overlap(&train);
@@ -135,7 +137,8 @@ impl Plan {
             test_sha256: test.hash(),
         };
         let (plan, network) = Self::of(recipe, facts)?;
-        Ok(Planned { plan, network, train, test })
+        let shipped = network_for(Purpose::Inference, recipe, plan.derived.classes.len())?;
+        Ok(Planned { plan, network, shipped, train, test })
     }
 
     /// As [`Self::make`], for a run that is about to start: refuses whatever would stop it before its first step.
@@ -180,6 +183,7 @@ impl Plan {
         }
         let all_steps = steps_per_epoch * u64::from(recipe.train.epochs);
         let network = network(recipe, classes.len())?;
+        recipe.task.check(&network)?;
         let full_macs = network.macs(Subnet::image(network.widths().full(), recipe.resolutions()[0]))?;
         let derived = Derived {
             n_train,
@@ -286,14 +290,19 @@ fn check_first_weights(recipe: &Recipe, network: &Network) -> Result<()> {
 
 /// The network that the recipe trains, for a number of classes.
 pub(crate) fn network(recipe: &Recipe, classes: usize) -> Result<Network> {
-    build(recipe, recipe.trained_widths(), classes)
+    network_for(Purpose::Training, recipe, classes)
+}
+
+fn network_for(purpose: Purpose, recipe: &Recipe, classes: usize) -> Result<Network> {
+    build(purpose, recipe, recipe.trained_widths(), classes)
 }
 
 /// The recipe's network at other widths.
-fn build(recipe: &Recipe, widths: WidthRange, classes: usize) -> Result<Network> {
+fn build(purpose: Purpose, recipe: &Recipe, widths: WidthRange, classes: usize) -> Result<Network> {
     let section = &recipe.network;
     let config = NetworkConfig { classes, widths, output_stride: section.output_stride };
-    Ok(mutualnet_zoo::build(&section.name, &config)?.with_channel_divisor(section.channel_divisor)?)
+    let network = mutualnet_zoo::build_for(purpose, &section.name, &config)?;
+    Ok(network.with_channel_divisor(section.channel_divisor)?)
 }
 
 fn smallest(recipe: &Recipe) -> Subnet {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mutualnet_core::Metric;
+
 use crate::{Error, Result};
 
 /// A run directory.
@@ -45,9 +47,9 @@ impl RunDir {
         self.0.join("report.html")
     }
 
-    /// A plot of accuracy over a cost (`macs` or `latency`).
-    pub fn plot(&self, cost: &str) -> PathBuf {
-        self.0.join(format!("accuracy_over_{cost}.svg"))
+    /// A plot of a metric over a cost (`macs` or `latency`).
+    pub fn plot(&self, metric: Metric, cost: &str) -> PathBuf {
+        self.0.join(format!("{metric}_over_{cost}.svg"))
     }
 
     /// The bundle.

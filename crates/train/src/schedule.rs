@@ -12,7 +12,12 @@ pub enum Schedule {
     Cosine,
     /// A straight line `[US-Net]`.
     Linear,
+    /// The line to the power of 0.9, usual for segmentation `[torchvision references/segmentation]`.
+    Poly,
 }
+
+/// Exponent of [`Schedule::Poly`].
+const POLY_POWER: f64 = 0.9;
 
 /// The learning rate over a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,6 +42,7 @@ impl LearningRate {
         match self.schedule {
             Schedule::Cosine => 0.5 * self.peak * (1.0 + (std::f64::consts::PI * progress).cos()),
             Schedule::Linear => self.peak * (1.0 - progress),
+            Schedule::Poly => self.peak * (1.0 - progress).powf(POLY_POWER),
         }
     }
 }
@@ -79,6 +85,15 @@ mod tests {
             assert!((lr.at(50) - 0.25).abs() < 1e-12);
             assert!(lr.at(99) < 6e-3);
             assert!((1..100).all(|step| lr.at(step) < lr.at(step - 1)));
+        }
+    }
+
+    /// `torch.optim.lr_scheduler.PolynomialLR(total_iters=100, power=0.9)`.
+    #[test]
+    fn poly_is_torchs() {
+        let lr = LearningRate { schedule: Schedule::Poly, ..COSINE };
+        for (step, expected) in [(0, 0.5), (50, 0.267_943_365_634_073_3), (99, 0.007_924_465_962_305_57)] {
+            assert!((lr.at(step) - expected).abs() < 1e-12, "{step}: {}", lr.at(step));
         }
     }
 

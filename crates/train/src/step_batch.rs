@@ -5,62 +5,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mutualnet_core::Resolution;
+use mutualnet_core::{Resolution, shrunk};
 use mutualnet_data::Batch;
 use mutualnet_engine::{Device, Tensor};
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::task::Objective;
 
 /// A batch on the engine's device.
 #[derive(Debug)]
-pub struct StepBatch {
-    /// `[n, 3, r, r]` f32 at the largest resolution, normalized, channels-last.
+pub struct StepBatch<O: Objective> {
+    /// `[n, 3, h, w]` f32 at the largest resolution, normalized, channels-last.
     pub images: Tensor,
-    /// `[n]` i64, class numbers.
-    pub labels: Tensor,
-    /// The second labels, if images are mixed.
-    pub second: Option<SecondLabels>,
+    /// Their labels.
+    pub targets: O::Targets,
 }
 
-/// The second labels of mixed images, on the engine's device.
-#[derive(Debug)]
-pub struct SecondLabels {
-    /// `[n]` i64, class numbers.
-    pub labels: Tensor,
-    /// `[n]` f32, the share of each first label, from 0 to 1; the second one has the rest.
-    pub shares: Tensor,
-}
-
-impl StepBatch {
+impl<O: Objective> StepBatch<O> {
     /// Moves a batch to the device. On a CPU its images are not copied; the batch has none afterwards.
     ///
     /// # Errors
     /// The engine has no memory.
     pub fn new(batch: &mut Batch, device: Device) -> Result<Self> {
-        let (n, [height, width]) = (batch.n, batch.size);
-        let (firsts, seconds) = batch.targets.classes().expect("recipes open data sets of classes");
-        let labels = |labels: &[i64]| Tensor::from_slice_i64(labels, &[n])?.to_device(device);
-        let second = seconds.map(|second| {
-            let shares = Tensor::from_slice(&second.shares, &[n])?.to_device(device)?;
-            Ok::<_, Error>(SecondLabels { labels: labels(&second.labels)?, shares })
-        });
-        Ok(Self {
-            labels: labels(firsts)?,
-            second: second.transpose()?,
-            images: Tensor::from_buffer(batch.take_images(), &[n, height, width, 3], device)?,
-        })
+        let targets = O::targets(batch, device)?;
+        Ok(Self { images: images(batch, device)?, targets })
     }
+}
 
-    /// Cross-entropy of logits `[n, classes]` against the labels, mean over the batch; of mixed images, each label
-    /// counts by its share.
-    pub(crate) fn cross_entropy(&self, logits: &Tensor, smoothing: f64) -> Result<Tensor> {
-        Ok(match &self.second {
-            None => logits.cross_entropy(&self.labels, smoothing)?,
-            Some(SecondLabels { labels, shares }) => {
-                logits.mixed_cross_entropy([&self.labels, labels], shares, smoothing)?
-            }
-        })
-    }
+/// Moves the images of a batch to the device, without their labels; see [`StepBatch::new`].
+///
+/// # Errors
+/// The engine has no memory.
+pub fn images(batch: &mut Batch, device: Device) -> Result<Tensor> {
+    let (n, [height, width]) = (batch.n, batch.size);
+    Ok(Tensor::from_buffer(batch.take_images(), &[n, height, width, 3], device)?)
 }
 
 /// The images of a batch at several resolutions.
@@ -68,7 +46,8 @@ impl StepBatch {
 pub struct Pyramid(BTreeMap<Resolution, Tensor>);
 
 impl Pyramid {
-    /// Resizes images `[n, 3, r, r]` to each of the resolutions; the largest is not copied.
+    /// Resizes images `[n, 3, h, w]`, whose shorter side has the largest resolution, to each of the resolutions; the
+    /// largest is not copied.
     ///
     /// # Errors
     /// The engine has no memory.
@@ -77,8 +56,12 @@ impl Pyramid {
     /// `[MN-code utils/transforms.py InputList]`: bilinear, aligned corners, on the normalized images.
     pub fn new(images: &Tensor, resolutions: impl IntoIterator<Item = Resolution>) -> Result<Self> {
         let resolutions: BTreeSet<_> = resolutions.into_iter().collect();
-        let sides: Vec<_> = resolutions.iter().map(|resolution| resolution.get() as usize).collect();
-        Ok(Self(resolutions.into_iter().zip(images.resize_bilinear_all(&sides)?).collect()))
+        let shape = images.shape();
+        let size = [shape[2], shape[3]];
+        let largest =
+            Resolution::new(size[0].min(size[1]) as u32).expect("images are not larger than recipes allow");
+        let sizes: Vec<_> = resolutions.iter().map(|&resolution| shrunk(size, largest, resolution)).collect();
+        Ok(Self(resolutions.into_iter().zip(images.resize_bilinear_all(&sizes)?).collect()))
     }
 
     /// The images at one of the resolutions.

@@ -10,7 +10,8 @@ use mutualnet_nn::{Dropout, Net, Norm, Parameters};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::step_batch::Pyramid;
+use crate::step_batch::{Pyramid, StepBatch};
+use crate::task::{Objective, Pass};
 
 /// Largest ratio of a student's probability to its teacher's that [`Divergence::Alpha`] counts.
 ///
@@ -143,38 +144,41 @@ impl StepRules<'_> {
             Teacher::Ensemble(resolutions) => resolutions,
         }
     }
+}
 
-    /// The divergence of a student's logits from the teacher's, mean over the batch.
-    pub(crate) fn distance(&self, student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
-        Ok(match self.divergence {
-            Divergence::Kl => student.kl_divergence(teacher)?,
-            Divergence::Alpha => student.alpha_divergence(teacher, RATIO_CLIP)?,
+impl Divergence {
+    /// The divergence of a student's class scores from the teacher's, both `[rows, classes]`, mean over the rows.
+    pub(crate) fn of(self, student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Kl => student.kl_divergence(teacher)?,
+            Self::Alpha => student.alpha_divergence(teacher, RATIO_CLIP)?,
         })
     }
 }
 
 impl Teacher<'_> {
-    /// The teacher's logits `[n, classes]`, without gradients; `own` are those of the full network in this step.
-    pub(crate) fn logits(
+    /// What the teacher answers for the batch, without gradients; `own` is the full network's answer in this step.
+    pub(crate) fn answer<O: Objective>(
         &self,
         net: &Net,
         parameters: &Parameters,
-        pyramid: &Pyramid,
-        (full, own): (Subnet, &Tensor),
-    ) -> Result<Tensor> {
+        (batch, pyramid): (&StepBatch<O>, &Pyramid),
+        (full, own): (Subnet, O::Answer),
+    ) -> Result<O::Answer> {
         let run = |parameters: &Parameters, resolution| {
             let slice = net.slice(parameters, full.width)?;
-            Ok::<_, crate::Error>(net.forward(&slice, pyramid.at(resolution), Norm::Batch)?)
+            let (images, norm) = (pyramid.at(resolution), Norm::Batch);
+            O::answer(Pass { net, slice: &slice, images, norm, dropout: None }, &batch.targets)
         };
         no_grad(|| match *self {
-            Self::Full => Ok(own.alias()),
+            Self::Full => Ok(own),
             Self::Ema(average) => run(average, full.resolution),
             Self::Ensemble(resolutions) => {
-                let mut sum = own.copy()?;
+                let mut answers = vec![own];
                 for &resolution in resolutions.iter().filter(|&&resolution| resolution != full.resolution) {
-                    sum = sum.add(&run(parameters, resolution)?)?;
+                    answers.push(run(parameters, resolution)?);
                 }
-                Ok(sum.scale(1.0 / resolutions.len() as f64)?)
+                O::mean(&answers)
             }
         })
     }

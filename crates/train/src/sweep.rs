@@ -2,52 +2,50 @@
 
 use std::collections::BTreeMap;
 
+use mutualnet_bundle::Quality;
 use mutualnet_core::Subnet;
-use mutualnet_engine::Tensor;
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 
 use crate::Result;
 use crate::calibrate::for_each_row;
+use crate::step_batch::StepBatch;
+use crate::task::{Objective, Pass, Score};
 
-/// Correct answers of every row so far.
+/// The score of every row so far.
 #[derive(Debug)]
-pub struct Sweep<'a> {
-    rows: BTreeMap<Subnet, (&'a Statistics, u64)>,
-    n: u64,
+pub struct Sweep<'a, O: Objective> {
+    rows: BTreeMap<Subnet, (&'a Statistics, O::Score)>,
 }
 
-impl<'a> Sweep<'a> {
+impl<'a, O: Objective> Sweep<'a, O> {
     /// A sweep that has not seen any batch.
     pub fn new(statistics: &'a BTreeMap<Subnet, Statistics>) -> Self {
-        Self { rows: statistics.iter().map(|(&row, statistics)| (row, (statistics, 0))).collect(), n: 0 }
+        let rows = statistics.iter().map(|(&row, statistics)| (row, (statistics, O::Score::default())));
+        Self { rows: rows.collect() }
     }
 
-    /// Runs every row on one batch, images `[n, 3, r, r]` at the largest resolution, labels `[n]`.
+    /// Runs every row on one batch at the largest resolution.
     ///
     /// # Errors
     /// The batch does not fit the network, or the engine has no memory.
-    pub fn add(
-        &mut self,
-        net: &Net,
-        parameters: &Parameters,
-        images: &Tensor,
-        labels: &Tensor,
-    ) -> Result<()> {
-        self.n += labels.elements() as u64;
-        for_each_row(net, parameters, images, &mut self.rows, |slice, images, (statistics, correct)| {
-            let logits = net.forward(slice, images, Norm::Fixed(statistics))?;
-            *correct += logits.top1_correct(labels)? as u64;
-            Ok(())
+    pub fn add(&mut self, net: &Net, parameters: &Parameters, batch: &StepBatch<O>) -> Result<()> {
+        let StepBatch { images, targets } = batch;
+        for_each_row(net, parameters, images, &mut self.rows, |slice, images, (statistics, score)| {
+            let pass = Pass { net, slice, images, norm: Norm::Fixed(statistics), dropout: None };
+            O::count(score, &O::answer(pass, targets)?, targets)
         })
     }
 
     /// Number of images so far.
     pub fn n(&self) -> u64 {
-        self.n
+        self.rows.values().next().map_or(0, |(_, score)| score.n())
     }
 
-    /// Correct answers of every row.
-    pub fn correct(&self) -> impl Iterator<Item = (Subnet, u64)> {
-        self.rows.iter().map(|(&row, &(_, correct))| (row, correct))
+    /// How good every row is.
+    ///
+    /// # Errors
+    /// There were no images.
+    pub fn qualities(&self) -> Result<Vec<(Subnet, Quality)>> {
+        self.rows.iter().map(|(&row, (_, score))| Ok((row, score.quality()?))).collect()
     }
 }

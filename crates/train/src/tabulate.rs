@@ -1,16 +1,16 @@
 //! From a finished run to its table and bundle: calibrate, evaluate, time, write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mutualnet_bundle::{
-    BatchNormStats, Bundle, BundleParts, Host, Latency, Provenance, Quality, QueryTable, Row, RowStats,
+    BatchNormStats, Bundle, BundleParts, Host, Latency, Provenance, QueryTable, Row, RowStats,
     write_atomically,
 };
 use mutualnet_core::text::counted;
-use mutualnet_core::{Subnet, Task};
+use mutualnet_core::{Network, Subnet, Weights};
 use mutualnet_data::Dataset;
 use mutualnet_engine::Device;
 use mutualnet_nn::{Net, Parameters, Statistics};
@@ -24,8 +24,9 @@ use crate::feed::{Feed, IfBroken, loader};
 use crate::plan::{Plan, Planned};
 use crate::recipe::{Recipe, TabulateWeights};
 use crate::run_dir::RunDir;
-use crate::step_batch::StepBatch;
+use crate::step_batch::{StepBatch, images};
 use crate::sweep::Sweep;
+use crate::task::{Objective, for_task};
 use crate::training::set_up;
 use crate::{Error, Result};
 
@@ -62,12 +63,13 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
         TabulateWeights::Last => WEIGHTS,
         TabulateWeights::Ema => EMA,
     })?;
-    let parameters = Parameters::from_weights(&planned.network, &weights, device)?;
+    let weights = shipped(&planned.shipped, weights);
+    let parameters = Parameters::from_weights(&planned.shipped, &weights, device)?;
     let mut log = EventLog::open(&run.events(), console)?;
     planned.tell_notices(&mut log)?;
     tell_changes(&stored, &planned.plan, &mut log)?;
     let mut tabulation = Tabulation {
-        net: Net::new(planned.network.clone()),
+        net: Net::new(planned.shipped.clone()),
         rows: recipe.table_rows().to_vec(),
         log,
         recipe,
@@ -75,14 +77,14 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
         device,
     };
     let statistics = tabulation.calibrate(&planned.train)?;
-    let rows = tabulation.evaluate(&planned.test, &statistics)?;
-    let Planned { plan: now, network, .. } = planned;
+    let rows = for_task!(recipe.task, O => tabulation.evaluate::<O>(&planned.test, &statistics))?;
+    let Planned { plan: now, shipped: network, .. } = planned;
     let bundle = Bundle::new(BundleParts {
-        task: Task::Classify,
+        task: recipe.task,
         network,
         classes: now.derived.classes,
         preprocess: recipe.preprocess(),
-        table: QueryTable::new(rows)?,
+        table: QueryTable::new(rows)?.measuring(recipe.task.metric()),
         weights,
         stats: to_stats(&statistics)?,
         provenance: provenance(&stored, program),
@@ -130,8 +132,8 @@ impl Tabulation<'_> {
         let mut calibration = Calibration::new(&self.net, &self.rows, self.device)?;
         let mut done = 0;
         while let Some(mut batch) = feed.next(&mut self.log, || false)? {
-            let batch = StepBatch::new(&mut batch, self.device)?;
-            calibration.add(&self.net, &self.parameters, &batch.images)?;
+            let images = images(&mut batch, self.device)?;
+            calibration.add(&self.net, &self.parameters, &images)?;
             done += 1;
             self.tell(Stage::Calibrate, done, section.calibration_batches)?;
         }
@@ -139,25 +141,28 @@ impl Tabulation<'_> {
         Ok(calibration.finish())
     }
 
-    fn evaluate(&mut self, test: &Dataset, statistics: &BTreeMap<Subnet, Statistics>) -> Result<Vec<Row>> {
+    fn evaluate<O: Objective>(
+        &mut self,
+        test: &Dataset,
+        statistics: &BTreeMap<Subnet, Statistics>,
+    ) -> Result<Vec<Row>> {
         let loader = loader(self.recipe, test.clone(), EVALUATION_BATCH, self.device)?;
         let batches = loader.evaluate(&self.recipe.preprocess())?;
         let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
-        let mut sweep = Sweep::new(statistics);
+        let mut sweep = Sweep::<O>::new(statistics);
         let of = test.samples().len();
         while let Some(mut batch) = feed.next(&mut self.log, || false)? {
             if batch.n == 0 {
                 continue;
             }
-            let batch = StepBatch::new(&mut batch, self.device)?;
-            sweep.add(&self.net, &self.parameters, &batch.images, &batch.labels)?;
+            let batch = StepBatch::<O>::new(&mut batch, self.device)?;
+            sweep.add(&self.net, &self.parameters, &batch)?;
             self.tell(Stage::Evaluate, sweep.n() as usize, of)?;
         }
         self.tell(Stage::Evaluate, of, of)?;
         self.log.flush()?;
-        let rows = sweep.correct().map(|(subnet, correct)| {
-            let macs = self.net.network().macs(subnet)?;
-            Ok(Row::new(subnet, macs, Quality::of_counts(correct, sweep.n())?, Vec::new()))
+        let rows = sweep.qualities()?.into_iter().map(|(subnet, quality)| {
+            Ok(Row::new(subnet, self.net.network().macs(subnet)?, quality, Vec::new()))
         });
         rows.collect()
     }
@@ -185,12 +190,19 @@ impl Tabulation<'_> {
                 self.tell(Stage::Time, done, of)?;
             }
         }
-        Ok(QueryTable::new(rows)?)
+        Ok(QueryTable::new(rows)?.measuring(bundle.table().metric()))
     }
 
     fn tell(&mut self, stage: Stage, done: usize, of: usize) -> Result<()> {
         self.log.log(&Event::Tabulating { stage, done, of })
     }
+}
+
+/// The weights that a network without the outputs of training has.
+pub(crate) fn shipped(network: &Network, mut weights: Weights) -> Weights {
+    let names: BTreeSet<_> = network.parameters().into_iter().map(|parameter| parameter.name).collect();
+    weights.retain(|name, _| names.contains(name));
+    weights
 }
 
 /// How many threads latencies are for: one, and one per core.
@@ -221,7 +233,9 @@ fn provenance(plan: &Plan, program: &str) -> Provenance {
 }
 
 fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
-    for (path, cost) in [(run.plot("macs"), Cost::Macs), (run.plot("latency"), Cost::Latency { threads: 1 })]
+    let metric = table.metric();
+    for (path, cost) in
+        [(run.plot(metric, "macs"), Cost::Macs), (run.plot(metric, "latency"), Cost::Latency { threads: 1 })]
     {
         if let Some(svg) = plot(table, cost) {
             write_atomically(&path, svg.as_bytes())?;
@@ -247,7 +261,7 @@ fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
         ("host", table.host().map_or_else(String::new, |host| format!("{}, {} cores", host.cpu, host.cores))),
     ];
     let subnets = counted(table.rows().len(), "sub-network");
-    let title = format!("{}: accuracy and cost of {subnets}", recipe.network.name);
+    let title = format!("{}: {} and cost of {subnets}", recipe.network.name, table.metric());
     let html = page(&Page { title: &title, facts: &facts, table });
     Ok(write_atomically(&run.report(), html.as_bytes())?)
 }

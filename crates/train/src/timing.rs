@@ -14,6 +14,7 @@ use crate::Result;
 use crate::events::{EventLog, Reporter};
 use crate::plan::Planned;
 use crate::state::State;
+use crate::task::{Objective, for_task};
 use crate::trainer::Trainer;
 use crate::training::set_up;
 
@@ -90,10 +91,18 @@ pub const STEP_TIME: Duration = Duration::from_secs(8);
 /// # Errors
 /// Whatever would stop training: the device, the first weights, broken files.
 pub fn measure(planned: &Planned, time: Duration, console: &mut dyn Reporter) -> Result<Timing> {
+    for_task!(planned.plan.recipe.task, O => measure_task::<O>(planned, time, console))
+}
+
+fn measure_task<O: Objective>(
+    planned: &Planned,
+    time: Duration,
+    console: &mut dyn Reporter,
+) -> Result<Timing> {
     let device = set_up(&planned.plan.recipe)?;
     let mut log = EventLog::without_record(console);
     let state = State::first(planned, device)?;
-    let mut trainer = Trainer::new(&planned.plan, Net::new(planned.network.clone()), device, state)?;
+    let mut trainer = Trainer::<O>::new(&planned.plan, Net::new(planned.network.clone()), device, state)?;
     let (train, training_memory) = steps::measure(planned, &mut trainer, time, &mut log)?;
     let mut tabulate = rows::measure(planned, &trainer, &mut log)?;
     // Tabulating reads the last checkpoint first, which takes about as long as writing it.

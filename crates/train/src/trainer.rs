@@ -2,6 +2,8 @@
 //!
 //! Separate from the run itself so that `plan` times exactly what `train` does.
 
+use std::marker::PhantomData;
+
 use mutualnet_core::Subnet;
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::{StepSubnets, SubnetSampler};
@@ -17,9 +19,11 @@ use crate::schedule::{LearningRate, StudentRamp};
 use crate::state::State;
 use crate::step_batch::{Pyramid, StepBatch};
 use crate::step_rules::{StepDropout, StepRules, Teacher, TeacherKind};
+use crate::task::Objective;
 
 /// The network, its state, and what the recipe says about steps.
-pub(crate) struct Trainer {
+pub(crate) struct Trainer<O> {
+    objective: PhantomData<O>,
     recipe: Recipe,
     net: Net,
     device: Device,
@@ -37,15 +41,12 @@ pub(crate) enum Stepped {
     NonFinite { subnet: Subnet, layer: Option<String> },
 }
 
-impl Trainer {
+impl<O: Objective> Trainer<O> {
     pub(crate) fn new(plan: &Plan, net: Net, device: Device, state: State) -> Result<Self> {
         let recipe = plan.recipe.clone();
         let (lr, ramp) = (plan.learning_rate(), plan.student_ramp());
-        Ok(Self { sampler: recipe.sampler().clone(), lr, ramp, recipe, net, device, state })
-    }
-
-    pub(crate) fn net(&self) -> &Net {
-        &self.net
+        let sampler = recipe.sampler().clone();
+        Ok(Self { objective: PhantomData, sampler, lr, ramp, recipe, net, device, state })
     }
 
     pub(crate) fn device(&self) -> Device {
@@ -69,7 +70,7 @@ impl Trainer {
 
     /// Does the next step.
     pub(crate) fn step(&mut self, batch: &mut Batch, subnets: &StepSubnets) -> Result<Stepped> {
-        let on_device = StepBatch::new(batch, self.device)?;
+        let on_device = StepBatch::<O>::new(batch, self.device)?;
         let (mut gradients, losses) =
             mutual_step(&self.net, &self.state.parameters, &on_device, subnets, &self.rules())?;
         let stepped = if is_finite(&losses, &gradients)? {
@@ -119,7 +120,7 @@ impl Trainer {
     /// The sub-network and the first layer that produced NaN or infinity.
     fn find_non_finite(
         &self,
-        on_device: &StepBatch,
+        on_device: &StepBatch<O>,
         subnets: &StepSubnets,
         losses: &StepLosses,
     ) -> Result<Stepped> {

@@ -18,6 +18,7 @@ use crate::plan::{Plan, Planned};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
 use crate::state::State;
+use crate::task::{Objective, for_task};
 use crate::trainer::{Stepped, Trainer};
 use crate::{Error, Result, digest};
 
@@ -54,7 +55,7 @@ pub fn train(
     planned.plan.derived.init_sha256 = recipe.train.init.as_deref().map(digest::of_file).transpose()?;
     run.create()?;
     planned.plan.write(&run.plan())?;
-    Training::new(planned, run, device, state, console)?.run(stop)
+    for_task!(recipe.task, O => Training::<O>::new(planned, run, device, state, console)?.run(stop, Vec::new()))
 }
 
 /// Continues a run from its newest intact checkpoint, or from the start if it has none.
@@ -88,11 +89,7 @@ pub fn resume(
         Err(Error::NoCheckpoint { .. }) => (State::first(&planned, device)?, Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut training = Training::new(planned, run, device, state, console)?;
-    for error in damaged {
-        training.log.log(&Event::DamagedCheckpoint { reason: error.to_string() })?;
-    }
-    training.run(stop)
+    for_task!(recipe.task, O => Training::<O>::new(planned, run, device, state, console)?.run(stop, damaged))
 }
 
 /// Sets the number of threads and returns the device, as the recipe says.
@@ -108,16 +105,16 @@ pub(crate) fn set_up(recipe: &Recipe) -> Result<Device> {
 }
 
 /// A run in progress.
-struct Training<'a> {
+struct Training<'a, O> {
     plan: Plan,
     run: &'a RunDir,
-    trainer: Trainer,
+    trainer: Trainer<O>,
     feed: Feed,
     watch: LearningWatch,
     log: EventLog<'a>,
 }
 
-impl<'a> Training<'a> {
+impl<'a, O: Objective> Training<'a, O> {
     fn new(
         planned: Planned,
         run: &'a RunDir,
@@ -133,7 +130,11 @@ impl<'a> Training<'a> {
         Ok(Self { watch: LearningWatch::new(&plan), plan, run, trainer, feed, log })
     }
 
-    fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
+    /// Does all steps that are left; `damaged` are checkpoints that were passed over.
+    fn run(mut self, stop: &AtomicBool, damaged: Vec<Error>) -> Result<Outcome> {
+        for error in damaged {
+            self.log.log(&Event::DamagedCheckpoint { reason: error.to_string() })?;
+        }
         let begun = Instant::now();
         let total_steps = self.plan.derived.total_steps;
         let checkpoint_steps = self.plan.checkpoint_steps();
@@ -142,6 +143,7 @@ impl<'a> Training<'a> {
             step: self.trainer.state.step,
             steps_per_epoch: self.plan.derived.steps_per_epoch,
             batch: self.plan.recipe.train.batch,
+            task: self.plan.recipe.task,
         })?;
         while self.trainer.state.step < total_steps {
             let step_begun = Instant::now();
@@ -182,7 +184,7 @@ impl<'a> Training<'a> {
                     epoch: batch.epoch,
                     lr,
                     full_loss: losses.full,
-                    full_accuracy: losses.full_correct as f64 / batch.n as f64,
+                    full_accuracy: losses.full_accuracy,
                     students: losses.students,
                     images_per_s: batch.n as f64 / begun.elapsed().as_secs_f64(),
                 })?;

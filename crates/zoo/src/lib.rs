@@ -151,13 +151,31 @@ pub fn samples() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.sample)
 }
 
-/// Builds the network of a name.
+/// Whether a network has outputs that only training needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// All outputs.
+    Training,
+    /// The outputs that answer.
+    Inference,
+}
+
+/// Builds the network of a name with all of its outputs.
 ///
 /// # Errors
 /// Fails if no family has the name, if the family has no such member, or if the configuration leaves a layer without
 /// channels.
 pub fn build(name: &str, config: &NetworkConfig) -> Result<Network, Error> {
+    build_for(Purpose::Training, name, config)
+}
+
+/// Builds the network of a name for a purpose.
+///
+/// # Errors
+/// Fails in the same cases as [`build`].
+pub fn build_for(purpose: Purpose, name: &str, config: &NetworkConfig) -> Result<Network, Error> {
     let network = FAMILIES.iter().find_map(|family| (family.build)(name, config));
+    let network = network.or_else(|| segment::segment(name, config, purpose));
     network.unwrap_or_else(|| Err(Error::Unknown { name: name.to_owned() }))
 }
 

@@ -13,7 +13,7 @@ use mutualnet_core::network::{
 use mutualnet_core::{Network, NodeId};
 
 use crate::layers::dense;
-use crate::{Error, NetworkConfig, mobilenet_v3, resnet};
+use crate::{Error, NetworkConfig, Purpose, mobilenet_v3, resnet};
 
 /// The names of the networks.
 pub const NAMES: &[&str] = &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50"];
@@ -26,15 +26,6 @@ const DEEPLAB_CHANNELS: usize = 256;
 
 /// Dilations of the three wide branches of DeepLabV3's head, at an eighth of the side of the input.
 const DILATIONS: [u32; 3] = [12, 24, 36];
-
-/// Whether a network has outputs that only training needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// All outputs.
-    Training,
-    /// [`Output::MAP`] alone.
-    Inference,
-}
 
 /// Builds the network of a name; `None` for a name that is not one of [`NAMES`].
 ///

@@ -352,11 +352,28 @@ fn every_network_can_do_its_own_task_alone() {
         assert!(Task::Segment.check(&network).is_err(), "{name}");
     }
     for name in segment::NAMES {
-        for purpose in [segment::Purpose::Training, segment::Purpose::Inference] {
+        for purpose in [Purpose::Training, Purpose::Inference] {
             let network = segment::segment(name, &config, purpose).unwrap().unwrap();
             Task::Segment.check(&network).unwrap();
             let error = Task::Classify.check(&network).unwrap_err().to_string();
             assert!(error.starts_with(&format!("network `{name}` cannot classify: ")), "{error}");
         }
     }
+}
+
+#[test]
+fn heads_are_the_layers_that_know_the_classes() {
+    let config = NetworkConfig { classes: 7, ..config(0.25, 1.0) };
+    let heads = |name: &str| {
+        let network = build(name, &config).unwrap();
+        network.heads().into_iter().map(|head| network.node(head).path.clone()).collect::<Vec<_>>()
+    };
+    for name in samples() {
+        assert_eq!(heads(name).len(), 1, "{name}");
+    }
+    assert_eq!(
+        heads("lraspp_mobilenet_v3_large"),
+        ["classifier.low_classifier", "classifier.high_classifier"]
+    );
+    assert_eq!(heads("deeplabv3_resnet50"), ["classifier.4", "aux_classifier.4"]);
 }

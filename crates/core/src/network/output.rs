@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Network, Node, NodeId};
+use super::{Network, Node, NodeId, Op};
 use crate::{Error, Result};
 
 /// The most outputs that a network may have.
@@ -36,6 +36,24 @@ impl Output {
             return outputs;
         }
         vec![Self { name: Self::LOGITS.to_owned(), node: NodeId(nodes.len().saturating_sub(1)) }]
+    }
+}
+
+impl Network {
+    /// The last layers with parameters before each output, which depend on the number of classes: the classifier.
+    pub fn heads(&self) -> BTreeSet<NodeId> {
+        let mut heads = BTreeSet::new();
+        let mut open: Vec<_> = self.outputs().iter().map(|output| output.node).collect();
+        while let Some(id) = open.pop() {
+            let Node { op, inputs, .. } = self.node(id);
+            match op {
+                Op::Conv(_) | Op::Linear(_) | Op::BatchNorm(_) => drop(heads.insert(id)),
+                // The second input gives the size only.
+                Op::ResizeLike(_) => open.push(inputs[0]),
+                _ => open.extend(inputs),
+            }
+        }
+        heads
     }
 }
 

@@ -115,14 +115,42 @@ fn three_channels_are_resized_as_single_ones() {
     let photos = random(&[n, 3, from[0], from[1]], 1);
     let planes = Tensor::from_slice(&values(&photos), &[3 * n, 1, from[0], from[1]]).unwrap();
     let sides = [1, 2, 20, 21, 32, 33, 70];
-    for (&side, resized) in sides.iter().zip(photos.resize_bilinear_all(&sides).unwrap()) {
+    for (&side, resized) in
+        sides.iter().zip(photos.resize_bilinear_all(&sides.map(|side| [side; 2])).unwrap())
+    {
         assert_eq!(resized.shape(), [n, 3, side, side]);
         assert!(resized.is_channels_last());
         assert_close(&values(&resized), &values(&planes.resize_bilinear(side).unwrap()), 1e-5);
     }
     let square = random(&[1, 3, 9, 9], 2);
-    let [small, same] = &square.resize_bilinear_all(&[4, 9]).unwrap()[..] else { panic!("two sizes") };
+    let [small, same] = &square.resize_bilinear_all(&[[4, 4], [9, 9]]).unwrap()[..] else {
+        panic!("two sizes")
+    };
     assert_eq!((small.shape(), values(same)), (vec![1, 3, 4, 4], values(&square)));
+}
+
+#[test]
+fn images_of_any_aspect_are_resized() {
+    let photo = random(&[1, 3, 9, 12], 2);
+    let [resized, same] = &photo.resize_bilinear_all(&[[6, 8], [9, 12]]).unwrap()[..] else { panic!("two") };
+    assert_eq!((resized.shape(), values(same)), (vec![1, 3, 6, 8], values(&photo)));
+    // The corners are those of the image.
+    let last = |tensor: &Tensor| tensor.contiguous().unwrap().to_vec_f32().unwrap().pop().unwrap();
+    assert!((last(resized) - last(&photo)).abs() < 1e-6);
+}
+
+#[test]
+fn pixels_become_rows() {
+    let image = random(&[2, 3, 4, 5], 7);
+    let rows = image.by_pixel().unwrap();
+    assert_eq!(rows.shape(), [40, 3]);
+    let (all, flat) = (values(&image), values(&rows));
+    for (n, c, at) in [(0, 0, 0), (0, 2, 7), (1, 1, 19)] {
+        assert_eq!(flat[(n * 20 + at) * 3 + c], all[(n * 3 + c) * 20 + at]);
+    }
+    let places = Tensor::from_slice_i64(&[39, 0], &[2]).unwrap();
+    assert_eq!(values(&rows.rows(&places).unwrap()), [&flat[117..], &flat[..3]].concat());
+    assert!(rows.by_pixel().is_err());
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use mutualnet_core::{Resolution, Subnet};
-use mutualnet_zoo::segment::{NAMES, Purpose, segment};
+use mutualnet_zoo::Purpose;
+use mutualnet_zoo::segment::{NAMES, segment};
 use serde::Deserialize;
 
 use super::*;

@@ -5,6 +5,8 @@
 use mutualnet_core::sample::{ResolutionChoice, StepSubnets};
 use mutualnet_core::{Network, Resolution, Subnet, Width};
 
+use mutualnet_zoo::Purpose;
+
 use super::{build, network};
 use crate::recipe::Recipe;
 use crate::step_rules::TeacherKind;
@@ -18,7 +20,7 @@ const FORWARD: f64 = 1.0 / 3.0;
 /// Mean MACs of a step over those of plain training of the widest network at the largest resolution, over all
 /// sub-networks that the method can draw. Adaptive sampling counts as uniform.
 pub(super) fn relative(recipe: &Recipe, classes: usize) -> Result<f64> {
-    let plain = build(recipe, recipe.network.widths, classes)?;
+    let plain = build(Purpose::Training, recipe, recipe.network.widths, classes)?;
     let plain = macs(&plain, recipe.network.widths.full(), &[recipe.crop()])?;
     Ok(StepCost::new(recipe, classes)?.expected()? / plain)
 }

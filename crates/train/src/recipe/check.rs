@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mutualnet_bundle::QueryTable;
 use mutualnet_core::network::ChannelRule;
 use mutualnet_core::sample::{SubnetSampler, WidthChoice};
-use mutualnet_core::{Preprocess, Resolution, Subnet, WidthRange};
+use mutualnet_core::{Fit, Preprocess, Resolution, Subnet, WidthRange};
 use mutualnet_data::TrainPipeline;
 
 use super::problem::Problem;
@@ -79,8 +79,15 @@ impl RecipeFile {
 
     fn preprocess(&self) -> Result<Preprocess, Problem> {
         let (data, crop) = (&self.data, self.network.resolutions[0]);
+        let fit = match self.task.sees() {
+            Fit::Whole if data.resize.is_some() => {
+                return Err(Problem::is("data.resize", "only images that are cropped have it")
+                    .with_hint("remove it: images are resized to the largest resolution"));
+            }
+            fit => fit,
+        };
         let preprocess =
-            Preprocess { resize: data.resize, ..Preprocess::center_crop(crop, data.mean, data.std) };
+            Preprocess { fit, resize: data.resize, ..Preprocess::center_crop(crop, data.mean, data.std) };
         if let Err(error) = preprocess.check() {
             return Err(match error {
                 mutualnet_core::Error::Preprocess { key, reason, hint } => {
@@ -91,7 +98,7 @@ impl RecipeFile {
                 other => Problem::is("data", other.to_string()),
             });
         }
-        TrainPipeline::new(data.augment, &preprocess).map_err(|error| match error {
+        TrainPipeline::new_for(self.task, data.augment, &preprocess).map_err(|error| match error {
             mutualnet_data::Error::Setting { setting, reason } => {
                 Problem::is(&format!("data.augment.{setting}"), reason)
             }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use mutualnet_core::network::ChannelRule;
-use mutualnet_core::{Resolution, WidthRange};
+use mutualnet_core::{Resolution, Task, WidthRange};
 use mutualnet_data::TrainTransform;
 use mutualnet_zoo::OutputStride;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub struct RecipeFile {
     /// Every random draw of the run follows from this number.
     #[serde(default)]
     pub seed: u64,
+    /// What the network is trained for: `classify` gives a class per image, `segment` a class per pixel.
+    #[serde(default)]
+    pub task: Task,
     /// The network.
     pub network: NetworkSection,
     /// The data it is trained on and evaluated with.
@@ -35,13 +38,14 @@ pub struct RecipeFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSection {
-    /// The network: `mobilenet_v1`, `mobilenet_v2`, `mobilenet_v3_large`, `efficientnet_b0`, `resnet18`, `resnet34`,
+    /// The network. To classify: `mobilenet_v1`, `mobilenet_v2`, `mobilenet_v3_large`, `efficientnet_b0`, `resnet18`, `resnet34`,
     /// `resnet50`, `resnet101`, `resnet152`, `vgg16_bn`, or `wide_resnet{depth}_{widening}` with a depth of 6n + 4, such
-    /// as `wide_resnet28_10`.
+    /// as `wide_resnet28_10`. To segment: `lraspp_mobilenet_v3_large`, `deeplabv3_resnet50`.
     pub name: String,
     /// The narrowest and the widest sub-network, such as `[0.25, 1.0]`, above 0 and at most 8.
     pub widths: WidthRange,
-    /// Sides of the square input in pixels, largest first, such as `[224, 192, 160, 128]`.
+    /// Sides of the square input in pixels, largest first, such as `[224, 192, 160, 128]`. To segment, these are the
+    /// lengths of the shorter side after training, when images keep their aspect ratio.
     pub resolutions: Vec<Resolution>,
     /// 32, 16 or 8: smaller ones suit small images. Without it as published. Wide ResNets have an output stride of 4 and
     /// no other.
@@ -81,7 +85,8 @@ pub struct DataSection {
     /// Standard deviation of the red, green and blue channel on the scale 0–1; the default is ImageNet's.
     #[serde(default = "DataSection::imagenet_std")]
     pub std: [f32; 3],
-    /// Length of the shorter side before the center crop at test time. Without it, the largest resolution.
+    /// Length of the shorter side before the center crop at test time. Without it, the largest resolution. Only to
+    /// classify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resolution>,
     /// Augmentation of the training images: the keys of `data.augment` below.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mutualnet_bundle::{Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
-use mutualnet_core::{Subnet, Task};
-use mutualnet_engine::Device;
-use mutualnet_nn::Statistics;
+use mutualnet_core::{Subnet, Weights};
+use mutualnet_engine::{Device, Tensor};
+use mutualnet_nn::{Net, Parameters, Statistics};
 use mutualnet_runtime::{MeasureConfig, Model, Session, measure as latency};
 
 use super::TabulateTiming;
@@ -20,7 +20,8 @@ use crate::feed::{Feed, IfBroken, loader};
 use crate::plan::Planned;
 use crate::step_batch::StepBatch;
 use crate::sweep::Sweep;
-use crate::tabulate::{EVALUATION_BATCH, LATENCY_TIME, LATENCY_WARM_UP, thread_counts, to_stats};
+use crate::tabulate::{EVALUATION_BATCH, LATENCY_TIME, LATENCY_WARM_UP, shipped, thread_counts, to_stats};
+use crate::task::Objective;
 use crate::trainer::Trainer;
 use crate::{Error, Result};
 
@@ -31,23 +32,24 @@ const PASS_MACS: f64 = 5e10;
 /// How a row's latency is timed here, more briefly than for the table.
 const BRIEFLY: MeasureConfig = MeasureConfig { warmup: 1, runs: 5, time: Duration::from_millis(200) };
 
-pub(super) fn measure(
+pub(super) fn measure<O: Objective>(
     planned: &Planned,
-    trainer: &Trainer,
+    trainer: &Trainer<O>,
     log: &mut EventLog<'_>,
 ) -> Result<TabulateTiming> {
     let recipe = &planned.plan.recipe;
-    let rows = Rows::new(planned)?;
-    let (batch, load) = rows.load(trainer.device(), log)?;
-    let n = batch.labels.elements() as f64;
-    let (statistics, per_mac) = rows.calibrate(trainer, &batch)?;
+    let device = trainer.device();
+    let rows = Rows::new(planned, &trainer.state.parameters, device)?;
+    let (batch, load) = rows.load::<O>(device, log)?;
+    let n = batch.images.shape()[0] as f64;
+    let (statistics, per_mac) = rows.calibrate(&batch.images, device)?;
     let n_calibrate = (recipe.tabulate.calibration_batches * recipe.calibration_batch())
         .min(planned.plan.derived.n_train / recipe.calibration_batch() * recipe.calibration_batch());
     let n_test = planned.plan.derived.n_test;
-    let calibrate_seconds = rows.stage(n_calibrate, per_mac / n, load / n, trainer.device());
-    let per_mac = rows.evaluate(trainer, &statistics, &batch)?;
-    let evaluate_seconds = rows.stage(n_test, per_mac / n, load / n, trainer.device());
-    let latency_seconds = rows.latency(trainer, &statistics)?;
+    let calibrate_seconds = rows.stage(n_calibrate, per_mac / n, load / n, device);
+    let per_mac = rows.evaluate(&statistics, &batch)?;
+    let evaluate_seconds = rows.stage(n_test, per_mac / n, load / n, device);
+    let latency_seconds = rows.latency(&statistics)?;
     Ok(TabulateTiming {
         seconds: calibrate_seconds + evaluate_seconds + latency_seconds,
         calibrate_seconds,
@@ -57,23 +59,29 @@ pub(super) fn measure(
     })
 }
 
-/// The rows of the table and their MACs.
+/// The rows of the table with their MACs, and the network that is tabulated.
 struct Rows<'a> {
     planned: &'a Planned,
+    net: Net,
+    weights: Weights,
+    parameters: Parameters,
     all: BTreeMap<Subnet, f64>,
     timed: Vec<Subnet>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(planned: &'a Planned) -> Result<Self> {
+    fn new(planned: &'a Planned, trained: &Parameters, device: Device) -> Result<Self> {
+        let network = &planned.shipped;
+        let weights = shipped(network, trained.to_weights()?);
+        let parameters = Parameters::from_weights(network, &weights, device)?;
         let all = planned.plan.recipe.table_rows().iter().copied();
-        let all = all.map(|row| Ok::<_, Error>((row, planned.network.macs(row)?.as_f64())));
+        let all = all.map(|row| Ok::<_, Error>((row, network.macs(row)?.as_f64())));
         let all: BTreeMap<_, _> = all.collect::<Result<_>>()?;
         let mut by_macs: Vec<_> = all.iter().collect();
         by_macs.sort_by(|(_, a), (_, b)| a.total_cmp(b));
         let n = ROWS.min(all.len());
         let timed = (0..n).map(|i| *by_macs[(2 * i + 1) * all.len() / (2 * n)].0).collect();
-        Ok(Self { planned, all, timed })
+        Ok(Self { planned, net: Net::new(network.clone()), weights, parameters, all, timed })
     }
 
     fn timed_macs(&self) -> f64 {
@@ -81,7 +89,7 @@ impl<'a> Rows<'a> {
     }
 
     /// A calibration batch, or a part of one, and how long it took to load.
-    fn load(&self, device: Device, log: &mut EventLog<'_>) -> Result<(StepBatch, f64)> {
+    fn load<O: Objective>(&self, device: Device, log: &mut EventLog<'_>) -> Result<(StepBatch<O>, f64)> {
         let recipe = &self.planned.plan.recipe;
         let n = ((PASS_MACS / self.timed_macs()) as usize)
             .clamp(2, recipe.calibration_batch().max(EVALUATION_BATCH));
@@ -96,24 +104,23 @@ impl<'a> Rows<'a> {
     }
 
     /// Calibrates the timed rows on one batch; returns the seconds per MAC too.
-    fn calibrate(&self, trainer: &Trainer, batch: &StepBatch) -> Result<(BTreeMap<Subnet, Statistics>, f64)> {
-        let mut calibration = Calibration::new(trainer.net(), &self.timed, trainer.device())?;
+    fn calibrate(&self, images: &Tensor, device: Device) -> Result<(BTreeMap<Subnet, Statistics>, f64)> {
+        let mut calibration = Calibration::new(&self.net, &self.timed, device)?;
         let begun = Instant::now();
-        calibration.add(trainer.net(), &trainer.state.parameters, &batch.images)?;
-        mutualnet_engine::synchronize(trainer.device())?;
+        calibration.add(&self.net, &self.parameters, images)?;
+        mutualnet_engine::synchronize(device)?;
         Ok((calibration.finish(), begun.elapsed().as_secs_f64() / self.timed_macs()))
     }
 
     /// Evaluates the timed rows on one batch; returns the seconds per MAC.
-    fn evaluate(
+    fn evaluate<O: Objective>(
         &self,
-        trainer: &Trainer,
         statistics: &BTreeMap<Subnet, Statistics>,
-        batch: &StepBatch,
+        batch: &StepBatch<O>,
     ) -> Result<f64> {
         let mut sweep = Sweep::new(statistics);
         let begun = Instant::now();
-        sweep.add(trainer.net(), &trainer.state.parameters, &batch.images, &batch.labels)?;
+        sweep.add(&self.net, &self.parameters, batch)?;
         Ok(begun.elapsed().as_secs_f64() / self.timed_macs())
     }
 
@@ -128,9 +135,9 @@ impl<'a> Rows<'a> {
     }
 
     /// Seconds that timing every row takes, on each number of threads.
-    fn latency(&self, trainer: &Trainer, statistics: &BTreeMap<Subnet, Statistics>) -> Result<f64> {
+    fn latency(&self, statistics: &BTreeMap<Subnet, Statistics>) -> Result<f64> {
         let begun = Instant::now();
-        let model = Arc::new(Model::new(&self.bundle(trainer, statistics)?)?);
+        let model = Arc::new(Model::new(&self.bundle(statistics)?)?);
         let mut seconds = begun.elapsed().as_secs_f64();
         let runs = self.planned.plan.recipe.tabulate.latency_runs as f64;
         for threads in thread_counts() {
@@ -148,19 +155,19 @@ impl<'a> Rows<'a> {
     }
 
     /// A bundle of the timed rows, which is never written.
-    fn bundle(&self, trainer: &Trainer, statistics: &BTreeMap<Subnet, Statistics>) -> Result<Bundle> {
+    fn bundle(&self, statistics: &BTreeMap<Subnet, Statistics>) -> Result<Bundle> {
         let plan = &self.planned.plan;
         let rows = self.timed.iter().map(|&subnet| {
-            let macs = self.planned.network.macs(subnet)?;
+            let macs = self.net.network().macs(subnet)?;
             Ok(Row::new(subnet, macs, Quality::of_counts(0, 1)?, Vec::new()))
         });
         Ok(Bundle::new(BundleParts {
-            task: Task::Classify,
-            network: self.planned.network.clone(),
+            task: plan.recipe.task,
+            network: self.net.network().clone(),
             classes: plan.derived.classes.clone(),
             preprocess: plan.recipe.preprocess(),
-            table: QueryTable::new(rows.collect::<Result<_>>()?)?,
-            weights: trainer.state.parameters.to_weights()?,
+            table: QueryTable::new(rows.collect::<Result<_>>()?)?.measuring(plan.recipe.task.metric()),
+            weights: self.weights.clone(),
             stats: to_stats(statistics)?,
             provenance: Provenance {
                 recipe_sha256: plan.derived.recipe_sha256.clone(),

@@ -12,6 +12,7 @@ use super::{HeldUpBy, TrainTiming};
 use crate::events::EventLog;
 use crate::feed::{Feed, IfBroken, loader};
 use crate::plan::{Plan, Planned, StepCost};
+use crate::task::Objective;
 use crate::trainer::Trainer;
 use crate::{Error, Result};
 
@@ -51,9 +52,9 @@ impl Pace {
 }
 
 /// Times steps; also returns how much memory training takes.
-pub(super) fn measure(
+pub(super) fn measure<O: Objective>(
     planned: &Planned,
-    trainer: &mut Trainer,
+    trainer: &mut Trainer<O>,
     time: Duration,
     log: &mut EventLog<'_>,
 ) -> Result<(TrainTiming, Option<u64>)> {
@@ -114,14 +115,14 @@ fn extrapolate(small: &Pace, large: &Pace, full: usize) -> Option<u64> {
     Some(high + (per_image * (full - large.batch) as f64) as u64)
 }
 
-struct Steps<'a, 'b> {
+struct Steps<'a, 'b, O> {
     planned: &'a Planned,
-    trainer: &'a mut Trainer,
+    trainer: &'a mut Trainer<O>,
     cost: StepCost<'a>,
     log: &'a mut EventLog<'b>,
 }
 
-impl Steps<'_, '_> {
+impl<O: Objective> Steps<'_, '_, O> {
     /// Runs steps for some time, after the first ones, which fill memory pools and are not counted.
     fn run(&mut self, batch: usize, time: Duration) -> Result<Pace> {
         let recipe = &self.planned.plan.recipe;
@@ -163,7 +164,7 @@ impl Steps<'_, '_> {
 }
 
 /// Writes a checkpoint among the system's temporary files and removes it; returns how long writing took.
-fn checkpoint(trainer: &Trainer) -> Result<f64> {
+fn checkpoint<O: Objective>(trainer: &Trainer<O>) -> Result<f64> {
     let dir = std::env::temp_dir().join(format!("mutualnet-plan-{}", std::process::id()));
     std::fs::create_dir_all(&dir).map_err(|source| Error::write(&dir, source))?;
     let _removed = Removed(dir.clone());

@@ -10,6 +10,7 @@ use mutualnet_train::events::Symptom;
 use mutualnet_train::mutual_step::mutual_step;
 use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
+use mutualnet_train::task::{Classify, Labels};
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use rand::Rng;
 
@@ -18,7 +19,7 @@ use crate::fixture::{Fixture, events, small_network};
 const LABELS: [i64; 8] = [0, 1, 2, 3, 3, 2, 1, 0];
 
 /// Noise, with a little more of one color or of none.
-fn batch() -> StepBatch {
+fn batch() -> StepBatch<Classify> {
     let mut rng = Key::new(5, Purpose::Generate).stream();
     let mut images = Vec::new();
     for label in LABELS {
@@ -29,8 +30,7 @@ fn batch() -> StepBatch {
     }
     StepBatch {
         images: Tensor::from_nhwc(&images, [8, 32, 32, 3], Device::Cpu).unwrap(),
-        labels: Tensor::from_slice_i64(&LABELS, &[8]).unwrap(),
-        second: None,
+        targets: Labels { labels: Tensor::from_slice_i64(&LABELS, &[8]).unwrap(), second: None },
     }
 }
 
@@ -91,8 +91,12 @@ fn every_family_learns_eight_images_by_heart() {
         for width in [widths.smallest(), widths.full()] {
             let slice = net.slice(&parameters, width).unwrap();
             let logits = no_grad(|| net.forward(&slice, &batch.images, Norm::Batch)).unwrap();
-            let loss = logits.cross_entropy(&batch.labels, 0.0).unwrap().scalar().unwrap();
-            assert_eq!(logits.top1_correct(&batch.labels).unwrap(), 8, "{name} at {width}: loss {loss}");
+            let loss = logits.cross_entropy(&batch.targets.labels, 0.0).unwrap().scalar().unwrap();
+            assert_eq!(
+                logits.top1_correct(&batch.targets.labels).unwrap(),
+                8,
+                "{name} at {width}: loss {loss}"
+            );
             assert!(loss < 0.5 * first.unwrap(), "{name} at {width}: loss {loss}, first {first:?}");
         }
     }

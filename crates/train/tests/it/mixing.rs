@@ -5,8 +5,9 @@ use mutualnet_core::sample::StepSubnets;
 use mutualnet_engine::{Device, Tensor, set_threads};
 use mutualnet_nn::{Net, Parameters};
 use mutualnet_train::mutual_step::{StepLosses, mutual_step};
-use mutualnet_train::step_batch::{SecondLabels, StepBatch};
+use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::{StepRules, StudentWeights};
+use mutualnet_train::task::{Classify, Labels, SecondLabels};
 use rand::Rng;
 
 use crate::fixture::small_network;
@@ -38,10 +39,9 @@ fn step_with(
         labels: labels(second),
         shares: Tensor::from_slice(&[share; N], &[N]).unwrap(),
     });
-    let batch = StepBatch {
+    let batch = StepBatch::<Classify> {
         images: Tensor::from_nhwc(&images, [N, 32, 32, 3], Device::Cpu).unwrap(),
-        labels: labels(first),
-        second,
+        targets: Labels { labels: labels(first), second },
     };
     let subnets = StepSubnets {
         full: "1.0-32".parse().unwrap(),
@@ -61,7 +61,7 @@ fn labels_count_by_their_shares() {
     assert!((first.full - second.full).abs() > 0.01, "the labels are told apart");
     let expected = f64::from(share) * first.full + f64::from(rest) * second.full;
     assert!((mixed.full - expected).abs() < 1e-5, "{} {expected}", mixed.full);
-    assert_eq!(mixed.full_correct, first.full_correct, "the first label counts");
+    assert_eq!(mixed.full_accuracy, first.full_accuracy, "the first label counts");
     for students in [&first.students, &second.students] {
         assert_eq!(&mixed.students, students, "students see no labels");
     }

@@ -10,6 +10,7 @@ use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_train::mutual_step::mutual_step;
 use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
+use mutualnet_train::task::{Classify, Labels};
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 use safetensors::SafeTensors;
@@ -207,7 +208,10 @@ fn check_steps(golden: &Golden<'_>, member: Member, net: &Net) {
             full: member.subnet("1.0-32"),
             students: students.map(|name| member.subnet(name)).to_vec(),
         };
-        let batch = StepBatch { images: images(20 + step as u32), labels: labels(), second: None };
+        let batch = StepBatch::<Classify> {
+            images: images(20 + step as u32),
+            targets: Labels { labels: labels(), second: None },
+        };
         let (gradients, found) =
             mutual_step(net, &parameters, &batch, &subnets, &StepRules::default()).unwrap();
         losses.push(found.full as f32);

@@ -54,12 +54,17 @@ fn bundle(net: &Net, parameters: &Parameters, rows: &[EngineRow]) -> Bundle {
         let layers = statistics.to_vecs().unwrap().into_iter();
         (*subnet, layers.map(|(mean, var)| BatchNormStats { mean, var }).collect())
     };
+    let task = [Task::Classify, Task::Segment].into_iter().find(|task| task.check(net.network()).is_ok());
+    let task = task.unwrap();
     Bundle::new(BundleParts {
-        task: Task::Classify,
+        task,
         network: net.network().clone(),
         classes: (0..net.network().classes()).map(|class| class.to_string()).collect(),
-        preprocess: Preprocess::center_crop(rows[0].subnet.resolution, [0.5; 3], [0.25; 3]),
-        table: QueryTable::new(rows.iter().map(row).collect()).unwrap(),
+        preprocess: Preprocess {
+            fit: task.sees(),
+            ..Preprocess::center_crop(rows[0].subnet.resolution, [0.5; 3], [0.25; 3])
+        },
+        table: QueryTable::new(rows.iter().map(row).collect()).unwrap().measuring(task.metric()),
         weights: parameters.to_weights().unwrap(),
         stats: rows.iter().map(stats).collect::<BTreeMap<_, _>>(),
         provenance: Provenance::default(),
@@ -85,7 +90,7 @@ fn segmentation_gives_the_engines_scores_at_any_aspect() {
     let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
     let config = NetworkConfig { classes: 5, widths, output_stride: None };
     for name in segment::NAMES {
-        let network = segment::segment(name, &config, segment::Purpose::Training).unwrap().unwrap();
+        let network = segment::segment(name, &config, mutualnet_zoo::Purpose::Training).unwrap().unwrap();
         let both = BothSides::new(network, [96, 64, 48]);
         for at in 0..both.rows.len() {
             for size in [[96, 96], [72, 96], [75, 50]] {

@@ -11,7 +11,7 @@ use mutualnet_data::{Batch, Dataset, Loader, LoaderConfig, Part, Position};
 use mutualnet_engine::Device;
 use mutualnet_image::StageTimes;
 use mutualnet_train::Recipe;
-use mutualnet_train::step_batch::{Pyramid, StepBatch};
+use mutualnet_train::step_batch::{Pyramid, images};
 use serde::Serialize;
 
 use crate::args::BenchDataArgs;
@@ -163,7 +163,7 @@ impl Bench {
         let resolutions = self.recipe.resolutions();
         let begun = Instant::now();
         if resolutions.len() > 1 {
-            Pyramid::new(&StepBatch::new(&mut batch, Device::Cpu)?.images, resolutions.iter().copied())?;
+            Pyramid::new(&images(&mut batch, Device::Cpu)?, resolutions.iter().copied())?;
         }
         Ok(begun.elapsed())
     }

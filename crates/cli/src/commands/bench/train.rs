@@ -12,6 +12,7 @@ use mutualnet_nn::{Net, Parameters};
 use mutualnet_train::mutual_step::mutual_step;
 use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
+use mutualnet_train::task::{Classify, Labels};
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use mutualnet_zoo::NetworkConfig;
 use serde::Serialize;
@@ -100,7 +101,7 @@ struct Bench {
     parameters: Parameters,
     optimizer: Optimizer,
     sampler: SubnetSampler,
-    batch: StepBatch,
+    batch: StepBatch<Classify>,
     device: Device,
     n_done: u64,
 }
@@ -127,8 +128,10 @@ impl Bench {
             },
             batch: StepBatch {
                 images: Tensor::from_nhwc(&images, [args.batch, side, side, 3], device)?,
-                labels: Tensor::from_slice_i64(&labels, &[args.batch])?.to_device(device)?,
-                second: None,
+                targets: Labels {
+                    labels: Tensor::from_slice_i64(&labels, &[args.batch])?.to_device(device)?,
+                    second: None,
+                },
             },
             device,
             n_done: 0,

@@ -1,0 +1,139 @@
+//! What training and evaluation have to know about a task. There is one file for each task below.
+//!
+//! Separate so that the mutual step, calibration and the sweep read the same for every task.
+//! Invariant: a task is chosen in one place, `for_task!`; everything else is generic over its [`Objective`].
+
+use mutualnet_bundle::Quality;
+use mutualnet_core::Task;
+use mutualnet_data::Batch;
+use mutualnet_engine::{Device, Tensor};
+use mutualnet_nn::{Dropout, Net, Norm, Slice};
+
+use crate::Result;
+use crate::step_rules::Divergence;
+
+mod classify;
+pub use classify::{Classify, Labels, SecondLabels};
+
+mod segment;
+pub use segment::{PixelAnswer, PixelLabels, Segment};
+
+/// A forward pass that has not run yet: one sub-network, and the images that it will see.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    /// The network.
+    pub net: &'a Net,
+    /// The parameters of the sub-network.
+    pub slice: &'a Slice,
+    /// `[n, 3, h, w]` f32 at the sub-network's resolution.
+    pub images: &'a Tensor,
+    /// The statistics that its batch norms use.
+    pub norm: Norm<'a>,
+    /// Dropout before the layer that computes the first output.
+    pub dropout: Option<Dropout>,
+}
+
+impl Pass<'_> {
+    /// Computes all outputs, in the order of the network.
+    ///
+    /// # Errors
+    /// The images do not fit the network, or the engine has no memory.
+    pub fn run(self) -> Result<Vec<Tensor>> {
+        Ok(self.net.run_all(self.slice, self.images, self.norm, self.dropout)?)
+    }
+}
+
+/// A task as training sees it.
+pub trait Objective: std::fmt::Debug + Sized + 'static {
+    /// The task.
+    const TASK: Task;
+    /// The labels of a batch, on the device.
+    type Targets: std::fmt::Debug;
+    /// What a network answers for a batch; whatever a loss and a score need.
+    type Answer: std::fmt::Debug;
+    /// What is counted to find the quality of a row.
+    type Score: Score;
+
+    /// Moves the labels of a batch to the device.
+    ///
+    /// # Errors
+    /// The engine has no memory.
+    ///
+    /// # Panics
+    /// The batch is labelled for another task.
+    fn targets(batch: &Batch, device: Device) -> Result<Self::Targets>;
+
+    /// Runs a pass. Answers for the same targets can be compared with each other, whatever the resolution.
+    ///
+    /// # Errors
+    /// As [`Pass::run`].
+    fn answer(pass: Pass<'_>, targets: &Self::Targets) -> Result<Self::Answer>;
+
+    /// The loss of the full network, which learns from the labels; the share `smoothing` of every label is spread over
+    /// all classes.
+    ///
+    /// # Errors
+    /// The engine has no memory.
+    fn supervised_loss(answer: &Self::Answer, targets: &Self::Targets, smoothing: f64) -> Result<Tensor>;
+
+    /// The loss of a student, which learns from its teacher's answer.
+    ///
+    /// # Errors
+    /// The engine has no memory.
+    fn student_loss(student: &Self::Answer, teacher: &Self::Answer, divergence: Divergence)
+    -> Result<Tensor>;
+
+    /// The same answer without its history, so that no gradient flows back through it.
+    ///
+    /// # Errors
+    /// The engine reports an error.
+    fn detached(answer: &Self::Answer) -> Result<Self::Answer>;
+
+    /// The mean of several answers for the same targets.
+    ///
+    /// # Errors
+    /// The engine has no memory.
+    fn mean(answers: &[Self::Answer]) -> Result<Self::Answer>;
+
+    /// The class scores `[rows, classes]` of an answer, each row with a label of its own.
+    fn scores(answer: &Self::Answer) -> &Tensor;
+
+    /// The classes `[rows]` (`i64`) that the rows of [`Self::scores`] should have.
+    fn classes(targets: &Self::Targets) -> &Tensor;
+
+    /// Adds the answers of one batch to a score.
+    ///
+    /// # Errors
+    /// The engine reports an error.
+    fn count(score: &mut Self::Score, answer: &Self::Answer, targets: &Self::Targets) -> Result<()>;
+}
+
+/// What is counted over the batches of a split.
+pub trait Score: std::fmt::Debug + Default {
+    /// Number of samples so far.
+    fn n(&self) -> u64;
+
+    /// The task's metric over all samples.
+    ///
+    /// # Errors
+    /// There are no samples.
+    fn quality(&self) -> Result<Quality>;
+}
+
+/// Evaluates an expression with the type `$objective` standing for the [`Objective`] of a task.
+macro_rules! for_task {
+    ($task:expr, $objective:ident => $run:expr) => {
+        match $task {
+            mutualnet_core::Task::Classify => {
+                type $objective = $crate::task::Classify;
+                $run
+            }
+            mutualnet_core::Task::Segment => {
+                type $objective = $crate::task::Segment;
+                $run
+            }
+            other => unreachable!("no such task: {other}"),
+        }
+    };
+}
+pub(crate) use for_task;
