@@ -292,9 +292,15 @@ pub(crate) struct PredictArgs {
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Print the N most probable classes of each image
+    /// Print the N most probable classes of each image, if the network classifies
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) top: usize,
+    /// Draw the classes over the image, with a legend, if the network segments: a PNG file, or for several images a directory
+    #[arg(long, value_name = "PNG")]
+    pub(crate) save: Option<PathBuf>,
+    /// Write the number of the class of every pixel, if the network segments: a PNG file, or for several images a directory
+    #[arg(long, value_name = "PNG")]
+    pub(crate) mask: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

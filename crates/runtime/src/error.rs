@@ -19,16 +19,6 @@ pub enum Error {
         /// Path of the node.
         path: String,
     },
-    /// Classes are asked for, and the network answers for many positions of an image.
-    #[error("output `{output}` has {height}x{width} positions; only one position can be classified")]
-    NoClassifier {
-        /// The first output.
-        output: String,
-        /// Its rows.
-        height: usize,
-        /// Its columns.
-        width: usize,
-    },
     /// The query table is empty.
     #[error("the bundle's query table has no rows, so there is nothing to run")]
     NoRows,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mutualnet_core::Subnet;
+use mutualnet_core::{Fit, Subnet};
 
 use crate::{Result, Session};
 
@@ -28,7 +28,8 @@ pub struct Latency {
     pub n: usize,
 }
 
-/// Times a row with one gray image at the resolution of the row, on the threads of the session.
+/// Times a row with one gray image at the resolution of the row, on the threads of the session. The image is a square, or
+/// if images are not cropped, as wide as photos usually are: 4:3.
 ///
 /// The session stays on this row.
 ///
@@ -36,15 +37,20 @@ pub struct Latency {
 /// Fails if the sub-network is not a row.
 pub fn measure(session: &mut Session, subnet: Subnet, config: MeasureConfig) -> Result<Latency> {
     session.switch(subnet)?;
-    let input = vec![0.0; session.input_len()];
+    let side = subnet.resolution.get() as usize;
+    let size = match session.model().preprocess().fit {
+        Fit::CenterCrop => [side, side],
+        Fit::Whole => [side, (4 * side).div_ceil(3)],
+    };
+    let input = vec![0.0; session.input_len() / side * size[1]];
     for _ in 0..config.warmup {
-        session.run(&input, 1)?;
+        session.run_at(&input, 1, size)?;
     }
     let begin = Instant::now();
     let mut times = Vec::new();
     while times.is_empty() || (times.len() < config.runs && begin.elapsed() < config.time) {
         let start = Instant::now();
-        session.run(&input, 1)?;
+        session.run_at(&input, 1, size)?;
         times.push(start.elapsed());
     }
     times.sort_unstable();

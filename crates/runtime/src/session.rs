@@ -7,11 +7,12 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use mutualnet_core::{Budget, Subnet};
+use mutualnet_core::{Budget, Subnet, shrunk};
 
 use crate::kernels::Team;
 use crate::program::{Feature, Program};
-use crate::{Error, Model, Result, resize};
+use crate::resize::{self, Resize};
+use crate::{Error, Model, Result};
 
 /// The least number of feature-map elements that a session has memory for: 16 MiB, of which only the used part is ever
 /// committed. Rows that need less run several images in one pass.
@@ -51,17 +52,6 @@ pub struct Output<'a> {
     pub channels: usize,
     /// `[n, h, w, channels]`.
     pub data: &'a [f32],
-}
-
-/// One class of a prediction.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ClassProbability {
-    /// Index of the class.
-    pub class: usize,
-    /// Its name.
-    pub name: String,
-    /// Softmax of the logits.
-    pub probability: f32,
 }
 
 impl Session {
@@ -155,9 +145,35 @@ impl Session {
     /// Fails if the length of the input is neither of the two.
     pub fn run(&mut self, input: &[f32], n: usize) -> Result<&[f32]> {
         let image_len = self.image_len(input.len(), n)?;
-        let program = self.program().clone();
-        self.execute(&program, (input, image_len), n);
+        let (program, model) = (self.program().clone(), self.model.clone());
+        let is_largest = image_len != program.input.pixels() * program.input.channels;
+        self.execute(&program, input, (n, model.resize(self.row).filter(|_| is_largest)));
         Ok(self.output(0).data)
+    }
+
+    /// As [`Self::run`], for images that are not cropped.
+    ///
+    /// # Shapes
+    /// - `input`: `[n, height, width, channels]` f32, normalized; the shorter side has the model's largest resolution.
+    ///   For a row of a smaller resolution the images are resized bilinearly with aligned corners, to the size that
+    ///   [`shrunk`] gives.
+    /// - returns `[n, h, w, channels]`; [`Self::output`] tells the size.
+    ///
+    /// # Errors
+    /// Fails in the same cases as [`Self::run_at`].
+    pub fn run_whole(&mut self, input: &[f32], n: usize, size: [usize; 2]) -> Result<&[f32]> {
+        let to = self.size_of(size);
+        let program = self.program_at(to)?;
+        self.check_input(input, n, (size, &program))?;
+        self.make_room(&program)?;
+        let resize = (to != size).then(|| Resize::new(size, to));
+        self.execute(&program, input, (n, resize.as_ref()));
+        Ok(self.output(0).data)
+    }
+
+    /// The size at which the current row sees an image that has this size at the model's largest resolution.
+    pub fn size_of(&self, size: [usize; 2]) -> [usize; 2] {
+        shrunk(size, self.model.preprocess().crop, self.subnet().resolution)
     }
 
     /// As [`Self::run`], for images of any height and width, which are not resized.
@@ -170,20 +186,33 @@ impl Session {
     /// there is not enough memory.
     pub fn run_at(&mut self, input: &[f32], n: usize, size: [usize; 2]) -> Result<&[f32]> {
         let program = self.program_at(size)?;
-        let image_len = program.input.pixels() * program.input.channels;
-        if n.checked_mul(image_len) != Some(input.len()) {
-            let expected = n.saturating_mul(image_len);
-            let (subnet, got) = (self.subnet(), input.len());
-            return Err(Error::InputLength { n, subnet, expected, largest: expected, got });
-        }
-        if !self.team.holds(&program) {
-            self.team = Team::new(self.model.prepared.clone(), self.threads, program.arena_len)?;
-        }
-        self.execute(&program, (input, image_len), n);
+        self.check_input(input, n, (size, &program))?;
+        self.make_room(&program)?;
+        self.execute(&program, input, (n, None));
         Ok(self.output(0).data)
     }
 
-    fn execute(&mut self, program: &Arc<Program>, (input, image_len): (&[f32], usize), n: usize) {
+    /// Whether the input holds `n` images of this size.
+    fn check_input(&self, input: &[f32], n: usize, (size, program): ([usize; 2], &Program)) -> Result<()> {
+        let image_len = size[0].saturating_mul(size[1]).saturating_mul(program.input.channels);
+        if n.checked_mul(image_len) == Some(input.len()) {
+            return Ok(());
+        }
+        let expected = n.saturating_mul(image_len);
+        let (subnet, got) = (self.subnet(), input.len());
+        Err(Error::InputLength { n, subnet, expected, largest: expected, got })
+    }
+
+    /// Allocates memory for a program that needs more than any row.
+    fn make_room(&mut self, program: &Program) -> Result<()> {
+        if !self.team.holds(program) {
+            self.team = Team::new(self.model.prepared.clone(), self.threads, program.arena_len)?;
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, program: &Arc<Program>, input: &[f32], (n, resize): (usize, Option<&Resize>)) {
+        let image_len = input.len().checked_div(n).unwrap_or(0);
         for (numbers, output) in self.outputs.iter_mut().zip(&program.outputs) {
             let len = n * output.pixels() * output.channels;
             numbers.resize(len.max(numbers.len()), 0.0);
@@ -192,7 +221,7 @@ impl Session {
         let mut done = 0;
         while done < n {
             let pass = capacity.min(n - done);
-            self.load(program, &input[done * image_len..][..pass * image_len], pass);
+            self.load(program, &input[done * image_len..][..pass * image_len], (pass, resize));
             self.team.run(program, pass);
             self.unload(program, done, pass);
             done += pass;
@@ -210,29 +239,6 @@ impl Session {
         let len = n * size[0] * size[1] * channels;
         let name = &self.model.network().outputs()[idx].name;
         Output { name, size, channels, data: &self.outputs[idx][..len] }
-    }
-
-    /// The `top` most probable classes of one image, most probable first.
-    ///
-    /// # Errors
-    /// Fails in the same cases as [`Self::run`] with one image, and if the network does not answer once per image.
-    pub fn predict(&mut self, input: &[f32], top: usize) -> Result<Vec<ClassProbability>> {
-        self.run(input, 1)?;
-        let Output { name, size: [height, width], data, .. } = self.output(0);
-        if height * width != 1 {
-            return Err(Error::NoClassifier { output: name.to_owned(), height, width });
-        }
-        let probabilities = softmax(data);
-        let mut order: Vec<_> = (0..probabilities.len()).collect();
-        order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-        order.truncate(top);
-        let classes = self.model.classes();
-        let of = |class: usize| ClassProbability {
-            class,
-            name: classes[class].clone(),
-            probability: probabilities[class],
-        };
-        Ok(order.into_iter().map(of).collect())
     }
 
     /// How many numbers one image has in an input of `n` images and length `got`.
@@ -253,10 +259,9 @@ impl Session {
     }
 
     /// Copies images into the arena, resized if necessary.
-    fn load(&mut self, program: &Program, input: &[f32], n: usize) {
+    fn load(&mut self, program: &Program, input: &[f32], (n, resize): (usize, Option<&Resize>)) {
         let feature = program.input;
         let image_len = input.len() / n;
-        let resize = self.model.resize(self.row).filter(|_| image_len != feature.pixels() * feature.channels);
         let images = self.team.feature_mut(feature, n).chunks_exact_mut(feature.len());
         for (output, input) in images.zip(input.chunks_exact(image_len)) {
             match resize {
@@ -276,24 +281,5 @@ impl Session {
                 pixel.copy_from_slice(&padded[..feature.channels]);
             }
         }
-    }
-}
-
-/// Turns logits into probabilities.
-fn softmax(logits: &[f32]) -> Vec<f32> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
-    let sum: f32 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn softmax_does_not_overflow() {
-        let probabilities = softmax(&[1000.0, 1000.0, 0.0]);
-        assert_eq!(probabilities, [0.5, 0.5, 0.0]);
     }
 }

@@ -26,6 +26,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "import", may_name: &["core"] },
     Allowed { krate: "report", may_name: &["bundle", "core"] },
     Allowed { krate: "image", may_name: &["core"] },
+    Allowed { krate: "predict", may_name: &["bundle", "core", "image", "runtime"] },
     Allowed { krate: "data", may_name: &["core", "image"] },
     Allowed { krate: "engine", may_name: &[] },
     Allowed { krate: "nn", may_name: &["core", "engine"] },
@@ -38,8 +39,8 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         krate: "cli",
         may_name: &[
-            "bundle", "core", "data", "engine", "export", "image", "import", "nn", "report", "runtime",
-            "train", "zoo",
+            "bundle", "core", "data", "engine", "export", "image", "import", "nn", "predict", "report",
+            "runtime", "train", "zoo",
         ],
     },
     Allowed { krate: "testkit", may_name: &["bundle", "core"] },

@@ -1,16 +1,11 @@
-//! `mutualnet predict`: classify images under a budget.
+//! `mutualnet predict`: classify or segment images under a budget.
 
 use std::num::NonZeroUsize;
-use std::panic::catch_unwind;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use mutualnet_bundle::{Bundle, Row};
-use mutualnet_core::{Budget, Preprocess, Subnet};
-use mutualnet_image::{DecodeError, Error, Preprocessed, preprocess_file};
-use mutualnet_runtime::{Model, Session};
+use mutualnet_core::{Budget, Subnet};
+use mutualnet_predict::{Config, Predictor};
 
 use super::open;
 use crate::args::{PredictArgs, RowArgs};
@@ -19,8 +14,10 @@ use crate::text;
 
 mod images;
 mod output;
+mod pictures;
 use images::Named;
 use output::Output;
+use pictures::Pictures;
 
 pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let bundle = open::bundle(&args.bundle)?;
@@ -37,22 +34,20 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         Some(Budget::Latency(_)) => Some(bundle.table().threads_for_latency(compared)?),
         _ => None,
     };
-    let preprocess = *bundle.preprocess();
-    let model = Model::new(&bundle)?;
-    // The model holds a packed copy of the weights.
+    let mut predictor = Predictor::new(&bundle, threads, Config { top: args.top })?;
+    // The predictor holds a packed copy of the weights.
     drop(bundle);
-    let mut session = Session::new(Arc::new(model), threads)?;
-    session.switch(row.subnet)?;
+    predictor.session_mut().switch(row.subnet)?;
     let images = images::named(&args.images);
+    let (n_images, mut n_failed) = (images.len(), 0);
+    let mut pictures = Pictures::new(args.save.as_deref(), args.mask.as_deref(), n_images)?;
     let mut output =
         if args.json { Output::json(&row, metric)? } else { Output::lines(&row, metric, latency_threads) };
-    let (n_images, mut n_failed) = (images.len(), 0);
     for Named { path, problem } in images {
-        match problem.map_or_else(|| read(&path, &preprocess), Err) {
-            Ok(input) => {
-                let begin = Instant::now();
-                let top = session.predict(&input.pixels, args.top)?;
-                output.image(&path, begin.elapsed().as_secs_f64() * 1e3, &top)?;
+        match problem.map_or_else(|| Ok(predictor.predict(&path)?), Err) {
+            Ok(answer) => {
+                output.image(&path, &answer)?;
+                pictures.write(&path, &*answer.prediction)?;
             }
             Err(error) => {
                 n_failed += 1;
@@ -70,7 +65,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     Err(AlreadyTold.into())
 }
 
-/// The chosen row: by its name, by a budget, or the most accurate one.
+/// The chosen row: by its name, by a budget, or the best one.
 pub(super) fn choose(bundle: &Bundle, args: &RowArgs, threads: Option<usize>) -> Result<Row> {
     let table = bundle.table();
     if let (Some(width), Some(resolution)) = (args.width, args.resolution) {
@@ -85,13 +80,7 @@ pub(super) fn choose(bundle: &Bundle, args: &RowArgs, threads: Option<usize>) ->
         Some(budget) => Ok(table.choose(budget, threads)?.clone()),
         None => {
             let best = table.pareto().last();
-            Ok(best.expect("a table has rows, and the most accurate is on the front").clone())
+            Ok(best.expect("a table has rows, and the best is on the front").clone())
         }
     }
-}
-
-/// Decodes an image; a file that makes a library panic is a broken file like others.
-fn read(path: &Path, preprocess: &Preprocess) -> Result<Preprocessed> {
-    let input = catch_unwind(|| preprocess_file(path, preprocess));
-    Ok(input.unwrap_or_else(|_| Err(Error::Decode { path: path.to_owned(), source: DecodeError::Panic }))?)
 }

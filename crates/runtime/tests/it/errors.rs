@@ -6,7 +6,7 @@ use mutualnet_core::Budget;
 use mutualnet_core::network::{ChannelRule, Conv, Groups, NetworkBuilder, Rank};
 use mutualnet_runtime::{Error, Model};
 
-use crate::fixture::{bundle, images, session, subnet, widths, zoo};
+use crate::fixture::{bundle, session, subnet, widths, zoo};
 
 const ROWS: [&str; 3] = ["1.0-32", "0.5-32", "0.25-16"];
 
@@ -65,28 +65,6 @@ fn a_kernel_along_time_is_refused() {
 }
 
 #[test]
-fn a_network_that_answers_for_every_pixel_has_no_classes_to_choose_from() {
-    let mut net = NetworkBuilder::new("map", Rank::Image, widths(1.0));
-    let x = net.input(3);
-    let conv = Conv {
-        out: ChannelRule::whole(2),
-        kernel: [1; 3],
-        stride: [1; 3],
-        padding: [0; 3],
-        dilation: Conv::NO_DILATION,
-        groups: Groups::Dense,
-        bias: false,
-    };
-    net.conv("scores", x, conv);
-    let model = Model::new(&bundle(&net.finish().unwrap(), &["1.0-4"])).unwrap();
-    let mut session = session(&Arc::new(model), 1);
-    let image = images(1, subnet("1.0-4").resolution);
-    assert_eq!(session.run(&image, 1).unwrap().len(), 4 * 4 * 2);
-    let error = session.predict(&image, 1).unwrap_err();
-    assert!(matches!(error, Error::NoClassifier { height: 4, width: 4, .. }), "{error}");
-}
-
-#[test]
 fn clip_networks_are_refused() {
     let mut net = NetworkBuilder::new("clip", Rank::Clip, widths(1.0));
     let x = net.input(3);
@@ -94,15 +72,4 @@ fn clip_networks_are_refused() {
     net.linear("fc", x, 2);
     let error = Model::new(&bundle(&net.finish().unwrap(), &["1.0-8-4"])).unwrap_err();
     assert_eq!(error.to_string(), "networks for video clips are not supported yet");
-}
-
-#[test]
-fn predictions_are_named_and_sorted() {
-    let model = Arc::new(Model::new(&bundle(&zoo("mobilenet_v2"), &ROWS)).unwrap());
-    let mut session = session(&model, 2);
-    let all = session.predict(&images(1, subnet("1.0-32").resolution), 100).unwrap();
-    assert_eq!(all.len(), 10);
-    assert!(all.is_sorted_by(|a, b| a.probability >= b.probability));
-    assert!((all.iter().map(|class| class.probability).sum::<f32>() - 1.0).abs() < 1e-5);
-    assert_eq!(all[0].name, format!("class {}", all[0].class));
 }

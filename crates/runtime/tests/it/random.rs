@@ -109,8 +109,8 @@ fn network(dice: &mut Dice) -> Network {
     let logits = net.linear("fc", pooled, 1 + dice.roll(20) as usize);
     if dice.roll(2) == 0 {
         let map = net.conv("map", last, point(dice, ChannelRule::whole(3)));
-        net.output("map", map);
         net.output("logits", logits);
+        net.output("map", map);
     }
     net.finish().unwrap()
 }

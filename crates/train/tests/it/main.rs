@@ -20,6 +20,7 @@ mod resume;
 
 /// Every family in the engine and on the run side.
 mod run_side;
+mod segment;
 mod switches;
 mod timing;
 

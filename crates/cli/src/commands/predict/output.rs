@@ -7,8 +7,9 @@ use std::path::Path;
 use anyhow::{Error, Result};
 use mutualnet_bundle::Row;
 use mutualnet_core::{InMs, Macs, Metric, Subnet};
-use mutualnet_runtime::ClassProbability;
+use mutualnet_predict::Answer;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::{failure, text};
 
@@ -22,17 +23,16 @@ struct RowReport {
 }
 
 #[derive(Serialize)]
-struct ImageReport<'a> {
+struct ImageReport {
     path: String,
     /// Time in the network, without reading and decoding.
     ms: f64,
-    top: Vec<ClassReport<'a>>,
-}
-
-#[derive(Serialize)]
-struct ClassReport<'a> {
-    class: &'a str,
-    probability: f32,
+    /// Cost of this image.
+    macs: Macs,
+    /// Height and width at which the network saw it.
+    size: [usize; 2],
+    #[serde(flatten)]
+    prediction: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -72,18 +72,22 @@ impl Output {
     }
 
     /// The answer for one image.
-    pub(super) fn image(&mut self, path: &Path, ms: f64, top: &[ClassProbability]) -> Result<()> {
+    pub(super) fn image(&mut self, path: &Path, answer: &Answer) -> Result<()> {
         let path = path.display().to_string();
+        let Answer { prediction, time, size, macs } = answer;
+        let (ms, prediction) = (time.as_secs_f64() * 1e3, prediction.as_ref());
         if let Self::Json { .. } = self {
-            let top =
-                top.iter().map(|class| ClassReport { class: &class.name, probability: class.probability });
-            return self.entry(&ImageReport { path, ms, top: top.collect() });
+            let prediction = prediction.json();
+            return self.entry(&ImageReport { path, ms, macs: *macs, size: *size, prediction });
         }
-        let classes = top.iter().map(|class| format!("{} {:.1} %", class.name, class.probability * 100.0));
-        text::line(&format!("{path}: {}  ({ms:.2} ms)", classes.collect::<Vec<_>>().join(", ")))
+        // A square costs what the row says.
+        let [height, width] = *size;
+        let cost =
+            if height == width { String::new() } else { format!(", {macs} MACs at {width}×{height}") };
+        text::line(&format!("{path}: {}  ({ms:.2} ms{cost})", prediction.text()))
     }
 
-    /// An image that could not be classified: on stderr, and in JSON an entry as well.
+    /// An image without an answer: on stderr, and in JSON an entry as well.
     pub(super) fn failed(&mut self, path: &Path, error: &Error) -> Result<()> {
         failure::print(error);
         match self {

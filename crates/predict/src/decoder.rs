@@ -1,0 +1,47 @@
+//! What every task has to say about the numbers that a network computes.
+//!
+//! Invariant: the one place on the run side that chooses by the task.
+
+use mutualnet_core::Task;
+use mutualnet_image::Image;
+use mutualnet_runtime::Output;
+use serde_json::{Map, Value};
+
+use crate::classify::Classify;
+use crate::segment::Segment;
+use crate::{Config, Result};
+
+/// Turns the outputs of a network into an answer.
+pub trait Decoder: Send + Sync {
+    /// The answer for one image, from the outputs in the order of the network.
+    ///
+    /// # Errors
+    /// The outputs are not those of the task.
+    fn decode(&self, outputs: &[Output<'_>]) -> Result<Box<dyn Prediction>>;
+}
+
+/// An answer for one image.
+pub trait Prediction: Send {
+    /// One line for people.
+    fn text(&self) -> String;
+
+    /// The keys of its JSON object.
+    fn json(&self) -> Map<String, Value>;
+
+    /// The answer drawn over the image, upright; `None` if there is nothing to draw.
+    fn picture(&self, image: &Image) -> Option<Image>;
+
+    /// The class of every pixel of the image, `[height, width]`, and the color of every class; `None` if pixels have no
+    /// classes. Pixels that the network did not see have the number 255.
+    fn mask(&self, size: [u32; 2]) -> Option<(Vec<u8>, Vec<[u8; 3]>)>;
+}
+
+/// The decoder of a task, for classes of these names.
+pub fn decoder(task: Task, classes: &[String], config: Config) -> Box<dyn Decoder> {
+    let classes = classes.to_vec();
+    match task {
+        Task::Classify => Box::new(Classify { classes, top: config.top }),
+        Task::Segment => Box::new(Segment { classes: classes.into() }),
+        other => unreachable!("no such task: {other}"),
+    }
+}

@@ -1,0 +1,37 @@
+//! From an image to an answer: preprocessing, the run side's executor, and what its numbers mean for a task.
+//!
+//! Separate because the command line, a server and other programs need the same three steps.
+//! Invariant: nothing here prints, and only [`Decoder`]s know which task the network is for.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), mutualnet_predict::Error> {
+//! use std::num::NonZeroUsize;
+//! use std::path::Path;
+//!
+//! use mutualnet_predict::{Config, Predictor};
+//!
+//! let bundle = mutualnet_bundle::Bundle::read(Path::new("model.mnb"))?;
+//! let mut predictor = Predictor::new(&bundle, NonZeroUsize::MIN, Config::default())?;
+//! predictor.session_mut().switch_to_budget("50M".parse()?)?;
+//! let answer = predictor.predict(Path::new("photo.jpg"))?;
+//! assert!(!answer.prediction.text().is_empty());
+//! # Ok(())
+//! # }
+//! ```
+
+mod predictor;
+pub use predictor::{Answer, Config, Predictor};
+
+mod decoder;
+pub use decoder::{Decoder, Prediction, decoder};
+
+mod classify;
+pub use classify::{ClassProbability, Classes};
+
+mod segment;
+pub use segment::ClassMap;
+
+mod legend;
+
+mod error;
+pub use error::{Error, Result};

@@ -1,0 +1,97 @@
+//! One caller's way from image files to answers.
+
+use std::num::NonZeroUsize;
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mutualnet_bundle::Bundle;
+use mutualnet_core::{Macs, Preprocess};
+use mutualnet_image::{DecodeError, Error as ImageError, Preprocessed, preprocess_file};
+use mutualnet_runtime::{Model, Session};
+
+use crate::{Decoder, Prediction, Result, decoder};
+
+/// What answers should have in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Number of classes in the answer of a classifier.
+    pub top: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { top: 3 }
+    }
+}
+
+/// What came of one image.
+pub struct Answer {
+    /// The answer itself.
+    pub prediction: Box<dyn Prediction>,
+    /// Time in the network, without reading and decoding.
+    pub time: Duration,
+    /// Height and width at which the network saw the image.
+    pub size: [usize; 2],
+    /// What this image cost; for one that is not cropped this depends on its aspect ratio.
+    pub macs: Macs,
+}
+
+/// Runs a bundle on images.
+pub struct Predictor {
+    session: Session,
+    decoder: Box<dyn Decoder>,
+    preprocess: Preprocess,
+}
+
+impl Predictor {
+    /// Prepares a bundle for a number of threads; it starts at the widest row.
+    ///
+    /// # Errors
+    /// The network cannot be executed, or there is not enough memory.
+    pub fn new(bundle: &Bundle, threads: NonZeroUsize, config: Config) -> Result<Self> {
+        let session = Session::new(Arc::new(Model::new(bundle)?), threads)?;
+        let decoder = decoder(bundle.task(), bundle.classes(), config);
+        Ok(Self { session, decoder, preprocess: *bundle.preprocess() })
+    }
+
+    /// The session, to see which row runs.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The session, to switch rows.
+    pub fn session_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Reads an image file and answers.
+    ///
+    /// # Errors
+    /// The file cannot be decoded; one that makes a library panic is a broken file like others.
+    pub fn predict(&mut self, path: &Path) -> Result<Answer> {
+        let read = catch_unwind(|| preprocess_file(path, &self.preprocess));
+        let broken = || ImageError::Decode { path: path.to_owned(), source: DecodeError::Panic };
+        let input = read.unwrap_or_else(|_| Err(broken()))?;
+        self.answer(&input)
+    }
+
+    /// Answers for an image that is preprocessed.
+    ///
+    /// # Errors
+    /// The outputs are not those of the task, or there is not enough memory for an image of this size.
+    pub fn answer(&mut self, input: &Preprocessed) -> Result<Answer> {
+        let begun = Instant::now();
+        self.session.run_whole(&input.pixels, 1, input.size)?;
+        let time = begun.elapsed();
+        let network = self.session.model().network();
+        let outputs: Vec<_> = (0..network.outputs().len()).map(|idx| self.session.output(idx)).collect();
+        let prediction = self.decoder.decode(&outputs)?;
+        let size = self.session.size_of(input.size);
+        let sides =
+            size.map(|side| u32::try_from(side).expect("images have fewer than 2^32 pixels to a side"));
+        let costs = network.costs_at(self.session.subnet().width, sides)?;
+        Ok(Answer { prediction, time, size, macs: costs.iter().map(|cost| cost.macs).sum() })
+    }
+}

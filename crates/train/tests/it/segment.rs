@@ -1,0 +1,194 @@
+//! Segmentation from files to a prediction: scenes → train → calibrate → sweep → bundle → run.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use mutualnet_bundle::Bundle;
+use mutualnet_core::network::Output;
+use mutualnet_core::{Fit, Metric, Task, Width, WidthRange};
+use mutualnet_data::IGNORE;
+use mutualnet_data::scenes::{ScenesSpec, class_names, generate};
+use mutualnet_engine::{Device, Filter, Tensor, no_grad};
+use mutualnet_image::{Preprocessed, preprocess_file};
+use mutualnet_nn::{Net, Norm, Parameters, Statistics};
+use mutualnet_predict::{Config, Predictor};
+use mutualnet_train::events::Event;
+use mutualnet_train::task::{Objective, Pass, PixelLabels, Score, Segment};
+use mutualnet_train::{Outcome, Plan, Recipe, RunDir, tabulate};
+use mutualnet_zoo::NetworkConfig;
+
+use crate::fixture::events;
+
+/// Largest difference relative to the largest score.
+const TOLERANCE: f32 = 1e-4;
+
+const RECIPE: &str = r#"
+    seed = 3
+    task = "segment"
+    network = { name = "lraspp_mobilenet_v3_large", widths = [0.25, 0.5], resolutions = [64, 48] }
+    data = { path = "data", augment = { crop = { kind = "random_short_side", shorter = [56, 96] } } }
+    train = { epochs = 2, batch = 4, lr = 0.05, schedule = "poly", threads = 1, zero_init_residual = true }
+    tabulate = { width_step = 0.25, calibration_batches = 2, latency_runs = 2 }
+"#;
+
+fn scenes(dir: &Path) {
+    generate(dir, &ScenesSpec { seed: 5, train: 16, test: 6, side: 64, min_object: 16 }).unwrap();
+}
+
+fn train(dir: &Path, overrides: &[&str]) -> RunDir {
+    let mut keys = vec![format!("data.path={:?}", dir.join("data"))];
+    keys.extend(overrides.iter().map(|&key| key.to_owned()));
+    let recipe = Recipe::parse(RECIPE, &keys).unwrap();
+    let run = RunDir::new(dir.join("run"));
+    let outcome = mutualnet_train::train(&recipe, &run, &AtomicBool::new(false), &mut ()).unwrap();
+    assert_eq!(outcome, Outcome::Finished);
+    run
+}
+
+#[test]
+fn from_scenes_to_a_map() {
+    let dir = tempfile::tempdir().unwrap();
+    scenes(&dir.path().join("data"));
+    let run = train(dir.path(), &[]);
+    let plan = Plan::read(&run.plan()).unwrap();
+    assert_eq!(plan.derived.classes, class_names());
+    let table = tabulate(&run, "test", &mut ()).unwrap();
+    assert_eq!((table.metric(), table.rows().len()), (Metric::MeanIou, 4));
+    assert!(table.rows().iter().all(|row| row.quality.n == 6 && !row.latency.is_empty()));
+    assert!(run.plot(Metric::MeanIou, "macs").exists());
+    assert!(events(&run).iter().any(|event| matches!(event, Event::Start { task: Task::Segment, .. })));
+
+    let bundle = Bundle::read(&run.bundle()).unwrap();
+    assert_eq!((bundle.task(), bundle.preprocess().fit), (Task::Segment, Fit::Whole));
+    let image = dir.path().join("data/test/images/00002.jpg");
+    check_rows(&bundle, &image);
+
+    let mut predictor = Predictor::new(&bundle, NonZeroUsize::MIN, Config::default()).unwrap();
+    let cheapest = table.rows()[0].subnet;
+    predictor.session_mut().switch(cheapest).unwrap();
+    let answer = predictor.predict(&image).unwrap();
+    assert_eq!((answer.size, answer.macs), ([48, 48], table.rows()[0].macs));
+    let (mask, _) = answer.prediction.mask([64, 64]).unwrap();
+    assert!(mask.len() == 64 * 64 && mask.iter().all(|&class| usize::from(class) < class_names().len()));
+}
+
+/// Every row's mIoU and scores on the run side are those of the engine.
+fn check_rows(bundle: &Bundle, image: &Path) {
+    let net = Net::new(bundle.network().clone());
+    let parameters = Parameters::from_weights(net.network(), bundle.weights(), Device::Cpu).unwrap();
+    let Preprocessed { size, pixels } = preprocess_file(image, bundle.preprocess()).unwrap();
+    let images = Tensor::from_nhwc(&pixels, [1, size[0], size[1], 3], Device::Cpu).unwrap();
+    let mut predictor = Predictor::new(bundle, NonZeroUsize::MIN, Config::default()).unwrap();
+    for row in bundle.table().rows() {
+        let layers = bundle.stats(row.subnet).unwrap().iter();
+        let layers: Vec<_> = layers.map(|layer| (layer.mean.clone(), layer.var.clone())).collect();
+        let statistics = Statistics::from_vecs(&layers, Device::Cpu).unwrap();
+        let slice = net.slice(&parameters, row.subnet.width).unwrap();
+        let resized = images.resize_bilinear(row.subnet.resolution.get() as usize).unwrap();
+        let map = no_grad(|| net.forward(&slice, &resized, Norm::Fixed(&statistics))).unwrap();
+        let engine = map.by_pixel().unwrap().to_vec_f32().unwrap();
+
+        let session = predictor.session_mut();
+        session.switch(row.subnet).unwrap();
+        session.run_whole(&pixels, 1, size).unwrap();
+        let ours = session.output(0);
+        assert_eq!(ours.name, Output::MAP);
+        let scale = engine.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+        let difference = ours.data.iter().zip(&engine).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
+        assert!(difference <= TOLERANCE * scale, "{}: {}", row.subnet, difference / scale);
+    }
+}
+
+/// What the table says is what torchvision's evaluation counts: scores resized to the mask, all pixels with a class.
+#[test]
+fn the_tables_miou_is_that_of_the_masks() {
+    let dir = tempfile::tempdir().unwrap();
+    scenes(&dir.path().join("data"));
+    let run = train(dir.path(), &["train.max_steps=3", "network.widths=[0.5, 0.5]"]);
+    let table = tabulate(&run, "test", &mut ()).unwrap();
+    let bundle = Bundle::read(&run.bundle()).unwrap();
+    let n_classes = class_names().len();
+    let row = table.rows().iter().find(|row| row.subnet.resolution.get() == 48).unwrap();
+    let mut session = Predictor::new(&bundle, NonZeroUsize::MIN, Config::default()).unwrap();
+    session.session_mut().switch(row.subnet).unwrap();
+
+    let mut confusion = vec![vec![0_u64; n_classes]; n_classes];
+    for i in 0..6 {
+        let image = dir.path().join(format!("data/test/images/{i:05}.jpg"));
+        let Preprocessed { size, pixels } = preprocess_file(&image, bundle.preprocess()).unwrap();
+        session.session_mut().run_whole(&pixels, 1, size).unwrap();
+        let map = session.session().output(0);
+        let map = Tensor::from_nhwc(map.data, [1, map.size[0], map.size[1], n_classes], Device::Cpu).unwrap();
+        let answers = map.resize_to(size, Filter::Bilinear).unwrap().by_pixel().unwrap().argmax().unwrap();
+        let spec = ScenesSpec { seed: 5, train: 16, test: 6, side: 64, min_object: 16 };
+        let mask = mutualnet_data::scenes::scene(&spec, mutualnet_data::Split::Test, i).mask;
+        for (answer, &label) in answers.to_vec_i64().unwrap().into_iter().zip(&mask) {
+            confusion[usize::from(label)][answer as usize] += 1;
+        }
+    }
+    let iou = |class: usize| {
+        let labelled: u64 = confusion[class].iter().sum();
+        let answered: u64 = confusion.iter().map(|line| line[class]).sum();
+        let union = labelled + answered - confusion[class][class];
+        (union > 0).then(|| confusion[class][class] as f64 / union as f64)
+    };
+    let ious: Vec<f64> = (0..n_classes).filter_map(iou).collect();
+    let expected = ious.iter().sum::<f64>() / ious.len() as f64;
+    assert!((row.quality.value - expected).abs() < 1e-3, "{} {expected}", row.quality.value);
+    assert!(row.quality.low <= row.quality.value && row.quality.value <= row.quality.high);
+}
+
+#[test]
+fn mistakes_are_told_before_training() {
+    let dir = tempfile::tempdir().unwrap();
+    scenes(&dir.path().join("data"));
+    let told = |overrides: &[&str]| {
+        let mut keys = vec![format!("data.path={:?}", dir.path().join("data"))];
+        keys.extend(overrides.iter().map(|&key| key.to_owned()));
+        match Recipe::parse(RECIPE, &keys).map(|recipe| Plan::start(&recipe)) {
+            Err(error) | Ok(Err(error)) => error.to_string(),
+            Ok(Ok(_)) => panic!("{overrides:?} was accepted"),
+        }
+    };
+    assert!(told(&["network.name=resnet18"]).contains("network `resnet18` cannot segment"));
+    assert!(told(&["data.resize=72"]).contains("data.resize"));
+    assert!(told(&["data.augment.mixup=0.2"]).contains("mixup"));
+    assert!(told(&["task=classify", "data.augment.crop={kind=\"center\"}"]).contains("cannot classify"));
+}
+
+#[test]
+fn ignored_pixels_change_neither_loss_nor_score() {
+    let quarter = Width::new(0.25).unwrap();
+    let widths = WidthRange::new(quarter, quarter).unwrap();
+    let config = NetworkConfig { classes: 2, widths, output_stride: None };
+    let net = Net::new(mutualnet_zoo::build("lraspp_mobilenet_v3_large", &config).unwrap());
+    let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+    let slice = net.slice(&parameters, net.network().widths().full()).unwrap();
+    let pixels: Vec<f32> = (0..2 * 64 * 64 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
+    let images = Tensor::from_nhwc(&pixels, [2, 64, 64, 3], Device::Cpu).unwrap();
+    let answer = |labels: &PixelLabels| {
+        let pass = Pass { net: &net, slice: &slice, images: &images, norm: Norm::Batch, dropout: None };
+        Segment::answer(pass, labels).unwrap()
+    };
+    let all: Vec<u8> = (0..2 * 64 * 64).map(|i| u8::from(i % 3 == 0)).collect();
+    let partly: Vec<u8> = all.iter().enumerate().map(|(i, &c)| if i % 5 == 0 { IGNORE } else { c }).collect();
+    let labels = PixelLabels::new(&partly, [64, 64], Device::Cpu).unwrap();
+    let ours = answer(&labels);
+    let everything = answer(&PixelLabels::new(&all, [64, 64], Device::Cpu).unwrap());
+    let scores = Segment::scores(&everything).to_vec_f32().unwrap();
+    let labelled: Vec<_> =
+        scores.chunks_exact(2).zip(&partly).filter(|(_, class)| **class != IGNORE).collect();
+    let cross_entropy = |scores: &[f32], class: u8| {
+        let [a, b] = [f64::from(scores[0]), f64::from(scores[1])];
+        (a.exp() + b.exp()).ln() - [a, b][usize::from(class)]
+    };
+    let sum: f64 = labelled.iter().map(|(scores, class)| cross_entropy(scores, **class)).sum();
+    let expected = sum / labelled.len() as f64;
+    let loss = Segment::supervised_loss(&ours, &labels, 0.0).unwrap().scalar().unwrap();
+    assert!((loss - expected).abs() < 1e-4, "{loss} {expected}");
+    let mut score = <Segment as Objective>::Score::default();
+    Segment::count(&mut score, &ours, &labels).unwrap();
+    assert_eq!(score.n(), 2);
+    assert_eq!(Segment::scores(&ours).shape(), [labelled.len(), 2]);
+}
