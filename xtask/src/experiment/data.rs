@@ -21,6 +21,8 @@ pub(super) enum Data {
     Cifar10,
     /// What `mutualnet data make shapes` generates.
     Shapes,
+    /// What `mutualnet data make scenes` generates, with objects of at least 24 pixels.
+    Scenes,
 }
 
 /// The directory of all trainings: `MUTUALNET_RUNS`, or else a directory of the user's cache.
@@ -38,11 +40,17 @@ impl Data {
     pub(super) fn find(self, root: &Path, binary: &Path) -> Result<PathBuf> {
         match self {
             Self::Cifar10 => cifar10(root),
-            Self::Shapes => make("shapes", |dir| {
-                process::run(process::command(binary, root).args(["data", "make", "shapes"]).arg(dir))
-            }),
+            Self::Shapes => made(root, binary, &["shapes"]),
+            Self::Scenes => made(root, binary, &["scenes", "--min-object", "24"]),
         }
     }
+}
+
+/// What `mutualnet data make` generates with these arguments, the first of which is the name.
+fn made(root: &Path, binary: &Path, args: &[&str]) -> Result<PathBuf> {
+    make(args[0], |dir| {
+        process::run(process::command(binary, root).args(["data", "make"]).args(args).arg(dir))
+    })
 }
 
 /// `MUTUALNET_CIFAR10`; else `cifar10-jpeg.tar.xz` of `MUTUALNET_DATA` (or of `../shared/data`).

@@ -40,8 +40,13 @@ fn arms<'a>(study: &Study, names: impl Iterator<Item = &'a str>) -> String {
     text
 }
 
-/// Accuracy at equal MACs.
-pub(super) fn methods(study: &Study, finished: &[Finished<'_>], comparison: &str) -> Result<String> {
+/// Quality at equal MACs.
+pub(super) fn methods(
+    study: &Study,
+    (title, metric): (&str, &str),
+    finished: &[Finished<'_>],
+    comparison: &str,
+) -> Result<String> {
     let first = &finished[0].seeds[0].1[0];
     let mut costs =
         "| arm | epochs | cost of a step | seconds on one core |\n|---|---:|---:|---:|\n".to_owned();
@@ -58,13 +63,13 @@ pub(super) fn methods(study: &Study, finished: &[Finished<'_>], comparison: &str
     }
     Ok(format!(
         "{}\n{} training images (the same for all arms).\n\n{}\n\
-         Test accuracy in % of the best row that costs at most that many MACs, mean ± standard deviation over the n \
+         Test {metric} in % of the best row that costs at most that many MACs, mean ± standard deviation over the n \
          seeds:\n\n{comparison}\n\
          The last column is the area between a curve and the first one's over the logarithm of the MACs where both have \
          rows, divided by its length: the mean lead in percentage points.\n\n\
          The cost is relative to a step of plain training; that of several trainings is their sum:\n\n{costs}\n\
-         ![accuracy over MACs]({}.svg)\n",
-        head("Methods on CIFAR-10", study),
+         ![{metric} over MACs]({}.svg)\n",
+        head(title, study),
         first.number("n_train")?,
         arms(study, finished.iter().map(|one| one.arm.name)),
         study.results,

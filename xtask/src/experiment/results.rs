@@ -24,11 +24,11 @@ pub(super) fn write(root: &Path, binary: &Path, study: &Study) -> Result<()> {
     let path = study.results_path(root, &runs);
     let tables = study.home(&runs).join("tables");
     let (json, page) = match study.page {
-        Page::Methods => {
+        Page::Methods { title, metric } => {
             let comparison = Comparison { root, binary, tables };
             let svg = path.with_extension("svg");
             let json = comparison.run(&finished, &["--json", "--plot", &svg.to_string_lossy()])?;
-            (json, page::methods(study, &finished, &comparison.run(&finished, &["--markdown"])?)?)
+            (json, page::methods(study, (title, metric), &finished, &comparison.run(&finished, &["--markdown"])?)?)
         }
         Page::FullWidth => {
             let comparison = Comparison { root, binary, tables };

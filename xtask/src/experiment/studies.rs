@@ -5,7 +5,7 @@ use super::study::{Arm, Page, Study};
 
 /// The names that [`named`] knows.
 #[cfg(test)]
-pub(super) const NAMES: [&str; 3] = ["cifar-methods", "full-width", "quickstart-seeds"];
+pub(super) const NAMES: [&str; 4] = ["cifar-methods", "full-width", "quickstart-seeds", "segment"];
 
 const SEEDS: &[u64] = &[1, 2, 3];
 
@@ -15,6 +15,7 @@ pub(super) fn named(name: &str) -> Option<Study> {
         "cifar-methods" => Some(cifar_methods()),
         "full-width" => Some(full_width()),
         "quickstart-seeds" => Some(quickstart_seeds()),
+        "segment" => Some(segment()),
         _ => None,
     }
 }
@@ -25,13 +26,12 @@ const CONFIGURATIONS: [&str; 4] = ["1.0-32", "0.75-28", "0.5-24", "0.25-20"];
 /// Every method at equal MACs, on a network that is too small to overfit.
 fn cifar_methods() -> Study {
     const RECIPE: &str = "recipes/cifar10_methods.toml";
-    let alone = |at: &&str| vec!["train.method=independent".to_owned(), format!("train.subnet={at}")];
     let one = |name, keys| Arm::new(name, RECIPE, keys);
     let arms = vec![
         one("us", "train.method=us"),
         one("us-multi-scale", "train.method=us-multi-scale"),
         one("mutual", "train.method=mutual"),
-        Arm { keys: CONFIGURATIONS.iter().map(alone).collect(), ..one("independent", "") },
+        Arm { keys: independent(&CONFIGURATIONS), ..one("independent", "") },
         one("plain", "train.method=plain"),
         one("multi-scale", "train.method=multi-scale"),
         // The best of seven combinations of switches, selected with a seed of its own (docs/benchmarks.md).
@@ -43,7 +43,32 @@ fn cifar_methods() -> Study {
         data: Data::Cifar10,
         seeds: SEEDS,
         arms,
-        page: Page::Methods,
+        page: Page::Methods { title: "Methods on CIFAR-10", metric: "accuracy" },
+        overrides: Vec::new(),
+    }
+}
+
+/// One training for each of these sub-networks.
+fn independent(configurations: &[&str]) -> Vec<Vec<String>> {
+    let alone = |at: &&str| vec!["train.method=independent".to_owned(), format!("train.subnet={at}")];
+    configurations.iter().map(alone).collect()
+}
+
+/// One mutual training for semantic segmentation against four independent ones, among them the full network.
+fn segment() -> Study {
+    const RECIPE: &str = "recipes/scenes_lraspp.toml";
+    let configurations = ["1.0-160", "0.75-128", "0.5-112", "0.25-96"];
+    let arms = vec![
+        Arm::new("mutual", RECIPE, ""),
+        Arm { keys: independent(&configurations), ..Arm::new("independent", RECIPE, "") },
+    ];
+    Study {
+        name: "segment",
+        results: "segment-scenes",
+        data: Data::Scenes,
+        seeds: SEEDS,
+        arms,
+        page: Page::Methods { title: "Segmentation of generated scenes", metric: "mIoU" },
         overrides: Vec::new(),
     }
 }

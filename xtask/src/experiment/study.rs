@@ -23,7 +23,12 @@ pub(super) struct Study {
 #[derive(Clone, Copy)]
 pub(super) enum Page {
     /// All arms at equal MACs.
-    Methods,
+    Methods {
+        /// Title of the page.
+        title: &'static str,
+        /// What the tables measure.
+        metric: &'static str,
+    },
     /// Every arm's full network at the largest resolution.
     FullWidth,
     /// The ends of every seed's table.

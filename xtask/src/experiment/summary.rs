@@ -115,7 +115,7 @@ fn recipe(root: &Path, training: &Training<'_>) -> Result<String> {
 /// What the log of a run says of it.
 #[derive(Debug, PartialEq)]
 struct Events {
-    /// Time of training, over all interruptions, without the steps that were done again.
+    /// Time of training, over all interruptions, without the steps that were done again and without pauses.
     seconds: f64,
     /// Share of the augmented training images that the full network got right while it learned from them, in the last
     /// epoch.
@@ -137,15 +137,31 @@ impl Events {
         let right: Vec<_> = in_last_epoch.filter_map(|step| step["full_accuracy"].as_f64()).collect();
         let speeds = steps.values().filter_map(|step| step["images_per_s"].as_f64());
         Self {
-            seconds: speeds.filter(|&speed| speed > 0.0).map(|speed| batch / speed).sum(),
+            seconds: without_pauses(speeds.filter(|&speed| speed > 0.0).map(|speed| batch / speed).collect()),
             train_accuracy: right.iter().sum::<f64>() / right.len().max(1) as f64,
         }
     }
 }
 
+/// The sum of the seconds of all steps. A step that took many times as long as half of them did was paused, and counts as
+/// one of these.
+fn without_pauses(mut seconds: Vec<f64>) -> f64 {
+    const PAUSED: f64 = 10.0;
+    seconds.sort_by(f64::total_cmp);
+    let median = seconds.get(seconds.len() / 2).copied().unwrap_or(0.0);
+    seconds.iter().map(|&step| if step > PAUSED * median { median } else { step }).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pauses_do_not_count() {
+        let steps = vec![1.0, 2.0, 1.5, 120.0, 14.0];
+        assert!((without_pauses(steps) - (1.0 + 2.0 + 1.5 + 2.0 + 14.0)).abs() < 1e-9);
+        assert_eq!(without_pauses(Vec::new()), 0.0);
+    }
 
     #[test]
     fn the_log_gives_time_and_training_accuracy() {
