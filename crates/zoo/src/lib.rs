@@ -10,6 +10,7 @@ use mutualnet_core::network::{Activation, ChannelRule, Groups, NetworkBuilder};
 use mutualnet_core::{Network, NodeId};
 
 pub mod efficientnet;
+pub mod mnasnet;
 pub mod mobilenet_v1;
 pub mod mobilenet_v2;
 pub mod mobilenet_v3;
@@ -73,6 +74,14 @@ pub const FAMILIES: &[Family] = &[
         build: |name, config| {
             (name == efficientnet::NAME).then(|| Ok(efficientnet::efficientnet_b0(config)?))
         },
+    },
+    Family {
+        names: mnasnet::NAMES,
+        origin: Origin::Torchvision,
+        torchvision: mnasnet::NAMES,
+        timm: &[],
+        samples: &[Sample { name: "mnasnet0_5", widths: [0.25, 1.0] }],
+        build: mnasnet::mnasnet,
     },
     Family {
         names: resnet::NAMES,
