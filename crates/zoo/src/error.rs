@@ -36,6 +36,12 @@ pub enum Error {
         /// The output stride that it has.
         stride: u32,
     },
+    /// The network supports two output strides.
+    #[error("`{name}` supports only an output stride of 16 or 8")]
+    SegmentStride {
+        /// Name of the network.
+        name: String,
+    },
     /// The list of nodes is not a valid network, for example because the width range leaves a layer without channels.
     #[error(transparent)]
     Network(#[from] mutualnet_core::Error),
@@ -58,7 +64,9 @@ impl Error {
                 let nearest = (depth.saturating_sub(1).min(996) / 6 * 6 + 4).max(10);
                 Some(format!("the nearest valid depth is {nearest}"))
             }
-            Self::FixedOutputStride { .. } => Some("remove `network.output_stride`".to_owned()),
+            Self::FixedOutputStride { .. } | Self::SegmentStride { .. } => {
+                Some("remove `network.output_stride`".to_owned())
+            }
             _ => None,
         }
     }

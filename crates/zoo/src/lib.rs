@@ -152,12 +152,12 @@ pub fn build_small(name: &str, config: &NetworkConfig) -> Result<Network, Error>
     }
 }
 
-/// The first layers of both MobileNets: input, 3×3 convolution to 32 channels, batch norm, ReLU6.
-fn mobile_stem(net: &mut NetworkBuilder, stride: u32) -> NodeId {
-    let x = net.input(3);
-    let x = net.conv("features.0.0", x, conv(ChannelRule::slim(STEM_CHANNELS), 3, stride, Groups::Dense));
-    let x = net.batch_norm("features.0.1", x);
-    net.activation("features.0.2", x, Activation::Relu6)
+/// The first layers of both MobileNets, in the list at `path`: 3×3 convolution to 32 channels, batch norm, ReLU6.
+fn mobile_stem(net: &mut NetworkBuilder, (path, input): (&str, NodeId), stride: u32) -> NodeId {
+    let first = conv(ChannelRule::slim(STEM_CHANNELS), 3, stride, Groups::Dense);
+    let x = net.conv(&format!("{path}.0.0"), input, first);
+    let x = net.batch_norm(&format!("{path}.0.1"), x);
+    net.activation(&format!("{path}.0.2"), x, Activation::Relu6)
 }
 
 /// Number of channels after [`mobile_stem`].

@@ -17,6 +17,7 @@ import sys
 import numpy as np
 import torch
 import torchvision
+from torchvision.models._utils import IntermediateLayerGetter
 
 torch.set_default_dtype(torch.float64)
 
@@ -35,7 +36,20 @@ def fill(seed, shape):
     return torch.from_numpy((x >> np.uint64(8)).astype(np.float64) / 2**23 - 1).reshape(shape)
 
 
+def deeplab_mobilenet():
+    """torchvision's head for an output stride of 16, behind the blocks of its MobileNetV2, whose last stage is dilated."""
+    blocks = torchvision.models.mobilenet_v2(weights=None).features[:18]
+    for block in blocks[14:]:
+        depthwise = block.conv[1][0]
+        depthwise.stride, depthwise.dilation, depthwise.padding = (1, 1), (2, 2), (2, 2)
+    segmentation = torchvision.models.segmentation.deeplabv3
+    backbone = IntermediateLayerGetter(blocks, {"17": "out"})
+    return segmentation.DeepLabV3(backbone, segmentation.DeepLabHead(320, 21, (6, 12, 18)))
+
+
 def network(name):
+    if name == "deeplabv3_mobilenet_v2":
+        return deeplab_mobilenet()
     aux = {"aux_loss": True} if name.startswith("deeplab") else {}
     return getattr(torchvision.models.segmentation, name)(weights=None, weights_backbone=None, **aux)
 
