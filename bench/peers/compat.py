@@ -1,7 +1,8 @@
 """Checks that checkpoints and logits agree with the authors' code, torchvision and timm.
 
-usage: compat.py CHECKOUT PROGRAMS [PART...]
+usage: compat.py CHECKOUT PROGRAMS ZOO [PART...]
 PROGRAMS is the folder with our `mutualnet` and the examples `calibrated_logits` and `first_weights`.
+ZOO is a JSON file with what the zoo says about all networks: their names, and what torchvision and timm call them.
     into   imports random weights saved by the authors' code, and calibrates on the same images in the same order
     back   has the authors' own loader read our initial weights, and calibrates likewise
     others imports weights of torchvision and timm, and compares logits with batch statistics at full width
@@ -26,22 +27,8 @@ from networks import NETWORKS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BATCHES, BATCH, TEST = 3, 8, 8
-OTHERS = {
-    "torchvision": {
-        name: name
-        for name in (
-            "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "vgg16_bn", "resnet18", "resnet34", "resnet50",
-        )
-    },
-    "timm": {
-        "mobilenet_v1": "mobilenetv1_100",
-        "mobilenet_v2": "mobilenetv2_100",
-        "mobilenet_v3_large": "mobilenetv3_large_100",
-        "efficientnet_b0": "efficientnet_b0",
-        "resnet18": "resnet18",
-        "resnet50": "resnet50",
-    },
-}
+# timm flattens the last feature map within its own classifier, which therefore cannot be replaced by ours.
+NOT_COMPARED = {("timm", "vgg16_bn")}
 LIMIT, LIMIT_OTHERS = 1e-3, 1e-4
 
 
@@ -125,17 +112,24 @@ def back(compat, network, folder):
     compat.compare(network + ":back", got, load_file(at("reverse_logits.safetensors")), LIMIT)
 
 
-def other(compat, source, network, folder):
+def others(zoo):
+    """Their name of each of our networks that they have, by program."""
+    torchvision = {told["name"]: told["name"] for told in zoo if told["torchvision"]}
+    timm = {told["name"]: told["timm"] for told in zoo if told["timm"] and ("timm", told["name"]) not in NOT_COMPARED}
+    return {"torchvision": torchvision, "timm": timm}
+
+
+def other(compat, source, theirs, network, folder):
     at = lambda name: os.path.join(folder, name)
     torch.manual_seed(0)
     if source == "torchvision":
         import torchvision
 
-        model = torchvision.models.get_model(OTHERS[source][network])
+        model = torchvision.models.get_model(theirs)
     else:
         import timm
 
-        model = timm.create_model(OTHERS[source][network])
+        model = timm.create_model(theirs)
     if network == "vgg16_bn":  # with a classifier that does not depend on the resolution, as in ours
         model.avgpool, model.classifier = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Linear(512, 1000)
     for module in model.modules():
@@ -174,16 +168,18 @@ def sorted_channels(compat, network, folder):
     compat.compare("sorted:" + network, logits["sorted"], logits["plain"], LIMIT_OTHERS)
 
 
-def main(checkout, programs, *parts):
+def main(checkout, programs, zoo, *parts):
     compat = Compat(os.path.abspath(checkout), os.path.abspath(programs))
     steps = {network + ":into": (into, network) for network in NETWORKS}
     steps.update({network + ":back": (back, network) for network in NETWORKS})
-    for source, networks in OTHERS.items():
+    with open(zoo) as file:
+        theirs = others(json.load(file))
+    for source, networks in theirs.items():
         if source == "torchvision" or importlib.util.find_spec("timm"):
-            steps.update({"%s:%s" % (source, network): (other, source, network) for network in networks})
+            steps.update({"%s:%s" % (source, network): (other, source, name, network) for network, name in networks.items()})
         else:
             print("timm is not installed; skipping it", file=sys.stderr)
-    names = [*NETWORKS, *(name for name in OTHERS["torchvision"] if name not in NETWORKS)]
+    names = [*NETWORKS, *(name for name in theirs["torchvision"] if name not in NETWORKS)]
     steps.update({"sorted:" + network: (sorted_channels, network) for network in names})
     try:
         for key, (step, *arguments) in steps.items():

@@ -9,15 +9,18 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::bench::peers;
-use crate::{process, product, setup};
+use crate::{networks, process, product, setup};
 
 /// Compares everything, or only the given parts, which `bench/peers/compat.py` explains; prints one JSON object.
 pub(crate) fn run(root: &Path, parts: &[&str]) -> Result<()> {
     let python = peers::python_with(&["safetensors", "timm"])?;
     let authors = peers::authors_code()?;
     let programs = build(root)?;
+    let zoo = peers::cache()?.join("networks.json");
+    std::fs::write(&zoo, networks::facts(root, &[])?)
+        .with_context(|| format!("cannot write {}", zoo.display()))?;
     let mut compare = Command::new(python);
-    compare.arg("-B").arg(root.join("bench/peers/compat.py")).arg(authors).arg(programs).args(parts);
+    compare.arg("-B").arg(root.join("bench/peers/compat.py")).args([authors, programs, zoo]).args(parts);
     process::run(&mut compare)
 }
 

@@ -9,6 +9,8 @@ mod check;
 mod compat;
 mod experiment;
 mod fuzz;
+mod golden;
+mod networks;
 mod process;
 mod product;
 mod quickstart;
@@ -28,12 +30,14 @@ usage: cargo xtask <task>
   test [ARGS]           Run all tests; ARGS go to the test runner in place of --workspace
   ci [STEP...]          Run test, fmt, clippy, tidy and docs, or only the given steps
   tidy [--binary]       Check the house rules (--binary: also check the deploy binary)
-  reference             Write the reference of recipes in docs/formats.md from doc comments
+  reference             Write what docs take from the code: recipes and networks
   bench train [--json]  Compare our training step with the authors' code and tuned PyTorch
   bench data [--json]   Compare our data loading with torchvision's and the authors'
   fuzz [--seconds N | --runs N]
                         Fuzz every parser of untrusted files: each target for N seconds
                         (default 60), or with N inputs, as continuous integration does
+  golden NETWORK...     Write what other programs say about a network, with which tests
+                        compare ours
   compat [PART...]      Compare our checkpoints and logits with the authors' code,
                         torchvision and timm
   experiment STUDY [--jobs N | --report] [KEY=VALUE...]
@@ -71,6 +75,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["experiment", args @ ..] => experiment::run(&root, args)?,
         ["bench", args @ ..] => bench::run(&root, args)?,
         ["fuzz", args @ ..] => fuzz::run(&root, args)?,
+        ["golden", names @ ..] => golden::run(&root, names)?,
         ["compat", parts @ ..] => compat::run(&root, parts)?,
         [] | ["help" | "--help" | "-h"] => print!("{USAGE}"),
         other => bail!("unknown task `{}`\n\n{USAGE}", other.join(" ")),

@@ -1,8 +1,11 @@
-//! `reference`: the recipe's reference in `docs/formats.md`, made from the doc comments of the recipe's types.
+//! `reference`: what docs take from the code. The recipe's reference in `docs/formats.md` is made here, from the doc comments
+//! of the recipe's types; the other parts have a file each.
 //!
 //! Separate from the crate that has the types, because that one needs libtorch and this task must not.
 //! Invariant: the same sources give the same text, and everything between the markers comes from the sources.
 
+mod comparisons;
+mod networks;
 mod parse;
 
 use std::collections::BTreeMap;
@@ -13,10 +16,23 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use parse::{Enum, Field, Sources, Struct};
 
-/// The page that holds the reference.
-pub(crate) const PAGE: &str = "docs/formats.md";
-const BEGIN: &str = "<!-- recipe reference: written by `cargo xtask reference` -->";
-const END: &str = "<!-- end of the recipe reference -->";
+/// Text between two markers of a page.
+struct Part {
+    page: &'static str,
+    name: &'static str,
+    text: fn(&Path) -> Result<String>,
+}
+
+const PARTS: &[Part] = &[
+    Part { page: "docs/formats.md", name: "the recipe's reference", text: recipe },
+    Part { page: "docs/networks.md", name: "all networks", text: networks::table },
+    Part { page: "docs/compatibility.md", name: "the authors' networks", text: comparisons::with_authors },
+    Part {
+        page: "docs/compatibility.md",
+        name: "torchvision's and timm's networks",
+        text: comparisons::with_others,
+    },
+];
 
 /// The files that have the types.
 const SOURCES: &[&str] = &[
@@ -73,36 +89,55 @@ const TYPES: &[(&str, &str)] = &[
 const DEFAULTS: &[(&str, &str)] =
     &[("TrainTransform", "`{}`"), ("TrainCrop", "`{ kind = \"random_resized\" }`")];
 
-/// Writes the reference into the page.
+/// Writes every part into its page.
 pub(crate) fn write(root: &Path) -> Result<()> {
-    let path = root.join(PAGE);
-    let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let new = renewed(root, &page)?;
-    if new == page {
-        eprintln!("reference: {PAGE} is up to date");
-        return Ok(());
+    for part in PARTS {
+        let path = root.join(part.page);
+        let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let new = part.renewed(root, &page)?;
+        if new == page {
+            eprintln!("reference: {} in {} is up to date", part.name, part.page);
+            continue;
+        }
+        fs::write(&path, new).with_context(|| format!("cannot write {}", path.display()))?;
+        eprintln!("reference: wrote {} in {}", part.name, part.page);
     }
-    fs::write(&path, new).with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("reference: wrote {PAGE}");
     Ok(())
 }
 
-/// Whether the page says what the sources say.
-pub(crate) fn is_fresh(root: &Path) -> Result<bool> {
-    let page = fs::read_to_string(root.join(PAGE))?;
-    Ok(renewed(root, &page)? == page)
+/// Page and name of every part that does not say what the sources say.
+pub(crate) fn stale(root: &Path) -> Result<Vec<(&'static str, &'static str)>> {
+    let mut stale = Vec::new();
+    for part in PARTS {
+        let page = fs::read_to_string(root.join(part.page))?;
+        if part.renewed(root, &page)? != page {
+            stale.push((part.page, part.name));
+        }
+    }
+    Ok(stale)
 }
 
-/// The page with the reference regenerated.
-fn renewed(root: &Path, page: &str) -> Result<String> {
-    let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{PAGE} lacks the line {BEGIN}"))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("{PAGE} lacks the line {END}"))?;
+impl Part {
+    /// The page with this part regenerated.
+    fn renewed(&self, root: &Path, page: &str) -> Result<String> {
+        let begin = format!("<!-- {}: written by `cargo xtask reference` -->", self.name);
+        let end = format!("<!-- end of {} -->", self.name);
+        let (before, rest) =
+            page.split_once(&begin).with_context(|| format!("{} lacks the line {begin}", self.page))?;
+        let (_, after) =
+            rest.split_once(&end).with_context(|| format!("{} lacks the line {end}", self.page))?;
+        Ok(format!("{before}{begin}\n\n{}{end}{after}", (self.text)(root)?))
+    }
+}
+
+/// The tables of all keys of a recipe.
+fn recipe(root: &Path) -> Result<String> {
     let mut sources = Sources::default();
     for source in SOURCES {
         let text = fs::read_to_string(root.join(source)).with_context(|| format!("cannot read {source}"))?;
         sources.add(&text).with_context(|| format!("in {source}"))?;
     }
-    Ok(format!("{before}{BEGIN}\n\n{}{END}{after}", tables(&sources)?))
+    tables(&sources)
 }
 
 fn tables(sources: &Sources) -> Result<String> {
@@ -287,8 +322,8 @@ pub enum Method {
     #[test]
     fn the_page_is_fresh_and_has_every_table() {
         let root = crate::process::workspace_root().unwrap();
-        assert!(is_fresh(&root).unwrap(), "run `cargo xtask reference`");
-        let page = fs::read_to_string(root.join(PAGE)).unwrap();
+        let page = fs::read_to_string(root.join(PARTS[0].page)).unwrap();
+        assert!(PARTS[0].renewed(&root, &page).unwrap() == page, "run `cargo xtask reference`");
         for key in ["seed", "network.widths", "data.augment.crop.kind", "train.max_steps", "tabulate.weights"]
         {
             assert!(page.contains(&format!("| `{key}` |")), "{key}");

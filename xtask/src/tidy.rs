@@ -52,13 +52,10 @@ pub(crate) fn run(root: &Path, depth: Depth) -> Result<bool> {
     findings.extend(edges::check(root)?);
     findings.extend(engine_free::check_graph(root)?);
     findings.extend(map::check(root)?);
-    if !reference::is_fresh(root)? {
-        findings.push(Finding::new(
-            reference::PAGE,
-            1,
-            "the recipe's reference is stale: run `cargo xtask reference`",
-        ));
-    }
+    let stale = reference::stale(root)?.into_iter();
+    findings.extend(stale.map(|(page, name)| {
+        Finding::new(page, 1, format!("{name}: what is here is stale: run `cargo xtask reference`"))
+    }));
     if depth == Depth::Binary {
         findings.extend(engine_free::check_binary(root)?);
     }

@@ -1,6 +1,6 @@
-"""Checkpoints as PyTorch writes them, small ones, and the names that torchvision and timm give to their tensors.
+"""Checkpoints as PyTorch writes them, small ones.
 
-    python make.py            (torch 2.11.0, torchvision 0.26.0, timm, numpy, safetensors)
+    python make.py            (torch 2.11.0, numpy, safetensors)
 
 Writes beside itself, for the small network of the test kit (32 channels, 5 classes):
     authors.pt          as the authors' train.py saves: `module.` prefixes, statistics per listed width, optimizer state
@@ -9,20 +9,16 @@ Writes beside itself, for the small network of the test kit (32 channels, 5 clas
                         views, parameters, several tensors in one storage
     plain.safetensors   bfloat16, no prefix
     hostile.pt          names a function to be called
-and names.json: name and shape of every learned tensor of the networks of torchvision and timm.
 Weights come from `fill`, which the tests repeat; its numbers are exact in half precision and bfloat16.
 """
 
 import argparse
 import collections
-import json
 import os
 import pathlib
 
 import numpy as np
-import timm
 import torch
-import torchvision
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).parent
@@ -95,32 +91,6 @@ class Call:
         return os.system, ("echo this must never run",)
 
 
-def names():
-    networks = {
-        "torchvision": {
-            **{f"resnet{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
-            **{name: name for name in ("mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "vgg16_bn")},
-        },
-        "timm": {
-            "resnet18": "resnet18",
-            "resnet50": "resnet50",
-            "vgg16_bn": "vgg16_bn",
-            "mobilenet_v1": "mobilenetv1_100",
-            "mobilenet_v2": "mobilenetv2_100",
-            "mobilenet_v3_large": "mobilenetv3_large_100",
-            "efficientnet_b0": "efficientnet_b0",
-        },
-    }
-    make = {"torchvision": torchvision.models.get_model, "timm": timm.create_model}
-    out = {}
-    for source, of in networks.items():
-        for ours, theirs in of.items():
-            with torch.device("meta"):
-                model = make[source](theirs)
-            out[f"{source}/{ours}"] = {name: list(tensor.shape) for name, tensor in model.named_parameters()}
-    return out
-
-
 def main():
     tensors = learned()
     torch.save(authors(tensors), HERE / "authors.pt")
@@ -128,8 +98,6 @@ def main():
     torch.save(views(tensors), HERE / "views.pt")
     torch.save({"model": {"a": torch.zeros(1)}, "extra": Call()}, HERE / "hostile.pt")
     save_file({name: tensor.bfloat16() for name, tensor in tensors.items()}, HERE / "plain.safetensors")
-    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in names().items()]
-    (HERE / "names.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 main()

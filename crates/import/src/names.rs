@@ -1,9 +1,11 @@
 //! Naming schemes: what the authors, torchvision and timm call each of our modules.
 //!
-//! One file per source. Our own paths are the authors' where they have the network, else torchvision's.
+//! One file per source. Whose names our own paths are is said in the entry of the family in the zoo, so that a network
+//! under torchvision's names needs nothing here.
 //! Invariant: a name follows from the family and the path alone, never from what a checkpoint happens to hold.
 
 use mutualnet_core::Network;
+use mutualnet_zoo::family::Origin;
 use serde::Serialize;
 
 mod timm;
@@ -33,17 +35,17 @@ impl Source {
 
     /// The schemes that a network's checkpoint may use; the first one is our own.
     pub(crate) fn of(network: &Network) -> [Self; 3] {
-        match Family::of(network) {
-            Family::Mobile | Family::ResNet | Family::Other => [Self::Authors, Self::Torchvision, Self::Timm],
-            Family::Torchvision => [Self::Torchvision, Self::Authors, Self::Timm],
+        match origin(network) {
+            Origin::Authors => [Self::Authors, Self::Torchvision, Self::Timm],
+            Origin::Torchvision => [Self::Torchvision, Self::Authors, Self::Timm],
         }
     }
 
     /// What the module at `path` is called in this scheme, if it has it.
     pub(crate) fn module(self, network: &Network, path: &str) -> Option<String> {
         let own = || Some(path.to_owned());
-        match (self, Family::of(network)) {
-            (Self::Authors, _) | (Self::Torchvision, Family::Torchvision) => own(),
+        match (self, origin(network)) {
+            (Self::Authors, _) | (Self::Torchvision, Origin::Torchvision) => own(),
             (Self::Torchvision, _) => torchvision::module(network, path),
             (Self::Timm, _) => timm::module(network, path),
         }
@@ -62,25 +64,9 @@ impl Source {
     }
 }
 
-/// Networks whose modules are named alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
-    Mobile,
-    ResNet,
-    /// Networks that the authors do not have, under torchvision's names.
-    Torchvision,
-    Other,
-}
-
-impl Family {
-    fn of(network: &Network) -> Self {
-        match network.name() {
-            "mobilenet_v1" | "mobilenet_v2" => Self::Mobile,
-            "mobilenet_v3_large" | "efficientnet_b0" | "vgg16_bn" => Self::Torchvision,
-            name if resnet_stages(name).is_some() => Self::ResNet,
-            _ => Self::Other,
-        }
-    }
+/// Whose names ours are; those of a network that is not in the zoo count as the authors'.
+fn origin(network: &Network) -> Origin {
+    mutualnet_zoo::family(network.name()).map_or(Origin::Authors, |family| family.origin)
 }
 
 /// Blocks per stage.

@@ -20,9 +20,8 @@ fn width(fraction: f64) -> Width {
 
 fn network(name: &str) -> Network {
     let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
-    // Wide ResNets are made for small images, so they have no output stride.
-    let output_stride = (!name.starts_with("wide_resnet")).then_some(OutputStride::S16);
-    mutualnet_zoo::build(name, &NetworkConfig { classes: 7, widths, output_stride }).unwrap()
+    let config = NetworkConfig { classes: 7, widths, output_stride: Some(OutputStride::S16) };
+    mutualnet_zoo::build_small(name, &config).unwrap()
 }
 
 /// Irregular numbers in [-1, 1).

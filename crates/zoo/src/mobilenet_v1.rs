@@ -24,7 +24,8 @@ pub fn mobilenet_v1(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
     let mut strides = Strides::new(config.output_stride);
 
-    let mut x = mobile_stem(&mut net, strides.next(2));
+    let input = net.input(3);
+    let mut x = mobile_stem(&mut net, ("features", input), strides.next(2));
     let (mut idx, mut channels) = (1, STEM_CHANNELS);
     for (out, repeats, stride) in BLOCKS {
         for repeat in 0..repeats {

@@ -71,3 +71,36 @@ impl Strides {
         stride
     }
 }
+
+/// Assigns strides and dilations to the layers that may have them, in the order of the network.
+pub(crate) struct Steps {
+    strides: Strides,
+    /// The product of all strides that is not exceeded.
+    limit: u32,
+    reached: u32,
+    dilation: u32,
+}
+
+impl Steps {
+    /// Strides alone, as [`Strides`].
+    pub(crate) fn strided(output_stride: Option<OutputStride>) -> Self {
+        Self { strides: Strides::new(output_stride), limit: u32::MAX, reached: 1, dilation: 1 }
+    }
+
+    /// The strides as published, up to an output stride; later ones become dilations, so that no layer loses its view and
+    /// no weight its meaning.
+    pub(crate) fn dilated(output_stride: OutputStride) -> Self {
+        Self { limit: output_stride.into(), ..Self::strided(None) }
+    }
+
+    /// Stride and dilation of the next layer, which has the published stride `stride`.
+    pub(crate) fn next(&mut self, stride: u32) -> [u32; 2] {
+        let stride = self.strides.next(stride);
+        if self.reached * stride <= self.limit {
+            self.reached *= stride;
+            return [stride, self.dilation];
+        }
+        self.dilation *= stride;
+        [1, self.dilation]
+    }
+}

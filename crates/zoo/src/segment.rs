@@ -1,11 +1,12 @@
 //! Semantic segmentation: a score per class and pixel, at the size of the input.
 //!
 //! The trunk is a classification network whose last stages are dilated instead of strided, and is slimmed as there. The
-//! head is the same at every width.
+//! head is the same at every width, or is slimmed too.
 //!
 //! # Source
 //! LR-ASPP: arXiv 1905.02244 §6.4; DeepLabV3: arXiv 1706.05587. Names, shapes and the auxiliary head are those of
-//! torchvision's `lraspp_mobilenet_v3_large` and `deeplabv3_resnet50`.
+//! torchvision's `lraspp_mobilenet_v3_large` and `deeplabv3_resnet50`; `deeplabv3_mobilenet_v2` is torchvision's head behind
+//! the blocks of its MobileNetV2.
 
 use mutualnet_core::network::{
     Activation, BatchNorm, ChannelRule, Conv, NetworkBuilder, Output, Rank, Resize,
@@ -13,46 +14,87 @@ use mutualnet_core::network::{
 use mutualnet_core::{Network, NodeId};
 
 use crate::layers::dense;
-use crate::{Error, NetworkConfig, Purpose, mobilenet_v3, resnet};
+use crate::output_stride::{OutputStride, Steps};
+use crate::{Error, NetworkConfig, Purpose, mobilenet_v2, mobilenet_v3, resnet};
 
 /// The names of the networks.
-pub const NAMES: &[&str] = &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50"];
+pub const NAMES: &[&str] = &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50", "deeplabv3_mobilenet_v2"];
 
 /// Channels between the trunk and the scores of LR-ASPP.
-const LRASPP_CHANNELS: usize = 128;
+const LRASPP_CHANNELS: u32 = 128;
 
 /// Channels of DeepLabV3's head.
-const DEEPLAB_CHANNELS: usize = 256;
+const DEEPLAB_CHANNELS: u32 = 256;
 
-/// Dilations of the three wide branches of DeepLabV3's head, at an eighth of the side of the input.
-const DILATIONS: [u32; 3] = [12, 24, 36];
+/// Dilations of the three wide branches of DeepLabV3's head, at a sixteenth of the side of the input; at an eighth they are
+/// twice as large.
+const DILATIONS: [u32; 3] = [6, 12, 18];
+
+/// What a width means for the layers behind the trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Head {
+    /// Nothing: they are the same at every width.
+    #[default]
+    Whole,
+    /// The same as for the trunk; only the scores keep their number.
+    Slim,
+}
+
+impl Head {
+    /// A convolution without bias to a number of channels.
+    fn conv(self, channels: u32, size: u32) -> Conv {
+        let out = match self {
+            Self::Whole => ChannelRule::whole(channels as usize),
+            Self::Slim => ChannelRule::slim(channels),
+        };
+        dense(out, size, 1)
+    }
+}
+
+/// Which variant of a network is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variant {
+    /// Its outputs.
+    pub purpose: Purpose,
+    /// Its head.
+    pub head: Head,
+}
+
+impl From<Purpose> for Variant {
+    /// With a whole head.
+    fn from(purpose: Purpose) -> Self {
+        Self { purpose, head: Head::Whole }
+    }
+}
 
 /// Builds the network of a name; `None` for a name that is not one of [`NAMES`].
 ///
-/// `config.output_stride` must be `None`: the trunk has the strides of torchvision's.
+/// `config.output_stride` must be `None` where the trunk has the strides of torchvision's. That of
+/// `deeplabv3_mobilenet_v2` is 16 or 8.
 ///
 /// # Errors
-/// Fails if there is an output stride, or if the width range leaves a layer without channels.
-pub fn segment(name: &str, config: &NetworkConfig, purpose: Purpose) -> Option<Result<Network, Error>> {
-    let (build, stride): (fn(&NetworkConfig, Purpose) -> _, _) = match name {
+/// Fails if the network does not have the output stride, or if the width range leaves a layer without channels.
+pub fn segment(
+    name: &str,
+    config: &NetworkConfig,
+    variant: impl Into<Variant>,
+) -> Option<Result<Network, Error>> {
+    let variant = variant.into();
+    let (build, stride): (fn(&NetworkConfig, Variant) -> _, _) = match name {
         "lraspp_mobilenet_v3_large" => (lraspp, 16),
-        "deeplabv3_resnet50" => (deeplab, 8),
+        "deeplabv3_resnet50" => (deeplab_resnet, 8),
+        "deeplabv3_mobilenet_v2" => return Some(deeplab_mobilenet(config, variant.head)),
         _ => return None,
     };
     if config.output_stride.is_some() {
         return Some(Err(Error::FixedOutputStride { name: name.to_owned(), stride }));
     }
-    Some(build(config, purpose).map_err(Error::from))
-}
-
-/// A convolution without bias to a number of channels that is the same at every width.
-fn whole(channels: usize, size: u32) -> Conv {
-    dense(ChannelRule::whole(channels), size, 1)
+    Some(build(config, variant).map_err(Error::from))
 }
 
 /// The convolution that gives a score to every class.
 fn scores(classes: usize) -> Conv {
-    Conv { bias: true, ..whole(classes, 1) }
+    Conv { bias: true, ..dense(ChannelRule::whole(classes), 1, 1) }
 }
 
 /// Convolution, batch norm and ReLU under `path`, numbered from 0.
@@ -62,13 +104,13 @@ fn layer(net: &mut NetworkBuilder, path: &str, inputs: &[NodeId], conv: Conv) ->
     net.activation(&format!("{path}.2"), x, Activation::Relu)
 }
 
-fn lraspp(config: &NetworkConfig, _: Purpose) -> mutualnet_core::Result<Network> {
+fn lraspp(config: &NetworkConfig, Variant { head, .. }: Variant) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new("lraspp_mobilenet_v3_large", Rank::Image, config.widths);
     let input = net.input(3);
     let (low, high) = mobilenet_v3::trunk(&mut net, "backbone", input, mobilenet_v3::Moves::Dilated);
-    let x = layer(&mut net, "classifier.cbr", &[high], whole(LRASPP_CHANNELS, 1));
+    let x = layer(&mut net, "classifier.cbr", &[high], head.conv(LRASPP_CHANNELS, 1));
     let gate = net.global_pool("classifier.scale.0", high);
-    let gate = net.conv("classifier.scale.1", gate, whole(LRASPP_CHANNELS, 1));
+    let gate = net.conv("classifier.scale.1", gate, head.conv(LRASPP_CHANNELS, 1));
     let gate = net.activation("classifier.scale.2", gate, Activation::Sigmoid);
     let x = net.multiply("classifier.scaled", x, gate);
     let x = net.resize_like("classifier.resized", x, low, Resize::Bilinear);
@@ -80,7 +122,7 @@ fn lraspp(config: &NetworkConfig, _: Purpose) -> mutualnet_core::Result<Network>
     net.finish()
 }
 
-fn deeplab(config: &NetworkConfig, purpose: Purpose) -> mutualnet_core::Result<Network> {
+fn deeplab_resnet(config: &NetworkConfig, variant: Variant) -> mutualnet_core::Result<Network> {
     const TRUNK: &str = "resnet50";
     let mut net = NetworkBuilder::new("deeplabv3_resnet50", Rank::Image, config.widths);
     let input = net.input(3);
@@ -88,33 +130,71 @@ fn deeplab(config: &NetworkConfig, purpose: Purpose) -> mutualnet_core::Result<N
     let moves = resnet::Moves { output_stride: None, dilated_from: 2 };
     let names = resnet::Names::Torchvision("backbone.");
     let [.., third, x] = resnet::trunk(&mut net, input, blocks, names, moves);
-
-    let mut branches = vec![layer(&mut net, "classifier.0.convs.0", &[x], whole(DEEPLAB_CHANNELS, 1))];
-    for (idx, dilation) in (1..).zip(DILATIONS) {
-        let wide = Conv {
-            dilation: [1, dilation, dilation],
-            padding: [0, dilation, dilation],
-            ..whole(DEEPLAB_CHANNELS, 3)
-        };
-        branches.push(layer(&mut net, &format!("classifier.0.convs.{idx}"), &[x], wide));
-    }
-    let pooled = net.global_pool("classifier.0.convs.4.0", x);
-    let pooled = net.conv("classifier.0.convs.4.1", pooled, whole(DEEPLAB_CHANNELS, 1));
-    let pooled = net.batch_norm("classifier.0.convs.4.2", pooled);
-    let pooled = net.activation("classifier.0.convs.4.3", pooled, Activation::Relu);
-    branches.push(net.resize_like("classifier.0.convs.4.4", pooled, x, Resize::Bilinear));
-    let x = layer(&mut net, "classifier.0.project", &branches, whole(DEEPLAB_CHANNELS, 1));
-    let x = net.conv("classifier.1", x, whole(DEEPLAB_CHANNELS, 3));
-    let x = net.batch_norm("classifier.2", x);
-    let x = net.activation("classifier.3", x, Activation::Relu);
-    let x = net.conv("classifier.4", x, scores(config.classes));
-    let out = net.resize_like(Output::MAP, x, input, Resize::Bilinear);
-    net.output(Output::MAP, out);
-    if purpose == Purpose::Training {
-        let x = layer(&mut net, "aux_classifier", &[third], whole(DEEPLAB_CHANNELS, 3));
+    let head = DeepLab { head: variant.head, dilations: DILATIONS.map(|dilation| 2 * dilation) };
+    head.append(&mut net, (input, x), config.classes);
+    if variant.purpose == Purpose::Training {
+        let x = layer(&mut net, "aux_classifier", &[third], variant.head.conv(DEEPLAB_CHANNELS, 3));
         let x = net.conv("aux_classifier.4", x, scores(config.classes));
         let aux = net.resize_like(Output::AUXILIARY, x, input, Resize::Bilinear);
         net.output(Output::AUXILIARY, aux);
     }
     net.finish()
 }
+
+/// The trunk ends with the last block, whose channels follow the width.
+fn deeplab_mobilenet(config: &NetworkConfig, head: Head) -> Result<Network, Error> {
+    const NAME: &str = "deeplabv3_mobilenet_v2";
+    let (output_stride, dilations) = match config.output_stride {
+        None | Some(OutputStride::S16) => (OutputStride::S16, DILATIONS),
+        Some(OutputStride::S8) => (OutputStride::S8, DILATIONS.map(|dilation| 2 * dilation)),
+        Some(OutputStride::S32) => return Err(Error::SegmentStride { name: NAME.to_owned() }),
+    };
+    let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
+    let input = net.input(3);
+    let names = mobilenet_v2::Names::Torchvision("backbone");
+    let x = mobilenet_v2::trunk(&mut net, input, names, Steps::dilated(output_stride));
+    DeepLab { head, dilations }.append(&mut net, (input, x), config.classes);
+    Ok(net.finish()?)
+}
+
+/// DeepLabV3's head: branches that see farther and farther, and the mean over the image.
+struct DeepLab {
+    head: Head,
+    dilations: [u32; 3],
+}
+
+impl DeepLab {
+    fn conv(&self, size: u32) -> Conv {
+        self.head.conv(DEEPLAB_CHANNELS, size)
+    }
+
+    /// Appends the head behind the trunk's end, up to [`Output::MAP`].
+    fn append(&self, net: &mut NetworkBuilder, (input, x): (NodeId, NodeId), classes: usize) {
+        let branches = self.branches(net, x);
+        let x = layer(net, "classifier.0.project", &branches, self.conv(1));
+        let x = net.conv("classifier.1", x, self.conv(3));
+        let x = net.batch_norm("classifier.2", x);
+        let x = net.activation("classifier.3", x, Activation::Relu);
+        let x = net.conv("classifier.4", x, scores(classes));
+        let out = net.resize_like(Output::MAP, x, input, Resize::Bilinear);
+        net.output(Output::MAP, out);
+    }
+
+    fn branches(&self, net: &mut NetworkBuilder, x: NodeId) -> Vec<NodeId> {
+        let mut branches = vec![layer(net, "classifier.0.convs.0", &[x], self.conv(1))];
+        for (idx, dilation) in (1..).zip(self.dilations) {
+            let wide =
+                Conv { dilation: [1, dilation, dilation], padding: [0, dilation, dilation], ..self.conv(3) };
+            branches.push(layer(net, &format!("classifier.0.convs.{idx}"), &[x], wide));
+        }
+        let pooled = net.global_pool("classifier.0.convs.4.0", x);
+        let pooled = net.conv("classifier.0.convs.4.1", pooled, self.conv(1));
+        let pooled = net.batch_norm("classifier.0.convs.4.2", pooled);
+        let pooled = net.activation("classifier.0.convs.4.3", pooled, Activation::Relu);
+        branches.push(net.resize_like("classifier.0.convs.4.4", pooled, x, Resize::Bilinear));
+        branches
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Every family matches the figures of the reference exactly.
 
+use std::path::Path;
+
 use mutualnet_core::network::{Op, ParameterKind};
 use mutualnet_core::{Resolution, Subnet, Task, Width, WidthRange};
 use mutualnet_testkit::assert_same;
@@ -97,10 +99,18 @@ struct GoldenRow {
     macs: u64,
 }
 
-fn golden(name: &str) -> Golden {
+fn read_golden(name: &str) -> Golden {
     let path = format!("{}/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
+
+/// The networks that the authors have, under their name and ours.
+const AUTHORS: [(&str, &str); 4] = [
+    ("mobilenet_v1", "mobilenet_v1"),
+    ("mobilenet_v2", "mobilenet_v2"),
+    ("resnet50", "resnet50"),
+    ("wideresnet", "wide_resnet28_10"),
+];
 
 /// Names and shapes of a network's parameters at width 1, in the order of the nodes.
 fn parameters(net: &Network) -> Vec<(String, Vec<usize>)> {
@@ -110,13 +120,8 @@ fn parameters(net: &Network) -> Vec<(String, Vec<usize>)> {
 
 #[test]
 fn the_authors_networks_to_the_last_mac_and_name() {
-    for (file, name) in [
-        ("mobilenet_v1", "mobilenet_v1"),
-        ("mobilenet_v2", "mobilenet_v2"),
-        ("resnet50", "resnet50"),
-        ("wideresnet", "wide_resnet28_10"),
-    ] {
-        let golden = golden(&format!("macs/{file}"));
+    for (file, name) in AUTHORS {
+        let golden = read_golden(&format!("macs/{file}"));
         assert_eq!(golden.network, file);
         let classes = golden.parameters.last().unwrap().1[0];
         let net = build(name, &NetworkConfig { classes, ..config(golden.rows[0].width, 1.0) }).unwrap();
@@ -127,26 +132,46 @@ fn the_authors_networks_to_the_last_mac_and_name() {
     }
 }
 
+/// What no golden file says can only be wrong by agreement.
+#[test]
+fn every_golden_file_is_there() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let samples = FAMILIES.iter().flat_map(|family| family.samples).map(|sample| sample.name);
+    for name in names().chain(samples).chain(segment::NAMES.iter().copied()) {
+        for folder in golden::folders(name) {
+            let file = folder.file(name);
+            assert!(crates.join(&file).is_file(), "no crates/{file}: run `cargo xtask golden {name}`");
+        }
+    }
+}
+
+#[test]
+fn every_family_is_compared_with_somebody_elses() {
+    for family in FAMILIES {
+        let is_authors = |name: &&str| AUTHORS.iter().any(|(_, ours)| ours == name);
+        let n_compared =
+            family.torchvision.len() + family.names.iter().filter(|name| is_authors(name)).count();
+        assert!(n_compared > 0, "{:?}", family.names);
+        for sample in family.samples {
+            assert!(golden::folders(sample.name).contains(&golden::Folder::Steps), "{}", sample.name);
+        }
+    }
+}
+
 #[test]
 fn torchvisions_networks_to_the_last_mac_and_name() {
-    for name in [
-        "resnet18",
-        "resnet34",
-        "resnet101",
-        "resnet152",
-        "vgg16_bn",
-        "mobilenet_v3_large",
-        "efficientnet_b0",
-    ] {
-        let golden = golden(&format!("torchvision/{name}"));
+    for (family, &name) in
+        FAMILIES.iter().flat_map(|family| family.torchvision.iter().map(move |name| (family, name)))
+    {
+        let golden = read_golden(&format!("torchvision/{name}"));
         let net = build(name, &config(0.25, 1.0)).unwrap();
         for row in golden.rows {
             let ours = net.macs(subnet(row.width, row.resolution)).unwrap().0;
             assert_eq!(ours, row.macs, "{name} at {}", row.resolution);
         }
         let (ours, mut theirs) = (parameters(&net), golden.parameters);
-        // ResNets have the authors' names in the same order.
-        if name.starts_with("resnet") {
+        if family.origin == Origin::Authors {
+            // The names are the authors', in torchvision's order.
             theirs = ours.iter().zip(theirs).map(|((path, _), (_, shape))| (path.clone(), shape)).collect();
         }
         assert_same(name, &ours, &theirs);
@@ -317,6 +342,10 @@ fn every_name_is_built_and_every_family_has_a_sample() {
         assert_eq!(build(name, &config(0.25, 1.0)).unwrap().name(), name);
     }
     assert_eq!(samples().count(), FAMILIES.len());
+    for family in FAMILIES {
+        let timm = family.timm.iter().map(|(ours, _)| ours);
+        assert!(family.torchvision.iter().chain(timm).all(|name| family.names.contains(name)), "{family:?}");
+    }
 }
 
 #[test]
@@ -376,4 +405,5 @@ fn heads_are_the_layers_that_know_the_classes() {
         ["classifier.low_classifier", "classifier.high_classifier"]
     );
     assert_eq!(heads("deeplabv3_resnet50"), ["classifier.4", "aux_classifier.4"]);
+    assert_eq!(heads("deeplabv3_mobilenet_v2"), ["classifier.4"]);
 }

@@ -97,7 +97,7 @@ pub(super) fn jemalloc() -> Result<PathBuf> {
 }
 
 /// `mutualnet/bench` in the user's cache directory.
-pub(super) fn cache() -> Result<PathBuf> {
+pub(crate) fn cache() -> Result<PathBuf> {
     let from_home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(from_home);
     let dir = base.unwrap_or_else(env::temp_dir).join("mutualnet/bench");

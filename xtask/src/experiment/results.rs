@@ -28,7 +28,15 @@ pub(super) fn write(root: &Path, binary: &Path, study: &Study) -> Result<()> {
             let comparison = Comparison { root, binary, tables };
             let svg = path.with_extension("svg");
             let json = comparison.run(&finished, &["--json", "--plot", &svg.to_string_lossy()])?;
-            (json, page::methods(study, (title, metric), &finished, &comparison.run(&finished, &["--markdown"])?)?)
+            (
+                json,
+                page::methods(
+                    study,
+                    (title, metric),
+                    &finished,
+                    &comparison.run(&finished, &["--markdown"])?,
+                )?,
+            )
         }
         Page::FullWidth => {
             let comparison = Comparison { root, binary, tables };

@@ -23,7 +23,8 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "bundle", may_name: &["core"] },
     Allowed { krate: "runtime", may_name: &["bundle", "core"] },
     Allowed { krate: "export", may_name: &["bundle", "core"] },
-    Allowed { krate: "import", may_name: &["core"] },
+    // The entry of a family says whose names its checkpoints have.
+    Allowed { krate: "import", may_name: &["core", "zoo"] },
     Allowed { krate: "report", may_name: &["bundle", "core"] },
     Allowed { krate: "image", may_name: &["core"] },
     Allowed { krate: "predict", may_name: &["bundle", "core", "image", "runtime"] },

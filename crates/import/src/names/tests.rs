@@ -8,9 +8,12 @@ use mutualnet_zoo::NetworkConfig;
 use crate::matching::{Head, Rules, by_name};
 use crate::{Error, Source, StateDict};
 
-/// Shapes by name, by `source/network`, as `golden/make.py` found them.
-fn golden() -> BTreeMap<String, BTreeMap<String, Vec<usize>>> {
-    serde_json::from_str(include_str!("../../golden/names.json")).unwrap()
+/// Shapes by name, by program, as `golden/names/make.py` found them.
+fn golden(name: &str) -> BTreeMap<String, BTreeMap<String, Vec<usize>>> {
+    let path = format!("{}/golden/names/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path);
+    let text = text.unwrap_or_else(|_| panic!("no {path}: run `cargo xtask golden {name}`"));
+    serde_json::from_str(&text).unwrap()
 }
 
 fn network(name: &str) -> Network {
@@ -26,23 +29,39 @@ fn state(shapes: &BTreeMap<String, Vec<usize>>) -> StateDict<'static> {
 
 #[test]
 fn every_tensor_of_torchvision_and_timm_has_its_place() {
-    for (key, shapes) in golden() {
-        let (source, name) = key.split_once('/').unwrap();
-        let (state, network) = (state(&shapes), network(name));
-        // VGG has another classifier here.
-        let head = if name == "vgg16_bn" { Head::LeftOut } else { Head::Imported };
-        let found = by_name(&state, &network, Rules { head, ..Rules::default() })
-            .unwrap_or_else(|error| panic!("{key}: {error}"));
-        // timm's ResNets and VGG's convolutions have torchvision's names.
-        let source = if name.starts_with("resnet") || name == "vgg16_bn" { "torchvision" } else { source };
-        assert_eq!(found.source.map(Source::name), Some(source), "{key}");
-        let n_left_out = if head == Head::LeftOut { (2, 6) } else { (0, 0) };
-        assert_eq!(found.tensors.len(), network.parameters().len() - n_left_out.0, "{key}");
-        assert_eq!(found.head_left_out.len(), n_left_out.1, "{key}");
-        assert!(found.unused.is_empty(), "{key}: {:?}", found.unused);
-        let n_biases = if name == "vgg16_bn" { 13 } else { 0 };
-        assert_eq!(found.without_effect.len(), n_biases, "{key}: {:?}", found.without_effect);
+    for name in mutualnet_zoo::names() {
+        let family = mutualnet_zoo::family(name).unwrap();
+        let programs =
+            [("torchvision", family.torchvision.contains(&name)), ("timm", family.timm(name).is_some())];
+        let programs = programs.into_iter().filter_map(|(program, has_it)| has_it.then_some(program));
+        let programs: Vec<_> = programs.collect();
+        if programs.is_empty() {
+            continue;
+        }
+        let golden = golden(name);
+        assert_eq!(golden.keys().collect::<Vec<_>>(), programs.iter().rev().collect::<Vec<_>>(), "{name}");
+        for program in programs {
+            // Whoever has the same names as torchvision is taken for torchvision.
+            let has_torchvisions =
+                golden.get("torchvision").is_some_and(|theirs| theirs.keys().eq(golden[program].keys()));
+            let source = if has_torchvisions || name == "vgg16_bn" { "torchvision" } else { program };
+            check(name, &golden[program], source);
+        }
     }
+}
+
+fn check(name: &str, shapes: &BTreeMap<String, Vec<usize>>, source: &str) {
+    let (state, network) = (state(shapes), network(name));
+    // VGG has another classifier here, and its convolutions have no biases.
+    let (head, n_biases) = if name == "vgg16_bn" { (Head::LeftOut, 13) } else { (Head::Imported, 0) };
+    let rules = Rules { head, ..Rules::default() };
+    let found = by_name(&state, &network, rules).unwrap_or_else(|error| panic!("{source}/{name}: {error}"));
+    assert_eq!(found.source.map(Source::name), Some(source), "{name}");
+    let n_left_out = if head == Head::LeftOut { (2, 6) } else { (0, 0) };
+    assert_eq!(found.tensors.len(), network.parameters().len() - n_left_out.0, "{source}/{name}");
+    assert_eq!(found.head_left_out.len(), n_left_out.1, "{source}/{name}");
+    assert!(found.unused.is_empty(), "{source}/{name}: {:?}", found.unused);
+    assert_eq!(found.without_effect.len(), n_biases, "{source}/{name}: {:?}", found.without_effect);
 }
 
 #[test]
@@ -60,15 +79,17 @@ fn our_own_names_are_the_authors() {
 
 #[test]
 fn another_network_is_an_error() {
-    let golden = golden();
-    let wrong = |key: &str, name: &str| match by_name(&state(&golden[key]), &network(name), Rules::default())
-    {
-        Ok(found) => panic!("{key} was read as {name}: {:?}", found.source),
+    let wrong = |program: &str, theirs: &str, name: &str| match by_name(
+        &state(&golden(theirs)[program]),
+        &network(name),
+        Rules::default(),
+    ) {
+        Ok(found) => panic!("{program}'s {theirs} was read as {name}: {:?}", found.source),
         Err(error) => error,
     };
-    let Error::Missing { missing, n_needed, .. } = wrong("timm/mobilenet_v2", "mobilenet_v1") else {
+    let Error::Missing { missing, n_needed, .. } = wrong("timm", "mobilenet_v2", "mobilenet_v1") else {
         panic!("nothing is missing");
     };
     assert!(missing.len() > 5 && missing.len() < n_needed);
-    assert!(matches!(wrong("torchvision/resnet18", "mobilenet_v2"), Error::Missing { .. }));
+    assert!(matches!(wrong("torchvision", "resnet18", "mobilenet_v2"), Error::Missing { .. }));
 }

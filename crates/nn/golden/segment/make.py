@@ -1,7 +1,8 @@
-"""Runs torchvision's segmentation networks, with which ours are compared at width 1.
+"""Runs one of torchvision's segmentation networks, with which ours is compared at width 1.
 
-    python make.py            (torch 2.11.0, torchvision 0.26.0, numpy; writes one JSON file per network into its own folder)
+    python make.py FACTS      (torch 2.11.0, torchvision 0.26.0, numpy; `cargo xtask golden NETWORK` does this)
 
+FACTS is a JSON file with the name; NAME.json is written into the script's own folder.
 Weights and images come from `fill`, which the tests repeat, so the files contain only names, shapes and results.
 It computes in double precision, with the statistics of the batch and without dropout.
     parameters   names and shapes, in torchvision's order
@@ -11,14 +12,15 @@ It computes in double precision, with the statistics of the batch and without dr
 
 import json
 import pathlib
+import sys
 
 import numpy as np
 import torch
 import torchvision
+from torchvision.models._utils import IntermediateLayerGetter
 
 torch.set_default_dtype(torch.float64)
 
-NAMES = ["lraspp_mobilenet_v3_large", "deeplabv3_resnet50"]
 IMAGES = [4, 3, 48, 72]
 
 
@@ -34,7 +36,20 @@ def fill(seed, shape):
     return torch.from_numpy((x >> np.uint64(8)).astype(np.float64) / 2**23 - 1).reshape(shape)
 
 
+def deeplab_mobilenet():
+    """torchvision's head for an output stride of 16, behind the blocks of its MobileNetV2, whose last stage is dilated."""
+    blocks = torchvision.models.mobilenet_v2(weights=None).features[:18]
+    for block in blocks[14:]:
+        depthwise = block.conv[1][0]
+        depthwise.stride, depthwise.dilation, depthwise.padding = (1, 1), (2, 2), (2, 2)
+    segmentation = torchvision.models.segmentation.deeplabv3
+    backbone = IntermediateLayerGetter(blocks, {"17": "out"})
+    return segmentation.DeepLabV3(backbone, segmentation.DeepLabHead(320, 21, (6, 12, 18)))
+
+
 def network(name):
+    if name == "deeplabv3_mobilenet_v2":
+        return deeplab_mobilenet()
     aux = {"aux_loss": True} if name.startswith("deeplab") else {}
     return getattr(torchvision.models.segmentation, name)(weights=None, weights_backbone=None, **aux)
 
@@ -72,7 +87,8 @@ def every(output):
     return numbers[:: max(1, len(numbers) // 256)][:256].tolist()
 
 
-for name in NAMES:
+def main(facts):
+    name = json.loads(pathlib.Path(facts).read_text())["name"]
     model = network(name)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
@@ -93,3 +109,6 @@ for name in NAMES:
     }
     (pathlib.Path(__file__).parent / f"{name}.json").write_text(json.dumps(golden, indent=0) + "\n")
     print(name, sum(p.numel() for p in parameters.values()))
+
+
+main(*sys.argv[1:])

@@ -70,9 +70,11 @@ fn weights(network: &Network) -> Weights {
 
 #[test]
 fn names_shapes_and_macs_are_torchvisions() {
-    for (name, params, params_with_aux) in
-        [(NAMES[0], 3_221_538, 3_221_538), (NAMES[1], 39_638_869, 42_004_074)]
-    {
+    for (name, params, params_with_aux) in [
+        (NAMES[0], 3_221_538, 3_221_538),
+        (NAMES[1], 39_638_869, 42_004_074),
+        (NAMES[2], 5_113_877, 5_113_877),
+    ] {
         let golden = golden(name);
         let training = network(name, Purpose::Training);
         let shapes = training.parameter_shapes(Width::ONE).unwrap();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mutualnet_bundle::{Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
 use mutualnet_core::{Subnet, Task, Tensor};
 use mutualnet_runtime::{Isa, MeasureConfig, Model, Session, measure};
+use mutualnet_zoo::samples;
 
 use crate::allocation::allocations;
 use crate::fixture::{bundle, images, odd_network, session, session_of, subnet, zoo};
@@ -20,9 +21,6 @@ fn model(isa: Isa) -> Arc<Model> {
 fn model_of(name: &str, isa: Isa) -> Arc<Model> {
     Arc::new(Model::with_isa(&bundle(&zoo(name), &ROWS), isa).unwrap())
 }
-
-/// Networks with gates, max pools, biases, curves and batch norms by themselves.
-const OTHERS: [&str; 3] = ["mobilenet_v3_large", "wide_resnet10_1", "resnet18"];
 
 fn bits(logits: &[f32]) -> Vec<u32> {
     logits.iter().map(|x| x.to_bits()).collect()
@@ -76,8 +74,8 @@ fn number_of_threads() {
 }
 
 #[test]
-fn number_of_threads_in_other_networks() {
-    for name in OTHERS {
+fn number_of_threads_in_every_family() {
+    for name in samples() {
         for isa in Isa::available() {
             let model = model_of(name, isa);
             for row in ["0.6-24", "0.35-16"].map(subnet) {
@@ -90,7 +88,7 @@ fn number_of_threads_in_other_networks() {
 
 #[test]
 fn batch_or_singles() {
-    for name in ["mobilenet_v2"].into_iter().chain(OTHERS) {
+    for name in samples() {
         let model = model_of(name, Isa::choose().unwrap());
         let mut session = session(&model, 2);
         for (row, n) in ROWS.map(subnet).into_iter().zip([3, 70, 2, 7]) {
@@ -116,7 +114,7 @@ fn rows_run_before() {
 
 #[test]
 fn switching_and_running_do_not_allocate() {
-    for name in ["mobilenet_v2"].into_iter().chain(OTHERS) {
+    for name in samples() {
         let model = model_of(name, Isa::choose().unwrap());
         let mut session = session(&model, 1);
         let inputs = ROWS.map(|row| (subnet(row), images(2, subnet(row).resolution)));
@@ -179,14 +177,10 @@ fn narrowed(bundle: &Bundle, row: Subnet) -> Bundle {
 
 #[test]
 fn a_slice_is_the_narrow_network() {
-    for (network, rows) in [
-        (zoo("mobilenet_v1"), ROWS),
-        (zoo("mobilenet_v2"), ROWS),
-        (zoo("mobilenet_v3_large"), ROWS),
-        (zoo("efficientnet_b0"), ROWS),
-        (zoo("wide_resnet10_1"), ROWS),
-        (odd_network(), ["1.0-32", "0.25-31", "0.6-24", "0.35-16"]),
-    ] {
+    let odd = (odd_network(), ["1.0-32", "0.25-31", "0.6-24", "0.35-16"]);
+    // In this wide ResNet the first shortcut is the input.
+    let families = samples().chain(["wide_resnet10_1"]).map(|name| (zoo(name), ROWS));
+    for (network, rows) in families.chain([odd]) {
         let bundle = bundle(&network, &rows);
         for row in rows.map(subnet) {
             for isa in Isa::available() {

@@ -33,10 +33,8 @@ pub(crate) fn subnet(text: &str) -> Subnet {
 
 /// A network of the zoo for 32 pixels.
 pub(crate) fn zoo(name: &str) -> Network {
-    // Wide ResNets are for 32 pixels as they are.
-    let output_stride = (!name.starts_with("wide_resnet")).then_some(OutputStride::S8);
-    let config = NetworkConfig { classes: 10, widths: widths(0.25), output_stride };
-    mutualnet_zoo::build(name, &config).unwrap()
+    let config = NetworkConfig { classes: 10, widths: widths(0.25), output_stride: Some(OutputStride::S8) };
+    mutualnet_zoo::build_small(name, &config).unwrap()
 }
 
 /// Everything that mobile networks do not have: a strided 5×5 without padding, 1×1 at stride 2 as a shortcut, a batch

@@ -1,9 +1,12 @@
 """Solves one small MutualNet problem in plain PyTorch, as the reference for the parity tests.
 
-    python make.py [NAME …]   (torch 2.11.0, numpy, safetensors; on a CPU)
+    python make.py FACTS      (torch 2.11.0, torchvision 0.26.0, numpy, safetensors; on a CPU; `cargo xtask golden NETWORK`)
 
-Writes NAME.safetensors into its own folder for the given names, or for all of NETWORKS.
-Weights and images come from `fill`, which the tests repeat, so the files contain only results.
+FACTS is a JSON file with the network's name, its full width and our list of its layers; NAME.safetensors is written into
+the script's own folder. The networks below are written by hand, in all that follows from the width too. Any other is
+torchvision's module, of which the list says only which channels follow the width, because nobody else slims it.
+Weights and images come from `fill`, which the tests repeat, so the files contain only results and, as metadata, how they
+were made.
 It computes in double precision and stores single precision. A network is a chain of kinks and normalizations, so the same
 program in single precision is off by up to 1e-2 in a few gradients. For the same reason batch norms shift by about 1.5
 and scale by about 0.4, so that few activations are near the kinks of ReLU6.
@@ -15,12 +18,14 @@ and scale by about 0.4, so that few activations are near the kinks of ReLU6.
     grad_norm, weight_norm  Euclidean norms of the whole tensors, in the order of the network
 """
 
+import json
 import pathlib
 import sys
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torchvision
 from safetensors.torch import save_file
 
 torch.set_default_dtype(torch.float64)
@@ -233,11 +238,46 @@ def efficientnet_b0(net, x):
     return net.linear("classifier.1", x.mean((2, 3)), CLASSES)
 
 
-# For each network: its full width, how many sub-networks and numbers of a tensor are kept, and the learning rate.
+def of_torchvision(name, nodes):
+    """torchvision's own module, whose layers take their parameters from `net`, and so have channels for its width."""
+    model = torchvision.models.get_model(name, num_classes=CLASSES)
+    rules = {node["path"]: node["op"]["conv"] for node in nodes if "conv" in node["op"]}
+    first = next(module for module in model.modules() if getattr(module, "stride", 1) in (2, (2, 2)))
+    assert isinstance(first, torch.nn.Conv2d), "without its stride a pool is another one: write the network by hand"
+    first.stride = (1, 1)
+    net = None
+
+    def bind(path, module):
+        if isinstance(module, torch.nn.Conv2d):
+            rule, kernel, stride = rules[path]["out"], module.kernel_size[0], module.stride[0]
+            bias = module.bias is not None
+            assert (module.padding, module.dilation) == ((kernel // 2,) * 2, (1, 1)), path
+            more = {"ratio": rule["ratio"], "whole": not rule["slim"], "depthwise": module.groups > 1, "bias": bias}
+            module.forward = lambda x: net.conv(path, x, module.out_channels, kernel, stride, **more)
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            module.forward = lambda x: net.bn(path, x, module.eps)
+        elif isinstance(module, torch.nn.Linear):
+            module.forward = lambda x: net.linear(path, x, module.out_features)
+        elif "Drop" in type(module).__name__ or "StochasticDepth" in type(module).__name__:
+            module.forward = lambda x: x
+
+    for path, module in model.named_modules():
+        bind(path, module)
+
+    def network(of, x):
+        nonlocal net
+        net = of
+        return model(x)
+
+    return network
+
+
+# For each network that is written by hand: its full width, how many sub-networks and numbers of a tensor are kept, and the
+# learning rate.
 # The full width of large networks is narrow, and their sub-networks are narrower accordingly, so that a test takes only
 # seconds. The sums of a ResNet grow from block to block, and so do the gradients, so it would diverge at the learning rate
 # of the others. The first stride-2 layer has stride 1, except in wide_resnet10_2.
-NETWORKS = {
+BY_HAND = {
     "mobilenet_v1": (mobilenet_v1, 1.0, ALL, 0.01),
     "mobilenet_v2": (mobilenet_v2, 1.0, ALL, 0.01),
     "mobilenet_v3_large": (mobilenet_v3_large, 1.0, SOME, 0.01),
@@ -262,8 +302,16 @@ def some(tensor, n):
     return flat[:: max(1, flat.numel() // n)][:n].clone()
 
 
-def make(name):
-    network, full, (subnet_step, n), lr = NETWORKS[name]
+def problem(facts):
+    """Network, full width, how much is kept, and learning rate."""
+    if facts["name"] in BY_HAND:
+        return BY_HAND[facts["name"]]
+    return of_torchvision(facts["name"], facts["network"]["nodes"]), facts["full"], SOME, 0.01
+
+
+def make(facts):
+    name = facts["name"]
+    network, full, (subnet_step, n), lr = problem(facts)
     out, net = {}, Net(network, full)
     with torch.no_grad():
         for w, r in SUBNETS[::subnet_step]:
@@ -298,9 +346,9 @@ def make(name):
     out |= {f"weight/{path}": some(p, n) for path, p in net.p.items()}
     out["weight_norm"] = torch.stack([p.detach().norm() for p in net.p.values()])
     out = {key: value.float() for key, value in out.items()}
-    save_file(out, pathlib.Path(__file__).parent / f"{name}.safetensors")
+    made = {"full": str(full), "numbers": str(n), "lr": str(lr)}
+    save_file(out, pathlib.Path(__file__).parent / f"{name}.safetensors", made)
     print(name, out["losses"])
 
 
-for name in sys.argv[1:] or NETWORKS:
-    make(name)
+make(json.loads(pathlib.Path(sys.argv[1]).read_text()))

@@ -38,9 +38,7 @@ pub struct RecipeFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSection {
-    /// The network. To classify: `mobilenet_v1`, `mobilenet_v2`, `mobilenet_v3_large`, `efficientnet_b0`, `resnet18`, `resnet34`,
-    /// `resnet50`, `resnet101`, `resnet152`, `vgg16_bn`, or `wide_resnet{depth}_{widening}` with a depth of 6n + 4, such
-    /// as `wide_resnet28_10`. To segment: `lraspp_mobilenet_v3_large`, `deeplabv3_resnet50`.
+    /// The network: a name from [the list of networks](networks.md), such as `mobilenet_v2`. It must suit the task.
     pub name: String,
     /// The narrowest and the widest sub-network, such as `[0.25, 1.0]`, above 0 and at most 8.
     pub widths: WidthRange,

@@ -82,16 +82,11 @@ pub(crate) fn has(run: &RunDir, name: &str) -> bool {
     Path::new(run.path()).join(name).exists()
 }
 
-/// A network of a family for 32 pixels; large ones are narrow at their full width.
+/// A sample of a family for 32 pixels, at the widths that the family names for tests.
 pub(crate) fn small_network(name: &str) -> Network {
-    let widths = match name {
-        "resnet18" | "vgg16_bn" => [0.0625, 0.25],
-        "mobilenet_v3_large" | "efficientnet_b0" => [0.25, 0.5],
-        _ => [0.25, 1.0],
-    };
-    let [smallest, full] = widths.map(|width| Width::new(width).unwrap());
+    let sample = mutualnet_zoo::family(name).and_then(|family| family.sample(name)).unwrap();
+    let [smallest, full] = sample.widths.map(|width| Width::new(width).unwrap());
     let widths = WidthRange::new(smallest, full).unwrap();
-    // Wide ResNets are for 32 pixels as they are.
-    let output_stride = (!name.starts_with("wide_resnet")).then_some(OutputStride::S16);
-    mutualnet_zoo::build(name, &NetworkConfig { classes: 4, widths, output_stride }).unwrap()
+    let config = NetworkConfig { classes: 4, widths, output_stride: Some(OutputStride::S16) };
+    mutualnet_zoo::build_small(name, &config).unwrap()
 }

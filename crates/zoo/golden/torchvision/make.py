@@ -1,23 +1,28 @@
-"""Writes names, shapes and MACs of torchvision's networks, with which the zoo's are compared at width 1.
+"""Writes names, shapes and MACs of one of torchvision's networks, with which the zoo's is compared at width 1.
 
-    python make.py            (torch 2.11.0, torchvision 0.26.0; writes one JSON file per network into its own folder)
+    python make.py FACTS      (torch 2.11.0, torchvision 0.26.0; `cargo xtask golden NETWORK` does this)
 
-Forward hooks count as for the authors' networks (../macs/make.py): convolutions, linear layers and the elements that an
-average pool reads. vgg16_bn is changed in the same way as the zoo's: its convolutions have no biases, because the batch
-norms after them would remove those again, and its classifier is a global pool and one linear layer.
+FACTS is a JSON file with the name; NAME.json is written into the script's own folder.
+MACs are counted as for the authors' networks (../macs/make.py): convolutions, linear layers and the elements that an
+average pool reads, whether that is a module or a mean over all positions.
+vgg16_bn is changed in the same way as the zoo's: its convolutions have no biases, because the batch norms after them would
+remove those again, and its classifier is a global pool and one linear layer.
 """
 
 import json
 import pathlib
+import sys
 
 import torch
 import torchvision
+from torch.utils._python_dispatch import TorchDispatchMode
 
-NAMES = ["resnet18", "resnet34", "resnet101", "resnet152", "vgg16_bn", "mobilenet_v3_large", "efficientnet_b0"]
+ATEN = torch.ops.aten
+SIDES = 224, 160, 75
 
 
 def network(name):
-    model = getattr(torchvision.models, name)(weights=None)
+    model = torchvision.models.get_model(name)
     if name == "vgg16_bn":
         for module in model.modules():
             if isinstance(module, torch.nn.Conv2d):
@@ -26,31 +31,35 @@ def network(name):
     return model.eval()
 
 
-def count(model, resolution):
+class Count(TorchDispatchMode):
+    """Counts the operations themselves, so that it does not matter what calls them."""
+
     macs = 0
 
-    def hook(module, inputs, output):
-        nonlocal macs
-        x = inputs[0][0]
-        if isinstance(module, torch.nn.Conv2d):
-            fan_in = x.shape[0] // module.groups
-            macs += output[0].numel() * module.kernel_size[0] * module.kernel_size[1] * fan_in
-        elif isinstance(module, torch.nn.Linear):
-            macs += x.numel() * output[0].numel()
-        elif isinstance(module, torch.nn.AdaptiveAvgPool2d):
-            macs += x.numel()
-
-    handles = [module.register_forward_hook(hook) for module in model.modules()]
-    with torch.no_grad():
-        model(torch.zeros(1, 3, resolution, resolution))
-    for handle in handles:
-        handle.remove()
-    return macs
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        output = operation(*args, **(kwargs or {}))
+        if operation is ATEN.convolution.default:
+            self.macs += output.numel() * args[1][0].numel()
+        elif operation is ATEN.addmm.default:
+            self.macs += output.numel() * args[1].shape[1]
+        elif operation in (ATEN.mean.dim, ATEN._adaptive_avg_pool2d.default):
+            self.macs += args[0].numel()
+        return output
 
 
-for name in NAMES:
+def count(model, side):
+    with torch.no_grad(), Count() as counted:
+        model(torch.zeros(1, 3, side, side))
+    return counted.macs
+
+
+def main(facts):
+    name = json.loads(pathlib.Path(facts).read_text())["name"]
     model = network(name)
     parameters = [json.dumps([path, list(p.shape)]) for path, p in model.named_parameters()]
-    rows = [json.dumps({"width": 1.0, "resolution": r, "macs": count(model, r)}) for r in (224, 160, 75)]
+    rows = [json.dumps({"width": 1.0, "resolution": side, "macs": count(model, side)}) for side in SIDES]
     text = f'{{"network": "{name}", "parameters": [\n' + ",\n".join(parameters) + '\n], "rows": [\n' + ",\n".join(rows)
     (pathlib.Path(__file__).parent / f"{name}.json").write_text(text + "\n]}\n")
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,83 @@
+//! Prints what is known about every network, or about the named one with its list of nodes, as JSON.
+//!
+//! An example because scripts and `xtask` need it, which must not link the product.
+//! Invariant: everything comes from `FAMILIES` and from the lists.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
+
+use std::process::ExitCode;
+
+use mutualnet_core::{Resolution, Subnet, Task, Width, WidthRange};
+use mutualnet_zoo::segment;
+use mutualnet_zoo::{
+    Error, FAMILIES, Family, NetworkConfig, OutputStride, Purpose, build_small, family, golden, names,
+};
+use serde_json::{Value, json};
+
+/// The side of the images for which MACs are told: of most networks, and of those that are for small images.
+const SIDES: [u32; 2] = [224, 32];
+/// The same of networks that segment, which torchvision evaluates at this side, and their number of classes.
+const SEGMENT_SIDE: u32 = 520;
+const SEGMENT_CLASSES: usize = 21;
+
+fn main() -> ExitCode {
+    let told = match std::env::args().nth(1) {
+        Some(name) => one(&name),
+        None => names()
+            .chain(segment::NAMES.iter().copied())
+            .map(listed)
+            .collect::<Result<_, _>>()
+            .map(Value::Array),
+    };
+    match told {
+        Ok(value) => {
+            println!("{value}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            eprintln!("error: {error}{hint}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn config(full: f64, output_stride: Option<OutputStride>) -> Result<NetworkConfig, Error> {
+    let full = Width::new(full)?;
+    Ok(NetworkConfig { classes: 1000, widths: WidthRange::new(full, full)?, output_stride })
+}
+
+/// Its golden folders, what it is compared with, and the list with the rules of its channels.
+fn one(name: &str) -> Result<Value, Error> {
+    let config = config(1.0, None)?;
+    let network = build_small(name, &config)?;
+    let folders: Vec<_> = golden::folders(name).into_iter().map(golden::Folder::path).collect();
+    let mut told = json!({ "name": name, "golden": folders, "network": network });
+    if let Some(family) = family(name) {
+        told["torchvision"] = json!(family.torchvision.contains(&name));
+        told["timm"] = json!(family.timm(name));
+        told["full"] = json!(family.sample(name).map(|sample| sample.widths[1]));
+    }
+    Ok(told)
+}
+
+/// A line of a list.
+fn listed(name: &'static str) -> Result<Value, Error> {
+    let segments = segment::NAMES.contains(&name);
+    let usual = config(1.0, None)?;
+    let classes = if segments { SEGMENT_CLASSES } else { usual.classes };
+    let network = mutualnet_zoo::build_for(Purpose::Inference, name, &NetworkConfig { classes, ..usual })?;
+    let family: Option<&Family> = FAMILIES.iter().find(|family| family.names.contains(&name));
+    let is_for_small = mutualnet_zoo::build(name, &config(1.0, Some(OutputStride::S32))?).is_err();
+    let side = if segments { SEGMENT_SIDE } else { SIDES[usize::from(is_for_small)] };
+    let subnet = Subnet::image(Width::ONE, Resolution::new(side)?);
+    Ok(json!({
+        "name": name,
+        "task": if segments { Task::Segment } else { Task::Classify },
+        "params": network.params(Width::ONE)?,
+        "side": side,
+        "macs": network.macs(subnet)?.0,
+        "origin": family.map_or("torchvision", |family| family.origin.name()),
+        "torchvision": family.is_some_and(|family| family.torchvision.contains(&name)),
+        "timm": family.and_then(|family| family.timm(name)),
+    }))
+}
