@@ -36,6 +36,7 @@ const PARTS: &[Part] = &[
 
 /// The files that have the types.
 const SOURCES: &[&str] = &[
+    "crates/core/src/task.rs",
     "crates/train/src/recipe/file.rs",
     "crates/train/src/recipe/train_section.rs",
     "crates/train/src/method.rs",

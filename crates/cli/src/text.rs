@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+#[cfg(any(feature = "train", test))]
 use std::time::Duration;
 
 use anyhow::Result;
@@ -87,6 +88,7 @@ pub(crate) fn error(text: &str) {
 }
 
 /// `1 h 05 min`, `3 min 20 s`, `12 s`.
+#[cfg(any(feature = "train", test))]
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {

@@ -127,6 +127,12 @@ pub enum Error {
         /// The first of them.
         first: PathBuf,
     },
+    /// A data set with masks, of which a packed file would keep only the images.
+    #[error("images with masks cannot be packed: {}", shown(path))]
+    PackMasks {
+        /// The data set.
+        path: PathBuf,
+    },
     /// A split without the folders of images with masks.
     #[error("no folder `{folder}` in {}", shown(path))]
     NoMasks {
@@ -339,6 +345,7 @@ impl Error {
                 "a line is the path of an image, a tab or a space, and the number or name of its class or, for \
                  segmentation, the path of its mask; put `#` before a header"
             }
+            Self::PackMasks { .. } => "train from the folders; only data sets of classes can be packed",
             Self::NoMasks { .. } => MASKS_HINT,
             Self::NoClassNames { .. } => {
                 "write the name of each class on a line of its own, in the order of their numbers in the masks; the first \

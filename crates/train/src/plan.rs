@@ -7,7 +7,7 @@ use mutualnet_core::text::shown;
 use mutualnet_core::{Macs, Network, Subnet, WidthRange};
 use mutualnet_data::Dataset;
 use mutualnet_engine::Device;
-use mutualnet_zoo::{NetworkConfig, Purpose};
+use mutualnet_zoo::{Head, NetworkConfig, Purpose, Variant};
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, EventLog};
@@ -301,7 +301,8 @@ fn network_for(purpose: Purpose, recipe: &Recipe, classes: usize) -> Result<Netw
 fn build(purpose: Purpose, recipe: &Recipe, widths: WidthRange, classes: usize) -> Result<Network> {
     let section = &recipe.network;
     let config = NetworkConfig { classes, widths, output_stride: section.output_stride };
-    let network = mutualnet_zoo::build_for(purpose, &section.name, &config)?;
+    let head = if section.slim_head { Head::Slim } else { Head::Whole };
+    let network = mutualnet_zoo::build_for(Variant { purpose, head }, &section.name, &config)?;
     Ok(network.with_channel_divisor(section.channel_divisor)?)
 }
 

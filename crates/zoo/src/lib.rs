@@ -16,6 +16,7 @@ pub mod mobilenet_v2;
 pub mod mobilenet_v3;
 pub mod resnet;
 pub mod segment;
+pub use segment::{Head, Variant};
 pub mod vgg;
 pub mod wide_resnet;
 
@@ -146,13 +147,13 @@ pub fn build(name: &str, config: &NetworkConfig) -> Result<Network, Error> {
     build_for(Purpose::Training, name, config)
 }
 
-/// Builds the network of a name for a purpose.
+/// Builds a variant of the network of a name; a network that classifies has only one.
 ///
 /// # Errors
 /// Fails in the same cases as [`build`].
-pub fn build_for(purpose: Purpose, name: &str, config: &NetworkConfig) -> Result<Network, Error> {
+pub fn build_for(variant: impl Into<Variant>, name: &str, config: &NetworkConfig) -> Result<Network, Error> {
     let network = FAMILIES.iter().find_map(|family| (family.build)(name, config));
-    let network = network.or_else(|| segment::segment(name, config, purpose));
+    let network = network.or_else(|| segment::segment(name, config, variant));
     network.unwrap_or_else(|| Err(Error::Unknown { name: name.to_owned() }))
 }
 

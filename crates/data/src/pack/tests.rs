@@ -177,3 +177,16 @@ fn splits_of_the_usual_names_are_packed_or_those_that_are_named() {
     assert!(matches!(pack_as("c.bin", &[]), Err(Error::PackName { .. })));
     assert!(!dir.path().join("c.bin.partial").exists());
 }
+
+#[test]
+fn masks_are_not_lost_without_a_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("scenes");
+    let spec = crate::scenes::ScenesSpec { seed: 1, train: 1, test: 1, side: 64, min_object: 16 };
+    crate::scenes::generate(&root, &spec).unwrap();
+    let out = dir.path().join("scenes.mnpack");
+    let options = PackOptions { splits: Vec::new(), store: Store::Jpeg, max_side: None, quality: 90 };
+    let error = pack(&root, &out, &options, &Progress::default()).unwrap_err();
+    assert!(matches!(error, Error::PackMasks { .. }), "{error}");
+    assert!(!out.exists());
+}

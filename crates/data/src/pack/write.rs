@@ -14,6 +14,7 @@ use mutualnet_image::{Image, Others};
 
 use super::index::{self, Entry};
 use super::{HEADER_BYTES, MAGIC, Packed, Record, Store, Summary};
+use crate::check::has_masks;
 use crate::index::nearby;
 use crate::{BrokenFile, Dataset, Error, Notice, Place, Progress, Result, SampleError, SampleRef, Split};
 use mutualnet_image::decode::Undecoded;
@@ -70,9 +71,12 @@ pub struct PackReport {
 /// Every image is decoded completely, so that only usable ones are packed. Images on quarantine lists are left out.
 ///
 /// # Errors
-/// The data set cannot be read or lacks a split, its splits have different classes, or the file cannot be written or does
+/// The data set has masks, cannot be read or lacks a split, its splits have different classes, or the file cannot be written or does
 /// not end in `.mnpack`.
 pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress) -> Result<PackReport> {
+    if has_masks(root) {
+        return Err(Error::PackMasks { path: root.to_owned() });
+    }
     if !super::has_pack_name(out) {
         return Err(Error::PackName { path: out.to_owned() });
     }

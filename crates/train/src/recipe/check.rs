@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mutualnet_bundle::QueryTable;
 use mutualnet_core::network::ChannelRule;
 use mutualnet_core::sample::{SubnetSampler, WidthChoice};
-use mutualnet_core::{Fit, Preprocess, Resolution, Subnet, WidthRange};
+use mutualnet_core::{Fit, Preprocess, Resolution, Subnet, Task, WidthRange};
 use mutualnet_data::TrainPipeline;
 
 use super::problem::Problem;
@@ -55,6 +55,11 @@ impl RecipeFile {
                 !(1..=ChannelRule::MAX_DIVISOR).contains(&network.channel_divisor),
                 "network.channel_divisor",
                 "from 1 to 64",
+            ),
+            (
+                network.slim_head && self.task == Task::Classify,
+                "network.slim_head",
+                "false: only networks that segment have a head that can be slimmed",
             ),
             (data.path.as_os_str().is_empty(), "data.path", "a path"),
             (

@@ -20,7 +20,7 @@ pub struct RecipeFile {
     /// Every random draw of the run follows from this number.
     #[serde(default)]
     pub seed: u64,
-    /// What the network is trained for: `classify` gives a class per image, `segment` a class per pixel.
+    /// What the network is trained for.
     #[serde(default)]
     pub task: Task,
     /// The network.
@@ -53,6 +53,9 @@ pub struct NetworkSection {
     /// small network more widths that differ.
     #[serde(default = "NetworkSection::default_channel_divisor")]
     pub channel_divisor: u32,
+    /// Slim the head of a network that segments as well as its trunk. Without it, the head is the same at every width.
+    #[serde(default)]
+    pub slim_head: bool,
 }
 
 impl NetworkSection {

@@ -14,6 +14,7 @@ use mutualnet_image::{Preprocessed, preprocess_file};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_predict::{Config, Predictor};
 use mutualnet_train::events::Event;
+use mutualnet_train::plan::DataFacts;
 use mutualnet_train::task::{Objective, Pass, PixelLabels, Score, Segment};
 use mutualnet_train::{Outcome, Plan, Recipe, RunDir, tabulate};
 use mutualnet_zoo::NetworkConfig;
@@ -153,8 +154,22 @@ fn mistakes_are_told_before_training() {
     };
     assert!(told(&["network.name=resnet18"]).contains("network `resnet18` cannot segment"));
     assert!(told(&["data.resize=72"]).contains("data.resize"));
+    assert!(told(&["network.slim_head=true", "task=classify"]).contains("network.slim_head"));
     assert!(told(&["data.augment.mixup=0.2"]).contains("mixup"));
     assert!(told(&["task=classify", "data.augment.crop={kind=\"center\"}"]).contains("cannot classify"));
+}
+
+#[test]
+fn a_slimmed_head_makes_narrow_rows_cheaper() {
+    let plan = |keys: &[&str]| {
+        let keys: Vec<_> = keys.iter().map(|&key| key.to_owned()).collect();
+        let recipe = Recipe::parse(RECIPE, &keys).unwrap();
+        let classes = ["sky", "tree"].map(str::to_owned).to_vec();
+        let facts = DataFacts { classes, n_train: 16, ..DataFacts::default() };
+        Plan::of(&recipe, facts).unwrap().0.derived
+    };
+    let (whole, slim) = (plan(&[]), plan(&["network.slim_head=true"]));
+    assert!(slim.smallest_macs < whole.smallest_macs, "{} {}", slim.smallest_macs, whole.smallest_macs);
 }
 
 #[test]
