@@ -76,10 +76,11 @@ pub(crate) struct LearningWatch {
 }
 
 impl LearningWatch {
-    pub(crate) fn new(plan: &Plan) -> Self {
+    /// A watch of a run whose full network has the loss `guessing` if it only guesses.
+    pub(crate) fn new(plan: &Plan, guessing: f64) -> Self {
         let patience = (PATIENCE * plan.derived.total_steps as f64) as u64;
         Self {
-            guessing: (plan.derived.classes.len() as f64).ln(),
+            guessing,
             first_look: patience.max(MIN_PATIENCE).max(plan.learning_rate().warmup_steps),
             widths: plan.recipe.trained_widths(),
             is_kl: plan.recipe.train.divergence == Divergence::Kl,

@@ -4,7 +4,7 @@
 //! Invariant: a task is chosen in one place, `for_task!`; everything else is generic over its [`Objective`].
 
 use mutualnet_bundle::Quality;
-use mutualnet_core::Task;
+use mutualnet_core::{Network, Task};
 use mutualnet_data::Batch;
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::{Dropout, Net, Norm, Slice};
@@ -53,6 +53,11 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     type Answer: std::fmt::Debug;
     /// What is counted to find the quality of a row.
     type Score: Score;
+
+    /// The loss of the full network if it gives every class the same score.
+    fn guessing_loss(network: &Network) -> f64 {
+        (network.classes() as f64).ln()
+    }
 
     /// Moves the labels of a batch to the device.
     ///

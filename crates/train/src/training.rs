@@ -126,8 +126,9 @@ impl<'a, O: Objective> Training<'a, O> {
         planned.tell_notices(&mut log)?;
         let Planned { plan, network, train, .. } = planned;
         let feed = feed(&plan, train, state.step, device)?;
+        let watch = LearningWatch::new(&plan, O::guessing_loss(&network));
         let trainer = Trainer::new(&plan, Net::new(network), device, state)?;
-        Ok(Self { watch: LearningWatch::new(&plan), plan, run, trainer, feed, log })
+        Ok(Self { watch, plan, run, trainer, feed, log })
     }
 
     /// Does all steps that are left; `damaged` are checkpoints that were passed over.

@@ -8,7 +8,7 @@
 //! Losses and the weight of the auxiliary output: torchvision's `references/segmentation`.
 
 use mutualnet_bundle::Quality;
-use mutualnet_core::Task;
+use mutualnet_core::{Network, Task};
 use mutualnet_data::{Batch, IGNORE, Targets};
 use mutualnet_engine::{Device, Filter, Tensor};
 
@@ -82,6 +82,11 @@ impl Objective for Segment {
     type Targets = PixelLabels;
     type Answer = PixelAnswer;
     type Score = Overlap;
+
+    fn guessing_loss(network: &Network) -> f64 {
+        let auxiliary = network.outputs().len() - 1;
+        (1.0 + AUXILIARY_WEIGHT * auxiliary as f64) * (network.classes() as f64).ln()
+    }
 
     fn targets(batch: &Batch, device: Device) -> Result<PixelLabels> {
         let Targets::Masks(masks) = &batch.targets else {

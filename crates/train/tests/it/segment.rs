@@ -207,3 +207,13 @@ fn ignored_pixels_change_neither_loss_nor_score() {
     assert_eq!(score.n(), 2);
     assert_eq!(Segment::scores(&ours).shape(), [labelled.len(), 2]);
 }
+
+#[test]
+fn auxiliary_outputs_count_in_the_loss_of_guessing() {
+    let full = Width::new(1.0).unwrap();
+    let config =
+        NetworkConfig { classes: 4, widths: WidthRange::new(full, full).unwrap(), output_stride: None };
+    let guessing = |name: &str| Segment::guessing_loss(&mutualnet_zoo::build(name, &config).unwrap());
+    assert!((guessing("lraspp_mobilenet_v3_large") - 4.0_f64.ln()).abs() < 1e-12);
+    assert!((guessing("deeplabv3_resnet50") - 1.5 * 4.0_f64.ln()).abs() < 1e-12);
+}
