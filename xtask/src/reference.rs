@@ -41,6 +41,7 @@ const SOURCES: &[&str] = &[
     "crates/train/src/recipe/train_section.rs",
     "crates/train/src/method.rs",
     "crates/train/src/schedule.rs",
+    "crates/train/src/divergence.rs",
     "crates/train/src/step_rules.rs",
     "crates/train/src/update.rs",
     "crates/data/src/transform.rs",

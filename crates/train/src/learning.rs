@@ -5,11 +5,11 @@
 
 use mutualnet_core::{Width, WidthRange};
 
+use crate::divergence::Divergence;
 use crate::events::Symptom;
 use crate::mutual_step::StepLosses;
 use crate::plan::Plan;
 use crate::recipe::Recipe;
-use crate::step_rules::Divergence;
 
 /// Share of the steps after which a full network that learns is better than guessing.
 const PATIENCE: f64 = 0.2;

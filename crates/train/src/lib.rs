@@ -11,6 +11,9 @@ pub mod task;
 
 pub mod step_rules;
 
+mod divergence;
+pub use divergence::Divergence;
+
 mod method;
 pub use method::Method;
 

@@ -5,19 +5,14 @@
 
 use mutualnet_core::rng::Key;
 use mutualnet_core::{Resolution, Subnet};
-use mutualnet_engine::{Tensor, no_grad};
+use mutualnet_engine::no_grad;
 use mutualnet_nn::{Dropout, Net, Norm, Parameters};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::divergence::Divergence;
 use crate::step_batch::{Pyramid, StepBatch};
 use crate::task::{Objective, Pass};
-
-/// Largest ratio of a student's probability to its teacher's that [`Divergence::Alpha`] counts.
-///
-/// # Source
-/// `[AlphaNet-code loss_ops.py AdaptiveLossSoft]`.
-const RATIO_CLIP: f64 = 5.0;
 
 /// Whose output students learn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -30,17 +25,6 @@ pub enum TeacherKind {
     Ema,
     /// The full network's mean output over all resolutions `[RS-Net]`.
     Ensemble,
-}
-
-/// How the distance of a student from its teacher is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum Divergence {
-    /// Kullback–Leibler divergence at temperature 1 `[MN-ECCV]`.
-    #[default]
-    Kl,
-    /// The larger of two clipped α-divergences `[AlphaNet]`.
-    Alpha,
 }
 
 /// Which networks of a step dropout applies to.
@@ -143,16 +127,6 @@ impl StepRules<'_> {
             Teacher::Full | Teacher::Ema(_) => &[],
             Teacher::Ensemble(resolutions) => resolutions,
         }
-    }
-}
-
-impl Divergence {
-    /// The divergence of a student's class scores from the teacher's, both `[rows, classes]`, mean over the rows.
-    pub(crate) fn of(self, student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
-        Ok(match self {
-            Self::Kl => student.kl_divergence(teacher)?,
-            Self::Alpha => student.alpha_divergence(teacher, RATIO_CLIP)?,
-        })
     }
 }
 

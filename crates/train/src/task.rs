@@ -10,7 +10,7 @@ use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::{Dropout, Net, Norm, Slice};
 
 use crate::Result;
-use crate::step_rules::Divergence;
+use crate::divergence::Divergence;
 
 mod classify;
 pub use classify::{Classify, Labels, SecondLabels};

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::check::refuse;
 use super::problem::Problem;
 use crate::Method;
+use crate::divergence::Divergence;
 use crate::schedule::Schedule;
-use crate::step_rules::{Divergence, Regularize, StudentWeights, TeacherKind};
+use crate::step_rules::{Regularize, StudentWeights, TeacherKind};
 use crate::update::{Clip, Decay, OptimizerConfig, Rule};
 
 /// What a share of something must be.

@@ -6,7 +6,7 @@ use mutualnet_data::Batch;
 use mutualnet_engine::{Device, Tensor};
 
 use super::{Objective, Pass, Score};
-use crate::step_rules::Divergence;
+use crate::divergence::Divergence;
 use crate::{Error, Result};
 
 /// The objective of [`Task::Classify`]. An answer is the logits `[n, classes]`.

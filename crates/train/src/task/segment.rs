@@ -15,7 +15,7 @@ use mutualnet_engine::{Device, Filter, Tensor};
 use super::classify::mean;
 use super::{Objective, Pass, Score};
 use crate::Result;
-use crate::step_rules::Divergence;
+use crate::divergence::Divergence;
 
 /// Weight of the loss of every output besides the first.
 const AUXILIARY_WEIGHT: f64 = 0.5;
