@@ -203,3 +203,14 @@ fn hostile_and_damaged_files_are_refused() {
     error: the name of the output must end in .safetensors: weights.pt
     "#);
 }
+
+#[test]
+fn networks_that_segment_are_refused_with_another_way() {
+    let (program, _) = program();
+    let name = "lraspp_mobilenet_v3_large";
+    let told =
+        program.told(&["import", "checkpoint.safetensors", "--network", name, "-o", "out.safetensors"]);
+    assert!(told.starts_with("exit 1"), "{told}");
+    assert!(told.contains(name) && told.contains("hint: the names are torchvision's"), "{told}");
+    assert!(!program.path("out.safetensors").exists());
+}
