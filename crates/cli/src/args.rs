@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+#[cfg(feature = "train")]
+use mutualnet_core::Task;
 use mutualnet_core::{Budget, Frames, Resolution, Width, WidthRange};
 
 /// Train one network once, and run it on any budget by choosing its channel width and input resolution
@@ -147,21 +149,11 @@ pub(crate) struct CheckArgs {
     /// Data set, one of its splits, or any folder of images
     pub(crate) dir: PathBuf,
     /// What the data are for; without it, `segment` if a split has the folders `images` and `masks`
-    #[arg(long, value_enum)]
-    pub(crate) task: Option<TaskArg>,
+    #[arg(long, value_name = "classify|segment")]
+    pub(crate) task: Option<Task>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// What data are for.
-#[cfg(feature = "train")]
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(crate) enum TaskArg {
-    /// A class for every image
-    Classify,
-    /// A mask for every image
-    Segment,
 }
 
 #[cfg(feature = "train")]

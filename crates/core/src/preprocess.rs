@@ -74,7 +74,8 @@ impl Preprocess {
         let Self { fit, resize, crop, mean, std } = *self;
         if fit == Fit::Whole && resize.is_some() {
             let reason = "whole images are resized to the largest resolution, and not cropped";
-            return Err(Error::Preprocess { key: "resize", reason: reason.to_owned(), hint: None });
+            let hint = Some("remove it".to_owned());
+            return Err(Error::Preprocess { key: "resize", reason: reason.to_owned(), hint });
         }
         if let Some(resize) = resize.filter(|&resize| resize < crop) {
             let reason = format!("{resize} is below the largest resolution, {crop}");

@@ -5,6 +5,7 @@
 //! Invariant: no other crate decides which outputs a task needs.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,9 @@ pub enum Task {
 }
 
 impl Task {
+    /// All tasks.
+    pub const ALL: [Self; 2] = [Self::Classify, Self::Segment];
+
     /// The task's name, as in a recipe.
     pub fn name(self) -> &'static str {
         match self {
@@ -84,6 +88,18 @@ impl fmt::Display for Task {
     }
 }
 
+impl FromStr for Task {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|task| task.name() == text).ok_or_else(|| Error::Parse {
+            what: "task",
+            text: text.to_owned(),
+            reason: "the tasks are classify and segment",
+        })
+    }
+}
+
 /// The number from 0 to 1 that says how good a row is; more is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
@@ -117,5 +133,19 @@ impl Metric {
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_an_error_lists_them() {
+        let error = "detect".parse::<Task>().unwrap_err().to_string();
+        for task in Task::ALL {
+            assert_eq!(task.name().parse(), Ok(task));
+            assert!(error.contains(task.name()), "{error}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use mutualnet_core::FileKind;
+use mutualnet_core::{FileKind, Task};
 use rayon::prelude::*;
 
 use mutualnet_image::decode::check_variable;
@@ -69,6 +69,22 @@ impl CheckReport {
 /// images and missing parts are not errors; they are in the report.
 pub fn check(dir: &Path) -> Result<CheckReport> {
     check_watched(dir, &Progress::default())
+}
+
+/// What a data set seems to be for: segmentation if one of the usual splits has the folders of images with masks.
+pub fn task_of(dir: &Path) -> Task {
+    if has_masks(dir) { Task::Segment } else { Task::Classify }
+}
+
+/// As [`check`] for a data set of a task, whose labels are checked too; another thread can follow the progress.
+///
+/// # Errors
+/// As [`check`]; for segmentation as [`check_masks`].
+pub fn check_for(task: Task, dir: &Path, progress: &Progress) -> Result<CheckReport> {
+    match task {
+        Task::Segment => check_masks(dir, progress),
+        _ => check_watched(dir, progress),
+    }
 }
 
 /// As [`check`]; another thread can follow the progress.

@@ -27,6 +27,10 @@ pub struct ClassProbability {
 pub struct Classes(pub Vec<ClassProbability>);
 
 impl Decoder for Classify {
+    fn draws(&self) -> bool {
+        false
+    }
+
     fn decode(&self, outputs: &[Output<'_>]) -> Result<Box<dyn Prediction>> {
         let Output { name, size: [height, width], data, .. } = outputs[0];
         if height * width != 1 {

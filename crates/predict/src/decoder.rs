@@ -13,6 +13,9 @@ use crate::{Config, Result};
 
 /// Turns the outputs of a network into an answer.
 pub trait Decoder: Send + Sync {
+    /// Whether its answers have pictures and masks.
+    fn draws(&self) -> bool;
+
     /// The answer for one image, from the outputs in the order of the network.
     ///
     /// # Errors

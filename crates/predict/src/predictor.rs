@@ -56,6 +56,11 @@ impl Predictor {
         Ok(Self { session, decoder, preprocess: *bundle.preprocess() })
     }
 
+    /// Whether answers have pictures and masks.
+    pub fn draws(&self) -> bool {
+        self.decoder.draws()
+    }
+
     /// The session, to see which row runs.
     pub fn session(&self) -> &Session {
         &self.session

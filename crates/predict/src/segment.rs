@@ -30,6 +30,10 @@ pub struct ClassMap {
 }
 
 impl Decoder for Segment {
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn decode(&self, outputs: &[Output<'_>]) -> Result<Box<dyn Prediction>> {
         let Output { size, data, .. } = outputs[0];
         Ok(Box::new(ClassMap { classes: self.classes.clone(), size, scores: data.to_vec() }))

@@ -49,13 +49,13 @@ pub struct Derived {
     pub steps_per_epoch: u64,
     /// Steps of the whole run.
     pub total_steps: u64,
-    /// MACs of the full network at the largest resolution.
+    /// MACs of the full network at the largest resolution, as in the table: without the outputs that only training has.
     pub full_macs: Macs,
     /// MACs of the narrowest network at the smallest resolution.
     pub smallest_macs: Macs,
     /// Expected MACs of a step, relative to a step that trains only the widest network at the largest resolution.
     pub relative_cost: f64,
-    /// Parameters of the full network.
+    /// Parameters of the full network, all of which are trained.
     pub params: u64,
     /// Rows that the query table will have.
     pub rows: usize,
@@ -184,14 +184,15 @@ impl Plan {
         let all_steps = steps_per_epoch * u64::from(recipe.train.epochs);
         let network = network(recipe, classes.len())?;
         recipe.task.check(&network)?;
-        let full_macs = network.macs(Subnet::image(network.widths().full(), recipe.resolutions()[0]))?;
+        let shipped = network_for(Purpose::Inference, recipe, classes.len())?;
+        let full_macs = shipped.macs(Subnet::image(network.widths().full(), recipe.resolutions()[0]))?;
         let derived = Derived {
             n_train,
             n_test,
             steps_per_epoch,
             total_steps: recipe.train.max_steps.unwrap_or(u64::MAX).min(all_steps),
             full_macs,
-            smallest_macs: network.macs(smallest(recipe))?,
+            smallest_macs: shipped.macs(smallest(recipe))?,
             relative_cost: cost::relative(recipe, classes.len())?,
             params: network.params(network.widths().full())?,
             rows: recipe.table_rows().len(),

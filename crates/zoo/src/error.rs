@@ -2,7 +2,7 @@
 //!
 //! Invariant: an unknown name is answered with the known ones.
 
-use crate::names;
+use crate::{names, segment};
 
 /// Why a network cannot be built.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -53,6 +53,7 @@ impl Error {
         match self {
             Self::Unknown { name } => {
                 let likeness = |known: &&str| strsim::jaro_winkler(known, name);
+                let names = || names().chain(segment::NAMES.iter().copied());
                 let nearest = names().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
                 let all: Vec<_> = names().collect();
                 Some(format!(

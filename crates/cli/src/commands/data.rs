@@ -6,16 +6,14 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use mutualnet_core::Task;
 use mutualnet_core::text::{counted, shown, shown_dir};
-use mutualnet_data::check::{
-    CheckReport, ClassCount, check_masks, check_watched, has_masks, stale_lists, write_quarantine,
-};
+use mutualnet_data::check::{CheckReport, ClassCount, check_for, stale_lists, task_of, write_quarantine};
 use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
 use mutualnet_data::scenes::{self, ScenesSpec};
 use mutualnet_data::shapes::{self, ShapesSpec};
 use mutualnet_data::{BrokenFile, Dataset, Error, Notice, Split};
 use serde::Serialize;
 
-use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ScenesArgs, ShapesArgs, StoreArg, TaskArg};
+use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ScenesArgs, ShapesArgs, StoreArg};
 use crate::{text, watch};
 
 pub(super) fn run(command: DataCommand) -> Result<()> {
@@ -83,16 +81,8 @@ impl From<BrokenFile> for Broken {
 }
 
 fn run_check(args: &CheckArgs) -> Result<()> {
-    let task = match args.task {
-        Some(TaskArg::Classify) => Task::Classify,
-        Some(TaskArg::Segment) => Task::Segment,
-        None if has_masks(&args.dir) => Task::Segment,
-        None => Task::Classify,
-    };
-    let report = watch::watched(|progress| match task {
-        Task::Segment => check_masks(&args.dir, progress),
-        _ => check_watched(&args.dir, progress),
-    })?;
+    let task = args.task.unwrap_or_else(|| task_of(&args.dir));
+    let report = watch::watched(|progress| check_for(task, &args.dir, progress))?;
     // Findings are printed first, because the directory may be read-only.
     print(args, &report)?;
     let change = match write_quarantine(&args.dir, &report) {

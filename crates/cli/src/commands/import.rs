@@ -58,7 +58,7 @@ fn check_task(network: &Network) -> Result<()> {
     let hint = "the names are torchvision's: save the weights and biases, without running statistics, as safetensors \
                 and name the file in train.init";
     Err(with_hint(
-        format!("checkpoints of networks that segment cannot be imported yet, such as {}", network.name()),
+        format!("checkpoints of {} cannot be imported yet, because it segments images", network.name()),
         hint.to_owned(),
     ))
 }

@@ -1,11 +1,12 @@
 //! `mutualnet predict`: classify or segment images under a budget.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use mutualnet_bundle::{Bundle, Row};
 use mutualnet_core::{Budget, Subnet};
-use mutualnet_predict::{Config, Predictor};
+use mutualnet_predict::{Answer, Config, Predictor};
 
 use super::open;
 use crate::args::{PredictArgs, RowArgs};
@@ -17,7 +18,7 @@ mod output;
 mod pictures;
 use images::Named;
 use output::Output;
-use pictures::Pictures;
+use pictures::{Pictures, nothing_to_draw};
 
 pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let bundle = open::bundle(&args.bundle)?;
@@ -37,6 +38,9 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let mut predictor = Predictor::new(&bundle, threads, Config { top: args.top })?;
     // The predictor holds a packed copy of the weights.
     drop(bundle);
+    if (args.save.is_some() || args.mask.is_some()) && !predictor.draws() {
+        return Err(nothing_to_draw());
+    }
     predictor.session_mut().switch(row.subnet)?;
     let images = images::named(&args.images);
     let (n_images, mut n_failed) = (images.len(), 0);
@@ -44,11 +48,9 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let mut output =
         if args.json { Output::json(&row, metric)? } else { Output::lines(&row, metric, latency_threads) };
     for Named { path, problem } in images {
-        match problem.map_or_else(|| Ok(predictor.predict(&path)?), Err) {
-            Ok(answer) => {
-                output.image(&path, &answer)?;
-                pictures.write(&path, &*answer.prediction)?;
-            }
+        let answer = problem.map_or_else(|| answer(&mut predictor, &mut pictures, &path), Err);
+        match answer {
+            Ok(answer) => output.image(&path, &answer)?,
             Err(error) => {
                 n_failed += 1;
                 output.failed(&path, &error)?;
@@ -63,6 +65,13 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         text::note(&format!("{n_failed} of {n_images} images could not be classified"));
     }
     Err(AlreadyTold.into())
+}
+
+/// The answer for an image, once its pictures are written.
+fn answer(predictor: &mut Predictor, pictures: &mut Pictures, path: &Path) -> Result<Answer> {
+    let answer = predictor.predict(path)?;
+    pictures.write(path, &*answer.prediction)?;
+    Ok(answer)
 }
 
 /// The chosen row: by its name, by a budget, or the best one.

@@ -245,6 +245,18 @@ fn tables_of_different_data_are_told_apart() {
 }
 
 #[test]
+fn tables_of_different_tasks_are_not_compared() {
+    let program = program();
+    let table = program.json(&["table", "model.mnb", "--all", "--json"]);
+    let other = table.to_string().replace("\"accuracy\"", "\"mean_iou\"");
+    std::fs::write(program.path("other.json"), other).unwrap();
+    let told = program.told(&["compare", "a=model.mnb", "b=other.json"]);
+    let says =
+        "error: tables of different tasks cannot be compared: model.mnb has accuracy, other.json has mIoU";
+    assert!(told.starts_with("exit 1") && told.contains(says), "{told}");
+}
+
+#[test]
 fn tables_are_laid_beside_each_other() {
     let program = program();
     let args = ["compare", "mutual=model.mnb,model.mnb", "us=model.mnb", "--plot", "curves.svg"];

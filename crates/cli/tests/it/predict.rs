@@ -117,3 +117,14 @@ fn swapped_arguments_are_refused() {
     assert!(told.starts_with("exit 1") && told.contains("a MutualNet bundle"), "{told}");
     assert!(told.contains("hint: the bundle comes first"), "{told}");
 }
+
+#[test]
+fn a_classifier_has_nothing_to_draw() {
+    let program = with_images();
+    let output = program.run(&["predict", "model.mnb", "images", "--save", "drawn", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    // Nothing was begun, so nothing is left half-written.
+    assert!(output.stdout.is_empty() && !program.path("drawn").exists());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("nothing to draw") && stderr.contains("hint: --save and --mask"), "{stderr}");
+}

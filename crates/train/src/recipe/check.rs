@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mutualnet_bundle::QueryTable;
 use mutualnet_core::network::ChannelRule;
 use mutualnet_core::sample::{SubnetSampler, WidthChoice};
-use mutualnet_core::{Fit, Preprocess, Resolution, Subnet, Task, WidthRange};
+use mutualnet_core::{Preprocess, Resolution, Subnet, Task, WidthRange};
 use mutualnet_data::TrainPipeline;
 
 use super::problem::Problem;
@@ -84,15 +84,11 @@ impl RecipeFile {
 
     fn preprocess(&self) -> Result<Preprocess, Problem> {
         let (data, crop) = (&self.data, self.network.resolutions[0]);
-        let fit = match self.task.sees() {
-            Fit::Whole if data.resize.is_some() => {
-                return Err(Problem::is("data.resize", "only images that are cropped have it")
-                    .with_hint("remove it: images are resized to the largest resolution"));
-            }
-            fit => fit,
+        let preprocess = Preprocess {
+            fit: self.task.sees(),
+            resize: data.resize,
+            ..Preprocess::center_crop(crop, data.mean, data.std)
         };
-        let preprocess =
-            Preprocess { fit, resize: data.resize, ..Preprocess::center_crop(crop, data.mean, data.std) };
         if let Err(error) = preprocess.check() {
             return Err(match error {
                 mutualnet_core::Error::Preprocess { key, reason, hint } => {

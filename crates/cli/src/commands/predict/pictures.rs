@@ -73,7 +73,8 @@ impl Pictures {
     }
 }
 
-fn nothing_to_draw() -> anyhow::Error {
+/// The error for a network whose answers have no pictures.
+pub(super) fn nothing_to_draw() -> anyhow::Error {
     with_hint(
         "this network gives a class per image, so there is nothing to draw".to_owned(),
         "--save and --mask need a network that segments images".to_owned(),
