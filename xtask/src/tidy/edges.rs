@@ -27,6 +27,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "import", may_name: &["core", "zoo"] },
     Allowed { krate: "report", may_name: &["bundle", "core"] },
     Allowed { krate: "image", may_name: &["core"] },
+    Allowed { krate: "detect", may_name: &["core"] },
     Allowed { krate: "predict", may_name: &["bundle", "core", "image", "runtime"] },
     Allowed { krate: "data", may_name: &["core", "image"] },
     Allowed { krate: "engine", may_name: &[] },
