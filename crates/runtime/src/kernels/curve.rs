@@ -24,24 +24,42 @@ pub(crate) enum Curve {
 /// That of [`Lanes`]; `len` is a multiple of the panel, and nothing else accesses the numbers.
 #[inline(always)]
 pub(super) unsafe fn bend<L: Lanes>(curve: Curve, start: *mut f32, len: usize) {
-    // SAFETY: the contract above.
+    // SAFETY: the contract above. Each call has its own curve, so that no loop decides which one it is.
     unsafe {
         match curve {
-            Curve::Sigmoid => each::<L>(start, len, |x| sigmoid(x)),
-            Curve::HardSigmoid => each::<L>(start, len, |x| hard_sigmoid(x)),
-            Curve::Swish => each::<L>(start, len, |x| x.mul(sigmoid(x))),
-            Curve::HardSwish => each::<L>(start, len, |x| x.mul(hard_sigmoid(x))),
+            Curve::Sigmoid => each::<L>(Curve::Sigmoid, start, len),
+            Curve::HardSigmoid => each::<L>(Curve::HardSigmoid, start, len),
+            Curve::Swish => each::<L>(Curve::Swish, start, len),
+            Curve::HardSwish => each::<L>(Curve::HardSwish, start, len),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn each<L: Lanes>(start: *mut f32, len: usize, of: impl Fn(L) -> L) {
+unsafe fn each<L: Lanes>(curve: Curve, start: *mut f32, len: usize) {
     for at in (0..len).step_by(L::N) {
         // SAFETY: the contract of `bend`.
         unsafe {
             let at = start.add(at);
-            of(L::load(at)).store(at);
+            of(curve, L::load(at)).store(at);
+        }
+    }
+}
+
+/// The value of a curve. It is a function and not a closure, because closures may be compiled without the instruction set of
+/// the kernel that they are in, and then every vector operation is a call.
+///
+/// # Safety
+/// That of [`Lanes`].
+#[inline(always)]
+unsafe fn of<L: Lanes>(curve: Curve, x: L) -> L {
+    // SAFETY: same contract.
+    unsafe {
+        match curve {
+            Curve::Sigmoid => sigmoid(x),
+            Curve::HardSigmoid => hard_sigmoid(x),
+            Curve::Swish => x.mul(sigmoid(x)),
+            Curve::HardSwish => x.mul(hard_sigmoid(x)),
         }
     }
 }
