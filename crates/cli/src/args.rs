@@ -1,5 +1,6 @@
 //! The command line: commands, arguments and their help.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -43,8 +44,7 @@ pub(crate) enum Command {
     /// Show what is in a network or a bundle
     #[command(subcommand)]
     Inspect(InspectCommand),
-    /// Measure training and data loading speed
-    #[cfg(feature = "train")]
+    /// Measure speed on this machine
     #[command(subcommand)]
     Bench(BenchCommand),
 }
@@ -395,13 +395,40 @@ pub(crate) struct InspectBundleArgs {
     pub(crate) json: bool,
 }
 
-#[cfg(feature = "train")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     /// Time mutual steps on random images
+    #[cfg(feature = "train")]
     Train(BenchTrainArgs),
     /// Time the data path of a recipe stage by stage: read, decode, resize, augment, normalize
+    #[cfg(feature = "train")]
     Data(BenchDataArgs),
+    /// Time a row of a bundle layer by layer, and compare each layer with what the processor can do
+    Runtime(BenchRuntimeArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BenchRuntimeArgs {
+    /// Bundle (.mnb) or run directory
+    pub(crate) bundle: PathBuf,
+    #[command(flatten)]
+    pub(crate) row: RowArgs,
+    /// Images per run
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) batch: NonZeroUsize,
+    /// Number of threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Number of runs to time, after a few that do not count
+    #[arg(long, value_name = "N", default_value = "100")]
+    pub(crate) runs: NonZeroUsize,
+    /// Answer requests on stdin, so that runs can be interleaved with those of other programs: `outputs FROM TO` runs the
+    /// images of a file, and `step N` runs them N times and prints the mean seconds
+    #[arg(long)]
+    pub(crate) lockstep: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[cfg(feature = "train")]

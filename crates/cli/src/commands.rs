@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use crate::args::{Command, InspectCommand};
 
-#[cfg(feature = "train")]
 mod bench;
 mod compare;
 #[cfg(feature = "train")]
@@ -41,7 +40,6 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Import(args) => import::run(&args),
         Command::Inspect(InspectCommand::Network(args)) => inspect_network::run(&args),
         Command::Inspect(InspectCommand::Bundle(args)) => inspect_bundle::run(&args),
-        #[cfg(feature = "train")]
         Command::Bench(command) => bench::run(&command),
     }
 }

@@ -43,6 +43,12 @@ pub use session::{Output, Session};
 mod latency;
 pub use latency::{Latency, MeasureConfig, measure};
 
+mod profile;
+pub use profile::LayerTime;
+
+mod peak;
+pub use peak::{Bound, Peak};
+
 mod isa;
 pub use isa::{ISA_VARIABLE, Isa};
 

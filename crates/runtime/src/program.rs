@@ -124,6 +124,8 @@ pub(crate) struct Program {
     /// The outputs of the network, in its order.
     pub(crate) outputs: Vec<Feature>,
     pub(crate) calls: Vec<KernelCall>,
+    /// The node that each call computes, without those that are fused with it.
+    pub(crate) nodes: Vec<NodeId>,
     pub(crate) coefficients: Arc<Coefficients>,
     /// How many numbers one image needs in the arena.
     pub(crate) arena_len: usize,
@@ -190,7 +192,7 @@ impl Program {
         coefficients: Arc<Coefficients>,
     ) -> Result<Self> {
         let mut layout = Layout::new(network, fused, costs)?;
-        let mut calls = Vec::with_capacity(fused.len());
+        let (mut calls, mut nodes) = (Vec::with_capacity(fused.len()), Vec::with_capacity(fused.len()));
         for (time, (fused, starts)) in fused.iter().zip(&coefficients.starts).enumerate() {
             let output = layout.place(fused.output, time + 1)?;
             let call = KernelCall {
@@ -206,10 +208,11 @@ impl Program {
             };
             let inputs = fused.inputs.iter().map(|node| layout.features[node.0]);
             calls.extend(call.over(inputs, &starts[1..]));
+            nodes.resize(calls.len(), fused.producer.unwrap_or(fused.output));
         }
         let outputs = network.outputs().iter().map(|output| layout.features[output.node.0]).collect();
         let (input, arena_len) = (layout.features[0], layout.placer.high_water);
-        Ok(Self { subnet, input, outputs, calls, coefficients, arena_len })
+        Ok(Self { subnet, input, outputs, calls, nodes, coefficients, arena_len })
     }
 }
 

@@ -114,7 +114,7 @@ impl Session {
         input.pixels() * input.channels
     }
 
-    fn program(&self) -> &Arc<Program> {
+    pub(crate) fn program(&self) -> &Arc<Program> {
         self.model.program(self.row)
     }
 
@@ -211,7 +211,17 @@ impl Session {
         Ok(())
     }
 
-    fn execute(&mut self, program: &Arc<Program>, input: &[f32], (n, resize): (usize, Option<&Resize>)) {
+    fn execute(&mut self, program: &Arc<Program>, input: &[f32], images: (usize, Option<&Resize>)) {
+        self.execute_observed(program, input, images, |_| ());
+    }
+
+    fn execute_observed(
+        &mut self,
+        program: &Arc<Program>,
+        input: &[f32],
+        (n, resize): (usize, Option<&Resize>),
+        mut after: impl FnMut(Option<usize>),
+    ) {
         let image_len = input.len().checked_div(n).unwrap_or(0);
         for (numbers, output) in self.outputs.iter_mut().zip(&program.outputs) {
             let len = n * output.pixels() * output.channels;
@@ -222,11 +232,29 @@ impl Session {
         while done < n {
             let pass = capacity.min(n - done);
             self.load(program, &input[done * image_len..][..pass * image_len], (pass, resize));
-            self.team.run(program, pass);
+            after(None);
+            self.team.run(program, pass, |call| after(Some(call)));
             self.unload(program, done, pass);
             done += pass;
         }
         self.latest = (program.clone(), n);
+    }
+
+    /// As [`Self::run`], for images of the row's own resolution. In every pass it calls `after` with `None` when the images
+    /// are in place, and then with the index of each kernel call when that is done.
+    ///
+    /// # Errors
+    /// Fails if the length of the input is another.
+    pub(crate) fn run_observed(
+        &mut self,
+        input: &[f32],
+        n: usize,
+        after: impl FnMut(Option<usize>),
+    ) -> Result<()> {
+        let program = self.program().clone();
+        self.check_input(input, n, (program.input.size, &program))?;
+        self.execute_observed(&program, input, (n, None), after);
+        Ok(())
     }
 
     /// An output of the latest run, by its index in [`Network::outputs`](mutualnet_core::Network::outputs).

@@ -11,7 +11,12 @@ const ROWS: [&str; 4] = ["0.25-20", "0.25-32", "0.5-32", "1.0-32"];
 
 /// `model.mnb` with random weights for the shapes data set's size, and images beside it.
 pub(crate) fn program() -> Program {
-    let program = Program::new().with_shapes();
+    without_images().with_shapes()
+}
+
+/// Only `model.mnb`.
+pub(crate) fn without_images() -> Program {
+    let program = Program::new();
     let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
     let config = NetworkConfig { classes: 12, widths, output_stride: None };
     let network = mutualnet_zoo::build("mobilenet_v2", &config).unwrap();

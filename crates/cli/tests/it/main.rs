@@ -9,6 +9,9 @@ mod program;
 /// Commands of the deploy binary on a bundle of random weights.
 mod bundle;
 
+/// Speed of a bundle.
+mod bench;
+
 /// Images, folders and broken files given to `predict`.
 mod predict;
 

@@ -90,5 +90,6 @@ kernels_for!(
     F32x8,
     [target_feature(enable = "avx2,fma")],
     tiles: [2: [1, 2, 3, 4, 5, 6]],
-    neighbors: 4
+    neighbors: 4,
+    sums: 12
 );

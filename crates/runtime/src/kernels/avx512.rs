@@ -90,5 +90,6 @@ kernels_for!(
     F32x16,
     [target_feature(enable = "avx512f")],
     tiles: [1: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], 2: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]],
-    neighbors: 4
+    neighbors: 4,
+    sums: 24
 );

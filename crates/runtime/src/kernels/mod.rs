@@ -25,6 +25,7 @@ pub(crate) use curve::Curve;
 
 mod dense;
 mod depthwise;
+mod peak;
 mod pointwise;
 mod pool;
 mod resample;
@@ -72,6 +73,14 @@ pub(crate) struct Kernels {
     resample: unsafe fn(&resample::Scanline),
     pointwise: unsafe fn(&pointwise::Span),
     pool: unsafe fn(&pool::Column),
+    peak: Peak,
+}
+
+/// The loop of [`peak`] and how many products each of its rounds adds.
+#[derive(Debug)]
+struct Peak {
+    run: unsafe fn(usize) -> f32,
+    macs: usize,
 }
 
 impl Kernels {
@@ -92,6 +101,13 @@ impl Kernels {
         }
     }
 
+    /// Multiplies and adds in registers for so many rounds, and returns how many products were added.
+    pub(crate) fn most_macs(&self, rounds: usize) -> u64 {
+        // SAFETY: `Self::of` gives out only kernels of available instruction sets.
+        std::hint::black_box(unsafe { (self.peak.run)(rounds) });
+        (rounds * self.peak.macs) as u64
+    }
+
     fn tile_pixels(&self) -> usize {
         self.dense[0].len()
     }
@@ -105,9 +121,10 @@ impl Kernels {
 ///
 /// `tiles` has one entry for every number of panels that a dense tile can span: the number of vectors that make them up,
 /// and the numbers of pixels that the tile can have, which are counted from 1. `neighbors` is how many outputs of a
-/// depthwise convolution are computed at once.
+/// depthwise convolution are computed at once, and `sums` is how many vectors a loop can add to without using up the
+/// registers.
 macro_rules! kernels_for {
-    ($lanes:ty, [$($feature:meta)?], tiles: [$($vectors:literal: [$($pixels:literal),+]),+], neighbors: $neighbors:literal) => {
+    ($lanes:ty, [$($feature:meta)?], tiles: [$($vectors:literal: [$($pixels:literal),+]),+], neighbors: $neighbors:literal, sums: $sums:literal) => {
         $(#[$feature])?
         unsafe fn dense_tile<const P: usize, const V: usize>(tile: &super::dense::Tile) {
             // SAFETY: same contract, and the feature is on.
@@ -150,6 +167,12 @@ macro_rules! kernels_for {
             unsafe { super::pool::column::<$lanes>(column) }
         }
 
+        $(#[$feature])?
+        unsafe fn multiply_and_add(rounds: usize) -> f32 {
+            // SAFETY: same contract, and the feature is on.
+            unsafe { super::peak::multiply_and_add::<$lanes, $sums>(rounds) }
+        }
+
         pub(super) static KERNELS: super::Kernels = super::Kernels {
             dense: &[$(&[$(dense_tile::<$pixels, $vectors>),+]),+],
             depthwise: depthwise_scanline,
@@ -158,6 +181,7 @@ macro_rules! kernels_for {
             resample: resample_scanline,
             pointwise: pointwise_span,
             pool: pool_column,
+            peak: super::Peak { run: multiply_and_add, macs: $sums * <$lanes as Lanes>::N },
         };
     };
 }

@@ -89,5 +89,6 @@ kernels_for!(
     F32x4,
     [target_feature(enable = "neon")],
     tiles: [4: [1, 2, 3, 4, 5, 6]],
-    neighbors: 4
+    neighbors: 4,
+    sums: 24
 );

@@ -82,4 +82,4 @@ impl Lanes for Plain {
     }
 }
 
-kernels_for!(Plain, [], tiles: [4: [1, 2, 3]], neighbors: 2);
+kernels_for!(Plain, [], tiles: [4: [1, 2, 3]], neighbors: 2, sums: 3);

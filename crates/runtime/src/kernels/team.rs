@@ -1,6 +1,6 @@
 //! The threads of a session, which go through a program together and share the tasks of every kernel call.
 //!
-//! Threads are woken once per pass and spin between kernel calls. A network has about sixty calls of tens of microseconds
+//! Threads are woken once per pass and spin between kernel calls. After a pass they soon sleep. A network has about sixty calls of tens of microseconds
 //! each, for which sleeping and waking would take longer than the work. A call is over when its tasks are done, not when
 //! every thread has seen it, so that a thread that the system does not schedule holds up nobody.
 //! Invariant: a thread touches the arena only while it has a task, and a pass ends only when all tasks are done. Between
@@ -9,6 +9,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::execute::Pass;
 use super::{Arena, Scratch};
@@ -16,8 +17,11 @@ use crate::prepare::Prepared;
 use crate::program::{Feature, Program};
 use crate::{Error, Result};
 
-/// How often a waiting thread spins before it lets others run.
-const SPINS: usize = 4_000;
+/// How long a thread that has nothing to do waits for the next pass before it sleeps.
+const AWAKE: Duration = Duration::from_micros(200);
+
+/// How often a waiting thread spins before it looks at the clock, or lets others run.
+const SPINS: usize = 1_000;
 
 /// A fixed set of threads, and the memory for their feature maps.
 #[derive(Debug)]
@@ -102,15 +106,16 @@ impl Team {
         program.arena_len <= self.shared.arena.len()
     }
 
-    /// Runs `n` images through a program of the model, from its input feature to its output features.
+    /// Runs `n` images through a program of the model, from its input feature to its output features. Calls `after` with the
+    /// index of each kernel call when it is done, in order.
     ///
     /// # Panics
     /// Panics if `n` is above the capacity, or if a worker has panicked.
-    pub(crate) fn run(&mut self, program: &Arc<Program>, n: usize) {
+    pub(crate) fn run(&mut self, program: &Arc<Program>, n: usize, after: impl FnMut(usize)) {
         assert!(n <= self.capacity(program), "passes are cut to the capacity");
         let program = program.clone();
         let request = self.shared.announce(|request| Request { program, n, ..request });
-        self.shared.take_part(&request, &mut self.scratch);
+        self.shared.take_part(&request, &mut self.scratch, after);
     }
 }
 
@@ -147,16 +152,20 @@ impl Shared {
                 return;
             }
             done = request.number;
-            self.take_part(&request, &mut scratch);
+            self.take_part(&request, &mut scratch, |_| ());
         }
     }
 
     fn wait_for_request(&self, done: u32) -> Request {
-        for _ in 0..SPINS {
-            if self.announced.load(Ordering::Acquire) != done {
-                break;
+        let begin = Instant::now();
+        let is_announced = || self.announced.load(Ordering::Acquire) != done;
+        while !is_announced() && begin.elapsed() < AWAKE {
+            for _ in 0..SPINS {
+                if is_announced() {
+                    break;
+                }
+                std::hint::spin_loop();
             }
-            std::hint::spin_loop();
         }
         let mut request = self.request.lock().unwrap_or_else(PoisonError::into_inner);
         while request.number == done {
@@ -166,7 +175,7 @@ impl Shared {
     }
 
     /// Executes tasks of a pass until it is over, possibly without this thread.
-    fn take_part(&self, request: &Request, scratch: &mut Scratch) {
+    fn take_part(&self, request: &Request, scratch: &mut Scratch, mut after: impl FnMut(usize)) {
         let _guard = BreakOnPanic(&self.broken);
         let prepared = &*self.prepared;
         let program = &*request.program;
@@ -179,7 +188,7 @@ impl Shared {
             threads: self.threads,
             arena: self.arena.base(),
         };
-        for (call, progress) in program.calls.iter().zip(&self.progress) {
+        for (idx, (call, progress)) in program.calls.iter().zip(&self.progress).enumerate() {
             let tasks = pass.tasks(call);
             while let Some(task) = progress.take(request.number, tasks) {
                 // SAFETY: each task is given to one thread, and this thread has seen that all earlier calls are done.
@@ -189,6 +198,7 @@ impl Shared {
             if !self.wait_for_call(request.number, progress, tasks) {
                 return;
             }
+            after(idx);
         }
     }
 

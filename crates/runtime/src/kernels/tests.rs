@@ -190,7 +190,8 @@ fn program(
 ) -> Program {
     let subnet = Subnet::image(Width::ONE, Resolution::new(1).unwrap());
     let coefficients = Arc::new(Coefficients::of(coefficients));
-    Program { subnet, input, outputs: vec![output], calls, coefficients, arena_len }
+    let nodes = vec![NodeId(0); calls.len()];
+    Program { subnet, input, outputs: vec![output], calls, nodes, coefficients, arena_len }
 }
 
 /// Programs that are put together by hand belong to no network.
@@ -234,7 +235,7 @@ fn run(
             pixel[..c].copy_from_slice(&numbers[at * c..][..c]);
         }
     }
-    team.run(&program, n);
+    team.run(&program, n, |_| ());
     let pixels = team.feature_mut(to, n).chunks_exact(to.stride_c);
     pixels.flat_map(|pixel| pixel[..to.channels].to_vec()).collect()
 }

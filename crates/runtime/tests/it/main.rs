@@ -8,5 +8,6 @@ mod interpreter;
 
 mod equivalence;
 mod errors;
+mod idle;
 mod parity;
 mod random;
