@@ -6,6 +6,7 @@
 mod data;
 mod interleave;
 pub(crate) mod peers;
+mod runtime;
 mod train;
 
 use std::path::Path;
@@ -17,17 +18,17 @@ use crate::process;
 
 /// Runs a benchmark and prints its table, followed by one JSON object if `--json` is given.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
-    let (flags, names): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| arg.starts_with("--"));
-    if let Some(unknown) = flags.iter().find(|flag| **flag != "--json") {
-        bail!("unknown option `{unknown}` of bench");
-    }
-    let report = match names[..] {
+    let (json, args): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| **arg == "--json");
+    let report = match args[..] {
         ["train"] => train::run(root)?,
         ["data"] => data::run(root)?,
-        _ => bail!("usage: cargo xtask bench train|data [--json]"),
+        ["runtime", ref rest @ ..] => runtime::run(root, rest)?,
+        _ => bail!(
+            "usage: cargo xtask bench train|data|runtime [--json]; runtime also takes --quick and networks"
+        ),
     };
     print!("{}", report.table);
-    if flags.contains(&"--json") {
+    if !json.is_empty() {
         println!("{}", report.json);
     }
     Ok(())

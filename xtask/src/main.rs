@@ -33,6 +33,9 @@ usage: cargo xtask <task>
   reference             Write what docs take from the code: recipes and networks
   bench train [--json]  Compare our training step with the authors' code and tuned PyTorch
   bench data [--json]   Compare our data loading with torchvision's and the authors'
+  bench runtime [--json] [--quick] [NETWORK...]
+                        Compare our runtime with onnxruntime, OpenVINO, ncnn and PyTorch
+                        (--quick: only full rows, one image, one thread)
   fuzz [--seconds N | --runs N]
                         Fuzz every parser of untrusted files: each target for N seconds
                         (default 60), or with N inputs, as continuous integration does

@@ -20,6 +20,23 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf> {
         .context("cargo succeeded but reported no binary")
 }
 
+/// Builds the binary that devices run, in release mode and without the training side, and returns its path.
+pub(crate) fn build_to_deploy(root: &Path) -> Result<PathBuf> {
+    build_engine_free(root, &["--package", "mutualnet-cli", "--no-default-features", "--bin", "mutualnet"])
+}
+
+/// Builds an example of a crate that needs no libtorch, in release mode, and returns its path.
+pub(crate) fn build_example(root: &Path, krate: &str, name: &str) -> Result<PathBuf> {
+    build_engine_free(root, &["--package", krate, "--example", name])
+}
+
+fn build_engine_free(root: &Path, what: &[&str]) -> Result<PathBuf> {
+    eprintln!("building {}", what.join(" "));
+    let mut cargo = process::cargo(root);
+    cargo.args(["build", "--release"]).args(what).arg("--message-format=json-render-diagnostics");
+    executable(&process::output_showing_stderr(&mut cargo)?).context("cargo succeeded but reported no binary")
+}
+
 /// The last binary in cargo's JSON messages.
 pub(crate) fn executable(messages: &str) -> Option<PathBuf> {
     executables(messages).next_back()

@@ -6,8 +6,12 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+/// The pause before every step, in which threads of the program before that still wait for work go to sleep.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// One program that prints `ready`, then for each line on its stdin does one step and prints its seconds.
 pub(super) struct Program {
@@ -46,7 +50,8 @@ impl Program {
         }
     }
 
-    fn step(&mut self, request: &str) -> Result<f64> {
+    /// Sends a request and returns the seconds that the program prints.
+    pub(super) fn step(&mut self, request: &str) -> Result<f64> {
         let stdin = self.child.stdin.as_mut().expect("stdin is piped");
         writeln!(stdin, "{request}").with_context(|| format!("{} accepts no more steps", self.name))?;
         let line = self.line()?;
@@ -82,6 +87,7 @@ pub(super) fn run(programs: &mut [Program], requests: &[String], n_warm_up: usiz
         // Each round starts with another program, so that none always follows the same one.
         for turn in 0..n_programs {
             let program = &mut programs[(round + turn) % n_programs];
+            std::thread::sleep(PAUSE);
             let seconds = program.step(request)?;
             if round >= n_warm_up {
                 program.seconds.push(seconds);
