@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use mutualnet_detect::coco::{Detections, Instances};
+use mutualnet_detect::evaluate::Compare;
 use mutualnet_detect::{Extent, Rle};
 use mutualnet_fuzz::init;
 
@@ -30,9 +31,9 @@ fuzz_target!(init: init(), |bytes: &[u8]| {
             }
         }
         truth.problems().iter().for_each(|problem| drop(problem.to_string()));
-        let _ = Detections::from_json(bytes, &truth);
+        let _ = Detections::from_json(bytes, &truth, Compare::Boxes);
     }
-    if let Ok(detections) = Detections::from_json(bytes, &TRUTH) {
+    if let Ok(detections) = Detections::from_json(bytes, &TRUTH, Compare::Masks) {
         detections.found.iter().filter_map(|found| found.mask.as_ref()).for_each(check);
     }
     if let Ok(text) = std::str::from_utf8(bytes)

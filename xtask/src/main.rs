@@ -36,6 +36,7 @@ usage: cargo xtask <task>
   bench runtime [--json] [--quick] [NETWORK...]
                         Compare our runtime with onnxruntime, OpenVINO, ncnn and PyTorch
                         (--quick: only full rows, one image, one thread)
+  bench coco [--json]   Compare our evaluation of detections with pycocotools and hotcoco
   fuzz [--seconds N | --runs N]
                         Fuzz every parser of untrusted files: each target for N seconds
                         (default 60), or with N inputs, as continuous integration does

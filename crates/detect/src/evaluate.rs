@@ -4,15 +4,13 @@
 //! objects per image and category, and scored per category over all images.
 //! Invariant: all numbers equal pycocotools' to 1e-6.
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
-
 use rayon::prelude::*;
 
-use crate::coco::{Annotation, Detection, Instances};
+use crate::coco::{Detection, Instances};
 use crate::{Error, Result};
 
 mod cell;
+mod cells;
 mod curve;
 mod summary;
 pub use summary::{Measure, Summary};
@@ -20,7 +18,8 @@ pub use summary::{Measure, Summary};
 #[cfg(test)]
 mod tests;
 
-use cell::{Match, N_AREAS, Object};
+use cell::{Match, N_AREAS};
+use cells::Cells;
 use curve::{Averages, Curve, N_THRESHOLDS};
 
 /// What of detections and objects is compared.
@@ -98,21 +97,15 @@ pub fn evaluate(truth: &Instances, detections: &[Detection], compare: Compare) -
     if compare == Compare::Masks {
         check_masks(truth, detections)?;
     }
-    let cells = cells(truth, detections, compare);
-    let matched: Vec<_> =
-        cells.into_par_iter().map(|(key, cell)| (key, cell.matched(truth, compare))).collect();
+    let cells = Cells::new(truth, detections, compare);
     let mut categories = vec![Matches::default(); truth.categories().len()];
-    for ((category, image), (expected, found)) in matched {
-        let matches = &mut categories[category];
-        if expected[0] > 0 {
-            matches.expected.push((image, expected));
-        }
-        matches.found.extend(found);
+    for (category, matches) in cells.matched() {
+        let Matches { found, expected } = &mut categories[category];
+        found.extend(matches.found);
+        expected.extend(matches.expected);
     }
     // Equally sure detections stay in the order of their images.
-    categories
-        .par_iter_mut()
-        .for_each(|category| category.found.sort_by(|a, b| surest_first(a.score, b.score)));
+    categories.par_iter_mut().for_each(|category| category.found.sort_by_key(|found| rank_key(found.score)));
     Ok(Evaluation { n_images: truth.images().len(), categories })
 }
 
@@ -127,51 +120,11 @@ fn check_masks(truth: &Instances, detections: &[Detection]) -> Result<()> {
     Ok(())
 }
 
-/// Objects and detections of one category in one image.
-#[derive(Default)]
-struct Cell<'a> {
-    image: usize,
-    objects: Vec<&'a Annotation>,
-    found: Vec<&'a Detection>,
-}
-
-/// Everything by category and image, in this order.
-fn cells<'a>(
-    truth: &'a Instances,
-    detections: &'a [Detection],
-    compare: Compare,
-) -> Vec<((usize, usize), Cell<'a>)> {
-    let mut cells: HashMap<(usize, usize), Cell<'a>> = HashMap::new();
-    for object in truth.annotations() {
-        if compare == Compare::Boxes || object.shape.is_some() {
-            cells.entry((object.category, object.image)).or_default().objects.push(object);
-        }
-    }
-    for found in detections {
-        cells.entry((found.category, found.image)).or_default().found.push(found);
-    }
-    cells.iter_mut().for_each(|(&(_, image), cell)| cell.image = image);
-    let mut cells: Vec<_> = cells.into_iter().collect();
-    cells.sort_unstable_by_key(|(key, _)| *key);
-    cells
-}
-
-/// The order of scores. Adding 0 makes 0 out of −0, which are equal.
-fn surest_first(a: f64, b: f64) -> Ordering {
-    (b + 0.0).total_cmp(&(a + 0.0))
-}
-
-impl Cell<'_> {
-    fn matched(mut self, truth: &Instances, compare: Compare) -> ([u32; N_AREAS], Vec<Match>) {
-        self.found.sort_by(|a, b| surest_first(a.score, b.score));
-        self.found.truncate(MAX_DETECTIONS);
-        let extent = truth.images()[self.image].extent;
-        let objects: Vec<_> =
-            self.objects.iter().map(|annotation| Object::new(annotation, extent, compare)).collect();
-        let expected =
-            Area::ALL.map(|area| objects.iter().filter(|object| !object.is_ignored(area)).count() as u32);
-        (expected, cell::matches(self.image, &objects, &self.found))
-    }
+/// A number that is smaller the higher a score is. Adding 0 makes 0 out of −0, which are equal.
+fn rank_key(score: f64) -> u64 {
+    let bits = (score + 0.0).to_bits();
+    // The bits of positive numbers are in order, those of negative ones in reverse.
+    if bits >> 63 == 0 { !(bits | 1 << 63) } else { bits }
 }
 
 impl Evaluation {
@@ -226,7 +179,7 @@ impl Matches {
         }
         let mut curves = [(); N_THRESHOLDS].map(|()| Curve::new(n));
         for found in self.found.iter().filter(|found| usize::from(found.rank) < max) {
-            let weight = weight(found.image);
+            let weight = weight(found.image as usize);
             let (is_hit, is_ignored) = (found.hits[area as usize], found.ignored[area as usize]);
             for (threshold, curve) in curves.iter_mut().enumerate() {
                 if is_ignored >> threshold & 1 == 0 {

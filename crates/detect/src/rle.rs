@@ -82,20 +82,21 @@ impl Rle {
     /// # Errors
     /// The runs do not cover the mask exactly, or it has no pixels.
     pub fn from_counts(extent: Extent, counts: impl IntoIterator<Item = u32>) -> Result<Self, RleFault> {
+        Self::from_vec(extent, counts.into_iter().collect())
+    }
+
+    fn from_vec(extent: Extent, mut counts: Vec<u32>) -> Result<Self, RleFault> {
         check(extent)?;
-        let mut runs = Runs::default();
-        let mut covered = 0;
-        for (number, count) in counts.into_iter().enumerate() {
-            covered += u64::from(count);
-            if covered > extent.pixels() {
-                return Err(RleFault::Cover { covered, pixels: extent.pixels() });
-            }
-            runs.push(number % 2 == 1, count);
-        }
-        if covered < extent.pixels() {
+        let covered = counts.iter().map(|&count| u64::from(count)).sum();
+        if covered != extent.pixels() {
             return Err(RleFault::Cover { covered, pixels: extent.pixels() });
         }
-        Ok(Self { extent, counts: runs.counts })
+        if counts[1..].contains(&0) {
+            let mut runs = Runs::default();
+            counts.iter().enumerate().for_each(|(number, &count)| runs.push(number % 2 == 1, count));
+            counts = runs.counts;
+        }
+        Ok(Self { extent, counts })
     }
 
     /// The mask of pixels that are not 0, which are given row by row.
@@ -291,12 +292,25 @@ fn walk(a: &[u32], b: &[u32], mut piece: impl FnMut(bool, bool, u32)) {
     }
 }
 
+/// Number of pixels that are inside of both masks.
 fn intersection(a: &[u32], b: &[u32]) -> u64 {
-    let mut inside = 0;
-    walk(a, b, |in_a, in_b, count| {
-        if in_a && in_b {
-            inside += u64::from(count);
+    /// The run of ones number `idx`, after one that ended at `end`: its start and end.
+    fn run(counts: &[u32], idx: usize, end: u64) -> Option<[u64; 2]> {
+        let pair = counts.get(2 * idx..2 * idx + 2)?;
+        let start = end + u64::from(pair[0]);
+        Some([start, start + u64::from(pair[1])])
+    }
+    let (mut i, mut j, mut inside) = (0, 0, 0);
+    let (mut in_a, mut in_b) = (run(a, 0, 0), run(b, 0, 0));
+    while let (Some([start_a, end_a]), Some([start_b, end_b])) = (in_a, in_b) {
+        inside += end_a.min(end_b).saturating_sub(start_a.max(start_b));
+        if end_a < end_b {
+            i += 1;
+            in_a = run(a, i, end_a);
+        } else {
+            j += 1;
+            in_b = run(b, j, end_b);
         }
-    });
+    }
     inside
 }

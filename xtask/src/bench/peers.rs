@@ -49,6 +49,21 @@ pub(crate) fn python_with(packages: &[&str]) -> Result<PathBuf> {
     Ok(python)
 }
 
+/// A Python of its own for packages that need no PyTorch.
+pub(super) fn small_python(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let venv = cache()?.join(format!("venv-{name}"));
+    let python = venv.join("bin/python");
+    let installed = venv.join(packages.join("-"));
+    if !installed.exists() {
+        process::run(process::python().args(["-m", "venv"]).arg(&venv).stdout(process::to_stderr()))?;
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--disable-pip-version-check"]).args(packages);
+        process::run(pip.stdout(process::to_stderr()))?;
+        fs::write(&installed, "").with_context(|| format!("cannot write {}", installed.display()))?;
+    }
+    Ok(python)
+}
+
 fn has_torch(python: &Path, packages: &[&str]) -> bool {
     let modules = [&["torch", "torchvision", "numpy", "yaml"], packages].concat().join(", ");
     let script = format!("import {modules}; print(torch.__version__.split('+')[0])");

@@ -87,9 +87,11 @@ impl Shape {
         match self {
             Self::Runs(mask) => Ok(mask.clone()),
             Self::Polygons(polygons) => {
-                let masks = polygons.iter().map(|corners| Rle::from_polygon(extent, corners));
-                let masks = masks.collect::<Result<Vec<_>, _>>()?;
-                Rle::union(&masks).map_or_else(|| Rle::empty(extent), Ok)
+                let mut masks = polygons.iter().map(|corners| Rle::from_polygon(extent, corners));
+                let first = masks.next().unwrap_or_else(|| Rle::empty(extent))?;
+                masks.try_fold(first, |union, mask| {
+                    Ok(Rle::union([&union, &mask?]).expect("both masks have the image's size"))
+                })
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use rayon::prelude::*;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -209,6 +210,40 @@ pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
     })
 }
 
+/// A JSON list as [`parse`] reads it, in parallel.
+pub(super) fn parse_list<T: DeserializeOwned + Send>(json: &[u8]) -> serde_json::Result<Vec<T>> {
+    let parts = split(json).and_then(|parts| {
+        let parts = parts.into_par_iter().map(|part| serde_json::from_slice(&[b"[", part, b"]"].concat()));
+        parts.collect::<serde_json::Result<Vec<Vec<T>>>>().ok()
+    });
+    // Errors have to name places in the whole text.
+    parts.map_or_else(|| parse(json), |parts| Ok(parts.into_iter().flatten().collect()))
+}
+
+/// Parts of a JSON list that can be read by themselves, if it is one.
+fn split(json: &[u8]) -> Option<Vec<&[u8]>> {
+    const BYTES: usize = 1 << 18;
+    let inner = json.trim_ascii().strip_prefix(b"[")?.strip_suffix(b"]")?;
+    let (mut parts, mut start, mut depth, mut in_text, mut at) = (vec![], 0, 0_usize, false, 0);
+    while at < inner.len() {
+        match inner[at] {
+            b'\\' if in_text => at += 1,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.checked_sub(1)?,
+            b',' if depth == 0 && at - start > BYTES => {
+                parts.push(&inner[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    parts.push(&inner[start..]);
+    Some(parts)
+}
+
 /// The same JSON with an empty text in the place of each of Python's numbers, if there are any. Nothing else moves, so that
 /// errors name the right place.
 fn without_python_numbers(json: &[u8]) -> Option<Vec<u8>> {
@@ -260,6 +295,24 @@ mod tests {
         assert_eq!(read("7.5"), None);
         assert_eq!(read("1e300"), None);
         assert_eq!(read("\"7\""), None);
+    }
+
+    #[test]
+    fn a_list_is_the_same_in_parts() {
+        let long = format!("[{}]", vec!["[1, \"],[\\\"\", {\"a\": 2}]"; 40_000].join(","));
+        assert!(split(long.as_bytes()).unwrap().len() > 2);
+        let parse_in_parts =
+            |json: &str| parse_list::<serde_json::Value>(json.as_bytes()).map_err(|error| error.to_string());
+        let at_once =
+            |json: &str| parse::<Vec<serde_json::Value>>(json.as_bytes()).map_err(|error| error.to_string());
+        let cut = &long[..long.len() - 2];
+        let broken = long.replacen("2}]]", "2}],]", 1);
+        let comma = format!("{},]", &long[..long.len() - 1]);
+        for json in
+            [&long, cut, &broken, &comma, "[]", " [ ] ", "[,]", "[1,]", "[1],[2]", "[1]]", "", "{}", "[\"\\"]
+        {
+            assert_eq!(parse_in_parts(json), at_once(json), "{}", &json[..json.len().min(30)]);
+        }
     }
 
     #[test]

@@ -6,10 +6,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::lenient::{Number, Numbers, Segmentation, Whole, parse};
+use super::lenient::{Number, Numbers, Segmentation, Whole, parse_list};
 use super::{Fault, Instances, Problem, Subject, shape};
+use crate::evaluate::Compare;
 use crate::{Error, Result, Rle};
 
 /// One object that a detector found.
@@ -83,34 +85,36 @@ impl Detections {
     ///
     /// # Errors
     /// It cannot be read, or as for [`from_json`](Self::from_json).
-    pub fn read(path: &Path, truth: &Instances) -> Result<Self> {
+    pub fn read(path: &Path, truth: &Instances, compare: Compare) -> Result<Self> {
         let json = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        Self::from_json(&json, truth).map_err(|error| error.in_file(path))
+        Self::from_json(&json, truth, compare).map_err(|error| error.in_file(path))
     }
 
-    /// Detections from the content of a results file.
+    /// Detections from the content of a results file. If boxes shall be compared, only detections without one have masks.
     ///
     /// As in pycocotools, the area of a detection is that of its box if it has one, and otherwise that of its mask.
     ///
     /// # Errors
     /// It is not a JSON list of objects.
-    pub fn from_json(json: &[u8], truth: &Instances) -> Result<Self> {
+    pub fn from_json(json: &[u8], truth: &Instances, compare: Compare) -> Result<Self> {
         let what = "COCO results";
-        let raw: Vec<RawDetection> = parse(json).map_err(|source| Error::Json { what, source })?;
+        let raw: Vec<RawDetection> = parse_list(json).map_err(|source| Error::Json { what, source })?;
         let images = truth.images().iter().zip(0..).map(|(image, idx)| (image.id, idx)).collect();
         let categories =
             truth.categories().iter().zip(0..).map(|(category, idx)| (category.id, idx)).collect();
-        let reader = Reader { truth, images, categories };
-        let mut detections = Self::default();
-        for (raw, number) in raw.into_iter().zip(1..) {
-            let Self { found, problems } = &mut detections;
-            let mut tell = |fault| problems.push(Problem { subject: Subject::Detection(number), fault });
-            match reader.detection(raw, &mut tell) {
-                Ok(detection) => found.push(detection),
-                Err(fault) => tell(fault),
-            }
-        }
-        Ok(detections)
+        let reader = Reader { truth, images, categories, compare };
+        let read = raw.into_par_iter().enumerate().map(|(idx, raw)| {
+            let mut problems = vec![];
+            let mut tell = |fault| problems.push(Problem { subject: Subject::Detection(idx + 1), fault });
+            let found = reader.detection(raw, &mut tell).map_err(tell).ok();
+            (found, problems)
+        });
+        let read: Vec<_> = read.collect();
+        let (found, problems): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        Ok(Self {
+            found: found.into_iter().flatten().collect(),
+            problems: problems.into_iter().flatten().collect(),
+        })
     }
 }
 
@@ -118,6 +122,7 @@ struct Reader<'a> {
     truth: &'a Instances,
     images: HashMap<i64, usize>,
     categories: HashMap<i64, usize>,
+    compare: Compare,
 }
 
 impl Reader<'_> {
@@ -129,10 +134,12 @@ impl Reader<'_> {
         let score = raw.score.map(|Number(score)| score).filter(|score| score.is_finite());
         let score = score.ok_or(Fault::NoScore)?;
         let extent = self.truth.images()[image].extent;
-        let shape = raw.segmentation.and_then(|raw| shape::read(raw, extent, tell));
+        let has_box = raw.bbox.as_ref().is_some_and(|Numbers(numbers)| !numbers.is_empty());
+        let segmentation = raw.segmentation.filter(|_| self.compare == Compare::Masks || !has_box);
+        let shape = segmentation.and_then(|raw| shape::read(raw, extent, tell));
         let mask = shape.map(|shape| shape.mask(extent)).transpose().map_err(Fault::Runs)?;
         let (bounds, area) = match (raw.bbox, &mask) {
-            (Some(Numbers(numbers)), _) if !numbers.is_empty() => {
+            (Some(Numbers(numbers)), _) if has_box => {
                 let bounds = <[f64; 4]>::try_from(numbers).map_err(|_| Fault::NoBox)?;
                 if !bounds.iter().all(|number| number.is_finite()) {
                     return Err(Fault::BoxNotFinite);

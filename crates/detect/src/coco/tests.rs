@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::evaluate::Compare;
 use crate::{Error, Extent, Rle};
 
 fn file(annotations: Value) -> Value {
@@ -236,7 +237,7 @@ fn files_of_another_kind_are_errors() {
     let deep = "[".repeat(100_000);
     assert!(matches!(fails(&format!("{{\"info\": {deep}")), Error::Json { .. }));
     let truth = read(&file(json!([])));
-    let results = Detections::from_json(b"{}", &truth).unwrap_err();
+    let results = Detections::from_json(b"{}", &truth, Compare::Masks).unwrap_err();
     assert!(results.to_string().starts_with("not COCO results: invalid type: map"), "{results}");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.json");
@@ -266,13 +267,16 @@ fn detections_have_boxes_or_masks() {
         "segmentation": [[1, 1, 1, 4, 3, 4, 3, 1]],
     });
     let json = json!([both, only_box, only_mask, polygon]).to_string();
-    let Detections { found, problems } = Detections::from_json(json.as_bytes(), &truth).unwrap();
+    let Detections { found, problems } =
+        Detections::from_json(json.as_bytes(), &truth, Compare::Masks).unwrap();
     assert_eq!(told(&problems), Vec::<String>::new());
     let areas: Vec<_> = found.iter().map(|found| found.area).collect();
     assert_eq!(areas, [20.0, 2.0, 6.0, 6.0]);
     assert_eq!(found[2].bounds, [1.0, 1.0, 2.0, 3.0]);
     assert_eq!((found[0].image, found[0].category, found[0].mask.as_ref()), (1, 0, Some(&mask)));
     assert_eq!((found[1].mask.as_ref(), found[3].mask.as_ref()), (None, Some(&mask)));
+    let boxes = Detections::from_json(json.as_bytes(), &truth, Compare::Boxes).unwrap().found;
+    assert_eq!((boxes[0].mask.as_ref(), boxes[3].mask.as_ref()), (None, Some(&mask)));
 }
 
 #[test]
@@ -295,7 +299,8 @@ fn broken_detections_are_named_by_their_place() {
         found(json!({"bbox": null})),
         found(json!({"segmentation": {"size": [4, 5], "counts": [21]}})),
     ]);
-    let Detections { found, problems } = Detections::from_json(list.to_string().as_bytes(), &truth).unwrap();
+    let Detections { found, problems } =
+        Detections::from_json(list.to_string().as_bytes(), &truth, Compare::Masks).unwrap();
     assert_eq!(found.len(), 2);
     assert_eq!(
         told(&problems),

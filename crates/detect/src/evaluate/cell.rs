@@ -12,10 +12,13 @@ use crate::{Extent, Rle};
 /// Number of ranges of areas.
 pub(super) const N_AREAS: usize = 4;
 
+/// A bit for every threshold.
+const ALL_THRESHOLDS: u16 = (1 << N_THRESHOLDS) - 1;
+
 /// What became of a detection, for every range of areas; bit `i` stands for threshold number `i`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Match {
-    pub(super) image: usize,
+    pub(super) image: u32,
     pub(super) score: f64,
     /// How many detections of the image and category are surer.
     pub(super) rank: u8,
@@ -30,7 +33,8 @@ pub(super) struct Object {
     bounds: [f64; 4],
     area: f64,
     is_crowd: bool,
-    mask: Option<Rle>,
+    /// The mask and its area in pixels, if masks are compared.
+    mask: Option<(Rle, u64)>,
 }
 
 impl Object {
@@ -39,8 +43,8 @@ impl Object {
         let shape = shape.as_ref().filter(|_| compare == Compare::Masks);
         // A polygon that is too long to be drawn is an object that cannot be found.
         let mask = shape.map(|shape| shape.mask(extent).unwrap_or_else(|_| nothing(extent)));
-        let bounds = mask.as_ref().map_or(*bounds, |mask| mask.bounds().map(f64::from));
-        Self { bounds, area: *area, is_crowd: *is_crowd, mask }
+        let mask = mask.map(|mask| (mask.area(), mask)).map(|(area, mask)| (mask, area));
+        Self { bounds: *bounds, area: *area, is_crowd: *is_crowd, mask }
     }
 
     /// Whether it need not be found.
@@ -48,13 +52,15 @@ impl Object {
         self.is_crowd || area.excludes(self.area)
     }
 
-    fn overlap(&self, found: &Detection) -> f64 {
-        let Some(mask) = &self.mask else {
+    /// How much a detection overlaps, of whose mask the area is given.
+    fn overlap(&self, found: &Detection, area: u64) -> f64 {
+        let Some((mask, own_area)) = &self.mask else {
             return box_overlap(found.bounds, self);
         };
         let of_found = found.mask.as_ref().expect("masks of all detections were checked");
-        let overlap = if self.is_crowd { of_found.share_in(mask) } else { of_found.iou(mask) };
-        overlap.expect("masks have the size of their image")
+        let common = of_found.intersection_area(mask).expect("masks have the size of their image");
+        let union = if self.is_crowd { area } else { area + own_area - common };
+        if common == 0 { 0.0 } else { common as f64 / union as f64 }
     }
 }
 
@@ -75,40 +81,87 @@ fn box_overlap([left, top, width, height]: [f64; 4], object: &Object) -> f64 {
     common / union
 }
 
-/// Matches detections, surest first, with objects.
-pub(super) fn matches(image: usize, objects: &[Object], found: &[&Detection]) -> Vec<Match> {
-    let overlaps: Vec<f64> =
-        found.iter().flat_map(|found| objects.iter().map(|object| object.overlap(found))).collect();
-    let new = |(rank, found): (usize, &&Detection)| Match {
-        image,
-        score: found.score,
-        rank: rank as u8,
-        hits: [0; N_AREAS],
-        ignored: [0; N_AREAS],
-    };
-    let mut matches: Vec<_> = found.iter().enumerate().map(new).collect();
+/// Memory that is used again from cell to cell.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// For every detection, its overlap with every object.
+    overlaps: Vec<f64>,
+    /// For every detection, the most that it overlaps any object.
+    most: Vec<f64>,
+    /// The objects, those that do not count last.
+    order: Vec<usize>,
+    is_ignored: Vec<bool>,
+    is_taken: Vec<bool>,
+}
+
+/// Matches detections, surest first, with objects, and appends what became of them.
+pub(super) fn matches(
+    objects: &[Object],
+    found: &[&Detection],
+    scratch: &mut Scratch,
+    matches: &mut Vec<Match>,
+) {
+    let first = matches.len();
+    for (rank, found) in found.iter().enumerate() {
+        let (image, score, rank) = (found.image as u32, found.score, rank as u8);
+        let ignored = Area::ALL.map(|area| if area.excludes(found.area) { ALL_THRESHOLDS } else { 0 });
+        matches.push(Match { image, score, rank, hits: [0; N_AREAS], ignored });
+    }
+    scratch.compare(objects, found);
+    if scratch.most.iter().all(|most| *most < threshold(0)) {
+        return;
+    }
     for area in Area::ALL {
-        let is_ignored: Vec<_> = objects.iter().map(|object| object.is_ignored(area)).collect();
-        let mut order: Vec<_> = (0..objects.len()).collect();
-        order.sort_by_key(|&object| is_ignored[object]);
+        scratch.sort(objects, area);
         for i in 0..N_THRESHOLDS {
-            let mut is_taken = vec![false; objects.len()];
-            for (row, (matched, found)) in matches.iter_mut().zip(found).enumerate() {
-                let overlaps = &overlaps[row * objects.len()..][..objects.len()];
-                let free =
-                    order.iter().copied().filter(|&object| !is_taken[object] || objects[object].is_crowd);
-                let best = best(free, overlaps, &is_ignored, threshold(i));
-                if let Some(object) = best {
-                    is_taken[object] = true;
-                }
-                let is_hit = best.is_some_and(|object| !is_ignored[object]);
-                let is_ignored = best.map_or_else(|| area.excludes(found.area), |object| is_ignored[object]);
-                matched.hits[area as usize] |= u16::from(is_hit) << i;
-                matched.ignored[area as usize] |= u16::from(is_ignored) << i;
+            scratch.match_at(objects, threshold(i), |row, is_hit| {
+                let matched = &mut matches[first + row];
+                let bit = 1 << i;
+                matched.hits[area as usize] |= if is_hit { bit } else { 0 };
+                matched.ignored[area as usize] &= !bit;
+                matched.ignored[area as usize] |= if is_hit { 0 } else { bit };
+            });
+        }
+    }
+}
+
+impl Scratch {
+    fn compare(&mut self, objects: &[Object], found: &[&Detection]) {
+        self.overlaps.clear();
+        self.most.clear();
+        if objects.is_empty() {
+            return;
+        }
+        for found in found {
+            let area = found.mask.as_ref().filter(|_| objects[0].mask.is_some()).map_or(0, Rle::area);
+            let start = self.overlaps.len();
+            self.overlaps.extend(objects.iter().map(|object| object.overlap(found, area)));
+            self.most.push(self.overlaps[start..].iter().copied().fold(0.0, f64::max));
+        }
+    }
+
+    fn sort(&mut self, objects: &[Object], area: Area) {
+        self.is_ignored.clear();
+        self.is_ignored.extend(objects.iter().map(|object| object.is_ignored(area)));
+        self.order.clear();
+        self.order.extend(0..objects.len());
+        self.order.sort_by_key(|&object| self.is_ignored[object]);
+    }
+
+    /// Tells for every detection that is matched at a threshold whether its object counts.
+    fn match_at(&mut self, objects: &[Object], threshold: f64, mut tell: impl FnMut(usize, bool)) {
+        self.is_taken.clear();
+        self.is_taken.resize(objects.len(), false);
+        for (row, _) in self.most.iter().enumerate().filter(|(_, most)| **most >= threshold) {
+            let overlaps = &self.overlaps[row * objects.len()..][..objects.len()];
+            let is_free = |object: &usize| !self.is_taken[*object] || objects[*object].is_crowd;
+            let free = self.order.iter().copied().filter(is_free);
+            if let Some(object) = best(free, overlaps, &self.is_ignored, threshold) {
+                self.is_taken[object] = true;
+                tell(row, !self.is_ignored[object]);
             }
         }
     }
-    matches
 }
 
 /// The last of the free objects that overlaps most; one that is ignored only if no other overlaps enough.

@@ -118,7 +118,7 @@ fn draw(case: u64) -> (Value, Vec<Value>) {
 
 fn read(truth: &Value, found: &[Value]) -> (Instances, Vec<Detection>) {
     let truth = Instances::from_json(truth.to_string().as_bytes()).unwrap();
-    let found = Detections::from_json(json!(found).to_string().as_bytes(), &truth).unwrap();
+    let found = Detections::from_json(json!(found).to_string().as_bytes(), &truth, Compare::Masks).unwrap();
     assert_eq!(found.problems, []);
     (truth, found.found)
 }
@@ -202,6 +202,12 @@ fn zero_and_minus_zero_are_equal_scores() {
     assert_eq!(ap(0.0, 0.0), Some(0.5));
     assert_eq!(ap(-0.0, 0.0), Some(0.5));
     assert_eq!(ap(0.0, -0.0), Some(0.5));
+}
+
+#[test]
+fn higher_scores_come_first() {
+    let scores = [f64::MAX, 2.0, 1.0, 1e-300, 0.0, -1e-300, -1.0, -2.0, f64::MIN];
+    assert!(scores.map(rank_key).is_sorted_by(|a, b| a < b));
 }
 
 #[test]

@@ -100,10 +100,9 @@ fn first_step(last: i64, is_across: impl Fn(i64) -> bool) -> i64 {
     low
 }
 
-/// The first row of pixels whose middle is below a fine row.
+/// The first row of pixels whose middle is not above a fine row.
 fn below(y: i64, height: u32) -> i64 {
-    let y = (y as f64 + 0.5) / FINE as f64 - 0.5;
-    y.clamp(0.0, f64::from(height)).ceil() as i64
+    (y + FINE - 1 - MIDDLE).div_euclid(FINE).clamp(0, i64::from(height))
 }
 
 /// Runs that change from outside to inside, or back, at every border.

@@ -37,7 +37,7 @@ impl Rle {
     /// # Source
     /// `[pycocotools]`, `rleFrString`.
     pub fn from_text(extent: Extent, text: &str) -> Result<Self, RleFault> {
-        let mut counts: Vec<u32> = Vec::new();
+        let mut counts: Vec<u32> = Vec::with_capacity(text.len() / 2 + 1);
         let mut bytes = text.bytes().enumerate();
         while let Some(first) = bytes.next() {
             let number = counts.len();
@@ -46,7 +46,7 @@ impl Rle {
             let count = u32::try_from(difference + i64::from(before));
             counts.push(count.map_err(|_| RleFault::Length { number })?);
         }
-        Self::from_counts(extent, counts)
+        Self::from_vec(extent, counts)
     }
 }
 
