@@ -1,6 +1,6 @@
 //! Checks that the parts of a bundle fit together; no other place decides this.
 
-use mutualnet_core::network::{AvgPool, Conv, MaxPool, Op, Rank};
+use mutualnet_core::network::{AvgPool, Conv, MaxPool, Op};
 use mutualnet_core::{Network, Subnet, Weights, Width};
 
 use crate::parts::{norm_paths, stats_names};
@@ -65,7 +65,7 @@ fn numbers(name: &str, numbers: &[f32], lowest: f32) -> Result<()> {
 
 fn fits(parts: &BundleParts, row: &Row) -> Result<()> {
     let wrong = |reason: String| Err(Error::Row { subnet: row.subnet, reason });
-    if row.subnet.resolution > parts.preprocess.crop {
+    if row.subnet.input.resolution > parts.preprocess.crop {
         return wrong(format!("its resolution is above the crop of {} pixels", parts.preprocess.crop));
     }
     if most_macs(&parts.network, row.subnet)? > MAX_MACS {
@@ -81,12 +81,8 @@ fn fits(parts: &BundleParts, row: &Row) -> Result<()> {
 /// An upper bound on MACs that cannot overflow, whatever the file says: padding may enlarge the input at every layer.
 fn most_macs(network: &Network, subnet: Subnet) -> Result<f64> {
     let channels = network.channels(subnet.width)?;
-    let time = match network.rank() {
-        Rank::Image => 1,
-        Rank::Clip => subnet.frames.map_or(1, |frames| frames.get()),
-    };
-    let side = subnet.resolution.get();
-    let mut extent = [time, side, side].map(f64::from);
+    let side = subnet.input.resolution.get();
+    let mut extent = [subnet.input.frames.get(), side, side].map(f64::from);
     let mut per_position = 0.0;
     for (node, &out) in network.nodes().iter().zip(&channels) {
         let mut weights = 1.0;
@@ -132,7 +128,7 @@ fn norm_channels(network: &Network, width: Width) -> Result<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use mutualnet_core::WidthRange;
-    use mutualnet_core::network::{ChannelRule, Conv, Groups, NetworkBuilder};
+    use mutualnet_core::network::{ChannelRule, Conv, Groups, NetworkBuilder, Rank};
 
     use super::*;
 

@@ -373,8 +373,8 @@ pub(crate) struct InspectNetworkArgs {
     #[arg(long, default_value_t = Resolution::new(224).expect("224 is a resolution"))]
     pub(crate) resolution: Resolution,
     /// Number of frames of a clip, for video networks
-    #[arg(long, value_name = "N")]
-    pub(crate) frames: Option<Frames>,
+    #[arg(long, value_name = "N", default_value_t)]
+    pub(crate) frames: Frames,
     /// Number of classes
     #[arg(long, default_value_t = 1000)]
     pub(crate) classes: usize,

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Frames, Result, Subnet, Width, WidthRange};
+use crate::{Error, InputSize, Result, Subnet, Width, WidthRange};
 
 mod channels;
 pub use channels::{ChannelRule, make_divisible};
@@ -266,18 +266,16 @@ impl Network {
         self.checked()
     }
 
-    fn frames(&self, subnet: Subnet) -> Result<Option<Frames>> {
-        match (self.rank, subnet.frames) {
-            (Rank::Image, None) => Ok(None),
-            (Rank::Clip, Some(frames)) => Ok(Some(frames)),
-            (rank, _) => Err(Error::Subnet {
+    /// The extent of the input of `subnet`.
+    fn extent_of(&self, subnet: Subnet) -> Result<Extent> {
+        let InputSize { resolution, frames } = subnet.input;
+        if self.rank == Rank::Image && !frames.is_one() {
+            return Err(Error::Subnet {
                 subnet: subnet.to_string(),
                 network: self.name.clone(),
-                reason: match rank {
-                    Rank::Image => "an image network has no frames".to_owned(),
-                    Rank::Clip => "a clip network needs a number of frames".to_owned(),
-                },
-            }),
+                reason: "an image network has no frames".to_owned(),
+            });
         }
+        Ok([frames.get(), resolution.get(), resolution.get()])
     }
 }

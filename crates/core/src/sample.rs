@@ -1,10 +1,10 @@
-//! Draws the sub-networks and resolutions of a training step, by the sandwich rule of mutual learning or by the rules of
+//! Draws the sub-networks of a training step, by the sandwich rule of mutual learning or by the rules of
 //! the methods that it is compared with.
 
 use rand::Rng;
 
 use crate::rng::Key;
-use crate::{Resolution, Subnet, Width, WidthRange};
+use crate::{InputSize, Subnet, Width, WidthRange};
 
 mod regret;
 pub use regret::Regret;
@@ -52,9 +52,9 @@ impl WidthRange {
     }
 }
 
-/// The resolutions at which the sub-networks of a step see the batch.
+/// The sizes at which the sub-networks of a step see the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResolutionChoice {
+pub enum InputChoice {
     /// Every sub-network sees the largest one.
     Largest,
     /// Every sub-network sees the same one, which is drawn for the step.
@@ -80,10 +80,11 @@ pub struct StepSubnets {
 pub struct SubnetSampler {
     /// The widths to draw from, whose ends are the smallest and the full width.
     pub widths: WidthChoice,
-    /// The resolutions, largest first; at least one.
-    pub resolutions: Vec<Resolution>,
-    /// Which sub-network sees which resolution.
-    pub resolution_choice: ResolutionChoice,
+    /// The sizes of inputs, the largest first; at least one. Sizes with several resolutions and numbers of frames are all
+    /// pairs of them, so that the two are drawn independently.
+    pub inputs: Vec<InputSize>,
+    /// Which sub-network sees which size.
+    pub input_choice: InputChoice,
     /// Number of random sub-networks per step besides the smallest one; `None` if there are no students at all.
     pub n_random: Option<usize>,
 }
@@ -96,36 +97,34 @@ impl SubnetSampler {
     pub fn sample(&self, key: Key, adaptive: Option<&Regret>) -> StepSubnets {
         let mut rng = key.stream();
         let (smallest, full) = self.widths.ends();
-        let common = match self.resolution_choice {
-            ResolutionChoice::Largest | ResolutionChoice::Own => self.resolutions[0],
-            ResolutionChoice::Common => self.any_resolution(&mut rng),
+        let common = match self.input_choice {
+            InputChoice::Largest | InputChoice::Own => self.inputs[0],
+            InputChoice::Common => self.any_input(&mut rng),
         };
-        // All widths are drawn before any resolution, as in the reference.
-        let mut drawn: Vec<(Width, Option<Resolution>)> = Vec::new();
+        // All widths are drawn before any size, as in the reference.
+        let mut drawn: Vec<(Width, Option<InputSize>)> = Vec::new();
         if let Some(n_random) = self.n_random {
             drawn.push((smallest, None));
             for _ in 0..n_random {
                 drawn.push(match adaptive.and_then(|regret| regret.draw(&mut rng)) {
-                    Some((width, resolution)) => {
-                        (self.widths.nearest(width), Some(self.resolutions[resolution]))
-                    }
+                    Some((width, input)) => (self.widths.nearest(width), Some(self.inputs[input])),
                     None => (self.widths.draw(&mut rng), None),
                 });
             }
         }
         drawn.sort_by(|(a, _), (b, _)| b.cmp(a));
-        let students = drawn.into_iter().map(|(width, resolution)| {
-            let resolution = match self.resolution_choice {
-                ResolutionChoice::Largest | ResolutionChoice::Common => common,
-                ResolutionChoice::Own => resolution.unwrap_or_else(|| self.any_resolution(&mut rng)),
+        let students = drawn.into_iter().map(|(width, input)| {
+            let input = match self.input_choice {
+                InputChoice::Largest | InputChoice::Common => common,
+                InputChoice::Own => input.unwrap_or_else(|| self.any_input(&mut rng)),
             };
-            Subnet::image(width, resolution)
+            Subnet { width, input }
         });
-        StepSubnets { students: students.collect(), full: Subnet::image(full, common) }
+        StepSubnets { students: students.collect(), full: Subnet { width: full, input: common } }
     }
 
-    fn any_resolution(&self, rng: &mut impl Rng) -> Resolution {
-        self.resolutions[rng.random_range(0..self.resolutions.len())]
+    fn any_input(&self, rng: &mut impl Rng) -> InputSize {
+        self.inputs[rng.random_range(0..self.inputs.len())]
     }
 }
 
@@ -133,13 +132,14 @@ impl SubnetSampler {
 mod tests {
     use super::*;
     use crate::rng::Purpose;
+    use crate::{Frames, Resolution};
 
     fn sampler() -> SubnetSampler {
         let range = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
         SubnetSampler {
             widths: WidthChoice::Continuous(range),
-            resolutions: [224, 192, 160, 128].map(|r| Resolution::new(r).unwrap()).to_vec(),
-            resolution_choice: ResolutionChoice::Own,
+            inputs: [224, 192, 160, 128].map(|r| InputSize::image(Resolution::new(r).unwrap())).to_vec(),
+            input_choice: InputChoice::Own,
             n_random: Some(2),
         }
     }
@@ -154,7 +154,7 @@ mod tests {
     ) -> std::collections::BTreeMap<u32, usize> {
         let mut seen = std::collections::BTreeMap::new();
         for subnet in subnets {
-            *seen.entry(subnet.resolution.get()).or_insert(0) += 1;
+            *seen.entry(subnet.input.resolution.get()).or_insert(0) += 1;
         }
         seen
     }
@@ -174,12 +174,44 @@ mod tests {
     }
 
     #[test]
+    fn the_same_key_draws_the_same_in_every_version() {
+        let draws = draws(&sampler(), 3)
+            .into_iter()
+            .map(|subnets| subnets.students.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+        let expected = [
+            "0.63748-160 0.328275-128 0.25-128",
+            "0.969648-128 0.79758-128 0.25-192",
+            "0.722545-160 0.695707-224 0.25-160",
+        ];
+        assert_eq!(draws.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn frames_and_resolutions_are_drawn_independently() {
+        let sizes = [224, 112].map(|r| Resolution::new(r).unwrap());
+        let pairs = sizes
+            .into_iter()
+            .flat_map(|resolution| [8, 2].map(|n| InputSize { resolution, frames: Frames::new(n).unwrap() }));
+        let sampler = SubnetSampler { inputs: pairs.collect(), ..sampler() };
+        let draws = draws(&sampler, 400);
+        let mut seen = std::collections::BTreeMap::new();
+        for subnets in &draws {
+            assert_eq!(subnets.full.to_string(), "1.0-224-8");
+            for student in &subnets.students {
+                *seen.entry(student.input.to_string()).or_insert(0) += 1;
+            }
+        }
+        assert_eq!(seen.keys().collect::<Vec<_>>(), ["112-2", "112-8", "224-2", "224-8"]);
+        assert!(seen.values().all(|n| (240..360).contains(n)), "{seen:?}");
+    }
+
+    #[test]
     fn one_resolution_or_a_common_one() {
-        let largest = SubnetSampler { resolution_choice: ResolutionChoice::Largest, ..sampler() };
+        let largest = SubnetSampler { input_choice: InputChoice::Largest, ..sampler() };
         for subnets in draws(&largest, 50) {
             assert_eq!(resolutions(subnets.students.iter().chain([&subnets.full])), [(224, 4)].into());
         }
-        let common = SubnetSampler { resolution_choice: ResolutionChoice::Common, ..sampler() };
+        let common = SubnetSampler { input_choice: InputChoice::Common, ..sampler() };
         let draws = draws(&common, 400);
         for subnets in &draws {
             assert_eq!(resolutions(subnets.students.iter().chain([&subnets.full])).len(), 1);
@@ -204,7 +236,7 @@ mod tests {
             assert!(subnets.students.iter().all(|student| grid.contains(&student.width)));
         }
         let widths = WidthRange::new(grid[0], grid[2]).unwrap();
-        let mut regret = Regret::new(widths, &sampler.resolutions, 1.0);
+        let mut regret = Regret::new(widths, &sampler.inputs, 1.0);
         regret.observe("0.4-160".parse().unwrap(), 1.0);
         for step in 0..50 {
             let subnets = sampler.sample(Key::new(3, Purpose::Sample).step(step), Some(&regret));

@@ -1,4 +1,4 @@
-//! Sub-networks: a width, an input resolution and, for video, a number of frames.
+//! Sub-networks: a width, and the size of the input, which is a resolution and a number of frames.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -78,30 +78,68 @@ count!(
     Frames, "frames", 1024, "a whole number of frames from 1 to 1024"
 );
 
+impl Frames {
+    /// What an image counts as.
+    pub const ONE: Self = Self(NonZeroU32::MIN);
+
+    /// Whether this is [`Self::ONE`], which files leave out.
+    pub fn is_one(&self) -> bool {
+        *self == Self::ONE
+    }
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self::ONE
+    }
+}
+
+/// The size of an input. An image is a clip of one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct InputSize {
+    /// Side of the square in pixels.
+    pub resolution: Resolution,
+    /// Frames of the clip.
+    #[serde(default, skip_serializing_if = "Frames::is_one")]
+    pub frames: Frames,
+}
+
+impl InputSize {
+    /// The size of an image.
+    pub fn image(resolution: Resolution) -> Self {
+        Self { resolution, frames: Frames::ONE }
+    }
+}
+
+/// Formats as `192`, or `192-8` for more than one frame.
+impl fmt::Display for InputSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.resolution.fmt(f)?;
+        if self.frames.is_one() { Ok(()) } else { write!(f, "-{}", self.frames) }
+    }
+}
+
 /// A sub-network: how wide it is and what input it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subnet {
     /// Fraction of the channels.
     pub width: Width,
-    /// Side of the input in pixels.
-    pub resolution: Resolution,
-    /// Frames of the clip; `None` for images.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub frames: Option<Frames>,
+    /// The size of its input.
+    #[serde(flatten)]
+    pub input: InputSize,
 }
 
 impl Subnet {
-    /// A sub-network of an image network.
+    /// A sub-network that reads images.
     pub fn image(width: Width, resolution: Resolution) -> Self {
-        Self { width, resolution, frames: None }
+        Self { width, input: InputSize::image(resolution) }
     }
 }
 
-/// Formats as in the papers: `0.75-192`, or `0.75-192-8` with frames.
+/// Formats as in the papers: `0.75-192`, or `0.75-192-8` for more than one frame.
 impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.width, self.resolution)?;
-        self.frames.map_or(Ok(()), |frames| write!(f, "-{frames}"))
+        write!(f, "{}-{}", self.width, self.input)
     }
 }
 
@@ -119,11 +157,11 @@ impl FromStr for Subnet {
                 reason: "expected WIDTH-RESOLUTION such as 0.75-192",
             });
         };
-        Ok(Self {
-            width: width.parse()?,
+        let input = InputSize {
             resolution: resolution.parse()?,
-            frames: frames.map(str::parse).transpose()?,
-        })
+            frames: frames.map(str::parse).transpose()?.unwrap_or_default(),
+        };
+        Ok(Self { width: width.parse()?, input })
     }
 }
 
@@ -135,6 +173,19 @@ mod tests {
     fn text_round_trip() {
         for text in ["0.75-192", "1.0-224-8", "0.35-20"] {
             assert_eq!(text.parse::<Subnet>().unwrap().to_string(), text);
+        }
+        assert_eq!("0.75-192-1".parse::<Subnet>().unwrap().to_string(), "0.75-192", "one frame is an image");
+    }
+
+    #[test]
+    fn one_frame_is_left_out_of_files() {
+        for (text, json) in [
+            ("0.75-192", r#"{"width":0.75,"resolution":192}"#),
+            ("1.0-224-8", r#"{"width":1.0,"resolution":224,"frames":8}"#),
+        ] {
+            let subnet: Subnet = text.parse().unwrap();
+            assert_eq!(serde_json::to_string(&subnet).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Subnet>(json).unwrap(), subnet);
         }
     }
 

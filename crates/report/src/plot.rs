@@ -44,7 +44,7 @@ fn mark_front(dots: &mut [Dot<'_>]) {
 }
 
 fn draw(dots: &[Dot<'_>], cost: Cost, (frame, metric): (Frame, Metric)) -> String {
-    let mut resolutions: Vec<Resolution> = dots.iter().map(|dot| dot.row.subnet.resolution).collect();
+    let mut resolutions: Vec<Resolution> = dots.iter().map(|dot| dot.row.subnet.input.resolution).collect();
     resolutions.sort_unstable_by(|a, b| b.cmp(a));
     resolutions.dedup();
     let color = |resolution: Resolution| {
@@ -58,7 +58,7 @@ fn draw(dots: &[Dot<'_>], cost: Cost, (frame, metric): (Frame, Metric)) -> Strin
     // Dots on the front are drawn last, above the others.
     for is_front in [false, true] {
         for dot in dots.iter().filter(|dot| dot.on_front == is_front) {
-            mark(&mut svg, dot, frame, color(dot.row.subnet.resolution));
+            mark(&mut svg, dot, frame, color(dot.row.subnet.input.resolution));
         }
     }
     let names = resolutions.iter().map(|&resolution| (format!("{resolution} px"), color(resolution)));
@@ -73,7 +73,7 @@ fn mark(svg: &mut String, dot: &Dot<'_>, frame: Frame, color: &str) {
     let title = format!(
         "width {}, {} px: {:.1} % ({:.1}–{:.1}), {macs} MACs",
         subnet.width,
-        subnet.resolution,
+        subnet.input.resolution,
         quality.value * 100.0,
         quality.low * 100.0,
         quality.high * 100.0

@@ -37,7 +37,7 @@ pub struct Latency {
 /// Fails if the sub-network is not a row.
 pub fn measure(session: &mut Session, subnet: Subnet, config: MeasureConfig) -> Result<Latency> {
     session.switch(subnet)?;
-    let side = subnet.resolution.get() as usize;
+    let side = subnet.input.resolution.get() as usize;
     let size = match session.model().preprocess().fit {
         Fit::CenterCrop => [side, side],
         Fit::Whole => [side, (4 * side).div_ceil(3)],

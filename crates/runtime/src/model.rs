@@ -59,7 +59,7 @@ impl Model {
         let prepared = Arc::new(Prepared::new(&source, isa)?);
         let largest = bundle.preprocess().crop;
         let resize = |to: Resolution| Resize::new(square(largest), square(to));
-        let smaller = rows.iter().map(|row| row.resolution).filter(|&resolution| resolution != largest);
+        let smaller = rows.iter().map(|row| row.input.resolution).filter(|&resolution| resolution != largest);
         Ok(Self {
             prepared,
             isa,
@@ -138,15 +138,15 @@ impl Model {
 
     /// The resize to the resolution of a row; `None` if that is the largest.
     pub(crate) fn resize(&self, row: usize) -> Option<&Resize> {
-        self.resizes.get(&self.program(row).subnet.resolution)
+        self.resizes.get(&self.program(row).subnet.input.resolution)
     }
 
     /// The three rows nearest to a sub-network, by the relative distances of width and resolution.
     fn nearest(&self, subnet: Subnet) -> Vec<Subnet> {
         let off = |asked: f64, row: f64| ((row - asked) / asked).abs();
+        let resolution = |subnet: &Subnet| f64::from(subnet.input.resolution.get());
         let distance = |row: &Subnet| {
-            off(subnet.width.fraction(), row.width.fraction())
-                + off(subnet.resolution.get().into(), row.resolution.get().into())
+            off(subnet.width.fraction(), row.width.fraction()) + off(resolution(&subnet), resolution(row))
         };
         let mut rows: Vec<_> = self.rows.keys().copied().collect();
         rows.sort_by(|a, b| distance(a).total_cmp(&distance(b)));

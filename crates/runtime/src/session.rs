@@ -173,7 +173,7 @@ impl Session {
 
     /// The size at which the current row sees an image that has this size at the model's largest resolution.
     pub fn size_of(&self, size: [usize; 2]) -> [usize; 2] {
-        shrunk(size, self.model.preprocess().crop, self.subnet().resolution)
+        shrunk(size, self.model.preprocess().crop, self.subnet().input.resolution)
     }
 
     /// As [`Self::run`], for images of any height and width, which are not resized.

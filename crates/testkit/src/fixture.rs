@@ -63,7 +63,7 @@ pub fn small_network() -> Network {
 pub fn parts(network: Network, subnets: &[Subnet]) -> BundleParts {
     let stats =
         subnets.iter().zip(0..).map(|(&subnet, idx)| (subnet, row_stats(&network, subnet.width, idx)));
-    let crop = subnets.iter().map(|subnet| subnet.resolution).max();
+    let crop = subnets.iter().map(|subnet| subnet.input.resolution).max();
     BundleParts {
         task: Task::Classify,
         classes: (0..network.classes()).map(|idx| format!("class {idx}")).collect(),

@@ -57,7 +57,7 @@ fn logits(net: &Net, parameters: &Parameters, images: &Weights, subnets: &[Subne
     let statistics = calibration.finish();
     let mut all = Weights::new();
     for &subnet in subnets {
-        let side = subnet.resolution.get() as usize;
+        let side = subnet.input.resolution.get() as usize;
         let slice = net.slice(parameters, subnet.width)?;
         let norm = if n_batches == 0 { Norm::Batch } else { Norm::Fixed(&statistics[&subnet]) };
         let logits = net.forward(&slice, &test.resize_bilinear(side)?, norm)?;

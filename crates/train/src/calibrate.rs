@@ -51,7 +51,7 @@ impl Calibration {
     }
 }
 
-/// Calls `visit` with the slice, the resized images and the value of every row; every slice and resolution is made once.
+/// Calls `visit` with the slice, the resized images and the value of every row; every slice and size is made once.
 pub(crate) fn for_each_row<T>(
     net: &Net,
     parameters: &Parameters,
@@ -61,13 +61,13 @@ pub(crate) fn for_each_row<T>(
 ) -> Result<()> {
     let mut current: Option<(Width, Slice)> = None;
     no_grad(|| {
-        let pyramid = Pyramid::new(images, rows.keys().map(|row| row.resolution))?;
+        let pyramid = Pyramid::new(images, rows.keys().map(|row| row.input))?;
         for (row, value) in rows {
             let slice = match current.take() {
                 Some((width, slice)) if width == row.width => slice,
                 _ => net.slice(parameters, row.width)?,
             };
-            visit(&slice, pyramid.at(row.resolution), value)?;
+            visit(&slice, pyramid.at(row.input), value)?;
             current = Some((row.width, slice));
         }
         Ok(())

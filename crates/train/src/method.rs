@@ -1,6 +1,6 @@
 //! Training methods: mutual learning, and the methods it is compared with.
 
-use mutualnet_core::sample::ResolutionChoice;
+use mutualnet_core::sample::InputChoice;
 use serde::{Deserialize, Serialize};
 
 /// Which sub-networks a step trains, and at which resolutions.
@@ -42,12 +42,12 @@ impl Method {
         matches!(self, Self::Mutual | Self::Us | Self::UsMultiScale)
     }
 
-    /// How a step chooses resolutions.
-    pub fn resolution_choice(self) -> ResolutionChoice {
+    /// How a step chooses the sizes of inputs.
+    pub fn input_choice(self) -> InputChoice {
         match self {
-            Self::Mutual => ResolutionChoice::Own,
-            Self::UsMultiScale | Self::MultiScale => ResolutionChoice::Common,
-            Self::Us | Self::Plain | Self::Independent => ResolutionChoice::Largest,
+            Self::Mutual => InputChoice::Own,
+            Self::UsMultiScale | Self::MultiScale => InputChoice::Common,
+            Self::Us | Self::Plain | Self::Independent => InputChoice::Largest,
         }
     }
 }

@@ -51,15 +51,15 @@ pub fn mutual_step<O: Objective>(
     rules: &StepRules<'_>,
 ) -> Result<(Vec<Tensor>, StepLosses)> {
     let mut gradients = Gradients::none(parameters);
-    let seen = std::iter::once(&subnets.full).chain(&subnets.students).map(|subnet| subnet.resolution);
-    let pyramid = Pyramid::new(&batch.images, seen.chain(rules.more_resolutions().iter().copied()))?;
-    let answer = |slice: &Slice, resolution, dropout| {
-        let pass = Pass { net, slice, images: pyramid.at(resolution), norm: Norm::Batch, dropout };
+    let seen = std::iter::once(&subnets.full).chain(&subnets.students).map(|subnet| subnet.input);
+    let pyramid = Pyramid::new(&batch.images, seen.chain(rules.more_inputs().iter().copied()))?;
+    let answer = |slice: &Slice, input, dropout| {
+        let pass = Pass { net, slice, images: pyramid.at(input), norm: Norm::Batch, dropout };
         O::answer(pass, &batch.targets)
     };
 
     let slice = net.slice(parameters, subnets.full.width)?;
-    let full = answer(&slice, subnets.full.resolution, rules.dropout_of(0))?;
+    let full = answer(&slice, subnets.full.input, rules.dropout_of(0))?;
     let full_loss = O::supervised_loss(&full, &batch.targets, rules.label_smoothing)?;
     full_loss.scale(rules.full_weight)?.backward()?;
     gradients.add(parameters, slice)?;
@@ -72,7 +72,7 @@ pub fn mutual_step<O: Objective>(
         let teacher = rules.teacher.answer(net, parameters, (batch, &pyramid), (subnets.full, full))?;
         for (idx, student) in subnets.students.iter().enumerate() {
             let slice = net.slice(parameters, student.width)?;
-            let own = answer(&slice, student.resolution, rules.dropout_of(idx + 1))?;
+            let own = answer(&slice, student.input, rules.dropout_of(idx + 1))?;
             let loss = O::student_loss(&own, &teacher, rules.divergence)?;
             loss.scale(rules.weight_of(*student, subnets.full))?.backward()?;
             gradients.add(parameters, slice)?;

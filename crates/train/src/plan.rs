@@ -185,7 +185,7 @@ impl Plan {
         let network = network(recipe, classes.len())?;
         recipe.task.check(&network)?;
         let shipped = network_for(Purpose::Inference, recipe, classes.len())?;
-        let full_macs = shipped.macs(Subnet::image(network.widths().full(), recipe.resolutions()[0]))?;
+        let full_macs = shipped.macs(Subnet { width: network.widths().full(), input: recipe.inputs()[0] })?;
         let derived = Derived {
             n_train,
             n_test,
@@ -308,8 +308,8 @@ fn build(purpose: Purpose, recipe: &Recipe, widths: WidthRange, classes: usize) 
 }
 
 fn smallest(recipe: &Recipe) -> Subnet {
-    let resolutions = recipe.resolutions();
-    Subnet::image(recipe.trained_widths().smallest(), resolutions[resolutions.len() - 1])
+    let inputs = recipe.inputs();
+    Subnet { width: recipe.trained_widths().smallest(), input: inputs[inputs.len() - 1] }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use mutualnet_core::sample::SubnetSampler;
-use mutualnet_core::{Preprocess, Resolution, Subnet, WidthRange};
+use mutualnet_core::{InputSize, Preprocess, Resolution, Subnet, WidthRange};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -38,7 +38,7 @@ pub(crate) use problem::Problem;
 pub struct Recipe {
     file: RecipeFile,
     trained_widths: WidthRange,
-    resolutions: Vec<Resolution>,
+    inputs: Vec<InputSize>,
     sampler: SubnetSampler,
     rows: Vec<Subnet>,
     preprocess: Preprocess,
@@ -139,9 +139,10 @@ impl Recipe {
         self.trained_widths
     }
 
-    /// The resolutions that the method trains at; for one that trains the full network only, those it is evaluated at.
-    pub fn resolutions(&self) -> &[Resolution] {
-        &self.resolutions
+    /// The sizes of inputs that the method trains at, the largest first; for one that trains the full network only, those
+    /// it is evaluated at.
+    pub fn inputs(&self) -> &[InputSize] {
+        &self.inputs
     }
 
     /// Draws the sub-networks of a step.
@@ -149,7 +150,7 @@ impl Recipe {
         &self.sampler
     }
 
-    /// The rows of the query table: every trained width at every resolution, ascending widths.
+    /// The rows of the query table: every trained width at every size of input, ascending widths.
     pub fn table_rows(&self) -> &[Subnet] {
         &self.rows
     }

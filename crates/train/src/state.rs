@@ -110,7 +110,7 @@ fn average(recipe: &Recipe, network: &Network, start: &Weights, device: Device) 
 
 fn regret(recipe: &Recipe) -> Option<Regret> {
     let share = recipe.train.adaptive_sampling;
-    (share > 0.0).then(|| Regret::new(recipe.trained_widths(), &recipe.network.resolutions, share))
+    (share > 0.0).then(|| Regret::new(recipe.trained_widths(), recipe.inputs(), share))
 }
 
 /// Random first weights, with residual branches at zero if the recipe says so.

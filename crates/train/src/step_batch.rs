@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mutualnet_core::{Resolution, shrunk};
+use mutualnet_core::{InputSize, Resolution, shrunk};
 use mutualnet_data::Batch;
 use mutualnet_engine::{Device, Tensor};
 
@@ -43,32 +43,32 @@ pub fn images(batch: &mut Batch, device: Device) -> Result<Tensor> {
 
 /// The images of a batch at several resolutions.
 #[derive(Debug)]
-pub struct Pyramid(BTreeMap<Resolution, Tensor>);
+pub struct Pyramid(BTreeMap<InputSize, Tensor>);
 
 impl Pyramid {
-    /// Resizes images `[n, 3, h, w]`, whose shorter side has the largest resolution, to each of the resolutions; the
-    /// largest is not copied.
+    /// Resizes images `[n, 3, h, w]`, whose shorter side has the largest resolution, to each of the sizes, which are those
+    /// of images; the largest is not copied.
     ///
     /// # Errors
     /// The engine has no memory.
     ///
     /// # Source
     /// `[MN-code utils/transforms.py InputList]`: bilinear, aligned corners, on the normalized images.
-    pub fn new(images: &Tensor, resolutions: impl IntoIterator<Item = Resolution>) -> Result<Self> {
-        let resolutions: BTreeSet<_> = resolutions.into_iter().collect();
+    pub fn new(images: &Tensor, inputs: impl IntoIterator<Item = InputSize>) -> Result<Self> {
+        let inputs: BTreeSet<_> = inputs.into_iter().collect();
         let shape = images.shape();
         let size = [shape[2], shape[3]];
         let largest =
             Resolution::new(size[0].min(size[1]) as u32).expect("images are not larger than recipes allow");
-        let sizes: Vec<_> = resolutions.iter().map(|&resolution| shrunk(size, largest, resolution)).collect();
-        Ok(Self(resolutions.into_iter().zip(images.resize_bilinear_all(&sizes)?).collect()))
+        let sizes: Vec<_> = inputs.iter().map(|input| shrunk(size, largest, input.resolution)).collect();
+        Ok(Self(inputs.into_iter().zip(images.resize_bilinear_all(&sizes)?).collect()))
     }
 
-    /// The images at one of the resolutions.
+    /// The images at one of the sizes.
     ///
     /// # Panics
-    /// The pyramid was made without that resolution.
-    pub fn at(&self, resolution: Resolution) -> &Tensor {
-        self.0.get(&resolution).expect("the pyramid is made with every resolution that is used")
+    /// The pyramid was made without that size.
+    pub fn at(&self, input: InputSize) -> &Tensor {
+        self.0.get(&input).expect("the pyramid is made with every size that is used")
     }
 }

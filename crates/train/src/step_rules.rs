@@ -4,7 +4,7 @@
 //! All are off by default; `docs/methods.md` says where each comes from.
 
 use mutualnet_core::rng::Key;
-use mutualnet_core::{Resolution, Subnet};
+use mutualnet_core::{InputSize, Subnet};
 use mutualnet_engine::no_grad;
 use mutualnet_nn::{Dropout, Net, Norm, Parameters};
 use serde::{Deserialize, Serialize};
@@ -57,8 +57,8 @@ pub enum Teacher<'a> {
     Full,
     /// The full network of these averaged parameters.
     Ema(&'a Parameters),
-    /// The mean of the full network's logits over these resolutions.
-    Ensemble(&'a [Resolution]),
+    /// The mean of the full network's logits over inputs of these sizes.
+    Ensemble(&'a [InputSize]),
 }
 
 /// Dropout of one step. Every network of the step drops features of its own.
@@ -121,11 +121,11 @@ impl StepRules<'_> {
         applies.then(|| Dropout { share, key: key.sample(network as u64) })
     }
 
-    /// Resolutions that the teacher needs besides that of the full network.
-    pub(crate) fn more_resolutions(&self) -> &[Resolution] {
+    /// Sizes of inputs that the teacher needs besides that of the full network.
+    pub(crate) fn more_inputs(&self) -> &[InputSize] {
         match self.teacher {
             Teacher::Full | Teacher::Ema(_) => &[],
-            Teacher::Ensemble(resolutions) => resolutions,
+            Teacher::Ensemble(inputs) => inputs,
         }
     }
 }
@@ -139,18 +139,18 @@ impl Teacher<'_> {
         (batch, pyramid): (&StepBatch<O>, &Pyramid),
         (full, own): (Subnet, O::Answer),
     ) -> Result<O::Answer> {
-        let run = |parameters: &Parameters, resolution| {
+        let run = |parameters: &Parameters, input| {
             let slice = net.slice(parameters, full.width)?;
-            let (images, norm) = (pyramid.at(resolution), Norm::Batch);
+            let (images, norm) = (pyramid.at(input), Norm::Batch);
             O::answer(Pass { net, slice: &slice, images, norm, dropout: None }, &batch.targets)
         };
         no_grad(|| match *self {
             Self::Full => Ok(own),
-            Self::Ema(average) => run(average, full.resolution),
-            Self::Ensemble(resolutions) => {
+            Self::Ema(average) => run(average, full.input),
+            Self::Ensemble(inputs) => {
                 let mut answers = vec![own];
-                for &resolution in resolutions.iter().filter(|&&resolution| resolution != full.resolution) {
-                    answers.push(run(parameters, resolution)?);
+                for &input in inputs.iter().filter(|&&input| input != full.input) {
+                    answers.push(run(parameters, input)?);
                 }
                 O::mean(&answers)
             }

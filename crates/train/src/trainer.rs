@@ -95,7 +95,7 @@ impl<O: Objective> Trainer<O> {
         let dropout = StepDropout { share: train.dropout, regularize: train.regularize, key };
         let teacher = match (train.teacher, &self.state.average) {
             (TeacherKind::Ema, Some(average)) => Teacher::Ema(average.parameters()),
-            (TeacherKind::Ensemble, _) => Teacher::Ensemble(&self.recipe.network.resolutions),
+            (TeacherKind::Ensemble, _) => Teacher::Ensemble(self.recipe.inputs()),
             _ => Teacher::Full,
         };
         StepRules {
@@ -128,8 +128,8 @@ impl<O: Objective> Trainer<O> {
         let subnet =
             if losses.full.is_finite() { student.map_or(subnets.full, |s| s.subnet) } else { subnets.full };
         let slice = self.net.slice(&self.state.parameters, subnet.width)?;
-        let pyramid = Pyramid::new(&on_device.images, [subnet.resolution])?;
-        let images = pyramid.at(subnet.resolution);
+        let pyramid = Pyramid::new(&on_device.images, [subnet.input])?;
+        let images = pyramid.at(subnet.input);
         let layer =
             mutualnet_engine::no_grad(|| self.net.first_non_finite(&slice, images))?.map(str::to_owned);
         Ok(Stepped::NonFinite { subnet, layer })

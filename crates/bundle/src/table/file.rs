@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mutualnet_core::{Frames, Macs, Metric, Resolution, Subnet, Width};
+use mutualnet_core::{Frames, InputSize, Macs, Metric, Resolution, Subnet, Width};
 use serde::{Deserialize, Serialize};
 
 use super::{Latency, Quality, QueryTable, Row};
@@ -30,8 +30,8 @@ pub(super) struct TableFile {
 struct RowFile {
     width: Width,
     resolution: Resolution,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    frames: Option<Frames>,
+    #[serde(default, skip_serializing_if = "Frames::is_one")]
+    frames: Frames,
     #[serde(default, skip_serializing_if = "Precision::is_default")]
     precision: Precision,
     macs: Macs,
@@ -99,7 +99,7 @@ impl TryFrom<TableFile> for QueryTable {
 
 impl RowFile {
     fn subnet(&self) -> Subnet {
-        Subnet { width: self.width, resolution: self.resolution, frames: self.frames }
+        Subnet { width: self.width, input: InputSize { resolution: self.resolution, frames: self.frames } }
     }
 }
 
@@ -113,8 +113,8 @@ impl From<QueryTable> for TableFile {
     fn from(table: QueryTable) -> Self {
         let rows = table.rows.into_iter().map(|row| RowFile {
             width: row.subnet.width,
-            resolution: row.subnet.resolution,
-            frames: row.subnet.frames,
+            resolution: row.subnet.input.resolution,
+            frames: row.subnet.input.frames,
             precision: Precision::default(),
             macs: row.macs,
             quality: row.quality,

@@ -1,7 +1,7 @@
 //! `mutualnet inspect network`: what a sub-network computes and costs.
 
 use anyhow::Result;
-use mutualnet_core::{Macs, Subnet, WidthRange};
+use mutualnet_core::{InputSize, Macs, Subnet, WidthRange};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 use serde::Serialize;
 
@@ -30,7 +30,8 @@ struct Layer {
 }
 
 pub(super) fn run(args: &InspectNetworkArgs) -> Result<()> {
-    let subnet = Subnet { width: args.width, resolution: args.resolution, frames: args.frames };
+    let subnet =
+        Subnet { width: args.width, input: InputSize { resolution: args.resolution, frames: args.frames } };
     let config = NetworkConfig {
         classes: args.classes,
         widths: WidthRange::new(args.width, args.width)?,

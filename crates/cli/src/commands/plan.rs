@@ -154,7 +154,7 @@ fn bytes(n: u64) -> String {
 fn print_plan(plan: &Plan) -> Result<()> {
     let (recipe, derived) = (&plan.recipe, &plan.derived);
     let range = recipe.trained_widths();
-    let resolutions: Vec<_> = recipe.resolutions().iter().map(ToString::to_string).collect();
+    let inputs: Vec<_> = recipe.inputs().iter().map(ToString::to_string).collect();
     for (what, value) in [
         (
             "network",
@@ -163,7 +163,7 @@ fn print_plan(plan: &Plan) -> Result<()> {
                 recipe.network.name,
                 range.smallest(),
                 range.full(),
-                resolutions.join("/")
+                inputs.join("/")
             ),
         ),
         ("method", recipe.train.method.name().to_owned()),

@@ -42,16 +42,14 @@ impl Network {
     /// Batch norms, activations, max pools, resizing, sums and products count as free.
     ///
     /// # Errors
-    /// Fails if the sub-network does not fit: if the width is out of range, the input is too small, or a number of frames
-    /// is missing or not expected.
+    /// Fails if the sub-network does not fit: if the width is out of range, the input is too small, or an image network is
+    /// to read more than one frame.
     ///
     /// # Source
     /// `[MN-code utils/model_profiling.py]`.
     pub fn costs(&self, subnet: Subnet) -> Result<Vec<NodeCost>> {
         let channels = self.channels(subnet.width)?;
-        let side = subnet.resolution.get();
-        let time = self.frames(subnet)?.map_or(1, crate::Frames::get);
-        self.costs_of(&channels, [time, side, side], &subnet)
+        self.costs_of(&channels, self.extent_of(subnet)?, &subnet)
     }
 
     /// As [`Self::costs`], for an image of any height and width, in pixels.

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use crate::{Resolution, Subnet, Width, WidthRange};
+use crate::{InputSize, Subnet, Width, WidthRange};
 
 /// Number of bands that the range of widths is divided into.
 const N_BANDS: usize = 8;
@@ -11,40 +11,40 @@ const FOLLOW: f32 = 0.05;
 /// The value of a cell without observations.
 const UNSEEN: f32 = -1.0;
 
-/// Running means of the students' divergence from the teacher, over bands of width × resolutions.
+/// Running means of the students' divergence from the teacher, over bands of width × sizes of inputs.
 ///
 /// The divergence stands for what a row of the query table loses against the most expensive one. Every step computes it,
 /// while an accuracy would need an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Regret {
     widths: WidthRange,
-    resolutions: Vec<Resolution>,
+    inputs: Vec<InputSize>,
     share: f64,
-    /// A mean or [`UNSEEN`] for every cell, ordered by band and then by resolution.
+    /// A mean or [`UNSEEN`] for every cell, ordered by band and then by size.
     cells: Vec<f32>,
 }
 
 impl Regret {
     /// Starts without observations. `share` of the draws will follow the observations, and the others stay uniform.
-    pub fn new(widths: WidthRange, resolutions: &[Resolution], share: f64) -> Self {
-        let cells = vec![UNSEEN; N_BANDS * resolutions.len()];
-        Self { widths, resolutions: resolutions.to_vec(), share, cells }
+    pub fn new(widths: WidthRange, inputs: &[InputSize], share: f64) -> Self {
+        let cells = vec![UNSEEN; N_BANDS * inputs.len()];
+        Self { widths, inputs: inputs.to_vec(), share, cells }
     }
 
-    /// Records the divergence of a student; ignores one that is not finite or belongs to an unknown resolution.
+    /// Records the divergence of a student; ignores one that is not finite or belongs to an unknown size.
     pub fn observe(&mut self, student: Subnet, divergence: f64) {
-        let Some(resolution) = self.resolutions.iter().position(|r| *r == student.resolution) else { return };
+        let Some(input) = self.inputs.iter().position(|input| *input == student.input) else { return };
         let (smallest, full) = (self.widths.smallest().fraction(), self.widths.full().fraction());
         let place = (student.width.fraction() - smallest) / (full - smallest).max(f64::MIN_POSITIVE);
         let band = ((place * N_BANDS as f64) as usize).min(N_BANDS - 1);
         if divergence.is_finite() {
             let value = divergence.max(0.0) as f32;
-            let cell = &mut self.cells[band * self.resolutions.len() + resolution];
+            let cell = &mut self.cells[band * self.inputs.len() + input];
             *cell = if *cell == UNSEEN { value } else { *cell + FOLLOW * (value - *cell) };
         }
     }
 
-    /// Draws a width and the index of a resolution, with a probability in proportion to the lag there. Returns `None` if
+    /// Draws a width and the index of a size, with a probability in proportion to the lag there. Returns `None` if
     /// this draw is to be uniform. A cell without observations counts as much as the worst one.
     pub(super) fn draw(&self, rng: &mut impl Rng) -> Option<(Width, usize)> {
         let worst = self.cells.iter().copied().fold(0.0_f32, f32::max);
@@ -61,12 +61,12 @@ impl Regret {
                 break;
             }
         }
-        let (band, resolution) = (chosen / self.resolutions.len(), chosen % self.resolutions.len());
+        let (band, input) = (chosen / self.inputs.len(), chosen % self.inputs.len());
         let (smallest, full) = (self.widths.smallest(), self.widths.full());
         let place = (band as f64 + rng.random_range(0.0..1.0)) / N_BANDS as f64;
         let fraction = smallest.fraction() + place * (full.fraction() - smallest.fraction());
         let width = Width::new(fraction).expect("a number between two widths is a width");
-        Some((width.clamp(smallest, full), resolution))
+        Some((width.clamp(smallest, full), input))
     }
 
     /// The means of all cells, for a checkpoint.
@@ -83,11 +83,12 @@ impl Regret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Resolution;
     use crate::rng::{Key, Purpose};
 
     fn regret(share: f64) -> Regret {
         let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
-        Regret::new(widths, &[32, 24].map(|r| Resolution::new(r).unwrap()), share)
+        Regret::new(widths, &[32, 24].map(|r| InputSize::image(Resolution::new(r).unwrap())), share)
     }
 
     #[test]

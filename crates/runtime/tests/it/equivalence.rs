@@ -28,7 +28,7 @@ fn bits(logits: &[f32]) -> Vec<u32> {
 
 fn run(session: &mut Session, row: Subnet, n: usize) -> Vec<u32> {
     session.switch(row).unwrap();
-    bits(session.run(&images(n, row.resolution), n).unwrap())
+    bits(session.run(&images(n, row.input.resolution), n).unwrap())
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn batch_or_singles() {
         let mut session = session(&model, 2);
         for (row, n) in ROWS.map(subnet).into_iter().zip([3, 70, 2, 7]) {
             let all = run(&mut session, row, n);
-            let input = images(n, row.resolution);
+            let input = images(n, row.input.resolution);
             let singles = input.chunks_exact(input.len() / n);
             let singles: Vec<_> = singles.flat_map(|image| bits(session.run(image, 1).unwrap())).collect();
             assert_eq!(all, singles, "{name} {row}");
@@ -117,7 +117,7 @@ fn switching_and_running_do_not_allocate() {
     for name in samples() {
         let model = model_of(name, Isa::choose().unwrap());
         let mut session = session(&model, 1);
-        let inputs = ROWS.map(|row| (subnet(row), images(2, subnet(row).resolution)));
+        let inputs = ROWS.map(|row| (subnet(row), images(2, subnet(row).input.resolution)));
         session.run(&inputs[0].1, 2).unwrap();
         let allocated = allocations(|| {
             for (row, input) in inputs.iter().chain(&inputs) {
@@ -197,7 +197,7 @@ fn an_input_of_the_largest_resolution_is_resized() {
     let model = model(Isa::choose().unwrap());
     let mut session = session(&model, 1);
     let row = subnet("0.35-16");
-    let largest = images(2, subnet(ROWS[0]).resolution);
+    let largest = images(2, subnet(ROWS[0]).input.resolution);
     session.switch(row).unwrap();
     let got = session.run(&largest, 2).unwrap().to_vec();
     let mut small = Vec::new();

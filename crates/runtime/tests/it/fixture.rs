@@ -133,7 +133,7 @@ pub(crate) fn bundle(network: &Network, rows: &[&str]) -> Bundle {
         task: Task::Classify,
         network: network.clone(),
         classes: (0..network.classes()).map(|class| format!("class {class}")).collect(),
-        preprocess: Preprocess::center_crop(subnets[0].resolution, [0.5; 3], [0.25; 3]),
+        preprocess: Preprocess::center_crop(subnets[0].input.resolution, [0.5; 3], [0.25; 3]),
         table: QueryTable::new(subnets.iter().map(row).collect()).unwrap(),
         weights: weights(network),
         stats,

@@ -31,7 +31,7 @@ fn idle_threads_sleep_within_a_millisecond() {
     );
     let before = workers();
     let mut session = session(&model, 2);
-    let input = images(8, subnet("1.0-32").resolution);
+    let input = images(8, subnet("1.0-32").input.resolution);
     session.run(&input, 8).unwrap();
     let new: Vec<_> = workers().difference(&before).cloned().collect();
     let idle = new.iter().map(|thread| {

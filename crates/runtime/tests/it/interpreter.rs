@@ -28,7 +28,7 @@ impl Map {
 
 /// The outputs for an image of the row's own resolution, each `[h, w, c]`.
 pub(crate) fn outputs(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<Vec<f64>> {
-    outputs_at(bundle, row, [row.resolution.get(); 2], image)
+    outputs_at(bundle, row, [row.input.resolution.get(); 2], image)
 }
 
 /// The outputs for an image of any height and width, each `[h, w, c]`.

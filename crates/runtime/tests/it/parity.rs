@@ -9,7 +9,7 @@ use crate::interpreter;
 fn check(network: &Network, rows: &[&str]) {
     let bundle = bundle(network, rows);
     for row in rows.iter().map(|text| subnet(text)) {
-        let image = images(1, row.resolution);
+        let image = images(1, row.input.resolution);
         let expected = interpreter::outputs(&bundle, row, &image).remove(0);
         let largest = expected.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
         for isa in Isa::available() {

@@ -140,7 +140,7 @@ fn any_network_is_executed_as_it_reads() {
         }
         run += 1;
         let bundle = bundle(&network, &[row]);
-        let image = images(1, subnet(row).resolution);
+        let image = images(1, subnet(row).input.resolution);
         let expected = interpreter::outputs(&bundle, subnet(row), &image);
         for isa in Isa::available() {
             let mut session = session_of(&bundle, isa);

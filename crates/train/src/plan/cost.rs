@@ -2,8 +2,8 @@
 //!
 //! Separate because the plan compares expected costs, and timing scales measured steps by them.
 
-use mutualnet_core::sample::{ResolutionChoice, StepSubnets};
-use mutualnet_core::{Network, Resolution, Subnet, Width};
+use mutualnet_core::sample::{InputChoice, StepSubnets};
+use mutualnet_core::{InputSize, Network, Subnet, Width};
 
 use mutualnet_zoo::Purpose;
 
@@ -21,7 +21,7 @@ const FORWARD: f64 = 1.0 / 3.0;
 /// sub-networks that the method can draw. Adaptive sampling counts as uniform.
 pub(super) fn relative(recipe: &Recipe, classes: usize) -> Result<f64> {
     let plain = build(Purpose::Training, recipe, recipe.network.widths, classes)?;
-    let plain = macs(&plain, recipe.network.widths.full(), &[recipe.crop()])?;
+    let plain = macs(&plain, recipe.network.widths.full(), &[InputSize::image(recipe.crop())])?;
     Ok(StepCost::new(recipe, classes)?.expected()? / plain)
 }
 
@@ -38,10 +38,10 @@ impl<'a> StepCost<'a> {
 
     /// The mean over all steps that the method can draw.
     pub(crate) fn expected(&self) -> Result<f64> {
-        let all = self.recipe.resolutions();
-        let seen = match self.recipe.train.method.resolution_choice() {
-            ResolutionChoice::Common => all,
-            ResolutionChoice::Largest | ResolutionChoice::Own => &all[..1],
+        let all = self.recipe.inputs();
+        let seen = match self.recipe.train.method.input_choice() {
+            InputChoice::Common => all,
+            InputChoice::Largest | InputChoice::Own => &all[..1],
         };
         let alone = self.own(seen)?;
         let with_students = alone + self.teaching(alone)? + self.students()?;
@@ -51,23 +51,23 @@ impl<'a> StepCost<'a> {
 
     /// The cost of one step.
     pub(crate) fn of(&self, subnets: &StepSubnets) -> Result<f64> {
-        let own = self.own(&[subnets.full.resolution])?;
+        let own = self.own(&[subnets.full.input])?;
         if subnets.students.is_empty() {
             return Ok(own);
         }
         let students = subnets.students.iter();
-        let students = students.map(|student| macs(&self.network, student.width, &[student.resolution]));
+        let students = students.map(|student| macs(&self.network, student.width, &[student.input]));
         Ok(own + self.teaching(own)? + students.sum::<Result<f64>>()?)
     }
 
-    /// The full network's pass, mean over the resolutions that it sees.
-    fn own(&self, seen: &[Resolution]) -> Result<f64> {
+    /// The full network's pass, mean over the inputs that it sees.
+    fn own(&self, seen: &[InputSize]) -> Result<f64> {
         macs(&self.network, self.recipe.trained_widths().full(), seen)
     }
 
     /// What teaching takes besides the full network's own pass.
     fn teaching(&self, own: f64) -> Result<f64> {
-        let all = self.recipe.resolutions();
+        let all = self.recipe.inputs();
         Ok(match self.recipe.train.teacher {
             TeacherKind::Full => 0.0,
             TeacherKind::Ema => FORWARD * own,
@@ -80,10 +80,10 @@ impl<'a> StepCost<'a> {
         if !train.method.has_students() {
             return Ok(0.0);
         }
-        let all = self.recipe.resolutions();
-        let seen = match train.method.resolution_choice() {
-            ResolutionChoice::Largest => &all[..1],
-            ResolutionChoice::Common | ResolutionChoice::Own => all,
+        let all = self.recipe.inputs();
+        let seen = match train.method.input_choice() {
+            InputChoice::Largest => &all[..1],
+            InputChoice::Common | InputChoice::Own => all,
         };
         let range = self.recipe.trained_widths();
         let (low, high) = (range.smallest().fraction(), range.full().fraction());
@@ -99,8 +99,8 @@ impl<'a> StepCost<'a> {
     }
 }
 
-/// Mean MACs of a width over these resolutions.
-fn macs(network: &Network, width: Width, resolutions: &[Resolution]) -> Result<f64> {
-    let macs = resolutions.iter().map(|&r| Ok::<_, Error>(network.macs(Subnet::image(width, r))?.as_f64()));
-    Ok(macs.sum::<Result<f64>>()? / resolutions.len() as f64)
+/// Mean MACs of a width over inputs of these sizes.
+fn macs(network: &Network, width: Width, inputs: &[InputSize]) -> Result<f64> {
+    let macs = inputs.iter().map(|&input| Ok::<_, Error>(network.macs(Subnet { width, input })?.as_f64()));
+    Ok(macs.sum::<Result<f64>>()? / inputs.len() as f64)
 }

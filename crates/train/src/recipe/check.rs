@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mutualnet_bundle::QueryTable;
 use mutualnet_core::network::ChannelRule;
 use mutualnet_core::sample::{SubnetSampler, WidthChoice};
-use mutualnet_core::{Preprocess, Resolution, Subnet, Task, WidthRange};
+use mutualnet_core::{InputSize, Preprocess, Subnet, Task, WidthRange};
 use mutualnet_data::TrainPipeline;
 
 use super::problem::Problem;
@@ -28,16 +28,18 @@ impl RecipeFile {
         self.check_numbers()?;
         self.train.check()?;
         let preprocess = self.preprocess()?;
-        let (trained_widths, resolutions) = (self.trained_widths(), self.resolutions());
-        let sampler = self.sampler(trained_widths, &resolutions)?;
-        let rows = self.table_rows(trained_widths, &resolutions)?;
-        Ok(Recipe { file: self, trained_widths, resolutions, sampler, rows, preprocess })
+        let (trained_widths, inputs) = (self.trained_widths(), self.inputs());
+        let sampler = self.sampler(trained_widths, &inputs)?;
+        let rows = self.table_rows(trained_widths, &inputs)?;
+        Ok(Recipe { file: self, trained_widths, inputs, sampler, rows, preprocess })
     }
 
     fn check_numbers(&self) -> Result<(), Problem> {
         let Self { network, data, tabulate, train, .. } = self;
         let fits = |subnet: Subnet| {
-            network.widths.contains(subnet.width) && network.resolutions.contains(&subnet.resolution)
+            let InputSize { resolution, frames } = subnet.input;
+            let is_seen = network.resolutions.contains(&resolution) && frames.is_one();
+            network.widths.contains(subnet.width) && is_seen
         };
         refuse([
             (network.resolutions.is_empty(), "network.resolutions", "a list of at least one"),
@@ -117,14 +119,14 @@ impl RecipeFile {
         }
     }
 
-    fn resolutions(&self) -> Vec<Resolution> {
+    fn inputs(&self) -> Vec<InputSize> {
         match self.train.subnet {
-            Some(subnet) => vec![subnet.resolution],
-            None => self.network.resolutions.clone(),
+            Some(subnet) => vec![subnet.input],
+            None => self.network.resolutions.iter().copied().map(InputSize::image).collect(),
         }
     }
 
-    fn sampler(&self, range: WidthRange, resolutions: &[Resolution]) -> Result<SubnetSampler, Problem> {
+    fn sampler(&self, range: WidthRange, inputs: &[InputSize]) -> Result<SubnetSampler, Problem> {
         let method = self.train.method;
         let widths = match self.train.width_step {
             Some(step) => WidthChoice::Grid(grid("train.width_step", range, step)?),
@@ -132,20 +134,21 @@ impl RecipeFile {
         };
         Ok(SubnetSampler {
             widths,
-            resolutions: resolutions.to_vec(),
-            resolution_choice: method.resolution_choice(),
+            inputs: inputs.to_vec(),
+            input_choice: method.input_choice(),
             n_random: method.has_students().then_some(self.train.random_subnets),
         })
     }
 
-    fn table_rows(&self, range: WidthRange, resolutions: &[Resolution]) -> Result<Vec<Subnet>, Problem> {
+    fn table_rows(&self, range: WidthRange, inputs: &[InputSize]) -> Result<Vec<Subnet>, Problem> {
         let (key, most) = ("tabulate.width_step", QueryTable::MAX_ROWS);
         let widths = grid(key, range, self.tabulate.width_step)?;
-        let n = widths.len() * resolutions.len();
+        let n = widths.len() * inputs.len();
         if n > most {
             return Err(Problem::is(key, format!("a table of {n} rows is above the limit of {most}")));
         }
-        let rows = widths.into_iter().flat_map(|w| resolutions.iter().map(move |&r| Subnet::image(w, r)));
+        let rows =
+            widths.into_iter().flat_map(|width| inputs.iter().map(move |&input| Subnet { width, input }));
         Ok(rows.collect())
     }
 }

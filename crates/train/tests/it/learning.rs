@@ -1,8 +1,8 @@
 //! Every network overfits eight images, at every width that was trained; a run that learns nothing says so.
 
-use mutualnet_core::Resolution;
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::sample::{ResolutionChoice, SubnetSampler, WidthChoice};
+use mutualnet_core::sample::{InputChoice, SubnetSampler, WidthChoice};
+use mutualnet_core::{InputSize, Resolution};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters};
 use mutualnet_train::Event;
@@ -72,11 +72,11 @@ fn every_family_learns_eight_images_by_heart() {
             decay: Decay::Weights,
         };
         let mut optimizer = Optimizer::new(&parameters, &config).unwrap();
-        let resolutions = [32].map(|r| Resolution::new(r).unwrap()).to_vec();
+        let inputs = vec![InputSize::image(Resolution::new(32).unwrap())];
         let sampler = SubnetSampler {
             widths: WidthChoice::Continuous(widths),
-            resolutions,
-            resolution_choice: ResolutionChoice::Own,
+            inputs,
+            input_choice: InputChoice::Own,
             n_random: Some(1),
         };
         let batch = batch();

@@ -111,7 +111,7 @@ fn labels() -> Tensor {
 }
 
 fn resized(images: &Tensor, subnet: Subnet) -> Tensor {
-    let side = subnet.resolution.get() as usize;
+    let side = subnet.input.resolution.get() as usize;
     images.resize_bilinear(side).unwrap()
 }
 

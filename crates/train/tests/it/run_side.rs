@@ -29,7 +29,7 @@ fn pixels(seed: u64, n: usize) -> Vec<f32> {
 /// Statistics of one batch.
 fn calibrated(net: &Net, slice: &Slice, subnet: Subnet) -> Statistics {
     let mut statistics = Statistics::new(net.network(), subnet.width, Device::Cpu).unwrap();
-    let side = subnet.resolution.get() as usize;
+    let side = subnet.input.resolution.get() as usize;
     let batch = Tensor::from_nhwc(&pixels(1, N * side * side), [N, side, side, 3], Device::Cpu).unwrap();
     let collect = Norm::Collect { statistics: &mut statistics, momentum: 1.0 };
     no_grad(|| net.forward(slice, &batch, collect)).unwrap();
@@ -62,7 +62,7 @@ fn bundle(net: &Net, parameters: &Parameters, rows: &[EngineRow]) -> Bundle {
         classes: (0..net.network().classes()).map(|class| class.to_string()).collect(),
         preprocess: Preprocess {
             fit: task.sees(),
-            ..Preprocess::center_crop(rows[0].subnet.resolution, [0.5; 3], [0.25; 3])
+            ..Preprocess::center_crop(rows[0].subnet.input.resolution, [0.5; 3], [0.25; 3])
         },
         table: QueryTable::new(rows.iter().map(row).collect()).unwrap().measuring(task.metric()),
         weights: parameters.to_weights().unwrap(),
@@ -79,7 +79,7 @@ fn every_family_gives_the_engines_logits_on_the_run_side() {
     for network in mutualnet_zoo::samples().map(small_network).chain([finer]) {
         let both = BothSides::new(network, [32, 28, 20]);
         for (at, row) in both.rows.iter().enumerate() {
-            both.assert_equal(at, [row.subnet.resolution.get() as usize; 2], TOLERANCE);
+            both.assert_equal(at, [row.subnet.input.resolution.get() as usize; 2], TOLERANCE);
         }
     }
 }

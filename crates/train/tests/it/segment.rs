@@ -86,7 +86,7 @@ fn check_rows(bundle: &Bundle, image: &Path) {
         let layers: Vec<_> = layers.map(|layer| (layer.mean.clone(), layer.var.clone())).collect();
         let statistics = Statistics::from_vecs(&layers, Device::Cpu).unwrap();
         let slice = net.slice(&parameters, row.subnet.width).unwrap();
-        let resized = images.resize_bilinear(row.subnet.resolution.get() as usize).unwrap();
+        let resized = images.resize_bilinear(row.subnet.input.resolution.get() as usize).unwrap();
         let map = no_grad(|| net.forward(&slice, &resized, Norm::Fixed(&statistics))).unwrap();
         let engine = map.by_pixel().unwrap().to_vec_f32().unwrap();
 
@@ -110,7 +110,7 @@ fn the_tables_miou_is_that_of_the_masks() {
     let table = tabulate(&run, "test", &mut ()).unwrap();
     let bundle = Bundle::read(&run.bundle()).unwrap();
     let n_classes = class_names().len();
-    let row = table.rows().iter().find(|row| row.subnet.resolution.get() == 48).unwrap();
+    let row = table.rows().iter().find(|row| row.subnet.input.resolution.get() == 48).unwrap();
     let mut session = Predictor::new(&bundle, NonZeroUsize::MIN, Config::default()).unwrap();
     session.session_mut().switch(row.subnet).unwrap();
 

@@ -96,7 +96,7 @@ fn every_method_trains_its_own_sub_networks() {
                 assert!(full_loss.is_finite());
                 assert_eq!(students.len(), n_students, "{method}");
                 let sides: std::collections::BTreeSet<_> =
-                    students.iter().map(|student| student.subnet.resolution.get()).collect();
+                    students.iter().map(|student| student.subnet.input.resolution.get()).collect();
                 assert!(sides.len() <= 1, "{method}: one resolution per step");
                 full_resolutions += usize::from(sides.contains(&32));
             }

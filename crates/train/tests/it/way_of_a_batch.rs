@@ -40,7 +40,7 @@ fn check_every_row(fixture: &Fixture, bundle: &Bundle) {
         let layers = bundle.stats(row.subnet).unwrap().iter();
         let layers: Vec<_> = layers.map(|layer| (layer.mean.clone(), layer.var.clone())).collect();
         let statistics = Statistics::from_vecs(&layers, Device::Cpu).unwrap();
-        let side = row.subnet.resolution.get() as usize;
+        let side = row.subnet.input.resolution.get() as usize;
         let slice = net.slice(&parameters, row.subnet.width).unwrap();
         let resized = images.resize_bilinear(side).unwrap();
         let logits = no_grad(|| net.forward(&slice, &resized, Norm::Fixed(&statistics))).unwrap();

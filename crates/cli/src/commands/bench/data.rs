@@ -130,7 +130,7 @@ impl Bench {
         let per_image = |time: Duration, images: f64| time.as_secs_f64() * 1e6 / images.max(1.0);
         let workers = self.workers as f64;
         let loading = times.stages().map(|(stage, time)| (stage, per_image(time, times.images as f64)));
-        let pyramid = match self.recipe.resolutions().len() {
+        let pyramid = match self.recipe.inputs().len() {
             1 => None,
             _ => Some(("smaller resolutions", per_image(pyramid, n as f64))),
         };
@@ -160,10 +160,10 @@ impl Bench {
 
     /// Makes the smaller resolutions as a training step does; returns how long it took.
     fn pyramid(&self, mut batch: Batch) -> Result<Duration> {
-        let resolutions = self.recipe.resolutions();
+        let inputs = self.recipe.inputs();
         let begun = Instant::now();
-        if resolutions.len() > 1 {
-            Pyramid::new(&images(&mut batch, Device::Cpu)?, resolutions.iter().copied())?;
+        if inputs.len() > 1 {
+            Pyramid::new(&images(&mut batch, Device::Cpu)?, inputs.iter().copied())?;
         }
         Ok(begun.elapsed())
     }

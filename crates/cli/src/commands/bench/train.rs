@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::sample::{ResolutionChoice, StepSubnets, SubnetSampler, WidthChoice};
-use mutualnet_core::{Width, WidthRange};
+use mutualnet_core::sample::{InputChoice, StepSubnets, SubnetSampler, WidthChoice};
+use mutualnet_core::{InputSize, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::{Net, Parameters};
 use mutualnet_train::mutual_step::mutual_step;
@@ -122,8 +122,8 @@ impl Bench {
             parameters,
             sampler: SubnetSampler {
                 widths: WidthChoice::Continuous(widths),
-                resolutions: args.resolutions.clone(),
-                resolution_choice: ResolutionChoice::Own,
+                inputs: args.resolutions.iter().copied().map(InputSize::image).collect(),
+                input_choice: InputChoice::Own,
                 n_random: Some(2),
             },
             batch: StepBatch {
