@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use mutualnet_core::network::Lists;
 use mutualnet_core::{FileKind, Network, Preprocess, Subnet, Task, Tensor, Weights};
 
-use crate::manifest::{Lists, Manifest, SmallerResolutions};
+use crate::manifest::{Manifest, SmallerResolutions};
 use crate::parts::{norm_paths, stats_names};
 use crate::safetensors::{self, Container, View};
 use crate::{
@@ -50,7 +51,7 @@ impl Bundle {
         self.parts.task
     }
 
-    /// The list of layers.
+    /// The lists of layers.
     pub fn network(&self) -> &Network {
         &self.parts.network
     }
@@ -92,7 +93,7 @@ impl Bundle {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let manifest = Manifest {
             task: self.parts.task,
-            lists: Lists { main: Cow::Borrowed(&self.parts.network) },
+            lists: Lists::from(&self.parts.network),
             classes: Cow::Borrowed(&self.parts.classes),
             preprocess: self.parts.preprocess,
             smaller_resolutions: SmallerResolutions::BilinearAlignedCorners,
@@ -137,7 +138,7 @@ impl Bundle {
         }
         let mut container = safetensors::parse(bytes)?;
         let manifest = open(bytes, &container)?;
-        let network = manifest.lists.main.into_owned();
+        let network = Network::try_from(manifest.lists)?;
         let table = manifest.table.into_owned();
         let mut weights = Weights::new();
         for parameter in network.parameters() {

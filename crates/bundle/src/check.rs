@@ -1,6 +1,6 @@
 //! Checks that the parts of a bundle fit together; no other place decides this.
 
-use mutualnet_core::network::{AvgPool, Conv, MaxPool, Op};
+use mutualnet_core::network::{AvgPool, Conv, MaxPool, Op, TransposedConv};
 use mutualnet_core::{Network, Subnet, Weights, Width};
 
 use crate::parts::{norm_paths, stats_names};
@@ -84,6 +84,12 @@ fn most_macs(network: &Network, subnet: Subnet) -> Result<f64> {
     let side = subnet.input.resolution.get();
     let mut extent = [subnet.input.frames.get(), side, side].map(f64::from);
     let mut per_position = 0.0;
+    for size in network.nodes().iter().filter_map(|node| match node.op {
+        Op::Input { size, .. } => size,
+        _ => None,
+    }) {
+        extent = [0, 1, 2].map(|axis| extent[axis].max(f64::from(size[axis])));
+    }
     for (node, &out) in network.nodes().iter().zip(&channels) {
         let mut weights = 1.0;
         if let Op::Conv(Conv { kernel, padding, .. })
@@ -92,6 +98,12 @@ fn most_macs(network: &Network, subnet: Subnet) -> Result<f64> {
         {
             for (extent, &padding) in extent.iter_mut().zip(padding) {
                 *extent += 2.0 * f64::from(padding);
+            }
+            weights = kernel.iter().map(|&n| f64::from(n)).product();
+        }
+        if let Op::TransposedConv(TransposedConv { kernel, stride, output_padding, .. }) = &node.op {
+            for (axis, extent) in extent.iter_mut().enumerate() {
+                *extent = *extent * f64::from(stride[axis]) + f64::from(kernel[axis] + output_padding[axis]);
             }
             weights = kernel.iter().map(|&n| f64::from(n)).product();
         }
@@ -165,5 +177,34 @@ mod tests {
         let bound = most_macs(&net, subnet).unwrap();
         assert!(macs <= bound && bound < MAX_MACS, "{macs} {bound}");
         assert!(most_macs(&chain(9000, 64, 63), subnet).unwrap() > MAX_MACS);
+    }
+
+    /// Transposed convolutions, each of which makes its input 64 times as large.
+    #[test]
+    fn the_bound_counts_what_grows_and_what_has_a_size_of_its_own() {
+        let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
+        let enlarging = |n_convs: usize, size| {
+            let mut net = NetworkBuilder::new("up", Rank::Image, widths);
+            let mut x = net.stream("input", 1, size);
+            for idx in 0..n_convs {
+                let conv = TransposedConv {
+                    out: ChannelRule::whole(1),
+                    kernel: [1, 64, 64],
+                    stride: [1, 64, 64],
+                    padding: [0; 3],
+                    output_padding: [0, 63, 63],
+                    bias: false,
+                };
+                x = net.transposed_conv(&idx.to_string(), x, conv);
+            }
+            net.finish().unwrap()
+        };
+        let subnet: Subnet = "1.0-32".parse().unwrap();
+        for net in [enlarging(2, None), enlarging(1, Some([1, 500, 700]))] {
+            let macs = net.macs(subnet).unwrap().as_f64();
+            let bound = most_macs(&net, subnet).unwrap();
+            assert!(macs <= bound && bound < MAX_MACS, "{macs} {bound}");
+        }
+        assert!(most_macs(&enlarging(9000, None), subnet).unwrap() > MAX_MACS);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use mutualnet_core::network::Lists;
 use mutualnet_core::{Network, Preprocess, Task};
 use serde::{Deserialize, Serialize};
 
@@ -11,19 +12,12 @@ use crate::{Error, Provenance, QueryTable, Result};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest<'a> {
     pub(crate) task: Task,
-    pub(crate) lists: Lists<'a>,
+    pub(crate) lists: Lists,
     pub(crate) classes: Cow<'a, [String]>,
     pub(crate) preprocess: Preprocess,
     pub(crate) smaller_resolutions: SmallerResolutions,
     pub(crate) table: Cow<'a, QueryTable>,
     pub(crate) provenance: Cow<'a, Provenance>,
-}
-
-/// The lists of layers by their names. The format has room for tasks that run several, one after the other.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Lists<'a> {
-    pub(crate) main: Cow<'a, Network>,
 }
 
 /// How the input of a smaller resolution is made from that of the largest.
@@ -48,7 +42,7 @@ impl From<ManifestV1> for Manifest<'static> {
     fn from(old: ManifestV1) -> Self {
         Self {
             task: Task::Classify,
-            lists: Lists { main: Cow::Owned(old.network) },
+            lists: Lists::from(&old.network),
             classes: Cow::Owned(old.classes),
             preprocess: old.preprocess,
             smaller_resolutions: SmallerResolutions::BilinearAlignedCorners,

@@ -11,7 +11,7 @@ use crate::{Provenance, QueryTable, RowStats};
 pub struct BundleParts {
     /// What the network is trained for.
     pub task: Task,
-    /// The list of layers.
+    /// The lists of layers.
     pub network: Network,
     /// Name of every class, in the order of the outputs.
     pub classes: Vec<String>,

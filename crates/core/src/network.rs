@@ -13,7 +13,9 @@ mod channels;
 pub use channels::{ChannelRule, make_divisible};
 
 mod op;
-pub use op::{Activation, AvgPool, BatchNorm, Conv, Extent, Groups, Linear, MaxPool, Op, Resize};
+pub use op::{
+    Activation, AvgPool, BatchNorm, Conv, Extent, Groups, Linear, MaxPool, Op, Resize, TransposedConv,
+};
 
 mod builder;
 pub use builder::NetworkBuilder;
@@ -26,6 +28,9 @@ pub use parameter::{Parameter, ParameterKind, ParameterSlice};
 
 mod output;
 pub use output::Output;
+
+mod list;
+pub use list::{List, Lists};
 
 mod residual;
 
@@ -66,11 +71,13 @@ pub struct Network {
     name: String,
     rank: Rank,
     widths: WidthRange,
+    /// Of all lists.
     nodes: Vec<Node>,
     outputs: Vec<Output>,
+    lists: Vec<List>,
 }
 
-/// A [`Network`] as written in a file, before it is checked.
+/// A [`Network`] of one list as written in a file, before it is checked. Files with several have [`Lists`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NetworkFile {
@@ -87,12 +94,13 @@ impl TryFrom<NetworkFile> for Network {
     type Error = Error;
 
     fn try_from(NetworkFile { name, rank, widths, nodes, outputs }: NetworkFile) -> Result<Self> {
-        Self::checked(Self { name, rank, widths, outputs: Output::or_last(outputs, &nodes), nodes })
+        Self::one_list((name, rank, widths), nodes, outputs)
     }
 }
 
 impl From<Network> for NetworkFile {
-    fn from(Network { name, rank, widths, nodes, outputs }: Network) -> Self {
+    fn from(Network { name, rank, widths, nodes, outputs, lists }: Network) -> Self {
+        assert_eq!(lists.len(), 1, "a network with several lists is written as `Lists`");
         let outputs = if outputs == Output::or_last(Vec::new(), &nodes) { Vec::new() } else { outputs };
         Self { name, rank, widths, nodes, outputs }
     }
@@ -101,6 +109,16 @@ impl From<Network> for NetworkFile {
 impl Network {
     /// The most nodes that a network may have, which limits what an untrusted file can ask for.
     pub const MAX_NODES: usize = 10_000;
+
+    /// A network with the list [`List::MAIN`] only. Without outputs, the last node is the output [`Output::LOGITS`].
+    fn one_list(
+        (name, rank, widths): (String, Rank, WidthRange),
+        nodes: Vec<Node>,
+        outputs: Vec<Output>,
+    ) -> Result<Self> {
+        let (outputs, lists) = (Output::or_last(outputs, &nodes), vec![List::main(nodes.len())]);
+        Self { name, rank, widths, nodes, outputs, lists }.checked()
+    }
 
     fn checked(self) -> Result<Self> {
         let wrong =
@@ -113,11 +131,18 @@ impl Network {
             if !paths.insert(node.path.as_str()) {
                 return Err(wrong(&node.path, "another node has the same path"));
             }
-            if matches!(node.op, Op::Input { .. }) != (idx == 0) {
-                return Err(wrong(
-                    &node.path,
-                    "the first node must be the input, and no other node may be one",
-                ));
+            let begins_list = self.lists.iter().any(|list| list.nodes().start == idx);
+            let follows_input = begins_list || matches!(self.nodes[idx - 1].op, Op::Input { .. });
+            match node.op {
+                Op::Input { .. } if !follows_input => {
+                    return Err(wrong(&node.path, "inputs must be the first nodes of a list"));
+                }
+                Op::Input { size: Some([time, ..]), .. } if self.rank == Rank::Image && time != 1 => {
+                    return Err(wrong(&node.path, "an image network has no frames"));
+                }
+                Op::Input { .. } => {}
+                _ if begins_list => return Err(wrong(&node.path, "the first node must be an input")),
+                _ => {}
             }
             if !node.op.reads(node.inputs.len()) {
                 return Err(wrong(&node.path, "wrong number of inputs for the operation"));
@@ -146,12 +171,12 @@ impl Network {
         self.widths
     }
 
-    /// What the network computes: at least one node, each with a name of its own.
+    /// What the network computes, in all lists: at least one node, each with a name of its own.
     pub fn outputs(&self) -> &[Output] {
         &self.outputs
     }
 
-    /// The nodes in the order of execution.
+    /// The nodes of all lists, in the order of execution.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -236,19 +261,13 @@ impl Network {
         let channels = self.channels(width)?;
         let nodes = self.nodes.iter().zip(channels).map(|(node, channels)| {
             let mut node = node.clone();
-            if let Op::Conv(conv) = &mut node.op {
-                conv.out = ChannelRule::whole(channels);
+            if let Some(rule) = node.op.rule_mut() {
+                *rule = ChannelRule::whole(channels);
             }
             node
         });
         let nodes = nodes.collect();
-        Self::checked(Self {
-            name: self.name.clone(),
-            rank: self.rank,
-            widths: WidthRange::new(width, width)?,
-            nodes,
-            outputs: self.outputs.clone(),
-        })
+        Self { widths: WidthRange::new(width, width)?, nodes, ..self.clone() }.checked()
     }
 
     /// The same network with numbers of channels that are multiples of `divisor`, 1 to [`ChannelRule::MAX_DIVISOR`], before
@@ -259,8 +278,8 @@ impl Network {
     /// full one.
     pub fn with_channel_divisor(mut self, divisor: u32) -> Result<Self> {
         for node in &mut self.nodes {
-            if let Op::Conv(conv) = &mut node.op {
-                conv.out.divisor = divisor;
+            if let Some(rule) = node.op.rule_mut() {
+                rule.divisor = divisor;
             }
         }
         self.checked()

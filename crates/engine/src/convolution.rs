@@ -19,7 +19,47 @@ pub struct ConvGeometry<'a> {
     pub groups: usize,
 }
 
+/// How the kernel of a transposed convolution moves, with one entry per spatial dimension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransposedGeometry<'a> {
+    /// Distance between the outputs of neighboring inputs.
+    pub stride: &'a [usize],
+    /// Outputs that are cut off on both sides.
+    pub padding: &'a [usize],
+    /// Outputs that are added at the end.
+    pub output_padding: &'a [usize],
+}
+
 impl Tensor {
+    /// The transpose of a cross-correlation: every input position adds its channels, multiplied by the kernel, to the
+    /// outputs under it.
+    ///
+    /// # Shapes
+    /// - `self`: `[n, c_in, spatial…]`
+    /// - `weight`: `[c_in, c_out, kernel…]`, `bias`: `[c_out]`
+    /// - output: `[n, c_out, spatial'…]`, channels-last when the input is
+    ///
+    /// # Errors
+    /// Fails if shapes and geometry do not fit together.
+    pub fn transposed_convolution(
+        &self,
+        weight: &Self,
+        bias: Option<&Self>,
+        geometry: &TransposedGeometry<'_>,
+    ) -> Result<Self> {
+        let output = self.0.f_convolution(
+            &weight.0,
+            bias.map(|bias| &bias.0),
+            signed(geometry.stride),
+            signed(geometry.padding),
+            vec![1; geometry.stride.len()],
+            true,
+            signed(geometry.output_padding),
+            1,
+        );
+        output.map(Self).map_err(failed("transposed convolution", [self, weight]))
+    }
+
     /// Cross-correlation with `weight`.
     ///
     /// # Shapes

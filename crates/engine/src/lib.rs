@@ -26,7 +26,7 @@ mod tests;
 
 pub use adamw::{AdamWStep, FusedAdamW};
 pub use autograd::no_grad;
-pub use convolution::ConvGeometry;
+pub use convolution::{ConvGeometry, TransposedGeometry};
 pub use device::{
     Device, cuda_devices, flush_denormals, libtorch_version, manual_seed, set_threads, synchronize, threads,
 };

@@ -72,7 +72,7 @@ impl ChannelGroups {
         }
         groups.sortable = vec![false; nodes.len()];
         for (idx, node) in nodes.iter().enumerate() {
-            if matches!(&node.op, Op::Conv(conv) if conv.out.slim) {
+            if node.op.rule().is_some_and(|rule| rule.slim) {
                 let group = groups.of(NodeId(idx));
                 groups.sortable[group] = true;
             }

@@ -26,6 +26,16 @@ pub enum Error {
         /// The shape of the tensor.
         got: Vec<usize>,
     },
+    /// A list of the network was run on the wrong number of inputs.
+    #[error("list `{list}` reads {expected} inputs, got {got}")]
+    Inputs {
+        /// Name of the list.
+        list: String,
+        /// How many inputs it reads.
+        expected: usize,
+        /// How many were given.
+        got: usize,
+    },
     /// The width or the input does not fit the network.
     #[error(transparent)]
     Core(#[from] mutualnet_core::Error),

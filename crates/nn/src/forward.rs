@@ -1,12 +1,13 @@
 //! Runs the list of nodes on the tensor engine.
 
 use mutualnet_core::Width;
-use mutualnet_core::network::{self, Extent, Groups, Network, NodeId, Op, Rank};
+use mutualnet_core::network::{self, Extent, Groups, List, Network, NodeId, Op, Rank};
 use mutualnet_engine::{
     Activation, Affine, ConvGeometry, Device, Filter, NormStatistics, PoolGeometry, Tensor,
+    TransposedGeometry,
 };
 
-use crate::{Dropout, Parameters, Result, Slice};
+use crate::{Dropout, Error, Parameters, Result, Slice};
 
 /// The statistics that the batch norms of a forward pass use.
 #[derive(Debug)]
@@ -133,7 +134,10 @@ impl Net {
                 done_with: node.inputs.iter().copied().filter(|input| last_uses[input.0] == id).collect(),
             });
             match node.op {
-                Op::Conv(ref conv) => parameter += if conv.bias { 2 } else { 1 },
+                Op::Conv(network::Conv { bias, .. })
+                | Op::TransposedConv(network::TransposedConv { bias, .. }) => {
+                    parameter += if bias { 2 } else { 1 };
+                }
                 Op::BatchNorm(_) => (parameter, norm) = (parameter + 2, norm + 1),
                 Op::Linear(_) => parameter += 2,
                 _ => {}
@@ -182,7 +186,8 @@ impl Net {
     }
 
     /// Computes all outputs of the sub-network whose parameters are in `slice`, in the order of
-    /// [`Network::outputs`]. Dropout applies to the input of the node of the first output.
+    /// [`Network::outputs_of`] the list [`List::MAIN`], which reads one input. Dropout applies to the input of the node of
+    /// the first output.
     ///
     /// # Errors
     /// Fails in the same cases as [`Self::forward`].
@@ -190,13 +195,31 @@ impl Net {
         &self,
         slice: &Slice,
         input: &Tensor,
+        norm: Norm<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Vec<Tensor>> {
+        self.run_list(slice, (self.network.main(), &[input]), norm, dropout)
+    }
+
+    /// As [`Self::run_all`], for any list of the network and any number of inputs. The inputs may be computed from outputs
+    /// of another list; gradients then flow through both.
+    ///
+    /// # Shapes
+    /// - each input: `[n, channels, (t,) h, w]` f32, channels-last; `n` need not be that of another list
+    ///
+    /// # Errors
+    /// Fails if the number of inputs is not that of the list, and in the same cases as [`Self::forward`].
+    pub fn run_list(
+        &self,
+        slice: &Slice,
+        (list, inputs): (&List, &[&Tensor]),
         mut norm: Norm<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Vec<Tensor>> {
-        let mut values = self.values(input);
-        let outputs = self.network.outputs();
-        for fused in &self.fused_nodes[1..] {
-            if let Some(dropout) = dropout.as_ref().filter(|_| fused.out == outputs[0].node) {
+        let mut values = self.values(list, inputs)?;
+        let outputs: Vec<_> = self.network.outputs_of(list).map(|output| output.node).collect();
+        for fused in self.computed(list) {
+            if let Some(dropout) = dropout.as_ref().filter(|_| fused.out == outputs[0]) {
                 let features = &mut values[self.network.node(fused.node).inputs[0].0];
                 let pooled = features.as_ref().expect("inputs come before their users");
                 *features = Some(dropout.apply(pooled)?);
@@ -204,19 +227,29 @@ impl Net {
             self.run(fused, slice, &mut norm, &mut values)?;
         }
         let output = |node: NodeId| values[node.0].as_ref().expect("outputs are never dropped").alias();
-        Ok(outputs.iter().map(|output| output.node).map(output).collect())
+        Ok(outputs.into_iter().map(output).collect())
     }
 
-    /// Path of the first layer whose output contains NaN or infinity. It runs in training mode.
+    /// The nodes of a list that compute something.
+    fn computed(&self, list: &List) -> impl Iterator<Item = &Fused> {
+        let range = list.nodes();
+        let is_computed = |fused: &Fused| !matches!(self.network.node(fused.node).op, Op::Input { .. });
+        self.fused_nodes.iter().filter(move |fused| range.contains(&fused.node.0) && is_computed(fused))
+    }
+
+    /// Path of the first layer of the list [`List::MAIN`], or of its input, whose output contains NaN or infinity. It runs
+    /// in training mode.
     ///
     /// # Errors
     /// Fails in the same cases as [`Self::forward`].
     pub fn first_non_finite(&self, slice: &Slice, input: &Tensor) -> Result<Option<&str>> {
-        let mut values = self.values(input);
-        for fused in &self.fused_nodes {
-            if fused.node.0 > 0 {
-                self.run(fused, slice, &mut Norm::Batch, &mut values)?;
-            }
+        let main = self.network.main();
+        if !input.is_finite()? {
+            return Ok(Some(&self.network.nodes()[0].path));
+        }
+        let mut values = self.values(main, &[input])?;
+        for fused in self.computed(main) {
+            self.run(fused, slice, &mut Norm::Batch, &mut values)?;
             let value = values[fused.out.0].as_ref().expect("just computed");
             if !value.is_finite()? {
                 let broken_kernel = match fused.kernel {
@@ -230,10 +263,18 @@ impl Net {
         Ok(None)
     }
 
-    fn values(&self, input: &Tensor) -> Vec<Option<Tensor>> {
+    /// The value of every node before a list runs: its inputs.
+    fn values(&self, list: &List, inputs: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let ids: Vec<_> = self.network.inputs(list).collect();
+        if ids.len() != inputs.len() {
+            let (expected, got) = (ids.len(), inputs.len());
+            return Err(Error::Inputs { list: list.name().to_owned(), expected, got });
+        }
         let mut values: Vec<_> = self.network.nodes().iter().map(|_| None).collect();
-        values[0] = Some(input.alias());
-        values
+        for (id, input) in ids.into_iter().zip(inputs) {
+            values[id.0] = Some(input.alias());
+        }
+        Ok(values)
     }
 
     fn run(
@@ -250,11 +291,19 @@ impl Net {
         let input = |n: usize| inputs[n];
         let parameter = |n: usize| &slice.tensors()[fused.parameter + n];
         let out = match &node.op {
-            Op::Input { .. } => unreachable!("checked at construction: only the first node is an input"),
+            Op::Input { .. } => unreachable!("inputs are given, not computed"),
             Op::Conv(conv) => {
                 let geometry = Geometry::new(self.network.rank(), conv, parameter(0));
                 let bias = conv.bias.then(|| parameter(1));
                 concatenated(&inputs)?.convolution(parameter(0), bias, &geometry.engine())?
+            }
+            Op::TransposedConv(conv) => {
+                let sizes = [&conv.stride, &conv.padding, &conv.output_padding].map(sizes);
+                let first_axis = first_axis(self.network.rank());
+                let [stride, padding, output_padding] = sizes.each_ref().map(|sizes| &sizes[first_axis..]);
+                let geometry = TransposedGeometry { stride, padding, output_padding };
+                let bias = conv.bias.then(|| parameter(1));
+                input(0).transposed_convolution(parameter(0), bias, &geometry)?
             }
             Op::BatchNorm(norm_op) => {
                 let affine = Affine { weight: parameter(0), bias: parameter(1), eps: norm_op.eps };
@@ -303,6 +352,15 @@ impl Net {
 }
 
 impl Norm<'_> {
+    /// The same statistics, for another list of the same forward pass.
+    pub fn again(&mut self) -> Norm<'_> {
+        match self {
+            Self::Batch => Norm::Batch,
+            Self::Collect { statistics, momentum } => Norm::Collect { statistics, momentum: *momentum },
+            Self::Fixed(statistics) => Norm::Fixed(statistics),
+        }
+    }
+
     fn layer(&mut self, idx: usize) -> NormStatistics<'_> {
         match self {
             Self::Batch => NormStatistics::Batch,

@@ -18,6 +18,11 @@ pub(crate) fn first_values(kind: ParameterKind, shape: &[usize], seed: u64, inde
             let positions: usize = shape[2..].iter().product();
             (2.0 / (positions * shape[0]) as f64).sqrt()
         }
+        // Its second axis is that of the outputs.
+        ParameterKind::TransposedConvWeight => {
+            let positions: usize = shape[2..].iter().product();
+            (2.0 / (positions * shape[1]) as f64).sqrt()
+        }
         ParameterKind::LinearWeight => 0.01,
         ParameterKind::Scale => return vec![1.0; n],
         ParameterKind::Shift | ParameterKind::Bias => return vec![0.0; n],

@@ -46,6 +46,7 @@ impl Parameters {
                 ParameterKind::Scale
                 | ParameterKind::ConvWeight
                 | ParameterKind::DepthwiseWeight
+                | ParameterKind::TransposedConvWeight
                 | ParameterKind::LinearWeight => ends.contains(&parameter.node),
             };
             if silences {

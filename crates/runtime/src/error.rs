@@ -65,6 +65,37 @@ pub enum Error {
         /// Actual length.
         got: usize,
     },
+    /// A list that the network does not have.
+    #[error("the network has no list `{name}`")]
+    List {
+        /// The requested name.
+        name: String,
+    },
+    /// The list `main` reads several inputs, or one whose size does not follow the row.
+    #[error("the network does not read one image of the row's resolution; its lists can only be run by name")]
+    NotOneImage,
+    /// A list was given the wrong number of inputs.
+    #[error("list `{list}` reads {expected} inputs, got {got}")]
+    Inputs {
+        /// Name of the list.
+        list: String,
+        /// How many inputs it reads.
+        expected: usize,
+        /// How many were given.
+        got: usize,
+    },
+    /// An input of a list has the wrong length.
+    #[error("input {index} of list `{list}` must have {expected} numbers, got {got}")]
+    ListInput {
+        /// Name of the list.
+        list: String,
+        /// Which of its inputs, from 0.
+        index: usize,
+        /// Expected length.
+        expected: usize,
+        /// Actual length.
+        got: usize,
+    },
     /// This processor or this build does not have the instruction set.
     #[error("instruction set `{name}` is not available here")]
     Isa {

@@ -3,7 +3,7 @@
 //! The result is the same for every row. Invariant: a fused node has the position of the last node of its chain, so that
 //! everything it reads, including the shortcut, is computed before it.
 
-use mutualnet_core::network::{Activation, Node, Op};
+use mutualnet_core::network::{Activation, List, Node, Op};
 use mutualnet_core::{Network, NodeId};
 
 /// Nodes that are executed as one: `curve(post(pre(norm(node(input))) + residual))`, where `pre` and `post` are clamps.
@@ -40,11 +40,11 @@ fn clamps(activation: Activation) -> bool {
     matches!(activation, Activation::Relu | Activation::Relu6)
 }
 
-/// The fused nodes that compute the outputs, in the order of execution.
-pub(crate) fn fuse(network: &Network) -> Vec<Fused> {
+/// The fused nodes that compute the outputs of a list, in the order of execution.
+pub(crate) fn fuse(network: &Network, list: &List) -> Vec<Fused> {
     let mut chains = Chains { network, users: users(network), taken: vec![false; network.nodes().len()] };
     let mut fused = Vec::new();
-    for idx in 1..network.nodes().len() {
+    for idx in list.nodes().skip(network.inputs(list).count()) {
         let id = NodeId(idx);
         if !chains.taken[idx] && (is_output(network, id) || !chains.users[idx].is_empty()) {
             fused.push(chains.begin(id));
@@ -121,7 +121,9 @@ impl Chains<'_> {
     }
 
     fn extend(&mut self, chain: &mut Fused) {
-        let takes_norm = chain.producer.is_some_and(|node| matches!(self.network.node(node).op, Op::Conv(_)));
+        let takes_norm = chain
+            .producer
+            .is_some_and(|node| matches!(self.network.node(node).op, Op::Conv(_) | Op::TransposedConv(_)));
         while let Some(next) = self.only_user(chain.output) {
             let node = self.network.node(next);
             let bare = chain.norm.is_none() && chain.pre.is_none() && chain.residual.is_none();
@@ -193,7 +195,8 @@ mod tests {
         let y = net.add("twice", y, y);
         let y = net.global_pool("pool", y);
         net.linear("fc", y, 2);
-        let fused = fuse(&net.finish().unwrap());
+        let net = net.finish().unwrap();
+        let fused = fuse(&net, net.main());
         let outputs: Vec<_> = fused.iter().map(|fused| fused.output).collect();
         let act = NodeId(sum.0 + 1);
         assert_eq!(outputs, [b, act, NodeId(unused.0 + 1), NodeId(unused.0 + 2), NodeId(unused.0 + 3)]);
@@ -219,7 +222,8 @@ mod tests {
         }
         let x = net.global_pool("pool", x);
         net.linear("fc", x, 2);
-        let fused = fuse(&net.finish().unwrap());
+        let net = net.finish().unwrap();
+        let fused = fuse(&net, net.main());
         let kept: Vec<_> = fused.iter().flat_map(|fused| [fused.pre, fused.post, fused.curve]).collect();
         assert_eq!(kept.into_iter().flatten().collect::<Vec<_>>(), all);
     }

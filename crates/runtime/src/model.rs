@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mutualnet_bundle::{Bundle, QueryTable};
+use mutualnet_core::network::{List, Op};
 use mutualnet_core::{Budget, Network, Preprocess, Resolution, Subnet};
 
 use crate::prepare::{Prepared, Source};
@@ -77,7 +78,7 @@ impl Model {
         self.isa
     }
 
-    /// The list of layers.
+    /// The lists of layers.
     pub fn network(&self) -> &Network {
         &self.network
     }
@@ -109,7 +110,7 @@ impl Model {
     /// How many numbers one image at the largest resolution has.
     pub fn largest_input_len(&self) -> usize {
         let [height, width] = square(self.preprocess.crop);
-        height * width * self.prepared.programs[0].input.channels
+        height * width * self.prepared.programs[0].input().channels
     }
 
     /// The program of a row for square images of its resolution.
@@ -117,10 +118,28 @@ impl Model {
         &self.prepared.programs[row]
     }
 
+    /// The program of a list at a row.
+    pub(crate) fn list_program(&self, list: &str, row: usize) -> Result<&Arc<Program>> {
+        let programs = match list {
+            List::MAIN => Some(&self.prepared.programs),
+            other => self.prepared.others.get(other),
+        };
+        Ok(&programs.ok_or_else(|| Error::List { name: list.to_owned() })?[row])
+    }
+
     /// The program of a row for images of any height and width.
     pub(crate) fn resized(&self, row: usize, size: [usize; 2]) -> Result<Arc<Program>> {
         let Prepared { network, fused, .. } = &*self.prepared;
         Ok(Arc::new(self.program(row).resized(network, fused, size)?))
+    }
+
+    /// Checks that the main list reads one image, of the row's resolution.
+    pub(crate) fn check_reads_one_image(&self) -> Result<()> {
+        let mut inputs = self.network.inputs(self.network.main()).map(|input| &self.network.node(input).op);
+        match (inputs.next(), inputs.next()) {
+            (Some(Op::Input { size: None, .. }), None) => Ok(()),
+            _ => Err(Error::NotOneImage),
+        }
     }
 
     /// Index of the row of a sub-network.

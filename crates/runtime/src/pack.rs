@@ -41,6 +41,20 @@ pub(crate) fn dense(weight: &[f32], [out, input, taps]: [usize; 3], block: Range
     Ok(Packed { numbers, tap_stride, panel_stride })
 }
 
+/// Packs the weights `[in, out, taps]` of a transposed convolution as dense ones.
+///
+/// # Errors
+/// Fails if there is not enough memory.
+pub(crate) fn transposed(weight: &[f32], [input, out, taps]: [usize; 3]) -> Result<Packed> {
+    let mut turned = Vec::with_capacity(weight.len());
+    for o in 0..out {
+        for i in 0..input {
+            turned.extend_from_slice(&weight[(i * out + o) * taps..][..taps]);
+        }
+    }
+    dense(&turned, [out, input, taps], 0..input)
+}
+
 /// Packs depthwise weights `[channels, taps]`.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mutualnet_core::network::{BatchNorm, Conv, Groups, Node, Op, Parameter, ParameterKind, Rank};
+use mutualnet_core::network::{BatchNorm, Conv, Groups, List, Node, Op, Parameter, ParameterKind, Rank};
 use mutualnet_core::{Network, NodeId, Subnet};
 
 use crate::fuse::{Fused, fuse};
@@ -21,9 +21,12 @@ pub(crate) struct Prepared {
     /// Zeros, which are read for taps that fall on padding.
     pub(crate) zeros: Buffer,
     pub(crate) network: Network,
+    /// Those of the main list.
     pub(crate) fused: Vec<Fused>,
-    /// One program per row, for square images of its resolution.
+    /// One program of the main list per row, for square images of its resolution.
     pub(crate) programs: Vec<Arc<Program>>,
+    /// One program per row of each other list, by its name.
+    pub(crate) others: BTreeMap<String, Vec<Arc<Program>>>,
     /// Number of taps of the largest dense kernel.
     pub(crate) taps: usize,
 }
@@ -66,11 +69,20 @@ impl Prepared {
             return Err(Error::NoRows);
         }
         let parameters = Parameters::collect(source)?;
-        let fused = fuse(source.network);
         let norms: Vec<_> = source.network.batch_norms().collect();
-        let programs = source.rows.iter().map(|&row| program(source, &parameters, &fused, &norms, row));
-        let programs: Vec<_> = programs.map(|program| Ok(Arc::new(program?))).collect::<Result<_>>()?;
-        let calls = || programs.iter().flat_map(|program| &program.calls);
+        let of_list = |(idx, list): (usize, &List)| {
+            let fused = fuse(source.network, list);
+            let rows = source.rows.iter();
+            let programs = rows.map(|&row| program(source, &parameters, (idx, &fused), &norms, row));
+            let programs: Vec<_> = programs.map(|program| Ok(Arc::new(program?))).collect::<Result<_>>()?;
+            Ok((list.name().to_owned(), (fused, programs)))
+        };
+        let mut lists =
+            source.network.lists().iter().enumerate().map(of_list).collect::<Result<BTreeMap<_, _>>>()?;
+        let (fused, programs) = lists.remove(List::MAIN).expect("every network has this list");
+        let others: BTreeMap<_, _> =
+            lists.into_iter().map(|(name, (_, programs))| (name, programs)).collect();
+        let calls = || programs.iter().chain(others.values().flatten()).flat_map(|program| &program.calls);
         let channels = calls().map(|call| call.input.channels).max().unwrap_or(0);
         Ok(Self {
             kernels: Kernels::of(isa),
@@ -80,12 +92,18 @@ impl Prepared {
             network: source.network.clone(),
             fused,
             programs,
+            others,
         })
     }
 
     /// How many numbers one image needs in the arena for the row that needs most.
     pub(crate) fn arena_len(&self) -> usize {
-        self.programs.iter().map(|program| program.arena_len).max().unwrap_or(0)
+        self.all_programs().map(|program| program.arena_len).max().unwrap_or(0)
+    }
+
+    /// The programs of all lists.
+    pub(crate) fn all_programs(&self) -> impl Iterator<Item = &Arc<Program>> {
+        self.programs.iter().chain(self.others.values().flatten())
     }
 }
 
@@ -127,11 +145,14 @@ impl<'a> Parameters<'a> {
 fn pack(network: &Network, parameters: &Parameters<'_>) -> Result<Vec<Vec<Packed>>> {
     let channels = network.channels(network.widths().full())?;
     let pack = |(idx, node): (usize, &Node)| {
-        if !matches!(node.op, Op::Conv(_) | Op::Linear(_)) {
+        if !matches!(node.op, Op::Conv(_) | Op::TransposedConv(_) | Op::Linear(_)) {
             return Ok(Vec::new());
         }
         let (shape, numbers) = parameters.factor(NodeId(idx));
         let taps = shape[2..].iter().product();
+        if let Op::TransposedConv(_) = node.op {
+            return Ok(vec![pack::transposed(numbers, [shape[0], shape[1], taps])?]);
+        }
         if matches!(node.op, Op::Conv(Conv { groups: Groups::Depthwise, .. })) {
             return Ok(vec![pack::depthwise(numbers, [shape[0], taps])?]);
         }
@@ -146,19 +167,19 @@ fn pack(network: &Network, parameters: &Parameters<'_>) -> Result<Vec<Vec<Packed
     network.nodes().iter().enumerate().map(pack).collect()
 }
 
-/// Makes the program of one row. Kernels rely on its channels being a prefix of the full network's, and
+/// Makes the program of a list at one row. Kernels rely on its channels being a prefix of the full network's, and
 /// `Network::channels` refuses any width for which they are not.
 fn program(
     source: &Source<'_>,
     parameters: &Parameters<'_>,
-    fused: &[Fused],
+    (list, fused): (usize, &[Fused]),
     norms: &[NodeId],
     row: Subnet,
 ) -> Result<Program> {
     let missing = || Error::Statistics { subnet: row };
     let statistics =
         if norms.is_empty() { Vec::new() } else { (source.statistics)(row).ok_or_else(missing)? };
-    Program::new(source.network, fused, row, |fused, channels| {
+    Program::new(source.network, (list, fused), row, |fused, channels| {
         let bias = fused.producer.and_then(|node| parameters.addends.get(&node));
         let shift = bias.map_or(vec![0.0; channels], |bias| bias[..channels].to_vec());
         let plain = ScaleShift { scale: vec![1.0; channels], shift };

@@ -3,9 +3,12 @@
 //! Invariant: every size that a kernel relies on is set here, from [`Network::costs`], and the arena is long enough for
 //! all of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mutualnet_core::network::{Activation, AvgPool, Conv, Extent, Groups, MaxPool, NodeCost, Op, Resize};
+use mutualnet_core::network::{
+    Activation, AvgPool, Conv, Extent, Groups, List, MaxPool, NodeCost, Op, Resize, TransposedConv,
+};
 use mutualnet_core::{Network, NodeId, Subnet};
 
 use crate::fuse::Fused;
@@ -65,6 +68,13 @@ impl Window {
     pub(crate) fn taps(self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
+
+    /// Of a transposed convolution: the input position that tap `tap` of the kernel brings to output position `at` along
+    /// an axis; far outside the input if there is none.
+    pub(crate) fn source(self, axis: usize, at: usize, tap: usize) -> usize {
+        let shifted = (at + self.padding[axis]).wrapping_sub(tap);
+        if shifted.is_multiple_of(self.stride[axis]) { shifted / self.stride[axis] } else { usize::MAX }
+    }
 }
 
 /// The kernel of a call, with what it needs besides feature maps.
@@ -77,6 +87,12 @@ pub(crate) enum Work {
         window: Window,
     },
     Depthwise {
+        weights: NodeId,
+        window: Window,
+    },
+    /// A transposed convolution. It runs as a dense one over zeros between the inputs, so that a stride of 2 costs four
+    /// times what it needs.
+    Transposed {
         weights: NodeId,
         window: Window,
     },
@@ -120,8 +136,11 @@ pub(crate) struct KernelCall {
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) subnet: Subnet,
-    pub(crate) input: Feature,
-    /// The outputs of the network, in its order.
+    /// Index of the list in the network.
+    pub(crate) list: usize,
+    /// The inputs of the list, at least one.
+    pub(crate) inputs: Vec<Feature>,
+    /// The outputs of the list, in the network's order.
     pub(crate) outputs: Vec<Feature>,
     pub(crate) calls: Vec<KernelCall>,
     /// The node that each call computes, without those that are fused with it.
@@ -146,14 +165,14 @@ pub(crate) struct Coefficients {
 }
 
 impl Program {
-    /// Makes the program of a row for square images. `scale_shift` returns the scale and the shift that stand for the batch
+    /// Makes the program of a list at a row, for square images. `scale_shift` returns the scale and the shift that stand for the batch
     /// norm and the bias of a fused node, for the channels that the row has.
     ///
     /// # Errors
     /// Fails if the network refuses the row or has a layer without a kernel, or if a layer needs too much memory.
     pub(crate) fn new(
         network: &Network,
-        fused: &[Fused],
+        (list, fused): (usize, &[Fused]),
         subnet: Subnet,
         scale_shift: impl Fn(&Fused, usize) -> Result<ScaleShift>,
     ) -> Result<Self> {
@@ -172,7 +191,12 @@ impl Program {
         let mut buffer = Buffer::zeroed(numbers.len())?;
         buffer[..numbers.len()].copy_from_slice(&numbers);
         let coefficients = Arc::new(Coefficients { numbers: buffer, starts });
-        Self::lay_out(network, fused, (subnet, &costs), coefficients)
+        Self::lay_out(network, (list, fused), (subnet, &costs), coefficients)
+    }
+
+    /// The first input, which is the only one of almost every list.
+    pub(crate) fn input(&self) -> Feature {
+        self.inputs[0]
     }
 
     /// The same row for images of another height and width.
@@ -182,16 +206,17 @@ impl Program {
     pub(crate) fn resized(&self, network: &Network, fused: &[Fused], size: Pair) -> Result<Self> {
         let side = |n: usize| u32::try_from(n).map_err(|_| Error::Memory { numbers: usize::MAX });
         let costs = network.costs_at(self.subnet.width, [side(size[0])?, side(size[1])?])?;
-        Self::lay_out(network, fused, (self.subnet, &costs), self.coefficients.clone())
+        Self::lay_out(network, (self.list, fused), (self.subnet, &costs), self.coefficients.clone())
     }
 
     fn lay_out(
         network: &Network,
-        fused: &[Fused],
+        (list, fused): (usize, &[Fused]),
         (subnet, costs): (Subnet, &[NodeCost]),
         coefficients: Arc<Coefficients>,
     ) -> Result<Self> {
-        let mut layout = Layout::new(network, fused, costs)?;
+        let of_list = &network.lists()[list];
+        let mut layout = Layout::new(network, (of_list, fused), costs)?;
         let (mut calls, mut nodes) = (Vec::with_capacity(fused.len()), Vec::with_capacity(fused.len()));
         for (time, (fused, starts)) in fused.iter().zip(&coefficients.starts).enumerate() {
             let output = layout.place(fused.output, time + 1)?;
@@ -210,9 +235,10 @@ impl Program {
             calls.extend(call.over(inputs, &starts[1..]));
             nodes.resize(calls.len(), fused.producer.unwrap_or(fused.output));
         }
-        let outputs = network.outputs().iter().map(|output| layout.features[output.node.0]).collect();
-        let (input, arena_len) = (layout.features[0], layout.placer.high_water);
-        Ok(Self { subnet, input, outputs, calls, nodes, coefficients, arena_len })
+        let outputs = network.outputs_of(of_list).map(|output| layout.features[output.node.0]).collect();
+        let inputs = network.inputs(of_list).map(|input| layout.features[input.0]).collect();
+        let arena_len = layout.placer.high_water;
+        Ok(Self { subnet, list, inputs, outputs, calls, nodes, coefficients, arena_len })
     }
 }
 
@@ -257,6 +283,13 @@ fn work(network: &Network, fused: &Fused) -> Result<Work> {
                 Groups::Dense => Work::Dense { weights, block: 0, window },
                 Groups::Depthwise => Work::Depthwise { weights, window },
             })
+        }
+        Op::TransposedConv(conv) if conv.kernel[0] != 1 || conv.stride[0] != 1 => {
+            Err(unsupported("kernel along time"))
+        }
+        Op::TransposedConv(TransposedConv { kernel, stride, padding, .. }) => {
+            let window = window([*kernel, *stride, *padding, Conv::NO_DILATION]);
+            Ok(Work::Transposed { weights, window })
         }
         Op::Linear(_) => Ok(Work::Dense { weights, block: 0, window: Window::POINT }),
         Op::MaxPool(MaxPool { kernel, stride, padding }) => {
@@ -339,25 +372,28 @@ struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    fn new(network: &Network, fused: &[Fused], costs: &'a [NodeCost]) -> Result<Self> {
+    fn new(network: &Network, (list, fused): (&List, &[Fused]), costs: &'a [NodeCost]) -> Result<Self> {
         let mut last_use = vec![usize::MAX; costs.len()];
-        let mut input_is_dense_only = true;
+        // Nodes that something else than a dense kernel reads, which needs a tail.
+        let mut with_tail: BTreeSet<NodeId> = BTreeSet::new();
         for (time, fused) in fused.iter().enumerate() {
             for node in fused.reads() {
                 last_use[node.0] = time + 1;
             }
-            let dense = matches!(work(network, fused)?, Work::Dense { .. });
-            let first = Some(NodeId(0));
-            input_is_dense_only &=
-                (dense || fused.inputs[0].0 != 0) && fused.gate != first && fused.residual != first;
+            let dense = matches!(work(network, fused)?, Work::Dense { .. } | Work::Transposed { .. });
+            with_tail
+                .extend(fused.inputs.iter().filter(|_| !dense).chain(&fused.gate).chain(&fused.residual));
         }
         for output in network.outputs() {
             last_use[output.node.0] = usize::MAX;
         }
         let features = vec![Feature::default(); costs.len()];
         let mut layout = Self { costs, last_use, features, placer: Placer::default() };
-        let channels = costs[0].shape.channels;
-        layout.insert(NodeId(0), if input_is_dense_only { channels } else { padded(channels) }, 0)?;
+        for input in network.inputs(list) {
+            let channels = costs[input.0].shape.channels;
+            let stride_c = if with_tail.contains(&input) { padded(channels) } else { channels };
+            layout.insert(input, stride_c, 0)?;
+        }
         Ok(layout)
     }
 

@@ -110,7 +110,7 @@ impl Session {
 
     /// How many numbers one image has at the resolution of the current row.
     pub fn input_len(&self) -> usize {
-        let input = self.program().input;
+        let input = self.program().input();
         input.pixels() * input.channels
     }
 
@@ -120,11 +120,12 @@ impl Session {
 
     /// The program of the current row for images of this size, made if it is not among the latest ones.
     fn program_at(&mut self, size: [usize; 2]) -> Result<Arc<Program>> {
-        if self.program().input.size == size {
+        self.model.check_reads_one_image()?;
+        if self.program().input().size == size {
             return Ok(self.program().clone());
         }
         let row = self.row;
-        let is_it = |known: &SizedProgram| known.row == row && known.program.input.size == size;
+        let is_it = |known: &SizedProgram| known.row == row && known.program.input().size == size;
         let program = match self.sizes.iter().position(is_it) {
             Some(idx) => self.sizes.remove(idx).program,
             None => self.model.resized(row, size)?,
@@ -144,10 +145,11 @@ impl Session {
     /// # Errors
     /// Fails if the length of the input is neither of the two.
     pub fn run(&mut self, input: &[f32], n: usize) -> Result<&[f32]> {
+        self.model.check_reads_one_image()?;
         let image_len = self.image_len(input.len(), n)?;
         let (program, model) = (self.program().clone(), self.model.clone());
-        let is_largest = image_len != program.input.pixels() * program.input.channels;
-        self.execute(&program, input, (n, model.resize(self.row).filter(|_| is_largest)));
+        let is_largest = image_len != program.input().pixels() * program.input().channels;
+        self.execute(&program, &[input], (n, model.resize(self.row).filter(|_| is_largest)));
         Ok(self.output(0).data)
     }
 
@@ -167,7 +169,7 @@ impl Session {
         self.check_input(input, n, (size, &program))?;
         self.make_room(&program)?;
         let resize = (to != size).then(|| Resize::new(size, to));
-        self.execute(&program, input, (n, resize.as_ref()));
+        self.execute(&program, &[input], (n, resize.as_ref()));
         Ok(self.output(0).data)
     }
 
@@ -188,13 +190,39 @@ impl Session {
         let program = self.program_at(size)?;
         self.check_input(input, n, (size, &program))?;
         self.make_room(&program)?;
-        self.execute(&program, input, (n, None));
+        self.execute(&program, &[input], (n, None));
+        Ok(self.output(0).data)
+    }
+
+    /// Runs one of the network's lists at the current row on `n` images or on `n` of whatever it reads, such as regions that
+    /// were cut out of the outputs of `main`. Returns the first output of the list; [`Self::output`] has all of them.
+    ///
+    /// # Shapes
+    /// - `inputs`: one for each input of the list, `[n, h, w, channels]` f32; its size is the one that the list states, or
+    ///   else the row's
+    /// - returns `[n, h, w, channels]`
+    ///
+    /// # Errors
+    /// Fails if the network has no such list, or if the number of inputs or the length of one is not the list's.
+    pub fn run_list(&mut self, list: &str, inputs: &[&[f32]], n: usize) -> Result<&[f32]> {
+        let program = self.model.list_program(list, self.row)?.clone();
+        let (expected, got) = (program.inputs.len(), inputs.len());
+        if expected != got {
+            return Err(Error::Inputs { list: list.to_owned(), expected, got });
+        }
+        for (index, (feature, input)) in program.inputs.iter().zip(inputs).enumerate() {
+            let (expected, got) = (n.saturating_mul(feature.pixels() * feature.channels), input.len());
+            if expected != got {
+                return Err(Error::ListInput { list: list.to_owned(), index, expected, got });
+            }
+        }
+        self.execute(&program, inputs, (n, None));
         Ok(self.output(0).data)
     }
 
     /// Whether the input holds `n` images of this size.
     fn check_input(&self, input: &[f32], n: usize, (size, program): ([usize; 2], &Program)) -> Result<()> {
-        let image_len = size[0].saturating_mul(size[1]).saturating_mul(program.input.channels);
+        let image_len = size[0].saturating_mul(size[1]).saturating_mul(program.input().channels);
         if n.checked_mul(image_len) == Some(input.len()) {
             return Ok(());
         }
@@ -211,18 +239,18 @@ impl Session {
         Ok(())
     }
 
-    fn execute(&mut self, program: &Arc<Program>, input: &[f32], images: (usize, Option<&Resize>)) {
-        self.execute_observed(program, input, images, |_| ());
+    fn execute(&mut self, program: &Arc<Program>, inputs: &[&[f32]], images: (usize, Option<&Resize>)) {
+        self.execute_observed(program, inputs, images, |_| ());
     }
 
     fn execute_observed(
         &mut self,
         program: &Arc<Program>,
-        input: &[f32],
+        inputs: &[&[f32]],
         (n, resize): (usize, Option<&Resize>),
         mut after: impl FnMut(Option<usize>),
     ) {
-        let image_len = input.len().checked_div(n).unwrap_or(0);
+        self.outputs.resize_with(self.outputs.len().max(program.outputs.len()), Vec::new);
         for (numbers, output) in self.outputs.iter_mut().zip(&program.outputs) {
             let len = n * output.pixels() * output.channels;
             numbers.resize(len.max(numbers.len()), 0.0);
@@ -231,7 +259,10 @@ impl Session {
         let mut done = 0;
         while done < n {
             let pass = capacity.min(n - done);
-            self.load(program, &input[done * image_len..][..pass * image_len], (pass, resize));
+            for (&feature, input) in program.inputs.iter().zip(inputs) {
+                let image_len = input.len() / n;
+                self.load(feature, &input[done * image_len..][..pass * image_len], (pass, resize));
+            }
             after(None);
             self.team.run(program, pass, |call| after(Some(call)));
             self.unload(program, done, pass);
@@ -251,21 +282,26 @@ impl Session {
         n: usize,
         after: impl FnMut(Option<usize>),
     ) -> Result<()> {
+        self.model.check_reads_one_image()?;
         let program = self.program().clone();
-        self.check_input(input, n, (program.input.size, &program))?;
-        self.execute_observed(&program, input, (n, None), after);
+        self.check_input(input, n, (program.input().size, &program))?;
+        self.execute_observed(&program, &[input], (n, None), after);
         Ok(())
     }
 
-    /// An output of the latest run, by its index in [`Network::outputs`](mutualnet_core::Network::outputs).
+    /// An output of the latest run, by its index in
+    /// [`Network::outputs_of`](mutualnet_core::Network::outputs_of) the list that was run, which is `main` except by
+    /// [`Self::run_list`].
     ///
     /// # Panics
-    /// Panics if the network has no such output.
+    /// Panics if the list has no such output.
     pub fn output(&self, idx: usize) -> Output<'_> {
         let (program, n) = &self.latest;
         let Feature { size, channels, .. } = program.outputs[idx];
         let len = n * size[0] * size[1] * channels;
-        let name = &self.model.network().outputs()[idx].name;
+        let network = self.model.network();
+        let mut outputs = network.outputs_of(&network.lists()[program.list]);
+        let name = &outputs.nth(idx).expect("the program has it").name;
         Output { name, size, channels, data: &self.outputs[idx][..len] }
     }
 
@@ -287,8 +323,7 @@ impl Session {
     }
 
     /// Copies images into the arena, resized if necessary.
-    fn load(&mut self, program: &Program, input: &[f32], (n, resize): (usize, Option<&Resize>)) {
-        let feature = program.input;
+    fn load(&mut self, feature: Feature, input: &[f32], (n, resize): (usize, Option<&Resize>)) {
         let image_len = input.len() / n;
         let images = self.team.feature_mut(feature, n).chunks_exact_mut(feature.len());
         for (output, input) in images.zip(input.chunks_exact(image_len)) {

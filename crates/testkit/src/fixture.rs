@@ -100,7 +100,10 @@ fn weights(network: &Network) -> Weights {
     let tensors = network.parameters().into_iter().zip(shapes).zip(0..).map(|((parameter, shape), idx)| {
         let mut rng = Key::new(SEED, Purpose::Init).sample(idx).stream();
         let n = shape.iter().product();
-        let fan_in: usize = shape[1..].iter().product();
+        let fan_in: usize = match parameter.kind {
+            ParameterKind::TransposedConvWeight => n / shape[1],
+            _ => shape[1..].iter().product(),
+        };
         let bound = match parameter.kind {
             ParameterKind::Scale => return (parameter.name, tensor(shape, draw(&mut rng, n, 0.5, 1.5))),
             ParameterKind::Shift | ParameterKind::Bias => 0.3,

@@ -8,6 +8,7 @@ use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 
 use crate::Result;
 use crate::step_batch::Pyramid;
+use crate::task::{Objective, Pass};
 
 /// Collects the statistics of many rows over the same batches of training images.
 ///
@@ -36,12 +37,12 @@ impl Calibration {
     ///
     /// # Errors
     /// The batch does not fit the network, or the engine has no memory.
-    pub fn add(&mut self, net: &Net, parameters: &Parameters, images: &Tensor) -> Result<()> {
+    pub fn add<O: Objective>(&mut self, net: &Net, parameters: &Parameters, images: &Tensor) -> Result<()> {
         self.n_batches += 1;
         let momentum = 1.0 / f64::from(self.n_batches);
         for_each_row(net, parameters, images, &mut self.rows, |slice, images, statistics| {
-            net.forward(slice, images, Norm::Collect { statistics, momentum })?;
-            Ok(())
+            let norm = Norm::Collect { statistics, momentum };
+            O::calibrate(&mut Pass { net, slice, images, norm, dropout: None })
         })
     }
 

@@ -76,7 +76,7 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
         parameters,
         device,
     };
-    let statistics = tabulation.calibrate(&planned.train)?;
+    let statistics = for_task!(recipe.task, O => tabulation.calibrate::<O>(&planned.train))?;
     let rows = for_task!(recipe.task, O => tabulation.evaluate::<O>(&planned.test, &statistics))?;
     let Planned { plan: now, shipped: network, .. } = planned;
     let bundle = Bundle::new(BundleParts {
@@ -122,7 +122,7 @@ struct Tabulation<'a> {
 }
 
 impl Tabulation<'_> {
-    fn calibrate(&mut self, train: &Dataset) -> Result<BTreeMap<Subnet, Statistics>> {
+    fn calibrate<O: Objective>(&mut self, train: &Dataset) -> Result<BTreeMap<Subnet, Statistics>> {
         let section = &self.recipe.tabulate;
         let loader = loader(self.recipe, train.clone(), self.recipe.calibration_batch(), self.device)?;
         let data = &self.recipe.data;
@@ -133,7 +133,7 @@ impl Tabulation<'_> {
         let mut done = 0;
         while let Some(mut batch) = feed.next(&mut self.log, || false)? {
             let images = images(&mut batch, self.device)?;
-            calibration.add(&self.net, &self.parameters, &images)?;
+            calibration.add::<O>(&self.net, &self.parameters, &images)?;
             done += 1;
             self.tell(Stage::Calibrate, done, section.calibration_batches)?;
         }

@@ -18,7 +18,8 @@ pub use classify::{Classify, Labels, SecondLabels};
 mod segment;
 pub use segment::{PixelAnswer, PixelLabels, Segment};
 
-/// A forward pass that has not run yet: one sub-network, and the images that it will see.
+/// A forward pass of one sub-network. An objective runs the lists of the network through it, in any order, and may compute
+/// the inputs of one list from the outputs of another; gradients flow through all of them.
 #[derive(Debug)]
 pub struct Pass<'a> {
     /// The network.
@@ -34,12 +35,21 @@ pub struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Computes all outputs, in the order of the network.
+    /// Runs the list [`List::MAIN`](mutualnet_core::network::List::MAIN) on the images. Returns its outputs, in the order of the network.
     ///
     /// # Errors
     /// The images do not fit the network, or the engine has no memory.
-    pub fn run(self) -> Result<Vec<Tensor>> {
-        Ok(self.net.run_all(self.slice, self.images, self.norm, self.dropout)?)
+    pub fn run(&mut self) -> Result<Vec<Tensor>> {
+        Ok(self.net.run_all(self.slice, self.images, self.norm.again(), self.dropout)?)
+    }
+
+    /// Runs another list, for example on regions `[n, c, h, w]` that were cut out of the outputs of [`Self::run`].
+    ///
+    /// # Errors
+    /// The network has no such list, the inputs do not fit it, or the engine has no memory.
+    pub fn run_list(&mut self, name: &str, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        let list = self.net.network().list(name).map_err(mutualnet_nn::Error::from)?;
+        Ok(self.net.run_list(self.slice, (list, inputs), self.norm.again(), None)?)
     }
 }
 
@@ -73,6 +83,15 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     /// # Errors
     /// As [`Pass::run`].
     fn answer(pass: Pass<'_>, targets: &Self::Targets) -> Result<Self::Answer>;
+
+    /// Runs everything that has batch norms, for calibration; a task with more lists than [`List::MAIN`](mutualnet_core::network::List::MAIN) runs those too.
+    ///
+    /// # Errors
+    /// As [`Pass::run`].
+    fn calibrate(pass: &mut Pass<'_>) -> Result<()> {
+        pass.run()?;
+        Ok(())
+    }
 
     /// The loss of the full network, which learns from the labels; the share `smoothing` of every label is spread over
     /// all classes.

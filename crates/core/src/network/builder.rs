@@ -1,7 +1,8 @@
 //! Builds a network node by node.
 
 use super::{
-    Activation, AvgPool, BatchNorm, Conv, Linear, MaxPool, Network, Node, NodeId, Op, Output, Rank, Resize,
+    Activation, AvgPool, BatchNorm, Conv, Extent, Linear, MaxPool, Network, Node, NodeId, Op, Output, Rank,
+    Resize, TransposedConv,
 };
 use crate::{Result, WidthRange};
 
@@ -26,9 +27,14 @@ impl NetworkBuilder {
         NodeId(self.nodes.len() - 1)
     }
 
-    /// The input, which must be the first node.
+    /// The input, of the sub-network's size. Inputs must be the first nodes.
     pub fn input(&mut self, channels: u32) -> NodeId {
-        self.push("input", Op::Input { channels }, &[])
+        self.push("input", Op::Input { channels, size: None }, &[])
+    }
+
+    /// One of several inputs, or the input of a list that a task runs on what it has computed.
+    pub fn stream(&mut self, path: &str, channels: u32, size: Option<Extent>) -> NodeId {
+        self.push(path, Op::Input { channels, size }, &[])
     }
 
     /// A convolution with the weight `path.weight` and, if it has one, the bias `path.bias`.
@@ -39,6 +45,11 @@ impl NetworkBuilder {
     /// A convolution that reads several nodes of the same size, as if they were concatenated along their channels.
     pub fn conv_over(&mut self, path: &str, inputs: &[NodeId], conv: Conv) -> NodeId {
         self.push(path, Op::Conv(conv), inputs)
+    }
+
+    /// A transposed convolution with the weight `path.weight` and, if it has one, the bias `path.bias`.
+    pub fn transposed_conv(&mut self, path: &str, input: NodeId, conv: TransposedConv) -> NodeId {
+        self.push(path, Op::TransposedConv(conv), &[input])
     }
 
     /// A batch norm with the usual eps and the parameters `path.weight` and `path.bias`.
@@ -102,6 +113,6 @@ impl NetworkBuilder {
     /// Fails if the list is not a valid network; the error names the node.
     pub fn finish(self) -> Result<Network> {
         let Self { name, rank, widths, nodes, outputs } = self;
-        Network::checked(Network { name, rank, widths, outputs: Output::or_last(outputs, &nodes), nodes })
+        Network::one_list((name, rank, widths), nodes, outputs)
     }
 }

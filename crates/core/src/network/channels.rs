@@ -41,6 +41,8 @@ impl ChannelRule {
     /// # Source
     /// `[MN-code models/slimmable_ops.py make_divisible]`.
     pub const DIVISOR: u32 = 8;
+    /// The most channels that a layer may have.
+    pub const MAX_CHANNELS: u32 = 1 << 16;
     /// The largest divisor that a network may have.
     pub const MAX_DIVISOR: u32 = 64;
 
@@ -74,6 +76,20 @@ impl ChannelRule {
             (f64::from(divisible) * self.ratio) as usize
         } else {
             self.base as usize
+        }
+    }
+
+    /// Checks the limits on what a file may ask for.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let Self { base, ratio, divisor, .. } = self;
+        if !(1..=Self::MAX_CHANNELS).contains(base) {
+            Err("channels must be 1 to 65536")
+        } else if !(1.0 / 64.0..=64.0).contains(ratio) {
+            Err("channel ratio must be 1/64 to 64")
+        } else if !(1..=Self::MAX_DIVISOR).contains(divisor) {
+            Err("channel divisor must be 1 to 64")
+        } else {
+            Ok(())
         }
     }
 

@@ -5,6 +5,22 @@ use serde::{Deserialize, Serialize};
 use super::ChannelRule;
 use crate::Width;
 
+/// Defines a name for every variant and the list of all names together, so that neither can miss one.
+macro_rules! names {
+    ($name:ident, $all:ident: $($variant:pat => $text:literal,)*) => {
+        /// All that
+        #[doc = concat!("[`Self::", stringify!($name), "`] returns.")]
+        pub const $all: &[&str] = &[$($text),*];
+
+        /// The lower-case name, as in files and listings.
+        pub fn $name(&self) -> &'static str {
+            match self {
+                $($variant => $text,)*
+            }
+        }
+    };
+}
+
 /// The most inputs that a convolution or a linear layer may read.
 const MAX_INPUTS: usize = 64;
 
@@ -16,13 +32,19 @@ pub type Extent = [u32; 3];
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Op {
-    /// The input of the network: normalized pixels.
+    /// An input: normalized pixels, or what a task has computed before it runs the list.
     Input {
-        /// Color channels; the same number at every width.
+        /// Channels; the same number at every width.
         channels: u32,
+        /// Time, height and width if they are the same for every sub-network; otherwise the input has those of the
+        /// sub-network.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<Extent>,
     },
     /// Convolution.
     Conv(Conv),
+    /// Transposed convolution, which enlarges its input.
+    TransposedConv(TransposedConv),
     /// Batch normalization over all channels of its input.
     BatchNorm(BatchNorm),
     /// Elementwise non-linearity.
@@ -87,6 +109,28 @@ impl Conv {
         }
         reach
     }
+}
+
+/// A dense transposed convolution of one input, as PyTorch's `ConvTranspose2d`: every input position adds its channels,
+/// multiplied by the kernel, to the outputs under it, and neighbors are `stride` outputs apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransposedConv {
+    /// Output channels.
+    pub out: ChannelRule,
+    /// Kernel size.
+    pub kernel: Extent,
+    /// Distance between the outputs of neighboring inputs.
+    pub stride: Extent,
+    /// Outputs that are cut off on both sides.
+    #[serde(default)]
+    pub padding: Extent,
+    /// Outputs that are added at the end, which only the bias and the inputs nearby reach; less than the stride.
+    #[serde(default)]
+    pub output_padding: Extent,
+    /// Whether a bias is added to every output channel.
+    #[serde(default)]
+    pub bias: bool,
 }
 
 /// Batch normalization.
@@ -167,16 +211,13 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The lower-case name, as in files and listings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Relu => "relu",
-            Self::Relu6 => "relu6",
-            Self::Sigmoid => "sigmoid",
-            Self::HardSigmoid => "hard_sigmoid",
-            Self::Swish => "swish",
-            Self::HardSwish => "hard_swish",
-        }
+    names! { name, NAMES:
+        Self::Relu => "relu",
+        Self::Relu6 => "relu6",
+        Self::Sigmoid => "sigmoid",
+        Self::HardSigmoid => "hard_sigmoid",
+        Self::Swish => "swish",
+        Self::HardSwish => "hard_swish",
     }
 }
 
@@ -189,21 +230,42 @@ pub struct Linear {
 }
 
 impl Op {
-    /// The lower-case name, as in files and listings.
+    names! { kind, KINDS:
+        Self::Input { .. } => "input",
+        Self::Conv(Conv { groups: Groups::Dense, .. }) => "conv",
+        Self::Conv(Conv { groups: Groups::Depthwise, .. }) => "depthwise_conv",
+        Self::TransposedConv(_) => "transposed_conv",
+        Self::BatchNorm(_) => "batch_norm",
+        Self::Activation(_) => "activation",
+        Self::Add => "add",
+        Self::Multiply => "multiply",
+        Self::MaxPool(_) => "max_pool",
+        Self::AvgPool(_) => "avg_pool",
+        Self::ResizeLike(_) => "resize_like",
+        Self::GlobalPool => "global_pool",
+        Self::Linear(_) => "linear",
+    }
+
+    /// The name in listings: that of the kind, and of an activation its own.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Input { .. } => "input",
-            Self::Conv(Conv { groups: Groups::Dense, .. }) => "conv",
-            Self::Conv(Conv { groups: Groups::Depthwise, .. }) => "depthwise_conv",
-            Self::BatchNorm(_) => "batch_norm",
             Self::Activation(activation) => activation.name(),
-            Self::Add => "add",
-            Self::Multiply => "multiply",
-            Self::MaxPool(_) => "max_pool",
-            Self::AvgPool(_) => "avg_pool",
-            Self::ResizeLike(_) => "resize_like",
-            Self::GlobalPool => "global_pool",
-            Self::Linear(_) => "linear",
+            op => op.kind(),
+        }
+    }
+
+    /// The rule for its output channels, if they do not follow from the inputs.
+    pub fn rule(&self) -> Option<ChannelRule> {
+        match self {
+            Self::Conv(Conv { out, .. }) | Self::TransposedConv(TransposedConv { out, .. }) => Some(*out),
+            _ => None,
+        }
+    }
+
+    pub(super) fn rule_mut(&mut self) -> Option<&mut ChannelRule> {
+        match self {
+            Self::Conv(Conv { out, .. }) | Self::TransposedConv(TransposedConv { out, .. }) => Some(out),
+            _ => None,
         }
     }
 
@@ -221,27 +283,37 @@ impl Op {
 
     /// Checks the limits on what a file may ask for.
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        const MAX_CHANNELS: u32 = 1 << 16;
-        let channels_fit = |n: u32| (1..=MAX_CHANNELS).contains(&n);
+        let channels_fit = |n: u32| (1..=ChannelRule::MAX_CHANNELS).contains(&n);
         match self {
-            Self::Input { channels } if !channels_fit(*channels) => Err("channels must be 1 to 65536"),
+            Self::Input { channels, .. } if !channels_fit(*channels) => Err("channels must be 1 to 65536"),
+            Self::Input { size: Some([time, sides @ ..]), .. }
+                if !(1..=1024).contains(time) || !sides.iter().all(|side| (1..=8192).contains(side)) =>
+            {
+                Err("an input must have 1 to 1024 frames, and 1 to 8192 pixels along a side")
+            }
             Self::Linear(Linear { out_features }) if !(1..=1 << 20).contains(out_features) => {
                 Err("outputs must be 1 to 1048576")
             }
             Self::Conv(conv) => {
-                let ChannelRule { base, ratio, divisor, .. } = conv.out;
-                if !channels_fit(base) {
-                    Err("channels must be 1 to 65536")
-                } else if !(1.0 / 64.0..=64.0).contains(&ratio) {
-                    Err("channel ratio must be 1/64 to 64")
-                } else if !(1..=ChannelRule::MAX_DIVISOR).contains(&divisor) {
-                    Err("channel divisor must be 1 to 64")
-                } else if !conv.kernel.iter().chain(&conv.stride).all(|n| (1..=64).contains(n)) {
+                conv.out.check()?;
+                if !conv.kernel.iter().chain(&conv.stride).all(|n| (1..=64).contains(n)) {
                     Err("kernel and stride must be 1 to 64")
                 } else if !conv.dilation.iter().all(|n| (1..=64).contains(n)) {
                     Err("dilation must be 1 to 64")
                 } else if conv.padding.iter().zip(conv.reach()).any(|(padding, reach)| *padding >= reach) {
                     Err("padding must be smaller than the kernel")
+                } else {
+                    Ok(())
+                }
+            }
+            Self::TransposedConv(TransposedConv { out, kernel, stride, padding, output_padding, .. }) => {
+                out.check()?;
+                if !kernel.iter().chain(stride).all(|n| (1..=64).contains(n)) {
+                    Err("kernel and stride must be 1 to 64")
+                } else if padding.iter().zip(kernel).any(|(padding, kernel)| padding >= kernel) {
+                    Err("padding must be smaller than the kernel")
+                } else if output_padding.iter().zip(stride).any(|(added, stride)| added >= stride) {
+                    Err("output padding must be smaller than the stride")
                 } else {
                     Ok(())
                 }
@@ -266,7 +338,7 @@ impl Op {
     /// The number of output channels at a width, given the channels of the inputs.
     pub(super) fn channels(&self, inputs: &[usize], width: Width) -> Result<usize, String> {
         match self {
-            Self::Input { channels } => Ok(*channels as usize),
+            Self::Input { channels, .. } => Ok(*channels as usize),
             Self::Conv(conv) => match (conv.out.at(width), conv.groups) {
                 (0, _) => Err("no channels left".to_owned()),
                 (out, Groups::Depthwise) if out != inputs[0] => Err(format!(
@@ -274,6 +346,10 @@ impl Op {
                     inputs[0]
                 )),
                 (out, _) => Ok(out),
+            },
+            Self::TransposedConv(conv) => match conv.out.at(width) {
+                0 => Err("no channels left".to_owned()),
+                out => Ok(out),
             },
             Self::Add | Self::Multiply if inputs[0] != inputs[1] => {
                 Err(format!("the inputs have {} and {} channels", inputs[0], inputs[1]))

@@ -47,7 +47,9 @@ impl Network {
         while let Some(id) = open.pop() {
             let Node { op, inputs, .. } = self.node(id);
             match op {
-                Op::Conv(_) | Op::Linear(_) | Op::BatchNorm(_) => drop(heads.insert(id)),
+                Op::Conv(_) | Op::TransposedConv(_) | Op::Linear(_) | Op::BatchNorm(_) => {
+                    heads.insert(id);
+                }
                 // The second input gives the size only.
                 Op::ResizeLike(_) => open.push(inputs[0]),
                 _ => open.extend(inputs),
@@ -72,7 +74,12 @@ pub(super) fn check(network: &Network) -> Result<()> {
         if name.is_empty() || !names.insert(name) {
             return wrong(name, "another output has the same name, or it has none".to_owned());
         }
-        let Some(path) = network.nodes().get(node.0).map(|node| &node.path).filter(|_| node.0 > 0) else {
+        let Some(path) = network
+            .nodes()
+            .get(node.0)
+            .filter(|node| !matches!(node.op, Op::Input { .. }))
+            .map(|node| &node.path)
+        else {
             return wrong(name, "the output must be a node that computes something".to_owned());
         };
         let [narrow, full] = [narrow[node.0], full[node.0]];

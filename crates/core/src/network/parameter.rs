@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Conv, Groups, Network, NodeId, Op, Rank};
+use super::{Conv, Extent, Groups, Network, NodeId, Op, Rank};
 use crate::{Result, Width};
 
 /// What a parameter means to its node.
@@ -12,6 +12,8 @@ pub enum ParameterKind {
     ConvWeight,
     /// Weight of a depthwise convolution, `[out, 1, (t,) h, w]`.
     DepthwiseWeight,
+    /// Weight of a transposed convolution, `[in, out, (t,) h, w]`.
+    TransposedConvWeight,
     /// Scale of a batch norm, `[c]`.
     Scale,
     /// Shift of a batch norm, `[c]`.
@@ -23,13 +25,13 @@ pub enum ParameterKind {
 }
 
 impl ParameterKind {
-    /// Whether weight decay applies. It applies to the weights of dense convolutions and linear layers, and not to
-    /// depthwise convolutions, batch norms and biases.
+    /// Whether weight decay applies. It applies to the weights of dense convolutions, transposed ones too, and linear
+    /// layers, and not to depthwise convolutions, batch norms and biases.
     ///
     /// # Source
     /// `[MN-code train.py get_optimizer]`, ImageNet branch.
     pub fn decays(self) -> bool {
-        matches!(self, Self::ConvWeight | Self::LinearWeight)
+        matches!(self, Self::ConvWeight | Self::TransposedConvWeight | Self::LinearWeight)
     }
 
     /// Whether the second axis is that of the input channels.
@@ -79,6 +81,12 @@ impl Network {
                     };
                     push("weight", kind);
                     if *bias {
+                        push("bias", ParameterKind::Bias);
+                    }
+                }
+                Op::TransposedConv(conv) => {
+                    push("weight", ParameterKind::TransposedConvWeight);
+                    if conv.bias {
                         push("bias", ParameterKind::Bias);
                     }
                 }
@@ -140,18 +148,25 @@ impl Network {
                 (_, ParameterKind::Bias) => vec![out],
                 (Op::Conv(conv), kind) => {
                     let input = if kind == ParameterKind::ConvWeight { input } else { 1 };
-                    let first_axis = match self.rank() {
-                        Rank::Image => 1,
-                        Rank::Clip => 0,
-                    };
-                    let kernel = conv.kernel[first_axis..].iter().map(|&n| n as usize);
-                    [out, input].into_iter().chain(kernel).collect()
+                    [out, input].into_iter().chain(self.taps(conv.kernel)).collect()
+                }
+                (Op::TransposedConv(conv), _) => {
+                    [input, out].into_iter().chain(self.taps(conv.kernel)).collect()
                 }
                 (_, ParameterKind::LinearWeight) => vec![out, input],
                 _ => vec![out],
             }
         });
         Ok(shapes.collect())
+    }
+
+    /// A kernel's size along the axes that tensors of this network have.
+    fn taps(&self, kernel: Extent) -> impl Iterator<Item = usize> {
+        let first_axis = match self.rank() {
+            Rank::Image => 1,
+            Rank::Clip => 0,
+        };
+        kernel.into_iter().skip(first_axis).map(|n| n as usize)
     }
 
     /// The batch norms in the order of the nodes. Each has a mean and a variance per channel and row.

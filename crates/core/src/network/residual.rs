@@ -28,14 +28,15 @@ impl Network {
         let (above_a, above_b) = (self.ancestry(a), self.ancestry(b));
         let own_convolutions = |mine: &[bool], other: &[bool]| {
             let nodes = self.nodes().iter().zip(mine.iter().zip(other));
-            nodes.filter(|(node, (mine, other))| **mine && !**other && matches!(node.op, Op::Conv(_))).count()
+            nodes.filter(|(node, (mine, other))| **mine && !**other && node.op.rule().is_some()).count()
         };
         let branch = match own_convolutions(&above_a, &above_b).cmp(&own_convolutions(&above_b, &above_a)) {
             std::cmp::Ordering::Greater => a,
             std::cmp::Ordering::Less => b,
             std::cmp::Ordering::Equal => return None,
         };
-        matches!(self.node(branch).op, Op::BatchNorm(_) | Op::Conv(_)).then_some(branch)
+        matches!(self.node(branch).op, Op::BatchNorm(_) | Op::Conv(_) | Op::TransposedConv(_))
+            .then_some(branch)
     }
 
     /// For every node whether `end` is computed from it, `end` included.

@@ -1,6 +1,6 @@
 //! Output shapes, MACs and parameter counts of a sub-network, all of them exact.
 
-use super::{AvgPool, Conv, Extent, Groups, MaxPool, Network, Op, Rank};
+use super::{AvgPool, Conv, Extent, Groups, List, MaxPool, Network, Op, Rank, TransposedConv};
 use crate::{Error, Macs, Result, Subnet, Width};
 
 /// The shape of a node's output for one sample.
@@ -80,11 +80,12 @@ impl Network {
         for (node, &channels) in self.nodes().iter().zip(channels) {
             let inputs: Vec<Shape> = node.inputs.iter().map(|input| costs[input.0].shape).collect();
             let extent = match &node.op {
-                Op::Input { .. } => Ok(input),
+                Op::Input { size, .. } => Ok(size.unwrap_or(input)),
                 Op::Conv(_) if inputs.iter().any(|input| input.extent != inputs[0].extent) => {
                     Err("the inputs differ in size".to_owned())
                 }
                 Op::Conv(conv) => windows(inputs[0].extent, conv.reach(), conv.stride, conv.padding),
+                Op::TransposedConv(conv) => conv.enlarged(inputs[0].extent),
                 Op::MaxPool(MaxPool { kernel, stride, padding })
                 | Op::AvgPool(AvgPool { kernel, stride, padding }) => {
                     windows(inputs[0].extent, *kernel, *stride, *padding)
@@ -118,12 +119,20 @@ impl Network {
         Ok(costs)
     }
 
-    /// Multiply-accumulates of `subnet` for one sample.
+    /// Multiply-accumulates of the list [`List::MAIN`] for one sample.
     ///
     /// # Errors
     /// Fails in the same cases as [`Self::costs`].
     pub fn macs(&self, subnet: Subnet) -> Result<Macs> {
-        Ok(self.costs(subnet)?.iter().map(|cost| cost.macs).sum())
+        self.list_macs(self.main(), subnet)
+    }
+
+    /// Multiply-accumulates of a list for one of the things that it runs on: a sample, or a region.
+    ///
+    /// # Errors
+    /// Fails in the same cases as [`Self::costs`].
+    pub fn list_macs(&self, list: &List, subnet: Subnet) -> Result<Macs> {
+        Ok(self.costs(subnet)?[list.nodes()].iter().map(|cost| cost.macs).sum())
     }
 
     /// Number of parameters that a width uses.
@@ -149,6 +158,25 @@ fn windows(input: Extent, kernel: Extent, stride: Extent, padding: Extent) -> Re
     Ok(out)
 }
 
+impl TransposedConv {
+    /// The size of the output for an input of this size. It saturates, because a file may ask for anything.
+    fn enlarged(&self, input: Extent) -> Result<Extent, String> {
+        let mut out = [0; 3];
+        for axis in 0..3 {
+            let apart = input[axis].saturating_sub(1).saturating_mul(self.stride[axis]);
+            let whole = apart.saturating_add(self.kernel[axis]).saturating_add(self.output_padding[axis]);
+            let left = whole.checked_sub(2 * self.padding[axis]).filter(|&left| left > 0);
+            out[axis] = left.ok_or_else(|| format!("padding leaves nothing of an input of {input:?}"))?;
+        }
+        Ok(out)
+    }
+
+    /// Number of weights for each pair of an input and an output channel.
+    fn taps(&self) -> u64 {
+        self.kernel.iter().map(|&n| u64::from(n)).product()
+    }
+}
+
 impl Conv {
     /// Number of weights per output channel.
     pub(super) fn weights_per_output(&self, in_channels: usize) -> u64 {
@@ -169,6 +197,11 @@ impl Op {
                 let per_output = conv.weights_per_output(in_channels);
                 let biases = if conv.bias { out.channels as u64 } else { 0 };
                 (per_output.saturating_mul(out.elements() as u64), per_output * out.channels as u64 + biases)
+            }
+            Self::TransposedConv(conv) => {
+                let weights = (conv.taps() * in_channels as u64).saturating_mul(out.channels as u64);
+                let biases = if conv.bias { out.channels as u64 } else { 0 };
+                (weights.saturating_mul(inputs[0].positions() as u64), weights + biases)
             }
             Self::Linear(_) => {
                 let weights = in_channels as u64 * out.channels as u64;

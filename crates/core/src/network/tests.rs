@@ -218,3 +218,123 @@ fn a_window_is_padded_by_half_of_it_at_most() {
     net.linear("fc", x, 10);
     assert!(net.finish().unwrap_err().to_string().contains("at most half of the window"));
 }
+
+/// A list that classifies regions of `channels` channels.
+fn head(path: &str, channels: u32, size: Option<Extent>) -> Network {
+    let range = small().finish().unwrap().widths();
+    let mut list = NetworkBuilder::new("head", Rank::Image, range);
+    let x = list.stream(&format!("{path}.input"), channels, size);
+    let x = list.global_pool(&format!("{path}.pool"), x);
+    let x = list.linear(&format!("{path}.fc"), x, 3);
+    list.output(path, x);
+    list.finish().unwrap()
+}
+
+fn with(lists: &[(&str, Network)]) -> crate::Result<Network> {
+    let lists = lists.iter().map(|(name, list)| ((*name).to_owned(), list.clone()));
+    small().finish().unwrap().with_lists(lists.collect())
+}
+
+#[test]
+fn lists_share_parameters_and_not_costs() {
+    let main = small().finish().unwrap();
+    let both = with(&[("box", head("box", 8, Some([1, 7, 7])))]).unwrap();
+    let subnet = subnet(1.0, 8);
+    assert_eq!(both.macs(subnet).unwrap(), main.macs(subnet).unwrap(), "those of `main`");
+    let list = both.list("box").unwrap();
+    assert_eq!(both.list_macs(list, subnet).unwrap().0, 8 * 49 + 8 * 3);
+    let own = 8 * 3 + 3;
+    assert_eq!(both.params(Width::ONE).unwrap(), main.params(Width::ONE).unwrap() + own);
+    let (narrow, names) = (both.narrowed(Width::new(0.5).unwrap()).unwrap(), ["main", "box"]);
+    for network in [&both, &narrow] {
+        assert!(network.lists().iter().map(List::name).eq(names));
+        let outputs: Vec<_> = network.outputs_of(network.list("box").unwrap()).collect();
+        assert!(outputs.iter().map(|output| &output.name).eq(["box"]));
+    }
+    assert!(both.list("mask").unwrap_err().to_string().contains("no such list"));
+    let text = serde_json::to_string(&Lists::from(&both)).unwrap();
+    assert_eq!(Network::try_from(serde_json::from_str::<Lists>(&text).unwrap()).unwrap(), both);
+}
+
+#[test]
+fn lists_must_fit_together() {
+    let other_widths = {
+        let mut list =
+            NetworkBuilder::new("w", Rank::Image, WidthRange::new(Width::ONE, Width::ONE).unwrap());
+        let x = list.stream("box.input", 8, Some([1, 7, 7]));
+        let x = list.global_pool("box.pool", x);
+        list.output("box", x);
+        list.finish().unwrap()
+    };
+    let size = Some([1, 7, 7]);
+    for (lists, reason) in [
+        (vec![("box", head("box", 8, None))], "must have a size"),
+        (vec![("box", other_widths)], "the same widths"),
+        (vec![("main", head("box", 8, size))], "added once"),
+        (vec![("a", head("box", 8, size)), ("b", head("box", 8, size))], "another node has the same path"),
+        (vec![("box", with(&[("mask", head("mask", 8, size))]).unwrap())], "no lists of its own"),
+    ] {
+        let error = with(&lists).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn inputs_come_first_and_may_be_several() {
+    let range = small().finish().unwrap().widths();
+    let mut net = NetworkBuilder::new("streams", Rank::Clip, range);
+    let slow = net.stream("slow", 3, None);
+    let fast = net.stream("fast", 3, Some([8, 16, 16]));
+    let a = net.global_pool("a", slow);
+    let b = net.global_pool("b", fast);
+    let sum = net.add("sum", a, b);
+    net.linear("fc", sum, 2);
+    let ok = net.finish().unwrap();
+    assert_eq!(ok.inputs(ok.main()).collect::<Vec<_>>(), [slow, fast]);
+    let costs = ok.costs("1.0-8-2".parse().unwrap()).unwrap();
+    assert_eq!([costs[0], costs[1]].map(|cost| cost.shape.extent), [[2, 8, 8], [8, 16, 16]]);
+
+    let mut net = NetworkBuilder::new("late", Rank::Image, range);
+    let x = net.input(3);
+    net.global_pool("pool", x);
+    net.stream("late", 3, None);
+    assert!(net.finish().unwrap_err().to_string().contains("inputs must be the first nodes"));
+    let mut net = NetworkBuilder::new("frames", Rank::Image, range);
+    let x = net.stream("clip", 3, Some([2, 8, 8]));
+    net.global_pool("pool", x);
+    assert!(net.finish().unwrap_err().to_string().contains("no frames"));
+}
+
+/// Sizes of PyTorch's `ConvTranspose2d`.
+#[test]
+fn a_transposed_convolution_enlarges() {
+    let range = small().finish().unwrap().widths();
+    for (kernel, stride, padding, output_padding, side, expected) in [
+        (2, 2, 0, 0, 14, Some(28)),
+        (3, 2, 1, 1, 7, Some(14)),
+        (4, 3, 1, 2, 5, Some(16)),
+        (3, 1, 2, 0, 4, Some(2)),
+        (3, 1, 2, 0, 2, None),
+    ] {
+        let mut net = NetworkBuilder::new("up", Rank::Image, range);
+        let x = net.input(3);
+        let square = |n| [1, n, n];
+        let conv = TransposedConv {
+            out: ChannelRule::whole(5),
+            kernel: square(kernel),
+            stride: square(stride),
+            padding: [0, padding, padding],
+            output_padding: [0, output_padding, output_padding],
+            bias: true,
+        };
+        net.transposed_conv("up", x, conv);
+        let net = net.finish().unwrap();
+        let cost = net.costs(subnet(1.0, side)).map(|costs| costs[1]);
+        assert_eq!(cost.as_ref().ok().map(|cost| cost.shape.extent), expected.map(square));
+        if let Ok(cost) = cost {
+            let weights = u64::from(3 * 5 * kernel * kernel);
+            assert_eq!(cost.macs.0, weights * u64::from(side * side));
+            assert_eq!(cost.params, weights + 5);
+        }
+    }
+}

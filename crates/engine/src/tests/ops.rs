@@ -1,7 +1,7 @@
 //! Compares convolution, pooling, resizing, linear and elementwise operations with plain loops.
 
 use super::{CPU, assert_close, noise, random, values};
-use crate::{Activation, ConvGeometry, PoolGeometry, Tensor};
+use crate::{Activation, ConvGeometry, PoolGeometry, Tensor, TransposedGeometry};
 
 /// Convolution by its definition, for square strides and paddings.
 fn naive_convolution(
@@ -44,6 +44,27 @@ fn convolutions_equal_the_definition() {
         let output = input.convolution(&weight, None, &geometry).unwrap();
         assert!(output.is_channels_last());
         assert_close(&values(&output), &naive_convolution(&input, &weight, stride, padding, groups), 1e-5);
+    }
+}
+
+/// `⟨conv(x), y⟩ = ⟨x, transposed(y)⟩` for every y, which defines it.
+#[test]
+fn a_transposed_convolution_is_the_transpose() {
+    for (kernel, stride, padding) in [(2, 2, 0), (3, 2, 1), (3, 1, 1), (4, 3, 1)] {
+        let x = random(&[2, 3, 11, 8], 1);
+        let weight = random(&[5, 3, kernel, kernel], 2);
+        let (stride2, padding2) = ([stride; 2], [padding; 2]);
+        let geometry = ConvGeometry { stride: &stride2, padding: &padding2, dilation: &[1, 1], groups: 1 };
+        let convolved = x.convolution(&weight, None, &geometry).unwrap();
+        let y = random(&convolved.shape(), 3);
+        // What the convolution did not reach at the end of each axis.
+        let rest = [11, 8].map(|side| (side + 2 * padding - kernel) % stride);
+        let geometry = TransposedGeometry { stride: &stride2, padding: &padding2, output_padding: &rest };
+        let back = y.transposed_convolution(&weight, None, &geometry).unwrap();
+        assert_eq!(back.shape(), x.shape());
+        assert!(back.is_channels_last());
+        let dot = |a: &Tensor, b: &Tensor| a.multiply(b).unwrap().sum().unwrap().scalar().unwrap();
+        assert_close(&[dot(&convolved, &y) as f32], &[dot(&x, &back) as f32], 1e-4);
     }
 }
 

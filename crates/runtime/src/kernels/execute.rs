@@ -19,7 +19,7 @@ const POOL_CHANNELS: usize = 4 * PANEL;
 /// The number of taps of the largest dense kernel among the calls.
 pub(crate) fn taps_of_largest_kernel<'a>(calls: impl Iterator<Item = &'a KernelCall>) -> usize {
     let taps = calls.map(|call| match call.work {
-        Work::Dense { window, .. } => window.taps(),
+        Work::Dense { window, .. } | Work::Transposed { window, .. } => window.taps(),
         _ => 1,
     });
     taps.max().unwrap_or(1)
@@ -66,7 +66,7 @@ impl Pass<'_> {
     pub(super) fn tasks(&self, call: &KernelCall) -> usize {
         let output = call.output;
         match call.work {
-            Work::Dense { window, .. } => {
+            Work::Dense { window, .. } | Work::Transposed { window, .. } => {
                 let cut = self.cut(call, window);
                 cut.chunks() * cut.groups()
             }
@@ -86,7 +86,9 @@ impl Pass<'_> {
         // SAFETY: same contract.
         unsafe {
             match call.work {
-                Work::Dense { window, .. } => self.dense(call, window, task, scratch),
+                Work::Dense { window, .. } | Work::Transposed { window, .. } => {
+                    self.dense(call, window, task, scratch);
+                }
                 Work::Depthwise { window, .. } => self.depthwise(call, window, task),
                 Work::MaxPool { window } => self.window_pool(call, window, (task, self.kernels.largest)),
                 Work::AvgPool { window } => self.window_pool(call, window, (task, self.kernels.mean)),
@@ -100,7 +102,7 @@ impl Pass<'_> {
     fn weights(&self, work: Work) -> &Packed {
         match work {
             Work::Dense { weights, block, .. } => &self.weights[weights.0][block],
-            Work::Depthwise { weights, .. } => &self.weights[weights.0][0],
+            Work::Depthwise { weights, .. } | Work::Transposed { weights, .. } => &self.weights[weights.0][0],
             _ => unreachable!("only convolutions and linear layers ask for weights"),
         }
     }
@@ -197,6 +199,16 @@ impl Pass<'_> {
         for (tap, pointers) in scratch.pointers.chunks_exact_mut(pixels).take(window.taps()).enumerate() {
             let [ky, kx] = [tap / window.kernel[1], tap % window.kernel[1]];
             let [ky, kx] = [ky * window.dilation[0], kx * window.dilation[1]];
+            if let Work::Transposed { .. } = call.work {
+                let line = window.source(0, y, ky);
+                for (p, pointer) in pointers.iter_mut().enumerate() {
+                    let column = window.source(1, x + p, kx);
+                    let inside = line < input.size[0] && column < input.size[1];
+                    let at = line.wrapping_mul(input.size[1]).wrapping_add(column).wrapping_mul(stride_c);
+                    *pointer = if inside { base.wrapping_add(at) } else { self.zeros.as_ptr() };
+                }
+                continue;
+            }
             // A position above the input wraps to a large number, which is outside as well.
             let iy = (y * window.stride[0] + ky).wrapping_sub(window.padding[0]);
             let line = base.wrapping_add(iy.wrapping_mul(input.size[1] * stride_c));

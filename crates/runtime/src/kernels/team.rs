@@ -62,7 +62,7 @@ impl Team {
     /// # Errors
     /// Fails if there is no memory for `arena_len` numbers, or if a thread cannot be started.
     pub(crate) fn new(prepared: Arc<Prepared>, threads: usize, arena_len: usize) -> Result<Self> {
-        let calls = prepared.programs.iter().map(|program| program.calls.len()).max().unwrap_or(0);
+        let calls = prepared.all_programs().map(|program| program.calls.len()).max().unwrap_or(0);
         let scratch = Scratch::new(prepared.taps);
         let program = prepared.programs[0].clone();
         let shared = Arc::new(Shared {

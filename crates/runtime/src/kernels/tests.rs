@@ -1,5 +1,6 @@
 //! Compares every kernel of every instruction set that this processor has with sums in f64, in programs of one call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mutualnet_core::network::{NetworkBuilder, Rank};
@@ -191,7 +192,8 @@ fn program(
     let subnet = Subnet::image(Width::ONE, Resolution::new(1).unwrap());
     let coefficients = Arc::new(Coefficients::of(coefficients));
     let nodes = vec![NodeId(0); calls.len()];
-    Program { subnet, input, outputs: vec![output], calls, nodes, coefficients, arena_len }
+    let (inputs, outputs) = (vec![input], vec![output]);
+    Program { subnet, list: 0, inputs, outputs, calls, nodes, coefficients, arena_len }
 }
 
 /// Programs that are put together by hand belong to no network.
@@ -207,11 +209,12 @@ fn prepared(program: Program, weights: Option<Packed>, isa: Isa) -> Prepared {
     Prepared {
         kernels: Kernels::of(isa),
         weights: vec![weights.into_iter().collect()],
-        zeros: Buffer::zeroed(program.input.channels).unwrap(),
+        zeros: Buffer::zeroed(program.input().channels).unwrap(),
         taps: taps_of_largest_kernel(program.calls.iter()),
         network: any_network(),
         fused: Vec::new(),
         programs: vec![Arc::new(program)],
+        others: BTreeMap::new(),
     }
 }
 
@@ -224,7 +227,7 @@ fn run(
     residual: Option<(Feature, Vec<f32>)>,
 ) -> Vec<f32> {
     let program = prepared.programs[0].clone();
-    let [from, to] = [program.input, program.outputs[0]];
+    let [from, to] = [program.input(), program.outputs[0]];
     let len = n * program.arena_len;
     let mut team = Team::new(Arc::new(prepared), threads, len).unwrap();
     let inputs = [(from, input.to_vec())];

@@ -2,7 +2,9 @@
 
 use mutualnet_bundle::Bundle;
 use mutualnet_core::Subnet;
-use mutualnet_core::network::{Activation, AvgPool, BatchNorm, Conv, Groups, MaxPool, Op, Resize};
+use mutualnet_core::network::{
+    Activation, AvgPool, BatchNorm, Conv, Groups, MaxPool, Op, Resize, TransposedConv,
+};
 
 /// A feature map, `[h, w, c]`.
 #[derive(Clone)]
@@ -60,6 +62,11 @@ pub(crate) fn outputs_at(bundle: &Bundle, row: Subnet, size: [u32; 2], image: &[
                 }
                 let weight = (parameter("weight"), columns);
                 let map = convolve(&concatenated(&inputs), conv, &weight, [h, w, c]);
+                let bias = if conv.bias { parameter("bias").1 } else { vec![0.0; c] };
+                map.map(|x, i| x + f64::from(bias[i % c]))
+            }
+            Op::TransposedConv(conv) => {
+                let map = spread(input(0), conv, &parameter("weight"), [h, w, c]);
                 let bias = if conv.bias { parameter("bias").1 } else { vec![0.0; c] };
                 map.map(|x, i| x + f64::from(bias[i % c]))
             }
@@ -169,6 +176,32 @@ fn max_pool(input: &Map, pool: &MaxPool, [h, w, c]: [usize; 3]) -> Map {
         let xs = |k: u32| from(2, x, k).filter(|&x| x < input.w);
         let inside = ys.flat_map(|y| (0..pool.kernel[2]).filter_map(xs).map(move |x| (y, x)));
         data.push(inside.map(|(y, x)| input.at(y as isize, x as isize, c)).fold(f64::NEG_INFINITY, f64::max));
+    }
+    Map { h, w, c, data }
+}
+
+/// A transposed convolution by its definition: every input is added, times the kernel, to the outputs under it.
+fn spread(
+    input: &Map,
+    conv: &TransposedConv,
+    (shape, weight): &(Vec<usize>, Vec<f32>),
+    [h, w, c]: [usize; 3],
+) -> Map {
+    let mut data = vec![0.0; h * w * c];
+    let [kh, kw] = [shape[2], shape[3]];
+    for at in 0..input.h * input.w * kh * kw {
+        let (kx, ky, x, y) = (at % kw, at / kw % kh, at / (kw * kh) % input.w, at / (kw * kh * input.w));
+        let to = |axis: usize, at: usize, k: usize, size: usize| {
+            let to = (at * conv.stride[axis] as usize + k).checked_sub(conv.padding[axis] as usize);
+            to.filter(|&to| to < size)
+        };
+        let (Some(oy), Some(ox)) = (to(1, y, ky, h), to(2, x, kx, w)) else { continue };
+        for i in 0..input.c {
+            for o in 0..c {
+                let weight = weight[((i * shape[1] + o) * kh + ky) * kw + kx];
+                data[(oy * w + ox) * c + o] += f64::from(weight) * input.at(y as isize, x as isize, i);
+            }
+        }
     }
     Map { h, w, c, data }
 }

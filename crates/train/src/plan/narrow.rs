@@ -3,16 +3,13 @@
 //! Channels are rounded to multiples of eight (`network.channel_divisor`), so a layer that should have fewer than that
 //! no longer follows the width: the network loses accuracy and hardly gets cheaper.
 
-use mutualnet_core::network::{ChannelRule, Op};
+use mutualnet_core::network::ChannelRule;
 use mutualnet_core::{Network, Width};
 
 /// A warning, with the width to set instead, if more than half of the layers cannot follow the narrowest width.
 pub fn too_narrow(network: &Network) -> Option<String> {
-    let rules = network.nodes().iter().filter_map(|node| match &node.op {
-        Op::Conv(conv) if conv.out.slim => Some(conv.out),
-        _ => None,
-    });
-    let rules: Vec<_> = rules.collect();
+    let rules = network.nodes().iter().filter_map(|node| node.op.rule());
+    let rules: Vec<_> = rules.filter(|rule| rule.slim).collect();
     let range = network.widths();
     let narrowest = range.smallest();
     let n = stuck(&rules, narrowest);

@@ -54,7 +54,7 @@ impl Objective for Classify {
         Ok(Labels { labels: labels(first)?, second: second.transpose()? })
     }
 
-    fn answer(pass: Pass<'_>, _: &Labels) -> Result<Tensor> {
+    fn answer(mut pass: Pass<'_>, _: &Labels) -> Result<Tensor> {
         Ok(pass.run()?.swap_remove(0))
     }
 

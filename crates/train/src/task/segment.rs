@@ -95,7 +95,7 @@ impl Objective for Segment {
         PixelLabels::new(masks, batch.size, device)
     }
 
-    fn answer(pass: Pass<'_>, targets: &PixelLabels) -> Result<PixelAnswer> {
+    fn answer(mut pass: Pass<'_>, targets: &PixelLabels) -> Result<PixelAnswer> {
         let maps = pass.run()?;
         let scores = targets.of(&maps[0])?;
         let auxiliary = maps[1..].iter().map(|map| targets.of(map)).collect::<Result<_>>()?;

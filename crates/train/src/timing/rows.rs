@@ -42,7 +42,7 @@ pub(super) fn measure<O: Objective>(
     let rows = Rows::new(planned, &trainer.state.parameters, device)?;
     let (batch, load) = rows.load::<O>(device, log)?;
     let n = batch.images.shape()[0] as f64;
-    let (statistics, per_mac) = rows.calibrate(&batch.images, device)?;
+    let (statistics, per_mac) = rows.calibrate::<O>(&batch.images, device)?;
     let n_calibrate = (recipe.tabulate.calibration_batches * recipe.calibration_batch())
         .min(planned.plan.derived.n_train / recipe.calibration_batch() * recipe.calibration_batch());
     let n_test = planned.plan.derived.n_test;
@@ -104,10 +104,14 @@ impl<'a> Rows<'a> {
     }
 
     /// Calibrates the timed rows on one batch; returns the seconds per MAC too.
-    fn calibrate(&self, images: &Tensor, device: Device) -> Result<(BTreeMap<Subnet, Statistics>, f64)> {
+    fn calibrate<O: Objective>(
+        &self,
+        images: &Tensor,
+        device: Device,
+    ) -> Result<(BTreeMap<Subnet, Statistics>, f64)> {
         let mut calibration = Calibration::new(&self.net, &self.timed, device)?;
         let begun = Instant::now();
-        calibration.add(&self.net, &self.parameters, images)?;
+        calibration.add::<O>(&self.net, &self.parameters, images)?;
         mutualnet_engine::synchronize(device)?;
         Ok((calibration.finish(), begun.elapsed().as_secs_f64() / self.timed_macs()))
     }

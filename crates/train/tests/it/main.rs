@@ -11,6 +11,7 @@ mod fixture;
 /// Every network learns.
 mod learning;
 mod mixing;
+mod operations;
 
 /// Against a straightforward PyTorch program.
 mod parity;
@@ -23,6 +24,7 @@ mod run_side;
 mod segment;
 mod switches;
 mod timing;
+mod two_lists;
 
 /// From files to a prediction, end to end.
 mod way_of_a_batch;

@@ -84,7 +84,9 @@ fn parameters(network: &Network) -> Parameters {
     let weights =
         network.parameters().into_iter().zip(shapes).enumerate().map(|(idx, (parameter, shape))| {
             let (scale, mean) = match parameter.kind {
-                ParameterKind::ConvWeight | ParameterKind::DepthwiseWeight => {
+                ParameterKind::ConvWeight
+                | ParameterKind::DepthwiseWeight
+                | ParameterKind::TransposedConvWeight => {
                     ((6.0 / (shape[2] * shape[3] * shape[0]) as f64).sqrt(), 0.0)
                 }
                 ParameterKind::Scale => (0.1, 0.4),

@@ -102,21 +102,34 @@ fn segmentation_gives_the_engines_scores_at_any_aspect() {
 }
 
 /// A row in the engine.
-struct EngineRow {
-    subnet: Subnet,
-    slice: Slice,
+pub(crate) struct EngineRow {
+    pub(crate) subnet: Subnet,
+    pub(crate) slice: Slice,
     statistics: Statistics,
 }
 
 /// A network with random weights in the engine and on the run side.
-struct BothSides {
-    net: Net,
-    rows: Vec<EngineRow>,
-    model: Arc<Model>,
+pub(crate) struct BothSides {
+    pub(crate) net: Net,
+    pub(crate) rows: Vec<EngineRow>,
+    pub(crate) bundle: Bundle,
+    pub(crate) model: Arc<Model>,
+}
+
+/// All outputs of a sub-network in the engine, for images of a size.
+pub(crate) fn outputs_of(
+    net: &Net,
+    (slice, statistics): (&Slice, &Statistics),
+    pixels: &[f32],
+    [height, width]: [usize; 2],
+) -> Vec<Tensor> {
+    let n = pixels.len() / (height * width * 3);
+    let images = Tensor::from_nhwc(pixels, [n, height, width, 3], Device::Cpu).unwrap();
+    no_grad(|| net.run_all(slice, &images, Norm::Fixed(statistics), None)).unwrap()
 }
 
 impl BothSides {
-    fn new(network: Network, sides: [u32; 3]) -> Self {
+    pub(crate) fn new(network: Network, sides: [u32; 3]) -> Self {
         let net = Net::new(network);
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
         let row = |subnet: Subnet| {
@@ -125,17 +138,28 @@ impl BothSides {
             EngineRow { subnet, slice, statistics }
         };
         let rows: Vec<_> = subnets(&net, sides).into_iter().map(row).collect();
-        let model = Arc::new(Model::new(&bundle(&net, &parameters, &rows)).unwrap());
-        Self { net, rows, model }
+        let bundle = bundle(&net, &parameters, &rows);
+        let model = Arc::new(Model::new(&bundle).unwrap());
+        Self { net, rows, bundle, model }
+    }
+
+    /// Some images of a size.
+    pub(crate) fn pixels(&self, size: [usize; 2]) -> Vec<f32> {
+        let n = if size[0] > 32 { 2 } else { N };
+        pixels(2, n * size[0] * size[1])
+    }
+
+    /// The outputs of a row in the engine, for [`Self::pixels`].
+    pub(crate) fn engine(&self, row: usize, size: [usize; 2]) -> Vec<Tensor> {
+        let EngineRow { slice, statistics, .. } = &self.rows[row];
+        outputs_of(&self.net, (slice, statistics), &self.pixels(size), size)
     }
 
     /// Asserts that all outputs of a row are the same on both sides, for images of a size.
-    fn assert_equal(&self, row: usize, size: [usize; 2], tolerance: f32) {
-        let EngineRow { subnet, slice, statistics } = &self.rows[row];
-        let n = if size[0] > 32 { 2 } else { N };
-        let pixels = pixels(2, n * size[0] * size[1]);
-        let images = Tensor::from_nhwc(&pixels, [n, size[0], size[1], 3], Device::Cpu).unwrap();
-        let engine = no_grad(|| self.net.run_all(slice, &images, Norm::Fixed(statistics), None)).unwrap();
+    pub(crate) fn assert_equal(&self, row: usize, size: [usize; 2], tolerance: f32) {
+        let subnet = &self.rows[row].subnet;
+        let (pixels, engine) = (self.pixels(size), self.engine(row, size));
+        let n = pixels.len() / (size[0] * size[1] * 3);
         let mut session = Session::new(self.model.clone(), NonZeroUsize::new(2).unwrap()).unwrap();
         session.switch(*subnet).unwrap();
         session.run_at(&pixels, n, size).unwrap();
@@ -152,8 +176,16 @@ impl BothSides {
     }
 }
 
+/// Asserts that numbers are equal up to rounding, relative to the largest one.
+pub(crate) fn assert_near(got: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(1e-6_f32, |max, value| max.max(value.abs()));
+    let off = got.iter().zip(expected).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs())) / scale;
+    assert!(off <= TOLERANCE, "{what}: {off} relative");
+}
+
 /// The numbers of `[n, c]` or `[n, c, h, w]` as `[n, h, w, c]`.
-fn channels_last(tensor: &Tensor) -> Vec<f32> {
+pub(crate) fn channels_last(tensor: &Tensor) -> Vec<f32> {
     let (shape, values) = (tensor.shape(), tensor.to_vec_f32().unwrap());
     let [c, positions] = [shape[1], shape[2..].iter().product()];
     let image = |image: &[f32]| {
