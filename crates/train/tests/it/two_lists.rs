@@ -1,18 +1,19 @@
 //! A toy of a two-stage detector: the list `main` makes a feature map, the objective cuts regions out of it, and the list
-//! `box` classifies them. It is compared with the same computation composed of libtorch's operations by hand.
+//! `box` classifies them. It is compared with the same computation composed of libtorch's operations by hand. And a list of
+//! two inputs, in the engine and on the run side.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use mutualnet_bundle::{BatchNormStats, Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
-use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder, Rank};
+use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder, Rank, Resize};
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::StepSubnets;
 use mutualnet_core::{Network, Preprocess, Subnet, Task, Width, WidthRange};
 use mutualnet_data::Batch;
 use mutualnet_engine::{Affine, ConvGeometry, Device, Filter, NormStatistics, Tensor, no_grad, set_threads};
-use mutualnet_nn::{Net, Norm, Parameters};
+use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_runtime::{Model, Session};
 use mutualnet_train::Divergence;
 use mutualnet_train::calibrate::Calibration;
@@ -288,6 +289,28 @@ fn corners_of(map: &[f32], [side, c]: [usize; 2]) -> Vec<f32> {
     rows.flat_map(|row| row[..REGION * c].to_vec()).collect()
 }
 
+fn bundle(net: &Net, parameters: &Parameters, statistics: &BTreeMap<Subnet, Statistics>) -> Bundle {
+    let stats = statistics.iter().map(|(&row, statistics)| {
+        let layers = statistics.to_vecs().unwrap().into_iter();
+        (row, layers.map(|(mean, var)| BatchNormStats { mean, var }).collect())
+    });
+    let table = statistics.keys().map(|&row| {
+        Row::new(row, net.network().macs(row).unwrap(), Quality::of_counts(1, 2).unwrap(), Vec::new())
+    });
+    let largest = statistics.keys().map(|row| row.input.resolution).max().unwrap();
+    Bundle::new(BundleParts {
+        task: Task::Classify,
+        network: net.network().clone(),
+        classes: (0..CLASSES).map(|class| class.to_string()).collect(),
+        preprocess: Preprocess::center_crop(largest, [0.5; 3], [0.25; 3]),
+        table: QueryTable::new(table.collect()).unwrap(),
+        weights: parameters.to_weights().unwrap(),
+        stats: stats.collect(),
+        provenance: Provenance::default(),
+    })
+    .unwrap()
+}
+
 #[test]
 fn a_bundle_of_two_lists_runs_both_at_every_row() {
     set_threads(1).unwrap();
@@ -299,24 +322,7 @@ fn a_bundle_of_two_lists_runs_both_at_every_row() {
         calibration.add::<Regions>(&net, &parameters, &images(seed)).unwrap();
     }
     let statistics = calibration.finish();
-    let stats = statistics.iter().map(|(&row, statistics)| {
-        let layers = statistics.to_vecs().unwrap().into_iter();
-        (row, layers.map(|(mean, var)| BatchNormStats { mean, var }).collect())
-    });
-    let table = rows.map(|row| {
-        Row::new(row, net.network().macs(row).unwrap(), Quality::of_counts(1, 2).unwrap(), Vec::new())
-    });
-    let bundle = Bundle::new(BundleParts {
-        task: Task::Classify,
-        network: net.network().clone(),
-        classes: (0..CLASSES).map(|class| class.to_string()).collect(),
-        preprocess: Preprocess::center_crop(rows[0].input.resolution, [0.5; 3], [0.25; 3]),
-        table: QueryTable::new(table.to_vec()).unwrap(),
-        weights: parameters.to_weights().unwrap(),
-        stats: stats.collect(),
-        provenance: Provenance::default(),
-    })
-    .unwrap();
+    let bundle = bundle(&net, &parameters, &statistics);
     let read = Bundle::from_bytes(&bundle.to_bytes().unwrap()).unwrap();
     assert_eq!(read, bundle);
 
@@ -351,4 +357,54 @@ fn a_bundle_of_two_lists_runs_both_at_every_row() {
     );
     let short = session.run_list("box", &[&[0.0; 31]], 1).unwrap_err().to_string();
     assert_eq!(short, "input 0 of list `box` must have 32 numbers, got 31");
+}
+
+/// Two streams: one has the size of the row, and the other one is the same at every row.
+#[test]
+fn a_list_reads_several_inputs() {
+    set_threads(1).unwrap();
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
+    let mut list = NetworkBuilder::new("streams", Rank::Image, widths);
+    let image = list.stream("image", 3, None);
+    let map = list.stream("map", 8, Some([1, 6, 6]));
+    let x = list.conv("image_conv", image, conv(ChannelRule::slim(32), 3));
+    let y = list.conv("map_conv", map, conv(ChannelRule::slim(16), 1));
+    let y = list.resize_like("resized", y, x, Resize::Bilinear);
+    let x = list.conv_over("joined", &[x, y], conv(ChannelRule::slim(32), 3));
+    let x = list.batch_norm("bn", x);
+    let x = list.global_pool("pool", x);
+    list.linear("fc", x, CLASSES);
+    let net = Net::new(list.finish().unwrap());
+    let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+    let rows = ["1.0-16", "0.5-12", "0.25-8"].map(subnet);
+    let main = net.network().main();
+    let inputs = |row: Subnet| {
+        let images = images(1).resize_bilinear(row.input.resolution.get() as usize).unwrap();
+        let map: Vec<f32> = (0..N * 6 * 6 * 8).map(|i| (i as f32 * 0.37).sin()).collect();
+        [images, Tensor::from_nhwc(&map, [N, 6, 6, 8], Device::Cpu).unwrap()]
+    };
+    let statistics = rows.map(|row| {
+        let mut statistics = Statistics::new(net.network(), row.width, Device::Cpu).unwrap();
+        let slice = net.slice(&parameters, row.width).unwrap();
+        let norm = Norm::Collect { statistics: &mut statistics, momentum: 1.0 };
+        no_grad(|| net.run_list(&slice, (main, &inputs(row).each_ref()), norm, None)).unwrap();
+        (row, statistics)
+    });
+    let statistics = BTreeMap::from(statistics);
+    let bundle = bundle(&net, &parameters, &statistics);
+    let mut session = Session::new(Arc::new(Model::new(&bundle).unwrap()), NonZeroUsize::MIN).unwrap();
+    for row in rows {
+        let slice = net.slice(&parameters, row.width).unwrap();
+        let inputs = inputs(row);
+        let norm = Norm::Fixed(&statistics[&row]);
+        let engine = no_grad(|| net.run_list(&slice, (main, &inputs.each_ref()), norm, None)).unwrap();
+        session.switch(row).unwrap();
+        let [image, map] = inputs.each_ref().map(channels_last);
+        let ours = session.run_list("main", &[&image, &map], N).unwrap();
+        assert_near(ours, &channels_last(&engine[0]), &row.to_string());
+        assert!(session.run(&image, N).unwrap_err().to_string().contains("only be run by name"));
+    }
+    let slice = net.slice(&parameters, Width::ONE).unwrap();
+    let one = net.forward(&slice, &images(1), Norm::Batch).unwrap_err().to_string();
+    assert_eq!(one, "list `main` reads 2 inputs, got 1");
 }
