@@ -11,6 +11,7 @@ use mutualnet_zoo::{NetworkConfig, OutputStride};
 
 use super::*;
 
+mod clips;
 mod heads;
 mod segment;
 

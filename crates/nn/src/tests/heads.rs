@@ -88,7 +88,7 @@ fn split(mut weights: Weights) -> Weights {
 }
 
 /// Asserts that numbers are equal up to rounding.
-fn assert_near(a: &Tensor, b: &Tensor, what: &str) {
+pub(super) fn assert_near(a: &Tensor, b: &Tensor, what: &str) {
     let (a, b) = (a.to_vec_f32().unwrap(), b.to_vec_f32().unwrap());
     assert_eq!(a.len(), b.len(), "{what}");
     let scale = a.iter().fold(1e-2_f32, |max, value| max.max(value.abs()));
