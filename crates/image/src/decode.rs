@@ -19,7 +19,7 @@ mod undecoded;
 mod webp;
 pub use mask::Mask;
 pub use memory::MEMORY_VARIABLE;
-pub use memory::{check_file_size, check_variable};
+pub use memory::{check as check_memory, check_file_size, check_variable};
 pub use undecoded::Undecoded;
 
 /// Reads and decodes one file.

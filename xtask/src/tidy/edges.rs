@@ -28,8 +28,9 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "report", may_name: &["bundle", "core"] },
     Allowed { krate: "image", may_name: &["core"] },
     Allowed { krate: "detect", may_name: &["core"] },
+    Allowed { krate: "video", may_name: &["core", "image"] },
     Allowed { krate: "predict", may_name: &["bundle", "core", "image", "runtime"] },
-    Allowed { krate: "data", may_name: &["core", "image"] },
+    Allowed { krate: "data", may_name: &["core", "image", "video"] },
     Allowed { krate: "engine", may_name: &[] },
     Allowed { krate: "nn", may_name: &["core", "engine"] },
     // `tabulate` times each row in the executor that users run, and writes the run's report.

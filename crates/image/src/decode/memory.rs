@@ -47,7 +47,10 @@ pub(super) fn limit() -> Result<u64, DecodeError> {
 ///
 /// Every pixel counts as half a byte at least: a JPEG that is scaled down while it is decoded takes little memory, but
 /// the time grows with its pixels.
-pub(super) fn check([width, height]: [u32; 2], bytes: u64) -> Result<(), DecodeError> {
+///
+/// # Errors
+/// [`DecodeError::TooLarge`], or [`DecodeError::MemoryVariable`] when [`MEMORY_VARIABLE`] is not a number.
+pub fn check([width, height]: [u32; 2], bytes: u64) -> Result<(), DecodeError> {
     let limit = limit()?;
     let bytes = bytes.max(u64::from(width) * u64::from(height) / 2);
     if bytes > limit {

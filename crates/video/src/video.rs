@@ -1,0 +1,143 @@
+//! One video file, opened: its index, and its frames by number.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use mutualnet_image::{Image, decode};
+
+use crate::avi::{self, Movie};
+use crate::{Error, Ffmpeg, FrameIndex, Result, VideoError};
+
+/// Endings of the names of videos.
+const ENDINGS: [&str; 12] =
+    ["avi", "mp4", "m4v", "mov", "mkv", "webm", "mpg", "mpeg", "ts", "flv", "wmv", "3gp"];
+
+/// Whether a file is taken for a video by the ending of its name.
+pub fn is_video_name(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+/// A video file.
+#[derive(Debug)]
+pub struct Video {
+    path: PathBuf,
+    index: FrameIndex,
+    reader: Reader,
+}
+
+/// How frames are decoded.
+#[derive(Debug)]
+enum Reader {
+    /// Positions and lengths of the JPEGs of all frames.
+    MotionJpeg(Vec<(u64, u32)>),
+    Ffmpeg(Ffmpeg),
+}
+
+impl Video {
+    /// Opens a file and finds out when its frames are shown.
+    ///
+    /// # Errors
+    /// [`Error::Read`]: the file is no video, is damaged, or needs a program that is not installed.
+    pub fn open(path: &Path, ffmpeg: &Ffmpeg) -> Result<Self> {
+        Self::open_with(path, ffmpeg, |path| ffmpeg.index(path))
+    }
+
+    /// Opens a file whose index was made before.
+    ///
+    /// # Errors
+    /// As [`Self::open`]. A file that has changed since then gives wrong frames, or none.
+    pub fn open_indexed(path: &Path, ffmpeg: &Ffmpeg, index: FrameIndex) -> Result<Self> {
+        Self::open_with(path, ffmpeg, |_| Ok(index))
+    }
+
+    fn open_with(
+        path: &Path,
+        ffmpeg: &Ffmpeg,
+        index: impl FnOnce(&Path) -> Result<FrameIndex, VideoError>,
+    ) -> Result<Self> {
+        let read = |source| Error::Read { path: path.to_owned(), source };
+        let opened = match motion_jpeg(path).map_err(read)? {
+            Some(Movie { index, frames }) => (index, Reader::MotionJpeg(frames)),
+            None => (index(path).map_err(read)?, Reader::Ffmpeg(ffmpeg.clone())),
+        };
+        let (index, reader) = opened;
+        Ok(Self { path: path.to_owned(), index, reader })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// When its frames are shown.
+    pub fn index(&self) -> &FrameIndex {
+        &self.index
+    }
+
+    /// Decodes frames by number, in any order; a number may occur more than once. Pictures are upright.
+    ///
+    /// # Errors
+    /// [`Error::Read`]: there is no such frame, it is damaged, or decoding takes too long.
+    pub fn frames(&self, numbers: &[usize]) -> Result<Vec<Image>> {
+        self.decode(numbers).map_err(|source| Error::Read { path: self.path.clone(), source })
+    }
+
+    fn decode(&self, numbers: &[usize]) -> Result<Vec<Image>, VideoError> {
+        let frames = self.index.n_frames();
+        if let Some(&number) = numbers.iter().find(|&&number| number >= frames) {
+            return Err(VideoError::NoSuchFrame { number, frames });
+        }
+        let mut ordered = numbers.to_vec();
+        ordered.sort_unstable();
+        ordered.dedup();
+        let images = match &self.reader {
+            Reader::MotionJpeg(places) => decode_jpegs(&self.path, places, &ordered)?,
+            Reader::Ffmpeg(ffmpeg) => ffmpeg.frames(&self.path, &self.index, &ordered)?,
+        };
+        if ordered == numbers {
+            return Ok(images);
+        }
+        let place = |number| ordered.binary_search(number).expect("every number was decoded");
+        Ok(numbers.iter().map(|number| images[place(number)].clone()).collect())
+    }
+}
+
+/// The frames of a file that is Motion JPEG in AVI and can be decoded here.
+fn motion_jpeg(path: &Path) -> Result<Option<Movie>, VideoError> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(VideoError::NoFile);
+    }
+    if metadata.len() == 0 {
+        return Err(VideoError::Empty);
+    }
+    let mut file = BufReader::new(File::open(path)?);
+    let Some(mut movie) = avi::read(&mut file)? else { return Ok(None) };
+    let first = decode_jpeg(&mut file, movie.frames[0], 0)?;
+    // Half of the height: two fields of lines in each frame, which ffmpeg can put together.
+    if u64::from(first.height()) * 2 == u64::from(movie.index.size[1]) {
+        return Ok(None);
+    }
+    movie.index.size = [first.width(), first.height()];
+    Ok(Some(movie))
+}
+
+fn decode_jpegs(path: &Path, places: &[(u64, u32)], numbers: &[usize]) -> Result<Vec<Image>, VideoError> {
+    let mut file = BufReader::new(File::open(path)?);
+    numbers.iter().map(|&number| decode_jpeg(&mut file, places[number], number)).collect()
+}
+
+fn decode_jpeg(
+    file: &mut (impl Read + Seek),
+    (start, len): (u64, u32),
+    number: usize,
+) -> Result<Image, VideoError> {
+    let failed = |source| VideoError::Frame { number, source };
+    decode::check_file_size(u64::from(len)).map_err(failed)?;
+    let mut jpeg = vec![0; len as usize];
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(&mut jpeg)?;
+    decode::decode(&avi::with_tables(&jpeg)).map_err(failed)
+}
