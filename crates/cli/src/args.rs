@@ -68,6 +68,30 @@ pub(crate) enum MakeCommand {
     Shapes(ShapesArgs),
     /// Pictures of several overlapping shapes, with masks for segmentation, and boxes and polygons in COCO's format
     Scenes(ScenesArgs),
+    /// Videos of a shape that moves; the classes are motions, so that one frame does not tell them apart
+    Clips(ClipsArgs),
+}
+
+#[cfg(feature = "train")]
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ClipsArgs {
+    /// Directory to write to; must be empty or not exist
+    pub(crate) dir: PathBuf,
+    /// Number of training clips
+    #[arg(long, default_value_t = 1_600)]
+    pub(crate) train: usize,
+    /// Number of test clips
+    #[arg(long, default_value_t = 400)]
+    pub(crate) test: usize,
+    /// Side of the square frames in pixels
+    #[arg(long, default_value_t = Resolution::new(64).expect("64 is a resolution"))]
+    pub(crate) side: Resolution,
+    /// Number of frames of a clip
+    #[arg(long, default_value_t = 16)]
+    pub(crate) frames: u32,
+    /// Random seed; the same seed makes the same files
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
 }
 
 #[cfg(feature = "train")]

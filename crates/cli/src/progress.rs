@@ -44,7 +44,7 @@ fn follow(average: &mut Option<f64>, value: f64) -> f64 {
 impl Progress {
     /// A display that says, on a terminal and until the first event, that images are being looked for.
     pub(crate) fn new() -> Self {
-        let bar = searching();
+        let bar = searching("images");
         Self {
             is_terminal: !bar.is_hidden(),
             bar,

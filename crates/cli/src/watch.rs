@@ -17,14 +17,14 @@ const TICK: Duration = Duration::from_millis(200);
 /// Time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Runs something that reads images, and shows its progress.
-pub(crate) fn watched<T: Send>(work: impl FnOnce(&Progress) -> T + Send) -> T {
+/// Runs something that reads images or videos, and shows its progress; `things` says which, in the plural.
+pub(crate) fn watched<T: Send>(things: &str, work: impl FnOnce(&Progress) -> T + Send) -> T {
     let progress = Progress::default();
     let watched = &progress;
     let (end, ended) = mpsc::channel::<()>();
     // The sender moves in, so that a panic of the work ends the display too.
     thread::scope(move |scope| {
-        scope.spawn(move || show(watched, &ended));
+        scope.spawn(move || show(things, watched, &ended));
         let result = work(watched);
         drop(end);
         result
@@ -32,15 +32,17 @@ pub(crate) fn watched<T: Send>(work: impl FnOnce(&Progress) -> T + Send) -> T {
 }
 
 /// Shows progress until the other end of the channel is dropped.
-fn show(progress: &Progress, ended: &Receiver<()>) {
-    let bar = searching();
+fn show(things: &str, progress: &Progress, ended: &Receiver<()>) {
+    let bar = searching(things);
     let (mut last_line, mut last_warning) = (Instant::now(), Instant::now());
     while matches!(ended.recv_timeout(TICK), Err(RecvTimeoutError::Timeout)) {
         let (done, total) = (progress.done(), progress.total());
         if total > 0 {
             if bar.length().is_none() {
                 bar.disable_steady_tick();
-                let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} images · {eta} left");
+                let style = ProgressStyle::with_template(&format!(
+                    "{{wide_bar}} {{pos}}/{{len}} {things} · {{eta}} left"
+                ));
                 bar.set_style(style.expect("the template is a constant"));
                 bar.reset_eta();
             }
@@ -53,17 +55,17 @@ fn show(progress: &Progress, ended: &Receiver<()>) {
         }
         if bar.is_hidden() && total > 0 && last_line.elapsed() >= LINE_EVERY {
             last_line = Instant::now();
-            text::note(&format!("{done}/{total} images · {} left", text::duration(bar.eta())));
+            text::note(&format!("{done}/{total} {things} · {} left", text::duration(bar.eta())));
         }
     }
     bar.finish_and_clear();
 }
 
-/// A spinner while images are looked for, of which there may be millions; only on a terminal.
-pub(crate) fn searching() -> ProgressBar {
+/// A spinner while files are looked for, of which there may be millions; only on a terminal.
+pub(crate) fn searching(things: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
         .with_finish(ProgressFinish::AndClear);
-    let style = ProgressStyle::with_template("{spinner} looking for images · {elapsed}");
+    let style = ProgressStyle::with_template(&format!("{{spinner}} looking for {things} · {{elapsed}}"));
     bar.set_style(style.expect("the template is a constant"));
     bar.enable_steady_tick(TICK);
     bar

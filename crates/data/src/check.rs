@@ -23,6 +23,8 @@ use crate::{BrokenFile, Error, Place, Progress, Result, SampleError, Split, quar
 
 mod masks;
 pub use masks::{check_masks, has_masks};
+mod videos;
+pub use videos::{VideoFile, VideoReport, check_videos, has_videos};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,6 +27,9 @@ pub enum Error {
     /// An image by itself, or what all images have in common.
     #[error(transparent)]
     Image(#[from] mutualnet_image::Error),
+    /// A video cannot be read or written.
+    #[error(transparent)]
+    Video(#[from] mutualnet_video::Error),
     /// The operating system refuses access to a file or directory.
     #[error("cannot {action} {}", shown(path))]
     Io {
@@ -312,6 +315,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Image(error) => error.hint()?,
+            Self::Video(error) => error.hint()?,
             Self::NoSplit { split, path, near } => {
                 return Some(near.hint(split, path).unwrap_or_else(|| LAYOUT_HINT.to_owned()));
             }

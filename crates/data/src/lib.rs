@@ -35,6 +35,7 @@ mod quarantine;
 
 pub mod check;
 pub use progress::{HANGS_AFTER, Progress};
+pub mod clips;
 pub mod scenes;
 pub mod shapes;
 

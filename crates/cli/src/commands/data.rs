@@ -6,20 +6,28 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use mutualnet_core::Task;
 use mutualnet_core::text::{counted, shown, shown_dir};
-use mutualnet_data::check::{CheckReport, ClassCount, check_for, stale_lists, task_of, write_quarantine};
+use mutualnet_data::check::{
+    CheckReport, ClassCount, check_for, has_videos, stale_lists, task_of, write_quarantine,
+};
+use mutualnet_data::clips::{self, ClipsSpec};
 use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
 use mutualnet_data::scenes::{self, ScenesSpec};
 use mutualnet_data::shapes::{self, ShapesSpec};
 use mutualnet_data::{BrokenFile, Dataset, Error, Notice, Split};
 use serde::Serialize;
 
-use crate::args::{CheckArgs, DataCommand, MakeCommand, PackArgs, ScenesArgs, ShapesArgs, StoreArg};
+use crate::args::{
+    CheckArgs, ClipsArgs, DataCommand, MakeCommand, PackArgs, ScenesArgs, ShapesArgs, StoreArg,
+};
 use crate::{text, watch};
+
+mod videos;
 
 pub(super) fn run(command: DataCommand) -> Result<()> {
     match command {
         DataCommand::Make(MakeCommand::Shapes(args)) => make_shapes(&args),
         DataCommand::Make(MakeCommand::Scenes(args)) => make_scenes(&args),
+        DataCommand::Make(MakeCommand::Clips(args)) => make_clips(&args),
         DataCommand::Check(args) => run_check(&args),
         DataCommand::Pack(args) => run_pack(&args),
     }
@@ -44,6 +52,15 @@ fn make_scenes(args: &ScenesArgs) -> Result<()> {
         ScenesSpec { seed: *seed, train: *train, test: *test, side: side.get(), min_object: *min_object };
     scenes::generate(dir, &spec)?;
     text::note(&format!("{train} training and {test} test pictures in {}", shown(dir)));
+    Ok(())
+}
+
+fn make_clips(args: &ClipsArgs) -> Result<()> {
+    let ClipsArgs { dir, train, test, side, frames, seed } = args;
+    let spec = ClipsSpec { seed: *seed, train: *train, test: *test, side: side.get(), frames: *frames };
+    clips::generate(dir, &spec)?;
+    let classes = clips::class_names().len();
+    text::note(&format!("{train} training and {test} test clips of {classes} classes in {}", shown(dir)));
     Ok(())
 }
 
@@ -81,8 +98,11 @@ impl From<BrokenFile> for Broken {
 }
 
 fn run_check(args: &CheckArgs) -> Result<()> {
+    if args.task.is_none() && has_videos(&args.dir) {
+        return videos::run(args);
+    }
     let task = args.task.unwrap_or_else(|| task_of(&args.dir));
-    let report = watch::watched(|progress| check_for(task, &args.dir, progress))?;
+    let report = watch::watched("images", |progress| check_for(task, &args.dir, progress))?;
     // Findings are printed first, because the directory may be read-only.
     print(args, &report)?;
     let change = match write_quarantine(&args.dir, &report) {
@@ -220,7 +240,7 @@ fn run_pack(args: &PackArgs) -> Result<()> {
     };
     let max_side = args.max_side.map(mutualnet_core::Resolution::get);
     let options = PackOptions { splits: args.split.clone(), max_side, store, quality: args.quality };
-    let report = watch::watched(|progress| pack(&args.dir, &args.out, &options, progress))?;
+    let report = watch::watched("images", |progress| pack(&args.dir, &args.out, &options, progress))?;
     let left_out = left_out(&report);
     let PackReport { n_images, splits, bytes, broken, quarantined, others, other_splits } = report;
     let of_splits: Vec<String> = splits.iter().map(|(split, n)| format!("{split}: {n}")).collect();

@@ -54,7 +54,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
 
 fn make(recipe: &Recipe) -> Result<Planned> {
     let planned = {
-        let _display = watch::searching();
+        let _display = watch::searching("images");
         Plan::start(recipe)?
     };
     for dataset in [&planned.train, &planned.test] {

@@ -9,10 +9,11 @@ use std::{fs, io};
 use mutualnet_core::text::escape_invalid;
 
 use mutualnet_image::Others;
+use mutualnet_video::is_video_name;
 
 use super::{Contents, Notice, SampleRef, labels, masks};
 use crate::shard::is_shard_name;
-use crate::{Error, Label, Place, Result, SampleError, quarantine_list, shapes};
+use crate::{Error, Label, Place, Result, SampleError, clips, quarantine_list, shapes};
 use mutualnet_image::junk::is_skipped;
 
 /// The images of a folder of class folders.
@@ -47,7 +48,7 @@ pub(super) fn contents(dir: &Path) -> Result<Contents> {
 /// What lies below a folder.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Images, sorted.
+    /// Images or videos, sorted.
     pub(crate) places: Vec<Place>,
     /// Files that hold images, sorted.
     pub(crate) shards: Vec<PathBuf>,
@@ -58,20 +59,34 @@ pub(crate) struct Found {
 }
 
 /// Files that belong to a data set without being samples.
-const OWN: [&str; 3] = [labels::FILE, quarantine_list::FILE, shapes::FILE];
+const OWN: [&str; 4] = [labels::FILE, quarantine_list::FILE, shapes::FILE, clips::FILE];
 
 /// Finds JPEG, PNG and WebP files and shards below `root/below`, at any depth; a link to a folder that contains it is not
 /// followed.
 pub(crate) fn find_images(root: &Path, below: &Path) -> Found {
+    find(root, below, is_image_name)
+}
+
+/// Finds videos in the same way.
+pub(crate) fn find_videos(root: &Path, below: &Path) -> Found {
+    find(root, below, is_video_name)
+}
+
+fn find(root: &Path, below: &Path, is_sample: fn(&Path) -> bool) -> Found {
     let mut found = Found::default();
-    descend(root, below, &mut Vec::new(), &mut found);
+    descend((root, below), is_sample, &mut Vec::new(), &mut found);
     found.places.sort();
     found.shards.sort();
     found
 }
 
 /// Walks a folder; `above` are the folders that contain it, by their real paths.
-fn descend(root: &Path, below: &Path, above: &mut Vec<PathBuf>, found: &mut Found) {
+fn descend(
+    (root, below): (&Path, &Path),
+    is_sample: fn(&Path) -> bool,
+    above: &mut Vec<PathBuf>,
+    found: &mut Found,
+) {
     let folder = root.join(below);
     let (here, entries) = match folder.canonicalize().and_then(|here| Ok((here, list(&folder)?))) {
         Ok((here, _)) if above.contains(&here) => return,
@@ -85,8 +100,8 @@ fn descend(root: &Path, below: &Path, above: &mut Vec<PathBuf>, found: &mut Foun
     for (name, kind) in entries {
         let path = below.join(&name);
         match kind {
-            Kind::Folder => descend(root, &path, above, found),
-            Kind::File(bytes) if is_image_name(&path) => found.places.push(Place::File { path, bytes }),
+            Kind::Folder => descend((root, &path), is_sample, above, found),
+            Kind::File(bytes) if is_sample(&path) => found.places.push(Place::File { path, bytes }),
             Kind::File(_) if is_shard_name(&path) => found.shards.push(path),
             Kind::File(_) if OWN.iter().any(|own| name == **own) => {}
             Kind::File(_) => found.others.add(&path),

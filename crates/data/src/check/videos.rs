@@ -1,0 +1,146 @@
+//! Checks the videos below a directory.
+//!
+//! Separate because a video is not decoded as a whole: reading its index and three frames shows what is broken, and how
+//! long it takes to reach a frame shows what will be slow.
+
+use std::path::{Path, PathBuf};
+
+use mutualnet_image::Others;
+use mutualnet_image::decode::check_variable;
+use mutualnet_video::{Ffmpeg, FrameIndex, Video};
+use rayon::prelude::*;
+
+use super::no_directory;
+use crate::index::folders;
+use crate::{BrokenFile, Error, Place, Progress, Result};
+
+/// A clip starts anywhere, so half of this many frames are decoded for nothing; training reads about as many.
+const SLOW_KEY_DISTANCE: usize = 64;
+
+/// What a check of videos found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoReport {
+    /// Videos that were tried.
+    pub n_videos: usize,
+    /// Files whose names are not those of videos.
+    pub others: Others,
+    /// Bytes of all videos.
+    pub bytes: u64,
+    /// What can be decoded, ordered by path.
+    pub videos: Vec<VideoFile>,
+    /// What cannot be decoded, ordered by path.
+    pub broken: Vec<BrokenFile>,
+}
+
+/// A video that can be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoFile {
+    /// Its path, relative to the directory that is checked.
+    pub path: PathBuf,
+    /// When its frames are shown.
+    pub index: FrameIndex,
+}
+
+impl VideoFile {
+    /// Whether training spends most of its decoding on frames that no clip has.
+    pub fn is_slow(&self) -> bool {
+        self.index.key_distance() > SLOW_KEY_DISTANCE
+    }
+
+    /// Whether the file has fewer frames than its header announces.
+    pub fn is_cut(&self) -> bool {
+        self.index.announced.is_some_and(|announced| announced > self.index.n_frames() as u64)
+    }
+}
+
+/// Whether there are videos below a directory, and no images.
+pub fn has_videos(dir: &Path) -> bool {
+    let found = folders::find_images(dir, Path::new(""));
+    found.places.is_empty()
+        && found.shards.is_empty()
+        && !folders::find_videos(dir, Path::new("")).places.is_empty()
+}
+
+/// Opens every video below a directory and decodes its first, its middle and its last frame, on all cores.
+///
+/// # Errors
+/// The directory does not exist or has no videos, or `ffmpeg` is needed and not installed. Broken videos are not errors;
+/// they are in the report.
+pub fn check_videos(dir: &Path, ffmpeg: &Ffmpeg, progress: &Progress) -> Result<VideoReport> {
+    if !dir.is_dir() {
+        return Err(no_directory(dir));
+    }
+    check_variable()?;
+    let found = folders::find_videos(dir, Path::new(""));
+    if found.places.is_empty() && found.broken.is_empty() {
+        return Err(Error::NothingFound { path: dir.to_owned(), others: found.others });
+    }
+    progress.begin(found.places.len());
+    let read = |place: &Place| progress.reading(place, || open(&dir.join(place.name()), ffmpeg));
+    let read: Vec<_> = found.places.par_iter().map(read).collect();
+    let mut report = VideoReport {
+        n_videos: found.places.len() + found.broken.len(),
+        others: found.others,
+        bytes: found.places.iter().map(Place::bytes).sum(),
+        videos: Vec::new(),
+        broken: Vec::new(),
+    };
+    let unlisted = found.broken.iter().map(|(place, reason)| (place.name(), reason.to_string()));
+    report.broken.extend(unlisted.map(|(path, reason)| BrokenFile { path, reason }));
+    for (place, read) in found.places.iter().zip(read) {
+        match read {
+            Ok(index) => report.videos.push(VideoFile { path: place.name(), index }),
+            Err(error) if error.is_missing_program() => return Err(error.into()),
+            Err(error) => report.broken.push(BrokenFile { path: place.name(), reason: error.reason() }),
+        }
+    }
+    report.broken.sort();
+    Ok(report)
+}
+
+fn open(path: &Path, ffmpeg: &Ffmpeg) -> Result<FrameIndex, mutualnet_video::Error> {
+    let video = Video::open(path, ffmpeg)?;
+    let last = video.index().n_frames() - 1;
+    video.frames(&[0, last / 2, last])?;
+    Ok(video.index().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::clips::{self, ClipsSpec};
+
+    /// Nothing here needs the program, and its absence must not matter.
+    fn without_ffmpeg() -> Ffmpeg {
+        Ffmpeg::at(Path::new("/no/such/ffmpeg"))
+    }
+
+    #[test]
+    fn videos_are_described_and_broken_ones_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("data");
+        clips::generate(&dir, &ClipsSpec { seed: 1, train: 8, test: 8, side: 16, frames: 4 }).unwrap();
+        let cut = dir.join("train/left/00000.avi");
+        let bytes = fs::read(&cut).unwrap();
+        fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+        fs::write(dir.join("test/up/00000.avi"), b"").unwrap();
+        assert!(has_videos(&dir));
+        let report = check_videos(&dir, &without_ffmpeg(), &Progress::default()).unwrap();
+        assert_eq!((report.n_videos, report.videos.len()), (16, 15));
+        assert_eq!(report.broken[0].to_string(), "test/up/00000.avi: the file is empty");
+        let of = |name: &str| report.videos.iter().find(|video| video.path == Path::new(name)).unwrap();
+        assert!(of("train/left/00000.avi").is_cut() && !of("train/right/00000.avi").is_cut());
+        assert_eq!(of("train/right/00000.avi").index.frame_rate(), Some(16.0));
+        assert!(!of("train/right/00000.avi").is_slow());
+    }
+
+    #[test]
+    fn a_missing_program_is_one_error_and_not_a_data_set_of_broken_files() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.mp4"), b"\0\0\0\x18ftypmp42").unwrap();
+        let error = check_videos(dir.path(), &without_ffmpeg(), &Progress::default()).unwrap_err();
+        assert!(error.hint().unwrap().contains("apt-get install ffmpeg"), "{error}");
+    }
+}
