@@ -5,7 +5,8 @@ PROGRAMS is the folder with our `mutualnet` and the examples `calibrated_logits`
 ZOO is a JSON file with what the zoo says about all networks: their names, and what torchvision and timm call them.
     into   imports random weights saved by the authors' code, and calibrates on the same images in the same order
     back   has the authors' own loader read our initial weights, and calibrates likewise
-    others imports weights of torchvision and timm, and compares logits with batch statistics at full width
+    others imports weights of torchvision and timm, and compares logits, or maps of scores, with batch statistics at full
+           width
     sorted compares our logits before and after sorting the channels of the same weights
 PART is NETWORK or NETWORK:into, NETWORK:back, torchvision[:NETWORK], timm[:NETWORK], sorted[:NETWORK]; all of them if
 none is given.
@@ -125,7 +126,11 @@ def other(compat, source, theirs, network, folder):
     if source == "torchvision":
         import torchvision
 
-        model = torchvision.models.get_model(theirs)
+        # Networks that segment would otherwise download their backbone.
+        more = {"weights_backbone": None} if hasattr(torchvision.models.segmentation, theirs) else {}
+        if theirs.startswith("deeplab"):
+            more["aux_loss"] = True
+        model = torchvision.models.get_model(theirs, **more)
     else:
         import timm
 
@@ -145,7 +150,9 @@ def other(compat, source, theirs, network, folder):
         if "Drop" in type(module).__name__ or "StochasticDepth" in type(module).__name__:
             module.eval()
     with torch.no_grad():
-        expected = {"1.0-224": model(test)}
+        expected = model(test)
+    # A network that segments gives its maps by name.
+    expected = {"1.0-224": expected["out"] if isinstance(expected, dict) else expected}
     compat.run("mutualnet", "import", at("other.pth"), "--network", network, "-o", at("other.safetensors"))
     arguments = [at("other.safetensors"), at("images.safetensors"), at("ours_logits.safetensors")]
     compat.run("examples/calibrated_logits", network, "1.0,1.0", *arguments, "1.0-224")
@@ -173,13 +180,14 @@ def main(checkout, programs, zoo, *parts):
     steps = {network + ":into": (into, network) for network in NETWORKS}
     steps.update({network + ":back": (back, network) for network in NETWORKS})
     with open(zoo) as file:
-        theirs = others(json.load(file))
+        told = json.load(file)
+    theirs, classify = others(told), {network["name"] for network in told if network["task"] == "classify"}
     for source, networks in theirs.items():
         if source == "torchvision" or importlib.util.find_spec("timm"):
             steps.update({"%s:%s" % (source, network): (other, source, name, network) for network, name in networks.items()})
         else:
             print("timm is not installed; skipping it", file=sys.stderr)
-    names = [*NETWORKS, *(name for name in theirs["torchvision"] if name not in NETWORKS)]
+    names = [*NETWORKS, *(name for name in theirs["torchvision"] if name in classify - NETWORKS.keys())]
     steps.update({"sorted:" + network: (sorted_channels, network) for network in names})
     try:
         for key, (step, *arguments) in steps.items():

@@ -221,6 +221,14 @@ fn instead(present: &[String]) -> String {
 impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
+        if let Self::Missing { network, .. } = self
+            && let Some(trunk) = mutualnet_zoo::segment::backbone_name(network)
+        {
+            return Some(format!(
+                "to start {network} from a classification network, import with --network {trunk} and name the \
+                 file in train.init"
+            ));
+        }
         let text = match self {
             Self::NotACheckpoint { found: FileKind::Zip } => {
                 "if the archive contains a checkpoint, unpack it first"

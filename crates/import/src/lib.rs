@@ -25,6 +25,8 @@ pub use names::Source;
 
 mod prefix;
 
+mod checkpoint_names;
+
 mod matching;
 pub use matching::{Extra, Head, Matching, Rules, classes, import};
 

@@ -3,12 +3,13 @@
 //! Invariant: a match is by name and shape (or, when asked for, by order and shape); everything in the checkpoint is
 //! accounted for in the report, and the network gets all its tensors or there is an error.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use mutualnet_core::network::{NodeId, Op};
+use mutualnet_core::network::{NodeId, Op, Parameter};
 use mutualnet_core::{Network, Tensor, Weights};
 use serde::Serialize;
 
+use crate::checkpoint_names::{Name, Names};
 use crate::content::Unpacker;
 use crate::prefix::{self, Part};
 use crate::state_dict::Stored;
@@ -35,7 +36,7 @@ pub enum Extra {
     LeaveOut,
 }
 
-/// Where the classifier comes from.
+/// Where the classifier comes from: the last layer, or the layers that give the scores of a segmentation network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Head {
     /// From the checkpoint, like everything else.
@@ -67,29 +68,36 @@ fn is_statistic(name: &str) -> bool {
     last.starts_with("running_") || last.ends_with("_tracked")
 }
 
-/// Number of classes of the checkpoint: the outputs of what is the network's last layer.
+/// Number of classes of the checkpoint: the outputs of what is the network's classifier.
 ///
 /// # Errors
 /// The checkpoint has no such tensor under any naming scheme.
 pub fn classes(state: &StateDict<'_>, network: &Network, rules: Rules<'_>) -> Result<usize> {
-    let last = &network.nodes()[network.nodes().len() - 1].path;
-    let (head, part) = match rules.matching {
+    let parameters = network.parameters();
+    let heads = network.heads();
+    let is_head = |parameter: &Parameter| heads.contains(&parameter.node);
+    let head_idx = parameters.iter().position(is_head).expect("every network has a layer with parameters");
+    let (head, prefix) = match rules.matching {
         Matching::Name => {
             let (names, part, _) = Names::best(state, network, rules.prefix)?;
-            (names.find(&part, &format!("{last}.weight")), part)
+            (names.find(&part, head_idx), part.prefix)
         }
         Matching::Position => {
             let part = part_by_count(state, network, rules.prefix)?;
-            (learned(&part).last().map(|(_, head)| head), part)
+            // With another number of tensors the last ones are the best guess, until matching says what is wrong.
+            let n_after = parameters.len() - head_idx - 1;
+            let head = learned(&part).rev().nth(n_after).map(|(_, head)| head);
+            (head, part.prefix)
         }
     };
+    let name = || network.node(parameters[head_idx].node).path.clone();
     match head.and_then(|head| head.shape.first()) {
         Some(classes) => Ok(*classes),
         None if rules.matching == Matching::Name => match by_name(state, network, rules) {
             Err(error) => Err(error),
-            Ok(_) => Err(Error::NoClassifier { name: last.clone(), prefix: part.prefix }),
+            Ok(_) => Err(Error::NoClassifier { name: name(), prefix }),
         },
-        None => Err(Error::NoClassifier { name: last.clone(), prefix: part.prefix }),
+        None => Err(Error::NoClassifier { name: name(), prefix }),
     }
 }
 
@@ -131,6 +139,7 @@ pub fn import(state: &StateDict<'_>, network: &Network, rules: Rules<'_>) -> Res
         n_counters: part.tensors.iter().filter(|(name, tensor)| is_counter(name, tensor)).count(),
         without_effect: found.without_effect,
         head_left_out: found.head_left_out,
+        without_auxiliary: found.without_auxiliary,
         unused: found.unused,
         outside: outside.map(|tensor| tensor.name.clone()).collect(),
         prefix: part.prefix,
@@ -148,7 +157,7 @@ fn may_be_learned(name: &str, stored: &Stored<'_>) -> bool {
 }
 
 /// Tensors that may be learned ones, in the order of the file.
-fn learned<'p, 's, 'a>(
+pub(crate) fn learned<'p, 's, 'a>(
     part: &'p Part<'s, 'a>,
 ) -> impl DoubleEndedIterator<Item = (&'s str, &'s Stored<'a>)> + 'p {
     part.tensors.iter().copied().filter(|(name, tensor)| may_be_learned(name, tensor))
@@ -162,100 +171,17 @@ pub(crate) struct Found<'s, 'a> {
     pub(crate) without_effect: Vec<String>,
     /// The checkpoint's classifier, where it was to be left out.
     pub(crate) head_left_out: Vec<String>,
+    /// Our names of the auxiliary classifier's tensors, if the checkpoint has none of them.
+    pub(crate) without_auxiliary: Vec<String>,
     pub(crate) unused: Vec<String>,
     pub(crate) part: Part<'s, 'a>,
     /// Other prefixes under which the network is found as well.
     pub(crate) other_prefixes: Vec<String>,
 }
 
-/// The names that one source gives to a network's tensors.
-struct Names {
-    source: Source,
-    /// Ours and theirs, in the order of the network; none where they have no such module.
-    pairs: Vec<(String, Option<String>)>,
-}
-
-impl Names {
-    fn new(source: Source, network: &Network) -> Self {
-        let pairs = network.parameters().into_iter().map(|parameter| {
-            let path = &network.node(parameter.node).path;
-            let suffix = &parameter.name[path.len()..];
-            let theirs = source.module(network, path).map(|module| format!("{module}{suffix}"));
-            (parameter.name, theirs)
-        });
-        Self { source, pairs: pairs.collect() }
-    }
-
-    /// The names of the source that the checkpoint has most of, the part of it that has them, and other prefixes with
-    /// as many, not counting a classifier; ties go to the first source and to what comes first in the file.
-    fn best<'s, 'a>(
-        state: &'s StateDict<'a>,
-        network: &Network,
-        asked: Option<&str>,
-    ) -> Result<(Self, Part<'s, 'a>, Vec<String>)> {
-        let asked = asked.map(|prefix| Part::asked(state, prefix)).transpose()?;
-        let mut best: Option<(usize, Self, _)> = None;
-        for source in Source::of(network) {
-            let names = Self::new(source, network);
-            let theirs: Vec<_> = names.pairs.iter().filter_map(|(_, theirs)| theirs.as_deref()).collect();
-            let mut ranked = prefix::ranked(state, &theirs);
-            if let Some(part) = &asked {
-                let deeper = !part.prefix.is_empty();
-                ranked.retain(|(prefix, _)| {
-                    *prefix == part.prefix || deeper && prefix.starts_with(&part.prefix)
-                });
-            }
-            let hits = ranked.first().map_or(0, |(_, hits)| *hits);
-            if best.as_ref().is_none_or(|(most, ..)| hits > *most) {
-                best = Some((hits, names, ranked));
-            }
-        }
-        let (hits, names, ranked) = best.expect("there are several sources");
-        // A few names in common do not make a network.
-        let fits = |hits: usize| 2 * hits > names.pairs.len();
-        let chosen = ranked.first().filter(|(_, hits)| fits(*hits)).map_or("", |(prefix, _)| *prefix);
-        let n_head = network.parameters().len() - n_needed(network, Head::LeftOut);
-        let others = ranked.iter().skip(1).filter(|(_, other)| fits(*other) && other + n_head >= hits);
-        let others = others.map(|(prefix, _)| (*prefix).to_owned()).collect();
-        let part = asked.filter(|_| chosen.is_empty()).unwrap_or_else(|| Part::new(state, chosen));
-        Ok((names, part, others))
-    }
-
-    /// The error for missing tensors, given as pairs of our name and theirs.
-    fn missing(&self, network: &Network, part: &Part<'_, '_>, missing: &[(&String, &String)]) -> Error {
-        let head = &self.pairs[n_needed(network, Head::LeftOut)..];
-        let in_head = |ours: &String| head.iter().any(|(name, _)| name == ours);
-        if missing.iter().all(|(ours, _)| in_head(ours)) && self.pairs.len() > head.len() {
-            let theirs = missing[0].1;
-            let name = theirs.rsplit_once('.').map_or(theirs.as_str(), |(module, _)| module).to_owned();
-            return Error::NoClassifier { name, prefix: part.prefix.clone() };
-        }
-        let known: HashSet<&str> = self.pairs.iter().filter_map(|(_, theirs)| theirs.as_deref()).collect();
-        let present = learned(part).filter(|(name, _)| !known.contains(name));
-        Error::Missing {
-            network: network.name().to_owned(),
-            n_needed: self.pairs.len(),
-            source_names: self.source.name().to_owned(),
-            missing: missing.iter().map(|(_, theirs)| format!("{}{theirs}", part.prefix)).collect(),
-            present: present.map(|(_, tensor)| tensor.name.clone()).collect(),
-        }
-    }
-
-    fn find<'s, 'a>(&self, part: &Part<'s, 'a>, ours: &str) -> Option<&'s Stored<'a>> {
-        let theirs = self.pairs.iter().find(|(name, _)| name == ours)?.1.as_deref()?;
-        part.tensors.iter().find(|(name, _)| *name == theirs).map(|(_, tensor)| *tensor)
-    }
-}
-
-/// How many of the network's tensors are needed: all, or all but those of the last layer, which come last.
-fn n_needed(network: &Network, head: Head) -> usize {
-    let last = NodeId(network.nodes().len() - 1);
-    let parameters = network.parameters();
-    let n_head = parameters.iter().filter(|parameter| parameter.node == last).count();
-    match head {
-        Head::Imported => parameters.len(),
-        Head::LeftOut => parameters.len() - n_head,
-    }
+/// Whether a layer's tensors are taken from the checkpoint.
+fn is_needed(heads: &BTreeSet<NodeId>, head: Head, node: NodeId) -> bool {
+    head == Head::Imported || !heads.contains(&node)
 }
 
 pub(crate) fn by_name<'s, 'a>(
@@ -267,13 +193,19 @@ pub(crate) fn by_name<'s, 'a>(
     let stored: HashMap<&str, &Stored<'_>> = learned(&part).collect();
     let shapes = network.parameter_shapes(network.widths().full())?;
     let (mut tensors, mut missing, mut used) = (Vec::new(), Vec::new(), HashSet::new());
-    for ((ours, theirs), expected) in names.pairs.iter().zip(shapes).take(n_needed(network, rules.head)) {
+    let heads = network.heads();
+    let absent = names.absent_auxiliary(network, &stored);
+    for (name, expected) in names.names.iter().zip(shapes) {
+        let Name { ours, theirs, .. } = name;
+        if !is_needed(&heads, rules.head, name.node) || absent.contains(ours.as_str()) {
+            continue;
+        }
         match theirs.as_ref().and_then(|theirs| stored.get_key_value(theirs.as_str())) {
-            Some((&name, &found)) => {
-                used.insert(name);
-                tensors.push((ours.clone(), expected, name, found));
+            Some((&from, &found)) => {
+                used.insert(from);
+                tensors.push((ours.clone(), expected, from, found));
             }
-            None => missing.push((ours, theirs.as_ref().unwrap_or(ours))),
+            None => missing.push(name),
         }
     }
     if !missing.is_empty() {
@@ -288,7 +220,19 @@ pub(crate) fn by_name<'s, 'a>(
     let of_head = |name: &String| rules.head == Head::LeftOut && names.source.is_head(network, name);
     let (head_left_out, unused) = rest.into_iter().partition(of_head);
     let source = Some(names.source);
-    Ok(Found { source, tensors, without_effect, head_left_out, unused, part, other_prefixes })
+    let without_auxiliary = names.names.iter().map(|name| &name.ours);
+    let without_auxiliary =
+        without_auxiliary.filter(|ours| absent.contains(ours.as_str())).cloned().collect();
+    Ok(Found {
+        source,
+        tensors,
+        without_effect,
+        head_left_out,
+        without_auxiliary,
+        unused,
+        part,
+        other_prefixes,
+    })
 }
 
 /// Shapes must be equal, except that a linear layer may be a 1×1 convolution: their numbers are the same.
@@ -350,14 +294,20 @@ fn by_position<'s, 'a>(
     let parameters = network.parameters();
     let shapes = network.parameter_shapes(network.widths().full())?;
     let part = part_by_count(state, network, rules.prefix)?;
-    let mut found: Vec<_> = learned(&part).collect();
+    let found: Vec<_> = learned(&part).collect();
     if found.len() != parameters.len() {
         let (found, needed) = (found.len(), parameters.len());
         return Err(wrong(format!("the checkpoint has {found} learned tensors, the network has {needed}")));
     }
-    let head_left_out = found.split_off(n_needed(network, rules.head));
-    let head_left_out = head_left_out.into_iter().map(|(name, _)| name.to_owned()).collect();
-    let tensors = parameters.into_iter().zip(shapes).zip(found).enumerate();
+    let heads = network.heads();
+    let (tensors, head): (Vec<_>, Vec<_>) = parameters
+        .into_iter()
+        .zip(shapes)
+        .zip(found)
+        .enumerate()
+        .partition(|(_, ((parameter, _), _))| is_needed(&heads, rules.head, parameter.node));
+    let head_left_out = head.into_iter().map(|(_, (_, (name, _)))| name.to_owned()).collect();
+    let tensors = tensors.into_iter();
     let tensors = tensors.map(|(idx, ((parameter, shape), (from, found)))| {
         if found.shape != shape {
             let (from, name) = (printable(from), &parameter.name);
@@ -373,6 +323,7 @@ fn by_position<'s, 'a>(
         tensors,
         without_effect: vec![],
         head_left_out,
+        without_auxiliary: vec![],
         unused: vec![],
         part,
         other_prefixes: vec![],

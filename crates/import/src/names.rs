@@ -35,7 +35,7 @@ impl Source {
 
     /// The schemes that a network's checkpoint may use; the first one is our own.
     pub(crate) fn of(network: &Network) -> [Self; 3] {
-        match origin(network) {
+        match mutualnet_zoo::origin(network.name()) {
             Origin::Authors => [Self::Authors, Self::Torchvision, Self::Timm],
             Origin::Torchvision => [Self::Torchvision, Self::Authors, Self::Timm],
         }
@@ -44,7 +44,7 @@ impl Source {
     /// What the module at `path` is called in this scheme, if it has it.
     pub(crate) fn module(self, network: &Network, path: &str) -> Option<String> {
         let own = || Some(path.to_owned());
-        match (self, origin(network)) {
+        match (self, mutualnet_zoo::origin(network.name())) {
             (Self::Authors, _) | (Self::Torchvision, Origin::Torchvision) => own(),
             (Self::Torchvision, _) => torchvision::module(network, path),
             (Self::Timm, _) => timm::module(network, path),
@@ -53,20 +53,16 @@ impl Source {
 
     /// Whether a tensor belongs to the classifier of this scheme.
     pub(crate) fn is_head(self, network: &Network, tensor: &str) -> bool {
-        let last = &network.nodes()[network.nodes().len() - 1].path;
-        let own = self.module(network, last);
+        let heads = network.heads().into_iter().map(|head| &network.node(head).path);
         // VGG's classifier has three layers elsewhere: `classifier` in torchvision, `pre_logits` and `head` in timm.
-        let modules = match network.name() {
-            "vgg16_bn" => vec!["classifier", "pre_logits", "head"],
-            _ => own.as_deref().into_iter().collect(),
+        let modules: Vec<_> = match network.name() {
+            "vgg16_bn" => ["classifier", "pre_logits", "head"].map(str::to_owned).into(),
+            _ => heads.filter_map(|path| self.module(network, path)).collect(),
         };
-        modules.iter().any(|module| tensor.strip_prefix(module).is_some_and(|rest| rest.starts_with('.')))
+        modules
+            .iter()
+            .any(|module| tensor.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with('.')))
     }
-}
-
-/// Whose names ours are; those of a network that is not in the zoo count as the authors'.
-fn origin(network: &Network) -> Origin {
-    mutualnet_zoo::family(network.name()).map_or(Origin::Authors, |family| family.origin)
 }
 
 /// Blocks per stage.

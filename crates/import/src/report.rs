@@ -54,6 +54,9 @@ pub struct Report {
     pub without_effect: Vec<String>,
     /// Tensors of the checkpoint's classifier, if it was left out.
     pub head_left_out: Vec<String>,
+    /// The network's tensors of the auxiliary classifier, if the checkpoint has none of them; training starts with random
+    /// ones.
+    pub without_auxiliary: Vec<String>,
     /// Tensors that the network has no place for, left out because that was allowed.
     pub unused: Vec<String>,
     /// How many groups of channels were sorted by importance; `None` if that was not asked for.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the error for a file of another kind says what the file is and how to turn it into weights.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -9,34 +10,115 @@ use mutualnet_bundle::{Bundle, safetensors};
 use mutualnet_core::{FileKind, Network, Wanted, Weights};
 use mutualnet_engine::Device;
 use mutualnet_nn::Parameters;
+use mutualnet_zoo::segment::{self, Backbone};
 
+use crate::recipe::Recipe;
 use crate::{Error, Result};
+
+/// Parameters to start with.
+pub(crate) struct FirstWeights {
+    pub(crate) parameters: Parameters,
+    /// The sentence that says what comes from where, if not all of them are from the file.
+    pub(crate) notice: Option<String>,
+}
 
 /// The network's parameters from a safetensors file with its names, or from a bundle.
 ///
-/// If `new_head` gives a seed, the classifier is not taken from the file but random, as without a warm start.
+/// A network that segments may start from the weights of its trunk's classification network. Then the layers behind the
+/// trunk are random, as without a warm start; and so is the classifier if the recipe says so, and the auxiliary classifier,
+/// which no bundle has, if the file does not have it.
 ///
 /// # Errors
 /// The file cannot be read, or does not fit the network.
-pub(crate) fn read(
-    network: &Network,
-    path: &Path,
-    new_head: Option<u64>,
-    device: Device,
-) -> Result<Parameters> {
-    let mut weights = match kind(network, path)? {
+pub(crate) fn read(recipe: &Recipe, network: &Network, path: &Path, device: Device) -> Result<FirstWeights> {
+    let file = match kind(network, path)? {
         FileKind::Bundle => Bundle::read(path)?.into_parts().weights,
         _ => safetensors::read(path)?,
     };
-    if let Some(seed) = new_head {
-        let random = Parameters::init(network, seed, device)?.to_weights()?;
-        let head = head(network);
-        weights.extend(random.into_iter().filter(|(name, _)| head.contains(name)));
-    } else {
-        check_head(network, &weights, path)?;
+    let n_file = file.len();
+    let trunk = segment::backbone(network).filter(|trunk| is_of_classifier(&file, network, trunk));
+    let (mut weights, random) = match &trunk {
+        Some(trunk) => (of_trunk(file, trunk, path)?, behind(network, trunk)),
+        None => {
+            let mut random = absent_auxiliary(network, &file);
+            if recipe.train.new_head {
+                random.extend(head(network));
+            } else {
+                check_head(network, &file, path)?;
+            }
+            (file, random)
+        }
+    };
+    for name in &random {
+        weights.remove(name);
+    }
+    let n_taken = weights.len();
+    if !random.is_empty() {
+        let all = Parameters::init(network, recipe.seed, device)?.to_weights()?;
+        weights.extend(all.into_iter().filter(|(name, _)| random.contains(name)));
     }
     let fit = |source| Error::Init { path: path.to_owned(), source };
-    Parameters::from_weights(network, &weights, device).map_err(fit)
+    let parameters = Parameters::from_weights(network, &weights, device).map_err(fit)?;
+    let what = trunk.map_or(String::new(), |trunk| format!(" of the backbone {}", trunk.network));
+    let (random, unused) = (random.len(), n_file - n_taken);
+    let notice = format!(
+        "train.init: {n_taken} tensors{what} are taken from {}, {random} start random; {unused} of the file are not used",
+        path.display()
+    );
+    Ok(FirstWeights { parameters, notice: Some(notice).filter(|_| random > 0) })
+}
+
+/// Whether a file has weights of the trunk's classification network, and none of the network itself.
+fn is_of_classifier(file: &Weights, network: &Network, trunk: &Backbone) -> bool {
+    let has_own = network.parameters().iter().any(|parameter| file.contains_key(&parameter.name));
+    !has_own && trunk.names.iter().any(|(_, theirs)| file.contains_key(theirs))
+}
+
+/// The weights of the trunk, under the network's names.
+fn of_trunk(mut file: Weights, trunk: &Backbone, path: &Path) -> Result<Weights> {
+    let mut missing = Vec::new();
+    let mut weights = Weights::new();
+    for (ours, theirs) in &trunk.names {
+        match file.remove(theirs) {
+            Some(tensor) => drop(weights.insert(ours.clone(), tensor)),
+            None => missing.push(theirs.as_str()),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(weights);
+    }
+    let (n, all, name) = (missing.len(), trunk.names.len(), trunk.network);
+    Err(Error::FirstWeights {
+        reason: format!(
+            "{n} of the {all} weights of the backbone {name} are not in the file: {}",
+            first_few(&missing)
+        ),
+        hint: format!("give all weights of {name}; `mutualnet import --network {name}` converts checkpoints"),
+        path: path.to_owned(),
+    })
+}
+
+/// The first four, and whether there are more.
+fn first_few(names: &[&str]) -> String {
+    let more = if names.len() > 4 { ", …" } else { "" };
+    format!("{}{more}", names[..names.len().min(4)].join(", "))
+}
+
+/// Names of the parameters that do not belong to the trunk.
+fn behind(network: &Network, trunk: &Backbone) -> BTreeSet<String> {
+    let names = network.parameters().into_iter().map(|parameter| parameter.name);
+    names.filter(|name| !trunk.names.iter().any(|(ours, _)| ours == name)).collect()
+}
+
+/// Names of the parameters of the auxiliary classifier, if the file has none of them.
+fn absent_auxiliary(network: &Network, file: &Weights) -> BTreeSet<String> {
+    let auxiliary = network.auxiliary();
+    let parameters = network.parameters().into_iter();
+    let names: BTreeSet<_> = parameters.filter(|p| auxiliary.contains(&p.node)).map(|p| p.name).collect();
+    if names.iter().any(|name| file.contains_key(name)) {
+        return BTreeSet::new();
+    }
+    names
 }
 
 /// What the file is, if it can hold weights.

@@ -83,6 +83,9 @@ pub struct Planned {
     pub train: Dataset,
     /// Images to evaluate on.
     pub test: Dataset,
+    /// What a run that is about to start takes from `train.init`, in words, and what starts random; `None` if all or none of
+    /// its weights are from there.
+    pub first_weights: Option<String>,
 }
 
 impl Planned {
@@ -93,6 +96,9 @@ impl Planned {
                 let text = format!("{notice}: {}", shown(dataset.dir()));
                 log.log(&if notice.is_warning() { Event::Warning { text } } else { Event::Notice { text } })?;
             }
+        }
+        if let Some(text) = &self.first_weights {
+            log.log(&Event::Notice { text: text.clone() })?;
         }
         match too_narrow(&self.network) {
             Some(text) => log.log(&Event::Warning { text }),
@@ -138,7 +144,7 @@ impl Plan {
         };
         let (plan, network) = Self::of(recipe, facts)?;
         let shipped = network_for(Purpose::Inference, recipe, plan.derived.classes.len())?;
-        Ok(Planned { plan, network, shipped, train, test })
+        Ok(Planned { plan, network, shipped, train, test, first_weights: None })
     }
 
     /// As [`Self::make`], for a run that is about to start: refuses whatever would stop it before its first step.
@@ -148,8 +154,8 @@ impl Plan {
     pub fn start(recipe: &Recipe) -> Result<Planned> {
         Device::parse(&recipe.train.device)?;
         let planned = Self::make(recipe)?;
-        check_first_weights(recipe, &planned.network)?;
-        Ok(planned)
+        let first_weights = first_weights(recipe, &planned.network)?;
+        Ok(Planned { first_weights, ..planned })
     }
 
     /// As [`Self::start`], for data of which only `facts` are known.
@@ -159,7 +165,7 @@ impl Plan {
     pub fn start_of(recipe: &Recipe, facts: DataFacts) -> Result<(Self, Network)> {
         Device::parse(&recipe.train.device)?;
         let (plan, network) = Self::of(recipe, facts)?;
-        check_first_weights(recipe, &network)?;
+        first_weights(recipe, &network)?;
         Ok((plan, network))
     }
 
@@ -280,13 +286,12 @@ impl Plan {
     }
 }
 
-/// Whether the run could begin with the weights of `train.init`.
-fn check_first_weights(recipe: &Recipe, network: &Network) -> Result<()> {
-    if let Some(path) = &recipe.train.init {
-        let new_head = recipe.train.new_head.then_some(recipe.seed);
-        init::read(network, path, new_head, Device::Cpu)?;
+/// Reads the weights of `train.init`, and tells what comes from where.
+fn first_weights(recipe: &Recipe, network: &Network) -> Result<Option<String>> {
+    match &recipe.train.init {
+        Some(path) => Ok(init::read(recipe, network, path, Device::Cpu)?.notice),
+        None => Ok(None),
     }
-    Ok(())
 }
 
 /// The network that the recipe trains, for a number of classes.

@@ -34,7 +34,7 @@ impl State {
     pub(crate) fn first(planned: &Planned, device: Device) -> Result<Self> {
         let (recipe, network) = (&planned.plan.recipe, &planned.network);
         let parameters = match &recipe.train.init {
-            Some(path) => init::read(network, path, recipe.train.new_head.then_some(recipe.seed), device)?,
+            Some(path) => init::read(recipe, network, path, device)?.parameters,
             None => first_parameters(recipe, network, device)?,
         };
         let optimizer = Optimizer::new(&parameters, &recipe.train.optimizer())?;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use mutualnet_core::{Resolution, Subnet, Task, Width, WidthRange};
 use mutualnet_zoo::segment;
 use mutualnet_zoo::{
-    Error, FAMILIES, Family, NetworkConfig, OutputStride, Purpose, build_small, family, golden, names,
+    Error, FAMILIES, Family, NetworkConfig, OutputStride, Purpose, build_small, family, golden, names, origin,
 };
 use serde_json::{Value, json};
 
@@ -76,8 +76,8 @@ fn listed(name: &'static str) -> Result<Value, Error> {
         "params": network.params(Width::ONE)?,
         "side": side,
         "macs": network.macs(subnet)?.0,
-        "origin": family.map_or("torchvision", |family| family.origin.name()),
-        "torchvision": family.is_some_and(|family| family.torchvision.contains(&name)),
+        "origin": origin(name).name(),
+        "torchvision": family.map_or(segment::TORCHVISION, |family| family.torchvision).contains(&name),
         "timm": family.and_then(|family| family.timm(name)),
     }))
 }

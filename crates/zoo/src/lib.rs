@@ -80,7 +80,7 @@ pub const FAMILIES: &[Family] = &[
         names: mnasnet::NAMES,
         origin: Origin::Torchvision,
         torchvision: mnasnet::NAMES,
-        timm: &[],
+        timm: &[("mnasnet0_5", "mnasnet_050"), ("mnasnet0_75", "mnasnet_075"), ("mnasnet1_0", "mnasnet_100")],
         samples: &[Sample { name: "mnasnet0_5", widths: [0.25, 1.0] }],
         build: mnasnet::mnasnet,
     },
@@ -127,6 +127,14 @@ pub fn samples() -> impl Iterator<Item = &'static str> {
 /// The family that lists a name, or has it as a sample.
 pub fn family(name: &str) -> Option<&'static Family> {
     FAMILIES.iter().find(|family| family.lists(name))
+}
+
+/// Whose names the parameters of a network have; those of a network that is not here count as the authors'.
+pub fn origin(name: &str) -> Origin {
+    if segment::NAMES.contains(&name) {
+        return Origin::Torchvision;
+    }
+    family(name).map_or(Origin::Authors, |family| family.origin)
 }
 
 /// Whether a network has outputs that only training needs.

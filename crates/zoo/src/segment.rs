@@ -17,8 +17,14 @@ use crate::layers::dense;
 use crate::output_stride::{OutputStride, Steps};
 use crate::{Error, NetworkConfig, Purpose, mobilenet_v2, mobilenet_v3, resnet};
 
+mod backbone;
+pub use backbone::{Backbone, backbone, backbone_name};
+
 /// The names of the networks.
 pub const NAMES: &[&str] = &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50", "deeplabv3_mobilenet_v2"];
+
+/// Those that torchvision has, under the same name.
+pub const TORCHVISION: &[&str] = &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50"];
 
 /// Channels between the trunk and the scores of LR-ASPP.
 const LRASPP_CHANNELS: u32 = 128;

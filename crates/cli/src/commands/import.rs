@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 use mutualnet_bundle::safetensors;
+use mutualnet_core::Network;
 use mutualnet_core::text::counted;
-use mutualnet_core::{Network, Task};
 use mutualnet_import::{
     Error, Extra, Head, Matching, Report, Rules, StateDict, classes, import, printable, read_file,
     sort_channels,
@@ -11,7 +11,6 @@ use mutualnet_import::{
 use mutualnet_zoo::NetworkConfig;
 
 use crate::args::ImportArgs;
-use crate::failure::with_hint;
 use crate::text;
 
 pub(super) fn run(args: &ImportArgs) -> Result<()> {
@@ -20,7 +19,6 @@ pub(super) fn run(args: &ImportArgs) -> Result<()> {
     }
     // Names do not depend on the number of classes, so any number will do to find the real one.
     let probe = network(args, 1)?;
-    check_task(&probe)?;
     let bytes = read_file(&args.checkpoint)?;
     let state = StateDict::read(&bytes, args.entry.as_deref())?;
     let rules = rules(args);
@@ -48,19 +46,6 @@ pub(super) fn run(args: &ImportArgs) -> Result<()> {
     }
     text::note(&format!("weights written to {}", args.output.display()));
     Ok(())
-}
-
-/// The classifier of a network that segments is not its last layer, which matching takes it for.
-fn check_task(network: &Network) -> Result<()> {
-    if Task::Segment.check(network).is_err() {
-        return Ok(());
-    }
-    let hint = "the names are torchvision's: save the weights and biases, without running statistics, as safetensors \
-                and name the file in train.init";
-    Err(with_hint(
-        format!("checkpoints of {} cannot be imported yet, because it segments images", network.name()),
-        hint.to_owned(),
-    ))
 }
 
 /// Weights do not depend on the output stride.
@@ -110,6 +95,7 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
     for (what, why, names) in [
         ("", "no effect before a batch norm", &report.without_effect),
         ("", "classifier", &report.head_left_out),
+        ("", "auxiliary classifier, not in the checkpoint", &modules(&report.without_auxiliary)),
         ("", "not in the network", &report.unused),
         ("", "outside the prefix", &modules(&report.outside)),
         ("not read", "also fits, choose with --prefix", &report.other_prefixes),
@@ -174,6 +160,7 @@ mod tests {
             n_counters: 0,
             without_effect: names.clone(),
             head_left_out: names.clone(),
+            without_auxiliary: vec![],
             unused: names,
             sorted_groups: None,
         };

@@ -63,6 +63,9 @@ fn make(recipe: &Recipe) -> Result<Planned> {
             text::note(&format!("{kind}: {notice}: {}", shown(dataset.dir())));
         }
     }
+    if let Some(told) = &planned.first_weights {
+        text::note(&format!("note: {told}"));
+    }
     warn_of_width(&planned.network);
     Ok(planned)
 }

@@ -57,6 +57,28 @@ impl Network {
         }
         heads
     }
+
+    /// The nodes that only [`Output::AUXILIARY`] needs.
+    pub fn auxiliary(&self) -> BTreeSet<NodeId> {
+        let mut auxiliary = self.needed_by(|output| output.name == Output::AUXILIARY);
+        for id in self.needed_by(|output| output.name != Output::AUXILIARY) {
+            auxiliary.remove(&id);
+        }
+        auxiliary
+    }
+
+    /// The nodes that some of the outputs are computed from, these outputs included.
+    fn needed_by(&self, is_wanted: impl Fn(&Output) -> bool) -> BTreeSet<NodeId> {
+        let wanted = self.outputs().iter().filter(|output| is_wanted(output));
+        let mut open: Vec<_> = wanted.map(|output| output.node).collect();
+        let mut needed = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            if needed.insert(id) {
+                open.extend(&self.node(id).inputs);
+            }
+        }
+        needed
+    }
 }
 
 /// Checks the outputs, and with them the channels at both ends of the width range.

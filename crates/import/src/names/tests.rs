@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mutualnet_core::{Network, Width, WidthRange};
 use mutualnet_zoo::NetworkConfig;
 
-use crate::matching::{Head, Rules, by_name};
+use crate::matching::{Head, Rules, by_name, classes};
 use crate::{Error, Source, StateDict};
 
 /// Shapes by name, by program, as `golden/names/make.py` found them.
@@ -62,6 +62,93 @@ fn check(name: &str, shapes: &BTreeMap<String, Vec<usize>>, source: &str) {
     assert_eq!(found.head_left_out.len(), n_left_out.1, "{source}/{name}");
     assert!(found.unused.is_empty(), "{source}/{name}: {:?}", found.unused);
     assert_eq!(found.without_effect.len(), n_biases, "{source}/{name}: {:?}", found.without_effect);
+}
+
+/// Shapes by name of torchvision's segmentation networks, as `nn/golden/segment/make.py` found them.
+fn golden_segment(name: &str) -> BTreeMap<String, Vec<usize>> {
+    let path = format!("{}/../nn/golden/segment/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let shapes: Vec<(String, Vec<usize>)> = serde_json::from_value(golden["parameters"].clone()).unwrap();
+    shapes.into_iter().collect()
+}
+
+fn segmenting(name: &str, classes: usize) -> Network {
+    let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
+    mutualnet_zoo::build(name, &NetworkConfig { classes, widths, output_stride: None }).unwrap()
+}
+
+#[test]
+fn every_tensor_of_networks_that_segment_has_its_place() {
+    for name in mutualnet_zoo::segment::NAMES {
+        let shapes = golden_segment(name);
+        let state = state(&shapes);
+        // Names do not depend on the number of classes, which is found.
+        let found = classes(&state, &segmenting(name, 3), Rules::default()).unwrap();
+        assert_eq!(found, 21, "{name}");
+        let network = segmenting(name, 21);
+        let found = by_name(&state, &network, Rules::default()).unwrap();
+        assert_eq!(found.source, Some(Source::Torchvision), "{name}");
+        assert_eq!(found.tensors.len(), network.parameters().len(), "{name}");
+        assert!(found.unused.is_empty() && found.without_auxiliary.is_empty(), "{name}");
+        assert!(found.without_effect.is_empty() && found.head_left_out.is_empty(), "{name}");
+    }
+}
+
+/// torchvision builds its segmentation networks around its classification networks, whose names remain.
+#[test]
+fn the_names_of_a_trunk_are_torchvisions_of_its_classification_network() {
+    for name in mutualnet_zoo::segment::NAMES {
+        let trunk = mutualnet_zoo::segment::backbone(&segmenting(name, 21)).unwrap();
+        let classifier = network(trunk.network);
+        for (ours, of_classifier) in &trunk.names {
+            let (module, kind) = of_classifier.rsplit_once('.').unwrap();
+            let theirs = Source::Torchvision.module(&classifier, module).unwrap();
+            let theirs = format!("{theirs}.{kind}");
+            let theirs = theirs.strip_prefix("features.").unwrap_or(&theirs);
+            assert_eq!(ours.strip_prefix("backbone."), Some(theirs), "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_auxiliary_classifier_may_be_missing_but_not_in_part() {
+    let name = "deeplabv3_resnet50";
+    let network = segmenting(name, 21);
+    let mut shapes = golden_segment(name);
+    let auxiliary: Vec<_> = shapes.keys().filter(|name| name.starts_with("aux_")).cloned().collect();
+    assert_eq!(auxiliary.len(), 5);
+    for tensor in &auxiliary[1..] {
+        shapes.remove(tensor);
+    }
+    match by_name(&state(&shapes), &network, Rules::default()) {
+        Err(error @ Error::Missing { .. }) => {
+            assert!(error.to_string().starts_with("4 of the 187 tensors"), "{error}");
+            assert!(error.hint().unwrap().contains("--network resnet50"));
+        }
+        other => panic!("{:?}", other.map(|found| found.without_auxiliary)),
+    }
+    shapes.remove(&auxiliary[0]);
+    let state = state(&shapes);
+    let mut found = by_name(&state, &network, Rules::default()).unwrap();
+    found.without_auxiliary.sort();
+    assert_eq!(found.without_auxiliary, auxiliary);
+    assert_eq!(found.tensors.len() + 5, network.parameters().len());
+}
+
+#[test]
+fn the_scores_of_a_network_that_segments_can_be_left_out() {
+    for (name, scores) in [
+        ("lraspp_mobilenet_v3_large", ["classifier.high_classifier", "classifier.low_classifier"]),
+        ("deeplabv3_resnet50", ["aux_classifier.4", "classifier.4"]),
+    ] {
+        let state = state(&golden_segment(name));
+        let rules = Rules { head: Head::LeftOut, ..Rules::default() };
+        let found = by_name(&state, &segmenting(name, 2), rules).unwrap();
+        let expected: Vec<_> =
+            scores.iter().flat_map(|path| ["bias", "weight"].map(|kind| format!("{path}.{kind}"))).collect();
+        assert_eq!(found.head_left_out, expected);
+        assert!(found.unused.is_empty(), "{name}");
+    }
 }
 
 #[test]

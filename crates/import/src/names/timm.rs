@@ -29,6 +29,7 @@ pub(super) fn module(network: &Network, path: &str) -> Option<String> {
         "mobilenet_v2" => mobilenet_v2(&parts),
         "mobilenet_v3_large" => mobilenet_v3(network, &parts),
         "efficientnet_b0" => efficientnet(network, &parts),
+        name if name.starts_with("mnasnet") => mnasnet(&parts),
         name => resnet_module(&resnet_stages(name)?, path),
     }
 }
@@ -49,6 +50,19 @@ fn separable(layer: &str) -> Option<&'static str> {
     }
 }
 
+/// Layers of a block with expansion.
+fn inverted_residual(layer: &str) -> Option<&'static str> {
+    match layer {
+        "0" => Some("conv_pw"),
+        "1" => Some("bn1"),
+        "3" => Some("conv_dw"),
+        "4" => Some("bn2"),
+        "6" => Some("conv_pwl"),
+        "7" => Some("bn3"),
+        _ => None,
+    }
+}
+
 fn mobilenet_v1(parts: &[&str]) -> Option<String> {
     match *parts {
         ["classifier", "0"] => Some("classifier".to_owned()),
@@ -63,17 +77,26 @@ fn mobilenet_v2(parts: &[&str]) -> Option<String> {
         ["features", "18", "0"] => Some("conv_head".to_owned()),
         ["features", "18", "1"] => Some("bn2".to_owned()),
         ["features", "1", "body", layer] => block(&V2_STAGES, "1", separable(layer)?),
-        ["features", idx, "body", layer] => {
-            let layer = match layer {
-                "0" => "conv_pw",
-                "1" => "bn1",
-                "3" => "conv_dw",
-                "4" => "bn2",
-                "6" => "conv_pwl",
-                "7" => "bn3",
-                _ => return None,
-            };
-            block(&V2_STAGES, idx, layer)
+        ["features", idx, "body", layer] => block(&V2_STAGES, idx, inverted_residual(layer)?),
+        _ => None,
+    }
+}
+
+/// One list has the stem, the block after it, the stacks of blocks and the last convolution.
+fn mnasnet(parts: &[&str]) -> Option<String> {
+    match *parts {
+        ["classifier", "1"] => Some("classifier".to_owned()),
+        ["layers", "0"] => Some("conv_stem".to_owned()),
+        ["layers", "1"] => Some("bn1".to_owned()),
+        ["layers", "14"] => Some("conv_head".to_owned()),
+        ["layers", "15"] => Some("bn2".to_owned()),
+        ["layers", layer] => {
+            let layer = layer.parse::<usize>().ok()?.checked_sub(3)?;
+            Some(format!("blocks.0.0.{}", separable(&layer.to_string())?))
+        }
+        ["layers", stack, idx, "layers", layer] => {
+            let stage = stack.parse::<usize>().ok()?.checked_sub(7)?;
+            Some(format!("blocks.{stage}.{idx}.{}", inverted_residual(layer)?))
         }
         _ => None,
     }

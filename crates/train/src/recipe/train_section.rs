@@ -105,8 +105,8 @@ pub struct TrainSection {
     /// Keep a running average of the weights with this decay, from 0 to below 1, such as 0.999; without it, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
-    /// Start from these weights: a safetensors file of `mutualnet import`, or a bundle; `~/` is the home directory. Without
-    /// it, from random ones.
+    /// Start from these weights: a safetensors file of `mutualnet import`, or a bundle; `~/` is the home directory. A network
+    /// that segments may start from those of the classification network that it begins with. Without it, from random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
     /// Start with every residual branch at zero: the scale of its last batch norm, or the weights of its last

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use mutualnet_bundle::Bundle;
+use mutualnet_bundle::{Bundle, safetensors};
 use mutualnet_core::network::Output;
 use mutualnet_core::{Fit, Metric, Task, Width, WidthRange};
 use mutualnet_data::IGNORE;
@@ -99,6 +99,48 @@ fn check_rows(bundle: &Bundle, image: &Path) {
         let difference = ours.data.iter().zip(&engine).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
         assert!(difference <= TOLERANCE * scale, "{}: {}", row.subnet, difference / scale);
     }
+}
+
+/// The trunk of LR-ASPP starts from the weights of MobileNetV3, and everything else is random.
+#[test]
+fn a_backbone_starts_from_a_classifiers_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    scenes(&dir.path().join("data"));
+    let file = dir.path().join("classifier.safetensors");
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.5).unwrap()).unwrap();
+    let config = NetworkConfig { classes: 7, widths, output_stride: None };
+    let classifier = mutualnet_zoo::build("mobilenet_v3_large", &config).unwrap();
+    let mut weights = Parameters::init(&classifier, 99, Device::Cpu).unwrap().to_weights().unwrap();
+    safetensors::write(&weights, &file).unwrap();
+
+    let init = format!("train.init={:?}", file.to_str().unwrap());
+    let keys = [init.as_str(), "train.zero_init_residual=false", "train.max_steps=1", "train.lr=1e-9"];
+    let run = train(dir.path(), &keys);
+    let told = events(&run).into_iter().find_map(|event| match event {
+        Event::Notice { text } => text.strip_prefix("train.init: ").map(str::to_owned),
+        _ => None,
+    });
+    let told = told.unwrap();
+    assert!(told.starts_with("170 tensors of the backbone mobilenet_v3_large are taken from"), "{told}");
+    assert!(told.ends_with("8 start random; 4 of the file are not used"), "{told}");
+    let first = safetensors::read(&run.checkpoints().join("1/weights.safetensors")).unwrap();
+    let near = |ours: &str, theirs: &str| {
+        let [ours, theirs] = [&first[ours].data, &weights[theirs].data];
+        assert!(ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-5));
+    };
+    near("backbone.0.0.weight", "features.0.0.weight");
+    near("backbone.16.1.bias", "features.16.1.bias");
+    near("backbone.5.block.2.fc1.weight", "features.5.block.2.fc1.weight");
+
+    // Part of a backbone is none.
+    weights.remove("features.7.block.1.0.weight");
+    safetensors::write(&weights, &file).unwrap();
+    let data = format!("data.path={:?}", dir.path().join("data"));
+    let recipe = Recipe::parse(RECIPE, &[data, init.clone(), keys[1].to_owned()]).unwrap();
+    let error = Plan::start(&recipe).unwrap_err();
+    let expected = "1 of the 170 weights of the backbone mobilenet_v3_large are not in the file: \
+                    features.7.block.1.0.weight";
+    assert!(error.to_string().contains(expected), "{error}");
 }
 
 /// What the table says is what torchvision's evaluation counts: scores resized to the mask, all pixels with a class.

@@ -64,3 +64,27 @@ fn strides_behind_the_output_stride_are_dilations() {
     let error = segment(NAMES[2], &config(Some(OutputStride::S32)), Purpose::Inference).unwrap().unwrap_err();
     assert!(error.to_string().contains("16 or 8") && error.hint().is_some(), "{error}");
 }
+
+#[test]
+fn a_trunk_has_the_shapes_of_its_classification_network() {
+    for (name, classifier, n) in
+        [(NAMES[0], "mobilenet_v3_large", 170), (NAMES[1], "resnet50", 159), (NAMES[2], "mobilenet_v2", 153)]
+    {
+        let net = network(name, Head::Whole);
+        let trunk = backbone(&net).unwrap();
+        assert_eq!((trunk.network, trunk.names.len()), (classifier, n), "{name}");
+        let classifier = crate::build(classifier, &config(None)).unwrap();
+        for width in [0.25, 0.6, 1.0].map(|width| Width::new(width).unwrap()) {
+            let shapes = |net: &Network| {
+                let names = net.parameters().into_iter().map(|parameter| parameter.name);
+                let shapes = net.parameter_shapes(width).unwrap();
+                names.zip(shapes).collect::<std::collections::BTreeMap<_, _>>()
+            };
+            let [ours, theirs] = [shapes(&net), shapes(&classifier)];
+            for (name, of_classifier) in &trunk.names {
+                assert_eq!(ours[name], theirs[of_classifier], "{name} {of_classifier}");
+            }
+        }
+        assert_eq!(backbone(&classifier), None);
+    }
+}
