@@ -11,6 +11,7 @@ mod experiment;
 mod fuzz;
 mod golden;
 mod networks;
+mod onnx;
 mod process;
 mod product;
 mod quickstart;
@@ -44,6 +45,8 @@ usage: cargo xtask <task>
                         compare ours
   compat [PART...]      Compare our checkpoints and logits with the authors' code,
                         torchvision and timm
+  onnx [NETWORK...]     Run exported rows of all networks, or of the named ones, in onnxruntime
+                        and compare with our runtime, as continuous integration does
   experiment STUDY [--jobs N | --report] [KEY=VALUE...]
                         Train the arms of a study with several seeds and write the results;
                         takes hours and can be resumed. Studies: cifar-methods (all methods
@@ -81,6 +84,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["fuzz", args @ ..] => fuzz::run(&root, args)?,
         ["golden", names @ ..] => golden::run(&root, names)?,
         ["compat", parts @ ..] => compat::run(&root, parts)?,
+        ["onnx", names @ ..] => onnx::run(&root, names)?,
         [] | ["help" | "--help" | "-h"] => print!("{USAGE}"),
         other => bail!("unknown task `{}`\n\n{USAGE}", other.join(" ")),
     }

@@ -21,6 +21,7 @@ pub use bundle::Bundle;
 
 mod check;
 mod manifest;
+pub use manifest::SmallerResolutions;
 mod seal;
 
 pub mod safetensors;

@@ -21,9 +21,10 @@ pub(crate) struct Manifest<'a> {
 }
 
 /// How the input of a smaller resolution is made from that of the largest.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum SmallerResolutions {
+pub enum SmallerResolutions {
+    /// It is resized bilinearly with aligned corners.
     BilinearAlignedCorners,
 }
 

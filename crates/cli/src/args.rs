@@ -328,7 +328,7 @@ pub(crate) struct ExportArgs {
     pub(crate) bundle: PathBuf,
     #[command(flatten)]
     pub(crate) row: RowArgs,
-    /// File to write: .safetensors (with PyTorch names) or .mnb (a bundle with only this row)
+    /// File to write: .onnx, .safetensors (with PyTorch names) or .mnb (a bundle with only this row)
     #[arg(short, long)]
     pub(crate) output: PathBuf,
 }

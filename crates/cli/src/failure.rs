@@ -92,7 +92,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if !error.is::<AlreadyTold>() {
         print(error);
     }
-    ExitCode::from(if is_ours(error) { OURS } else { USER })
+    ExitCode::from(if is_ours(error) || is_wrong_export(error) { OURS } else { USER })
 }
 
 /// Prints an error, its causes and its hint.
@@ -116,6 +116,11 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let io = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     io.into_iter().any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Whether an exported file does not compute what its row computes.
+fn is_wrong_export(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<mutualnet_export::Error>().is_some_and(mutualnet_export::Error::is_internal)
 }
 
 /// Whether it is a fault of the program: the engine failed, or the program does not accept its own output.

@@ -50,7 +50,7 @@ pub(crate) fn python_with(packages: &[&str]) -> Result<PathBuf> {
 }
 
 /// A Python of its own for packages that need no PyTorch.
-pub(super) fn small_python(name: &str, packages: &[&str]) -> Result<PathBuf> {
+pub(crate) fn small_python(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let venv = cache()?.join(format!("venv-{name}"));
     let python = venv.join("bin/python");
     let installed = venv.join(packages.join("-"));

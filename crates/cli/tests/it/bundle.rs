@@ -161,15 +161,27 @@ fn an_exported_row_predicts_the_same() {
     let (half, whole) = (program.path("half.mnb"), program.path("model.mnb"));
     assert!(half.metadata().unwrap().len() < whole.metadata().unwrap().len() / 2);
     assert_eq!(Bundle::read(&half).unwrap().table().rows().len(), 1);
-    let told = program.told(&["export", "model.mnb", "--budget", "100M", "-o", "x.onnx"]);
+    let told = program.told(&["export", "model.mnb", "--budget", "100M", "-o", "x.tflite"]);
     assert_snapshot!(told, @r#"
     exit 1
     -- stdout
     -- stderr
-    error: the output file must end in .safetensors or .mnb: x.onnx
+    error: the output file must end in .onnx, .safetensors or .mnb: x.tflite
     "#);
     program.run(&["export", "model.mnb", "--budget", "100M", "-o", "x.safetensors"]);
     assert!(program.path("x.safetensors").exists());
+}
+
+#[test]
+fn an_exported_onnx_file_is_run_and_compared() {
+    let program = program();
+    let told =
+        program.told(&["export", "model.mnb", "--width", "0.5", "--resolution", "32", "-o", "half.onnx"]);
+    assert!(told.starts_with("exit 0\n-- stdout\n-- stderr\nrow 0.5-32 written to half.onnx\n"), "{told}");
+    let difference = told.split_once("differ from the row's by at most ").unwrap().1;
+    let difference: f32 = difference.split_once(' ').unwrap().0.parse().unwrap();
+    assert!(difference < 1e-4, "{told}");
+    assert!(program.path("half.onnx").metadata().unwrap().len() > 1000);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod onnx;
+
 use mutualnet_bundle::Bundle;
 use mutualnet_export::{Error, slice, to_safetensors, write_safetensors};
 use mutualnet_testkit::{Tolerance, assert_near, bundle, small_network, subnet};
