@@ -205,12 +205,26 @@ fn hostile_and_damaged_files_are_refused() {
 }
 
 #[test]
-fn networks_that_segment_are_refused_with_another_way() {
+fn a_network_that_segments_is_imported_with_its_auxiliary_classifier_or_without() {
     let (program, _) = program();
-    let name = "lraspp_mobilenet_v3_large";
+    let name = "deeplabv3_mobilenet_v2";
     let told =
         program.told(&["import", "checkpoint.safetensors", "--network", name, "-o", "out.safetensors"]);
     assert!(told.starts_with("exit 1"), "{told}");
-    assert!(told.contains(name) && told.contains("hint: the names are torchvision's"), "{told}");
-    assert!(!program.path("out.safetensors").exists());
+    assert!(told.contains("hint: to start deeplabv3_mobilenet_v2 from a classification network"), "{told}");
+    assert!(told.contains("--network mobilenet_v2") && !program.path("out.safetensors").exists(), "{told}");
+
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.25).unwrap()).unwrap();
+    let config = NetworkConfig { classes: 3, widths, output_stride: None };
+    let network = mutualnet_zoo::build("deeplabv3_resnet50", &config).unwrap();
+    let mut weights = mutualnet_testkit::parts(network, &["0.25-32".parse().unwrap()]).weights;
+    weights.retain(|name, _| !name.starts_with("aux_"));
+    write(&program, "segment.safetensors", &weights, &[]);
+    let network = ["--network", "deeplabv3_resnet50", "--widths", "0.25,0.25"];
+    let arguments = [&["import", "segment.safetensors", "-o", "out.safetensors"], &network[..]].concat();
+    let told = program.told(&arguments);
+    assert!(told.contains("deeplabv3_resnet50, widths 0.25 to 0.25, 3 classes\n"), "{told}");
+    let left_out = "auxiliary classifier, not in the checkpoint: aux_classifier.* (5 tensors)";
+    assert!(told.contains(left_out), "{told}");
+    assert_eq!(safetensors::read(&program.path("out.safetensors")).unwrap(), weights);
 }
