@@ -1,4 +1,6 @@
 //! A hundred thousand runs: the memory of the process stays what it was. It is alone in its process, which is measured.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(target_os = "linux")]
 
 use std::num::NonZeroUsize;
