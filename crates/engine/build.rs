@@ -8,8 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const VERSION: &str = "2.11";
-const SOURCES: [&str; 4] = ["shim/shim.cpp", "shim/norm.cpp", "shim/depthwise.cpp", "shim/resize.cpp"];
-const KERNELS: [&str; 3] = ["shim/kernels/norm.cpp", "shim/kernels/depthwise.cpp", "shim/kernels/resize.cpp"];
+const SOURCES: [&str; 5] =
+    ["shim/shim.cpp", "shim/norm.cpp", "shim/depthwise.cpp", "shim/resize.cpp", "shim/pixels.cpp"];
+const KERNELS: [&str; 4] = [
+    "shim/kernels/norm.cpp",
+    "shim/kernels/depthwise.cpp",
+    "shim/kernels/resize.cpp",
+    "shim/kernels/pixels.cpp",
+];
 const HEADERS: [&str; 4] = ["shim/guard.h", "shim/norm.h", "shim/kernels/kernels.h", "shim/kernels/vector.h"];
 
 /// The instruction sets that the kernels are compiled for, and the flags that select them.

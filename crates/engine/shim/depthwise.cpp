@@ -1,5 +1,5 @@
-// Batch norm, activation and the 3 x 3 depthwise convolution that follows them as one operation.
-// The activated tensor is never written: forward computes three scanlines of it at a time, and backward
+// Batch norm, activation and the depthwise convolution that follows them as one operation.
+// The activated tensor is never written: forward computes a few scanlines of it at a time, and backward
 // computes each scanline again. How the work is cut into bands of scanlines depends only on the shape, so
 // results do not depend on the number of threads.
 
@@ -18,23 +18,35 @@ constexpr int64_t LEAST_BAND_LINES = 16;
 // How many products a float sum of tap gradients takes before it is added to a double.
 constexpr int64_t FLUSH = 256;
 
+// How a kernel moves; it is padded so that a stride of 1 keeps the size. The same as `RawMoves` on the Rust side.
+struct Moves {
+  int64_t stride, dilation;
+};
+
 // The images of a batch, in and out, and how their scanlines are cut into bands.
 struct Planes {
-  int64_t images, channels, height, width, stride, height_out, width_out;
+  int64_t images, channels, height, width, kernel, stride, dilation, padding, height_out, width_out;
 
-  Planes(const at::Tensor& x, int64_t step)
+  Planes(const at::Tensor& x, const at::Tensor& taps, Moves moves)
       : images(x.size(0)),
         channels(x.size(1)),
         height(x.size(2)),
         width(x.size(3)),
-        stride(step),
-        height_out((x.size(2) - 1) / step + 1),
-        width_out((x.size(3) - 1) / step + 1) {}
+        kernel(taps.size(2)),
+        stride(moves.stride),
+        dilation(moves.dilation),
+        padding(kernel / 2 * dilation),
+        height_out((x.size(2) - 1) / stride + 1),
+        width_out((x.size(3) - 1) / stride + 1) {}
 
   int64_t line_in() const { return width * channels; }
   int64_t line_out() const { return width_out * channels; }
 
-  mutualnet::DepthwiseLine line(const float* taps) const { return {width, width_out, channels, stride, taps}; }
+  int64_t taps() const { return kernel * kernel; }
+
+  mutualnet::DepthwiseLine line(const float* taps) const {
+    return {width, width_out, channels, kernel, stride, dilation, taps};
+  }
 
   int64_t bands(int64_t lines) const {
     return std::max<int64_t>(1, std::min(LEAST_BANDS / images, lines / LEAST_BAND_LINES));
@@ -53,53 +65,55 @@ struct Planes {
   }
 };
 
-// Transposes taps from [channels][1][3][3] to [9][channels].
+// Transposes taps from [channels][1][k][k] to [k * k][channels].
 std::vector<float> taps_of(const at::Tensor& kernel) {
   at::Tensor plain = kernel.detach().contiguous();
   const float* from = plain.const_data_ptr<float>();
-  int64_t channels = plain.size(0);
-  std::vector<float> taps(9 * channels);
-  for (int64_t i = 0; i < 9 * channels; ++i) {
-    taps[i % 9 * channels + i / 9] = from[i];
+  int64_t channels = plain.size(0), n = plain.numel() / channels;
+  std::vector<float> taps(n * channels);
+  for (int64_t i = 0; i < n * channels; ++i) {
+    taps[i % n * channels + i / n] = from[i];
   }
   return taps;
 }
 
-// Three consecutive activated scanlines, each between two columns of zeros.
+// The activated scanlines that a kernel reaches, each between columns of zeros.
 class LineWindow {
  public:
   LineWindow(const Planes& planes, const float* image, const mutualnet::ScaleShift& norm)
-      : planes_(planes), image_(image), norm_(norm), pitch_((planes.width + 2) * planes.channels),
-        lines_(4 * pitch_, 0.0f) {}
+      : planes_(planes), image_(image), norm_(norm), pitch_((planes.width + 2 * planes.padding) * planes.channels),
+        span_(2 * planes.padding + 1), lines_((span_ + 1) * pitch_, 0.0f), present_(span_, -1) {}
 
-  // The scanlines around `center`; calls must have ascending centers.
-  void around(int64_t center, const float* (&window)[3]) {
-    for (int64_t k = 0; k < 3; ++k) {
-      int64_t y = center - 1 + k;
+  // The scanlines around `center` that the lines of taps read.
+  void around(int64_t center, const float* (&window)[mutualnet::MOST_TAPS]) {
+    for (int64_t k = 0; k < planes_.kernel; ++k) {
+      int64_t y = center - planes_.padding + k * planes_.dilation;
       bool inside = y >= 0 && y < planes_.height;
-      if (inside && y > newest_) {
-        mutualnet::kernels().norm.scale_shift(image_ + y * planes_.line_in(), slot(y) + planes_.channels,
-                                              planes_.width, planes_.channels, norm_);
-        newest_ = y;
+      if (inside && present_[y % span_] != y) {
+        float* to = slot(y) + planes_.padding * planes_.channels;
+        mutualnet::kernels().norm.scale_shift(image_ + y * planes_.line_in(), to, planes_.width, planes_.channels,
+                                              norm_);
+        present_[y % span_] = y;
       }
-      window[k] = inside ? slot(y) : lines_.data() + 3 * pitch_;
+      window[k] = inside ? slot(y) : lines_.data() + span_ * pitch_;
     }
   }
 
  private:
-  float* slot(int64_t y) { return lines_.data() + y % 3 * pitch_; }
+  float* slot(int64_t y) { return lines_.data() + y % span_ * pitch_; }
 
   const Planes& planes_;
   const float* image_;
   const mutualnet::ScaleShift& norm_;
-  int64_t pitch_;
+  int64_t pitch_, span_;
   std::vector<float> lines_;
-  int64_t newest_ = -1;
+  // The scanline in each slot, or -1.
+  std::vector<int64_t> present_;
 };
 
-at::Tensor convolved(const at::Tensor& x, const at::Tensor& kernel, int64_t stride,
+at::Tensor convolved(const at::Tensor& x, const at::Tensor& kernel, Moves moves,
                      const std::vector<float>& both, Limits limits) {
-  Planes planes(x, stride);
+  Planes planes(x, kernel, moves);
   at::Tensor y = at::empty({planes.images, planes.channels, planes.height_out, planes.width_out}, x.options(),
                            at::MemoryFormat::ChannelsLast);
   std::vector<float> taps = taps_of(kernel);
@@ -110,8 +124,8 @@ at::Tensor convolved(const at::Tensor& x, const at::Tensor& kernel, int64_t stri
   planes.each_band(planes.height_out, [&](int64_t, int64_t image, int64_t first, int64_t last) {
     LineWindow lines(planes, xs + image * planes.height * planes.line_in(), norm);
     for (int64_t line = first; line < last; ++line) {
-      const float* window[3];
-      lines.around(line * stride, window);
+      const float* window[mutualnet::MOST_TAPS] = {};
+      lines.around(line * planes.stride, window);
       mutualnet::kernels().depthwise.line(window, ys + (image * planes.height_out + line) * planes.line_out(),
                                          shape);
     }
@@ -119,22 +133,22 @@ at::Tensor convolved(const at::Tensor& x, const at::Tensor& kernel, int64_t stri
   return y;
 }
 
-// The sums of backward: for each channel the two of the norm, then the nine of the taps.
-constexpr int64_t SUMS = 11;
+// The sums of backward: for each channel the two of the norm, then one per tap.
+int64_t n_sums(const Planes& planes) { return (2 + planes.taps()) * planes.channels; }
 
 class BandGradient {
  public:
   BandGradient(const Planes& planes, const NormPass& pass, const mutualnet::ScaleShift& norm,
                const mutualnet::DepthwiseLine& shape, double* sums)
       : planes_(planes), pass_(pass), norm_(norm), shape_(shape), sums_(sums),
-        activated_(planes.line_in()), scratch_(2 * planes.channels), d_taps_(9 * planes.channels, 0.0f) {}
+        activated_(planes.line_in()), scratch_(2 * planes.channels), d_taps_(planes.taps() * planes.channels, 0.0f) {}
 
   // Computes the gradient `da` of the activated scanline `y`, and adds its part to all sums.
   void line(const float* x, const float* dy_image, float* da, int64_t y) {
     mutualnet::kernels().norm.scale_shift(x, activated_.data(), planes_.width, planes_.channels, norm_);
-    const float* dy[3];
-    for (int64_t ky = 0; ky < 3; ++ky) {
-      int64_t reach = y + 1 - ky, out = reach / planes_.stride;
+    const float* dy[mutualnet::MOST_TAPS] = {};
+    for (int64_t ky = 0; ky < planes_.kernel; ++ky) {
+      int64_t reach = y + planes_.padding - ky * planes_.dilation, out = reach / planes_.stride;
       bool reached = reach >= 0 && reach % planes_.stride == 0 && out < planes_.height_out;
       dy[ky] = reached ? dy_image + out * planes_.line_out() : nullptr;
     }
@@ -149,7 +163,7 @@ class BandGradient {
   }
 
   void flush() {
-    for (int64_t i = 0; i < 9 * planes_.channels; ++i) {
+    for (int64_t i = 0; i < planes_.taps() * planes_.channels; ++i) {
       sums_[2 * planes_.channels + i] += d_taps_[i];
       d_taps_[i] = 0.0f;
     }
@@ -169,7 +183,7 @@ class BandGradient {
 std::vector<double> gradient_of_activated(const NormPass& pass, const Planes& planes, const at::Tensor& dy,
                                           const std::vector<float>& both, const std::vector<float>& taps,
                                           const at::Tensor& da) {
-  int64_t size = SUMS * planes.channels, bands = planes.images * planes.bands(planes.height);
+  int64_t size = n_sums(planes), bands = planes.images * planes.bands(planes.height);
   std::vector<double> parts(bands * size, 0.0);
   mutualnet::ScaleShift norm = norm_of(both, pass.limits);
   mutualnet::DepthwiseLine shape = planes.line(taps.data());
@@ -196,28 +210,28 @@ std::vector<double> gradient_of_activated(const NormPass& pass, const Planes& pl
 struct NormActivationDepthwise : torch::autograd::Function<NormActivationDepthwise> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, const at::Tensor& mean, const at::Tensor& inverse,
-                            const at::Tensor& kernel, int64_t stride, Limits limits) {
+                            const at::Tensor& kernel, Moves moves, Limits limits) {
     ctx->save_for_backward({x, weight, bias, mean, inverse, kernel});
-    ctx->saved_data["stride"] = stride;
-    ctx->saved_data["low"] = limits.low;
-    ctx->saved_data["high"] = limits.high;
-    return convolved(x, kernel, stride, folded(weight, bias, mean, inverse), limits);
+    ctx->saved_data["stride"] = moves.stride;
+    ctx->saved_data["dilation"] = moves.dilation;
+    save(ctx, limits);
+    return convolved(x, kernel, moves, folded(weight, bias, mean, inverse), limits);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     variable_list saved = ctx->get_saved_variables();
-    NormPass pass{saved[0], saved[1], saved[2], saved[3], saved[4],
-                  {ctx->saved_data["low"].toDouble(), ctx->saved_data["high"].toDouble()}};
+    NormPass pass{saved[0], saved[1], saved[2], saved[3], saved[4], saved_limits(ctx)};
     const at::Tensor& kernel = saved[5];
-    Planes planes(pass.x, ctx->saved_data["stride"].toInt());
+    Planes planes(pass.x, kernel, {ctx->saved_data["stride"].toInt(), ctx->saved_data["dilation"].toInt()});
     std::vector<float> both = pass.scale_and_shift();
     at::Tensor dy = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
     at::Tensor da = at::empty_like(pass.x);
     std::vector<double> sums = gradient_of_activated(pass, planes, dy, both, taps_of(kernel), da);
 
     at::Tensor d_kernel = at::empty(kernel.sizes(), kernel.options());
-    for (int64_t i = 0; i < 9 * planes.channels; ++i) {
-      d_kernel.data_ptr<float>()[i] = static_cast<float>(sums[(2 + i % 9) * planes.channels + i / 9]);
+    int64_t n = planes.taps();
+    for (int64_t i = 0; i < n * planes.channels; ++i) {
+      d_kernel.data_ptr<float>()[i] = static_cast<float>(sums[(2 + i % n) * planes.channels + i / n]);
     }
     variable_list result = pass.gradients(da, da, both, sums);
     result.resize(8);
@@ -226,11 +240,13 @@ struct NormActivationDepthwise : torch::autograd::Function<NormActivationDepthwi
   }
 };
 
-void check_kernel(const at::Tensor& x, const at::Tensor& kernel, int64_t stride) {
+void check_kernel(const at::Tensor& x, const at::Tensor& kernel, Moves moves) {
   TORCH_CHECK(x.dim() == 4 && kernel.dim() == 4 && kernel.size(0) == x.size(1) && kernel.size(1) == 1 &&
-                  kernel.size(2) == 3 && kernel.size(3) == 3 && (stride == 1 || stride == 2) &&
+                  (kernel.size(2) == 3 || kernel.size(2) == 5) && kernel.size(3) == kernel.size(2) &&
+                  (moves.stride == 1 || moves.stride == 2) && moves.dilation >= 1 &&
                   kernel.scalar_type() == at::kFloat && kernel.device().is_cpu(),
-              "a depthwise kernel of shape ", kernel.sizes(), " and stride ", stride, " for ", x.sizes());
+              "a depthwise kernel of shape ", kernel.sizes(), ", stride ", moves.stride, " and dilation ",
+              moves.dilation, " for ", x.sizes());
 }
 
 }  // namespace
@@ -241,14 +257,14 @@ extern "C" {
 char* mutualnet_norm_activation_depthwise(const at::Tensor* input, const at::Tensor* weight,
                                           const at::Tensor* bias, at::Tensor* running_mean,
                                           at::Tensor* running_variance, const at::Tensor* kernel,
-                                          int64_t stride, const NormSettings* settings, at::Tensor** out) {
+                                          const Moves* moves, const NormSettings* settings, at::Tensor** out) {
   return guarded([&] {
-    check_kernel(*input, *kernel, stride);
+    check_kernel(*input, *kernel, *moves);
     at::Tensor x = input->contiguous(at::MemoryFormat::ChannelsLast);
     Statistics statistics = batch_statistics(x, *weight, *bias, running_mean, running_variance, *settings);
     *out = new at::Tensor(NormActivationDepthwise::apply(x, *weight, *bias, statistics.mean,
-                                                         statistics.inverse, *kernel, stride,
-                                                         Limits{settings->low, settings->high}));
+                                                         statistics.inverse, *kernel, *moves,
+                                                         settings->limits()));
   });
 }
 
@@ -256,14 +272,14 @@ char* mutualnet_norm_activation_depthwise(const at::Tensor* input, const at::Ten
 char* mutualnet_fixed_norm_activation_depthwise(const at::Tensor* input, const at::Tensor* weight,
                                                 const at::Tensor* bias, const at::Tensor* mean,
                                                 const at::Tensor* variance, const at::Tensor* kernel,
-                                                int64_t stride, const NormSettings* settings,
+                                                const Moves* moves, const NormSettings* settings,
                                                 at::Tensor** out) {
   return guarded([&] {
     at::NoGradGuard no_grad;
-    check_kernel(*input, *kernel, stride);
+    check_kernel(*input, *kernel, *moves);
     at::Tensor x = input->contiguous(at::MemoryFormat::ChannelsLast);
     std::vector<float> both = fixed_scale_and_shift(x, *weight, *bias, *mean, *variance, settings->epsilon);
-    *out = new at::Tensor(convolved(x, *kernel, stride, both, {settings->low, settings->high}));
+    *out = new at::Tensor(convolved(x, *kernel, *moves, both, settings->limits()));
   });
 }
 

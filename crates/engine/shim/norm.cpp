@@ -14,22 +14,20 @@ using torch::autograd::variable_list;
 struct NormActivation : torch::autograd::Function<NormActivation> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, const at::Tensor& mean, const at::Tensor& inverse,
-                            double low, double high) {
+                            Limits limits) {
     ctx->save_for_backward({x, weight, bias, mean, inverse});
-    ctx->saved_data["low"] = low;
-    ctx->saved_data["high"] = high;
-    return normalized(x, folded(weight, bias, mean, inverse), {low, high});
+    save(ctx, limits);
+    return normalized(x, folded(weight, bias, mean, inverse), limits);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     variable_list saved = ctx->get_saved_variables();
-    NormPass pass{saved[0], saved[1], saved[2], saved[3], saved[4],
-                  {ctx->saved_data["low"].toDouble(), ctx->saved_data["high"].toDouble()}};
+    NormPass pass{saved[0], saved[1], saved[2], saved[3], saved[4], saved_limits(ctx)};
     std::vector<float> both = pass.scale_and_shift();
     at::Tensor dy = gradients[0].contiguous(channels_last_of(pass.x));
     std::vector<double> sums = pass.gradient_sums(dy, norm_of(both, pass.limits));
     variable_list result = pass.gradients(dy, at::empty_like(pass.x), both, sums);
-    result.resize(7);
+    result.resize(6);
     return result;
   }
 };
@@ -54,7 +52,7 @@ char* mutualnet_norm_activation(const at::Tensor* input, const at::Tensor* weigh
     at::Tensor x = input->contiguous(channels_last_of(*input));
     Statistics statistics = batch_statistics(x, *weight, *bias, running_mean, running_variance, *settings);
     *out = new at::Tensor(NormActivation::apply(x, *weight, *bias, statistics.mean, statistics.inverse,
-                                                settings->low, settings->high));
+                                                settings->limits()));
   });
 }
 
@@ -67,7 +65,7 @@ char* mutualnet_fixed_norm_activation(const at::Tensor* input, const at::Tensor*
     at::NoGradGuard no_grad;
     at::Tensor x = input->contiguous(channels_last_of(*input));
     std::vector<float> both = fixed_scale_and_shift(x, *weight, *bias, *mean, *variance, settings->epsilon);
-    *out = new at::Tensor(normalized(x, both, {settings->low, settings->high}));
+    *out = new at::Tensor(normalized(x, both, settings->limits()));
   });
 }
 

@@ -4,6 +4,8 @@
 
 #include "kernels/kernels.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
@@ -61,10 +63,23 @@ inline at::MemoryFormat channels_last_of(const at::Tensor& x) {
   return x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
 }
 
+// The activation that follows a normalization: a clamp to an interval, or hard swish.
 struct Limits {
   double low;
   double high;
+  bool is_hard_swish;
 };
+
+inline void save(torch::autograd::AutogradContext* ctx, Limits limits) {
+  ctx->saved_data["low"] = limits.low;
+  ctx->saved_data["high"] = limits.high;
+  ctx->saved_data["is_hard_swish"] = limits.is_hard_swish;
+}
+
+inline Limits saved_limits(torch::autograd::AutogradContext* ctx) {
+  return {ctx->saved_data["low"].toDouble(), ctx->saved_data["high"].toDouble(),
+          ctx->saved_data["is_hard_swish"].toBool()};
+}
 
 // Computes the mean and the inverse deviation of every channel, and updates the running statistics.
 struct Statistics {
@@ -112,7 +127,7 @@ inline std::vector<float> folded(const at::Tensor& weight, const at::Tensor& bia
 
 inline mutualnet::ScaleShift norm_of(const std::vector<float>& both, Limits limits) {
   return {both.data(), both.data() + both.size() / 2, static_cast<float>(limits.low),
-          static_cast<float>(limits.high)};
+          static_cast<float>(limits.high), limits.is_hard_swish};
 }
 
 inline at::Tensor normalized(const at::Tensor& x, const std::vector<float>& both, Limits limits) {
@@ -187,6 +202,9 @@ struct NormSettings {
   double epsilon;
   double low;
   double high;
+  int is_hard_swish;
+
+  Limits limits() const { return {low, high, is_hard_swish != 0}; }
 };
 
 // The statistics of one checked call; the running ones may both be null.

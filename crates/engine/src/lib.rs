@@ -17,6 +17,7 @@ mod linear;
 mod loss;
 mod norm;
 mod pinned;
+mod pixels;
 mod pointwise;
 mod resample;
 mod sgd;
@@ -33,6 +34,7 @@ pub use device::{
 pub use error::{EngineError, Result, Shapes};
 pub use norm::{Activation, Affine, NormStatistics};
 pub use pinned::PinnedFloats;
+pub use pixels::{NO_CLASS, PixelSummary};
 pub use resample::{Filter, PoolGeometry};
 pub use sgd::{FusedSgd, SgdStep};
 pub use tensor::Tensor;

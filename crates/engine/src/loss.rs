@@ -8,22 +8,6 @@ use crate::{Result, Tensor};
 /// libtorch's value for "no label is ignored".
 const IGNORE_NOTHING: i64 = -100;
 
-/// Rows and classes from which on, and up to which, [`classes_first`] pays: the pixels of a segmentation, not the images of
-/// a classifier.
-const MANY_ROWS: i64 = 4096;
-const FEW_CLASSES: i64 = 64;
-
-/// Logits and the dimension of their classes. For many rows of few classes the classes become the first dimension: over
-/// the last one, libtorch's softmax handles every row by itself, which takes more than twice as long.
-fn classes_first(logits: &tch::Tensor) -> std::result::Result<(tch::Tensor, i64), tch::TchError> {
-    match logits.size()[..] {
-        [rows, classes] if rows >= MANY_ROWS && classes <= FEW_CLASSES => {
-            Ok((logits.f_transpose(0, 1)?.f_contiguous()?, 0))
-        }
-        _ => Ok((logits.shallow_clone(), -1)),
-    }
-}
-
 impl Tensor {
     /// Mean cross-entropy of logits `[n, classes]` against labels `[n]` (`i64`). The share `smoothing` of every label is
     /// spread evenly over all classes.
@@ -32,18 +16,8 @@ impl Tensor {
     /// Fails if the shapes do not fit or, on the CPU, if a label is not a class.
     pub fn cross_entropy(&self, labels: &Self, smoothing: f64) -> Result<Self> {
         let (none, mean) = (None::<&tch::Tensor>, tch::Reduction::Mean);
-        let loss = || match classes_first(&self.0)? {
-            // One image whose pixels are the rows.
-            (logits, 0) => logits.f_unsqueeze(0)?.f_cross_entropy_loss(
-                &labels.0.f_unsqueeze(0)?,
-                none,
-                mean,
-                IGNORE_NOTHING,
-                smoothing,
-            ),
-            (logits, _) => logits.f_cross_entropy_loss(&labels.0, none, mean, IGNORE_NOTHING, smoothing),
-        };
-        loss().map(Self).map_err(failed("cross_entropy", [self, labels]))
+        let loss = self.0.f_cross_entropy_loss(&labels.0, none, mean, IGNORE_NOTHING, smoothing);
+        loss.map(Self).map_err(failed("cross_entropy", [self, labels]))
     }
 
     /// Mean cross-entropy of the logits `[n, classes]` of mixed images. The cross-entropy against the first labels `[n]`
@@ -87,9 +61,8 @@ impl Tensor {
             if self.0.size() != teacher.0.size() {
                 return Err(tch::TchError::Shape("student and teacher differ in shape".into()));
             }
-            let (student, classes) = classes_first(&self.0)?;
-            let student = student.f_log_softmax(classes, None)?;
-            let target = classes_first(&teacher.0)?.0.f_softmax(classes, None)?;
+            let student = self.0.f_log_softmax(-1, None)?;
+            let target = teacher.0.f_softmax(-1, None)?;
             student.f_kl_div(&target, tch::Reduction::Sum, false)?.f_div_scalar(batch)
         };
         divergence().map(Self).map_err(failure)
@@ -151,13 +124,10 @@ impl Tensor {
     /// Fails if libtorch reports an error.
     pub fn information(&self) -> Result<Self> {
         let information = || {
-            let (logits, classes) = classes_first(&self.0)?;
-            let answers = logits.f_softmax(classes, None)?;
-            let rows = if classes == 0 { 1 } else { 0 };
-            let mean = answers.f_mean_dim(rows, false, None)?;
-            let entropy =
-                |p: &tch::Tensor, classes| p.f_special_entr()?.f_sum_dim_intlist(classes, false, None);
-            entropy(&mean, -1)?.f_sub(&entropy(&answers, classes)?.f_mean(None)?)
+            let answers = self.0.f_softmax(-1, None)?;
+            let mean = answers.f_mean_dim(0, false, None)?;
+            let entropy = |p: &tch::Tensor| p.f_special_entr()?.f_sum_dim_intlist(-1, false, None);
+            entropy(&mean)?.f_sub(&entropy(&answers)?.f_mean(None)?)
         };
         information().map(Self).map_err(failed("information", [self]))
     }

@@ -4,7 +4,7 @@
 //! fixed ones while evaluating. Invariant: the mode is an argument, and no state is kept here.
 
 use crate::error::failed;
-use crate::shim;
+use crate::shim::{self, FusedActivation, RawMoves};
 use crate::{ConvGeometry, Result, Tensor};
 
 /// The learned scale and shift of a batch norm, each `[c]`, and its eps.
@@ -62,13 +62,14 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The interval that outputs are clamped to; `None` if the activation is not a clamp.
-    pub(crate) fn limits(self) -> Option<(f64, f64)> {
+    /// The form that can be fused with a batch norm, if there is one.
+    fn fused(self) -> Option<FusedActivation> {
         match self {
-            Self::Identity => Some((f64::NEG_INFINITY, f64::INFINITY)),
-            Self::Relu => Some((0.0, f64::INFINITY)),
-            Self::Relu6 => Some((0.0, 6.0)),
-            Self::Sigmoid | Self::HardSigmoid | Self::Swish | Self::HardSwish => None,
+            Self::Identity => Some(FusedActivation::Clamp(f64::NEG_INFINITY, f64::INFINITY)),
+            Self::Relu => Some(FusedActivation::Clamp(0.0, f64::INFINITY)),
+            Self::Relu6 => Some(FusedActivation::Clamp(0.0, 6.0)),
+            Self::HardSwish => Some(FusedActivation::HardSwish),
+            Self::Sigmoid | Self::HardSigmoid | Self::Swish => None,
         }
     }
 }
@@ -104,7 +105,7 @@ impl Tensor {
 
     /// [`Tensor::batch_norm`] followed by an activation.
     ///
-    /// On the CPU the two are fused if the activation is a clamp. The result is equal up to rounding, goes over memory
+    /// On the CPU the two are fused if the activation is a clamp or hard swish. The result is equal up to rounding, goes over memory
     /// about half as often, and keeps only its input for the gradient; row-major input is converted to channels-last. On
     /// other devices, for other activations, and for fixed statistics that autograd records, they are two operations.
     ///
@@ -116,19 +117,19 @@ impl Tensor {
         statistics: NormStatistics<'_>,
         activation: Activation,
     ) -> Result<Self> {
-        if let Some(limits) = activation.limits()
+        if let Some(fused) = activation.fused()
             && self.fuses(&affine, &statistics)
         {
-            return shim::norm_activation(self, affine, statistics, limits);
+            return shim::norm_activation(self, affine, statistics, fused);
         }
         self.batch_norm(affine, statistics)?.activation(activation)
     }
 
     /// [`Tensor::batch_norm_activation`] followed by a convolution without bias.
     ///
-    /// On the CPU a 3 × 3 depthwise convolution with padding 1 and stride 1 or 2 is fused with them. The result is equal
-    /// up to rounding; the activated tensor is never written, and backward computes its scanlines again. Any other
-    /// convolution is a separate operation.
+    /// On the CPU a depthwise convolution with 3 × 3 or 5 × 5 taps of any dilation, with stride 1 or 2 and a padding that
+    /// keeps the size at stride 1, is fused with them. The result is equal up to rounding; the activated tensor is never
+    /// written, and backward computes its scanlines again. Any other convolution is a separate operation.
     ///
     /// # Errors
     /// Fails in the same cases as [`Tensor::batch_norm`] and [`Tensor::convolution`].
@@ -140,9 +141,9 @@ impl Tensor {
         kernel: &Self,
         geometry: &ConvGeometry<'_>,
     ) -> Result<Self> {
-        match (self.depthwise_stride(kernel, geometry), activation.limits()) {
-            (Some(stride), Some(limits)) if self.fuses(&affine, &statistics) => {
-                shim::norm_activation_depthwise(self, affine, statistics, limits, (kernel, stride))
+        match (self.depthwise_moves(kernel, geometry), activation.fused()) {
+            (Some(moves), Some(fused)) if self.fuses(&affine, &statistics) => {
+                shim::norm_activation_depthwise(self, affine, statistics, fused, (kernel, moves))
             }
             _ => {
                 let activated = self.batch_norm_activation(affine, statistics, activation)?;
@@ -157,18 +158,17 @@ impl Tensor {
         shim::can_fuse(self) && !(fixed && recorded && shim::is_recording())
     }
 
-    /// The stride, if this is a depthwise convolution that can be fused.
-    fn depthwise_stride(&self, kernel: &Self, geometry: &ConvGeometry<'_>) -> Option<usize> {
-        let channels = *self.shape().get(1)?;
-        let known = self.shape().len() == 4
-            && kernel.shape() == [channels, 1, 3, 3]
+    /// How the kernel moves, if this is a depthwise convolution that can be fused.
+    fn depthwise_moves(&self, kernel: &Self, geometry: &ConvGeometry<'_>) -> Option<RawMoves> {
+        let (shape, kernel) = (self.shape(), kernel.shape());
+        let (&[_, channels, _, _], &[_, _, size, _]) = (&shape[..], &kernel[..]) else { return None };
+        let (&[stride, _], &[dilation, _]) = (geometry.stride, geometry.dilation) else { return None };
+        let known = kernel == [channels, 1, size, size]
+            && matches!((size, stride), (3 | 5, 1 | 2))
             && geometry.groups == channels
-            && geometry.padding == [1, 1]
-            && geometry.dilation == [1, 1];
-        match geometry.stride {
-            [1, 1] if known => Some(1),
-            [2, 2] if known => Some(2),
-            _ => None,
-        }
+            && geometry.stride == [stride; 2]
+            && geometry.dilation == [dilation; 2]
+            && geometry.padding == [size / 2 * dilation; 2];
+        known.then_some(RawMoves { stride: stride as i64, dilation: dilation as i64 })
     }
 }

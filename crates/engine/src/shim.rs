@@ -40,6 +40,23 @@ struct RawNorm {
     epsilon: f64,
     low: f64,
     high: f64,
+    is_hard_swish: c_int,
+}
+
+/// How a depthwise kernel moves.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RawMoves {
+    pub(crate) stride: i64,
+    pub(crate) dilation: i64,
+}
+
+/// An activation that the fused operations know.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum FusedActivation {
+    /// A clamp to this interval.
+    Clamp(f64, f64),
+    HardSwish,
 }
 
 unsafe extern "C" {
@@ -114,7 +131,7 @@ unsafe extern "C" {
         running_mean: RawTensor,
         running_variance: RawTensor,
         kernel: RawTensor,
-        stride: i64,
+        moves: *const RawMoves,
         settings: *const RawNorm,
         out: *mut RawTensor,
     ) -> RawMessage;
@@ -125,7 +142,7 @@ unsafe extern "C" {
         mean: RawTensor,
         variance: RawTensor,
         kernel: RawTensor,
-        stride: i64,
+        moves: *const RawMoves,
         settings: *const RawNorm,
         out: *mut RawTensor,
     ) -> RawMessage;
@@ -135,6 +152,25 @@ unsafe extern "C" {
         count: i64,
         out: *mut RawTensor,
     ) -> RawMessage;
+    fn mutualnet_pixel_cross_entropy(
+        map: RawTensor,
+        masks: RawTensor,
+        smoothing: f64,
+        out: *mut RawTensor,
+    ) -> RawMessage;
+    fn mutualnet_pixel_kl_divergence(
+        student: RawTensor,
+        teacher: RawTensor,
+        masks: RawTensor,
+        out: *mut RawTensor,
+    ) -> RawMessage;
+    fn mutualnet_pixel_summary(
+        map: RawTensor,
+        masks: RawTensor,
+        counts: *mut i64,
+        information: *mut f64,
+    ) -> RawMessage;
+    fn mutualnet_pixel_answers(map: RawTensor, height: i64, width: i64, out: *mut u8) -> RawMessage;
 }
 
 fn raw(tensor: &Tensor) -> RawTensor {
@@ -326,14 +362,22 @@ struct RawStatistics {
     settings: RawNorm,
 }
 
-fn raw_statistics(statistics: NormStatistics<'_>, epsilon: f64, (low, high): (f64, f64)) -> RawStatistics {
+fn raw_statistics(
+    statistics: NormStatistics<'_>,
+    epsilon: f64,
+    activation: FusedActivation,
+) -> RawStatistics {
     let none = ptr::null_mut();
     let (fixed, mean, variance, momentum) = match statistics {
         NormStatistics::Batch => (false, none, none, 0.0),
         NormStatistics::Collect { mean, variance, momentum } => (false, raw(mean), raw(variance), momentum),
         NormStatistics::Fixed { mean, variance } => (true, raw(mean), raw(variance), 0.0),
     };
-    let settings = RawNorm { momentum, epsilon, low, high };
+    let (low, high, is_hard_swish) = match activation {
+        FusedActivation::Clamp(low, high) => (low, high, 0),
+        FusedActivation::HardSwish => (0.0, 0.0, 1),
+    };
+    let settings = RawNorm { momentum, epsilon, low, high, is_hard_swish };
     RawStatistics { fixed, mean, variance, settings }
 }
 
@@ -341,10 +385,11 @@ pub(crate) fn norm_activation(
     input: &Tensor,
     affine: Affine<'_>,
     statistics: NormStatistics<'_>,
-    limits: (f64, f64),
+    activation: FusedActivation,
 ) -> Result<Tensor> {
     let (x, weight, bias) = (raw(input), raw(affine.weight), raw(affine.bias));
-    let RawStatistics { fixed, mean, variance, settings } = raw_statistics(statistics, affine.eps, limits);
+    let RawStatistics { fixed, mean, variance, settings } =
+        raw_statistics(statistics, affine.eps, activation);
     let call = if fixed { mutualnet_fixed_norm_activation } else { mutualnet_norm_activation };
     let mut out = ptr::null_mut();
     // SAFETY: the caller borrows every tensor, and running statistics exclusively (null if there are none);
@@ -357,16 +402,17 @@ pub(crate) fn norm_activation_depthwise(
     input: &Tensor,
     affine: Affine<'_>,
     statistics: NormStatistics<'_>,
-    limits: (f64, f64),
-    (kernel, stride): (&Tensor, usize),
+    activation: FusedActivation,
+    (kernel, moves): (&Tensor, RawMoves),
 ) -> Result<Tensor> {
     let (x, weight, bias) = (raw(input), raw(affine.weight), raw(affine.bias));
-    let RawStatistics { fixed, mean, variance, settings } = raw_statistics(statistics, affine.eps, limits);
+    let RawStatistics { fixed, mean, variance, settings } =
+        raw_statistics(statistics, affine.eps, activation);
     let call =
         if fixed { mutualnet_fixed_norm_activation_depthwise } else { mutualnet_norm_activation_depthwise };
-    let (step, mut out) = (stride as i64, ptr::null_mut());
+    let mut out = ptr::null_mut();
     // SAFETY: as in `norm_activation`.
-    let message = unsafe { call(x, weight, bias, mean, variance, raw(kernel), step, &settings, &mut out) };
+    let message = unsafe { call(x, weight, bias, mean, variance, raw(kernel), &moves, &settings, &mut out) };
     let inputs = [input, affine.weight, kernel];
     on_tensors("batch_norm_activation_convolution", &inputs, message).map(|()| adopt(out))
 }
@@ -377,6 +423,39 @@ pub(crate) fn resize_images(images: &Tensor, sides: &[i64]) -> Result<Vec<Tensor
     let message =
         unsafe { mutualnet_resize_images(raw(images), sides.as_ptr(), sides.len() as i64, out.as_mut_ptr()) };
     on_tensors("resize_bilinear", &[images], message).map(|()| out.into_iter().map(adopt).collect())
+}
+
+pub(crate) fn pixel_cross_entropy(map: &Tensor, masks: &Tensor, smoothing: f64) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: the caller borrows the tensors, and `out` outlives the call.
+    let message = unsafe { mutualnet_pixel_cross_entropy(raw(map), raw(masks), smoothing, &raw mut out) };
+    on_tensors("pixel_cross_entropy", &[map, masks], message).map(|()| adopt(out))
+}
+
+pub(crate) fn pixel_kl_divergence(student: &Tensor, teacher: &Tensor, masks: &Tensor) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: the caller borrows the tensors, and `out` outlives the call.
+    let message =
+        unsafe { mutualnet_pixel_kl_divergence(raw(student), raw(teacher), raw(masks), &raw mut out) };
+    on_tensors("pixel_kl_divergence", &[student, teacher, masks], message).map(|()| adopt(out))
+}
+
+/// The number of pixels with a class, of those answered correctly, and of the most frequent answer; and the information.
+pub(crate) fn pixel_summary(map: &Tensor, masks: &Tensor) -> Result<([i64; 3], f64)> {
+    let (mut counts, mut information) = ([0; 3], 0.0);
+    // SAFETY: the caller borrows the tensors; three counts and one number are written.
+    let message =
+        unsafe { mutualnet_pixel_summary(raw(map), raw(masks), counts.as_mut_ptr(), &raw mut information) };
+    on_tensors("pixel_summary", &[map, masks], message).map(|()| (counts, information))
+}
+
+pub(crate) fn pixel_answers(map: &Tensor, [height, width]: [usize; 2]) -> Result<Vec<u8>> {
+    let images = map.shape().first().copied().unwrap_or(0);
+    let mut answers = vec![0; images * height * width];
+    // SAFETY: the caller borrows the map, and there is room for one answer per pixel.
+    let message =
+        unsafe { mutualnet_pixel_answers(raw(map), height as i64, width as i64, answers.as_mut_ptr()) };
+    on_tensors("pixel_answers", &[map], message).map(|()| answers)
 }
 
 /// Copies values to a tensor on the CPU. `tch` would fill it with zeros first, which takes noticeable time for a batch.

@@ -93,6 +93,14 @@ impl Tensor {
         from_elements(values, shape).map(Self)
     }
 
+    /// A row-major `u8` tensor on the CPU (masks).
+    ///
+    /// # Errors
+    /// Fails with [`EngineError::Length`] if the values do not fill the shape.
+    pub fn from_slice_u8(values: &[u8], shape: &[usize]) -> Result<Self> {
+        from_elements(values, shape).map(Self)
+    }
+
     /// A tensor of zeros, `f32`.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
-// Scanlines of the 3 x 3 depthwise convolution, forward and backward. Compiled once per instruction set.
-// Columns are computed in blocks that share loaded columns and taps.
+// Scanlines of depthwise convolutions, forward and backward. Compiled once per instruction set.
+// Columns are computed in blocks that share loaded columns and taps; 3 x 3 taps side by side, the most common kernel, have
+// functions of their own.
 
 #include "kernels.h"
 #include "vector.h"
@@ -32,7 +33,7 @@ MUTUALNET_INLINE void in_column_blocks(int64_t count, Body&& body) {
 }
 
 template <int64_t STRIDE, int64_t COLUMNS>
-MUTUALNET_INLINE void line_block(const float* const (&lines)[3], float* y, int64_t column,
+MUTUALNET_INLINE void line_block(const float* const (&lines)[MOST_TAPS], float* y, int64_t column,
                                 const DepthwiseLine& shape) {
   int64_t channels = shape.channels, start = column * STRIDE * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
@@ -58,13 +59,44 @@ MUTUALNET_INLINE void line_block(const float* const (&lines)[3], float* y, int64
 }
 
 template <int64_t STRIDE>
-MUTUALNET_INLINE void line_of(const float* const (&lines)[3], float* y, const DepthwiseLine& shape) {
+MUTUALNET_INLINE void line_of(const float* const (&lines)[MOST_TAPS], float* y, const DepthwiseLine& shape) {
   in_column_blocks(shape.columns_out, [&](auto columns, int64_t column) __attribute__((always_inline)) {
     line_block<STRIDE, decltype(columns)::COUNT>(lines, y, column, shape);
   });
 }
 
-void line(const float* const (&lines)[3], float* y, const DepthwiseLine& shape) {
+// Any dilation and stride.
+template <int64_t KERNEL>
+MUTUALNET_INLINE void general_line(const float* const (&lines)[MOST_TAPS], float* y, const DepthwiseLine& shape) {
+  int64_t channels = shape.channels;
+  in_column_blocks(shape.columns_out, [&](auto columns, int64_t column) __attribute__((always_inline)) {
+    constexpr int64_t COUNT = decltype(columns)::COUNT;
+    over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
+      using V = decltype(lanes);
+      V total[COUNT] = {};
+      for (int64_t ky = 0; ky < KERNEL; ++ky) {
+        const float* from = lines[ky] + column * shape.stride * channels + c;
+        for (int64_t kx = 0; kx < KERNEL; ++kx) {
+          V tap = load<V>(shape.taps + (ky * KERNEL + kx) * channels + c);
+          for (int64_t o = 0; o < COUNT; ++o) {
+            total[o] += load<V>(from + (o * shape.stride + kx * shape.dilation) * channels) * tap;
+          }
+        }
+      }
+      for (int64_t o = 0; o < COUNT; ++o) {
+        store(y + (column + o) * channels + c, total[o]);
+      }
+    });
+  });
+}
+
+// Whether the taps are 3 x 3, side by side.
+bool is_plain(const DepthwiseLine& shape) { return shape.kernel == 3 && shape.dilation == 1; }
+
+void line(const float* const (&lines)[MOST_TAPS], float* y, const DepthwiseLine& shape) {
+  if (!is_plain(shape)) {
+    return shape.kernel == 3 ? general_line<3>(lines, y, shape) : general_line<5>(lines, y, shape);
+  }
   if (shape.stride == 1) {
     line_of<1>(lines, y, shape);
   } else {
@@ -85,7 +117,7 @@ MUTUALNET_INLINE V column_of(const float* dy, int64_t column, int64_t c, const D
 }
 
 template <int64_t COLUMNS>
-MUTUALNET_INLINE void gradient_block_1(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
+MUTUALNET_INLINE void gradient_block_1(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
                                        int64_t column, const DepthwiseLine& shape) {
   int64_t channels = shape.channels, at = column * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
@@ -120,7 +152,7 @@ MUTUALNET_INLINE void gradient_block_1(const float* a, const float* const (&dy)[
 
 // Columns [2 * out, 2 * (out + COLUMNS)) of a stride-2 scanline.
 template <int64_t COLUMNS>
-MUTUALNET_INLINE void gradient_block_2(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
+MUTUALNET_INLINE void gradient_block_2(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
                                        int64_t out, const DepthwiseLine& shape) {
   int64_t channels = shape.channels, at = 2 * out * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
@@ -158,7 +190,7 @@ MUTUALNET_INLINE void gradient_block_2(const float* a, const float* const (&dy)[
 }
 
 // The last column of a stride-2 scanline of odd length, which only the middle taps use.
-MUTUALNET_INLINE void gradient_last_2(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
+MUTUALNET_INLINE void gradient_last_2(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
                                       const DepthwiseLine& shape) {
   int64_t channels = shape.channels, at = (shape.columns_in - 1) * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
@@ -176,8 +208,49 @@ MUTUALNET_INLINE void gradient_last_2(const float* a, const float* const (&dy)[3
   });
 }
 
-void gradient(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
+// Any dilation and stride. The gradients of the taps of one line of them stay in registers.
+template <int64_t KERNEL>
+MUTUALNET_INLINE void general_gradient(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
+                                       const DepthwiseLine& shape) {
+  int64_t channels = shape.channels;
+  over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
+    using V = decltype(lanes);
+    for (int64_t x = 0; x < shape.columns_in; ++x) {
+      store(da + x * channels + c, V{});
+    }
+    for (int64_t ky = 0; ky < KERNEL; ++ky) {
+      if (dy[ky] == nullptr) {
+        continue;
+      }
+      V tap[KERNEL], part[KERNEL] = {};
+      for (int64_t kx = 0; kx < KERNEL; ++kx) {
+        tap[kx] = load<V>(shape.taps + (ky * KERNEL + kx) * channels + c);
+      }
+      for (int64_t x = 0; x < shape.columns_in; ++x) {
+        V input = load<V>(a + x * channels + c), total = load<V>(da + x * channels + c);
+        for (int64_t kx = 0; kx < KERNEL; ++kx) {
+          int64_t reach = x + shape.padding() - kx * shape.dilation, out = shape.stride == 1 ? reach : reach / 2;
+          if (reach >= 0 && out < shape.columns_out && out * shape.stride == reach) {
+            V g = load<V>(dy[ky] + out * channels + c);
+            total += g * tap[kx];
+            part[kx] += input * g;
+          }
+        }
+        store(da + x * channels + c, total);
+      }
+      for (int64_t kx = 0; kx < KERNEL; ++kx) {
+        add_to(d_taps + (ky * KERNEL + kx) * channels + c, part[kx]);
+      }
+    }
+  });
+}
+
+void gradient(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
               const DepthwiseLine& shape) {
+  if (!is_plain(shape)) {
+    return shape.kernel == 3 ? general_gradient<3>(a, dy, da, d_taps, shape)
+                             : general_gradient<5>(a, dy, da, d_taps, shape);
+  }
   if (shape.stride == 1) {
     in_column_blocks(shape.columns_in, [&](auto columns, int64_t column) __attribute__((always_inline)) {
       gradient_block_1<decltype(columns)::COUNT>(a, dy, da, d_taps, column, shape);

@@ -8,12 +8,14 @@
 
 namespace mutualnet {
 
-// y = min(max(x * scale + shift, low), high), per channel.
+// y = activation(x * scale + shift), per channel. The activation is min(max(v, low), high), or hard swish, which is
+// v * min(max(v + 3, 0), 6) / 6.
 struct ScaleShift {
   const float* scale;
   const float* shift;
   float low;
   float high;
+  bool is_hard_swish;
 };
 
 // Coefficients of the input gradient: masked * gain + (x - mean) * slope + offset, per channel.
@@ -24,21 +26,30 @@ struct InputGradient {
   const float* mean;
 };
 
-// A scanline of a 3 x 3 depthwise convolution with padding 1; `taps` is [9][channels].
+// The most lines that a depthwise kernel has.
+constexpr int64_t MOST_TAPS = 5;
+
+// A scanline of a depthwise convolution with 3 x 3 or 5 x 5 taps, padded so that a stride of 1 keeps the size; `taps` is
+// [kernel * kernel][channels].
 struct DepthwiseLine {
   int64_t columns_in;
   int64_t columns_out;
   int64_t channels;
+  int64_t kernel;
   int64_t stride;
+  int64_t dilation;
   const float* taps;
+
+  int64_t padding() const { return kernel / 2 * dilation; }
 };
 
 struct DepthwiseKernels {
-  // Computes one output scanline; each input scanline begins and ends with a column of zeros.
-  void (*line)(const float* const (&lines)[3], float* y, const DepthwiseLine& shape);
+  // Computes one output scanline from one input scanline per tap line; each begins and ends with columns of zeros, as many
+  // as the padding.
+  void (*line)(const float* const (&lines)[MOST_TAPS], float* y, const DepthwiseLine& shape);
   // Computes the gradient of one input scanline `a`, and adds its part to the gradient of the taps.
   // dy[k] is the output scanline that uses `a` with tap line k, or null.
-  void (*gradient)(const float* a, const float* const (&dy)[3], float* da, float* d_taps,
+  void (*gradient)(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
                    const DepthwiseLine& shape);
 };
 
@@ -76,17 +87,62 @@ struct ResizeKernels {
   void (*image)(const float* image, float* y, float* scratch, const Resizing& sizes);
 };
 
+// The label of a pixel without a class.
+constexpr int32_t NO_CLASS = 255;
+
+// The positions of the pixels of a line in a coarser one: `next_share` of the way from `first` to the next.
+struct PixelColumns {
+  const int32_t* first;
+  const float* next_share;
+  int64_t count;
+};
+
+// A line of pixels with their labels. Its scores are [classes][pixels].
+struct PixelLine {
+  int64_t classes;
+  int64_t pixels;
+  const int32_t* labels;
+};
+
+struct PixelKernels {
+  // Interpolates a line; there must be a number after the last one of `row`.
+  void (*expand)(const float* row, const PixelColumns& columns, float* y);
+  // y = a + share * (b - a)
+  void (*blend)(const float* a, const float* b, float share, float* y, int64_t n);
+  // a += (1 - share) * y, b += share * y
+  void (*add_shares)(const float* y, float share, float* a, float* b, int64_t n);
+  // Computes the probabilities of the classes, and the logarithm of the sum of exponentials of each pixel.
+  // `scratch` has room for a number per pixel.
+  void (*softmax)(const float* scores, float* probabilities, float* log_sum, float* scratch,
+                  const PixelLine& line);
+  // Adds the cross-entropy of each pixel to `loss`, and turns probabilities into the gradient of their scores.
+  void (*cross_entropy)(const float* scores, float* gradient, const float* log_sum, float smoothing, float* loss,
+                        const PixelLine& line);
+  // The same for the divergence from a teacher with the probabilities `target`; `log_sums` are those of the student, then
+  // of the teacher.
+  void (*kl_divergence)(const float* student, const float* teacher, float* gradient, const float* target,
+                        const float* log_sums, float* loss, const PixelLine& line);
+  // Adds probabilities to `sums` and entropies to `entropies`, pixel by pixel.
+  void (*entropy)(const float* scores, const float* probabilities, const float* log_sum, float* sums,
+                  float* entropies, const PixelLine& line);
+  // The class with the largest score of each pixel, the first of several; `scratch` as in `softmax`.
+  void (*answers)(const float* scores, int32_t* best, float* scratch, const PixelLine& line);
+};
+
 struct Kernels {
   const NormKernels& norm;
   const DepthwiseKernels& depthwise;
   const ResizeKernels& resize;
+  const PixelKernels& pixels;
 };
 
 #define MUTUALNET_DECLARE(isa)                       \
   const NormKernels& norm_kernels_##isa();           \
   const DepthwiseKernels& depthwise_kernels_##isa(); \
-  const ResizeKernels& resize_kernels_##isa();
-#define MUTUALNET_TABLE(isa) Kernels{norm_kernels_##isa(), depthwise_kernels_##isa(), resize_kernels_##isa()}
+  const ResizeKernels& resize_kernels_##isa();       \
+  const PixelKernels& pixel_kernels_##isa();
+#define MUTUALNET_TABLE(isa)                                                                  \
+  Kernels{norm_kernels_##isa(), depthwise_kernels_##isa(), resize_kernels_##isa(), pixel_kernels_##isa()}
 
 MUTUALNET_DECLARE(baseline)
 #if defined(__x86_64__)

@@ -9,16 +9,21 @@ fn geometry(stride: &[usize; 2], channels: usize) -> ConvGeometry<'_> {
     ConvGeometry { stride, padding: &[1, 1], dilation: &[1, 1], groups: channels }
 }
 
+/// Side, stride and dilation of a kernel.
+type Kernel = [usize; 3];
+
 /// The output, and the gradients of input, scale, shift and kernel.
-fn outcome(shape: Shape, stride: usize, activation: Activation, fused: bool) -> Vec<Vec<f32>> {
+fn outcome(shape: Shape, kernel: Kernel, activation: Activation, fused: bool) -> Vec<Vec<f32>> {
+    let [side, stride, dilation] = kernel;
     let channels = shape[1];
     let leaf = |tensor: Tensor| tensor.require_grad().unwrap();
     let input = leaf(random(&shape, 1).scale(3.0).unwrap());
     let weight = leaf(Tensor::from_slice(&noise(channels, 2), &[channels]).unwrap().scale(8.0).unwrap());
     let bias = leaf(Tensor::from_slice(&noise(channels, 3), &[channels]).unwrap());
-    let kernel = leaf(random(&[channels, 1, 3, 3], 4));
-    let (affine, strides) = (Affine { weight: &weight, bias: &bias, eps: EPS }, [stride; 2]);
-    let geometry = geometry(&strides, channels);
+    let kernel = leaf(random(&[channels, 1, side, side], 4));
+    let affine = Affine { weight: &weight, bias: &bias, eps: EPS };
+    let (stride, padding, dilation) = ([stride; 2], [side / 2 * dilation; 2], [dilation; 2]);
+    let geometry = ConvGeometry { stride: &stride, padding: &padding, dilation: &dilation, groups: channels };
     let output = if fused {
         input
             .batch_norm_activation_convolution(affine, NormStatistics::Batch, activation, &kernel, &geometry)
@@ -46,13 +51,25 @@ fn one_operation_equals_three() {
         [40, 16, 5, 6],
     ];
     for shape in shapes {
-        for stride in [1, 2] {
-            for activation in [Activation::Identity, Activation::Relu, Activation::Relu6] {
-                let one = outcome(shape, stride, activation, true);
-                let three = outcome(shape, stride, activation, false);
+        for (kernel, activations) in [
+            (
+                [3, 1, 1],
+                &[Activation::Identity, Activation::Relu, Activation::Relu6, Activation::HardSwish][..],
+            ),
+            ([3, 2, 1], &[Activation::Identity, Activation::Relu, Activation::Relu6, Activation::HardSwish]),
+            ([3, 1, 2], &[Activation::Relu6]),
+            ([3, 2, 3], &[Activation::HardSwish]),
+            ([5, 1, 1], &[Activation::Relu, Activation::HardSwish]),
+            ([5, 2, 1], &[Activation::Relu, Activation::HardSwish]),
+            ([5, 1, 2], &[Activation::HardSwish]),
+            ([5, 2, 2], &[Activation::Relu6]),
+        ] {
+            for &activation in activations {
+                let one = outcome(shape, kernel, activation, true);
+                let three = outcome(shape, kernel, activation, false);
                 for (index, (one, three)) in one.iter().zip(&three).enumerate() {
                     let error = relative_error(one, three);
-                    assert!(error <= 1e-5, "{shape:?} / {stride} {activation:?}, part {index}: {error:e}");
+                    assert!(error <= 1e-5, "{shape:?} / {kernel:?} {activation:?}, part {index}: {error:e}");
                 }
             }
         }
@@ -90,7 +107,7 @@ fn the_thread_count_changes_no_bit() {
     let before = crate::threads();
     let outcomes = [1, 2, 3].map(|threads| {
         crate::set_threads(threads).unwrap();
-        outcome([4, 24, 40, 40], 1, Activation::Relu6, true)
+        outcome([4, 24, 40, 40], [5, 1, 2], Activation::Relu6, true)
     });
     crate::set_threads(before).unwrap();
     assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]));

@@ -104,30 +104,3 @@ fn softmax_sums_to_one() {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
     }
 }
-
-/// Many rows are laid out differently; twice the same rows have the loss of the rows once, and half of the gradients.
-#[test]
-fn many_rows_have_the_losses_of_few() {
-    const ROWS: usize = 3000;
-    let (own, other) = (noise(ROWS * 5, 1), noise(ROWS * 5, 2));
-    let labels: Vec<i64> = (0..ROWS as i64).map(|row| row % 5).collect();
-    let of = |copies: usize| {
-        let rows = |values: &[f32]| Tensor::from_slice(&values.repeat(copies), &[copies * ROWS, 5]).unwrap();
-        let labels = Tensor::from_slice_i64(&labels.repeat(copies), &[copies * ROWS]).unwrap();
-        let student = rows(&own).to_leaf().unwrap();
-        let teacher = rows(&other);
-        let losses =
-            [student.cross_entropy(&labels, 0.1), student.kl_divergence(&teacher)].map(Result::unwrap);
-        losses[0].add(&losses[1]).unwrap().backward().unwrap();
-        let gradient = values(&student.grad().unwrap().unwrap());
-        let information = teacher.information().unwrap().scalar().unwrap();
-        (losses.map(|loss| loss.scalar().unwrap()), information, gradient)
-    };
-    let ((few, few_information, few_gradient), (many, information, gradient)) = (of(1), of(2));
-    for (few, many) in few.into_iter().zip(many).chain([(few_information, information)]) {
-        assert!((few - many).abs() < 1e-6 * few.abs().max(1.0), "{few} {many}");
-    }
-    let halves: Vec<_> = few_gradient.iter().map(|value| value / 2.0).collect();
-    assert_close(&gradient[..ROWS * 5], &halves, 1e-5);
-    assert_close(&gradient[ROWS * 5..], &halves, 1e-5);
-}

@@ -8,6 +8,7 @@ mod layout;
 mod loss;
 mod norm;
 mod ops;
+mod pixels;
 mod sgd;
 
 use crate::{Device, Tensor};

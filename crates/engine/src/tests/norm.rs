@@ -96,7 +96,7 @@ fn norm_and_activation_together_are_norm_then_activation() {
     let shapes: [&[usize]; 5] =
         [&[4, 3, 5, 5], &[2, 24, 17, 19], &[3, 41, 1, 7], &[2, 64, 40, 41], &[2, 9, 3, 4, 5]];
     for shape in shapes {
-        for activation in [Activation::Identity, Activation::Relu, Activation::Relu6] {
+        for activation in [Activation::Identity, Activation::Relu, Activation::Relu6, Activation::HardSwish] {
             let apart = outcome(shape, activation, |x, affine, activation| {
                 x.batch_norm(affine, NormStatistics::Batch).unwrap().activation(activation).unwrap()
             });
