@@ -4,6 +4,7 @@
 //! Invariant: rows are valid, unique, sorted by MACs and measured with the same thread counts, and their Pareto marks
 //! are correct.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub struct Row {
     pub macs: Macs,
     /// How good it is on the test split, by the table's metric.
     pub quality: Quality,
+    /// What else was measured on the test split, from 0 to 1; every row of a table has the same.
+    pub others: BTreeMap<Metric, f64>,
     /// Its measured latencies: one entry per thread count, fewest threads first.
     pub latency: Vec<Latency>,
     /// Whether no other row is as good for fewer MACs, or better for as many; set by the table.
@@ -64,7 +67,12 @@ pub struct Row {
 impl Row {
     /// A row that is not yet in a table, so not marked.
     pub fn new(subnet: Subnet, macs: Macs, quality: Quality, latency: Vec<Latency>) -> Self {
-        Self { subnet, macs, quality, latency, pareto: false }
+        Self { subnet, macs, quality, others: BTreeMap::new(), latency, pareto: false }
+    }
+
+    /// The same row with other measures than the table's metric.
+    pub fn with_others(self, others: BTreeMap<Metric, f64>) -> Self {
+        Self { others, ..self }
     }
 
     /// The latency with that many threads.
@@ -144,6 +152,11 @@ impl QueryTable {
     /// The machine that the latencies are from.
     pub fn host(&self) -> Option<&Host> {
         self.host.as_ref()
+    }
+
+    /// What every row has been measured by besides the metric.
+    pub fn other_metrics(&self) -> impl Iterator<Item = Metric> {
+        self.rows[0].others.keys().copied()
     }
 
     /// The thread counts that every row has a latency for, in ascending order.
@@ -246,6 +259,12 @@ fn check_row(row: &Row, first: &Row) -> Result<()> {
     let wrong = |reason: &str| Err(Error::Row { subnet: row.subnet, reason: reason.to_owned() });
     if !row.quality.is_valid() {
         return wrong("the quality must be from 0 to 1, within its interval, and of at least 1 sample");
+    }
+    if !row.others.keys().eq(first.others.keys()) {
+        return wrong(&format!("its other measures are not those of row {}", first.subnet));
+    }
+    if !row.others.values().all(|value| (0.0..=1.0).contains(value)) {
+        return wrong("its other measures must be from 0 to 1");
     }
     if !row.latency.iter().map(|l| l.threads).eq(first.latency.iter().map(|l| l.threads)) {
         return wrong(&format!(

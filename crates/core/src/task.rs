@@ -101,7 +101,7 @@ impl FromStr for Task {
 }
 
 /// The number from 0 to 1 that says how good a row is; more is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Metric {
@@ -110,6 +110,8 @@ pub enum Metric {
     Accuracy,
     /// Mean over the classes of intersection over union of predicted and labelled pixels.
     MeanIou,
+    /// Share of the labelled pixels whose most probable class is the right one.
+    PixelAccuracy,
 }
 
 impl Metric {
@@ -118,6 +120,7 @@ impl Metric {
         match self {
             Self::Accuracy => "accuracy",
             Self::MeanIou => "mIoU",
+            Self::PixelAccuracy => "pixel accuracy",
         }
     }
 
@@ -126,6 +129,7 @@ impl Metric {
         match self {
             Self::Accuracy => "Accuracy",
             Self::MeanIou => "mIoU",
+            Self::PixelAccuracy => "Pixel accuracy",
         }
     }
 }

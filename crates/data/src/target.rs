@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use mutualnet_core::Task;
+
 /// The number in a mask for pixels without a class; they count neither in training nor in a score.
 pub const IGNORE: u8 = 255;
 
@@ -37,6 +39,46 @@ impl Targets {
         match self {
             Self::Classes { labels, second } => Some((labels, second.as_ref())),
             Self::Masks(_) => None,
+        }
+    }
+
+    /// Adds the labels of more images behind these.
+    ///
+    /// # Panics
+    /// One has classes and the other masks, or one has second classes and the other has none.
+    pub(crate) fn append(&mut self, more: Self) {
+        match (self, more) {
+            (Self::Masks(masks), Self::Masks(more)) => masks.extend(more),
+            (Self::Classes { labels, second: None }, Self::Classes { labels: more, second: None }) => {
+                labels.extend(more);
+            }
+            (own, more) => panic!("{own:?} and {more:?} are not labels of one kind"),
+        }
+    }
+
+    /// Labels of a batch of `n` images of a height and a width that nobody has seen, for benchmarks: a different class for
+    /// each image, or masks of squares of 16 pixels with a frame that has no class.
+    ///
+    /// # Panics
+    /// The task is not known here.
+    pub fn made_up(task: Task, n: usize, [height, width]: [usize; 2], classes: usize) -> Self {
+        let class = |i: usize| i * 37 % classes;
+        match task {
+            Task::Classify => {
+                Self::Classes { labels: (0..n).map(|image| class(image) as i64).collect(), second: None }
+            }
+            Task::Segment => {
+                let is_frame = |y, x| y == 0 || x == 0 || y + 1 == height || x + 1 == width;
+                let pixel = |image, y, x| match is_frame(y, x) {
+                    true => IGNORE,
+                    false => class(image + y / 16 * 5 + x / 16) as u8,
+                };
+                let lines = (0..n).flat_map(|image| (0..height).map(move |y| (image, y)));
+                Self::Masks(
+                    lines.flat_map(|(image, y)| (0..width).map(move |x| pixel(image, y, x))).collect(),
+                )
+            }
+            other => unreachable!("no such task: {other}"),
         }
     }
 }

@@ -79,6 +79,8 @@ impl Statistics {
 pub struct Net {
     network: Network,
     fused_nodes: Vec<Fused>,
+    /// The outputs that are only a value resized to the input, each with that value.
+    unresized: Vec<[NodeId; 2]>,
 }
 
 /// A node, or a batch norm fused with the activation and the convolution that follow it.
@@ -143,7 +145,9 @@ impl Net {
                 _ => {}
             }
         }
-        Self { network, fused_nodes }
+        let outputs = network.outputs().iter().map(|output| output.node);
+        let unresized = outputs.filter_map(|output| Some([output, unresized(&network, output)?])).collect();
+        Self { network, fused_nodes, unresized }
     }
 
     /// The network.
@@ -201,6 +205,21 @@ impl Net {
         self.run_list(slice, (self.network.main(), &[input]), norm, dropout)
     }
 
+    /// Like [`Self::run_all`], but an output that the network ends by resizing bilinearly to its input, a map of scores,
+    /// is given as it was before. Dropout then applies to it.
+    ///
+    /// # Errors
+    /// Fails in the same cases as [`Self::forward`].
+    pub fn run_unresized(
+        &self,
+        slice: &Slice,
+        input: &Tensor,
+        norm: Norm<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Vec<Tensor>> {
+        self.run_to(&self.unresized, slice, (self.network.main(), &[input]), norm, dropout)
+    }
+
     /// As [`Self::run_all`], for any list of the network and any number of inputs. The inputs may be computed from outputs
     /// of another list; gradients then flow through both.
     ///
@@ -212,22 +231,37 @@ impl Net {
     pub fn run_list(
         &self,
         slice: &Slice,
+        list_and_inputs: (&List, &[&Tensor]),
+        norm: Norm<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Vec<Tensor>> {
+        self.run_to(&[], slice, list_and_inputs, norm, dropout)
+    }
+
+    /// Computes the outputs of a list, or the second value of a pair of `ends` instead of the first.
+    fn run_to(
+        &self,
+        ends: &[[NodeId; 2]],
+        slice: &Slice,
         (list, inputs): (&List, &[&Tensor]),
         mut norm: Norm<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Vec<Tensor>> {
         let mut values = self.values(list, inputs)?;
         let outputs: Vec<_> = self.network.outputs_of(list).map(|output| output.node).collect();
+        let end_of = |out| ends.iter().find(|[output, _]| *output == out).map(|[_, end]| *end);
         for fused in self.computed(list) {
             if let Some(dropout) = dropout.as_ref().filter(|_| fused.out == outputs[0]) {
                 let features = &mut values[self.network.node(fused.node).inputs[0].0];
                 let pooled = features.as_ref().expect("inputs come before their users");
                 *features = Some(dropout.apply(pooled)?);
             }
-            self.run(fused, slice, &mut norm, &mut values)?;
+            if end_of(fused.out).is_none() {
+                self.run(fused, slice, &mut norm, &mut values)?;
+            }
         }
         let output = |node: NodeId| values[node.0].as_ref().expect("outputs are never dropped").alias();
-        Ok(outputs.into_iter().map(output).collect())
+        Ok(outputs.into_iter().map(|node| output(end_of(node).unwrap_or(node))).collect())
     }
 
     /// The nodes of a list that compute something.
@@ -348,6 +382,16 @@ impl Net {
         }
         values[fused.out.0] = Some(out);
         Ok(())
+    }
+}
+
+/// The value that an output is resized from, if the network ends with resizing it to the input and nothing else reads it.
+fn unresized(network: &Network, output: NodeId) -> Option<NodeId> {
+    let node = network.node(output);
+    let is_read = network.nodes().iter().any(|other| other.inputs.contains(&output));
+    match (&node.op, &node.inputs[..]) {
+        (Op::ResizeLike(network::Resize::Bilinear), &[value, NodeId(0)]) if !is_read => Some(value),
+        _ => None,
     }
 }
 

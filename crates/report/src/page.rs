@@ -63,6 +63,9 @@ fn rows(html: &mut String, table: &QueryTable) {
         table.metric()
     )
     .expect("writing to a string does not fail");
+    for metric in table.other_metrics() {
+        write!(html, "<th>{metric}</th>").expect("writing to a string does not fail");
+    }
     for threads in table.threads() {
         write!(html, "<th>p50, {threads} thr.</th><th>p99</th>").expect("writing to a string does not fail");
     }
@@ -77,6 +80,7 @@ fn rows(html: &mut String, table: &QueryTable) {
             format!("{}–{}", percent(quality.low), percent(quality.high)),
             quality.n.to_string(),
         ];
+        cells.extend(row.others.values().map(|&share| format!("{} %", percent(share))));
         for latency in &row.latency {
             cells.extend([latency.p50(), latency.p99()].map(|time| format!("{} ms", InMs(time))));
         }
@@ -93,14 +97,15 @@ fn push(html: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use mutualnet_bundle::{Quality, Row};
-    use mutualnet_core::Macs;
+    use mutualnet_core::{Macs, Metric};
 
     use super::*;
 
     #[test]
     fn the_page_holds_facts_pictures_and_rows() {
         let accuracy = Quality::of_counts(9, 10).unwrap();
-        let rows = vec![Row::new("1.0-32".parse().unwrap(), Macs(24_500_000), accuracy, Vec::new())];
+        let row = Row::new("1.0-32".parse().unwrap(), Macs(24_500_000), accuracy, Vec::new());
+        let rows = vec![row.with_others([(Metric::PixelAccuracy, 0.5)].into())];
         let table = QueryTable::new(rows).unwrap();
         let facts = [("data", "12 & more \x1b[2J".to_owned())];
         let html = page(&Page { title: "a <run>", facts: &facts, table: &table });
@@ -109,6 +114,8 @@ mod tests {
             "12 &amp; more \\u{1b}[2J",
             "<svg",
             "<td>1.0-32</td><td>24.5 M</td><td>90.0 %</td>",
+            "<td>10</td><td>50.0 %</td>",
+            "<th>n</th><th>pixel accuracy</th>",
         ] {
             assert!(html.contains(part), "{part}: {html}");
         }

@@ -112,7 +112,7 @@ impl<'a> Parameters<'a> {
         let network = source.network;
         let shapes = network.parameter_shapes(network.widths().full())?;
         let mut parameters = Self { factors: BTreeMap::new(), addends: BTreeMap::new() };
-        for (Parameter { name, node, kind }, expected) in network.parameters().into_iter().zip(shapes) {
+        for (Parameter { name, node, kind, .. }, expected) in network.parameters().into_iter().zip(shapes) {
             let found = (source.weight)(&name);
             let fits = |&(shape, numbers): &Numbers<'_>| {
                 shape == expected && numbers.len() == expected.iter().product::<usize>()

@@ -53,12 +53,14 @@ pub(crate) struct Feed {
     batches: Batches,
     if_broken: IfBroken,
     reported: BTreeSet<PathBuf>,
+    /// What did not fit what [`Feed::next_joined`] returned last.
+    kept: Option<Batch>,
 }
 
 impl Feed {
     /// Reads `batches`, which come from `loader`.
     pub(crate) fn new(loader: Loader, batches: Batches, if_broken: IfBroken) -> Self {
-        Self { loader, batches, if_broken, reported: BTreeSet::new() }
+        Self { loader, batches, if_broken, reported: BTreeSet::new(), kept: None }
     }
 
     /// Waits for the next batch; `None` after the last one, or as soon as `must_stop` says so.
@@ -88,6 +90,39 @@ impl Feed {
         Ok(next.transpose()?)
     }
 
+    /// Waits for the next images of one size, which are those of one batch or of several: at most `most` of them if their
+    /// batches are smaller, or as many as have `most_pixels` together.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub(crate) fn next_joined(
+        &mut self,
+        (most, most_pixels): (usize, usize),
+        log: &mut EventLog<'_>,
+    ) -> Result<Option<Batch>> {
+        let (mut batches, mut n): (Vec<Batch>, usize) = (Vec::new(), 0);
+        loop {
+            let next = match self.kept.take() {
+                Some(batch) => Some(batch),
+                None => self.next(log, || false)?,
+            };
+            let Some(batch) = next else { break };
+            if batch.n == 0 {
+                continue;
+            }
+            let pixels = batch.size[0] * batch.size[1];
+            let fits =
+                n + batch.n <= most.min(most_pixels / pixels) && batches.iter().all(|b| b.size == batch.size);
+            if !fits && !batches.is_empty() {
+                self.kept = Some(batch);
+                break;
+            }
+            n += batch.n;
+            batches.push(batch);
+        }
+        Ok(Batch::join(batches)?)
+    }
+
     /// Number of broken files found so far.
     pub(crate) fn n_broken(&self) -> usize {
         self.reported.len()
@@ -108,5 +143,61 @@ impl Feed {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mutualnet_core::{Fit, Preprocess, Resolution, Task};
+    use mutualnet_data::LoaderConfig;
+    use mutualnet_image::{Image, encode_palette_png, encode_png};
+
+    use super::*;
+
+    /// Whole images of 20 × 20 pixels, of which the third is twice as wide.
+    fn feed(dir: &std::path::Path) -> Feed {
+        let test = dir.join("test");
+        for folder in ["images", "masks"] {
+            std::fs::create_dir_all(test.join(folder)).unwrap();
+        }
+        std::fs::write(dir.join("classes.txt"), "sky\ntree\n").unwrap();
+        for (i, columns) in [20_u32, 20, 40, 20, 20].into_iter().enumerate() {
+            let image = Image::new(columns, 20, vec![100; 3 * 20 * columns as usize]);
+            std::fs::write(test.join(format!("images/{i}.png")), encode_png(&image)).unwrap();
+            let mask = encode_palette_png(&vec![1; 20 * columns as usize], [20, columns], &[[0; 3]; 2]);
+            std::fs::write(test.join(format!("masks/{i}.png")), mask).unwrap();
+        }
+        let dataset = Dataset::open_for(Task::Segment, dir, "test").unwrap();
+        let config = LoaderConfig {
+            batch_size: 4,
+            part: Part::default(),
+            workers: 1,
+            prefetch: PREFETCH,
+            seed: 0,
+            broken_limit: 0.0,
+        };
+        let loader = Loader::new(Arc::new(dataset), config).unwrap();
+        let square = Preprocess::center_crop(Resolution::new(20).unwrap(), [0.5; 3], [0.25; 3]);
+        let batches = loader.evaluate(&Preprocess { fit: Fit::Whole, ..square }).unwrap();
+        Feed::new(loader, batches, IfBroken::LeftOut)
+    }
+
+    #[test]
+    fn neighbors_of_one_size_are_joined_up_to_the_limits() {
+        let dir = tempfile::tempdir().unwrap();
+        for (limits, expected) in [
+            ((64, 1 << 20), vec![2, 1, 2]),
+            ((1, 1 << 20), vec![1; 5]),
+            ((64, 800), vec![2, 1, 2]),
+            ((64, 799), vec![1; 5]),
+        ] {
+            let mut feed = feed(dir.path());
+            let (mut console, mut sizes) = ((), Vec::new());
+            let mut log = EventLog::without_record(&mut console);
+            while let Some(batch) = feed.next_joined(limits, &mut log).unwrap() {
+                sizes.push(batch.n);
+            }
+            assert_eq!(sizes, expected, "{limits:?}");
+        }
     }
 }

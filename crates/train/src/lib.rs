@@ -49,6 +49,7 @@ pub mod sweep;
 mod tabulate;
 pub use tabulate::tabulate;
 
+pub mod bench;
 pub mod timing;
 
 mod run_dir;

@@ -64,7 +64,7 @@ pub fn mutual_step<O: Objective>(
     full_loss.scale(rules.full_weight)?.backward()?;
     gradients.add(parameters, slice)?;
     let full = O::detached(&full)?;
-    let scores = O::scores(&full).alias();
+    let own_answer = O::detached(&full)?;
 
     let mut student_losses = Vec::with_capacity(subnets.students.len());
     let mut constant = None;
@@ -73,21 +73,20 @@ pub fn mutual_step<O: Objective>(
         for (idx, student) in subnets.students.iter().enumerate() {
             let slice = net.slice(parameters, student.width)?;
             let own = answer(&slice, student.input, rules.dropout_of(idx + 1))?;
-            let loss = O::student_loss(&own, &teacher, rules.divergence)?;
+            let loss = O::student_loss(&own, &teacher, &batch.targets, rules.divergence)?;
             loss.scale(rules.weight_of(*student, subnets.full))?.backward()?;
             gradients.add(parameters, slice)?;
-            student_losses.push((loss, O::scores(&own).detach()?.most_frequent_answer()?));
+            student_losses.push((loss, O::most_frequent_answer(&own, &batch.targets)?));
         }
-        constant = Some(O::scores(&teacher).information()?);
+        constant = Some(O::information(&teacher, &batch.targets)?);
     }
 
     // Read last: on a GPU each of these waits for the device.
     let students = subnets.students.iter().zip(student_losses);
-    let classes = O::classes(&batch.targets);
     let losses = StepLosses {
         full: full_loss.scalar()?,
-        full_accuracy: scores.top1_correct(classes)? as f64 / classes.elements() as f64,
-        full_most_frequent: scores.most_frequent_answer()?.scalar()?,
+        full_accuracy: O::accuracy(&own_answer, &batch.targets)?,
+        full_most_frequent: O::most_frequent_answer(&own_answer, &batch.targets)?.scalar()?,
         constant: constant.map_or(Ok(0.0), |constant| constant.scalar())?,
         students: students
             .map(|(&subnet, (loss, most_frequent))| {

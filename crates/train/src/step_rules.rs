@@ -152,7 +152,7 @@ impl Teacher<'_> {
                 for &input in inputs.iter().filter(|&&input| input != full.input) {
                     answers.push(run(parameters, input)?);
                 }
-                O::mean(&answers)
+                O::mean(&answers, &batch.targets)
             }
         })
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mutualnet_bundle::Quality;
-use mutualnet_core::Subnet;
+use mutualnet_bundle::Row;
+use mutualnet_core::{Network, Subnet};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 
 use crate::Result;
@@ -32,7 +32,7 @@ impl<'a, O: Objective> Sweep<'a, O> {
         let StepBatch { images, targets } = batch;
         for_each_row(net, parameters, images, &mut self.rows, |slice, images, (statistics, score)| {
             let pass = Pass { net, slice, images, norm: Norm::Fixed(statistics), dropout: None };
-            O::count(score, &O::answer(pass, targets)?, targets)
+            O::count(score, pass, targets)
         })
     }
 
@@ -41,11 +41,15 @@ impl<'a, O: Objective> Sweep<'a, O> {
         self.rows.values().next().map_or(0, |(_, score)| score.n())
     }
 
-    /// How good every row is.
+    /// The rows of the table, without latencies.
     ///
     /// # Errors
-    /// There were no images.
-    pub fn qualities(&self) -> Result<Vec<(Subnet, Quality)>> {
-        self.rows.iter().map(|(&row, (_, score))| Ok((row, score.quality()?))).collect()
+    /// There were no images, or a row does not fit the network.
+    pub fn rows(&self, network: &Network) -> Result<Vec<Row>> {
+        let rows = self.rows.iter().map(|(&subnet, (_, score))| {
+            let row = Row::new(subnet, network.macs(subnet)?, score.quality()?, Vec::new());
+            Ok(row.with_others(score.others()))
+        });
+        rows.collect()
     }
 }

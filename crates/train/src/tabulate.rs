@@ -32,6 +32,8 @@ use crate::{Error, Result};
 
 /// Images per evaluation batch. Memory depends on it, results do not.
 pub(crate) const EVALUATION_BATCH: usize = 64;
+/// Pixels per evaluation batch of whole images, which may be large: those of so many images of 224 × 224.
+const EVALUATION_PIXELS: usize = EVALUATION_BATCH * 224 * 224;
 /// Single-image runs of a row before its times count.
 pub(crate) const LATENCY_WARM_UP: usize = 5;
 /// Limit on the time for one row at one thread count.
@@ -151,20 +153,15 @@ impl Tabulation<'_> {
         let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
         let mut sweep = Sweep::<O>::new(statistics);
         let of = test.samples().len();
-        while let Some(mut batch) = feed.next(&mut self.log, || false)? {
-            if batch.n == 0 {
-                continue;
-            }
+        let limits = (EVALUATION_BATCH, EVALUATION_PIXELS);
+        while let Some(mut batch) = feed.next_joined(limits, &mut self.log)? {
             let batch = StepBatch::<O>::new(&mut batch, self.device)?;
             sweep.add(&self.net, &self.parameters, &batch)?;
             self.tell(Stage::Evaluate, sweep.n() as usize, of)?;
         }
         self.tell(Stage::Evaluate, of, of)?;
         self.log.flush()?;
-        let rows = sweep.qualities()?.into_iter().map(|(subnet, quality)| {
-            Ok(Row::new(subnet, self.net.network().macs(subnet)?, quality, Vec::new()))
-        });
-        rows.collect()
+        sweep.rows(self.net.network())
     }
 
     /// Times the rows where they will run: in the run-side executor, on one thread and on all.

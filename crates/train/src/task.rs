@@ -3,8 +3,10 @@
 //! Separate so that the mutual step, calibration and the sweep read the same for every task.
 //! Invariant: a task is chosen in one place, `for_task!`; everything else is generic over its [`Objective`].
 
+use std::collections::BTreeMap;
+
 use mutualnet_bundle::Quality;
-use mutualnet_core::{Network, Task};
+use mutualnet_core::{Metric, Network, Task};
 use mutualnet_data::Batch;
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::{Dropout, Net, Norm, Slice};
@@ -51,6 +53,14 @@ impl Pass<'_> {
         let list = self.net.network().list(name).map_err(mutualnet_nn::Error::from)?;
         Ok(self.net.run_list(self.slice, (list, inputs), self.norm.again(), None)?)
     }
+
+    /// Like [`Self::run`], but maps that the network ends by resizing to its input are given as they were before.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_unresized(&mut self) -> Result<Vec<Tensor>> {
+        Ok(self.net.run_unresized(self.slice, self.images, self.norm.again(), self.dropout)?)
+    }
 }
 
 /// A task as training sees it.
@@ -59,7 +69,7 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     const TASK: Task;
     /// The labels of a batch, on the device.
     type Targets: std::fmt::Debug;
-    /// What a network answers for a batch; whatever a loss and a score need.
+    /// What a network answers for a batch in training; whatever a loss needs.
     type Answer: std::fmt::Debug;
     /// What is counted to find the quality of a row.
     type Score: Score;
@@ -78,7 +88,7 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     /// The batch is labelled for another task.
     fn targets(batch: &Batch, device: Device) -> Result<Self::Targets>;
 
-    /// Runs a pass. Answers for the same targets can be compared with each other, whatever the resolution.
+    /// Runs a pass of training. Answers for the same targets can be compared with each other, whatever the resolution.
     ///
     /// # Errors
     /// As [`Pass::run`].
@@ -104,8 +114,12 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     ///
     /// # Errors
     /// The engine has no memory.
-    fn student_loss(student: &Self::Answer, teacher: &Self::Answer, divergence: Divergence)
-    -> Result<Tensor>;
+    fn student_loss(
+        student: &Self::Answer,
+        teacher: &Self::Answer,
+        targets: &Self::Targets,
+        divergence: Divergence,
+    ) -> Result<Tensor>;
 
     /// The same answer without its history, so that no gradient flows back through it.
     ///
@@ -117,19 +131,31 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     ///
     /// # Errors
     /// The engine has no memory.
-    fn mean(answers: &[Self::Answer]) -> Result<Self::Answer>;
+    fn mean(answers: &[Self::Answer], targets: &Self::Targets) -> Result<Self::Answer>;
 
-    /// The class scores `[rows, classes]` of an answer, each row with a label of its own.
-    fn scores(answer: &Self::Answer) -> &Tensor;
-
-    /// The classes `[rows]` (`i64`) that the rows of [`Self::scores`] should have.
-    fn classes(targets: &Self::Targets) -> &Tensor;
-
-    /// Adds the answers of one batch to a score.
+    /// The share of what has a class, images or pixels, that an answer classifies correctly.
     ///
     /// # Errors
     /// The engine reports an error.
-    fn count(score: &mut Self::Score, answer: &Self::Answer, targets: &Self::Targets) -> Result<()>;
+    fn accuracy(answer: &Self::Answer, targets: &Self::Targets) -> Result<f64>;
+
+    /// The share of it that gets the most frequent answer, as a tensor without dimensions.
+    ///
+    /// # Errors
+    /// The engine reports an error.
+    fn most_frequent_answer(answer: &Self::Answer, targets: &Self::Targets) -> Result<Tensor>;
+
+    /// The divergence of the best constant answer from this one, as a tensor without dimensions.
+    ///
+    /// # Errors
+    /// The engine reports an error.
+    fn information(answer: &Self::Answer, targets: &Self::Targets) -> Result<Tensor>;
+
+    /// Runs a pass of evaluation and adds its answers to a score.
+    ///
+    /// # Errors
+    /// As [`Pass::run`].
+    fn count(score: &mut Self::Score, pass: Pass<'_>, targets: &Self::Targets) -> Result<()>;
 }
 
 /// What is counted over the batches of a split.
@@ -142,6 +168,11 @@ pub trait Score: std::fmt::Debug + Default {
     /// # Errors
     /// There are no samples.
     fn quality(&self) -> Result<Quality>;
+
+    /// What else it says about all samples, from 0 to 1.
+    fn others(&self) -> BTreeMap<Metric, f64> {
+        BTreeMap::new()
+    }
 }
 
 /// Evaluates an expression with the type `$objective` standing for the [`Objective`] of a task.

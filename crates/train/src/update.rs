@@ -29,6 +29,8 @@ pub struct OptimizerConfig {
     pub weight_decay: f64,
     /// Which parameters the penalty applies to.
     pub decay: Decay,
+    /// How many times the learning rate is that of layers that only auxiliary outputs have.
+    pub auxiliary_lr_factor: f64,
 }
 
 /// Update rules.
@@ -107,7 +109,7 @@ const SQUARE: &str = "square";
 /// An optimizer: which parameters decay, and the state of each.
 #[derive(Debug)]
 pub struct Optimizer {
-    groups: [Group; 2],
+    groups: [Group; 4],
     rule: Rule,
 }
 
@@ -116,6 +118,8 @@ struct Group {
     /// Indices of its parameters, ascending.
     members: Vec<usize>,
     weight_decay: f64,
+    /// How many times the learning rate its own is.
+    lr_factor: f64,
     fused: Fused,
 }
 
@@ -174,15 +178,20 @@ impl Optimizer {
         config: &OptimizerConfig,
         fused: impl Fn(&[usize]) -> Result<Fused>,
     ) -> Result<Self> {
-        let decays = |idx: &usize| match config.decay {
-            Decay::Weights => parameters.list()[*idx].kind.decays(),
-            Decay::All => true,
+        let group = |is_auxiliary: bool, decays: bool| {
+            let members: Vec<_> = (0..parameters.list().len())
+                .filter(|&idx| {
+                    let parameter = &parameters.list()[idx];
+                    let own_decays = config.decay == Decay::All || parameter.kind.decays();
+                    (parameter.is_auxiliary, own_decays) == (is_auxiliary, decays)
+                })
+                .collect();
+            let weight_decay = if decays { config.weight_decay } else { 0.0 };
+            let lr_factor = if is_auxiliary { config.auxiliary_lr_factor } else { 1.0 };
+            Ok::<_, Error>(Group { fused: fused(&members)?, members, weight_decay, lr_factor })
         };
-        let (decaying, plain): (Vec<_>, Vec<_>) = (0..parameters.list().len()).partition(decays);
-        let group = |members: Vec<usize>, weight_decay| {
-            Ok::<_, Error>(Group { fused: fused(&members)?, members, weight_decay })
-        };
-        Ok(Self { groups: [group(decaying, config.weight_decay)?, group(plain, 0.0)?], rule: config.rule })
+        let groups = [group(false, true)?, group(false, false)?, group(true, true)?, group(true, false)?];
+        Ok(Self { groups, rule: config.rule })
     }
 
     /// Updates every parameter in place.
@@ -212,8 +221,8 @@ impl Optimizer {
 
 impl Group {
     fn step(&mut self, rule: Rule, parameters: &Parameters, gradients: &[Tensor], lr: f64) -> Result<()> {
-        let Self { members, weight_decay, fused } = self;
-        let weight_decay = *weight_decay;
+        let Self { members, weight_decay, lr_factor, fused } = self;
+        let (weight_decay, lr) = (*weight_decay, lr * *lr_factor);
         let (tensors, gradients) = (pick(parameters.tensors(), members), pick(gradients, members));
         match (fused, rule) {
             (Fused::Sgd(sgd), Rule::Sgd { momentum, nesterov }) => {

@@ -38,6 +38,8 @@ struct RowFile {
     /// Called `accuracy` in version 1.
     #[serde(alias = "accuracy")]
     quality: Quality,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    others: BTreeMap<Metric, f64>,
     latency: Vec<Latency>,
     pareto: bool,
 }
@@ -105,7 +107,7 @@ impl RowFile {
 
 impl From<RowFile> for Row {
     fn from(file: RowFile) -> Self {
-        Self::new(file.subnet(), file.macs, file.quality, file.latency)
+        Self::new(file.subnet(), file.macs, file.quality, file.latency).with_others(file.others)
     }
 }
 
@@ -118,6 +120,7 @@ impl From<QueryTable> for TableFile {
             precision: Precision::default(),
             macs: row.macs,
             quality: row.quality,
+            others: row.others,
             latency: row.latency,
             pareto: row.pareto,
         });

@@ -61,7 +61,9 @@ fn print(table: &QueryTable, rows: &[&Row]) -> Result<()> {
     let latencies: Vec<_> =
         threads.iter().flat_map(|n| [format!("p50 ms ({n} thr)"), "p99 ms".to_owned()]).collect();
     let quality = format!("{} %", table.metric());
+    let others: Vec<_> = table.other_metrics().map(|metric| format!("{metric} %")).collect();
     let mut head = vec!["row", "MACs", &quality, "95 % interval", "n"];
+    head.extend(others.iter().map(String::as_str));
     head.extend(latencies.iter().map(String::as_str));
     head.push("Pareto");
     text::table(&head, &rows.iter().map(|row| cells(row)).collect::<Vec<_>>())
@@ -76,6 +78,7 @@ fn cells(row: &Row) -> Vec<String> {
         format!("{}–{}", percent(row.quality.low), percent(row.quality.high)),
         row.quality.n.to_string(),
     ];
+    cells.extend(row.others.values().map(|&share| percent(share)));
     for latency in &row.latency {
         cells.extend([latency.p50(), latency.p99()].map(|time| InMs(time).to_string()));
     }

@@ -44,6 +44,35 @@ impl Batch {
     pub fn take_images(&mut self) -> ImageBuffer {
         std::mem::take(&mut self.images)
     }
+
+    /// One batch of the images of several, which must have one size; `None` of none. A single one is not copied.
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    ///
+    /// # Panics
+    /// The images differ in size or in what they are labelled with.
+    pub fn join(batches: Vec<Self>) -> Result<Option<Self>> {
+        let len = batches.iter().map(|batch| batch.images.len()).sum();
+        let mut batches = batches.into_iter();
+        let Some(mut joined) = batches.next() else { return Ok(None) };
+        if batches.len() == 0 {
+            return Ok(Some(joined));
+        }
+        let own = joined.take_images();
+        joined.images = own.with_room_for(len)?;
+        let mut end = own.len();
+        joined.images[..end].copy_from_slice(&own);
+        for batch in batches {
+            assert_eq!(batch.size, joined.size, "only images of one size can be joined");
+            joined.images[end..end + batch.images.len()].copy_from_slice(&batch.images);
+            end += batch.images.len();
+            joined.targets.append(batch.targets);
+            joined.indices.extend(batch.indices);
+            joined.n += batch.n;
+        }
+        Ok(Some(joined))
+    }
 }
 
 /// Iterator over the batches of one [`Loader`](crate::Loader) call.

@@ -54,6 +54,11 @@ impl ImageBuffer {
             lent.len = lent.len.min(len);
         }
     }
+
+    /// A buffer of a length from the same memory, with arbitrary content.
+    pub(super) fn with_room_for(&self, len: usize) -> Result<Self> {
+        self.0.as_ref().map_or_else(|| Ok(Self::default()), |lent| lent.home.take(len))
+    }
 }
 
 impl Deref for ImageBuffer {

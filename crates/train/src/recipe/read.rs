@@ -164,7 +164,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             (Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Other(_), Some(typed)) => {
                 visitor.visit_borrowed_str(typed)
             }
-            _ => Err(Wrong::must_be("a string in quotes", self.0)),
+            _ => Err(Wrong::must_be("text in quotes", self.0)),
         }
     }
 

@@ -111,7 +111,7 @@ fn values_of_another_type_say_key_value_and_what_is_wanted() {
         ("network.widths=[0.0, 1.0]", "network.widths: width 0 is out of range"),
         ("network.output_stride=7", "network.output_stride: output_stride must be 32, 16 or 8, got 7"),
         ("data.mean=0.5", "data.mean: must be a list of 3 values, got 0.5"),
-        ("data.path=[1]", "data.path: must be a string in quotes, got [1]"),
+        ("data.path=[1]", "data.path: must be text in quotes, got [1]"),
         (
             "data.augment.crop.kind=middle",
             "data.augment.crop.kind: must be `random_resized`, `random_short_side`",

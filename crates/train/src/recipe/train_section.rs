@@ -44,6 +44,9 @@ pub struct TrainSection {
     /// Epochs, whole or not, in which the learning rate rises linearly to `lr`; fewer than `epochs`.
     #[serde(default)]
     pub warmup_epochs: f64,
+    /// Factor of the learning rate for layers that only an auxiliary output has, above 0.
+    #[serde(default = "TrainSection::default_auxiliary_lr_factor")]
+    pub auxiliary_lr_factor: f64,
     /// The optimizer.
     #[serde(default)]
     pub optimizer: OptimizerKind,
@@ -144,12 +147,12 @@ pub enum OptimizerKind {
 impl TrainSection {
     /// The optimizer and its settings.
     pub fn optimizer(&self) -> OptimizerConfig {
-        let Self { momentum, nesterov, betas, weight_decay, decay, .. } = *self;
+        let Self { momentum, nesterov, betas, weight_decay, decay, auxiliary_lr_factor, .. } = *self;
         let rule = match self.optimizer {
             OptimizerKind::Sgd => Rule::Sgd { momentum, nesterov },
             OptimizerKind::Adamw => Rule::AdamW { betas },
         };
-        OptimizerConfig { rule, weight_decay, decay }
+        OptimizerConfig { rule, weight_decay, decay, auxiliary_lr_factor }
     }
 
     /// Checks what the section says by itself.
@@ -168,6 +171,7 @@ impl TrainSection {
             (!share(self.momentum), "train.momentum", SHARE),
             (!self.betas.iter().all(|&beta| share(beta)), "train.betas", "two numbers from 0 to below 1"),
             (!share(self.weight_decay), "train.weight_decay", SHARE),
+            (!positive(self.auxiliary_lr_factor), "train.auxiliary_lr_factor", "above 0"),
             (self.clip.is_some_and(|clip| !positive(clip.limit)), "train.clip.limit", "above 0 and finite"),
             (self.random_subnets > MAX_RANDOM_SUBNETS, "train.random_subnets", "at most 64"),
             (!share(self.students_start), "train.students_start", SHARE),
@@ -255,6 +259,10 @@ impl TrainSection {
 
     fn default_betas() -> [f64; 2] {
         [0.9, 0.999]
+    }
+
+    fn default_auxiliary_lr_factor() -> f64 {
+        1.0
     }
 
     fn default_weight_decay() -> f64 {

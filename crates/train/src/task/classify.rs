@@ -68,7 +68,12 @@ impl Objective for Classify {
         })
     }
 
-    fn student_loss(student: &Tensor, teacher: &Tensor, divergence: Divergence) -> Result<Tensor> {
+    fn student_loss(
+        student: &Tensor,
+        teacher: &Tensor,
+        _: &Labels,
+        divergence: Divergence,
+    ) -> Result<Tensor> {
         divergence.of(student, teacher)
     }
 
@@ -76,19 +81,25 @@ impl Objective for Classify {
         Ok(logits.detach()?)
     }
 
-    fn mean(logits: &[Tensor]) -> Result<Tensor> {
+    fn mean(logits: &[Tensor], _: &Labels) -> Result<Tensor> {
         mean(logits)
     }
 
-    fn scores(logits: &Tensor) -> &Tensor {
-        logits
+    /// The first labels of mixed images count.
+    fn accuracy(logits: &Tensor, targets: &Labels) -> Result<f64> {
+        Ok(logits.top1_correct(&targets.labels)? as f64 / targets.labels.elements() as f64)
     }
 
-    fn classes(targets: &Labels) -> &Tensor {
-        &targets.labels
+    fn most_frequent_answer(logits: &Tensor, _: &Labels) -> Result<Tensor> {
+        Ok(logits.detach()?.most_frequent_answer()?)
     }
 
-    fn count(score: &mut Correct, logits: &Tensor, targets: &Labels) -> Result<()> {
+    fn information(logits: &Tensor, _: &Labels) -> Result<Tensor> {
+        Ok(logits.information()?)
+    }
+
+    fn count(score: &mut Correct, pass: Pass<'_>, targets: &Labels) -> Result<()> {
+        let logits = Self::answer(pass, targets)?;
         score.n += targets.labels.elements() as u64;
         score.correct += logits.top1_correct(&targets.labels)? as u64;
         Ok(())

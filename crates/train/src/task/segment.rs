@@ -1,16 +1,18 @@
 //! Semantic segmentation: one class per pixel.
 //!
 //! Pixels are treated as the images of a classifier: the losses are means over pixels, and pixels without a class are
-//! left out of everything. Networks at a smaller resolution answer for all pixels of the largest one: their map of scores
-//! is resized bilinearly to the size of the mask.
+//! left out of everything. Networks at a smaller resolution answer for all pixels of the largest one. In training an answer
+//! is the coarse map of scores that the network has before it resizes it; the losses interpolate it to the mask at once.
 //!
 //! # Source
 //! Losses and the weight of the auxiliary output: torchvision's `references/segmentation`.
 
+use std::collections::BTreeMap;
+
 use mutualnet_bundle::Quality;
-use mutualnet_core::{Network, Task};
+use mutualnet_core::{Metric, Network, Task};
 use mutualnet_data::{Batch, IGNORE, Targets};
-use mutualnet_engine::{Device, Filter, Tensor};
+use mutualnet_engine::{Device, Filter, NO_CLASS, PixelSummary, Tensor};
 
 use super::classify::mean;
 use super::{Objective, Pass, Score};
@@ -19,6 +21,8 @@ use crate::divergence::Divergence;
 
 /// Weight of the loss of every output besides the first.
 const AUXILIARY_WEIGHT: f64 = 0.5;
+
+const _: () = assert!(IGNORE == NO_CLASS, "the engine leaves out what masks ignore");
 
 /// The objective of [`Task::Segment`].
 #[derive(Debug)]
@@ -29,12 +33,10 @@ pub enum Segment {}
 pub struct PixelLabels {
     /// Height and width of the masks.
     size: [usize; 2],
-    /// `[pixels]` i64: the classes of all pixels that have one, image by image and line by line.
-    labels: Tensor,
-    /// `[pixels]` i64: where these are among all pixels; `None` if every pixel has a class.
-    places: Option<Tensor>,
-    /// How many of them each image has.
-    n_pixels: Vec<usize>,
+    /// The masks, image by image and line by line.
+    masks: Vec<u8>,
+    /// `[n, height, width]` u8, the same on the device.
+    on_device: Tensor,
 }
 
 impl PixelLabels {
@@ -43,38 +45,33 @@ impl PixelLabels {
     /// # Errors
     /// The engine has no memory.
     pub fn new(masks: &[u8], size: [usize; 2], device: Device) -> Result<Self> {
-        let per_image = masks.chunks_exact(size[0] * size[1]);
-        let n_pixels: Vec<_> =
-            per_image.map(|mask| mask.iter().filter(|&&class| class != IGNORE).count()).collect();
-        let labelled = masks.iter().zip(0_i64..).filter(|&(&class, _)| class != IGNORE);
-        let (labels, places): (Vec<_>, Vec<_>) =
-            labelled.map(|(&class, place)| (i64::from(class), place)).unzip();
-        let on_device =
-            |numbers: &[i64]| Tensor::from_slice_i64(numbers, &[numbers.len()])?.to_device(device);
-        let has_all = places.len() == masks.len();
-        let places = if has_all { None } else { Some(on_device(&places)?) };
-        Ok(Self { size, labels: on_device(&labels)?, places, n_pixels })
+        let shape = [masks.len() / (size[0] * size[1]), size[0], size[1]];
+        let on_device = Tensor::from_slice_u8(masks, &shape)?.to_device(device)?;
+        Ok(Self { size, masks: masks.to_vec(), on_device })
     }
 
-    /// The scores of the pixels that have a class, `[pixels, classes]`, from a map `[n, classes, h, w]` of any size.
-    fn of(&self, map: &Tensor) -> Result<Tensor> {
-        let is_same = map.shape()[2..] == self.size;
-        let map = if is_same { map.alias() } else { map.resize_to(self.size, Filter::Bilinear)? };
-        let scores = map.by_pixel()?;
-        Ok(match &self.places {
-            None => scores,
-            Some(places) => scores.rows(places)?,
-        })
+    fn has_classes(&self) -> bool {
+        self.masks.iter().any(|&class| class != IGNORE)
+    }
+
+    /// A map at the size of the masks.
+    fn resized(&self, map: &Tensor) -> Result<Tensor> {
+        Ok(map.resize_to(self.size, Filter::Bilinear)?)
     }
 }
 
-/// The scores of the pixels that have a class.
+/// Maps of scores `[n, classes, h, w]`.
 #[derive(Debug)]
 pub struct PixelAnswer {
-    /// `[pixels, classes]`.
-    scores: Tensor,
+    map: Tensor,
     /// Those of the outputs that only training has.
     auxiliary: Vec<Tensor>,
+}
+
+impl PixelAnswer {
+    fn summary(&self, targets: &PixelLabels) -> Result<PixelSummary> {
+        Ok(self.map.pixel_summary(&targets.on_device)?)
+    }
 }
 
 impl Objective for Segment {
@@ -95,53 +92,69 @@ impl Objective for Segment {
         PixelLabels::new(masks, batch.size, device)
     }
 
-    fn answer(mut pass: Pass<'_>, targets: &PixelLabels) -> Result<PixelAnswer> {
-        let maps = pass.run()?;
-        let scores = targets.of(&maps[0])?;
-        let auxiliary = maps[1..].iter().map(|map| targets.of(map)).collect::<Result<_>>()?;
-        Ok(PixelAnswer { scores, auxiliary })
+    fn answer(mut pass: Pass<'_>, _: &PixelLabels) -> Result<PixelAnswer> {
+        let mut maps = pass.run_unresized()?.into_iter();
+        let map = maps.next().expect("a network has an output");
+        Ok(PixelAnswer { map, auxiliary: maps.collect() })
     }
 
-    /// Cross-entropy, mean over pixels, plus half of that of every auxiliary output.
+    /// Cross-entropy, mean over pixels, plus half of that of every auxiliary output; 0 if no pixel has a class.
     fn supervised_loss(answer: &PixelAnswer, targets: &PixelLabels, smoothing: f64) -> Result<Tensor> {
-        let mut loss = answer.scores.cross_entropy(&targets.labels, smoothing)?;
-        for scores in &answer.auxiliary {
-            let more = scores.cross_entropy(&targets.labels, smoothing)?;
-            loss = loss.add(&more.scale(AUXILIARY_WEIGHT)?)?;
+        let loss = |map: &Tensor| map.pixel_cross_entropy(&targets.on_device, smoothing);
+        let mut sum = loss(&answer.map)?;
+        for map in &answer.auxiliary {
+            sum = sum.add(&loss(map)?.scale(AUXILIARY_WEIGHT)?)?;
         }
-        Ok(loss)
+        Ok(sum)
     }
 
-    /// Mean over pixels; auxiliary outputs learn from labels only.
-    fn student_loss(student: &PixelAnswer, teacher: &PixelAnswer, divergence: Divergence) -> Result<Tensor> {
-        divergence.of(&student.scores, &teacher.scores)
+    /// Mean over pixels, 0 if none has a class; auxiliary outputs learn from labels only.
+    fn student_loss(
+        student: &PixelAnswer,
+        teacher: &PixelAnswer,
+        targets: &PixelLabels,
+        divergence: Divergence,
+    ) -> Result<Tensor> {
+        let masks = &targets.on_device;
+        match divergence {
+            Divergence::Kl => Ok(student.map.pixel_kl_divergence(&teacher.map, masks)?),
+            Divergence::Alpha if targets.has_classes() => {
+                divergence.of(&student.map.pixel_scores(masks)?, &teacher.map.pixel_scores(masks)?)
+            }
+            Divergence::Alpha => Ok(student.map.mean()?.scale(0.0)?),
+        }
     }
 
     fn detached(answer: &PixelAnswer) -> Result<PixelAnswer> {
-        Ok(PixelAnswer { scores: answer.scores.detach()?, auxiliary: Vec::new() })
+        Ok(PixelAnswer { map: answer.map.detach()?, auxiliary: Vec::new() })
     }
 
-    fn mean(answers: &[PixelAnswer]) -> Result<PixelAnswer> {
-        let scores: Vec<_> = answers.iter().map(|answer| answer.scores.alias()).collect();
-        Ok(PixelAnswer { scores: mean(&scores)?, auxiliary: Vec::new() })
+    fn mean(answers: &[PixelAnswer], targets: &PixelLabels) -> Result<PixelAnswer> {
+        let maps = answers.iter().map(|answer| targets.resized(&answer.map));
+        Ok(PixelAnswer { map: mean(&maps.collect::<Result<Vec<_>>>()?)?, auxiliary: Vec::new() })
     }
 
-    fn scores(answer: &PixelAnswer) -> &Tensor {
-        &answer.scores
+    fn accuracy(answer: &PixelAnswer, targets: &PixelLabels) -> Result<f64> {
+        let summary = answer.summary(targets)?;
+        Ok(summary.correct as f64 / summary.n.max(1) as f64)
     }
 
-    fn classes(targets: &PixelLabels) -> &Tensor {
-        &targets.labels
+    fn most_frequent_answer(answer: &PixelAnswer, targets: &PixelLabels) -> Result<Tensor> {
+        let summary = answer.summary(targets)?;
+        Ok(Tensor::from_slice(&[summary.most_frequent as f32 / summary.n.max(1) as f32], &[])?)
     }
 
-    fn count(score: &mut Overlap, answer: &PixelAnswer, targets: &PixelLabels) -> Result<()> {
-        let n_classes = answer.scores.shape()[1];
-        let (answers, labels) = (answer.scores.argmax()?.to_vec_i64()?, targets.labels.to_vec_i64()?);
-        let mut start = 0;
-        for &n in &targets.n_pixels {
-            let pixels = start..start + n;
-            score.add(n_classes, &answers[pixels.clone()], &labels[pixels]);
-            start += n;
+    fn information(answer: &PixelAnswer, targets: &PixelLabels) -> Result<Tensor> {
+        Ok(Tensor::from_slice(&[answer.summary(targets)?.information as f32], &[])?)
+    }
+
+    /// The network resizes its scores to its input, as it does in a prediction, and they are resized to the mask then.
+    fn count(score: &mut Overlap, mut pass: Pass<'_>, targets: &PixelLabels) -> Result<()> {
+        let map = pass.run()?.swap_remove(0);
+        let answers = map.pixel_answers(targets.size)?;
+        let pixels = targets.size[0] * targets.size[1];
+        for (answers, labels) in answers.chunks_exact(pixels).zip(targets.masks.chunks_exact(pixels)) {
+            score.add(map.shape()[1], answers, labels);
         }
         Ok(())
     }
@@ -151,23 +164,26 @@ impl Objective for Segment {
 #[derive(Debug, Default)]
 pub struct Overlap {
     n_classes: usize,
+    /// Pixels that have a class, in all images.
+    n_pixels: u64,
     /// `[images, classes]`: intersection and union.
     counts: Vec<[u32; 2]>,
 }
 
 impl Overlap {
     /// Adds one image, by the class of each of its pixels.
-    fn add(&mut self, n_classes: usize, answers: &[i64], labels: &[i64]) {
+    fn add(&mut self, n_classes: usize, answers: &[u8], labels: &[u8]) {
         self.n_classes = n_classes;
+        self.n_pixels += labels.iter().filter(|&&label| label != IGNORE).count() as u64;
         let start = self.counts.len();
         self.counts.resize(start + n_classes, [0; 2]);
         let counts = &mut self.counts[start..];
-        for (&answer, &label) in answers.iter().zip(labels) {
+        for (&answer, &label) in answers.iter().zip(labels).filter(|&(_, &label)| label != IGNORE) {
             let is_hit = answer == label;
-            counts[label as usize][0] += u32::from(is_hit);
-            counts[label as usize][1] += 1;
+            counts[usize::from(label)][0] += u32::from(is_hit);
+            counts[usize::from(label)][1] += 1;
             if !is_hit {
-                counts[answer as usize][1] += 1;
+                counts[usize::from(answer)][1] += 1;
             }
         }
     }
@@ -194,6 +210,11 @@ impl Score for Overlap {
     fn quality(&self) -> Result<Quality> {
         Ok(Quality::of_samples(self.n() as usize, |weights| self.mean_iou(weights))?)
     }
+
+    fn others(&self) -> BTreeMap<Metric, f64> {
+        let correct: u64 = self.counts.iter().map(|[intersection, _]| u64::from(*intersection)).sum();
+        [(Metric::PixelAccuracy, correct as f64 / self.n_pixels.max(1) as f64)].into()
+    }
 }
 
 #[cfg(test)]
@@ -209,28 +230,15 @@ mod tests {
         let expected = (1.0 / 3.0 + 3.0 / 5.0) / 2.0;
         let quality = overlap.quality().unwrap();
         assert!((quality.value - expected).abs() < 1e-12 && quality.n == 2, "{quality:?}");
+        assert_eq!(overlap.others(), [(Metric::PixelAccuracy, 4.0 / 6.0)].into());
         // The first image twice, the second not at all.
         assert!((overlap.mean_iou(&[2, 0]) - (1.0 / 2.0 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
     }
 
     #[test]
     fn pixels_without_a_class_do_not_count() {
-        let masks = [0, IGNORE, 1, 0, IGNORE, IGNORE, IGNORE, 1];
-        let labels = PixelLabels::new(&masks, [2, 2], Device::Cpu).unwrap();
-        assert_eq!(labels.labels.to_vec_i64().unwrap(), [0, 1, 0, 1]);
-        assert_eq!(labels.places.as_ref().unwrap().to_vec_i64().unwrap(), [0, 2, 3, 7]);
-        assert_eq!(labels.n_pixels, [3, 1]);
-        // Two images of two classes and 2 × 2 pixels; the score of a pixel is its number.
-        let numbers: Vec<f32> = (0..8).flat_map(|pixel| [pixel as f32, -(pixel as f32)]).collect();
-        let map = Tensor::from_nhwc(&numbers, [2, 2, 2, 2], Device::Cpu).unwrap();
-        let scores = labels.of(&map).unwrap();
-        assert_eq!(scores.to_vec_f32().unwrap(), [0.0, 0.0, 2.0, -2.0, 3.0, -3.0, 7.0, -7.0]);
-    }
-
-    #[test]
-    fn maps_of_other_sizes_answer_for_the_same_pixels() {
-        let labels = PixelLabels::new(&[0; 16], [4, 4], Device::Cpu).unwrap();
-        let map = Tensor::from_nhwc(&[1.0, 3.0], [1, 1, 1, 2], Device::Cpu).unwrap();
-        assert_eq!(labels.of(&map).unwrap().to_vec_f32().unwrap(), [1.0, 3.0].repeat(16));
+        let mut overlap = Overlap::default();
+        overlap.add(2, &[0, 1, 1, 0], &[0, IGNORE, 1, IGNORE]);
+        assert_eq!(overlap.counts, [[1, 1], [1, 1]]);
     }
 }

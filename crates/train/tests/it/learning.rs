@@ -70,6 +70,7 @@ fn every_family_learns_eight_images_by_heart() {
             rule: Rule::Sgd { momentum: 0.9, nesterov: true },
             weight_decay: 1e-4,
             decay: Decay::Weights,
+            auxiliary_lr_factor: 1.0,
         };
         let mut optimizer = Optimizer::new(&parameters, &config).unwrap();
         let inputs = vec![InputSize::image(Resolution::new(32).unwrap())];

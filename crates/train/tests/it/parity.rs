@@ -194,6 +194,7 @@ fn check_steps(golden: &Golden<'_>, member: Member, net: &Net) {
         rule: Rule::Sgd { momentum: 0.9, nesterov: true },
         weight_decay: 1e-3,
         decay: Decay::Weights,
+        auxiliary_lr_factor: 1.0,
     };
     let mut optimizer = Optimizer::new(&parameters, &config).unwrap();
     let mut losses = Vec::new();

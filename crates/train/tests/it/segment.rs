@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use mutualnet_bundle::{Bundle, safetensors};
 use mutualnet_core::network::Output;
+use mutualnet_core::sample::StepSubnets;
 use mutualnet_core::{Fit, Metric, Task, Width, WidthRange};
 use mutualnet_data::IGNORE;
 use mutualnet_data::scenes::{ScenesSpec, class_names, generate};
@@ -13,9 +14,14 @@ use mutualnet_engine::{Device, Filter, Tensor, no_grad};
 use mutualnet_image::{Preprocessed, preprocess_file};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_predict::{Config, Predictor};
+use mutualnet_train::Divergence;
 use mutualnet_train::events::Event;
+use mutualnet_train::mutual_step::mutual_step;
 use mutualnet_train::plan::DataFacts;
+use mutualnet_train::step_batch::StepBatch;
+use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::task::{Objective, Pass, PixelLabels, Score, Segment};
+use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use mutualnet_train::{Outcome, Plan, Recipe, RunDir, tabulate};
 use mutualnet_zoo::NetworkConfig;
 
@@ -180,6 +186,9 @@ fn the_tables_miou_is_that_of_the_masks() {
     let expected = ious.iter().sum::<f64>() / ious.len() as f64;
     assert!((row.quality.value - expected).abs() < 1e-3, "{} {expected}", row.quality.value);
     assert!(row.quality.low <= row.quality.value && row.quality.value <= row.quality.high);
+    let correct: u64 = (0..n_classes).map(|class| confusion[class][class]).sum();
+    let expected = correct as f64 / (6 * 64 * 64) as f64;
+    assert!((row.others[&Metric::PixelAccuracy] - expected).abs() < 1e-3, "{:?} {expected}", row.others);
 }
 
 #[test]
@@ -224,30 +233,58 @@ fn ignored_pixels_change_neither_loss_nor_score() {
     let slice = net.slice(&parameters, net.network().widths().full()).unwrap();
     let pixels: Vec<f32> = (0..2 * 64 * 64 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
     let images = Tensor::from_nhwc(&pixels, [2, 64, 64, 3], Device::Cpu).unwrap();
-    let answer = |labels: &PixelLabels| {
-        let pass = Pass { net: &net, slice: &slice, images: &images, norm: Norm::Batch, dropout: None };
-        Segment::answer(pass, labels).unwrap()
-    };
+    let pass = || Pass { net: &net, slice: &slice, images: &images, norm: Norm::Batch, dropout: None };
     let all: Vec<u8> = (0..2 * 64 * 64).map(|i| u8::from(i % 3 == 0)).collect();
     let partly: Vec<u8> = all.iter().enumerate().map(|(i, &c)| if i % 5 == 0 { IGNORE } else { c }).collect();
     let labels = PixelLabels::new(&partly, [64, 64], Device::Cpu).unwrap();
-    let ours = answer(&labels);
-    let everything = answer(&PixelLabels::new(&all, [64, 64], Device::Cpu).unwrap());
-    let scores = Segment::scores(&everything).to_vec_f32().unwrap();
+    // The network's own map, which it resizes to its input.
+    let scores = net.forward(&slice, &images, Norm::Batch).unwrap().by_pixel().unwrap().to_vec_f32().unwrap();
     let labelled: Vec<_> =
         scores.chunks_exact(2).zip(&partly).filter(|(_, class)| **class != IGNORE).collect();
     let cross_entropy = |scores: &[f32], class: u8| {
         let [a, b] = [f64::from(scores[0]), f64::from(scores[1])];
         (a.exp() + b.exp()).ln() - [a, b][usize::from(class)]
     };
-    let sum: f64 = labelled.iter().map(|(scores, class)| cross_entropy(scores, **class)).sum();
-    let expected = sum / labelled.len() as f64;
-    let loss = Segment::supervised_loss(&ours, &labels, 0.0).unwrap().scalar().unwrap();
+    let mean = |sum: f64| sum / labelled.len() as f64;
+    let expected = mean(labelled.iter().map(|(scores, class)| cross_entropy(scores, **class)).sum());
+    let answer = Segment::answer(pass(), &labels).unwrap();
+    let loss = Segment::supervised_loss(&answer, &labels, 0.0).unwrap().scalar().unwrap();
     assert!((loss - expected).abs() < 1e-4, "{loss} {expected}");
+    let is_right = |(scores, class): &&(&[f32], &u8)| (scores[1] > scores[0]) == (**class == 1);
+    let expected = mean(labelled.iter().filter(is_right).count() as f64);
+    assert!((Segment::accuracy(&answer, &labels).unwrap() - expected).abs() < 1e-3);
     let mut score = <Segment as Objective>::Score::default();
-    Segment::count(&mut score, &ours, &labels).unwrap();
+    Segment::count(&mut score, pass(), &labels).unwrap();
     assert_eq!(score.n(), 2);
-    assert_eq!(Segment::scores(&ours).shape(), [labelled.len(), 2]);
+}
+
+/// Such a batch teaches nothing and spoils nothing.
+#[test]
+fn a_batch_without_any_class_has_no_loss_and_no_gradient() {
+    let quarter = Width::new(0.25).unwrap();
+    let config = NetworkConfig {
+        classes: 3,
+        widths: WidthRange::new(quarter, Width::ONE).unwrap(),
+        output_stride: None,
+    };
+    let net = Net::new(mutualnet_zoo::build("lraspp_mobilenet_v3_large", &config).unwrap());
+    let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+    let pixels: Vec<f32> = (0..2 * 64 * 64 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
+    let batch = StepBatch::<Segment> {
+        images: Tensor::from_nhwc(&pixels, [2, 64, 64, 3], Device::Cpu).unwrap(),
+        targets: PixelLabels::new(&[IGNORE; 2 * 64 * 64], [64, 64], Device::Cpu).unwrap(),
+    };
+    let subnets = StepSubnets {
+        full: "1.0-64".parse().unwrap(),
+        students: vec!["0.5-48".parse().unwrap(), "0.25-64".parse().unwrap()],
+    };
+    for divergence in [Divergence::Kl, Divergence::Alpha] {
+        let rules = StepRules { divergence, ..StepRules::default() };
+        let (gradients, losses) = mutual_step(&net, &parameters, &batch, &subnets, &rules).unwrap();
+        assert_eq!((losses.full, losses.full_accuracy), (0.0, 0.0));
+        assert!(losses.students.iter().all(|student| student.loss == 0.0), "{:?}", losses.students);
+        assert!(gradients.iter().all(|gradient| gradient.norm().unwrap().scalar().unwrap() == 0.0));
+    }
 }
 
 #[test]
@@ -258,4 +295,40 @@ fn auxiliary_outputs_count_in_the_loss_of_guessing() {
     let guessing = |name: &str| Segment::guessing_loss(&mutualnet_zoo::build(name, &config).unwrap());
     assert!((guessing("lraspp_mobilenet_v3_large") - 4.0_f64.ln()).abs() < 1e-12);
     assert!((guessing("deeplabv3_resnet50") - 1.5 * 4.0_f64.ln()).abs() < 1e-12);
+}
+
+/// As `torchvision/references/segmentation` has it: a group of its own for the auxiliary classifier.
+#[test]
+fn layers_of_auxiliary_outputs_have_a_learning_rate_of_their_own() {
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.25).unwrap()).unwrap();
+    let config = NetworkConfig { classes: 2, widths, output_stride: None };
+    let network = mutualnet_zoo::build("deeplabv3_resnet50", &config).unwrap();
+    let moved = |auxiliary_lr_factor: f64| {
+        let parameters = Parameters::init(&network, 1, Device::Cpu).unwrap();
+        let rule = Rule::Sgd { momentum: 0.9, nesterov: false };
+        let config = OptimizerConfig { rule, weight_decay: 0.0, decay: Decay::Weights, auxiliary_lr_factor };
+        let before = parameters.to_weights().unwrap();
+        let gradients: Vec<_> = parameters
+            .tensors()
+            .iter()
+            .map(|tensor| Tensor::ones(&tensor.shape(), Device::Cpu).unwrap())
+            .collect();
+        Optimizer::new(&parameters, &config).unwrap().step(&parameters, &gradients, 0.01).unwrap();
+        let after = parameters.to_weights().unwrap();
+        before
+            .into_iter()
+            .map(|(name, tensor)| {
+                let moved = tensor.data[0] - after[&name].data[0];
+                (name, moved)
+            })
+            .collect::<Vec<_>>()
+    };
+    let (same, faster) = (moved(1.0), moved(10.0));
+    for ((name, same), (_, faster)) in same.into_iter().zip(faster) {
+        let factor = if name.starts_with("aux_classifier") { 10.0 } else { 1.0 };
+        assert!(
+            (same - 0.01).abs() < 1e-6 && (faster - factor * 0.01).abs() < 1e-6,
+            "{name}: {same} {faster}"
+        );
+    }
 }

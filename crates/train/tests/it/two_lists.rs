@@ -147,7 +147,12 @@ impl Objective for Regions {
         Ok(image.add(&answer.regions.cross_entropy(&targets.labels, smoothing)?)?)
     }
 
-    fn student_loss(student: &Answer, teacher: &Answer, _: Divergence) -> mutualnet_train::Result<Tensor> {
+    fn student_loss(
+        student: &Answer,
+        teacher: &Answer,
+        _: &Targets,
+        _: Divergence,
+    ) -> mutualnet_train::Result<Tensor> {
         let image = student.image.kl_divergence(&teacher.image)?;
         Ok(image.add(&student.regions.kl_divergence(&teacher.regions)?)?)
     }
@@ -156,19 +161,23 @@ impl Objective for Regions {
         Ok(Answer { image: answer.image.detach()?, regions: answer.regions.detach()? })
     }
 
-    fn mean(answers: &[Answer]) -> mutualnet_train::Result<Answer> {
+    fn mean(answers: &[Answer], _: &Targets) -> mutualnet_train::Result<Answer> {
         Self::detached(&answers[0])
     }
 
-    fn scores(answer: &Answer) -> &Tensor {
-        &answer.image
+    fn accuracy(answer: &Answer, targets: &Targets) -> mutualnet_train::Result<f64> {
+        Ok(answer.image.top1_correct(&targets.labels)? as f64 / N as f64)
     }
 
-    fn classes(targets: &Targets) -> &Tensor {
-        &targets.labels
+    fn most_frequent_answer(answer: &Answer, _: &Targets) -> mutualnet_train::Result<Tensor> {
+        Ok(answer.image.detach()?.most_frequent_answer()?)
     }
 
-    fn count(_: &mut NoScore, _: &Answer, _: &Targets) -> mutualnet_train::Result<()> {
+    fn information(answer: &Answer, _: &Targets) -> mutualnet_train::Result<Tensor> {
+        Ok(answer.image.information()?)
+    }
+
+    fn count(_: &mut NoScore, _: Pass<'_>, _: &Targets) -> mutualnet_train::Result<()> {
         Ok(())
     }
 }
@@ -269,7 +278,7 @@ fn gradients_of_a_mutual_step_flow_through_both_lists() {
     wide.add_gradients(&mut sums);
     let narrow = ByHand::new(&tensors, 16);
     let answer = narrow.answer(&images.resize_bilinear(12).unwrap());
-    let student_loss = Regions::student_loss(&answer, &teacher, Divergence::default()).unwrap();
+    let student_loss = Regions::student_loss(&answer, &teacher, &targets, Divergence::default()).unwrap();
     student_loss.backward().unwrap();
     narrow.add_gradients(&mut sums);
 

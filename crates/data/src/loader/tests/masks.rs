@@ -129,6 +129,20 @@ fn whole_images_keep_their_shapes_in_batches_of_one() {
 }
 
 #[test]
+fn batches_of_one_size_can_be_joined() {
+    let dir = scenes();
+    let loader = open(dir.path(), Split::Test, config(2));
+    let batches = || loader.evaluate(&preprocess(64, Fit::Whole)).unwrap();
+    let alone = masked(batches());
+    let joined = Batch::join(batches().map(Result::unwrap).collect()).unwrap().unwrap();
+    let Targets::Masks(masks) = &joined.targets else { panic!("{:?}", joined.targets) };
+    assert_eq!((joined.n, joined.size, &joined.indices[..]), (3, [64, 64], &[0, 1, 2][..]));
+    assert_eq!(*masks, alone.iter().flat_map(|batch| batch.masks.clone()).collect::<Vec<_>>());
+    assert!(joined.images.iter().eq(alone.iter().flat_map(|batch| &batch.images)));
+    assert!(Batch::join(Vec::new()).unwrap().is_none());
+}
+
+#[test]
 fn an_image_without_a_usable_mask_is_left_out_of_evaluation_and_replaced_in_training() {
     let dir = scenes();
     let missing = |split: &str| fs::remove_file(dir.path().join(split).join("masks/00001.png")).unwrap();

@@ -1,0 +1,114 @@
+//! Bare training steps on made-up images, for benchmarks: no recipe, no loader, no log.
+//!
+//! Separate from [`Trainer`](crate::training), which does what a recipe switches on.
+//! Invariant: what is timed is [`mutual_step`] and the update, as in a run.
+
+use mutualnet_core::sample::StepSubnets;
+use mutualnet_core::{Network, Task};
+use mutualnet_data::{Batch, ImageBuffer, Targets};
+use mutualnet_engine::{Device, Tensor};
+use mutualnet_nn::{Net, Parameters};
+
+use crate::Result;
+use crate::mutual_step::mutual_step;
+use crate::step_batch::StepBatch;
+use crate::step_rules::StepRules;
+use crate::task::{Objective, for_task};
+use crate::update::{Decay, Optimizer, OptimizerConfig, Rule};
+
+/// The optimizer with which the reference trains MobileNets on ImageNet.
+const REFERENCE: OptimizerConfig = OptimizerConfig {
+    rule: Rule::Sgd { momentum: 0.9, nesterov: true },
+    weight_decay: 1e-4,
+    decay: Decay::Weights,
+    auxiliary_lr_factor: 1.0,
+};
+const LEARNING_RATE: f64 = 0.01;
+
+/// A network that is trained on the same made-up batch, step after step.
+pub trait BareSteps: std::fmt::Debug {
+    /// Does a step, and waits until the device has done it.
+    ///
+    /// # Errors
+    /// A sub-network does not fit, or the engine has no memory.
+    fn step(&mut self, subnets: &StepSubnets) -> Result<()>;
+}
+
+/// Steps of a new network on `n` square images of a side, for the first task that the network fits.
+///
+/// # Errors
+/// The network fits no task, or the engine has no memory.
+pub fn bare_steps(network: Network, [n, side]: [usize; 2], device: Device) -> Result<Box<dyn BareSteps>> {
+    let fitting = Task::ALL.into_iter().find(|task| task.check(&network).is_ok());
+    let task = fitting.unwrap_or_default();
+    task.check(&network)?;
+    for_task!(task, O => Ok(Box::new(Bare::<O>::new(network, [n, side], device)?)))
+}
+
+#[derive(Debug)]
+struct Bare<O: Objective> {
+    net: Net,
+    parameters: Parameters,
+    optimizer: Optimizer,
+    batch: StepBatch<O>,
+    device: Device,
+}
+
+impl<O: Objective> Bare<O> {
+    fn new(network: Network, [n, side]: [usize; 2], device: Device) -> Result<Self> {
+        let parameters = Parameters::init(&network, 0, device)?;
+        let pixels: Vec<f32> = (0..n * side * side * 3).map(noise).collect();
+        let batch = Batch {
+            images: ImageBuffer::default(),
+            targets: Targets::made_up(O::TASK, n, [side; 2], network.classes()),
+            indices: (0..n as u32).collect(),
+            n,
+            size: [side; 2],
+            epoch: 0,
+            step: 0,
+        };
+        let batch = StepBatch {
+            images: Tensor::from_nhwc(&pixels, [n, side, side, 3], device)?,
+            targets: O::targets(&batch, device)?,
+        };
+        let optimizer = Optimizer::new(&parameters, &REFERENCE)?;
+        Ok(Self { net: Net::new(network), parameters, optimizer, batch, device })
+    }
+}
+
+impl<O: Objective> BareSteps for Bare<O> {
+    fn step(&mut self, subnets: &StepSubnets) -> Result<()> {
+        let rules = StepRules::default();
+        let (gradients, _) = mutual_step(&self.net, &self.parameters, &self.batch, subnets, &rules)?;
+        self.optimizer.step(&self.parameters, &gradients, LEARNING_RATE)?;
+        Ok(mutualnet_engine::synchronize(self.device)?)
+    }
+}
+
+/// A number in [-1, 1) that looks random.
+fn noise(place: usize) -> f32 {
+    let hashed = (place as u32).wrapping_mul(2_654_435_761);
+    (hashed >> 8) as f32 / (1 << 23) as f32 - 1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use mutualnet_core::{Width, WidthRange};
+    use mutualnet_zoo::NetworkConfig;
+
+    use super::*;
+
+    #[test]
+    fn networks_of_every_task_do_steps() {
+        let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.5).unwrap()).unwrap();
+        let config = NetworkConfig { classes: 4, widths, output_stride: None };
+        for name in ["mobilenet_v2", "lraspp_mobilenet_v3_large"] {
+            let network = mutualnet_zoo::build(name, &config).unwrap();
+            let mut steps = bare_steps(network, [2, 64], Device::Cpu).unwrap();
+            let full = "0.5-64".parse().unwrap();
+            for students in [vec![], vec!["0.4-48".parse().unwrap()]] {
+                steps.step(&StepSubnets { full, students }).unwrap();
+            }
+        }
+    }
+}
