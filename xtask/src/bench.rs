@@ -8,6 +8,7 @@ mod data;
 mod interleave;
 pub(crate) mod peers;
 mod runtime;
+mod segment;
 mod train;
 
 use std::path::Path;
@@ -22,11 +23,12 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     let (json, args): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| **arg == "--json");
     let report = match args[..] {
         ["train"] => train::run(root)?,
+        ["train", "segment"] => segment::run(root)?,
         ["data"] => data::run(root)?,
         ["coco"] => coco::run(root)?,
         ["runtime", ref rest @ ..] => runtime::run(root, rest)?,
         _ => bail!(
-            "usage: cargo xtask bench train|data|coco|runtime [--json]; runtime also takes --quick and networks"
+            "usage: cargo xtask bench train [segment]|data|coco|runtime [--json]; runtime also takes --quick and networks"
         ),
     };
     print!("{}", report.table);

@@ -470,6 +470,12 @@ pub(crate) struct BenchTrainArgs {
     /// Narrowest width; the widest is 1.0
     #[arg(long, default_value = "0.25")]
     pub(crate) smallest: Width,
+    /// Number of classes
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) classes: usize,
+    /// Time plain steps, of the full network alone
+    #[arg(long, conflicts_with = "lockstep")]
+    pub(crate) plain: bool,
     /// Device: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
@@ -479,7 +485,7 @@ pub(crate) struct BenchTrainArgs {
     /// Number of steps to time, after two warm-up steps
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) steps: usize,
-    /// Run one step for every line `step` on stdin and answer with its seconds, so that runs can be interleaved
+    /// Run one step for every line `step` or `plain` on stdin and answer with its seconds, so that runs can be interleaved
     #[arg(long)]
     pub(crate) lockstep: bool,
     /// Print JSON

@@ -58,6 +58,11 @@ impl Program {
         line.trim().parse().with_context(|| format!("{} printed `{line}` for seconds", self.name))
     }
 
+    /// Forgets the steps so far, so that others can be measured.
+    pub(super) fn forget(&mut self) {
+        self.seconds.clear();
+    }
+
     /// Quartiles of the steps after the warm-up.
     pub(super) fn spread(&self) -> Spread {
         spread(&self.seconds)

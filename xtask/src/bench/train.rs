@@ -20,13 +20,13 @@ const N_WARM_UP: usize = 3;
 const N_ROUNDS: usize = 20;
 
 /// jemalloc keeps freed memory and uses huge pages; our binary has the same setting built in.
-const MALLOC_CONF: &str = "dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always";
+pub(super) const MALLOC_CONF: &str = "dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always";
 
 /// Prepares all three, runs them in turn and compares the medians.
 pub(super) fn run(root: &Path) -> Result<Report> {
     let n_threads = available_parallelism()?.get();
     let mut programs = start_all(root, n_threads)?;
-    interleave::run(&mut programs, &requests(N_WARM_UP + N_ROUNDS), N_WARM_UP)?;
+    interleave::run(&mut programs, &requests(N_WARM_UP + N_ROUNDS, RESOLUTIONS), N_WARM_UP)?;
     let spreads: Vec<(&str, Spread)> = programs.iter().map(|p| (p.name, p.spread())).collect();
     Ok(report(&spreads, n_threads, &super::processor()))
 }
@@ -36,12 +36,7 @@ fn start_all(root: &Path, n_threads: usize) -> Result<Vec<Program>> {
     let mutualnet = product::build(root)?;
     let (threads, batch) = (n_threads.to_string(), BATCH.to_string());
     let scripts = root.join("bench/peers");
-    let peer = |script: &str| {
-        let mut command = Command::new(&python);
-        command.env("PYTHONDONTWRITEBYTECODE", "1").env("OMP_NUM_THREADS", &threads);
-        command.arg(scripts.join(script));
-        command
-    };
+    let peer = |script: &str| peer(&python, &scripts.join(script), &threads);
     let mut ours = Command::new(mutualnet);
     ours.args(["bench", "train", "--network", "mobilenet_v1", "--lockstep"]);
     ours.args(["--batch", &batch, "--threads", &threads]);
@@ -54,8 +49,15 @@ fn start_all(root: &Path, n_threads: usize) -> Result<Vec<Program>> {
     ])
 }
 
+/// A Python program that writes nothing into the tree and computes on that many threads.
+pub(super) fn peer(python: &Path, script: &Path, threads: &str) -> Command {
+    let mut command = Command::new(python);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("OMP_NUM_THREADS", threads).arg(script);
+    command
+}
+
 /// One line per round with the students as `width-resolution`, widest first; always the same sequence.
-fn requests(n: usize) -> Vec<String> {
+pub(super) fn requests(n: usize, resolutions: [u32; 4]) -> Vec<String> {
     let mut state = 1_u64;
     let mut draw = |n_values: u64| {
         // Constants of the MMIX linear congruential generator, whose high bits are the most random.
@@ -65,7 +67,7 @@ fn requests(n: usize) -> Vec<String> {
     let mut line = |_| {
         let mut thousandths = [250 + draw(751), 250 + draw(751), 250];
         thousandths.sort_unstable_by(|a, b| b.cmp(a));
-        let student = |width| format!(" {}-{}", width as f64 / 1000.0, RESOLUTIONS[draw(4) as usize]);
+        let student = |width| format!(" {}-{}", width as f64 / 1000.0, resolutions[draw(4) as usize]);
         format!("step{}", thousandths.map(student).concat())
     };
     (0..n).map(&mut line).collect()
@@ -109,8 +111,8 @@ mod tests {
 
     #[test]
     fn requests_stay_in_range_and_repeat() {
-        assert_eq!(requests(50), requests(50));
-        for request in requests(50) {
+        assert_eq!(requests(50, RESOLUTIONS), requests(50, RESOLUTIONS));
+        for request in requests(50, RESOLUTIONS) {
             let students = request.strip_prefix("step ").unwrap().split(' ');
             let students: Vec<_> = students.map(|student| student.split_once('-').unwrap()).collect();
             let widths: Vec<f64> = students.iter().map(|(width, _)| width.parse().unwrap()).collect();

@@ -38,12 +38,12 @@ const ALLOWED: &[Allowed] = &[
         krate: "train",
         may_name: &["bundle", "core", "data", "engine", "nn", "report", "runtime", "zoo"],
     },
-    // `bench train` runs bare steps without a recipe, so it needs `engine` and `nn`.
+    // `bench` sets the threads of `engine` and makes the smaller resolutions of a batch.
     Allowed {
         krate: "cli",
         may_name: &[
-            "bundle", "core", "data", "engine", "export", "image", "import", "nn", "predict", "report",
-            "runtime", "train", "zoo",
+            "bundle", "core", "data", "engine", "export", "image", "import", "predict", "report", "runtime",
+            "train", "zoo",
         ],
     },
     Allowed { krate: "testkit", may_name: &["bundle", "core"] },

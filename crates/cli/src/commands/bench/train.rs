@@ -1,19 +1,14 @@
-//! `mutualnet bench train`: seconds per mutual step on random images.
+//! `mutualnet bench train`: seconds per training step on random images.
 
 use std::io::BufRead;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::{InputChoice, StepSubnets, SubnetSampler, WidthChoice};
 use mutualnet_core::{InputSize, Width, WidthRange};
-use mutualnet_engine::{Device, Tensor};
-use mutualnet_nn::{Net, Parameters};
-use mutualnet_train::mutual_step::mutual_step;
-use mutualnet_train::step_batch::StepBatch;
-use mutualnet_train::step_rules::StepRules;
-use mutualnet_train::task::{Classify, Labels};
-use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
+use mutualnet_engine::Device;
+use mutualnet_train::bench::{BareSteps, bare_steps};
 use mutualnet_zoo::NetworkConfig;
 use serde::Serialize;
 
@@ -22,13 +17,6 @@ use crate::text;
 
 /// Steps that are not timed, in which memory pools fill and kernels are chosen.
 const WARM_UP: usize = 2;
-const CLASSES: usize = 1000;
-/// The optimizer with which the reference trains MobileNets on ImageNet.
-const REFERENCE: OptimizerConfig = OptimizerConfig {
-    rule: Rule::Sgd { momentum: 0.9, nesterov: true },
-    weight_decay: 1e-4,
-    decay: Decay::Weights,
-};
 
 #[derive(Serialize)]
 struct Report {
@@ -71,75 +59,71 @@ pub(super) fn run(args: &BenchTrainArgs) -> Result<()> {
         return text::json(&report);
     }
     text::line(&format!(
-        "{} on {}, batch {}, {} threads: {median:.3} s per mutual step, {:.1} images/s (median of {})",
-        report.network, report.device, report.batch, report.threads, report.images_per_s, args.steps
+        "{} on {}, batch {}, {} threads: {median:.3} s per {} step, {:.1} images/s (median of {})",
+        report.network,
+        report.device,
+        report.batch,
+        report.threads,
+        if args.plain { "plain" } else { "mutual" },
+        report.images_per_s,
+        args.steps
     ))
 }
 
-/// Prints `ready`, then runs a step for every line `step 0.9-224 0.5-160 0.25-128` and prints its seconds.
+/// Prints `ready`, then runs a step for every line `step 0.9-224 0.5-160 0.25-128` or `plain` and prints its seconds.
 ///
 /// The request names the students, widest first, so that programs that take turns do the same work; a bare `step`
-/// draws them.
+/// draws them, and `plain` is a step without any.
 fn lockstep(bench: &mut Bench) -> Result<()> {
     text::line("ready")?;
     for request in std::io::stdin().lock().lines() {
         let request = request?;
-        let mut words = request.split_whitespace();
-        ensure!(words.next() == Some("step"), "a request is `step`, or `step` followed by its students");
-        let mut subnets = bench.draw();
-        let students = words.map(str::parse).collect::<Result<Vec<_>, _>>()?;
-        if !students.is_empty() {
-            subnets.students = students;
-        }
-        text::line(&bench.step(&subnets)?.to_string())?;
+        let words: Vec<_> = request.split_whitespace().collect();
+        let drawn = bench.draw();
+        let students = match words[..] {
+            ["plain"] => Vec::new(),
+            ["step"] => drawn.students,
+            ["step", ref students @ ..] => students.iter().map(|s| s.parse()).collect::<Result<_, _>>()?,
+            _ => bail!("a request is `plain`, `step`, or `step` followed by its students"),
+        };
+        text::line(&bench.step(&StepSubnets { students, ..drawn })?.to_string())?;
     }
     Ok(())
 }
 
 struct Bench {
-    net: Net,
-    parameters: Parameters,
-    optimizer: Optimizer,
+    steps: Box<dyn BareSteps>,
     sampler: SubnetSampler,
-    batch: StepBatch<Classify>,
-    device: Device,
+    /// Whether steps have no students.
+    is_plain: bool,
     n_done: u64,
 }
 
 impl Bench {
     fn new(args: &BenchTrainArgs) -> Result<Self> {
-        let device = Device::parse(&args.device)?;
         let widths = WidthRange::new(args.smallest, Width::ONE)?;
-        let config = NetworkConfig { classes: CLASSES, widths, output_stride: None };
+        let config = NetworkConfig { classes: args.classes, widths, output_stride: None };
         let network = mutualnet_zoo::build(&args.network, &config)?;
-        let parameters = Parameters::init(&network, 0, device)?;
-        let side = args.resolutions[0].get() as usize;
-        let images = made_up(args.batch * side * side * 3);
-        let labels: Vec<_> = (0..args.batch).map(|i| (i * 37 % CLASSES) as i64).collect();
+        let size = [args.batch, args.resolutions[0].get() as usize];
         Ok(Self {
-            optimizer: Optimizer::new(&parameters, &REFERENCE)?,
-            net: Net::new(network),
-            parameters,
+            steps: bare_steps(network, size, Device::parse(&args.device)?)?,
             sampler: SubnetSampler {
                 widths: WidthChoice::Continuous(widths),
                 inputs: args.resolutions.iter().copied().map(InputSize::image).collect(),
                 input_choice: InputChoice::Own,
                 n_random: Some(2),
             },
-            batch: StepBatch {
-                images: Tensor::from_nhwc(&images, [args.batch, side, side, 3], device)?,
-                targets: Labels {
-                    labels: Tensor::from_slice_i64(&labels, &[args.batch])?.to_device(device)?,
-                    second: None,
-                },
-            },
-            device,
+            is_plain: args.plain,
             n_done: 0,
         })
     }
 
     fn draw(&self) -> StepSubnets {
-        self.sampler.sample(Key::new(0, Purpose::Sample).step(self.n_done), None)
+        let mut subnets = self.sampler.sample(Key::new(0, Purpose::Sample).step(self.n_done), None);
+        if self.is_plain {
+            subnets.students.clear();
+        }
+        subnets
     }
 
     fn draw_and_step(&mut self) -> Result<f64> {
@@ -150,18 +134,8 @@ impl Bench {
     /// Does a step and returns its seconds.
     fn step(&mut self, subnets: &StepSubnets) -> Result<f64> {
         let begun = Instant::now();
-        let rules = StepRules::default();
-        let (gradients, _) = mutual_step(&self.net, &self.parameters, &self.batch, subnets, &rules)?;
-        self.optimizer.step(&self.parameters, &gradients, 0.01)?;
-        mutualnet_engine::synchronize(self.device)?;
+        self.steps.step(subnets)?;
         self.n_done += 1;
         Ok(begun.elapsed().as_secs_f64())
     }
-}
-
-/// Random numbers in [-1, 1).
-fn made_up(n: usize) -> Vec<f32> {
-    use rand::Rng;
-    let mut rng = Key::new(0, Purpose::Generate).stream();
-    (0..n).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
