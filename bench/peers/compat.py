@@ -60,8 +60,12 @@ class Compat:
         print("%-32s %d rows, worst difference %.1e" % (key, len(rows), worst), file=sys.stderr, flush=True)
 
 
-def write_images(folder, side, batches):
-    """Smooth noise, because little of white noise would remain after resizing."""
+def write_images(folder, side, batches, exposure=False):
+    """Smooth noise, because little of white noise would remain after resizing.
+
+    With EXPOSURE every test image has a contrast and a brightness of its own: DeepLabV3 has a batch norm over the means of
+    images, which would magnify rounding if these were nearly the same.
+    """
     def noise(n):
         coarse = torch.randn(n, 3, side // 4, side // 4)
         fine = torch.nn.functional.interpolate(coarse, (side, side), mode="bilinear") + 0.5 * torch.randn(n, 3, side, side)
@@ -70,6 +74,9 @@ def write_images(folder, side, batches):
     torch.manual_seed(1)
     tensors = {"calibrate.%d" % idx: noise(BATCH) for idx in range(batches)}
     tensors["test"] = noise(TEST)
+    if exposure:
+        contrast, brightness = torch.rand(TEST, 1, 1, 1), torch.rand(TEST, 3, 1, 1)
+        tensors["test"] = tensors["test"] * (0.2 + contrast) + 2 * brightness - 1
     save_file(tensors, os.path.join(folder, "images.safetensors"))
     return tensors["test"]
 
@@ -127,14 +134,15 @@ def other(compat, source, theirs, network, folder):
         import torchvision
 
         # Networks that segment would otherwise download their backbone.
-        more = {"weights_backbone": None} if hasattr(torchvision.models.segmentation, theirs) else {}
+        segments = hasattr(torchvision.models.segmentation, theirs)
+        more = {"weights_backbone": None} if segments else {}
         if theirs.startswith("deeplab"):
             more["aux_loss"] = True
         model = torchvision.models.get_model(theirs, **more)
     else:
         import timm
 
-        model = timm.create_model(theirs)
+        segments, model = False, timm.create_model(theirs)
     if network == "vgg16_bn":  # with a classifier that does not depend on the resolution, as in ours
         model.avgpool, model.classifier = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Linear(512, 1000)
     for module in model.modules():
@@ -144,7 +152,7 @@ def other(compat, source, theirs, network, folder):
             if network == "mobilenet_v3_large":
                 module.eps = 1e-3  # timm's default differs from torchvision's, which we use
     torch.save(model.state_dict(), at("other.pth"))
-    test = write_images(folder, 224, 0)
+    test = write_images(folder, 224, 0, exposure=segments)
     model.train()
     for module in model.modules():
         if "Drop" in type(module).__name__ or "StochasticDepth" in type(module).__name__:

@@ -23,8 +23,8 @@ use rand::Rng;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The largest score of row 0. Rounding costs random networks about ten times as many digits as trained ones, whose scores
-/// go up to ten.
+/// The largest score of row 0. In parts of the largest score, rounding costs a random network up to a hundred times what it
+/// costs a trained one: there, scores up to 8 differ by 2e-6.
 const LARGEST_SCORE: f32 = 1.0;
 
 fn main() -> Result<()> {
