@@ -13,7 +13,7 @@ use mutualnet_video::{AviWriter, TimeBase};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::shapes::{render, write_with};
+use crate::shapes::{check_empty, render, write_with};
 use crate::{Error, Result, Split};
 
 mod motion;
@@ -86,10 +86,7 @@ fn check(dir: &Path, spec: &ClipsSpec) -> Result<()> {
         }
         _ => {}
     }
-    if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Error::NotEmpty { path: dir.to_owned() });
-    }
-    Ok(())
+    check_empty(dir)
 }
 
 fn write_clip(root: &Path, spec: &ClipsSpec, split: Split, i: usize) -> Result<()> {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use mutualnet_image::{Image, encode_jpeg, encode_palette_png};
 
 use crate::shapes::geometry::Outline;
-use crate::shapes::write_with;
+use crate::shapes::{check_empty, write_with};
 use crate::{Error, Result, Split};
 
 mod objects;
@@ -114,10 +114,7 @@ fn check(dir: &Path, spec: &ScenesSpec) -> Result<()> {
         ScenesSpec { test: 0, .. } => return wrong("test", "must be at least 1".to_owned()),
         _ => {}
     }
-    if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Error::NotEmpty { path: dir.to_owned() });
-    }
-    Ok(())
+    check_empty(dir)
 }
 
 /// Picture number `i` of a split.

@@ -87,6 +87,11 @@ fn check(dir: &Path, spec: &ShapesSpec) -> Result<()> {
         }
         _ => {}
     }
+    check_empty(dir)
+}
+
+/// Refuses a directory that holds something.
+pub(crate) fn check_empty(dir: &Path) -> Result<()> {
     if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(Error::NotEmpty { path: dir.to_owned() });
     }

@@ -31,7 +31,7 @@ pub use check::{Difference, Images, compare, images};
 /// The version of the format. Newer ones have nothing that we need.
 const IR_VERSION: i64 = 8;
 
-/// The version of the operators, which onnxruntime, OpenVINO and tract know: all that we write are the same in it as in
+/// The version of the operators, which onnxruntime and OpenVINO know: all that we write are the same in it as in
 /// versions 15 to 17.
 const OPSET: i64 = 17;
 

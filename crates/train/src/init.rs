@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use mutualnet_bundle::{Bundle, safetensors};
+use mutualnet_core::text::shown;
 use mutualnet_core::{FileKind, Network, Wanted, Weights};
 use mutualnet_engine::Device;
 use mutualnet_nn::Parameters;
@@ -63,7 +64,7 @@ pub(crate) fn read(recipe: &Recipe, network: &Network, path: &Path, device: Devi
     let (random, unused) = (random.len(), n_file - n_taken);
     let notice = format!(
         "train.init: {n_taken} tensors{what} are taken from {}, {random} start random; {unused} of the file are not used",
-        path.display()
+        shown(path)
     );
     Ok(FirstWeights { parameters, notice: Some(notice).filter(|_| random > 0) })
 }

@@ -1,12 +1,10 @@
 //! When the frames of a video are shown, and which of them can be decoded without others.
 //!
-//! Separate because it is small and costs time to make, so that a data set keeps it in a file.
+//! Separate because it costs time to make and is small, so that whoever opens a file again can keep it.
 //! Invariant: times increase; there is at least one frame.
 
-use serde::{Deserialize, Serialize};
-
 /// Length of one tick in seconds, as a fraction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeBase {
     /// Numerator, in seconds.
     pub numerator: u32,
@@ -15,7 +13,7 @@ pub struct TimeBase {
 }
 
 /// The frames of one video, in order of presentation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameIndex {
     /// Format of the file, such as `avi`.
     pub container: String,
@@ -65,21 +63,6 @@ impl FrameIndex {
             .max()
             .unwrap_or(self.times.len())
     }
-
-    /// The frame that is shown at a time in seconds from the first frame: the last one that does not come later.
-    pub fn shown_at(&self, seconds: f64) -> usize {
-        let start = self.seconds(0);
-        let (mut low, mut high) = (0, self.times.len());
-        while high - low > 1 {
-            let middle = usize::midpoint(low, high);
-            if self.seconds(middle) - start <= seconds {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        low
-    }
 }
 
 #[cfg(test)]
@@ -99,10 +82,9 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_frame_rate_is_looked_up_by_time() {
+    fn times_and_keys_say_how_fast_and_how_slow() {
         let index = index(&[5, 6, 10, 30], &[0, 2]);
-        let shown = [0.0, 0.09, 0.1, 0.45, 0.5, 2.4, 2.5, 99.0].map(|seconds| index.shown_at(seconds));
-        assert_eq!(shown, [0, 0, 1, 1, 2, 2, 3, 3]);
+        assert_eq!([0, 1, 3].map(|frame| index.seconds(frame)), [0.5, 0.6, 3.0]);
         assert_eq!(index.frame_rate(), Some(3.0 / 2.5));
         assert_eq!(index.key_distance(), 2);
     }

@@ -54,6 +54,26 @@ fn masks_are_checked_with_their_images() {
 }
 
 #[test]
+fn videos_are_generated_and_described() {
+    let program = Program::new();
+    let sizes = ["--train", "8", "--test", "8", "--side", "16", "--frames", "4"];
+    let told = program.told(&[&["data", "make", "clips", "clips"][..], &sizes].concat());
+    assert_eq!(told, "exit 0\n-- stdout\n-- stderr\n8 training and 8 test clips of 8 classes in clips\n");
+    std::fs::write(program.path("clips/test/up/00000.avi"), "").unwrap();
+    assert_snapshot!(program.told(&["data", "check", "clips"]), @"
+    exit 0
+    -- stdout
+    test/up/00000.avi: the file is empty
+    -- stderr
+    16 videos checked, 1 broken
+    mjpeg: 15 videos, 16.0 frames per second
+    ");
+    let report = program.json(&["data", "check", "clips", "--json"]);
+    let file = &report["files"][0];
+    assert_eq!((&file["codec"], &file["frames"], &file["slow"]), (&"mjpeg".into(), &4.into(), &false.into()));
+}
+
+#[test]
 fn a_data_set_goes_into_one_file() {
     let program = Program::new().with_shapes();
     std::fs::write(program.path(&program.image()), "not an image").unwrap();

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use mutualnet_bundle::Bundle;
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::{Subnet, Task, Tensor};
+use mutualnet_core::{Fit, Subnet, Tensor};
 use rand::Rng;
 
 use super::Interpreter;
@@ -44,8 +44,8 @@ impl Images {
     }
 }
 
-/// Images for a row: squares for a network that classifies, in batches of 1 and 2; for any other network a square, and a
-/// batch of images of another size and aspect.
+/// Images for a row: squares for a network that sees those, in batches of 1 and 2; for one that sees whole images a square,
+/// and a batch of images of another size and aspect.
 ///
 /// # Errors
 /// The network has no such width.
@@ -53,9 +53,9 @@ pub fn images(bundle: &Bundle, subnet: Subnet) -> Result<Vec<Images>> {
     let channels = bundle.network().channels(subnet.width)?[0];
     let side = subnet.input.resolution.get() as usize;
     let short = side.min(MAX_SIDE);
-    let cases = match bundle.task() {
-        Task::Classify => [(1, [side; 2]), (2, [side; 2])],
-        _ => [(1, [short; 2]), (2, [short, short * 3 / 2 + 1])],
+    let cases = match bundle.task().sees() {
+        Fit::CenterCrop => [(1, [side; 2]), (2, [side; 2])],
+        Fit::Whole => [(1, [short; 2]), (2, [short, short * 3 / 2 + 1])],
     };
     Ok(cases.map(|(n, size)| Images::random(n, size, channels)).into())
 }

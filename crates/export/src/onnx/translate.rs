@@ -5,7 +5,7 @@
 
 use mutualnet_bundle::Bundle;
 use mutualnet_core::network::{Activation, Conv, Extent, Groups, Node, NodeId, Op, Rank, Resize};
-use mutualnet_core::{Network, Subnet, Task, Tensor};
+use mutualnet_core::{Fit, Network, Subnet, Tensor};
 
 use super::builder::{GraphBuilder, float, int, ints, text};
 use super::fold::{Affine, Folds};
@@ -78,11 +78,11 @@ impl Translation<'_> {
         self.graph.input(INPUT, vec![batch(), channels, height, width]);
     }
 
-    /// A classifier sees squares of its resolution, and other networks images of any size.
+    /// A network of squares sees those of the row's resolution, and one of whole images any size.
     fn image_sides(&self, subnet: Subnet) -> [Side; 2] {
-        match self.row.task() {
-            Task::Classify => [0; 2].map(|_| Side::Value(i64::from(subnet.input.resolution.get()))),
-            _ => ["height", "width"].map(|side| Side::Param(side.to_owned())),
+        match self.row.task().sees() {
+            Fit::CenterCrop => [0; 2].map(|_| Side::Value(i64::from(subnet.input.resolution.get()))),
+            Fit::Whole => ["height", "width"].map(|side| Side::Param(side.to_owned())),
         }
     }
 
@@ -101,10 +101,10 @@ impl Translation<'_> {
                 let is_input_sized = matches!(network.node(output.node).op, Op::ResizeLike(_))
                     && network.node(output.node).inputs[1] == NodeId(0);
                 let [_, height, width] = shapes[idx].shape.extent.map(i64::from);
-                sides.extend(match self.row.task() {
-                    Task::Classify => [height, width].map(Side::Value),
-                    _ if is_input_sized => self.image_sides(subnet),
-                    _ => ["height", "width"].map(|side| Side::Param(format!("{name}.{side}"))),
+                sides.extend(match self.row.task().sees() {
+                    Fit::CenterCrop => [height, width].map(Side::Value),
+                    Fit::Whole if is_input_sized => self.image_sides(subnet),
+                    Fit::Whole => ["height", "width"].map(|side| Side::Param(format!("{name}.{side}"))),
                 });
             }
             self.graph.output(&name, sides);

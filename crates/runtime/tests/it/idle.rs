@@ -25,7 +25,7 @@ fn time_of(thread: &str) -> Duration {
 }
 
 #[test]
-fn idle_threads_sleep_within_a_millisecond() {
+fn idle_threads_sleep() {
     let model = Arc::new(
         Model::with_isa(&bundle(&zoo("mobilenet_v2"), &["1.0-32"]), Isa::choose().unwrap()).unwrap(),
     );
@@ -34,12 +34,13 @@ fn idle_threads_sleep_within_a_millisecond() {
     let input = images(8, subnet("1.0-32").input.resolution);
     session.run(&input, 8).unwrap();
     let new: Vec<_> = workers().difference(&before).cloned().collect();
-    let idle = new.iter().map(|thread| {
+    // Where tests share a process, some of these threads may be those of other tests.
+    let sleeps = |thread: &String| {
         let before = time_of(thread);
         std::thread::sleep(Duration::from_millis(50));
-        time_of(thread) - before
-    });
-    // Where tests share a process, some of these threads may be those of other tests.
-    assert!(idle.min().unwrap() <= Duration::from_millis(1));
+        time_of(thread) == before
+    };
+    // On a busy machine a thread may be late to begin with the pass, and so to end it.
+    assert!((0..100).any(|_| new.iter().any(sleeps)), "no thread sleeps after 5 seconds");
     session.run(&input, 8).unwrap();
 }

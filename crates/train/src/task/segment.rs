@@ -7,7 +7,9 @@
 //! # Source
 //! Losses and the weight of the auxiliary output: torchvision's `references/segmentation`.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use mutualnet_bundle::Quality;
 use mutualnet_core::{Metric, Network, Task};
@@ -66,11 +68,21 @@ pub struct PixelAnswer {
     map: Tensor,
     /// Those of the outputs that only training has.
     auxiliary: Vec<Tensor>,
+    /// What the map says about the targets that it answers for, computed once for all copies of the answer.
+    summary: Rc<OnceCell<PixelSummary>>,
 }
 
 impl PixelAnswer {
+    fn new(map: Tensor, auxiliary: Vec<Tensor>) -> Self {
+        Self { map, auxiliary, summary: Rc::default() }
+    }
+
     fn summary(&self, targets: &PixelLabels) -> Result<PixelSummary> {
-        Ok(self.map.pixel_summary(&targets.on_device)?)
+        if let Some(&summary) = self.summary.get() {
+            return Ok(summary);
+        }
+        let summary = self.map.pixel_summary(&targets.on_device)?;
+        Ok(*self.summary.get_or_init(|| summary))
     }
 }
 
@@ -95,7 +107,7 @@ impl Objective for Segment {
     fn answer(mut pass: Pass<'_>, _: &PixelLabels) -> Result<PixelAnswer> {
         let mut maps = pass.run_unresized()?.into_iter();
         let map = maps.next().expect("a network has an output");
-        Ok(PixelAnswer { map, auxiliary: maps.collect() })
+        Ok(PixelAnswer::new(map, maps.collect()))
     }
 
     /// Cross-entropy, mean over pixels, plus half of that of every auxiliary output; 0 if no pixel has a class.
@@ -126,12 +138,13 @@ impl Objective for Segment {
     }
 
     fn detached(answer: &PixelAnswer) -> Result<PixelAnswer> {
-        Ok(PixelAnswer { map: answer.map.detach()?, auxiliary: Vec::new() })
+        let summary = answer.summary.clone();
+        Ok(PixelAnswer { map: answer.map.detach()?, auxiliary: Vec::new(), summary })
     }
 
     fn mean(answers: &[PixelAnswer], targets: &PixelLabels) -> Result<PixelAnswer> {
         let maps = answers.iter().map(|answer| targets.resized(&answer.map));
-        Ok(PixelAnswer { map: mean(&maps.collect::<Result<Vec<_>>>()?)?, auxiliary: Vec::new() })
+        Ok(PixelAnswer::new(mean(&maps.collect::<Result<Vec<_>>>()?)?, Vec::new()))
     }
 
     fn accuracy(answer: &PixelAnswer, targets: &PixelLabels) -> Result<f64> {

@@ -58,6 +58,13 @@ struct Packet {
     flags: String,
 }
 
+impl Packet {
+    /// Whether an edit list leaves it out: it is decoded but not shown.
+    fn is_hidden(&self) -> bool {
+        self.flags.contains('D')
+    }
+}
+
 #[derive(Deserialize)]
 struct Frame {
     best_effort_timestamp: Option<i64>,
@@ -80,6 +87,8 @@ impl Ffmpeg {
         if times.is_empty() {
             return Err(VideoError::NoFrames);
         }
+        let announced = stream.nb_frames.as_ref().and_then(|n| n.parse::<u64>().ok());
+        let n_hidden = described.packets.iter().filter(|packet| packet.is_hidden()).count();
         let turned =
             stream.side_data_list.iter().find_map(|data| data.rotation).unwrap_or(0).rem_euclid(180) == 90;
         let [width, height] = [stream.width, stream.height];
@@ -93,7 +102,7 @@ impl Ffmpeg {
             size: if turned { [height, width] } else { [width, height] },
             time_base: time_base(&stream.time_base)?,
             keys: keys.map(|(number, _)| number as u32).collect(),
-            announced: stream.nb_frames.as_ref().and_then(|n| n.parse().ok()),
+            announced: announced.map(|n| n.saturating_sub(n_hidden as u64)),
             times: times.into_iter().map(|(time, _)| time).collect(),
         })
     }
@@ -123,8 +132,7 @@ fn read_text(stdout: ChildStdout) -> Result<Vec<u8>, VideoError> {
 
 /// Time and kind of every packet in order of presentation; nothing if packets do not tell all frames.
 fn of_packets(described: &Description) -> Option<Vec<(i64, bool)>> {
-    // Packets that an edit list leaves out are decoded but not shown.
-    let shown = described.packets.iter().filter(|packet| !packet.flags.contains('D'));
+    let shown = described.packets.iter().filter(|packet| !packet.is_hidden());
     let mut times: Vec<_> =
         shown.map(|packet| Some((packet.pts?, packet.flags.starts_with('K')))).collect::<Option<_>>()?;
     times.sort_unstable_by_key(|&(time, _)| time);

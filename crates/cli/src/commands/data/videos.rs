@@ -86,7 +86,9 @@ fn note_codecs(files: &[File]) {
         (*n, *least, *most) = (*n + 1, least.min(rate), most.max(rate));
     }
     for (codec, (n, least, most)) in codecs {
-        text::note(&format!("{codec}: {}, {least:.1} to {most:.1} frames per second", counted(n, "video")));
+        let (least, most) = (format!("{least:.1}"), format!("{most:.1}"));
+        let rates = if least == most { least } else { format!("{least} to {most}") };
+        text::note(&format!("{codec}: {}, {rates} frames per second", counted(n, "video")));
     }
 }
 
