@@ -9,7 +9,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use arrow_array::RecordBatch;
-use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_ipc::reader::{FileReader, StreamReader, read_footer_length};
+use arrow_ipc::{Block, root_as_footer};
 use arrow_schema::{ArrowError, Schema};
 
 use super::{Found, Group, MAX_GROUP_BYTES, Rows, Store, guarded, most_rows};
@@ -21,6 +22,9 @@ use columns::Columns;
 
 /// Bytes of the mark at the end of a stream.
 const END_MARK: u64 = 8;
+
+/// Bytes after a footer: its length and a mark.
+const FOOTER_END: usize = 10;
 
 /// Where the batches of a file are.
 #[derive(Debug)]
@@ -55,6 +59,7 @@ impl Reader {
         file.seek(SeekFrom::Start(0)).map_err(SampleError::read)?;
         let columns = columns.map(|columns| columns.numbers());
         Ok(if has_footer {
+            check_footer(&mut file)?;
             Self::Footer(Box::new(FileReader::try_new(file, columns).map_err(damage)?))
         } else {
             Self::Stream(Box::new(StreamReader::try_new(file, columns).map_err(damage)?))
@@ -85,6 +90,32 @@ impl Reader {
         };
         position.map_err(SampleError::read)
     }
+}
+
+/// Checks that all that a footer promises is inside the file: its reader takes the memory first and reads afterwards.
+fn check_footer(file: &mut File) -> Result<(), SampleError> {
+    let bytes = file.seek(SeekFrom::End(0)).map_err(SampleError::read)?;
+    let mut end = [0; FOOTER_END];
+    let read_end = |mut file: &File, before: u64, buffer: &mut [u8]| {
+        let start = bytes.checked_sub(before + buffer.len() as u64).ok_or_else(truncated)?;
+        file.seek(SeekFrom::Start(start)).map_err(SampleError::read)?;
+        file.read_exact(buffer).map_err(SampleError::read)
+    };
+    read_end(file, 0, &mut end)?;
+    let len = read_footer_length(end).map_err(damage)?;
+    if len as u64 > bytes {
+        return Err(truncated());
+    }
+    let mut footer = vec![0; len];
+    read_end(file, FOOTER_END as u64, &mut footer)?;
+    let footer = root_as_footer(&footer).map_err(|reason| error(format!("damaged footer: {reason}")))?;
+    let blocks = footer.recordBatches().into_iter().chain(footer.dictionaries()).flatten();
+    let is_inside = |block: &Block| {
+        let parts = [block.offset(), block.metaDataLength().into(), block.bodyLength()];
+        let end = parts.iter().try_fold(0_u64, |end, &part| end.checked_add(u64::try_from(part).ok()?));
+        end.is_some_and(|end| end <= bytes)
+    };
+    if blocks.into_iter().all(is_inside) { Ok(()) } else { Err(truncated()) }
 }
 
 /// Reads all batches for their labels. What comes before damage is usable.
@@ -142,8 +173,9 @@ pub(super) fn unpack(path: &Path, batches: &Batches, number: usize) -> Result<Ro
     guarded(|| {
         let batch = match layout {
             Layout::Footer => {
-                let reader = FileReader::try_new(open_file(path)?, Some(columns.numbers()));
-                let mut reader = reader.map_err(damage)?;
+                let mut file = open_file(path)?;
+                check_footer(&mut file)?;
+                let mut reader = FileReader::try_new(file, Some(columns.numbers())).map_err(damage)?;
                 reader.set_index(number).map_err(damage)?;
                 reader.next()
             }
@@ -174,9 +206,13 @@ fn changed() -> SampleError {
     error("the file has changed since it was indexed")
 }
 
+fn truncated() -> SampleError {
+    error("it ends within a batch: the file is truncated")
+}
+
 fn damage(reason: ArrowError) -> SampleError {
     if matches!(&reason, ArrowError::IoError(_, source) if source.kind() == io::ErrorKind::UnexpectedEof) {
-        return error("it ends within a batch: the file is truncated");
+        return truncated();
     }
     error(reason.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -302,6 +302,25 @@ fn a_batch_that_contradicts_itself_is_not_read() {
 }
 
 #[test]
+fn a_footer_that_promises_more_than_the_file_takes_no_memory() {
+    let bytes = arrow(&FEW, None, Kind::File);
+    let footer_at =
+        bytes.len() - 10 - u32::from_le_bytes(bytes[bytes.len() - 10..][..4].try_into().unwrap()) as usize;
+    let footer = arrow_ipc::root_as_footer(&bytes[footer_at..bytes.len() - 10]).unwrap();
+    let block = footer.recordBatches().unwrap().get(0);
+    // Offset, length of the description, padding, length of the body.
+    let at = footer_at + bytes[footer_at..].windows(24).position(|window| window == block.0).unwrap();
+    for (field, wrong) in [(0, 1_i64 << 62), (16, 1 << 40), (16, -1)] {
+        let mut changed = bytes.clone();
+        changed[at + field..][..8].copy_from_slice(&wrong.to_le_bytes());
+        assert_eq!(found(&changed).unwrap_err(), "archive: it ends within a batch: the file is truncated");
+    }
+    let mut changed = bytes.clone();
+    changed[bytes.len() - 10..][..4].copy_from_slice(&i32::MAX.to_le_bytes());
+    assert_eq!(found(&changed).unwrap_err(), "archive: it ends within a batch: the file is truncated");
+}
+
+#[test]
 fn a_batch_with_more_rows_than_the_file_can_have_is_not_kept() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.arrow");
