@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 #[cfg(feature = "train")]
 use mutualnet_core::Task;
-use mutualnet_core::{Budget, Frames, Resolution, Width, WidthRange};
+use mutualnet_core::{Budget, Frames, Precision, Resolution, Width, WidthRange};
+use mutualnet_runtime::Convolution;
 
 /// Train one network once, and run it on any budget by choosing its channel width and input resolution
 #[derive(Debug, Parser)]
@@ -296,6 +297,23 @@ pub(crate) struct CompareArgs {
     pub(crate) markdown: bool,
 }
 
+/// How a network is computed.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ArithmeticArgs {
+    /// Precision of weights and feature maps: f32, or bf16, which is faster on processors that multiply it
+    #[arg(long, default_value_t)]
+    pub(crate) precision: Precision,
+    /// Compute every convolution term by term, not by Winograd's method, which is faster and rounds a little more
+    #[arg(long)]
+    no_winograd: bool,
+}
+
+impl ArithmeticArgs {
+    pub(crate) fn convolution(&self) -> Convolution {
+        if self.no_winograd { Convolution::Direct } else { Convolution::Fast }
+    }
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PredictArgs {
     /// Bundle (.mnb) or run directory
@@ -311,6 +329,8 @@ pub(crate) struct PredictArgs {
     /// Print the N most probable classes of each image, if the network classifies
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) top: usize,
+    #[command(flatten)]
+    pub(crate) arithmetic: ArithmeticArgs,
     /// Draw the classes over the image, with a legend, if the network segments: a PNG file, or for several images a directory
     #[arg(long, value_name = "PNG")]
     pub(crate) save: Option<PathBuf>,
@@ -446,6 +466,8 @@ pub(crate) struct BenchRuntimeArgs {
     /// Number of runs to time, after a few that do not count
     #[arg(long, value_name = "N", default_value = "100")]
     pub(crate) runs: NonZeroUsize,
+    #[command(flatten)]
+    pub(crate) arithmetic: ArithmeticArgs,
     /// Answer requests on stdin, so that runs can be interleaved with those of other programs: `outputs FROM TO` runs the
     /// images of a file, and `step N` runs them N times and prints the mean seconds
     #[arg(long)]

@@ -21,6 +21,9 @@ pub use file_kind::{FileKind, Wanted};
 mod task;
 pub use task::{Metric, Task};
 
+mod precision;
+pub use precision::Precision;
+
 mod tensor;
 pub use tensor::{Tensor, Weights};
 

@@ -17,7 +17,7 @@ use mutualnet_bundle::{Bundle, BundleParts, safetensors};
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::{Network, Resolution, Subnet, Task, Tensor, Weights, Width, WidthRange};
 use mutualnet_export::{onnx, write_safetensors};
-use mutualnet_runtime::{Model, Session};
+use mutualnet_runtime::{Model, ModelConfig, Session};
 use mutualnet_zoo::NetworkConfig;
 use rand::Rng;
 
@@ -69,7 +69,8 @@ fn rows(n: usize, seed: u64) -> Result<Vec<Subnet>> {
 
 fn session(bundle: &Bundle) -> Result<Session> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    Ok(Session::new(Arc::new(Model::new(bundle)?), threads)?)
+    let model = Model::with_config(bundle, ModelConfig::choose()?.direct())?;
+    Ok(Session::new(Arc::new(model), threads)?)
 }
 
 fn bundle(network: Network, rows: &[Subnet]) -> Result<Bundle> {

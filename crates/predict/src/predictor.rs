@@ -7,22 +7,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mutualnet_bundle::Bundle;
-use mutualnet_core::{Macs, Preprocess};
+use mutualnet_core::{Macs, Precision, Preprocess};
 use mutualnet_image::{DecodeError, Error as ImageError, Preprocessed, preprocess_file};
-use mutualnet_runtime::{Model, Session};
+use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
 
 use crate::{Decoder, Prediction, Result, decoder};
 
-/// What answers should have in them.
+/// What answers should have in them, and how they are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// Number of classes in the answer of a classifier.
     pub top: usize,
+    /// How convolutions are computed.
+    pub convolution: Convolution,
+    /// The precision of weights and feature maps.
+    pub precision: Precision,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { top: 3 }
+        Self { top: 3, convolution: Convolution::default(), precision: Precision::default() }
     }
 }
 
@@ -51,7 +55,9 @@ impl Predictor {
     /// # Errors
     /// The network cannot be executed, or there is not enough memory.
     pub fn new(bundle: &Bundle, threads: NonZeroUsize, config: Config) -> Result<Self> {
-        let session = Session::new(Arc::new(Model::new(bundle)?), threads)?;
+        let Config { convolution, precision, .. } = config;
+        let how = ModelConfig { convolution, precisions: vec![precision], ..ModelConfig::choose()? };
+        let session = Session::new(Arc::new(Model::with_config(bundle, how)?), threads)?;
         let decoder = decoder(bundle.task(), bundle.classes(), config);
         Ok(Self { session, decoder, preprocess: *bundle.preprocess() })
     }

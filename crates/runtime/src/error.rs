@@ -1,6 +1,6 @@
 //! The error type of this crate.
 
-use mutualnet_core::Subnet;
+use mutualnet_core::{Precision, Subnet};
 
 use crate::Isa;
 
@@ -11,6 +11,17 @@ pub enum Error {
     /// The network reads clips.
     #[error("networks for video clips are not supported yet")]
     Clip,
+    /// The model was not prepared for a precision.
+    #[error("the model is not prepared for {precision}")]
+    Precision {
+        /// The precision asked for.
+        precision: Precision,
+        /// Those that it is prepared for.
+        prepared: Vec<Precision>,
+    },
+    /// There is no precision to prepare a model for.
+    #[error("a model needs at least one precision")]
+    NoPrecisions,
     /// A layer has no kernel.
     #[error("`{what}` is not supported on the run side, at `{path}`")]
     Unsupported {
@@ -135,6 +146,10 @@ impl Error {
             Self::NotARow { nearest, .. } if !nearest.is_empty() => {
                 let rows: Vec<_> = nearest.iter().map(ToString::to_string).collect();
                 Some(format!("the nearest rows are {}", rows.join(", ")))
+            }
+            Self::Precision { prepared, .. } => {
+                let prepared: Vec<_> = prepared.iter().map(ToString::to_string).collect();
+                Some(format!("it is prepared for {}", prepared.join(" and ")))
             }
             Self::Statistics { .. } => Some("run `mutualnet tabulate` on the run again".to_owned()),
             Self::Table(error) => error.hint(),

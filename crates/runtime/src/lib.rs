@@ -34,8 +34,10 @@
 //! Environment: [`ISA_VARIABLE`] (`MUTUALNET_ISA`) overrides the instruction set: `avx512`, `avx2`, `neon` or
 //! `portable`.
 
+pub use mutualnet_core::Precision;
+
 mod model;
-pub use model::Model;
+pub use model::{Convolution, Model, ModelConfig};
 
 mod session;
 pub use session::{Output, Session};

@@ -5,18 +5,58 @@ use std::sync::Arc;
 
 use mutualnet_bundle::{Bundle, QueryTable};
 use mutualnet_core::network::{List, Op};
-use mutualnet_core::{Budget, Network, Preprocess, Resolution, Subnet};
+use mutualnet_core::{Budget, Network, Precision, Preprocess, Resolution, Subnet};
 
 use crate::prepare::{Prepared, Source};
 use crate::program::Program;
 use crate::resize::Resize;
 use crate::{Error, Isa, Result};
 
+/// How convolutions are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Convolution {
+    /// Each in the way that takes less arithmetic: those of 3×3 taps at stride 1 mostly by Winograd's method, which rounds
+    /// a little more. It needs no copy of the weights, but a workspace of one to two MiB per thread.
+    #[default]
+    Fast,
+    /// Every sum as it is defined, term by term.
+    Direct,
+}
+
+/// How a model is executed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModelConfig {
+    /// Which kernels are used.
+    pub isa: Isa,
+    /// How these compute convolutions.
+    pub convolution: Convolution,
+    /// The precisions that sessions can switch between, beginning with the first. Each has a packed copy of the weights,
+    /// which for [`Precision::Bf16`] is half as large.
+    pub precisions: Vec<Precision>,
+}
+
+impl ModelConfig {
+    /// The fastest way on this processor, or with the instruction set that [`ISA_VARIABLE`](crate::ISA_VARIABLE) names.
+    ///
+    /// # Errors
+    /// Fails if the variable names one that is unknown or not available.
+    pub fn choose() -> Result<Self> {
+        let precisions = vec![Precision::default()];
+        Ok(Self { isa: Isa::choose()?, convolution: Convolution::default(), precisions })
+    }
+
+    /// The same with [`Convolution::Direct`], for comparisons that rounding should not blur.
+    #[must_use]
+    pub fn direct(self) -> Self {
+        Self { convolution: Convolution::Direct, ..self }
+    }
+}
+
 /// A bundle's weights, packed once, and a program for every row of its query table.
 #[derive(Debug)]
 pub struct Model {
     pub(crate) prepared: Arc<Prepared>,
-    isa: Isa,
+    config: ModelConfig,
     network: Network,
     table: QueryTable,
     preprocess: Preprocess,
@@ -28,23 +68,22 @@ pub struct Model {
 }
 
 impl Model {
-    /// Prepares a bundle for the fastest instruction set that is available, or for the one that
-    /// [`ISA_VARIABLE`](crate::ISA_VARIABLE) names.
+    /// Prepares a bundle as [`ModelConfig::choose`] says.
+    ///
+    /// # Errors
+    /// Fails in the same cases as [`ModelConfig::choose`] and [`Self::with_config`].
+    pub fn new(bundle: &Bundle) -> Result<Self> {
+        Self::with_config(bundle, ModelConfig::choose()?)
+    }
+
+    /// Prepares a bundle.
     ///
     /// # Errors
     /// Fails if the network reads clips or has a layer that cannot be executed, if a row needs too much memory, or if
-    /// the variable names an instruction set that is not available.
-    pub fn new(bundle: &Bundle) -> Result<Self> {
-        Self::with_isa(bundle, Isa::choose()?)
-    }
-
-    /// Like [`Self::new`], for a given instruction set.
-    ///
-    /// # Errors
-    /// Fails in the same cases as [`Self::new`].
-    pub fn with_isa(bundle: &Bundle, isa: Isa) -> Result<Self> {
-        if !isa.is_available() {
-            return Err(Error::isa(isa.name()));
+    /// the instruction set is not available.
+    pub fn with_config(bundle: &Bundle, config: ModelConfig) -> Result<Self> {
+        if !config.isa.is_available() {
+            return Err(Error::isa(config.isa.name()));
         }
         let rows: Vec<_> = bundle.table().rows().iter().map(|row| row.subnet).collect();
         let statistics = |row| {
@@ -57,13 +96,13 @@ impl Model {
             weight: &|name| bundle.weights().get(name).map(|tensor| (&tensor.shape[..], &tensor.data[..])),
             statistics: &statistics,
         };
-        let prepared = Arc::new(Prepared::new(&source, isa)?);
+        let prepared = Arc::new(Prepared::new(&source, &config)?);
         let largest = bundle.preprocess().crop;
         let resize = |to: Resolution| Resize::new(square(largest), square(to));
         let smaller = rows.iter().map(|row| row.input.resolution).filter(|&resolution| resolution != largest);
         Ok(Self {
             prepared,
-            isa,
+            config,
             network: bundle.network().clone(),
             table: bundle.table().clone(),
             preprocess: *bundle.preprocess(),
@@ -75,7 +114,12 @@ impl Model {
 
     /// The instruction set that the kernels use.
     pub fn isa(&self) -> Isa {
-        self.isa
+        self.config.isa
+    }
+
+    /// How the model is executed.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
     }
 
     /// The lists of layers.
@@ -113,24 +157,32 @@ impl Model {
         height * width * self.prepared.programs[0].input().channels
     }
 
-    /// The program of a row for square images of its resolution.
-    pub(crate) fn program(&self, row: usize) -> &Arc<Program> {
-        &self.prepared.programs[row]
+    /// The program of a row for square images of its resolution, in the precision of that index.
+    pub(crate) fn program(&self, row: usize, precision: usize) -> &Arc<Program> {
+        &self.prepared.programs[precision * self.rows.len() + row]
     }
 
-    /// The program of a list at a row.
-    pub(crate) fn list_program(&self, list: &str, row: usize) -> Result<&Arc<Program>> {
+    /// Index of a precision.
+    pub(crate) fn precision(&self, precision: Precision) -> Result<usize> {
+        let precisions = &self.config.precisions;
+        let idx = precisions.iter().position(|&prepared| prepared == precision);
+        idx.ok_or_else(|| Error::Precision { precision, prepared: precisions.clone() })
+    }
+
+    /// The program of a list at a row, in the precision of that index.
+    pub(crate) fn list_program(&self, list: &str, row: usize, precision: usize) -> Result<&Arc<Program>> {
         let programs = match list {
             List::MAIN => Some(&self.prepared.programs),
             other => self.prepared.others.get(other),
         };
-        Ok(&programs.ok_or_else(|| Error::List { name: list.to_owned() })?[row])
+        let programs = programs.ok_or_else(|| Error::List { name: list.to_owned() })?;
+        Ok(&programs[precision * self.rows.len() + row])
     }
 
-    /// The program of a row for images of any height and width.
-    pub(crate) fn resized(&self, row: usize, size: [usize; 2]) -> Result<Arc<Program>> {
-        let Prepared { network, fused, .. } = &*self.prepared;
-        Ok(Arc::new(self.program(row).resized(network, fused, size)?))
+    /// A program for images of another height and width.
+    pub(crate) fn resized(&self, program: &Program, size: [usize; 2]) -> Result<Arc<Program>> {
+        let Prepared { network, fused, convolution, .. } = &*self.prepared;
+        Ok(Arc::new(program.resized(network, fused, (size, *convolution))?))
     }
 
     /// Checks that the main list reads one image, of the row's resolution.
@@ -157,7 +209,7 @@ impl Model {
 
     /// The resize to the resolution of a row; `None` if that is the largest.
     pub(crate) fn resize(&self, row: usize) -> Option<&Resize> {
-        self.resizes.get(&self.program(row).subnet.input.resolution)
+        self.resizes.get(&self.program(row, 0).subnet.input.resolution)
     }
 
     /// The three rows nearest to a sub-network, by the relative distances of width and resolution.

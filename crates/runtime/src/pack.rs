@@ -5,13 +5,14 @@
 
 use std::ops::Range;
 
-use crate::kernels::{Buffer, PANEL, padded};
+use crate::kernels::{Buffer, PANEL, padded, rounded, widened};
 use crate::{Error, Result};
 
 /// The packed weights of one layer.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    /// Dense: `[out / 16][taps][in][16]`; depthwise: `[taps][c]`, with `c` rounded up to a multiple of 16. The channels
+    /// Dense: `[out / 16][taps][in][16]`; dense of bf16: `[out / 16][taps][in / 2][16]`, each number a pair of input channels
+    /// with the first one in its lower half; depthwise: `[taps][c]`, with `c` rounded up to a multiple of 16. The channels
     /// added by rounding are zeros.
     pub(crate) numbers: Buffer,
     /// Distance from one tap to the next, in numbers.
@@ -41,18 +42,49 @@ pub(crate) fn dense(weight: &[f32], [out, input, taps]: [usize; 3], block: Range
     Ok(Packed { numbers, tap_stride, panel_stride })
 }
 
-/// Packs the weights `[in, out, taps]` of a transposed convolution as dense ones.
+/// As [`dense`], rounded to bf16. The channel beside the last one of an odd number is 0.
 ///
 /// # Errors
 /// Fails if there is not enough memory.
-pub(crate) fn transposed(weight: &[f32], [input, out, taps]: [usize; 3]) -> Result<Packed> {
+pub(crate) fn dense_pairs(weight: &[f32], shape: [usize; 3], block: Range<usize>) -> Result<Packed> {
+    let [out, input, taps] = shape;
+    let tap_stride = block.len().div_ceil(2) * PANEL;
+    let panel_stride = taps * tap_stride;
+    let len = panel_stride.checked_mul(out.div_ceil(PANEL)).ok_or(Error::Memory { numbers: usize::MAX })?;
+    let mut numbers = Buffer::zeroed(len)?;
+    for (o, weight) in weight.chunks_exact((input * taps).max(1)).enumerate() {
+        let panel = o / PANEL * panel_stride + o % PANEL;
+        let weight = &weight[block.start * taps..block.end * taps];
+        for (i, weight) in weight.chunks_exact(taps).enumerate() {
+            for (tap, &weight) in weight.iter().enumerate() {
+                let pair = &mut numbers[panel + tap * tap_stride + i / 2 * PANEL];
+                let half = u32::from(rounded(weight)) << (16 * (i % 2));
+                *pair = f32::from_bits(pair.to_bits() | half);
+            }
+        }
+    }
+    Ok(Packed { numbers, tap_stride, panel_stride })
+}
+
+/// As [`depthwise`], rounded to bf16 but held as f32: there are few of them.
+///
+/// # Errors
+/// Fails if there is not enough memory.
+pub(crate) fn depthwise_rounded(weight: &[f32], shape: [usize; 2]) -> Result<Packed> {
+    let mut packed = depthwise(weight, shape)?;
+    packed.numbers.iter_mut().for_each(|number| *number = widened(rounded(*number)));
+    Ok(packed)
+}
+
+/// The weights `[in, out, taps]` of a transposed convolution as those of a dense one.
+pub(crate) fn turned(weight: &[f32], [input, out, taps]: [usize; 3]) -> Vec<f32> {
     let mut turned = Vec::with_capacity(weight.len());
     for o in 0..out {
         for i in 0..input {
             turned.extend_from_slice(&weight[(i * out + o) * taps..][..taps]);
         }
     }
-    dense(&turned, [out, input, taps], 0..input)
+    turned
 }
 
 /// Packs depthwise weights `[channels, taps]`.

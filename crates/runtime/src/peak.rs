@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use crate::kernels::Kernels;
-use crate::{Isa, LayerTime};
+use crate::{Isa, LayerTime, Precision};
 
 /// The time that each measurement takes.
 const TIME: Duration = Duration::from_millis(30);
@@ -38,7 +38,7 @@ impl Peak {
     /// # Panics
     /// Panics if the processor lacks the instruction set.
     pub fn measure(isa: Isa, threads: usize) -> Self {
-        let kernels = Kernels::of(isa);
+        let kernels = Kernels::of(isa, Precision::F32);
         let macs_per_s = on_each(threads, |_| rate(|| kernels.most_macs(1 << 14)));
         let bytes_per_s = SIZES.iter().map(|&size| {
             let each = size / threads.max(1);

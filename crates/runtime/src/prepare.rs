@@ -1,34 +1,46 @@
 //! Turns the parts of a bundle into what a team executes: weights that are packed once, and one program per row.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use mutualnet_core::network::{BatchNorm, Conv, Groups, List, Node, Op, Parameter, ParameterKind, Rank};
 use mutualnet_core::{Network, NodeId, Subnet};
 
 use crate::fuse::{Fused, fuse};
-use crate::kernels::{Buffer, Kernels, taps_of_largest_kernel};
+use crate::kernels::{Buffer, Kernels, taps_of_largest_kernel, workspace_len, zeros_needed};
 use crate::pack::{self, Packed};
-use crate::program::{Program, ScaleShift};
-use crate::{Error, Isa, Result};
+use crate::program::{How, Program, ScaleShift};
+use crate::{Convolution, Error, ModelConfig, Precision, Result};
 
 /// Everything that the sessions of a model share.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) kernels: &'static Kernels,
-    /// Packed weights by node, one for each input of a dense node; none for nodes whose kernels read no weights.
-    pub(crate) weights: Vec<Vec<Packed>>,
+    /// One for each precision.
+    pub(crate) variants: Vec<Variant>,
     /// Zeros, which are read for taps that fall on padding.
     pub(crate) zeros: Buffer,
     pub(crate) network: Network,
     /// Those of the main list.
     pub(crate) fused: Vec<Fused>,
-    /// One program of the main list per row, for square images of its resolution.
+    /// For every precision one program of the main list per row, for square images of its resolution.
     pub(crate) programs: Vec<Arc<Program>>,
     /// One program per row of each other list, by its name.
     pub(crate) others: BTreeMap<String, Vec<Arc<Program>>>,
     /// Number of taps of the largest dense kernel.
     pub(crate) taps: usize,
+    /// How many numbers every thread needs besides feature maps.
+    pub(crate) workspace: usize,
+    pub(crate) convolution: Convolution,
+}
+
+/// What is different between precisions, besides programs.
+#[derive(Debug)]
+pub(crate) struct Variant {
+    pub(crate) precision: Precision,
+    pub(crate) kernels: &'static Kernels,
+    /// Packed weights by node, one for each input of a dense node; none for nodes whose kernels read no weights.
+    pub(crate) weights: Vec<Vec<Packed>>,
 }
 
 /// A tensor of the source, as shape and numbers.
@@ -61,19 +73,24 @@ impl Prepared {
     /// # Errors
     /// Fails if the network reads clips or has a layer without a kernel, if a weight or the statistics of a row are
     /// missing or do not fit, or if there is not enough memory.
-    pub(crate) fn new(source: &Source<'_>, isa: Isa) -> Result<Self> {
+    pub(crate) fn new(source: &Source<'_>, config: &ModelConfig) -> Result<Self> {
         if source.network.rank() == Rank::Clip {
             return Err(Error::Clip);
         }
         if source.rows.is_empty() {
             return Err(Error::NoRows);
         }
+        if config.precisions.is_empty() {
+            return Err(Error::NoPrecisions);
+        }
         let parameters = Parameters::collect(source)?;
         let norms: Vec<_> = source.network.batch_norms().collect();
+        let convolution = config.convolution;
+        let hows = || config.precisions.iter().map(|&precision| How { precision, convolution });
         let of_list = |(idx, list): (usize, &List)| {
             let fused = fuse(source.network, list);
-            let rows = source.rows.iter();
-            let programs = rows.map(|&row| program(source, &parameters, (idx, &fused), &norms, row));
+            let rows = hows().flat_map(|how| source.rows.iter().map(move |&row| (row, how)));
+            let programs = rows.map(|row| program(source, &parameters, (idx, &fused), &norms, row));
             let programs: Vec<_> = programs.map(|program| Ok(Arc::new(program?))).collect::<Result<_>>()?;
             Ok((list.name().to_owned(), (fused, programs)))
         };
@@ -82,13 +99,22 @@ impl Prepared {
         let (fused, programs) = lists.remove(List::MAIN).expect("every network has this list");
         let others: BTreeMap<_, _> =
             lists.into_iter().map(|(name, (_, programs))| (name, programs)).collect();
+        let variants = config.precisions.iter().map(|&precision| {
+            let weights = pack(source.network, &parameters, precision)?;
+            Ok(Variant { precision, kernels: Kernels::of(config.isa, precision), weights })
+        });
+        let variants: Vec<_> = variants.collect::<Result<_>>()?;
         let calls = || programs.iter().chain(others.values().flatten()).flat_map(|program| &program.calls);
-        let channels = calls().map(|call| call.input.channels).max().unwrap_or(0);
+        let workspace = match convolution {
+            Convolution::Fast => workspace_len(variants[0].kernels, calls()),
+            Convolution::Direct => 0,
+        };
         Ok(Self {
-            kernels: Kernels::of(isa),
-            weights: pack(source.network, &parameters)?,
-            zeros: Buffer::zeroed(channels)?,
+            variants,
+            zeros: Buffer::zeroed(calls().map(zeros_needed).max().unwrap_or(0))?,
             taps: taps_of_largest_kernel(calls()),
+            workspace,
+            convolution,
             network: source.network.clone(),
             fused,
             programs,
@@ -96,9 +122,15 @@ impl Prepared {
         })
     }
 
-    /// How many numbers one image needs in the arena for the row that needs most.
-    pub(crate) fn arena_len(&self) -> usize {
-        self.all_programs().map(|program| program.arena_len).max().unwrap_or(0)
+    /// How many bytes one image needs in the arena for the row that needs most.
+    pub(crate) fn arena_bytes(&self) -> usize {
+        self.all_programs().map(|program| program.arena_bytes).max().unwrap_or(0)
+    }
+
+    /// What is particular to a precision that the model was prepared for.
+    pub(crate) fn variant(&self, precision: Precision) -> &Variant {
+        let variant = self.variants.iter().find(|variant| variant.precision == precision);
+        variant.expect("a program has one of the precisions")
     }
 
     /// The programs of all lists.
@@ -142,8 +174,15 @@ impl<'a> Parameters<'a> {
     }
 }
 
-fn pack(network: &Network, parameters: &Parameters<'_>) -> Result<Vec<Vec<Packed>>> {
+type Dense = fn(&[f32], [usize; 3], Range<usize>) -> Result<Packed>;
+type Depthwise = fn(&[f32], [usize; 2]) -> Result<Packed>;
+
+fn pack(network: &Network, parameters: &Parameters<'_>, precision: Precision) -> Result<Vec<Vec<Packed>>> {
     let channels = network.channels(network.widths().full())?;
+    let (dense, depthwise): (Dense, Depthwise) = match precision {
+        Precision::F32 => (pack::dense, pack::depthwise),
+        Precision::Bf16 => (pack::dense_pairs, pack::depthwise_rounded),
+    };
     let pack = |(idx, node): (usize, &Node)| {
         if !matches!(node.op, Op::Conv(_) | Op::TransposedConv(_) | Op::Linear(_)) {
             return Ok(Vec::new());
@@ -151,16 +190,17 @@ fn pack(network: &Network, parameters: &Parameters<'_>) -> Result<Vec<Vec<Packed
         let (shape, numbers) = parameters.factor(NodeId(idx));
         let taps = shape[2..].iter().product();
         if let Op::TransposedConv(_) = node.op {
-            return Ok(vec![pack::transposed(numbers, [shape[0], shape[1], taps])?]);
+            let numbers = pack::turned(numbers, [shape[0], shape[1], taps]);
+            return Ok(vec![dense(&numbers, [shape[1], shape[0], taps], 0..shape[0])?]);
         }
         if matches!(node.op, Op::Conv(Conv { groups: Groups::Depthwise, .. })) {
-            return Ok(vec![pack::depthwise(numbers, [shape[0], taps])?]);
+            return Ok(vec![depthwise(numbers, [shape[0], taps])?]);
         }
         let mut start = 0;
         let blocks = node.inputs.iter().map(|input| {
             let block = start..start + channels[input.0];
             start = block.end;
-            pack::dense(numbers, [shape[0], shape[1], taps], block)
+            dense(numbers, [shape[0], shape[1], taps], block)
         });
         blocks.collect()
     };
@@ -174,12 +214,12 @@ fn program(
     parameters: &Parameters<'_>,
     (list, fused): (usize, &[Fused]),
     norms: &[NodeId],
-    row: Subnet,
+    (row, how): (Subnet, How),
 ) -> Result<Program> {
     let missing = || Error::Statistics { subnet: row };
     let statistics =
         if norms.is_empty() { Vec::new() } else { (source.statistics)(row).ok_or_else(missing)? };
-    Program::new(source.network, (list, fused), row, |fused, channels| {
+    Program::new(source.network, (list, fused), (row, how), |fused, channels| {
         let bias = fused.producer.and_then(|node| parameters.addends.get(&node));
         let shift = bias.map_or(vec![0.0; channels], |bias| bias[..channels].to_vec());
         let plain = ScaleShift { scale: vec![1.0; channels], shift };

@@ -19,7 +19,7 @@ pub struct LayerTime {
     pub size: [usize; 2],
     /// Channels of its output.
     pub channels: usize,
-    /// Multiply-accumulates for all images of a run.
+    /// Multiply-accumulates for all images of a run, as the network counts them. Winograd's method needs fewer.
     pub macs: u64,
     /// The least number of bytes that a run moves: every input, every weight and every output once.
     pub bytes: u64,
@@ -74,7 +74,7 @@ impl Session {
                         size: call.output.size,
                         channels: call.output.channels,
                         macs: n as u64 * macs.0,
-                        bytes: read + written + params * size_of::<f32>() as u64,
+                        bytes: read + written + params * self.precision().bytes() as u64,
                         time,
                     });
                 }
@@ -86,6 +86,6 @@ impl Session {
 
 /// The bytes of feature maps for `n` images.
 fn bytes(n: usize, maps: [Option<Feature>; 3]) -> u64 {
-    let numbers: usize = maps.into_iter().flatten().map(|map| map.pixels() * map.channels).sum();
-    (n * numbers * size_of::<f32>()) as u64
+    let of = |map: Feature| map.pixels() * map.channels * map.bytes;
+    (n * maps.into_iter().flatten().map(of).sum::<usize>()) as u64
 }

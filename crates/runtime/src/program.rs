@@ -12,27 +12,29 @@ use mutualnet_core::network::{
 use mutualnet_core::{Network, NodeId, Subnet};
 
 use crate::fuse::Fused;
-use crate::kernels::{Buffer, Curve, Filter, padded};
+use crate::kernels::{Buffer, Curve, Filter, padded, pays};
 use crate::place::Placer;
-use crate::{Error, Result};
+use crate::{Convolution, Error, Precision, Result};
 
 /// A size along height and along width.
 pub(crate) type Pair = [usize; 2];
 
-/// The most numbers that one image may need in the arena: 4 GiB.
-const MAX_ARENA: usize = 1 << 30;
+/// The most bytes that one image may need in the arena.
+const MAX_ARENA: u64 = 1 << 32;
 
 /// Where the value of a node lies for one image. For a pass over several images, `start` and length are multiplied by
 /// their number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Feature {
-    /// Index of its first number in the arena.
+    /// Its first byte in the arena.
     pub(crate) start: usize,
     /// Height and width.
     pub(crate) size: Pair,
     pub(crate) channels: usize,
     /// Distance from one pixel to the next, in numbers.
     pub(crate) stride_c: usize,
+    /// Bytes of a number.
+    pub(crate) bytes: usize,
 }
 
 impl Feature {
@@ -44,6 +46,12 @@ impl Feature {
     /// How many numbers one image takes.
     pub(crate) fn len(self) -> usize {
         self.pixels() * self.stride_c
+    }
+
+    /// The byte behind it, for one image.
+    #[cfg(test)]
+    pub(crate) fn end(self) -> usize {
+        self.start + self.len() * self.bytes
     }
 }
 
@@ -82,6 +90,12 @@ impl Window {
 pub(crate) enum Work {
     /// A dense convolution or a linear layer, with the weights of the given node for one of its inputs.
     Dense {
+        weights: NodeId,
+        block: usize,
+        window: Window,
+    },
+    /// A dense convolution in tiles of 4×4 outputs.
+    Winograd {
         weights: NodeId,
         block: usize,
         window: Window,
@@ -136,6 +150,7 @@ pub(crate) struct KernelCall {
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) subnet: Subnet,
+    pub(crate) precision: Precision,
     /// Index of the list in the network.
     pub(crate) list: usize,
     /// The inputs of the list, at least one.
@@ -146,8 +161,15 @@ pub(crate) struct Program {
     /// The node that each call computes, without those that are fused with it.
     pub(crate) nodes: Vec<NodeId>,
     pub(crate) coefficients: Arc<Coefficients>,
-    /// How many numbers one image needs in the arena.
-    pub(crate) arena_len: usize,
+    /// How many bytes one image needs in the arena.
+    pub(crate) arena_bytes: usize,
+}
+
+/// How a program computes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    pub(crate) precision: Precision,
+    pub(crate) convolution: Convolution,
 }
 
 /// The scale and the shift of each channel, which are applied to the sums of a kernel.
@@ -173,7 +195,7 @@ impl Program {
     pub(crate) fn new(
         network: &Network,
         (list, fused): (usize, &[Fused]),
-        subnet: Subnet,
+        (subnet, how): (Subnet, How),
         scale_shift: impl Fn(&Fused, usize) -> Result<ScaleShift>,
     ) -> Result<Self> {
         let costs = network.costs(subnet)?;
@@ -191,7 +213,7 @@ impl Program {
         let mut buffer = Buffer::zeroed(numbers.len())?;
         buffer[..numbers.len()].copy_from_slice(&numbers);
         let coefficients = Arc::new(Coefficients { numbers: buffer, starts });
-        Self::lay_out(network, (list, fused), (subnet, &costs), coefficients)
+        Self::lay_out(network, (list, fused), (subnet, &costs), (coefficients, how))
     }
 
     /// The first input, which is the only one of almost every list.
@@ -203,20 +225,27 @@ impl Program {
     ///
     /// # Errors
     /// Fails if the network refuses the size, or if a layer needs too much memory.
-    pub(crate) fn resized(&self, network: &Network, fused: &[Fused], size: Pair) -> Result<Self> {
+    pub(crate) fn resized(
+        &self,
+        network: &Network,
+        fused: &[Fused],
+        (size, convolution): (Pair, Convolution),
+    ) -> Result<Self> {
         let side = |n: usize| u32::try_from(n).map_err(|_| Error::Memory { numbers: usize::MAX });
         let costs = network.costs_at(self.subnet.width, [side(size[0])?, side(size[1])?])?;
-        Self::lay_out(network, (self.list, fused), (self.subnet, &costs), self.coefficients.clone())
+        let coefficients = self.coefficients.clone();
+        let how = How { precision: self.precision, convolution };
+        Self::lay_out(network, (self.list, fused), (self.subnet, &costs), (coefficients, how))
     }
 
     fn lay_out(
         network: &Network,
         (list, fused): (usize, &[Fused]),
         (subnet, costs): (Subnet, &[NodeCost]),
-        coefficients: Arc<Coefficients>,
+        (coefficients, how): (Arc<Coefficients>, How),
     ) -> Result<Self> {
         let of_list = &network.lists()[list];
-        let mut layout = Layout::new(network, (of_list, fused), costs)?;
+        let mut layout = Layout::new(network, (of_list, fused), (costs, how.precision))?;
         let (mut calls, mut nodes) = (Vec::with_capacity(fused.len()), Vec::with_capacity(fused.len()));
         for (time, (fused, starts)) in fused.iter().zip(&coefficients.starts).enumerate() {
             let output = layout.place(fused.output, time + 1)?;
@@ -232,13 +261,14 @@ impl Program {
                 curve: fused.curve.map(|activation| curve(network, activation)).transpose()?,
             };
             let inputs = fused.inputs.iter().map(|node| layout.features[node.0]);
-            calls.extend(call.over(inputs, &starts[1..]));
+            calls.extend(call.over(inputs, &starts[1..]).into_iter().map(|call| call.by(how)));
             nodes.resize(calls.len(), fused.producer.unwrap_or(fused.output));
         }
         let outputs = network.outputs_of(of_list).map(|output| layout.features[output.node.0]).collect();
         let inputs = network.inputs(of_list).map(|input| layout.features[input.0]).collect();
-        let arena_len = layout.placer.high_water;
-        Ok(Self { subnet, list, inputs, outputs, calls, nodes, coefficients, arena_len })
+        let arena_bytes = layout.placer.high_water;
+        let precision = how.precision;
+        Ok(Self { subnet, precision, list, inputs, outputs, calls, nodes, coefficients, arena_bytes })
     }
 }
 
@@ -261,6 +291,20 @@ impl KernelCall {
             Self { work, input, residual, coefficients, pre: UNBOUNDED, post, curve, ..self }
         };
         inputs.enumerate().map(of).collect()
+    }
+}
+
+impl KernelCall {
+    /// The same call by the kernel that computes it faster.
+    fn by(mut self, how: How) -> Self {
+        if let Work::Dense { weights, block, window } = self.work
+            && how.convolution == Convolution::Fast
+            && how.precision == Precision::F32
+            && pays(window, self.input, self.output)
+        {
+            self.work = Work::Winograd { weights, block, window };
+        }
+        self
     }
 }
 
@@ -365,6 +409,9 @@ fn append(numbers: &mut Vec<f32>, folded: &ScaleShift) -> usize {
 /// Places the value of every node in the arena, in the order of execution.
 struct Layout<'a> {
     costs: &'a [NodeCost],
+    precision: Precision,
+    /// Outputs that no node reads; they hold f32 in any precision.
+    ends: Vec<NodeId>,
     /// For every node, the index of the last fused node that reads it, plus 1. The input is written at time 0.
     last_use: Vec<usize>,
     features: Vec<Feature>,
@@ -372,7 +419,11 @@ struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    fn new(network: &Network, (list, fused): (&List, &[Fused]), costs: &'a [NodeCost]) -> Result<Self> {
+    fn new(
+        network: &Network,
+        (list, fused): (&List, &[Fused]),
+        (costs, precision): (&'a [NodeCost], Precision),
+    ) -> Result<Self> {
         let mut last_use = vec![usize::MAX; costs.len()];
         // Nodes that something else than a dense kernel reads, which needs a tail.
         let mut with_tail: BTreeSet<NodeId> = BTreeSet::new();
@@ -384,11 +435,14 @@ impl<'a> Layout<'a> {
             with_tail
                 .extend(fused.inputs.iter().filter(|_| !dense).chain(&fused.gate).chain(&fused.residual));
         }
+        // The sums of a layer over several nodes go through its output, so that this has to be what kernels read.
+        let is_end = |fused: &&Fused| last_use[fused.output.0] == usize::MAX && fused.inputs.len() == 1;
+        let ends = fused.iter().filter(is_end).map(|fused| fused.output).collect();
         for output in network.outputs() {
             last_use[output.node.0] = usize::MAX;
         }
         let features = vec![Feature::default(); costs.len()];
-        let mut layout = Self { costs, last_use, features, placer: Placer::default() };
+        let mut layout = Self { costs, precision, ends, last_use, features, placer: Placer::default() };
         for input in network.inputs(list) {
             let channels = costs[input.0].shape.channels;
             let stride_c = if with_tail.contains(&input) { padded(channels) } else { channels };
@@ -404,14 +458,18 @@ impl<'a> Layout<'a> {
     fn insert(&mut self, node: NodeId, stride_c: usize, time: usize) -> Result<Feature> {
         let shape = self.costs[node.0].shape;
         let size = [shape.extent[1] as usize, shape.extent[2] as usize];
-        let mut feature = Feature { start: 0, size, channels: shape.channels, stride_c };
-        let len = size[0].checked_mul(size[1]).and_then(|pixels| pixels.checked_mul(stride_c));
+        let is_half = self.precision == Precision::Bf16 && !self.ends.contains(&node);
+        let bytes = if is_half { size_of::<u16>() } else { size_of::<f32>() };
+        let mut feature = Feature { start: 0, size, channels: shape.channels, stride_c, bytes };
+        let len = size[0].checked_mul(size[1]).and_then(|pixels| pixels.checked_mul(stride_c * bytes));
+        let fits = |len: usize| len as u64 <= MAX_ARENA;
+        let too_large = |len: usize| Error::Memory { numbers: len / size_of::<f32>() };
+        let len = len.filter(|&len| fits(len)).ok_or(too_large(len.unwrap_or(usize::MAX)))?;
         // Every block begins on a cache line, including the one after a narrow input.
-        let len = len.filter(|&len| len <= MAX_ARENA).map(padded);
-        let len = len.ok_or(Error::Memory { numbers: len.unwrap_or(usize::MAX) })?;
+        let len = len.next_multiple_of(Buffer::ALIGNMENT);
         feature.start = self.placer.place(len, time, self.last_use[node.0]);
-        if self.placer.high_water > MAX_ARENA {
-            return Err(Error::Memory { numbers: self.placer.high_water });
+        if !fits(self.placer.high_water) {
+            return Err(too_large(self.placer.high_water));
         }
         self.features[node.0] = feature;
         Ok(feature)

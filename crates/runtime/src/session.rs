@@ -7,16 +7,16 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use mutualnet_core::{Budget, Subnet, shrunk};
+use mutualnet_core::{Budget, Precision, Subnet, shrunk};
 
-use crate::kernels::Team;
+use crate::kernels::{Numbers, Team, rounded, widened};
 use crate::program::{Feature, Program};
 use crate::resize::{self, Resize};
 use crate::{Error, Model, Result};
 
-/// The least number of feature-map elements that a session has memory for: 16 MiB, of which only the used part is ever
-/// committed. Rows that need less run several images in one pass.
-const ARENA_LEN: usize = 1 << 22;
+/// The least number of bytes that a session has for feature maps, of which only the used part is ever committed. Rows that
+/// need less run several images in one pass.
+const ARENA_BYTES: usize = 1 << 24;
 
 /// How many sizes of images a session remembers the layout for.
 const MAX_SIZES: usize = 16;
@@ -27,6 +27,8 @@ pub struct Session {
     team: Team,
     threads: usize,
     row: usize,
+    /// Index of the precision.
+    precision: usize,
     /// The outputs of the latest run, each `[n, h, w, channels]`.
     outputs: Vec<Vec<f32>>,
     /// The program of that run, and how many images it had.
@@ -61,13 +63,14 @@ impl Session {
     /// # Errors
     /// Fails if there is not enough memory or if a thread cannot be started.
     pub fn new(model: Arc<Model>, threads: NonZeroUsize) -> Result<Self> {
-        let arena_len = model.prepared.arena_len().max(ARENA_LEN);
-        let team = Team::new(model.prepared.clone(), threads.get(), arena_len)?;
+        let arena_bytes = model.prepared.arena_bytes().max(ARENA_BYTES);
+        let team = Team::new(model.prepared.clone(), threads.get(), arena_bytes)?;
         let row = model.widest();
-        let program = model.program(row).clone();
+        let program = model.program(row, 0).clone();
         let outputs = program.outputs.iter().map(|output| vec![0.0; output.pixels() * output.channels]);
         let (outputs, latest) = (outputs.collect(), (program.clone(), 0));
-        Ok(Self { model, team, threads: threads.get(), row, outputs, latest, sizes: Vec::new() })
+        let threads = threads.get();
+        Ok(Self { model, team, threads, row, precision: 0, outputs, latest, sizes: Vec::new() })
     }
 
     /// The model that this session runs.
@@ -94,6 +97,20 @@ impl Session {
         Ok(())
     }
 
+    /// The precision in which rows run.
+    pub fn precision(&self) -> Precision {
+        self.program().precision
+    }
+
+    /// Switches to another precision, which takes practically no time.
+    ///
+    /// # Errors
+    /// Fails if the model is not prepared for it.
+    pub fn switch_precision(&mut self, precision: Precision) -> Result<()> {
+        self.precision = self.model.precision(precision)?;
+        Ok(())
+    }
+
     /// Switches to the most accurate row within a budget and returns it.
     ///
     /// A latency budget refers to the session's number of threads if that was measured, and otherwise to the largest
@@ -115,7 +132,7 @@ impl Session {
     }
 
     pub(crate) fn program(&self) -> &Arc<Program> {
-        self.model.program(self.row)
+        self.model.program(self.row, self.precision)
     }
 
     /// The program of the current row for images of this size, made if it is not among the latest ones.
@@ -124,11 +141,13 @@ impl Session {
         if self.program().input().size == size {
             return Ok(self.program().clone());
         }
-        let row = self.row;
-        let is_it = |known: &SizedProgram| known.row == row && known.program.input().size == size;
+        let (row, precision) = (self.row, self.precision());
+        let is_it = |known: &SizedProgram| {
+            known.row == row && known.program.precision == precision && known.program.input().size == size
+        };
         let program = match self.sizes.iter().position(is_it) {
             Some(idx) => self.sizes.remove(idx).program,
-            None => self.model.resized(row, size)?,
+            None => self.model.resized(self.program(), size)?,
         };
         self.sizes.insert(0, SizedProgram { row, program: program.clone() });
         self.sizes.truncate(MAX_SIZES);
@@ -205,7 +224,7 @@ impl Session {
     /// # Errors
     /// Fails if the network has no such list, or if the number of inputs or the length of one is not the list's.
     pub fn run_list(&mut self, list: &str, inputs: &[&[f32]], n: usize) -> Result<&[f32]> {
-        let program = self.model.list_program(list, self.row)?.clone();
+        let program = self.model.list_program(list, self.row, self.precision)?.clone();
         let (expected, got) = (program.inputs.len(), inputs.len());
         if expected != got {
             return Err(Error::Inputs { list: list.to_owned(), expected, got });
@@ -234,7 +253,7 @@ impl Session {
     /// Allocates memory for a program that needs more than any row.
     fn make_room(&mut self, program: &Program) -> Result<()> {
         if !self.team.holds(program) {
-            self.team = Team::new(self.model.prepared.clone(), self.threads, program.arena_len)?;
+            self.team = Team::new(self.model.prepared.clone(), self.threads, program.arena_bytes)?;
         }
         Ok(())
     }
@@ -324,13 +343,9 @@ impl Session {
 
     /// Copies images into the arena, resized if necessary.
     fn load(&mut self, feature: Feature, input: &[f32], (n, resize): (usize, Option<&Resize>)) {
-        let image_len = input.len() / n;
-        let images = self.team.feature_mut(feature, n).chunks_exact_mut(feature.len());
-        for (output, input) in images.zip(input.chunks_exact(image_len)) {
-            match resize {
-                Some(resize) => resize.apply(input, output, feature),
-                None => resize::copy(input, output, feature),
-            }
+        match self.team.feature_mut(feature, n) {
+            Numbers::Single(numbers) => load(feature, input, (numbers, resize), |number| number),
+            Numbers::Half(numbers) => load(feature, input, (numbers, resize), rounded),
         }
     }
 
@@ -339,10 +354,36 @@ impl Session {
         for (numbers, &feature) in self.outputs.iter_mut().zip(&program.outputs) {
             let start = done * feature.pixels() * feature.channels;
             let pixels = numbers[start..].chunks_exact_mut(feature.channels);
-            let padded = self.team.feature_mut(feature, n).chunks_exact(feature.stride_c);
-            for (pixel, padded) in pixels.zip(padded) {
-                pixel.copy_from_slice(&padded[..feature.channels]);
+            match self.team.feature_mut(feature, n) {
+                Numbers::Single(padded) => {
+                    for (pixel, padded) in pixels.zip(padded.chunks_exact(feature.stride_c)) {
+                        pixel.copy_from_slice(&padded[..feature.channels]);
+                    }
+                }
+                Numbers::Half(padded) => {
+                    for (pixel, padded) in pixels.zip(padded.chunks_exact(feature.stride_c)) {
+                        let numbers = padded[..feature.channels].iter().map(|&half| widened(half));
+                        pixel.iter_mut().zip(numbers).for_each(|(pixel, number)| *pixel = number);
+                    }
+                }
             }
+        }
+    }
+}
+
+/// Copies images into a feature map, resized if necessary, with numbers that `of` converts.
+fn load<T: Copy>(
+    feature: Feature,
+    input: &[f32],
+    (numbers, resize): (&mut [T], Option<&Resize>),
+    of: impl Fn(f32) -> T,
+) {
+    let images = numbers.chunks_exact_mut(feature.len());
+    let image_len = input.len() / images.len();
+    for (output, input) in images.zip(input.chunks_exact(image_len)) {
+        match resize {
+            Some(resize) => resize.apply(input, output, feature, &of),
+            None => resize::copy(input, output, feature, &of),
         }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use mutualnet_bundle::Bundle;
 use mutualnet_core::Subnet;
 use mutualnet_export::onnx::{self, Difference, Interpreter};
-use mutualnet_runtime::{Model, Session};
+use mutualnet_runtime::{Model, ModelConfig, Session};
 
 use super::open;
 use super::predict::choose;
@@ -54,7 +54,8 @@ fn check(bundle: &Bundle, subnet: Subnet, path: &Path) -> Result<Difference> {
 fn difference(bundle: &Bundle, subnet: Subnet, path: &Path) -> Result<Difference> {
     let file = Interpreter::read(path)?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let mut session = Session::new(Arc::new(Model::new(bundle)?), threads)?;
+    let model = Model::with_config(bundle, ModelConfig::choose()?.direct())?;
+    let mut session = Session::new(Arc::new(model), threads)?;
     session.switch(subnet)?;
     let mut difference = Difference::default();
     for images in onnx::images(bundle, subnet)? {

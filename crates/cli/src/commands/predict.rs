@@ -35,7 +35,8 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         Some(Budget::Latency(_)) => Some(bundle.table().threads_for_latency(compared)?),
         _ => None,
     };
-    let mut predictor = Predictor::new(&bundle, threads, Config { top: args.top })?;
+    let (convolution, precision) = (args.arithmetic.convolution(), args.arithmetic.precision);
+    let mut predictor = Predictor::new(&bundle, threads, Config { top: args.top, convolution, precision })?;
     // The predictor holds a packed copy of the weights.
     drop(bundle);
     if (args.save.is_some() || args.mask.is_some()) && !predictor.draws() {

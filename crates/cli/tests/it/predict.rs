@@ -1,8 +1,11 @@
 //! `predict`: which images it classifies, and what it says about those that it cannot.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use insta::assert_snapshot;
+use mutualnet_core::{Width, WidthRange};
+use mutualnet_zoo::NetworkConfig;
 
 use crate::bundle::program;
 use crate::program::Program;
@@ -48,6 +51,30 @@ fn a_broken_image_does_not_cost_the_others() {
     assert!(images[1].get("top").is_none() && images[0]["top"].is_array());
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(stderr.matches("error: ").count(), 2, "{stderr}");
+}
+
+#[test]
+fn winograd_can_be_turned_off() {
+    let program = with_images();
+    let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
+    let config = NetworkConfig { classes: 12, widths, output_stride: None };
+    let network = mutualnet_zoo::build("wide_resnet10_1", &config).unwrap();
+    mutualnet_testkit::bundle(network, &["1.0-32".parse().unwrap()])
+        .write(&program.path("wide.mnb"))
+        .unwrap();
+    let args = ["predict", "wide.mnb", "images/b.jpg", "--json", "--top", "12"];
+    let answer = |args: &[&str]| {
+        let report = program.json(args);
+        let top = report["images"][0]["top"].as_array().unwrap().clone();
+        let pair = |class: &serde_json::Value| {
+            (class["class"].as_str().unwrap().to_owned(), class["probability"].as_f64().unwrap())
+        };
+        top.iter().map(pair).collect::<BTreeMap<_, _>>()
+    };
+    let (fast, direct) = (answer(&args), answer(&[args.as_slice(), &["--no-winograd"]].concat()));
+    assert_eq!(fast.keys().collect::<Vec<_>>(), direct.keys().collect::<Vec<_>>());
+    assert_ne!(fast, direct, "they round differently");
+    assert!(fast.iter().all(|(class, probability)| (probability - direct[class]).abs() < 1e-3));
 }
 
 #[test]

@@ -9,14 +9,15 @@ use mutualnet_core::network::{
 };
 use mutualnet_core::{Network, Subnet, Task, Tensor, Width, WidthRange};
 use mutualnet_export::onnx::{Difference, Interpreter, compare, images, to_onnx};
-use mutualnet_runtime::{Model, Session};
+use mutualnet_runtime::{Model, ModelConfig, Session};
 use mutualnet_testkit::{bundle, parts, small_network, subnet};
 use mutualnet_zoo::{NetworkConfig, OutputStride, Purpose};
 
 /// How far the file's outputs are from the row's, on all images of the check.
 fn difference(bundle: &Bundle, row: Subnet) -> Difference {
     let file = Interpreter::parse(&to_onnx(bundle, row).unwrap()).unwrap();
-    let model = Arc::new(Model::new(bundle).unwrap());
+    let config = ModelConfig::choose().unwrap().direct();
+    let model = Arc::new(Model::with_config(bundle, config).unwrap());
     let mut session = Session::new(model, NonZeroUsize::MIN).unwrap();
     session.switch(row).unwrap();
     let mut difference = Difference::default();

@@ -29,6 +29,53 @@ impl Lanes for F32x8 {
     }
 
     #[inline(always)]
+    unsafe fn load_half(from: *const u16) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store_half(self, to: *mut u16) {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let bits = _mm256_castps_si256(self.0);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+            let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(self.0, self.0);
+            let nan_bits = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc0_0000));
+            let rounded = _mm256_blendv_ps(_mm256_castsi256_ps(rounded), nan_bits, nan);
+            let halves = _mm256_srli_epi32::<16>(_mm256_castps_si256(rounded));
+            let packed = _mm256_packus_epi32(halves, halves);
+            let packed = _mm256_permute4x64_epi64::<0b_11_01_10_00>(packed);
+            _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(packed));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn masked(self, mask: u32) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe {
+            let mask = _mm256_set1_epi32(mask.cast_signed());
+            _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(self.0), mask))
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn shifted(self) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(self.0))) })
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(soon: *const f32) {
+        // SAFETY: the instruction accesses nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(soon.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn fma(self, by: Self, plus: Self) -> Self {
         // SAFETY: the trait's contract.
         Self(unsafe { _mm256_fmadd_ps(self.0, by.0, plus.0) })
@@ -91,5 +138,21 @@ kernels_for!(
     [target_feature(enable = "avx2,fma")],
     tiles: [2: [1, 2, 3, 4, 5, 6]],
     neighbors: 4,
-    sums: 12
+    sums: 12,
+    dense: tile
 );
+
+/// Kernels whose feature maps and weights hold bf16.
+pub(super) mod half {
+    use super::super::half::Half;
+    use super::*;
+
+    kernels_for!(
+        Half<F32x8>,
+        [target_feature(enable = "avx2,fma")],
+        tiles: [2: [1, 2, 3, 4, 5, 6]],
+        neighbors: 4,
+        sums: 12,
+        dense: tile_of_pairs
+    );
+}

@@ -3,7 +3,7 @@
 //! They are separate from the epilogue, which is inside unrolled loops. A loop of its own over numbers that are still in
 //! the first-level cache costs little, and keeps exponentials out of every tile.
 
-use super::Lanes;
+use super::{Epilogue, Lanes};
 
 /// A non-linearity that is not a clamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,30 +18,44 @@ pub(crate) enum Curve {
     HardSwish,
 }
 
-/// Applies a curve to `len` numbers from `start` on, in place.
+/// Numbers that a kernel has stored.
+pub(super) struct Stored {
+    pub(super) out: *mut u8,
+    /// The first number.
+    pub(super) at: usize,
+    /// A multiple of the panel.
+    pub(super) len: usize,
+}
+
+/// Applies the curve of an epilogue, if it has one, to what a kernel has stored with it.
 ///
 /// # Safety
-/// That of [`Lanes`]; `len` is a multiple of the panel, and nothing else accesses the numbers.
+/// That of [`Lanes`]; nothing else accesses the numbers.
 #[inline(always)]
-pub(super) unsafe fn bend<L: Lanes>(curve: Curve, start: *mut f32, len: usize) {
+pub(super) unsafe fn bend<L: Lanes>(epilogue: &Epilogue, stored: Stored) {
     // SAFETY: the contract above. Each call has its own curve, so that no loop decides which one it is.
     unsafe {
-        match curve {
-            Curve::Sigmoid => each::<L>(Curve::Sigmoid, start, len),
-            Curve::HardSigmoid => each::<L>(Curve::HardSigmoid, start, len),
-            Curve::Swish => each::<L>(Curve::Swish, start, len),
-            Curve::HardSwish => each::<L>(Curve::HardSwish, start, len),
+        match epilogue.curve {
+            None => {}
+            Some(Curve::Sigmoid) => each::<L>(Curve::Sigmoid, epilogue, stored),
+            Some(Curve::HardSigmoid) => each::<L>(Curve::HardSigmoid, epilogue, stored),
+            Some(Curve::Swish) => each::<L>(Curve::Swish, epilogue, stored),
+            Some(Curve::HardSwish) => each::<L>(Curve::HardSwish, epilogue, stored),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn each<L: Lanes>(curve: Curve, start: *mut f32, len: usize) {
-    for at in (0..len).step_by(L::N) {
+unsafe fn each<L: Lanes>(curve: Curve, epilogue: &Epilogue, Stored { out, at, len }: Stored) {
+    for at in (at..at + len).step_by(L::N) {
         // SAFETY: the contract of `bend`.
         unsafe {
-            let at = start.add(at);
-            of(curve, L::load(at)).store(at);
+            if L::BYTES < size_of::<f32>() && epilogue.is_wide {
+                let at = out.cast::<f32>().add(at);
+                of(curve, L::load(at)).store(at);
+            } else {
+                of(curve, L::read(out, at)).write(out, at);
+            }
         }
     }
 }

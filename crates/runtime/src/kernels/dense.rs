@@ -3,23 +3,25 @@
 //! Inputs are read through a table of pointers with one entry per tap and pixel, so that one kernel computes 1×1, k×k,
 //! strided and padded convolutions. A tap that falls on padding points at zeros.
 
-use super::{Epilogue, Lanes, PANEL, curve};
+use super::curve::{self, Stored};
+use super::{Epilogue, Lanes, PANEL};
 
 /// One tile of `P` pixels × `V` vectors of outputs.
 pub(super) struct Tile {
-    /// `[taps][P]` pointers to the first input channel.
-    pub(super) pointers: *const *const f32,
+    /// `[taps][P]` pointers to the first input number.
+    pub(super) pointers: *const *const u8,
     pub(super) taps: usize,
-    /// Number of input channels.
-    pub(super) in_channels: usize,
-    /// First panel, `[taps][in_channels of the full width][PANEL]`.
+    /// Input numbers of each tap, which are consecutive: its channels, or those of all taps of a scanline.
+    pub(super) numbers: usize,
+    /// First panel, `[taps][in_channels of the full width][PANEL]`; of bf16, each number is a pair of input channels, the
+    /// first one in its lower half.
     pub(super) weights: *const f32,
     /// Distance from one tap to the next, in numbers.
     pub(super) tap_stride: usize,
     /// Distance from one panel to the next, in numbers.
     pub(super) panel_stride: usize,
     /// First output of the first pixel.
-    pub(super) out: *mut f32,
+    pub(super) out: *mut u8,
     /// Distance from the outputs of one pixel to those of the next, in numbers.
     pub(super) out_stride: usize,
     /// The epilogue that begins at the first channel of the tile.
@@ -29,11 +31,51 @@ pub(super) struct Tile {
 /// Computes a tile.
 ///
 /// # Safety
-/// That of [`Lanes`]; every pointer of the table is valid for `in_channels` numbers, the weights for the panels that
+/// That of [`Lanes`]; every pointer of the table is valid for `numbers` numbers, the weights for the panels that
 /// `V` vectors span, and `out` and the epilogue for `P` pixels of as many channels.
 #[inline(always)]
 pub(super) unsafe fn tile<L: Lanes, const P: usize, const V: usize>(tile: &Tile) {
     // SAFETY: the contract above.
+    unsafe {
+        let mut sums = [[L::splat(0.0); V]; P];
+        for p in 0..P {
+            // By the time the sums are stored, the cache has the lines.
+            for c in (0..V * L::N).step_by(PANEL) {
+                L::prefetch(tile.out.cast::<f32>().wrapping_add(p * tile.out_stride + c));
+            }
+        }
+        for tap in 0..tile.taps {
+            let mut inputs = [std::ptr::null(); P];
+            for (p, input) in inputs.iter_mut().enumerate() {
+                *input = *tile.pointers.add(tap * P + p);
+            }
+            let weights = tile.weights.add(tap * tile.tap_stride);
+            for k in 0..tile.numbers {
+                let mut by = [L::splat(0.0); V];
+                for (v, by) in by.iter_mut().enumerate() {
+                    let lane = v * L::N;
+                    *by = L::load(weights.add(lane / PANEL * tile.panel_stride + k * PANEL + lane % PANEL));
+                }
+                for p in 0..P {
+                    let input = L::splat(*inputs[p].cast::<f32>().add(k));
+                    for v in 0..V {
+                        sums[p][v] = input.fma(by[v], sums[p][v]);
+                    }
+                }
+            }
+        }
+        finish(tile, &sums);
+    }
+}
+
+/// Computes a tile of bf16, whose weights and inputs are taken in pairs of input channels.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+pub(super) unsafe fn tile_of_pairs<L: Lanes, const P: usize, const V: usize>(tile: &Tile) {
+    // SAFETY: the contract above. A pair is read unaligned; of an odd number of channels the last one is read alone, and
+    // the weight beside its own is multiplied by 0.
     unsafe {
         let mut sums = [[L::splat(0.0); V]; P];
         for tap in 0..tile.taps {
@@ -42,30 +84,52 @@ pub(super) unsafe fn tile<L: Lanes, const P: usize, const V: usize>(tile: &Tile)
                 *input = *tile.pointers.add(tap * P + p);
             }
             let weights = tile.weights.add(tap * tile.tap_stride);
-            for k in 0..tile.in_channels {
-                let mut by = [L::splat(0.0); V];
-                for (v, by) in by.iter_mut().enumerate() {
-                    let lane = v * L::N;
-                    *by = L::load(weights.add(lane / PANEL * tile.panel_stride + k * PANEL + lane % PANEL));
+            let by = |k: usize, v: usize| {
+                let lane = v * L::N;
+                L::load(weights.add(lane / PANEL * tile.panel_stride + k * PANEL + lane % PANEL))
+            };
+            let pairs = tile.numbers / 2;
+            for k in 0..pairs {
+                let mut factors = [L::splat(0.0); V];
+                for (v, factor) in factors.iter_mut().enumerate() {
+                    *factor = by(k, v);
                 }
-                for p in 0..P {
-                    let input = L::splat(*inputs[p].add(k));
-                    for v in 0..V {
-                        sums[p][v] = input.fma(by[v], sums[p][v]);
+                for (input, sums) in inputs.iter().zip(&mut sums) {
+                    let input = L::splat(input.cast::<f32>().add(k).read_unaligned());
+                    for (sum, &by) in sums.iter_mut().zip(&factors) {
+                        *sum = sum.dot(input, by);
+                    }
+                }
+            }
+            if tile.numbers % 2 == 1 {
+                for (input, sums) in inputs.iter().zip(&mut sums) {
+                    let last = u32::from(input.cast::<u16>().add(2 * pairs).read_unaligned());
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = sum.dot(L::splat(f32::from_bits(last)), by(pairs, v));
                     }
                 }
             }
         }
+        finish(tile, &sums);
+    }
+}
+
+/// Stores the sums of a tile.
+#[inline(always)]
+unsafe fn finish<L: Lanes, const P: usize, const V: usize>(tile: &Tile, sums: &[[L; V]; P]) {
+    // SAFETY: as `tile`.
+    unsafe {
         let epilogue = tile.epilogue.load::<L>();
         for (p, sums) in sums.iter().enumerate() {
             for (v, &sum) in sums.iter().enumerate() {
                 epilogue.store(sum, v * L::N, tile.out, p * tile.out_stride + v * L::N);
             }
         }
-        if let Some(bend) = tile.epilogue.curve {
-            for p in 0..P {
-                curve::bend::<L>(bend, tile.out.add(p * tile.out_stride), V * L::N);
-            }
+        for p in 0..P {
+            curve::bend::<L>(
+                &tile.epilogue,
+                Stored { out: tile.out, at: p * tile.out_stride, len: V * L::N },
+            );
         }
     }
 }

@@ -3,12 +3,13 @@
 //! For 3×3 kernels with stride 1 or 2, which most networks use, several neighbors are computed at once away from the
 //! borders, so that the inputs they share are loaded once. Everything else goes tap by tap.
 
-use super::{Epilogue, Lanes, Pair, curve};
+use super::curve::{self, Stored};
+use super::{Epilogue, Lanes, Pair};
 
 /// One row of output pixels of one image, and what is needed to compute it.
 pub(super) struct Scanline {
     /// First number of the image.
-    pub(super) input: *const f32,
+    pub(super) input: *const u8,
     /// Height and width of the image.
     pub(super) size: Pair,
     /// Channel stride of input and output, including the tail.
@@ -27,7 +28,7 @@ pub(super) struct Scanline {
     /// Number of outputs in the scanline.
     pub(super) width: usize,
     /// First output of the scanline.
-    pub(super) out: *mut f32,
+    pub(super) out: *mut u8,
     pub(super) epilogue: Epilogue,
 }
 
@@ -57,9 +58,7 @@ pub(super) unsafe fn scanline<L: Lanes, const T: usize>(line: &Scanline) {
                 }
             }
         }
-        if let Some(bend) = line.epilogue.curve {
-            curve::bend::<L>(bend, line.out, line.width * line.stride_c);
-        }
+        curve::bend::<L>(&line.epilogue, Stored { out: line.out, at: 0, len: line.width * line.stride_c });
     }
 }
 
@@ -96,7 +95,7 @@ unsafe fn neighbors_3x3<L: Lanes, const T: usize, const S: usize>(line: &Scanlin
         let corner = y.wrapping_mul(line.size[1]).wrapping_add(x * S - line.padding[1]);
         for c in (0..line.stride_c).step_by(L::N) {
             let mut sums = [L::splat(0.0); T];
-            let mut input = line.input.wrapping_add(corner.wrapping_mul(line.stride_c) + c);
+            let mut input = corner.wrapping_mul(line.stride_c).wrapping_add(c);
             let mut weights = line.weights.wrapping_add(first * 3 * line.weight_stride + c);
             for _ in first..last {
                 let by = [
@@ -106,7 +105,8 @@ unsafe fn neighbors_3x3<L: Lanes, const T: usize, const S: usize>(line: &Scanlin
                 ];
                 for (t, sum) in sums.iter_mut().enumerate() {
                     for (k, &by) in by.iter().enumerate() {
-                        *sum = L::load(input.add((t * S + k) * line.stride_c)).fma(by, *sum);
+                        *sum = L::read(line.input, input.wrapping_add((t * S + k) * line.stride_c))
+                            .fma(by, *sum);
                     }
                 }
                 input = input.wrapping_add(line.size[1] * line.stride_c);
@@ -136,7 +136,7 @@ unsafe fn pixel<L: Lanes>(line: &Scanline, x: usize) {
                     let y = y_start + ky * line.dilation[0] - line.padding[0];
                     let position = y * line.size[1] + x_start + kx * line.dilation[1] - line.padding[1];
                     let by = L::load(line.weights.add((ky * line.kernel[1] + kx) * line.weight_stride + c));
-                    sum = L::load(line.input.add(position * line.stride_c + c)).fma(by, sum);
+                    sum = L::read(line.input, position * line.stride_c + c).fma(by, sum);
                 }
             }
             epilogue.store(sum, c, line.out, x * line.stride_c + c);

@@ -12,11 +12,13 @@ pub(crate) struct Epilogue {
     /// The shift of the first channel, likewise.
     pub(crate) shift: *const f32,
     /// The number of the shortcut that is added to the first output; null if there is no shortcut.
-    pub(crate) residual: *const f32,
+    pub(crate) residual: *const u8,
     /// Bounds of the first clamp.
     pub(crate) pre: [f32; 2],
     /// Bounds of the second clamp.
     pub(crate) post: [f32; 2],
+    /// Whether the output holds f32 though other feature maps hold bf16.
+    pub(crate) is_wide: bool,
     /// What a kernel applies to everything that it has stored.
     pub(crate) curve: Option<Curve>,
 }
@@ -49,16 +51,20 @@ impl<L: Lanes> LoadedEpilogue<L> {
     /// # Safety
     /// That of [`Lanes`]; scale and shift reach to `c + N`, `out` and the shortcut to `at + N`.
     #[inline(always)]
-    pub(super) unsafe fn store(&self, sum: L, c: usize, out: *mut f32, at: usize) {
+    pub(super) unsafe fn store(&self, sum: L, c: usize, out: *mut u8, at: usize) {
         // SAFETY: the contract above.
         unsafe {
             let scale = L::load(self.epilogue.scale.add(c));
             let shift = L::load(self.epilogue.shift.add(c));
             let mut value = sum.fma(scale, shift).clamp(self.pre[0], self.pre[1]);
             if !self.epilogue.residual.is_null() {
-                value = value.add(L::load(self.epilogue.residual.add(at))).clamp(self.post[0], self.post[1]);
+                value = value.add(L::read(self.epilogue.residual, at)).clamp(self.post[0], self.post[1]);
             }
-            value.store(out.add(at));
+            if L::BYTES < size_of::<f32>() && self.epilogue.is_wide {
+                value.store(out.cast::<f32>().add(at));
+            } else {
+                value.write(out, at);
+            }
         }
     }
 }

@@ -1,11 +1,16 @@
 //! Cuts a kernel call into tasks, and computes the part of the output that belongs to a task.
 
+use std::ops::Range;
+
 use super::{
     Buffer, Epilogue, Filter, Kernels, Scratch, dense, depthwise, pointwise, pool, resample, window_pool,
 };
-use crate::kernels::{MAX_TILE_PIXELS, PANEL};
+use crate::kernels::{MAX_TILE_PIXELS, PANEL, padded};
 use crate::pack::Packed;
 use crate::program::{Feature, KernelCall, Program, Window, Work};
+
+mod winograd;
+pub(crate) use winograd::workspace_len;
 
 /// Tasks per thread that a call is cut into, so that threads of unequal speed finish at about the same time.
 const TASKS_PER_THREAD: usize = 8;
@@ -13,16 +18,33 @@ const TASKS_PER_THREAD: usize = 8;
 /// The most input numbers that a dense task reads, so that they stay in the second-level cache from panel to panel.
 const DENSE_TASK_INPUT: usize = 1 << 16;
 
+/// The most numbers of a layer's weights with which all panels of a tile are computed before the next tile: about what the
+/// second-level cache holds beside inputs. Outputs are then written in the order of memory.
+const RESIDENT_WEIGHTS: usize = 1 << 17;
+
 /// Number of channels that a pooling task averages.
 const POOL_CHANNELS: usize = 4 * PANEL;
 
 /// The number of taps of the largest dense kernel among the calls.
 pub(crate) fn taps_of_largest_kernel<'a>(calls: impl Iterator<Item = &'a KernelCall>) -> usize {
     let taps = calls.map(|call| match call.work {
-        Work::Dense { window, .. } | Work::Transposed { window, .. } => window.taps(),
+        Work::Dense { window, .. } | Work::Winograd { window, .. } | Work::Transposed { window, .. } => {
+            window.taps()
+        }
         _ => 1,
     });
     taps.max().unwrap_or(1)
+}
+
+/// How many zeros a call reads for taps that fall on padding. All taps of a scanline count where the input is the images,
+/// because they may be read as one.
+pub(crate) fn zeros_needed(call: &KernelCall) -> usize {
+    match call.work {
+        Work::Dense { window, .. } if call.input.channels < PANEL => {
+            padded(window.kernel[1] * call.input.channels)
+        }
+        _ => padded(call.input.channels),
+    }
 }
 
 /// A pass over `n` images of one row.
@@ -31,13 +53,13 @@ pub(super) struct Pass<'a> {
     pub(super) kernels: &'static Kernels,
     /// Packed weights by node, one for each of its inputs.
     pub(super) weights: &'a [Vec<Packed>],
-    /// At least as many zeros as any layer has input channels.
+    /// At least as many zeros as any call needs.
     pub(super) zeros: &'a Buffer,
     pub(super) program: &'a Program,
     pub(super) n: usize,
     pub(super) threads: usize,
     /// The start of an arena that has at least `n` times the length that the program needs.
-    pub(super) arena: *mut f32,
+    pub(super) arena: *mut u8,
 }
 
 /// How a dense layer is cut: pixels into chunks, and panels into groups. A task is one chunk and one group.
@@ -61,6 +83,39 @@ impl Cut {
     }
 }
 
+/// The tiles of a chunk, as first pixel and number of pixels. No tile crosses the end of a scanline, and those of a scanline
+/// are as equal as possible, because a last tile of few pixels would be slow.
+struct Tiles {
+    rest: Range<usize>,
+    line: usize,
+    most: usize,
+}
+
+impl Iterator for Tiles {
+    type Item = [usize; 2];
+
+    fn next(&mut self) -> Option<[usize; 2]> {
+        let pixel = self.rest.start;
+        if pixel >= self.rest.end {
+            return None;
+        }
+        let rest = self.rest.end.min((pixel / self.line + 1) * self.line) - pixel;
+        let pixels = rest.div_ceil(rest.div_ceil(self.most));
+        self.rest.start += pixels;
+        Some([pixel, pixels])
+    }
+}
+
+/// The terms of the sums of a tile.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    taps: usize,
+    /// How many taps of the kernel count as one.
+    step: usize,
+    /// Consecutive input numbers of each tap.
+    numbers: usize,
+}
+
 impl Pass<'_> {
     /// The number of tasks that a call is cut into.
     pub(super) fn tasks(&self, call: &KernelCall) -> usize {
@@ -70,6 +125,7 @@ impl Pass<'_> {
                 let cut = self.cut(call, window);
                 cut.chunks() * cut.groups()
             }
+            Work::Winograd { .. } => self.winograd_cut(call).tasks(),
             Work::Depthwise { .. } | Work::MaxPool { .. } | Work::AvgPool { .. } | Work::Resize { .. } => {
                 (self.n * output.size[0]).div_ceil(self.lines_of_task(output))
             }
@@ -89,6 +145,7 @@ impl Pass<'_> {
                 Work::Dense { window, .. } | Work::Transposed { window, .. } => {
                     self.dense(call, window, task, scratch);
                 }
+                Work::Winograd { window, .. } => self.winograd(call, window, task, scratch),
                 Work::Depthwise { window, .. } => self.depthwise(call, window, task),
                 Work::MaxPool { window } => self.window_pool(call, window, (task, self.kernels.largest)),
                 Work::AvgPool { window } => self.window_pool(call, window, (task, self.kernels.mean)),
@@ -101,19 +158,21 @@ impl Pass<'_> {
 
     fn weights(&self, work: Work) -> &Packed {
         match work {
-            Work::Dense { weights, block, .. } => &self.weights[weights.0][block],
+            Work::Dense { weights, block, .. } | Work::Winograd { weights, block, .. } => {
+                &self.weights[weights.0][block]
+            }
             Work::Depthwise { weights, .. } | Work::Transposed { weights, .. } => &self.weights[weights.0][0],
             _ => unreachable!("only convolutions and linear layers ask for weights"),
         }
     }
 
-    /// Pointer to the first number of a feature map.
+    /// Pointer to a number of a feature map.
     ///
     /// # Safety
-    /// The feature belongs to the program.
-    unsafe fn feature(&self, feature: Feature) -> *mut f32 {
+    /// The feature belongs to the program and has the number, for the images of the pass.
+    unsafe fn feature(&self, feature: Feature, at: usize) -> *mut u8 {
         // SAFETY: the program's features lie inside the arena for any number of images up to its capacity.
-        unsafe { self.arena.add(self.n * feature.start) }
+        unsafe { self.arena.add(self.n * feature.start + at * feature.bytes) }
     }
 
     /// The epilogue for the outputs that begin at channel `c` of pixel `pixel`.
@@ -125,11 +184,12 @@ impl Pass<'_> {
         unsafe {
             let scale = self.program.coefficients.as_ptr().add(call.coefficients);
             let residual = call.residual.map_or(std::ptr::null(), |residual| {
-                self.feature(residual).add(pixel * residual.stride_c + c).cast_const()
+                self.feature(residual, pixel * residual.stride_c + c).cast_const()
             });
             let shift = scale.add(call.output.stride_c + c);
             let KernelCall { pre, post, curve, .. } = *call;
-            Epilogue { scale: scale.add(c), shift, residual, pre, post, curve }
+            let is_wide = call.output.bytes > self.kernels.bytes;
+            Epilogue { scale: scale.add(c), shift, residual, pre, post, is_wide, curve }
         }
     }
 
@@ -152,23 +212,52 @@ impl Pass<'_> {
     unsafe fn dense(&self, call: &KernelCall, window: Window, task: usize, scratch: &mut Scratch) {
         let cut = self.cut(call, window);
         let (chunk, group) = (task / cut.groups(), task % cut.groups());
-        let begin = chunk * cut.chunk;
-        let end = (begin + cut.chunk).min(cut.pixels);
-        let panel_end = ((group + 1) * cut.group).min(cut.panels);
-        for panel in (group * cut.group..panel_end).step_by(self.kernels.tile_panels()) {
-            let panels = self.kernels.tile_panels().min(panel_end - panel);
-            let mut pixel = begin;
-            while pixel < end {
-                // The tiles of a scanline are as equal as possible, because a last tile of few pixels would be slow.
-                let rest = end.min((pixel / cut.line + 1) * cut.line) - pixel;
-                let pixels = rest.div_ceil(rest.div_ceil(self.kernels.tile_pixels()));
-                // SAFETY: the tile lies inside the part of the output that belongs to the task.
-                unsafe {
-                    self.point(call, window, [pixel, pixels], scratch);
-                    self.tile(call, window, [pixel, pixels], [panel, panels], scratch);
+        let pixels = chunk * cut.chunk..((chunk + 1) * cut.chunk).min(cut.pixels);
+        let panels = group * cut.group..((group + 1) * cut.group).min(cut.panels);
+        let step = self.kernels.tile_panels();
+        let tiles = || Tiles { rest: pixels.clone(), line: cut.line, most: self.kernels.tile_pixels() };
+        let terms = window.taps() * call.input.channels;
+        // SAFETY: every tile lies inside the part of the output that belongs to the task.
+        unsafe {
+            if terms * panels.len() * PANEL <= RESIDENT_WEIGHTS {
+                for tile in tiles() {
+                    let terms = self.terms(call, window, tile);
+                    self.point(call, window, (tile, terms), scratch);
+                    for panel in panels.clone().step_by(step) {
+                        self.tile(call, (tile, terms), [panel, step.min(panels.end - panel)], scratch);
+                    }
                 }
-                pixel += pixels;
+                return;
             }
+            for panel in panels.clone().step_by(step) {
+                for tile in tiles() {
+                    let terms = self.terms(call, window, tile);
+                    self.point(call, window, (tile, terms), scratch);
+                    self.tile(call, (tile, terms), [panel, step.min(panels.end - panel)], scratch);
+                }
+            }
+        }
+    }
+
+    /// The terms of the sums of a tile. If the inputs of a scanline of taps are consecutive, as in the first layer, they count
+    /// as one tap: its loop is longer.
+    fn terms(&self, call: &KernelCall, window: Window, [pixel, pixels]: [usize; 2]) -> Terms {
+        let (input, weights) = (call.input, self.weights(call.work));
+        let numbers = window.kernel[1] * input.channels;
+        let first = (pixel % call.output.size[1] * window.stride[1]).checked_sub(window.padding[1]);
+        let end = first.map(|first| first + (pixels - 1) * window.stride[1] + window.kernel[1]);
+        let are_consecutive = matches!(call.work, Work::Dense { .. })
+            && window.kernel[1] > 1
+            && input.bytes == size_of::<f32>()
+            && input.stride_c == input.channels
+            && weights.tap_stride == input.channels * PANEL
+            && window.dilation[1] == 1
+            && numbers <= self.zeros.len()
+            && end.is_some_and(|end| end <= input.size[1]);
+        if are_consecutive {
+            Terms { taps: window.kernel[0], step: window.kernel[1], numbers }
+        } else {
+            Terms { taps: window.taps(), step: 1, numbers: input.channels }
         }
     }
 
@@ -180,23 +269,24 @@ impl Pass<'_> {
         &self,
         call: &KernelCall,
         window: Window,
-        [pixel, pixels]: [usize; 2],
+        ([pixel, pixels], terms): ([usize; 2], Terms),
         scratch: &mut Scratch,
     ) {
         let (input, output) = (call.input, call.output);
-        let stride_c = input.stride_c;
+        let stride = input.stride_c * input.bytes;
         // SAFETY: the call belongs to the program, and only pointers to positions inside the input are read.
-        let base = unsafe { self.feature(input) }.cast_const();
+        let base = unsafe { self.feature(input, 0) }.cast_const();
         if window.is_point() {
             for (p, pointer) in scratch.pointers[..pixels].iter_mut().enumerate() {
-                *pointer = base.wrapping_add((pixel + p) * stride_c);
+                *pointer = base.wrapping_add((pixel + p) * stride);
             }
             return;
         }
         let image = pixel / output.pixels();
         let [y, x] = [pixel % output.pixels() / output.size[1], pixel % output.size[1]];
-        let base = base.wrapping_add(image * input.len());
-        for (tap, pointers) in scratch.pointers.chunks_exact_mut(pixels).take(window.taps()).enumerate() {
+        let base = base.wrapping_add(image * input.len() * input.bytes);
+        for (tap, pointers) in (0..terms.taps).zip(scratch.pointers.chunks_exact_mut(pixels)) {
+            let tap = tap * terms.step;
             let [ky, kx] = [tap / window.kernel[1], tap % window.kernel[1]];
             let [ky, kx] = [ky * window.dilation[0], kx * window.dilation[1]];
             if let Work::Transposed { .. } = call.work {
@@ -204,31 +294,30 @@ impl Pass<'_> {
                 for (p, pointer) in pointers.iter_mut().enumerate() {
                     let column = window.source(1, x + p, kx);
                     let inside = line < input.size[0] && column < input.size[1];
-                    let at = line.wrapping_mul(input.size[1]).wrapping_add(column).wrapping_mul(stride_c);
-                    *pointer = if inside { base.wrapping_add(at) } else { self.zeros.as_ptr() };
+                    let at = line.wrapping_mul(input.size[1]).wrapping_add(column).wrapping_mul(stride);
+                    *pointer = if inside { base.wrapping_add(at) } else { self.zeros.as_ptr().cast() };
                 }
                 continue;
             }
             // A position above the input wraps to a large number, which is outside as well.
             let iy = (y * window.stride[0] + ky).wrapping_sub(window.padding[0]);
-            let line = base.wrapping_add(iy.wrapping_mul(input.size[1] * stride_c));
+            let line = base.wrapping_add(iy.wrapping_mul(input.size[1] * stride));
             let mut ix = (x * window.stride[1] + kx).wrapping_sub(window.padding[1]);
             for pointer in pointers {
                 let inside = iy < input.size[0] && ix < input.size[1];
-                let at = line.wrapping_add(ix.wrapping_mul(stride_c));
-                *pointer = if inside { at } else { self.zeros.as_ptr() };
+                let at = line.wrapping_add(ix.wrapping_mul(stride));
+                *pointer = if inside { at } else { self.zeros.as_ptr().cast() };
                 ix = ix.wrapping_add(window.stride[1]);
             }
         }
     }
 
     /// # Safety
-    /// As [`Self::execute`]; the table of pointers was filled for these pixels.
+    /// As [`Self::execute`]; the table of pointers was filled for these pixels and terms.
     unsafe fn tile(
         &self,
         call: &KernelCall,
-        window: Window,
-        [pixel, pixels]: [usize; 2],
+        ([pixel, pixels], terms): ([usize; 2], Terms),
         [panel, panels]: [usize; 2],
         scratch: &Scratch,
     ) {
@@ -239,12 +328,12 @@ impl Pass<'_> {
         unsafe {
             let tile = dense::Tile {
                 pointers: scratch.pointers.as_ptr(),
-                taps: window.taps(),
-                in_channels: call.input.channels,
+                taps: terms.taps,
+                numbers: terms.numbers,
                 weights: weights.numbers.as_ptr().add(panel * weights.panel_stride),
-                tap_stride: weights.tap_stride,
+                tap_stride: terms.step * weights.tap_stride,
                 panel_stride: weights.panel_stride,
-                out: self.feature(call.output).add(pixel * stride_c + c),
+                out: self.feature(call.output, pixel * stride_c + c),
                 out_stride: stride_c,
                 epilogue: self.epilogue(call, pixel, c),
             };
@@ -268,7 +357,7 @@ impl Pass<'_> {
             // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
             unsafe {
                 let line = depthwise::Scanline {
-                    input: self.feature(input).add(image * input.len()),
+                    input: self.feature(input, image * input.len()),
                     size: input.size,
                     stride_c: output.stride_c,
                     weights: weights.numbers.as_ptr(),
@@ -279,7 +368,7 @@ impl Pass<'_> {
                     dilation: window.dilation,
                     y: line % output.size[0],
                     width: output.size[1],
-                    out: self.feature(output).add(pixel * output.stride_c),
+                    out: self.feature(output, pixel * output.stride_c),
                     epilogue: self.epilogue(call, pixel, 0),
                 };
                 (self.kernels.depthwise)(&line);
@@ -302,7 +391,7 @@ impl Pass<'_> {
             // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
             unsafe {
                 let line = window_pool::Scanline {
-                    input: self.feature(input).add(image * input.len()),
+                    input: self.feature(input, image * input.len()),
                     size: input.size,
                     stride_c: output.stride_c,
                     kernel: window.kernel,
@@ -310,7 +399,7 @@ impl Pass<'_> {
                     padding: window.padding,
                     y: line % output.size[0],
                     width: output.size[1],
-                    out: self.feature(output).add(pixel * output.stride_c),
+                    out: self.feature(output, pixel * output.stride_c),
                     epilogue: self.epilogue(call, pixel, 0),
                 };
                 kernel(&line);
@@ -329,12 +418,12 @@ impl Pass<'_> {
             unsafe {
                 let line = resample::Scanline {
                     filter,
-                    input: self.feature(input).add(image * input.len()),
+                    input: self.feature(input, image * input.len()),
                     size: input.size,
                     out_size: output.size,
                     stride_c: output.stride_c,
                     y: line % output.size[0],
-                    out: self.feature(output).add(pixel * output.stride_c),
+                    out: self.feature(output, pixel * output.stride_c),
                     epilogue: self.epilogue(call, pixel, 0),
                 };
                 (self.kernels.resample)(&line);
@@ -359,11 +448,11 @@ impl Pass<'_> {
             // SAFETY: the call belongs to the program; input, output and residual have one shape, and a gate has one pixel.
             unsafe {
                 let span = pointwise::Span {
-                    input: self.feature(input).add(begin * input.stride_c),
+                    input: self.feature(input, begin * input.stride_c),
                     gate: call.gate.map_or(std::ptr::null(), |gate| {
-                        self.feature(gate).add(image * gate.stride_c).cast_const()
+                        self.feature(gate, image * gate.stride_c).cast_const()
                     }),
-                    out: self.feature(output).add(begin * output.stride_c),
+                    out: self.feature(output, begin * output.stride_c),
                     pixels: stop - begin,
                     stride_c: output.stride_c,
                     epilogue: self.epilogue(call, begin, 0),
@@ -383,11 +472,12 @@ impl Pass<'_> {
         // SAFETY: the call belongs to the program, and input and output have the same channels.
         unsafe {
             let column = pool::Column {
-                input: self.feature(input).add(image * input.len() + c),
+                input: self.feature(input, image * input.len() + c),
                 positions: input.pixels(),
                 stride_c: input.stride_c,
                 channels: POOL_CHANNELS.min(output.stride_c - c),
-                out: self.feature(output).add(image * output.stride_c + c),
+                out: self.feature(output, image * output.stride_c + c),
+                is_wide: output.bytes > self.kernels.bytes,
             };
             (self.kernels.pool)(&column);
         }

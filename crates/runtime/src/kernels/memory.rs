@@ -19,7 +19,8 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
-    const ALIGNMENT: usize = 64;
+    /// Where it begins is a multiple of so many bytes.
+    pub(crate) const ALIGNMENT: usize = 64;
 
     /// Allocates `len` zeros, or one if `len` is 0.
     ///
@@ -73,34 +74,43 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
+    /// Allocates `bytes`, which are rounded up to whole f32.
+    ///
     /// # Errors
     /// Fails if there is not enough memory.
-    pub(crate) fn new(len: usize) -> Result<Self> {
-        Ok(Self { numbers: Buffer::zeroed(len)? })
+    pub(crate) fn new(bytes: usize) -> Result<Self> {
+        Ok(Self { numbers: Buffer::zeroed(bytes.div_ceil(size_of::<f32>()))? })
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.numbers.len
+    pub(crate) fn bytes(&self) -> usize {
+        self.numbers.len * size_of::<f32>()
     }
 
-    /// Pointer to the first number. The caller must ensure that no two threads access the same numbers.
-    pub(super) fn base(&self) -> *mut f32 {
-        self.numbers.start.as_ptr()
+    /// Pointer to the first byte. The caller must ensure that no two threads access the same numbers.
+    pub(super) fn base(&self) -> *mut u8 {
+        self.numbers.start.as_ptr().cast()
     }
 }
 
-/// The memory that one thread needs besides the feature maps: the table of pointers of a dense tile.
+/// The memory that one thread needs besides the feature maps.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    pub(super) pointers: Vec<*const f32>,
+    /// The table of pointers of a dense tile or a patch.
+    pub(super) pointers: Vec<*const u8>,
+    /// Transformed filters, patches and sums of a chunk of tiles.
+    pub(super) numbers: Buffer,
 }
 
 // SAFETY: the pointers are written before they are read, within one call of a kernel.
 unsafe impl Send for Scratch {}
 
 impl Scratch {
-    /// Allocates the table for kernels of up to `taps` taps.
-    pub(crate) fn new(taps: usize) -> Self {
-        Self { pointers: vec![std::ptr::null(); taps * super::MAX_TILE_PIXELS] }
+    /// Allocates the table for kernels of up to `taps` taps, and `len` numbers.
+    ///
+    /// # Errors
+    /// Fails if there is not enough memory.
+    pub(crate) fn new(taps: usize, len: usize) -> Result<Self> {
+        let pointers = vec![std::ptr::null(); taps * super::MAX_TILE_PIXELS];
+        Ok(Self { pointers, numbers: Buffer::zeroed(len)? })
     }
 }

@@ -31,6 +31,37 @@ impl Lanes for F32x4 {
     }
 
     #[inline(always)]
+    unsafe fn load_half(from: *const u16) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(from))) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_half(self, to: *mut u16) {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let bits = vreinterpretq_u32_f32(self.0);
+            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+            let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+            let number = vceqq_f32(self.0, self.0);
+            let rounded = vbslq_u32(number, rounded, vdupq_n_u32(0x7fc0_0000));
+            vst1_u16(to, vshrn_n_u32::<16>(rounded));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn masked(self, mask: u32) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(self.0), vdupq_n_u32(mask))) })
+    }
+
+    #[inline(always)]
+    unsafe fn shifted(self) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(self.0))) })
+    }
+
+    #[inline(always)]
     unsafe fn fma(self, by: Self, plus: Self) -> Self {
         // SAFETY: the trait's contract.
         Self(unsafe { vfmaq_f32(plus.0, self.0, by.0) })
@@ -90,5 +121,21 @@ kernels_for!(
     [target_feature(enable = "neon")],
     tiles: [4: [1, 2, 3, 4, 5, 6]],
     neighbors: 4,
-    sums: 24
+    sums: 24,
+    dense: tile
 );
+
+/// Kernels whose feature maps and weights hold bf16.
+pub(super) mod half {
+    use super::super::half::Half;
+    use super::*;
+
+    kernels_for!(
+        Half<F32x4>,
+        [target_feature(enable = "neon")],
+        tiles: [4: [1, 2, 3, 4, 5, 6]],
+        neighbors: 4,
+        sums: 24,
+        dense: tile_of_pairs
+    );
+}

@@ -1,13 +1,14 @@
 //! Elementwise layers that are not fused with a convolution: only an epilogue.
 
-use super::{Epilogue, Lanes, curve};
+use super::curve::{self, Stored};
+use super::{Epilogue, Lanes};
 
 /// Consecutive pixels of one image.
 pub(super) struct Span {
-    pub(super) input: *const f32,
+    pub(super) input: *const u8,
     /// A factor per channel; null if there is no gate.
-    pub(super) gate: *const f32,
-    pub(super) out: *mut f32,
+    pub(super) gate: *const u8,
+    pub(super) out: *mut u8,
     pub(super) pixels: usize,
     /// Channel stride of input, gate and output.
     pub(super) stride_c: usize,
@@ -26,15 +27,13 @@ pub(super) unsafe fn span<L: Lanes>(span: &Span) {
         for pixel in 0..span.pixels {
             for c in (0..span.stride_c).step_by(L::N) {
                 let at = pixel * span.stride_c + c;
-                let mut value = L::load(span.input.add(at));
+                let mut value = L::read(span.input, at);
                 if !span.gate.is_null() {
-                    value = value.mul(L::load(span.gate.add(c)));
+                    value = value.mul(L::read(span.gate, c));
                 }
                 epilogue.store(value, c, span.out, at);
             }
         }
-        if let Some(bend) = span.epilogue.curve {
-            curve::bend::<L>(bend, span.out, span.pixels * span.stride_c);
-        }
+        curve::bend::<L>(&span.epilogue, Stored { out: span.out, at: 0, len: span.pixels * span.stride_c });
     }
 }

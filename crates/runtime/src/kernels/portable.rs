@@ -1,6 +1,6 @@
 //! Kernels in plain Rust, for every processor.
 
-use super::{Lanes, kernels_for};
+use super::{Lanes, kernels_for, rounded, widened};
 
 #[derive(Clone, Copy)]
 struct Plain([f32; 4]);
@@ -23,6 +23,28 @@ impl Lanes for Plain {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the trait's contract.
         unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_half(from: *const u16) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { from.cast::<[u16; 4]>().read_unaligned() }.map(widened))
+    }
+
+    #[inline(always)]
+    unsafe fn store_half(self, to: *mut u16) {
+        // SAFETY: the trait's contract.
+        unsafe { to.cast::<[u16; 4]>().write_unaligned(self.0.map(rounded)) }
+    }
+
+    #[inline(always)]
+    unsafe fn masked(self, mask: u32) -> Self {
+        Self(self.0.map(|number| f32::from_bits(number.to_bits() & mask)))
+    }
+
+    #[inline(always)]
+    unsafe fn shifted(self) -> Self {
+        Self(self.0.map(|number| f32::from_bits(number.to_bits() << 16)))
     }
 
     /// Rounds twice, because a fused multiply-add is a slow function call on a processor without one.
@@ -82,4 +104,26 @@ impl Lanes for Plain {
     }
 }
 
-kernels_for!(Plain, [], tiles: [4: [1, 2, 3]], neighbors: 2, sums: 3);
+kernels_for!(
+    Plain,
+    [],
+    tiles: [4: [1, 2, 3]],
+    neighbors: 2,
+    sums: 3,
+    dense: tile
+);
+
+/// Kernels whose feature maps and weights hold bf16.
+pub(super) mod half {
+    use super::super::half::Half;
+    use super::*;
+
+    kernels_for!(
+        Half<Plain>,
+        [],
+        tiles: [4: [1, 2, 3]],
+        neighbors: 2,
+        sums: 3,
+        dense: tile_of_pairs
+    );
+}

@@ -1,6 +1,7 @@
 //! Resizing of feature maps without aligned corners: computes one scanline of outputs, vectorized over channels.
 
-use super::{Epilogue, Lanes, Pair, curve};
+use super::curve::{self, Stored};
+use super::{Epilogue, Lanes, Pair};
 
 /// How values between pixels are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub(crate) enum Filter {
 pub(super) struct Scanline {
     pub(super) filter: Filter,
     /// First number of the image.
-    pub(super) input: *const f32,
+    pub(super) input: *const u8,
     /// Height and width of the image.
     pub(super) size: Pair,
     /// Height and width of the output.
@@ -23,7 +24,7 @@ pub(super) struct Scanline {
     /// Index of the scanline.
     pub(super) y: usize,
     /// First output of the scanline.
-    pub(super) out: *mut f32,
+    pub(super) out: *mut u8,
     pub(super) epilogue: Epilogue,
 }
 
@@ -57,22 +58,24 @@ pub(super) unsafe fn scanline<L: Lanes>(line: &Scanline) {
     // SAFETY: same contract; `between` gives pixels inside the image.
     unsafe {
         let epilogue = line.epilogue.load::<L>();
-        let [upper, lower] = [y0, y1].map(|y| line.input.add(y * line.size[1] * line.stride_c));
+        let [upper, lower] = [y0, y1].map(|y| y * line.size[1] * line.stride_c);
         let (above, below) = (L::splat(1.0 - down), L::splat(down));
         for x in 0..line.out_size[1] {
             let (x0, x1, right) = between(line.filter, x, line.size[1], line.out_size[1]);
             let (left, right) = (L::splat(1.0 - right), L::splat(right));
             let [x0, x1] = [x0, x1].map(|x| x * line.stride_c);
             for c in (0..line.stride_c).step_by(L::N) {
-                let across = |from: *const f32| {
-                    L::load(from.add(x1 + c)).fma(right, L::load(from.add(x0 + c)).mul(left))
+                let across = |from: usize| {
+                    let [left_of, right_of] = [x0, x1].map(|x| L::read(line.input, from + x + c));
+                    right_of.fma(right, left_of.mul(left))
                 };
                 let value = across(lower).fma(below, across(upper).mul(above));
                 epilogue.store(value, c, line.out, x * line.stride_c + c);
             }
         }
-        if let Some(bend) = line.epilogue.curve {
-            curve::bend::<L>(bend, line.out, line.out_size[1] * line.stride_c);
-        }
+        curve::bend::<L>(
+            &line.epilogue,
+            Stored { out: line.out, at: 0, len: line.out_size[1] * line.stride_c },
+        );
     }
 }

@@ -23,6 +23,15 @@ const AWAKE: Duration = Duration::from_micros(200);
 /// How often a waiting thread spins before it looks at the clock, or lets others run.
 const SPINS: usize = 1_000;
 
+/// The numbers of a feature map.
+#[derive(Debug)]
+pub(crate) enum Numbers<'a> {
+    /// f32.
+    Single(&'a mut [f32]),
+    /// bf16.
+    Half(&'a mut [u16]),
+}
+
 /// A fixed set of threads, and the memory for their feature maps.
 #[derive(Debug)]
 pub(crate) struct Team {
@@ -60,14 +69,15 @@ impl Team {
     /// Starts `threads - 1` workers; the caller's thread is the remaining one.
     ///
     /// # Errors
-    /// Fails if there is no memory for `arena_len` numbers, or if a thread cannot be started.
-    pub(crate) fn new(prepared: Arc<Prepared>, threads: usize, arena_len: usize) -> Result<Self> {
+    /// Fails if there is no memory for `arena_bytes` bytes, or if a thread cannot be started.
+    pub(crate) fn new(prepared: Arc<Prepared>, threads: usize, arena_bytes: usize) -> Result<Self> {
         let calls = prepared.all_programs().map(|program| program.calls.len()).max().unwrap_or(0);
-        let scratch = Scratch::new(prepared.taps);
+        let new_scratch = |prepared: &Prepared| Scratch::new(prepared.taps, prepared.workspace);
+        let scratch = new_scratch(&prepared)?;
         let program = prepared.programs[0].clone();
         let shared = Arc::new(Shared {
             prepared,
-            arena: Arena::new(arena_len)?,
+            arena: Arena::new(arena_bytes)?,
             threads,
             progress: (0..calls).map(|_| Progress::default()).collect(),
             broken: AtomicBool::new(false),
@@ -78,32 +88,42 @@ impl Team {
         let mut team = Self { shared, workers: Vec::new(), scratch };
         for _ in 1..threads {
             let shared = team.shared.clone();
+            let scratch = new_scratch(&shared.prepared)?;
             let builder = std::thread::Builder::new().name("mutualnet-runtime".to_owned());
-            team.workers
-                .push(builder.spawn(move || shared.work()).map_err(|source| Error::Thread { source })?);
+            team.workers.push(
+                builder.spawn(move || shared.work(scratch)).map_err(|source| Error::Thread { source })?,
+            );
         }
         Ok(team)
     }
 
     /// The number of images that a program can run in one pass.
     pub(crate) fn capacity(&self, program: &Program) -> usize {
-        self.shared.arena.len() / program.arena_len.max(1)
+        self.shared.arena.bytes() / program.arena_bytes.max(1)
     }
 
     /// The numbers of a feature map in a pass of `n` images.
     ///
     /// # Panics
     /// Panics if the arena is too small for `n` images.
-    pub(crate) fn feature_mut(&mut self, feature: Feature, n: usize) -> &mut [f32] {
+    pub(crate) fn feature_mut(&mut self, feature: Feature, n: usize) -> Numbers<'_> {
         let (start, len) = (n * feature.start, n * feature.len());
-        assert!(start + len <= self.shared.arena.len(), "a pass takes no more images than its capacity");
-        // SAFETY: the range is inside the arena, no worker touches it between runs, and `self` is borrowed uniquely.
-        unsafe { std::slice::from_raw_parts_mut(self.shared.arena.base().add(start), len) }
+        let end = start + len * feature.bytes;
+        assert!(end <= self.shared.arena.bytes(), "a pass takes no more images than its capacity");
+        // SAFETY: the range is inside the arena and begins at a cache line, no worker touches it between runs, and `self` is
+        // borrowed uniquely.
+        unsafe {
+            let base = self.shared.arena.base().add(start);
+            match feature.bytes {
+                2 => Numbers::Half(std::slice::from_raw_parts_mut(base.cast(), len)),
+                _ => Numbers::Single(std::slice::from_raw_parts_mut(base.cast(), len)),
+            }
+        }
     }
 
     /// Whether a program fits into the arena at all.
     pub(crate) fn holds(&self, program: &Program) -> bool {
-        program.arena_len <= self.shared.arena.len()
+        program.arena_bytes <= self.shared.arena.bytes()
     }
 
     /// Runs `n` images through a program of the model, from its input feature to its output features. Calls `after` with the
@@ -143,8 +163,7 @@ impl Shared {
     }
 
     /// What a worker does: wait for requests and take part in them, until it is told to stop.
-    fn work(&self) {
-        let mut scratch = Scratch::new(self.prepared.taps);
+    fn work(&self, mut scratch: Scratch) {
         let mut done = 0;
         loop {
             let request = self.wait_for_request(done);
@@ -179,9 +198,10 @@ impl Shared {
         let _guard = BreakOnPanic(&self.broken);
         let prepared = &*self.prepared;
         let program = &*request.program;
+        let variant = prepared.variant(program.precision);
         let pass = Pass {
-            kernels: prepared.kernels,
-            weights: &prepared.weights,
+            kernels: variant.kernels,
+            weights: &variant.weights,
             zeros: &prepared.zeros,
             program,
             n: request.n,

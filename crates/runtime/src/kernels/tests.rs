@@ -9,9 +9,12 @@ use mutualnet_core::{Network, NodeId, Resolution, Subnet, Width, WidthRange};
 use super::*;
 
 mod elementwise;
+mod half;
+mod winograd;
 
+use crate::Convolution;
 use crate::pack::{self, Packed};
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, Variant};
 use crate::program::{Coefficients, Feature, KernelCall, Pair, Program, Window, Work};
 
 /// Numbers in (-1, 1), the same for the same seed.
@@ -20,10 +23,17 @@ fn numbers(seed: usize, len: usize) -> Vec<f32> {
     (0..len).map(value).collect()
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Dense,
+    Winograd,
+    Depthwise,
+}
+
 /// One layer. Its weights belong to a network that has `spare` more channels at both ends.
 #[derive(Debug, Clone, Copy)]
 struct Case {
-    depthwise: bool,
+    kind: Kind,
     channels: Pair,
     size: Pair,
     window: Window,
@@ -31,6 +41,9 @@ struct Case {
     n: usize,
     residual: bool,
     curve: Option<Curve>,
+    precision: Precision,
+    /// Whether the output holds f32 in any precision.
+    is_wide: bool,
 }
 
 impl Case {
@@ -44,17 +57,26 @@ impl Case {
         [0, 1].map(|axis| (self.size[axis] + 2 * padding[axis] - reach[axis]) / stride[axis] + 1)
     }
 
+    /// Numbers that the precision of the case has.
+    fn numbers(&self, seed: usize, len: usize) -> Vec<f32> {
+        let numbers = numbers(seed, len);
+        match self.precision {
+            Precision::F32 => numbers,
+            Precision::Bf16 => numbers.into_iter().map(|number| widened(rounded(number))).collect(),
+        }
+    }
+
     fn input(&self) -> Vec<f32> {
-        numbers(1, self.n * self.size[0] * self.size[1] * self.channels[0])
+        self.numbers(1, self.n * self.size[0] * self.size[1] * self.channels[0])
     }
 
     fn residual(&self) -> Vec<f32> {
-        numbers(2, self.n * self.out_size()[0] * self.out_size()[1] * self.channels[1])
+        self.numbers(2, self.n * self.out_size()[0] * self.out_size()[1] * self.channels[1])
     }
 
     fn weight(&self) -> Vec<f32> {
-        let input = if self.depthwise { 1 } else { self.full()[0] };
-        numbers(3, self.full()[1] * input * self.window.taps())
+        let input = if self.kind == Kind::Depthwise { 1 } else { self.full()[0] };
+        self.numbers(3, self.full()[1] * input * self.window.taps())
     }
 
     fn coefficients(&self) -> [Vec<f32>; 2] {
@@ -64,7 +86,7 @@ impl Case {
     /// The convolution at one output, in f64.
     fn sum(&self, input: &[f32], weight: &[f32], [image, y, x, o]: [usize; 4]) -> f64 {
         let Window { kernel, stride, padding, dilation } = self.window;
-        let inputs = if self.depthwise { o..o + 1 } else { 0..self.channels[0] };
+        let inputs = if self.kind == Kind::Depthwise { o..o + 1 } else { 0..self.channels[0] };
         let mut sum = 0.0;
         for (ky, kx, i) in (0..kernel[0])
             .flat_map(|ky| (0..kernel[1]).map(move |kx| (ky, kx)))
@@ -74,7 +96,7 @@ impl Case {
             let inside =
                 |at: usize, axis: usize| at.checked_sub(padding[axis]).filter(|&at| at < self.size[axis]);
             let (Some(iy), Some(ix)) = (inside(iy, 0), inside(ix, 1)) else { continue };
-            let of = if self.depthwise { o } else { o * self.full()[0] + i };
+            let of = if self.kind == Kind::Depthwise { o } else { o * self.full()[0] + i };
             let weight = weight[(of * kernel[0] + ky) * kernel[1] + kx];
             let at = ((image * self.size[0] + iy) * self.size[1] + ix) * self.channels[0] + i;
             sum += f64::from(weight) * f64::from(input[at]);
@@ -105,22 +127,30 @@ impl Case {
     fn packed(&self) -> Packed {
         let [input, out] = self.full();
         let taps = self.window.taps();
-        if self.depthwise {
-            pack::depthwise(&self.weight(), [out, taps]).unwrap()
-        } else {
-            pack::dense(&self.weight(), [out, input, taps], 0..input).unwrap()
-        }
+        let weight = self.weight();
+        let packed = match (self.kind, self.precision) {
+            (Kind::Depthwise, Precision::F32) => pack::depthwise(&weight, [out, taps]),
+            (Kind::Depthwise, Precision::Bf16) => pack::depthwise_rounded(&weight, [out, taps]),
+            (_, Precision::F32) => pack::dense(&weight, [out, input, taps], 0..input),
+            (_, Precision::Bf16) => pack::dense_pairs(&weight, [out, input, taps], 0..input),
+        };
+        packed.unwrap()
     }
 
     fn program(&self) -> Program {
         let place = |start: &mut usize, size: Pair, channels| {
-            let feature = Feature { start: *start, size, channels, stride_c: padded(channels) };
-            *start += self.n * feature.len();
+            let mut feature = feature(*start, size, channels);
+            feature.bytes = if self.precision == Precision::Bf16 { 2 } else { 4 };
+            *start = feature.end();
             feature
         };
         let mut start = 0;
         let input = place(&mut start, self.size, self.channels[0]);
-        let output = place(&mut start, self.out_size(), self.channels[1]);
+        let mut output = place(&mut start, self.out_size(), self.channels[1]);
+        if self.is_wide {
+            output.bytes = 4;
+            start = output.end();
+        }
         let residual = place(&mut start, self.out_size(), self.channels[1]);
         let mut coefficients = Buffer::zeroed(2 * output.stride_c).unwrap();
         for (part, numbers) in self.coefficients().iter().enumerate() {
@@ -128,10 +158,10 @@ impl Case {
         }
         let (weights, window) = (NodeId(0), self.window);
         let call = KernelCall {
-            work: if self.depthwise {
-                Work::Depthwise { weights, window }
-            } else {
-                Work::Dense { weights, block: 0, window }
+            work: match self.kind {
+                Kind::Dense => Work::Dense { weights, block: 0, window },
+                Kind::Winograd => Work::Winograd { weights, block: 0, window },
+                Kind::Depthwise => Work::Depthwise { weights, window },
             },
             input,
             gate: None,
@@ -142,7 +172,7 @@ impl Case {
             post: [0.0, f32::INFINITY],
             curve: self.curve,
         };
-        program(vec![call], input, output, coefficients, start)
+        Program { precision: self.precision, ..program(vec![call], input, output, coefficients, start) }
     }
 
     fn run(&self, isa: Isa, threads: usize) -> Vec<f32> {
@@ -157,7 +187,13 @@ impl Case {
             let got = self.run(isa, 1);
             for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
                 let off = (f64::from(*got) - expected).abs();
-                assert!(off < 2e-4, "{isa} {self:?}: number {i} is {got}, not {expected}");
+                // Half of the distance between two bf16.
+                let rounding =
+                    if self.precision == Precision::F32 || self.is_wide { 0.0 } else { 1.0 / 256.0 };
+                assert!(
+                    off < 2e-4 + rounding * expected.abs(),
+                    "{isa} {self:?}: number {i} is {got}, not {expected}"
+                );
             }
             assert_eq!(got.len(), expected.len());
             assert_eq!(bits(&got), bits(&self.run(isa, 3)), "{isa} {self:?} on 3 threads");
@@ -187,13 +223,13 @@ fn program(
     input: Feature,
     output: Feature,
     coefficients: Buffer,
-    arena_len: usize,
+    arena_bytes: usize,
 ) -> Program {
     let subnet = Subnet::image(Width::ONE, Resolution::new(1).unwrap());
     let coefficients = Arc::new(Coefficients::of(coefficients));
-    let nodes = vec![NodeId(0); calls.len()];
+    let (precision, nodes) = (Precision::F32, vec![NodeId(0); calls.len()]);
     let (inputs, outputs) = (vec![input], vec![output]);
-    Program { subnet, list: 0, inputs, outputs, calls, nodes, coefficients, arena_len }
+    Program { subnet, precision, list: 0, inputs, outputs, calls, nodes, coefficients, arena_bytes }
 }
 
 /// Programs that are put together by hand belong to no network.
@@ -207,10 +243,15 @@ fn any_network() -> Network {
 
 fn prepared(program: Program, weights: Option<Packed>, isa: Isa) -> Prepared {
     Prepared {
-        kernels: Kernels::of(isa),
-        weights: vec![weights.into_iter().collect()],
-        zeros: Buffer::zeroed(program.input().channels).unwrap(),
+        variants: vec![Variant {
+            precision: program.precision,
+            kernels: Kernels::of(isa, program.precision),
+            weights: vec![weights.into_iter().collect()],
+        }],
+        zeros: Buffer::zeroed(program.input().stride_c).unwrap(),
         taps: taps_of_largest_kernel(program.calls.iter()),
+        workspace: workspace_len(Kernels::of(isa, program.precision), program.calls.iter()),
+        convolution: Convolution::Fast,
         network: any_network(),
         fused: Vec::new(),
         programs: vec![Arc::new(program)],
@@ -228,23 +269,33 @@ fn run(
 ) -> Vec<f32> {
     let program = prepared.programs[0].clone();
     let [from, to] = [program.input(), program.outputs[0]];
-    let len = n * program.arena_len;
-    let mut team = Team::new(Arc::new(prepared), threads, len).unwrap();
+    let bytes = n * program.arena_bytes;
+    let mut team = Team::new(Arc::new(prepared), threads, bytes).unwrap();
     let inputs = [(from, input.to_vec())];
     for (feature, numbers) in inputs.into_iter().chain(residual) {
-        for (at, pixel) in team.feature_mut(feature, n).chunks_exact_mut(feature.stride_c).enumerate() {
-            pixel.fill(f32::NAN);
-            let c = feature.channels;
-            pixel[..c].copy_from_slice(&numbers[at * c..][..c]);
+        match team.feature_mut(feature, n) {
+            Numbers::Single(map) => fill(map, feature, &numbers, |number| number),
+            Numbers::Half(map) => fill(map, feature, &numbers, rounded),
         }
     }
     team.run(&program, n, |_| ());
-    let pixels = team.feature_mut(to, n).chunks_exact(to.stride_c);
-    pixels.flat_map(|pixel| pixel[..to.channels].to_vec()).collect()
+    let map: Vec<f32> = match team.feature_mut(to, n) {
+        Numbers::Single(map) => map.to_vec(),
+        Numbers::Half(map) => map.iter().map(|&half| widened(half)).collect(),
+    };
+    map.chunks_exact(to.stride_c).flat_map(|pixel| pixel[..to.channels].to_vec()).collect()
+}
+
+fn fill<T: Copy>(map: &mut [T], feature: Feature, numbers: &[f32], of: impl Fn(f32) -> T) {
+    let pixels = map.chunks_exact_mut(feature.stride_c);
+    for (pixel, numbers) in pixels.zip(numbers.chunks_exact(feature.channels)) {
+        pixel.fill(of(f32::NAN));
+        pixel.iter_mut().zip(numbers).for_each(|(pixel, &number)| *pixel = of(number));
+    }
 }
 
 const BASE: Case = Case {
-    depthwise: false,
+    kind: Kind::Dense,
     channels: [8, 8],
     size: [5, 7],
     window: Window { kernel: [1; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2] },
@@ -252,6 +303,8 @@ const BASE: Case = Case {
     n: 1,
     residual: false,
     curve: None,
+    precision: Precision::F32,
+    is_wide: false,
 };
 
 fn window(kernel: usize, stride: usize, padding: usize) -> Window {
@@ -286,7 +339,7 @@ fn dense_of_many_taps() {
 
 #[test]
 fn depthwise_of_any_kernel() {
-    let case = Case { depthwise: true, ..BASE };
+    let case = Case { kind: Kind::Depthwise, ..BASE };
     for (kernel, stride, padding) in
         [(3, 1, 1), (3, 2, 1), (3, 1, 0), (3, 2, 2), (5, 1, 2), (5, 2, 2), (1, 1, 0)]
     {
@@ -307,7 +360,7 @@ fn depthwise_of_any_kernel() {
 }
 
 fn feature(start: usize, size: Pair, channels: usize) -> Feature {
-    Feature { start, size, channels, stride_c: padded(channels) }
+    Feature { start, size, channels, stride_c: padded(channels), bytes: 4 }
 }
 
 #[test]
@@ -317,7 +370,8 @@ fn curves_bend_what_was_stored() {
         Case { channels: [5, 17], window: window(3, 2, 1), curve, residual: true, ..BASE }.check();
         for (kernel, stride) in [(3, 1), (5, 2)] {
             let window = window(kernel, stride, 1);
-            Case { depthwise: true, channels: [40, 40], window, n: 2, curve, ..BASE }.check();
+            let kind = Kind::Depthwise;
+            Case { kind, channels: [40, 40], window, n: 2, curve, ..BASE }.check();
         }
     }
 }
@@ -329,7 +383,7 @@ fn pooling_is_the_mean() {
         let values = numbers(6, n * size[0] * size[1] * channels);
         for isa in Isa::available() {
             let input = feature(0, size, channels);
-            let output = feature(input.len(), [1, 1], channels);
+            let output = feature(input.end(), [1, 1], channels);
             let none = [f32::NEG_INFINITY, f32::INFINITY];
             let call = KernelCall {
                 work: Work::Pool,
@@ -342,8 +396,7 @@ fn pooling_is_the_mean() {
                 post: none,
                 curve: None,
             };
-            let program =
-                program(vec![call], input, output, Buffer::zeroed(0).unwrap(), input.len() + output.len());
+            let program = program(vec![call], input, output, Buffer::zeroed(0).unwrap(), output.end());
             let got = run(prepared(program, None, isa), 2, n, &values, None);
             for (at, got) in got.iter().enumerate() {
                 let (image, c) = (at / channels, at % channels);

@@ -1,12 +1,13 @@
 //! Max and average pooling over a window: computes one scanline of outputs, vectorized over channels.
 
+use super::curve::{self, Stored};
 use super::depthwise::taps;
-use super::{Epilogue, Lanes, Pair, curve};
+use super::{Epilogue, Lanes, Pair};
 
 /// One row of output pixels of one image, and what is needed to compute it.
 pub(super) struct Scanline {
     /// First number of the image.
-    pub(super) input: *const f32,
+    pub(super) input: *const u8,
     /// Height and width of the image.
     pub(super) size: Pair,
     /// Channel stride of input and output, including the tail.
@@ -19,7 +20,7 @@ pub(super) struct Scanline {
     /// Number of outputs in the scanline.
     pub(super) width: usize,
     /// First output of the scanline.
-    pub(super) out: *mut f32,
+    pub(super) out: *mut u8,
     pub(super) epilogue: Epilogue,
 }
 
@@ -60,14 +61,12 @@ unsafe fn scanline<L: Lanes>(line: &Scanline, start: f32, join: impl Fn(L, L) ->
                 for iy in y_start + y_first..y_start + y_last {
                     for ix in x_start + x_first..x_start + x_last {
                         let at = (iy - line.padding[0]) * line.size[1] + ix - line.padding[1];
-                        joined = join(joined, L::load(line.input.add(at * line.stride_c + c)));
+                        joined = join(joined, L::read(line.input, at * line.stride_c + c));
                     }
                 }
                 epilogue.store(joined.mul(factor), c, line.out, x * line.stride_c + c);
             }
         }
-        if let Some(bend) = line.epilogue.curve {
-            curve::bend::<L>(bend, line.out, line.width * line.stride_c);
-        }
+        curve::bend::<L>(&line.epilogue, Stored { out: line.out, at: 0, len: line.width * line.stride_c });
     }
 }

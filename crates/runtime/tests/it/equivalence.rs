@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use mutualnet_bundle::{Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
 use mutualnet_core::{Subnet, Task, Tensor};
-use mutualnet_runtime::{Isa, MeasureConfig, Model, Session, measure};
+use mutualnet_runtime::{Convolution, Isa, MeasureConfig, Model, Session, measure};
 use mutualnet_zoo::samples;
 
 use crate::allocation::allocations;
-use crate::fixture::{bundle, images, odd_network, session, session_of, subnet, zoo};
+use crate::fixture::{self, bundle, images, odd_network, session, session_of, subnet, zoo};
 
 const ROWS: [&str; 4] = ["1.0-32", "0.25-32", "0.6-24", "0.35-16"];
 
@@ -19,7 +19,7 @@ fn model(isa: Isa) -> Arc<Model> {
 }
 
 fn model_of(name: &str, isa: Isa) -> Arc<Model> {
-    Arc::new(Model::with_isa(&bundle(&zoo(name), &ROWS), isa).unwrap())
+    fixture::model_of(&bundle(&zoo(name), &ROWS), isa, Convolution::Fast)
 }
 
 fn bits(logits: &[f32]) -> Vec<u32> {

@@ -9,7 +9,7 @@ use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuil
 use mutualnet_core::{
     Network, NodeId, Preprocess, Resolution, Subnet, Task, Tensor, Weights, Width, WidthRange,
 };
-use mutualnet_runtime::{Isa, Model, Session};
+use mutualnet_runtime::{Convolution, Isa, Model, ModelConfig, Precision, Session};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 
 /// Numbers in (-1, 1), the same for the same name.
@@ -146,9 +146,14 @@ pub(crate) fn session(model: &Arc<Model>, threads: usize) -> Session {
     Session::new(model.clone(), NonZeroUsize::new(threads).unwrap()).unwrap()
 }
 
+pub(crate) fn model_of(bundle: &Bundle, isa: Isa, convolution: Convolution) -> Arc<Model> {
+    let precisions = vec![Precision::F32];
+    Arc::new(Model::with_config(bundle, ModelConfig { isa, convolution, precisions }).unwrap())
+}
+
 /// A single-threaded session of a bundle.
 pub(crate) fn session_of(bundle: &Bundle, isa: Isa) -> Session {
-    session(&Arc::new(Model::with_isa(bundle, isa).unwrap()), 1)
+    session(&model_of(bundle, isa, Convolution::Fast), 1)
 }
 
 /// Normalized pixels, `[n, r, r, 3]`.

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::Arc;
 use std::time::Duration;
 
-use mutualnet_runtime::{Isa, Model};
+use mutualnet_runtime::{Convolution, Isa};
 
-use crate::fixture::{bundle, images, session, subnet, zoo};
+use crate::fixture::{bundle, images, model_of, session, subnet, zoo};
 
 /// The threads of sessions in this process.
 fn workers() -> BTreeSet<String> {
@@ -26,9 +25,8 @@ fn time_of(thread: &str) -> Duration {
 
 #[test]
 fn idle_threads_sleep() {
-    let model = Arc::new(
-        Model::with_isa(&bundle(&zoo("mobilenet_v2"), &["1.0-32"]), Isa::choose().unwrap()).unwrap(),
-    );
+    let bundle = bundle(&zoo("mobilenet_v2"), &["1.0-32"]);
+    let model = model_of(&bundle, Isa::choose().unwrap(), Convolution::Fast);
     let before = workers();
     let mut session = session(&model, 2);
     let input = images(8, subnet("1.0-32").input.resolution);

@@ -1,10 +1,10 @@
 //! A naive interpreter of the list of nodes, in f64: one image, one loop per axis.
 
 use mutualnet_bundle::Bundle;
-use mutualnet_core::Subnet;
 use mutualnet_core::network::{
-    Activation, AvgPool, BatchNorm, Conv, Groups, MaxPool, Op, Resize, TransposedConv,
+    Activation, AvgPool, BatchNorm, Conv, Groups, MaxPool, Node, Op, Resize, TransposedConv,
 };
+use mutualnet_core::{Network, Subnet};
 
 /// A feature map, `[h, w, c]`.
 #[derive(Clone)]
@@ -35,6 +35,71 @@ pub(crate) fn outputs(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<Vec<f6
 
 /// The outputs for an image of any height and width, each `[h, w, c]`.
 pub(crate) fn outputs_at(bundle: &Bundle, row: Subnet, size: [u32; 2], image: &[f32]) -> Vec<Vec<f64>> {
+    interpret(bundle, row, (size, image), &vec![false; bundle.network().nodes().len()])
+}
+
+/// The outputs for an image of the row's own resolution, if whatever is stored is rounded to bf16. The weights of the
+/// bundle are taken as they are.
+pub(crate) fn outputs_in_bf16(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<Vec<f64>> {
+    interpret(bundle, row, ([row.input.resolution.get(); 2], image), &stored(bundle.network()))
+}
+
+/// The nearest bf16, where numbers that are not normal count as 0.
+pub(crate) fn to_bf16(number: f64) -> f64 {
+    if number.abs() < f32::MIN_POSITIVE.into() {
+        return 0.0;
+    }
+    // The distance between two bf16 of this magnitude.
+    let step = 2_f64.powi(number.abs().log2().floor() as i32 - 7);
+    (number / step).round_ties_even() * step
+}
+
+/// Whether the runtime stores the value of a node in bf16, and does not hand it to the next node in registers: a batch norm
+/// behind a convolution, activations and one operand of a sum are computed together with what they read. Networks of the zoo
+/// have no other chains. Outputs are stored in f32.
+fn stored(network: &Network) -> Vec<bool> {
+    let nodes = network.nodes();
+    let users = |idx: usize| {
+        let reads = |node: &Node| node.inputs.iter().filter(|input| input.0 == idx).count();
+        let users = nodes.iter().enumerate().flat_map(move |(user, node)| vec![user; reads(node)]);
+        users.collect::<Vec<_>>()
+    };
+    let is_curve = |idx: usize| match nodes[idx].op {
+        Op::Activation(activation) => !matches!(activation, Activation::Relu | Activation::Relu6),
+        _ => false,
+    };
+    // Where the chain begins that a node belongs to.
+    let mut begin: Vec<usize> = (0..nodes.len()).collect();
+    let mut stored = vec![true; nodes.len()];
+    for idx in 0..nodes.len() {
+        let [user] = users(idx)[..] else { continue };
+        let takes = match nodes[user].op {
+            Op::BatchNorm(_) => matches!(nodes[idx].op, Op::Conv(_)),
+            Op::Activation(_) => true,
+            Op::Add => {
+                let other = nodes[user].inputs.iter().find(|input| input.0 != idx).unwrap().0;
+                users(other).len() > 1 || begin[idx] < begin[other]
+            }
+            _ => false,
+        };
+        if takes && idx > 0 && nodes[idx].op != Op::GlobalPool && !is_curve(idx) {
+            stored[idx] = false;
+            begin[user] = begin[idx];
+        }
+    }
+    for output in network.outputs() {
+        stored[output.node.0] = false;
+    }
+    stored
+}
+
+fn interpret(
+    bundle: &Bundle,
+    row: Subnet,
+    (size, image): ([u32; 2], &[f32]),
+    stored: &[bool],
+) -> Vec<Vec<f64>> {
+    let in_bf16 = stored.contains(&true);
     let network = bundle.network();
     let costs = network.costs_at(row.width, size).unwrap();
     let full = network.channels(network.widths().full()).unwrap();
@@ -79,7 +144,13 @@ pub(crate) fn outputs_at(bundle: &Bundle, row: Subnet, size: [u32; 2], image: &[
                     (x - f64::from(stats.mean[i])) / deviation * f64::from(gamma[i]) + f64::from(beta[i])
                 })
             }
-            Op::Activation(activation) => input(0).map(|x, _| activate(*activation, x)),
+            Op::Activation(activation @ (Activation::Relu | Activation::Relu6)) => {
+                input(0).map(|x, _| activate(*activation, x))
+            }
+            // It bends what was stored.
+            Op::Activation(activation) => {
+                input(0).map(|x, _| activate(*activation, if in_bf16 { to_bf16(x) } else { x }))
+            }
             Op::Add => input(0).map(|x, i| x + input(1).data[i]),
             Op::Multiply => input(0).map(|x, i| x * input(1).data[i % c]),
             Op::MaxPool(pool) => max_pool(input(0), pool, [h, w, c]),
@@ -100,7 +171,7 @@ pub(crate) fn outputs_at(bundle: &Bundle, row: Subnet, size: [u32; 2], image: &[
             }
             op => panic!("the interpreter does not know {op:?}"),
         };
-        maps.push(map);
+        maps.push(if stored[idx] { map.map(|x, _| to_bf16(x)) } else { map });
     }
     network.outputs().iter().map(|output| maps[output.node.0].data.clone()).collect()
 }

@@ -10,4 +10,5 @@ mod equivalence;
 mod errors;
 mod idle;
 mod parity;
+mod precision;
 mod random;

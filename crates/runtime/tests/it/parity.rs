@@ -1,10 +1,13 @@
 //! The logits of every row match those of the naive interpreter, for every instruction set.
 
 use mutualnet_core::Network;
-use mutualnet_runtime::Isa;
+use mutualnet_runtime::{Convolution, Isa};
 
-use crate::fixture::{bundle, images, network_without_stem, odd_network, session_of, subnet, zoo};
+use crate::fixture::{bundle, images, model_of, network_without_stem, odd_network, session, subnet, zoo};
 use crate::interpreter;
+
+/// How far logits may be off, relative to the largest one.
+const LIMITS: [(Convolution, f64); 2] = [(Convolution::Direct, 1e-4), (Convolution::Fast, 1e-3)];
 
 fn check(network: &Network, rows: &[&str]) {
     let bundle = bundle(network, rows);
@@ -12,13 +15,14 @@ fn check(network: &Network, rows: &[&str]) {
         let image = images(1, row.input.resolution);
         let expected = interpreter::outputs(&bundle, row, &image).remove(0);
         let largest = expected.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
-        for isa in Isa::available() {
-            let mut session = session_of(&bundle, isa);
+        for (isa, (convolution, limit)) in Isa::available().flat_map(|isa| LIMITS.map(|limit| (isa, limit))) {
+            let mut session = session(&model_of(&bundle, isa, convolution), 1);
             session.switch(row).unwrap();
             let got = session.run(&image, 1).unwrap();
             let off = got.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs() / largest);
             let off = off.fold(0.0, f64::max);
-            assert!(off < 1e-4, "{} {row} {isa}: off by {off} of {largest}", network.name());
+            let what = format!("{} {row} {isa} {convolution:?}", network.name());
+            assert!(off < limit, "{what}: off by {off} of {largest}");
             assert_eq!(got.len(), expected.len());
         }
     }

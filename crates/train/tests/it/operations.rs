@@ -179,7 +179,7 @@ fn assert_exported(both: &BothSides, row: usize) {
         session.run_at(&pixels, pixels.len() / (size[0] * size[1] * 3), size).unwrap();
         [0, 1].map(|idx| session.output(idx).data.to_vec())
     };
-    assert_eq!(run(Arc::new(Model::new(&narrow).unwrap())), run(both.model.clone()), "{subnet}");
+    assert_eq!(run(Arc::new(Model::new(&narrow).unwrap())), run(both.models[1].0.clone()), "{subnet}");
     let net = Net::new(narrow.network().clone());
     let parameters = Parameters::from_weights(net.network(), narrow.weights(), Device::Cpu).unwrap();
     let stats = narrow.stats(subnet).unwrap().iter().map(|stats| (stats.mean.clone(), stats.var.clone()));

@@ -9,7 +9,7 @@ use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Task, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
-use mutualnet_runtime::{Model, Session};
+use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
 use mutualnet_zoo::{NetworkConfig, segment};
 use rand::Rng;
 
@@ -126,7 +126,8 @@ pub(crate) struct BothSides {
     pub(crate) net: Net,
     pub(crate) rows: Vec<EngineRow>,
     pub(crate) bundle: Bundle,
-    pub(crate) model: Arc<Model>,
+    /// With direct convolutions, and with those by Winograd's method, which may be ten times as far off.
+    pub(crate) models: [(Arc<Model>, f32); 2],
 }
 
 /// All outputs of a sub-network in the engine, for images of a size.
@@ -152,8 +153,11 @@ impl BothSides {
         };
         let rows: Vec<_> = subnets(&net, sides).into_iter().map(row).collect();
         let bundle = bundle(&net, &parameters, &rows);
-        let model = Arc::new(Model::new(&bundle).unwrap());
-        Self { net, rows, bundle, model }
+        let models = [(Convolution::Direct, 1.0), (Convolution::Fast, 10.0)].map(|(convolution, factor)| {
+            let config = ModelConfig { convolution, ..ModelConfig::choose().unwrap() };
+            (Arc::new(Model::with_config(&bundle, config).unwrap()), factor)
+        });
+        Self { net, rows, bundle, models }
     }
 
     /// Some images of a size.
@@ -173,18 +177,21 @@ impl BothSides {
         let subnet = &self.rows[row].subnet;
         let (pixels, engine) = (self.pixels(size), self.engine(row, size));
         let n = pixels.len() / (size[0] * size[1] * 3);
-        let mut session = Session::new(self.model.clone(), NonZeroUsize::new(2).unwrap()).unwrap();
-        session.switch(*subnet).unwrap();
-        session.run_at(&pixels, n, size).unwrap();
-        for (idx, engine) in engine.iter().enumerate() {
-            let ours = session.output(idx);
-            let engine = channels_last(engine);
-            let scale = engine.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
-            assert_eq!(ours.data.len(), engine.len());
-            let difference =
-                ours.data.iter().zip(&engine).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
-            let (name, off) = (self.net.network().name(), difference / scale);
-            assert!(off <= tolerance, "{name} {subnet} {size:?} {}: {off} relative", ours.name);
+        for (model, factor) in &self.models {
+            let mut session = Session::new(model.clone(), NonZeroUsize::new(2).unwrap()).unwrap();
+            session.switch(*subnet).unwrap();
+            session.run_at(&pixels, n, size).unwrap();
+            for (idx, engine) in engine.iter().enumerate() {
+                let ours = session.output(idx);
+                let engine = channels_last(engine);
+                let scale = engine.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+                assert_eq!(ours.data.len(), engine.len());
+                let difference =
+                    ours.data.iter().zip(&engine).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
+                let (name, off) = (self.net.network().name(), difference / scale);
+                let what = format!("{name} {subnet} {size:?} {} {:?}", ours.name, model.config());
+                assert!(off <= tolerance * factor, "{what}: {off} relative");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use mutualnet_core::{InMs, Subnet};
-use mutualnet_runtime::{Bound, LayerTime, Model, Peak, Session};
+use mutualnet_runtime::{Bound, LayerTime, Model, ModelConfig, Peak, Session};
 use serde::Serialize;
 
 use crate::args::BenchRuntimeArgs;
@@ -59,7 +59,9 @@ struct Layer {
 pub(super) fn run(args: &BenchRuntimeArgs) -> Result<()> {
     let bundle = open::bundle(&args.bundle)?;
     let subnet = choose(&bundle, &args.row, None)?.subnet;
-    let model = Arc::new(Model::new(&bundle)?);
+    let (convolution, precisions) = (args.arithmetic.convolution(), vec![args.arithmetic.precision]);
+    let config = ModelConfig { convolution, precisions, ..ModelConfig::choose()? };
+    let model = Arc::new(Model::with_config(&bundle, config)?);
     drop(bundle);
     let threads = args.threads.or_else(|| std::thread::available_parallelism().ok());
     let mut session = Session::new(model, threads.unwrap_or(NonZeroUsize::MIN))?;

@@ -33,10 +33,10 @@ fn pointwise_is_the_epilogue() {
     let values = numbers(7, n * size[0] * size[1] * channels);
     for isa in Isa::available() {
         let input = feature(0, size, channels);
-        let output = feature(input.len(), size, channels);
+        let output = feature(input.end(), size, channels);
         let (pre, post) = ([0.0, 1.0], [-0.25, f32::INFINITY]);
         let call = KernelCall { residual: Some(input), pre, post, ..call(Work::Pointwise, input, output) };
-        let arena_len = input.len() + output.len();
+        let arena_len = output.end();
         let program = program(vec![call], input, output, coefficients(output, 2.0, -0.5), arena_len);
         let got = run(prepared(program, None, isa), 2, n, &values, None);
         for (got, x) in got.iter().zip(&values) {
@@ -53,11 +53,11 @@ fn a_gate_is_a_factor_per_channel_of_its_image() {
     let factors = numbers(8, n * channels);
     for isa in Isa::available() {
         let input = feature(0, size, channels);
-        let gate = feature(input.len(), [1, 1], channels);
-        let output = feature(gate.start + gate.len(), size, channels);
+        let gate = feature(input.end(), [1, 1], channels);
+        let output = feature(gate.end(), size, channels);
         for threads in [1, 2, 5] {
             let call = KernelCall { gate: Some(gate), ..call(Work::Pointwise, input, output) };
-            let arena_len = output.start + output.len();
+            let arena_len = output.end();
             let program = program(vec![call], input, output, coefficients(output, 1.0, 0.0), arena_len);
             let got = run(prepared(program, None, isa), threads, n, &values, Some((gate, factors.clone())));
             assert_eq!(got.len(), values.len());
@@ -76,9 +76,9 @@ fn curves_are_exact_to_a_few_units_in_the_last_place() {
     for isa in Isa::available() {
         for curve in CURVES {
             let input = feature(0, [1, values.len()], 1);
-            let output = feature(input.len(), [1, values.len()], 1);
+            let output = feature(input.end(), [1, values.len()], 1);
             let call = KernelCall { curve: Some(curve), ..call(Work::Pointwise, input, output) };
-            let arena_len = input.len() + output.len();
+            let arena_len = output.end();
             let program = program(vec![call], input, output, coefficients(output, 1.0, 0.0), arena_len);
             let got = run(prepared(program, None, isa), 1, 1, &values, None);
             for (got, x) in got.iter().zip(&values) {
@@ -132,9 +132,9 @@ fn max_pooling_takes_the_largest_inside() {
             for isa in Isa::available() {
                 for threads in [1, 3] {
                     let input = feature(0, size, channels);
-                    let output = feature(input.len(), out, channels);
+                    let output = feature(input.end(), out, channels);
                     let call = call(Work::MaxPool { window }, input, output);
-                    let arena_len = input.len() + output.len();
+                    let arena_len = output.end();
                     let program =
                         program(vec![call], input, output, coefficients(output, 1.0, 0.0), arena_len);
                     let got = run(prepared(program, None, isa), threads, n, &values, None);
@@ -152,9 +152,9 @@ fn max_pooling_keeps_what_is_not_a_number() {
             let mut values = [1.0, 2.0, 3.0, 4.0];
             values[at] = f32::NAN;
             let input = feature(0, [2, 2], 1);
-            let output = feature(input.len(), [1, 1], 1);
+            let output = feature(input.end(), [1, 1], 1);
             let call = call(Work::MaxPool { window: window(2, 2, 0) }, input, output);
-            let arena_len = input.len() + output.len();
+            let arena_len = output.end();
             let program = program(vec![call], input, output, coefficients(output, 1.0, 0.0), arena_len);
             let got = run(prepared(program, None, isa), 1, 1, &values, None);
             assert!(got[0].is_nan(), "{isa}: {got:?}");
