@@ -75,6 +75,7 @@ const TYPES: &[(&str, &str)] = &[
     ("f64", "number"),
     ("WidthRange", "list of 2 numbers"),
     ("Vec<Resolution>", "list of whole numbers"),
+    ("Vec<Precision>", "list of texts"),
     ("[f32; 3]", "list of 3 numbers"),
     ("[f64; 2]", "list of 2 numbers"),
     ("[u32; 2]", "list of 2 whole numbers"),
@@ -88,8 +89,11 @@ const TYPES: &[(&str, &str)] = &[
 ];
 
 /// Defaults that a line of code does not show as people would write them.
-const DEFAULTS: &[(&str, &str)] =
-    &[("TrainTransform", "`{}`"), ("TrainCrop", "`{ kind = \"random_resized\" }`")];
+const DEFAULTS: &[(&str, &str)] = &[
+    ("Vec<Precision>", "`[\"f32\"]`"),
+    ("TrainTransform", "`{}`"),
+    ("TrainCrop", "`{ kind = \"random_resized\" }`"),
+];
 
 /// Writes every part into its page.
 pub(crate) fn write(root: &Path) -> Result<()> {
@@ -227,7 +231,9 @@ fn default(field: &Field, table: &Struct, sources: &Sources) -> Result<String> {
     });
     let text = match (variant, inner) {
         (Some(variant), _) => format!("`\"{variant}\"`"),
-        (None, _) if !expression.is_empty() => format!("`{}`", expression.replace(".to_owned()", "")),
+        (None, _) if !expression.is_empty() && !expression.contains('!') => {
+            format!("`{}`", expression.replace(".to_owned()", ""))
+        }
         (None, "bool") => "`false`".to_owned(),
         (None, "u32" | "u64" | "usize") => "`0`".to_owned(),
         (None, "f32" | "f64") => "`0.0`".to_owned(),

@@ -64,7 +64,7 @@ fn numbers(name: &str, numbers: &[f32], lowest: f32) -> Result<()> {
 }
 
 fn fits(parts: &BundleParts, row: &Row) -> Result<()> {
-    let wrong = |reason: String| Err(Error::Row { subnet: row.subnet, reason });
+    let wrong = |reason: String| Err(Error::Row { name: row.name(), reason });
     if row.subnet.input.resolution > parts.preprocess.crop {
         return wrong(format!("its resolution is above the crop of {} pixels", parts.preprocess.crop));
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mutualnet_core::{Budget, FileKind, InMs, Metric, Subnet, Task, Wanted};
+use mutualnet_core::{Budget, FileKind, InMs, Metric, Precision, Subnet, Task, Wanted};
 
 /// What can be wrong with a bundle, a table or the choice of a row.
 #[derive(Debug, thiserror::Error)]
@@ -174,10 +174,10 @@ pub enum Error {
         limit: usize,
     },
     /// An invalid row.
-    #[error("row {subnet}: {reason}")]
+    #[error("row {name}: {reason}")]
     Row {
-        /// The row.
-        subnet: Subnet,
+        /// The row, by [`Row::name`](crate::Row::name).
+        name: String,
         /// What is wrong.
         reason: String,
     },
@@ -223,6 +223,12 @@ pub enum Error {
         cost: Budget,
         /// Threads that a latency was measured with; `None` for MACs.
         threads: Option<usize>,
+    },
+    /// A budget for a precision in which there are no rows.
+    #[error("the table has rows in {} only", list(available, "and"))]
+    NoPrecision {
+        /// The precisions that there are.
+        available: Vec<Precision>,
     },
     /// A latency budget for a thread count that was not measured.
     #[error("the table has no latencies{}{}", for_threads(*threads), only(available))]
@@ -289,11 +295,11 @@ fn only(available: &[usize]) -> String {
 }
 
 /// `1, 2 and 4`.
-fn list(numbers: &[usize], last: &str) -> String {
-    let numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
-    match numbers.split_last() {
+fn list(items: &[impl ToString], last: &str) -> String {
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+    match items.split_last() {
         Some((end, begin)) if !begin.is_empty() => format!("{} {last} {end}", begin.join(", ")),
-        _ => numbers.concat(),
+        _ => items.concat(),
     }
 }
 

@@ -1,14 +1,14 @@
 //! The query table: what every sub-network costs, how good it is, and which one a budget buys.
 //!
 //! Separate from the bundle because a run writes the table before any bundle exists, and people read it.
-//! Invariant: rows are valid, unique, sorted by MACs and measured with the same thread counts, and their Pareto marks
+//! Invariant: rows are valid, one for each sub-network and precision, sorted by MACs and measured with the same thread counts, and their Pareto marks
 //! are correct.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use mutualnet_core::{Budget, Macs, Metric, Subnet, duration_of_ms};
+use mutualnet_core::{Budget, Macs, Metric, Precision, Subnet, duration_of_ms};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Host, Result, storage};
@@ -47,11 +47,13 @@ impl Latency {
     }
 }
 
-/// One sub-network of the table.
+/// One sub-network of the table, in one precision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The sub-network.
     pub subnet: Subnet,
+    /// The numbers that it computes with.
+    pub precision: Precision,
     /// Its cost for one sample.
     pub macs: Macs,
     /// How good it is on the test split, by the table's metric.
@@ -65,9 +67,21 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row that is not yet in a table, so not marked.
+    /// A row in single precision that is not yet in a table, so not marked.
     pub fn new(subnet: Subnet, macs: Macs, quality: Quality, latency: Vec<Latency>) -> Self {
-        Self { subnet, macs, quality, others: BTreeMap::new(), latency, pareto: false }
+        let precision = Precision::default();
+        Self { subnet, precision, macs, quality, others: BTreeMap::new(), latency, pareto: false }
+    }
+
+    /// The same row in another precision.
+    pub fn at(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The sub-network, and the precision if it is not f32: `0.5-128`, `0.5-128 bf16`.
+    pub fn name(&self) -> String {
+        let Self { subnet, precision, .. } = self;
+        if precision.is_f32() { subnet.to_string() } else { format!("{subnet} {precision}") }
     }
 
     /// The same row with other measures than the table's metric.
@@ -99,7 +113,7 @@ impl QueryTable {
     /// A table of accuracies: checks the rows, sorts them by MACs and marks the Pareto front of quality over MACs.
     ///
     /// # Errors
-    /// There are no rows or more than [`Self::MAX_ROWS`], a sub-network occurs twice, a number is impossible (a quality
+    /// There are no rows or more than [`Self::MAX_ROWS`], a sub-network occurs twice in one precision, a number is impossible (a quality
     /// outside 0–1, a median above the 99th percentile, …), or rows were measured with different thread counts.
     pub fn new(mut rows: Vec<Row>) -> Result<Self> {
         if rows.is_empty() || rows.len() > Self::MAX_ROWS {
@@ -108,12 +122,11 @@ impl QueryTable {
         for row in &mut rows {
             row.latency.sort_by_key(|latency| latency.threads);
         }
-        rows.sort_by_key(|row| (row.macs, row.subnet));
+        rows.sort_by_key(|row| (row.macs, row.subnet, row.precision));
         rows.iter().try_for_each(|row| check_row(row, &rows[0]))?;
-        let mut subnets: Vec<_> = rows.iter().map(|row| row.subnet).collect();
-        subnets.sort_unstable();
-        if let Some(twice) = subnets.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::Duplicate { name: twice[0].to_string() });
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = rows.iter().find(|row| !seen.insert((row.subnet, row.precision))) {
+            return Err(Error::Duplicate { name: twice.name() });
         }
         pareto::mark(&mut rows);
         Ok(Self { metric: Metric::Accuracy, rows, host: None })
@@ -139,7 +152,13 @@ impl QueryTable {
         &self.rows
     }
 
-    /// The row of a sub-network.
+    /// The precisions of the rows, the most precise first.
+    pub fn precisions(&self) -> Vec<Precision> {
+        let precisions: BTreeSet<_> = self.rows.iter().map(|row| row.precision).collect();
+        precisions.into_iter().collect()
+    }
+
+    /// The row of a sub-network, the most precise one if there are several.
     pub fn row(&self, subnet: Subnet) -> Option<&Row> {
         self.rows.iter().find(|row| row.subnet == subnet)
     }
@@ -174,18 +193,42 @@ impl QueryTable {
     /// # Errors
     /// No row fits (the error names the cheapest), or there are no latencies for `threads`.
     pub fn choose(&self, budget: Budget, threads: Option<usize>) -> Result<&Row> {
-        match budget {
-            Budget::Macs(limit) => {
-                let fitting = self.rows.iter().filter(|row| row.macs <= limit);
-                best(fitting).ok_or_else(|| Error::Budget {
-                    budget,
-                    cheapest: self.rows[0].subnet,
-                    cost: Budget::Macs(self.rows[0].macs),
-                    threads: None,
-                })
-            }
-            Budget::Latency(limit) => self.choose_by_latency(limit, threads),
-        }
+        self.choose_in(&Precision::ALL, budget, threads)
+    }
+
+    /// As [`Self::choose`], among the rows of some precisions.
+    ///
+    /// # Errors
+    /// As [`Self::choose`], or the table has no row in any of the precisions.
+    pub fn choose_in(
+        &self,
+        precisions: &[Precision],
+        budget: Budget,
+        threads: Option<usize>,
+    ) -> Result<&Row> {
+        let rows: Vec<_> = self.rows.iter().filter(|row| precisions.contains(&row.precision)).collect();
+        let first = *rows.first().ok_or_else(|| Error::NoPrecision { available: self.precisions() })?;
+        let threads = match budget {
+            Budget::Macs(_) => None,
+            Budget::Latency(_) => Some(self.threads_for_latency(threads)?),
+        };
+        let p99 = |row: &Row| {
+            threads.and_then(|threads| row.latency_at(threads)).map_or(Duration::MAX, Latency::p99)
+        };
+        let fits = |row: &&&Row| match budget {
+            Budget::Macs(limit) => row.macs <= limit,
+            Budget::Latency(limit) => p99(row) <= limit,
+        };
+        best(rows.iter().filter(fits).copied()).ok_or_else(|| {
+            let (cheapest, cost) = match budget {
+                Budget::Macs(_) => (first, Budget::Macs(first.macs)),
+                Budget::Latency(_) => {
+                    let cheapest = rows.iter().copied().min_by_key(|row| p99(row)).unwrap_or(first);
+                    (cheapest, Budget::Latency(p99(cheapest)))
+                }
+            };
+            Error::Budget { budget, cheapest: cheapest.subnet, cost, threads }
+        })
     }
 
     /// The thread count whose latencies a latency budget is compared with: `threads`, or the largest one measured.
@@ -198,17 +241,6 @@ impl QueryTable {
             None => self.threads().last(),
         };
         found.ok_or_else(|| Error::NoLatency { threads, available: self.threads().collect() })
-    }
-
-    fn choose_by_latency(&self, limit: Duration, threads: Option<usize>) -> Result<&Row> {
-        let threads = self.threads_for_latency(threads)?;
-        let p99 = |row: &Row| row.latency_at(threads).map_or(Duration::MAX, Latency::p99);
-        best(self.rows.iter().filter(|row| p99(row) <= limit)).ok_or_else(|| {
-            let cheapest = self.rows.iter().min_by_key(|row| p99(row)).expect("a table has rows");
-            let cost = Budget::Latency(p99(cheapest));
-            let budget = Budget::Latency(limit);
-            Error::Budget { budget, cheapest: cheapest.subnet, cost, threads: Some(threads) }
-        })
     }
 
     /// The table as JSON, as `docs/formats.md` describes it.
@@ -256,7 +288,7 @@ fn best<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<&'a Row> {
 
 fn check_row(row: &Row, first: &Row) -> Result<()> {
     const MAX_MS: f64 = 1e9;
-    let wrong = |reason: &str| Err(Error::Row { subnet: row.subnet, reason: reason.to_owned() });
+    let wrong = |reason: &str| Err(Error::Row { name: row.name(), reason: reason.to_owned() });
     if !row.quality.is_valid() {
         return wrong("the quality must be from 0 to 1, within its interval, and of at least 1 sample");
     }

@@ -300,9 +300,10 @@ pub(crate) struct CompareArgs {
 /// How a network is computed.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ArithmeticArgs {
-    /// Precision of weights and feature maps: f32, or bf16, which is faster on processors that multiply it
-    #[arg(long, default_value_t)]
-    pub(crate) precision: Precision,
+    /// Precision of weights and feature maps: f32, or bf16, which is faster on processors that multiply it [default: that
+    /// of the row]
+    #[arg(long)]
+    pub(crate) precision: Option<Precision>,
     /// Compute every convolution term by term, not by Winograd's method, which is faster and rounds a little more
     #[arg(long)]
     no_winograd: bool,

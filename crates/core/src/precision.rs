@@ -3,10 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Result};
 
 /// What weights and feature maps are held in; sums are single precision in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// Single precision.
     #[default]
@@ -18,6 +21,11 @@ pub enum Precision {
 impl Precision {
     /// All of them, the most precise first.
     pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
+    /// Whether it is single precision, which files and tables leave out.
+    pub fn is_f32(&self) -> bool {
+        *self == Self::F32
+    }
 
     /// Bytes of a number.
     pub fn bytes(self) -> usize {

@@ -20,13 +20,13 @@ pub struct Config {
     pub top: usize,
     /// How convolutions are computed.
     pub convolution: Convolution,
-    /// The precision of weights and feature maps.
-    pub precision: Precision,
+    /// The precision of weights and feature maps; `None` prepares those of the table's rows, to switch between.
+    pub precision: Option<Precision>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { top: 3, convolution: Convolution::default(), precision: Precision::default() }
+        Self { top: 3, convolution: Convolution::default(), precision: None }
     }
 }
 
@@ -56,7 +56,8 @@ impl Predictor {
     /// The network cannot be executed, or there is not enough memory.
     pub fn new(bundle: &Bundle, threads: NonZeroUsize, config: Config) -> Result<Self> {
         let Config { convolution, precision, .. } = config;
-        let how = ModelConfig { convolution, precisions: vec![precision], ..ModelConfig::choose()? };
+        let precisions = precision.map_or_else(|| bundle.table().precisions(), |precision| vec![precision]);
+        let how = ModelConfig { convolution, precisions, ..ModelConfig::choose()? };
         let session = Session::new(Arc::new(Model::with_config(bundle, how)?), threads)?;
         let decoder = decoder(bundle.task(), bundle.classes(), config);
         Ok(Self { session, decoder, preprocess: *bundle.preprocess() })

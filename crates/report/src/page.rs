@@ -74,7 +74,7 @@ fn rows(html: &mut String, table: &QueryTable) {
         let quality = row.quality;
         let percent = |share: f64| format!("{:.1}", share * 100.0);
         let mut cells = vec![
-            row.subnet.to_string(),
+            row.name(),
             row.macs.to_string(),
             format!("{} %", percent(quality.value)),
             format!("{}–{}", percent(quality.low), percent(quality.high)),

@@ -69,9 +69,10 @@ fn draw(dots: &[Dot<'_>], cost: Cost, (frame, metric): (Frame, Metric)) -> Strin
 fn mark(svg: &mut String, dot: &Dot<'_>, frame: Frame, color: &str) {
     let (cx, cy) = frame.place(dot.cost, dot.quality);
     let (radius, opacity) = if dot.on_front { (5.0, "1") } else { (3.0, "0.45") };
-    let Row { subnet, macs, quality, .. } = dot.row;
+    let Row { subnet, precision, macs, quality, .. } = dot.row;
+    let precision = if precision.is_f32() { String::new() } else { format!(", {precision}") };
     let title = format!(
-        "width {}, {} px: {:.1} % ({:.1}–{:.1}), {macs} MACs",
+        "width {}, {} px{precision}: {:.1} % ({:.1}–{:.1}), {macs} MACs",
         subnet.width,
         subnet.input.resolution,
         quality.value * 100.0,

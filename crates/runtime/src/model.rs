@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mutualnet_bundle::{Bundle, QueryTable};
+use mutualnet_bundle::{Bundle, QueryTable, Row};
 use mutualnet_core::network::{List, Op};
 use mutualnet_core::{Budget, Network, Precision, Preprocess, Resolution, Subnet};
 
@@ -68,12 +68,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// Prepares a bundle as [`ModelConfig::choose`] says.
+    /// Prepares a bundle as [`ModelConfig::choose`] says, in the precisions of the table's rows.
     ///
     /// # Errors
     /// Fails in the same cases as [`ModelConfig::choose`] and [`Self::with_config`].
     pub fn new(bundle: &Bundle) -> Result<Self> {
-        Self::with_config(bundle, ModelConfig::choose()?)
+        let precisions = bundle.table().precisions();
+        Self::with_config(bundle, ModelConfig { precisions, ..ModelConfig::choose()? })
     }
 
     /// Prepares a bundle.
@@ -85,7 +86,9 @@ impl Model {
         if !config.isa.is_available() {
             return Err(Error::isa(config.isa.name()));
         }
-        let rows: Vec<_> = bundle.table().rows().iter().map(|row| row.subnet).collect();
+        let mut rows: Vec<_> = bundle.table().rows().iter().map(|row| row.subnet).collect();
+        // Rows of one sub-network, in several precisions, are next to each other.
+        rows.dedup();
         let statistics = |row| {
             let stats = bundle.stats(row)?.iter();
             Some(stats.map(|stats| (&stats.mean[..], &stats.var[..])).collect())
@@ -142,13 +145,14 @@ impl Model {
         &self.classes
     }
 
-    /// The most accurate row within a budget. A latency budget refers to `threads` threads, or to the largest number
-    /// of threads that was measured.
+    /// The most accurate row within a budget, among those in a precision that the model is prepared for. A latency budget
+    /// refers to `threads` threads, or to the largest number of threads that was measured.
     ///
     /// # Errors
-    /// Fails if no row is within the budget, or if it is a latency and no latencies were measured.
-    pub fn choose(&self, budget: Budget, threads: Option<usize>) -> Result<Subnet> {
-        Ok(self.table.choose(budget, threads)?.subnet)
+    /// Fails if no row is within the budget, if no row has such a precision, or if the budget is a latency and no
+    /// latencies were measured.
+    pub fn choose(&self, budget: Budget, threads: Option<usize>) -> Result<&Row> {
+        Ok(self.table.choose_in(&self.config.precisions, budget, threads)?)
     }
 
     /// How many numbers one image at the largest resolution has.

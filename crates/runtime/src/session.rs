@@ -111,16 +111,18 @@ impl Session {
         Ok(())
     }
 
-    /// Switches to the most accurate row within a budget and returns it.
+    /// Switches to the most accurate row within a budget, in the precision of that row, and returns its sub-network.
     ///
     /// A latency budget refers to the session's number of threads if that was measured, and otherwise to the largest
     /// number that was.
     ///
     /// # Errors
-    /// Fails if no row is within the budget, or if it is a latency and no latencies were measured.
+    /// Fails in the same cases as [`Model::choose`].
     pub fn switch_to_budget(&mut self, budget: Budget) -> Result<Subnet> {
         let measured = self.model.table().threads().any(|threads| threads == self.threads);
-        let subnet = self.model.choose(budget, measured.then_some(self.threads))?;
+        let row = self.model.choose(budget, measured.then_some(self.threads))?;
+        let (subnet, precision) = (row.subnet, row.precision);
+        self.switch_precision(precision)?;
         self.switch(subnet)?;
         Ok(subnet)
     }

@@ -31,8 +31,8 @@ impl<'a, O: Objective> Sweep<'a, O> {
     pub fn add(&mut self, net: &Net, parameters: &Parameters, batch: &StepBatch<O>) -> Result<()> {
         let StepBatch { images, targets } = batch;
         for_each_row(net, parameters, images, &mut self.rows, |slice, images, (statistics, score)| {
-            let pass = Pass { net, slice, images, norm: Norm::Fixed(statistics), dropout: None };
-            O::count(score, pass, targets)
+            let mut pass = Pass { net, slice, images, norm: Norm::Fixed(statistics), dropout: None };
+            O::count(score, &pass.run()?, targets)
         })
     }
 

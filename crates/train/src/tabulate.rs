@@ -30,6 +30,8 @@ use crate::task::{Objective, for_task};
 use crate::training::set_up;
 use crate::{Error, Result};
 
+mod precisions;
+
 /// Images per evaluation batch. Memory depends on it, results do not.
 pub(crate) const EVALUATION_BATCH: usize = 64;
 /// Pixels per evaluation batch of whole images, which may be large: those of so many images of 224 × 224.
@@ -80,8 +82,8 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
     };
     let statistics = for_task!(recipe.task, O => tabulation.calibrate::<O>(&planned.train))?;
     let rows = for_task!(recipe.task, O => tabulation.evaluate::<O>(&planned.test, &statistics))?;
-    let Planned { plan: now, shipped: network, .. } = planned;
-    let bundle = Bundle::new(BundleParts {
+    let Planned { plan: now, shipped: network, test, .. } = planned;
+    let mut bundle = Bundle::new(BundleParts {
         task: recipe.task,
         network,
         classes: now.derived.classes,
@@ -91,7 +93,15 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
         stats: to_stats(&statistics)?,
         provenance: provenance(&stored, program),
     })?;
-    let table = tabulation.time(&bundle)?.measured_on(Host::detect());
+    if let [_, further @ ..] = &recipe.tabulate.precisions[..]
+        && !further.is_empty()
+    {
+        let rows = for_task!(recipe.task, O => tabulation.evaluate_in::<O>(further, &test, &bundle))?;
+        bundle = with_rows(bundle, rows)?;
+    }
+    let rows = tabulation.time(&bundle)?;
+    let bundle = with_rows(bundle, rows)?;
+    let table = bundle.table().clone().measured_on(Host::detect());
     tabulation.log.flush()?;
     Bundle::new(BundleParts { table: table.clone(), ..bundle.into_parts() })?.write(&run.bundle())?;
     table.write(&run.table())?;
@@ -152,20 +162,20 @@ impl Tabulation<'_> {
         let batches = loader.evaluate(&self.recipe.preprocess())?;
         let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
         let mut sweep = Sweep::<O>::new(statistics);
-        let of = test.samples().len();
+        let of = test.samples().len() * self.recipe.tabulate.precisions.len();
         let limits = (EVALUATION_BATCH, EVALUATION_PIXELS);
         while let Some(mut batch) = feed.next_joined(limits, &mut self.log)? {
             let batch = StepBatch::<O>::new(&mut batch, self.device)?;
             sweep.add(&self.net, &self.parameters, &batch)?;
             self.tell(Stage::Evaluate, sweep.n() as usize, of)?;
         }
-        self.tell(Stage::Evaluate, of, of)?;
+        self.tell(Stage::Evaluate, test.samples().len(), of)?;
         self.log.flush()?;
         sweep.rows(self.net.network())
     }
 
     /// Times the rows where they will run: in the run-side executor, on one thread and on all.
-    fn time(&mut self, bundle: &Bundle) -> Result<QueryTable> {
+    fn time(&mut self, bundle: &Bundle) -> Result<Vec<Row>> {
         let mut rows = bundle.table().rows().to_vec();
         let model = Arc::new(Model::new(bundle)?);
         let thread_counts = thread_counts();
@@ -176,6 +186,7 @@ impl Tabulation<'_> {
         for threads in thread_counts {
             let mut session = Session::new(Arc::clone(&model), threads)?;
             for row in &mut rows {
+                session.switch_precision(row.precision)?;
                 let times = measure(&mut session, row.subnet, config)?;
                 row.latency.push(Latency {
                     threads: threads.get(),
@@ -187,12 +198,18 @@ impl Tabulation<'_> {
                 self.tell(Stage::Time, done, of)?;
             }
         }
-        Ok(QueryTable::new(rows)?.measuring(bundle.table().metric()))
+        self.without_slow(rows)
     }
 
     fn tell(&mut self, stage: Stage, done: usize, of: usize) -> Result<()> {
         self.log.log(&Event::Tabulating { stage, done, of })
     }
+}
+
+/// The same bundle with other rows of the same sub-networks.
+fn with_rows(bundle: Bundle, rows: Vec<Row>) -> Result<Bundle> {
+    let table = QueryTable::new(rows)?.measuring(bundle.table().metric());
+    Ok(Bundle::new(BundleParts { table, ..bundle.into_parts() })?)
 }
 
 /// The weights that a network without the outputs of training has.

@@ -151,11 +151,12 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     /// The engine reports an error.
     fn information(answer: &Self::Answer, targets: &Self::Targets) -> Result<Tensor>;
 
-    /// Runs a pass of evaluation and adds its answers to a score.
+    /// Adds the outputs of the network for a batch to a score: those of [`Pass::run`], or those of the run side, which are all
+    /// `[n, channels, h, w]`.
     ///
     /// # Errors
-    /// As [`Pass::run`].
-    fn count(score: &mut Self::Score, pass: Pass<'_>, targets: &Self::Targets) -> Result<()>;
+    /// The engine reports an error.
+    fn count(score: &mut Self::Score, outputs: &[Tensor], targets: &Self::Targets) -> Result<()>;
 }
 
 /// What is counted over the batches of a split.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mutualnet_core::{Frames, InputSize, Macs, Metric, Resolution, Subnet, Width};
+use mutualnet_core::{Frames, InputSize, Macs, Metric, Precision, Resolution, Subnet, Width};
 use serde::{Deserialize, Serialize};
 
 use super::{Latency, Quality, QueryTable, Row};
@@ -32,7 +32,7 @@ struct RowFile {
     resolution: Resolution,
     #[serde(default, skip_serializing_if = "Frames::is_one")]
     frames: Frames,
-    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
     precision: Precision,
     macs: Macs,
     /// Called `accuracy` in version 1.
@@ -42,20 +42,6 @@ struct RowFile {
     others: BTreeMap<Metric, f64>,
     latency: Vec<Latency>,
     pareto: bool,
-}
-
-/// The numbers that a row computes with. The format has room for others than those that this version computes with.
-#[derive(Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-enum Precision {
-    #[default]
-    F32,
-}
-
-impl Precision {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// The error for text that cannot be parsed as a table: an unsupported version if that is the reason, else `other`.
@@ -86,13 +72,14 @@ impl TryFrom<TableFile> for QueryTable {
 
     fn try_from(file: TableFile) -> Result<Self> {
         check_version(file.format_version)?;
-        let marks: BTreeMap<_, _> = file.rows.iter().map(|row| (row.subnet(), row.pareto)).collect();
+        let marks: BTreeMap<_, _> =
+            file.rows.iter().map(|row| ((row.subnet(), row.precision), row.pareto)).collect();
         let mut table = Self::new(file.rows.into_iter().map(Row::from).collect())?;
         (table.metric, table.host) = (file.metric, file.host);
         for row in table.rows() {
-            if marks.get(&row.subnet) != Some(&row.pareto) {
+            if marks.get(&(row.subnet, row.precision)) != Some(&row.pareto) {
                 let reason = format!("`pareto` should be {}", row.pareto);
-                return Err(Error::Row { subnet: row.subnet, reason });
+                return Err(Error::Row { name: row.name(), reason });
             }
         }
         Ok(table)
@@ -107,7 +94,9 @@ impl RowFile {
 
 impl From<RowFile> for Row {
     fn from(file: RowFile) -> Self {
-        Self::new(file.subnet(), file.macs, file.quality, file.latency).with_others(file.others)
+        Self::new(file.subnet(), file.macs, file.quality, file.latency)
+            .with_others(file.others)
+            .at(file.precision)
     }
 }
 
@@ -117,7 +106,7 @@ impl From<QueryTable> for TableFile {
             width: row.subnet.width,
             resolution: row.subnet.input.resolution,
             frames: row.subnet.input.frames,
-            precision: Precision::default(),
+            precision: row.precision,
             macs: row.macs,
             quality: row.quality,
             others: row.others,

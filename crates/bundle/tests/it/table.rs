@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mutualnet_bundle::{Error, Latency, Quality, QueryTable, Row};
-use mutualnet_core::{Budget, InMs, Macs};
+use mutualnet_core::{Budget, InMs, Macs, Precision};
 use mutualnet_testkit::subnet;
 use proptest::prelude::*;
 
@@ -174,4 +174,51 @@ fn rows_that_cannot_be_are_refused() {
     refuses(|rows| rows[1].latency[0].p50_ms = 100.0, "p50 <= p99");
     refuses(|rows| rows[1].latency.truncate(1), "different thread counts than those of row 1.0-1");
     refuses(|rows| rows.iter_mut().for_each(|row| row.latency[0].threads = 1), "it has two latencies");
+}
+
+/// Two sub-networks in f32 and in bf16, which is half as slow and a little worse.
+fn in_both_precisions() -> QueryTable {
+    let rows = rows(&[(5, 10, 8), (10, 20, 10)]).into_iter().flat_map(|row| {
+        let mut half = row.clone().at(Precision::Bf16);
+        half.quality = Quality::of_counts(if row.macs.0 == 5 { 10 } else { 19 }, 20).unwrap();
+        half.latency.iter_mut().for_each(|time| *time = Latency { p50_ms: 3.0, p99_ms: 4.0, ..*time });
+        [half, row]
+    });
+    QueryTable::new(rows.collect()).unwrap()
+}
+
+#[test]
+fn budgets_choose_the_precision_too() {
+    let table = in_both_precisions();
+    let names = |table: &QueryTable| table.rows().iter().map(Row::name).collect::<Vec<_>>();
+    assert_eq!(names(&table), ["1.0-1", "1.0-1 bf16", "1.0-2", "1.0-2 bf16"]);
+    let chosen = |budget: &str| table.choose(budget.parse().unwrap(), None).unwrap().name();
+    // Of equally good rows f32 is the first.
+    assert_eq!(
+        [chosen("7"), chosen("10"), chosen("5ms"), chosen("12ms")],
+        ["1.0-1", "1.0-2", "1.0-2 bf16", "1.0-2"]
+    );
+    let only = |precision| table.choose_in(&[precision], "10".parse().unwrap(), None).unwrap().name();
+    assert_eq!([only(Precision::F32), only(Precision::Bf16)], ["1.0-2", "1.0-2 bf16"]);
+    assert!(table.choose_in(&[Precision::F32], "5ms".parse().unwrap(), None).is_err());
+    assert_eq!(table.row(table.rows()[0].subnet).unwrap().precision, Precision::F32);
+}
+
+#[test]
+fn precisions_are_kept_in_files() {
+    let table = in_both_precisions();
+    let json = table.to_json();
+    assert_eq!(json.matches("\"precision\": \"bf16\"").count(), 2);
+    assert!(!json.contains("f32"));
+    assert_eq!(QueryTable::from_json(&json).unwrap(), table);
+    let twice = json.replacen("\"precision\": \"bf16\",", "", 1);
+    let error = QueryTable::from_json(&twice).unwrap_err().to_string();
+    assert!(error.contains("1.0-1"), "{error}");
+}
+
+#[test]
+fn a_precision_without_rows_cannot_be_chosen() {
+    let table = QueryTable::new(rows(&[(5, 10, 8)])).unwrap();
+    let error = table.choose_in(&[Precision::Bf16], "10".parse().unwrap(), None).unwrap_err();
+    assert_eq!(error.to_string(), "the table has rows in f32 only");
 }

@@ -17,7 +17,7 @@ use crate::text;
 
 pub(super) fn run(args: &ExportArgs) -> Result<()> {
     let bundle = open::bundle(&args.bundle)?;
-    let subnet = choose(&bundle, &args.row, None)?.subnet;
+    let subnet = choose(&bundle, &args.row, (None, None))?.subnet;
     let output = &args.output;
     let mut checked = None;
     match output.extension().and_then(|extension| extension.to_str()) {

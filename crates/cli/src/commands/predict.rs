@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use mutualnet_bundle::{Bundle, Row};
-use mutualnet_core::{Budget, Subnet};
+use mutualnet_core::{Budget, Precision, Subnet};
 use mutualnet_predict::{Answer, Config, Predictor};
 
 use super::open;
@@ -30,12 +30,20 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let metric = bundle.table().metric();
     let is_measured = bundle.table().threads().any(|measured| measured == threads.get());
     let compared = args.threads.or(is_measured.then_some(threads.get()));
-    let row = choose(&bundle, &args.row, compared)?;
+    let row = choose(&bundle, &args.row, (compared, args.arithmetic.precision))?;
     let latency_threads = match args.row.budget.get() {
         Some(Budget::Latency(_)) => Some(bundle.table().threads_for_latency(compared)?),
         _ => None,
     };
-    let (convolution, precision) = (args.arithmetic.convolution(), args.arithmetic.precision);
+    let convolution = args.arithmetic.convolution();
+    let precision = args.arithmetic.precision.unwrap_or(row.precision);
+    if precision != row.precision {
+        text::note(&format!(
+            "note: the table has no rows in {precision}; its figures are for {}",
+            row.precision
+        ));
+    }
+    let precision = Some(precision);
     let mut predictor = Predictor::new(&bundle, threads, Config { top: args.top, convolution, precision })?;
     // The predictor holds a packed copy of the weights.
     drop(bundle);
@@ -75,22 +83,31 @@ fn answer(predictor: &mut Predictor, pictures: &mut Pictures, path: &Path) -> Re
     Ok(answer)
 }
 
-/// The chosen row: by its name, by a budget, or the best one.
-pub(super) fn choose(bundle: &Bundle, args: &RowArgs, threads: Option<usize>) -> Result<Row> {
+/// The chosen row: by its name, by a budget, or the best one. A precision that some rows of the table have restricts the
+/// choice to these.
+pub(super) fn choose(
+    bundle: &Bundle,
+    args: &RowArgs,
+    (threads, precision): (Option<usize>, Option<Precision>),
+) -> Result<Row> {
     let table = bundle.table();
+    let asked: Vec<_> = precision.into_iter().filter(|asked| table.precisions().contains(asked)).collect();
+    let precisions = if asked.is_empty() { table.precisions() } else { asked };
+    let is_allowed = |row: &&Row| precisions.contains(&row.precision);
     if let (Some(width), Some(resolution)) = (args.width, args.resolution) {
         let subnet = Subnet::image(width, resolution);
-        let row = table.row(subnet).cloned();
+        let row = table.rows().iter().filter(is_allowed).find(|row| row.subnet == subnet).cloned();
         return row.ok_or_else(|| {
             let hint = "`mutualnet table --all` lists the rows".to_owned();
             with_hint(format!("the table has no row {subnet}"), hint)
         });
     }
     match args.budget.get() {
-        Some(budget) => Ok(table.choose(budget, threads)?.clone()),
+        Some(budget) => Ok(table.choose_in(&precisions, budget, threads)?.clone()),
         None => {
-            let best = table.pareto().last();
-            Ok(best.expect("a table has rows, and the best is on the front").clone())
+            let rows = table.rows().iter().filter(is_allowed);
+            let best = rows.reduce(|a, b| if b.quality.value > a.quality.value { b } else { a });
+            Ok(best.expect("the table has rows in these precisions").clone())
         }
     }
 }

@@ -51,7 +51,8 @@ fn draw(table: &QueryTable, args: &TableArgs, path: &Path) -> Result<()> {
 
 /// Prints the row as the table's file has it.
 fn print_json(table: &QueryTable, row: &Row) -> Result<()> {
-    let idx = table.rows().iter().position(|other| other.subnet == row.subnet);
+    let idx =
+        table.rows().iter().position(|other| (other.subnet, other.precision) == (row.subnet, row.precision));
     let rows = serde_json::to_value(table)?["rows"].take();
     text::json(&idx.map(|idx| &rows[idx]))
 }
@@ -72,7 +73,7 @@ fn print(table: &QueryTable, rows: &[&Row]) -> Result<()> {
 fn cells(row: &Row) -> Vec<String> {
     let percent = |share: f64| format!("{:.2}", share * 100.0);
     let mut cells = vec![
-        row.subnet.to_string(),
+        row.name(),
         row.macs.to_string(),
         percent(row.quality.value),
         format!("{}–{}", percent(row.quality.low), percent(row.quality.high)),

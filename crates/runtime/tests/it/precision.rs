@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mutualnet_bundle::{Bundle, BundleParts, Provenance};
+use mutualnet_bundle::{Bundle, BundleParts, Provenance, QueryTable};
 use mutualnet_core::{Subnet, Tensor};
 use mutualnet_runtime::{Convolution, Error, Isa, Model, ModelConfig, Precision, Session};
 use mutualnet_zoo::samples;
@@ -131,4 +131,26 @@ fn a_precision_that_was_not_prepared_is_an_error() {
     let config = ModelConfig { precisions: Vec::new(), ..ModelConfig::choose().unwrap() };
     let error = Model::with_config(&bundle(&zoo("mobilenet_v2"), &ROWS), config).unwrap_err();
     assert!(matches!(error, Error::NoPrecisions), "{error}");
+}
+
+#[test]
+fn a_budget_switches_the_precision_of_its_row() {
+    let single = bundle(&zoo("mobilenet_v2"), &ROWS);
+    let rows = single.table().rows().iter().cloned();
+    // The widest sub-network in bf16 only, so that no budget buys it in f32.
+    let rows = rows.map(|row| if row.subnet == subnet(ROWS[0]) { row.at(Precision::Bf16) } else { row });
+    let (table, stats) = (QueryTable::new(rows.collect()).unwrap(), single.clone());
+    let stats = ROWS.map(subnet).map(|row| (row, stats.stats(row).unwrap().clone())).into();
+    let mixed = Bundle::new(BundleParts { table, stats, ..single.into_parts() }).unwrap();
+    let model = Arc::new(Model::new(&mixed).unwrap());
+    let mut session = session(&model, 1);
+    for row in mixed.table().rows() {
+        let chosen = session.switch_to_budget(mutualnet_core::Budget::Macs(row.macs)).unwrap();
+        let best = mixed.table().row(chosen).unwrap();
+        assert_eq!((session.subnet(), session.precision()), (best.subnet, best.precision));
+    }
+    let config = ModelConfig { precisions: vec![Precision::F32], ..ModelConfig::choose().unwrap() };
+    let model = Model::with_config(&mixed, config).unwrap();
+    let all = mutualnet_core::Budget::Macs(mixed.table().rows().last().unwrap().macs);
+    assert_eq!(model.choose(all, None).unwrap().precision, Precision::F32);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mutualnet_bundle::QueryTable;
 use mutualnet_core::network::ChannelRule;
 use mutualnet_core::sample::{SubnetSampler, WidthChoice};
-use mutualnet_core::{InputSize, Preprocess, Subnet, Task, WidthRange};
+use mutualnet_core::{InputSize, Precision, Preprocess, Subnet, Task, WidthRange};
 use mutualnet_data::TrainPipeline;
 
 use super::problem::Problem;
@@ -74,6 +74,12 @@ impl RecipeFile {
             (train.threads > MAX_THREADS, "train.threads", "at most 1024; 0 is one per core"),
             (tabulate.calibration_batches == 0, "tabulate.calibration_batches", "at least 1"),
             (tabulate.calibration_batch == 1, "tabulate.calibration_batch", "0, or at least 2"),
+            (
+                tabulate.precisions.first() != Some(&Precision::F32)
+                    || !tabulate.precisions.is_sorted_by(|a, b| a < b),
+                "tabulate.precisions",
+                "[\"f32\"] or [\"f32\", \"bf16\"]",
+            ),
             (tabulate.latency_runs == 0, "tabulate.latency_runs", "at least 1"),
         ])?;
         if tabulate.weights == TabulateWeights::Ema && train.ema.is_none() {
@@ -143,7 +149,7 @@ impl RecipeFile {
     fn table_rows(&self, range: WidthRange, inputs: &[InputSize]) -> Result<Vec<Subnet>, Problem> {
         let (key, most) = ("tabulate.width_step", QueryTable::MAX_ROWS);
         let widths = grid(key, range, self.tabulate.width_step)?;
-        let n = widths.len() * inputs.len();
+        let n = widths.len() * inputs.len() * self.tabulate.precisions.len();
         if n > most {
             return Err(Problem::is(key, format!("a table of {n} rows is above the limit of {most}")));
         }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use mutualnet_core::network::ChannelRule;
-use mutualnet_core::{Resolution, Task, WidthRange};
+use mutualnet_core::{Precision, Resolution, Task, WidthRange};
 use mutualnet_data::TrainTransform;
 use mutualnet_zoo::OutputStride;
 use serde::{Deserialize, Serialize};
@@ -139,6 +139,9 @@ pub struct TabulateSection {
     pub calibration_batches: usize,
     /// Images per calibration batch, at least 2; 0 is the batch of training.
     pub calibration_batch: usize,
+    /// The precisions in which every row is evaluated and timed: f32, and bf16 beside it if wanted. A row in bf16 that is not
+    /// faster than the same row in f32 on this machine is left out.
+    pub precisions: Vec<Precision>,
     /// Predictions of a single image that the latency of a row is measured over, per thread count.
     pub latency_runs: usize,
 }
@@ -161,6 +164,7 @@ impl Default for TabulateSection {
             width_step: 0.05,
             calibration_batches: 16,
             calibration_batch: 0,
+            precisions: vec![Precision::F32],
             latency_runs: 60,
         }
     }

@@ -165,6 +165,7 @@ fn numbers_out_of_range_say_what_is_allowed() {
         ("data.resize=24", "24 is below the largest resolution, 32"),
         ("tabulate.width_step=0.0001", "a table of 15002 rows is above the limit of 4096"),
         ("tabulate.latency_runs=0", "must be at least 1, got 0"),
+        ("tabulate.precisions=[\"bf16\"]", "must be [\"f32\"] or [\"f32\", \"bf16\"], got [\"bf16\"]"),
     ] {
         let (reason, _) = error(SMALL, &[key]);
         let name = key.split('=').next().unwrap();

@@ -162,8 +162,8 @@ impl Objective for Segment {
     }
 
     /// The network resizes its scores to its input, as it does in a prediction, and they are resized to the mask then.
-    fn count(score: &mut Overlap, mut pass: Pass<'_>, targets: &PixelLabels) -> Result<()> {
-        let map = pass.run()?.swap_remove(0);
+    fn count(score: &mut Overlap, outputs: &[Tensor], targets: &PixelLabels) -> Result<()> {
+        let map = &outputs[0];
         let answers = map.pixel_answers(targets.size)?;
         let pixels = targets.size[0] * targets.size[1];
         for (answers, labels) in answers.chunks_exact(pixels).zip(targets.masks.chunks_exact(pixels)) {

@@ -254,7 +254,7 @@ fn ignored_pixels_change_neither_loss_nor_score() {
     let expected = mean(labelled.iter().filter(is_right).count() as f64);
     assert!((Segment::accuracy(&answer, &labels).unwrap() - expected).abs() < 1e-3);
     let mut score = <Segment as Objective>::Score::default();
-    Segment::count(&mut score, pass(), &labels).unwrap();
+    Segment::count(&mut score, &pass().run().unwrap(), &labels).unwrap();
     assert_eq!(score.n(), 2);
 }
 

@@ -177,7 +177,7 @@ impl Objective for Regions {
         Ok(answer.image.information()?)
     }
 
-    fn count(_: &mut NoScore, _: Pass<'_>, _: &Targets) -> mutualnet_train::Result<()> {
+    fn count(_: &mut NoScore, _: &[Tensor], _: &Targets) -> mutualnet_train::Result<()> {
         Ok(())
     }
 }

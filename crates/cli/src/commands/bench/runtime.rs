@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use mutualnet_bundle::Row;
 use mutualnet_core::{InMs, Subnet};
 use mutualnet_runtime::{Bound, LayerTime, Model, ModelConfig, Peak, Session};
 use serde::Serialize;
@@ -58,8 +59,9 @@ struct Layer {
 
 pub(super) fn run(args: &BenchRuntimeArgs) -> Result<()> {
     let bundle = open::bundle(&args.bundle)?;
-    let subnet = choose(&bundle, &args.row, None)?.subnet;
-    let (convolution, precisions) = (args.arithmetic.convolution(), vec![args.arithmetic.precision]);
+    let Row { subnet, precision, .. } = choose(&bundle, &args.row, (None, args.arithmetic.precision))?;
+    let (convolution, precisions) =
+        (args.arithmetic.convolution(), vec![args.arithmetic.precision.unwrap_or(precision)]);
     let config = ModelConfig { convolution, precisions, ..ModelConfig::choose()? };
     let model = Arc::new(Model::with_config(&bundle, config)?);
     drop(bundle);

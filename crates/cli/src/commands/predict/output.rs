@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Error, Result};
 use mutualnet_bundle::Row;
-use mutualnet_core::{InMs, Macs, Metric, Subnet};
+use mutualnet_core::{InMs, Macs, Metric, Precision, Subnet};
 use mutualnet_predict::Answer;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -17,6 +17,7 @@ use crate::{failure, text};
 struct RowReport {
     #[serde(flatten)]
     subnet: Subnet,
+    precision: Precision,
     macs: Macs,
     metric: Metric,
     quality: f64,
@@ -56,7 +57,7 @@ impl Output {
         });
         text::note(&format!(
             "row {}: {} MACs{}, {metric} {:.1} % on the test split",
-            row.subnet,
+            row.name(),
             row.macs,
             measured.unwrap_or_default(),
             row.quality.value * 100.0
@@ -66,7 +67,8 @@ impl Output {
 
     /// One JSON object, which begins with the row.
     pub(super) fn json(row: &Row, metric: Metric) -> Result<Self> {
-        let report = RowReport { subnet: row.subnet, macs: row.macs, metric, quality: row.quality.value };
+        let Row { subnet, precision, macs, .. } = *row;
+        let report = RowReport { subnet, precision, macs, metric, quality: row.quality.value };
         text::json_text(&format!("{{\"row\": {}, \"images\": [", serde_json::to_string(&report)?))?;
         Ok(Self::Json { n_printed: 0 })
     }

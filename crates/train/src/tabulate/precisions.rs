@@ -1,0 +1,187 @@
+//! Rows in other precisions than f32: how good they are on the run side, and whether they are faster.
+//!
+//! Separate because only the run side computes in these precisions, so that the engine cannot evaluate them.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use mutualnet_bundle::{Bundle, Latency, Row};
+use mutualnet_core::Precision;
+use mutualnet_core::text::counted;
+use mutualnet_data::Dataset;
+use mutualnet_engine::{Device, Tensor};
+use mutualnet_runtime::{Model, ModelConfig, Output, Session};
+
+use super::{EVALUATION_BATCH, EVALUATION_PIXELS, Tabulation};
+use crate::Result;
+use crate::events::{Event, Stage};
+use crate::feed::{Feed, IfBroken, loader};
+use crate::task::{Objective, Score};
+
+impl Tabulation<'_> {
+    /// Evaluates every row of a bundle in further precisions. Returns the rows that it has with these.
+    pub(super) fn evaluate_in<O: Objective>(
+        &mut self,
+        precisions: &[Precision],
+        test: &Dataset,
+        bundle: &Bundle,
+    ) -> Result<Vec<Row>> {
+        let config = ModelConfig { precisions: precisions.to_vec(), ..ModelConfig::choose()? };
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let mut session = Session::new(Arc::new(Model::with_config(bundle, config)?), threads)?;
+        let network = bundle.network();
+        let n_outputs = network.outputs_of(network.main()).count();
+        let rows = bundle.table().rows();
+        let mut scores: BTreeMap<_, _> = precisions
+            .iter()
+            .flat_map(|&precision| rows.iter().map(move |row| (precision, row.subnet)))
+            .map(|key| (key, O::Score::default()))
+            .collect();
+        let loader = loader(self.recipe, test.clone(), EVALUATION_BATCH, Device::Cpu)?;
+        let batches = loader.evaluate(&self.recipe.preprocess())?;
+        let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
+        let n_test = test.samples().len();
+        let mut done = n_test;
+        while let Some(mut batch) = feed.next_joined((EVALUATION_BATCH, EVALUATION_PIXELS), &mut self.log)? {
+            let targets = O::targets(&batch, Device::Cpu)?;
+            let (n, size, mut images) = (batch.n, batch.size, batch.take_images());
+            for (&(precision, subnet), score) in &mut scores {
+                session.switch_precision(precision)?;
+                session.switch(subnet)?;
+                session.run_whole(images.as_mut(), n, size)?;
+                let outputs = (0..n_outputs).map(|idx| tensor(n, session.output(idx)));
+                O::count(score, &outputs.collect::<Result<Vec<_>>>()?, &targets)?;
+            }
+            done += n * precisions.len();
+            self.tell(Stage::Evaluate, done, n_test * (1 + precisions.len()))?;
+        }
+        self.log.flush()?;
+        let scored = scores.into_iter().map(|((precision, subnet), score)| {
+            let macs = network.macs(subnet)?;
+            let row = Row::new(subnet, macs, score.quality()?, Vec::new()).at(precision);
+            Ok(row.with_others(score.others()))
+        });
+        rows.iter().cloned().map(Ok).chain(scored).collect()
+    }
+
+    /// Leaves out rows in other precisions than f32 whose median is not below that of the same row in f32 for any number of
+    /// threads, and says how many.
+    pub(super) fn without_slow(&mut self, rows: Vec<Row>) -> Result<Vec<Row>> {
+        let n = rows.iter().filter(|row| !row.precision.is_f32()).count();
+        let (kept, slow) = by_speed(rows);
+        if let Some(row) = slow.first() {
+            let text = format!(
+                "left {} of {} in {} out of the table: not faster than in f32 on this machine",
+                slow.len(),
+                counted(n, "row"),
+                row.precision
+            );
+            self.log.log(&Event::Notice { text })?;
+        }
+        Ok(kept)
+    }
+}
+
+/// Rows in f32 or faster than that for some number of threads, and the others.
+fn by_speed(rows: Vec<Row>) -> (Vec<Row>, Vec<Row>) {
+    let medians = |row: &Row| row.latency.iter().map(Latency::p50).collect::<Vec<_>>();
+    let single = rows.iter().filter(|row| row.precision.is_f32());
+    let single: BTreeMap<_, _> = single.map(|row| (row.subnet, medians(row))).collect();
+    let is_faster = |row: &Row| medians(row).iter().zip(&single[&row.subnet]).any(|(ours, f32)| ours < f32);
+    rows.into_iter().partition(|row| row.precision.is_f32() || is_faster(row))
+}
+
+/// An output of the run side as a tensor `[n, channels, h, w]`.
+fn tensor(n: usize, output: Output<'_>) -> Result<Tensor> {
+    let Output { size: [height, width], channels, data, .. } = output;
+    Ok(Tensor::from_nhwc(data, [n, height, width, channels], Device::Cpu)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mutualnet_bundle::{BundleParts, Provenance, Quality, QueryTable};
+    use mutualnet_core::Macs;
+    use mutualnet_data::shapes::{ShapesSpec, generate};
+    use mutualnet_nn::{Net, Parameters};
+
+    use super::super::{shipped, to_stats};
+    use super::*;
+    use crate::events::EventLog;
+    use crate::plan::Plan;
+    use crate::plan::Planned;
+    use crate::recipe::Recipe;
+    use crate::task::Classify;
+
+    /// A network with its first weights is as good on the run side as in the engine, and nearly so in bf16.
+    #[test]
+    fn rows_are_evaluated_on_the_run_side() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        generate(&data, &ShapesSpec { seed: 3, train: 96, test: 96, side: 32 }).unwrap();
+        let recipe = r#"
+            network = { name = "mobilenet_v2", widths = [0.25, 1.0], resolutions = [32, 24] }
+            data = { path = "set below" }
+            train = { epochs = 1, batch = 8, lr = 0.05 }
+            tabulate = { width_step = 0.75, calibration_batches = 2 }
+        "#;
+        let recipe = Recipe::parse(recipe, &[format!("data.path={data:?}")]).unwrap();
+        let Planned { shipped: network, train, test, plan, .. } = Plan::make(&recipe).unwrap();
+        let parameters = Parameters::init(&network, 1, Device::Cpu).unwrap();
+        let weights = shipped(&network, parameters.to_weights().unwrap());
+        let mut console = ();
+        let mut tabulation = Tabulation {
+            net: Net::new(network.clone()),
+            rows: recipe.table_rows().to_vec(),
+            log: EventLog::open(&dir.path().join("events.jsonl"), &mut console).unwrap(),
+            recipe: &recipe,
+            parameters,
+            device: Device::Cpu,
+        };
+        let statistics = tabulation.calibrate::<Classify>(&train).unwrap();
+        let rows = tabulation.evaluate::<Classify>(&test, &statistics).unwrap();
+        let bundle = Bundle::new(BundleParts {
+            task: recipe.task,
+            network,
+            classes: plan.derived.classes,
+            preprocess: recipe.preprocess(),
+            table: QueryTable::new(rows.clone()).unwrap(),
+            weights,
+            stats: to_stats(&statistics).unwrap(),
+            provenance: Provenance::default(),
+        })
+        .unwrap();
+        for (precision, most) in [(Precision::F32, 1.0), (Precision::Bf16, 10.0)] {
+            let all = tabulation.evaluate_in::<Classify>(&[precision], &test, &bundle).unwrap();
+            let (engine, run_side) = all.split_at(rows.len());
+            assert_eq!(run_side.len(), rows.len());
+            for row in run_side {
+                let same = engine.iter().find(|other| other.subnet == row.subnet).unwrap();
+                let off = (row.quality.value - same.quality.value).abs() * 96.0;
+                assert!(row.quality.n == 96 && off <= most, "{} is off by {off} images", row.name());
+            }
+        }
+    }
+
+    #[test]
+    fn slow_rows_are_left_out() {
+        let row = |name: &str, precision, ms: [f64; 2]| {
+            let latency =
+                ms.iter().zip([1, 2]).map(|(&ms, threads)| Latency { threads, p50_ms: ms, p99_ms: ms, n: 1 });
+            let quality = Quality::of_counts(1, 2).unwrap();
+            Row::new(name.parse().unwrap(), Macs(1), quality, latency.collect()).at(precision)
+        };
+        let rows = [
+            row("1.0-32", Precision::F32, [2.0, 1.0]),
+            row("1.0-32", Precision::Bf16, [2.5, 0.9]),
+            row("0.5-32", Precision::F32, [1.0, 0.5]),
+            row("0.5-32", Precision::Bf16, [1.0, 0.6]),
+        ];
+        let (kept, slow) = by_speed(rows.to_vec());
+        assert_eq!(kept.iter().map(Row::name).collect::<Vec<_>>(), ["1.0-32", "1.0-32 bf16", "0.5-32"]);
+        assert_eq!(slow.iter().map(Row::name).collect::<Vec<_>>(), ["0.5-32 bf16"]);
+        assert_eq!(kept[0].latency[0].p50(), Duration::from_millis(2));
+    }
+}
