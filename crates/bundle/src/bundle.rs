@@ -146,8 +146,8 @@ impl Bundle {
             weights.insert(parameter.name, tensor);
         }
         let mut stats = BTreeMap::new();
-        for row in table.rows() {
-            stats.insert(row.subnet, take_stats(&mut container, &network, row.subnet)?);
+        for subnet in table.subnets() {
+            stats.insert(subnet, take_stats(&mut container, &network, subnet)?);
         }
         if let Some((name, _)) = container.tensors.pop_first() {
             return Err(Error::Unexpected { name });

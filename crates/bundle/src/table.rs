@@ -152,6 +152,12 @@ impl QueryTable {
         &self.rows
     }
 
+    /// The sub-networks that have rows, each once, cheapest first.
+    pub fn subnets(&self) -> impl Iterator<Item = Subnet> {
+        // Rows of one sub-network are next to each other.
+        self.rows.chunk_by(|a, b| a.subnet == b.subnet).map(|rows| rows[0].subnet)
+    }
+
     /// The precisions of the rows, the most precise first.
     pub fn precisions(&self) -> Vec<Precision> {
         let precisions: BTreeSet<_> = self.rows.iter().map(|row| row.precision).collect();

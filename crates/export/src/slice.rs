@@ -9,16 +9,17 @@ use mutualnet_core::{Subnet, Tensor, Weights};
 
 use crate::{Error, Result};
 
-/// The bundle that contains only this row, at only its width.
+/// The bundle that contains only this sub-network, at only its width, in every precision that the table has it in.
 ///
 /// # Errors
 /// Fails if `subnet` is not a row of the table.
 pub fn slice(bundle: &Bundle, subnet: Subnet) -> Result<Bundle> {
-    let (Some(row), Some(stats)) = (bundle.table().row(subnet), bundle.stats(subnet)) else {
-        let rows = bundle.table().rows().iter().map(|row| row.subnet).collect();
+    let rows: Vec<_> = bundle.table().rows().iter().filter(|row| row.subnet == subnet).cloned().collect();
+    let Some(stats) = bundle.stats(subnet).filter(|_| !rows.is_empty()) else {
+        let rows = bundle.table().subnets().collect();
         return Err(Error::NotARow { subnet, rows });
     };
-    let mut table = QueryTable::new(vec![row.clone()])?.measuring(bundle.table().metric());
+    let mut table = QueryTable::new(rows)?.measuring(bundle.table().metric());
     if let Some(host) = bundle.table().host() {
         table = table.measured_on(host.clone());
     }

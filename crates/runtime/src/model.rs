@@ -86,9 +86,7 @@ impl Model {
         if !config.isa.is_available() {
             return Err(Error::isa(config.isa.name()));
         }
-        let mut rows: Vec<_> = bundle.table().rows().iter().map(|row| row.subnet).collect();
-        // Rows of one sub-network, in several precisions, are next to each other.
-        rows.dedup();
+        let rows: Vec<_> = bundle.table().subnets().collect();
         let statistics = |row| {
             let stats = bundle.stats(row)?.iter();
             Some(stats.map(|stats| (&stats.mean[..], &stats.var[..])).collect())

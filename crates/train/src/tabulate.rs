@@ -274,7 +274,7 @@ fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
         ("cost of a step", format!("{:.2} × that of plain training", derived.relative_cost)),
         ("host", table.host().map_or_else(String::new, |host| format!("{}, {} cores", host.cpu, host.cores))),
     ];
-    let subnets = counted(table.rows().len(), "sub-network");
+    let subnets = counted(table.subnets().count(), "sub-network");
     let title = format!("{}: {} and cost of {subnets}", recipe.network.name, table.metric());
     let html = page(&Page { title: &title, facts: &facts, table });
     Ok(write_atomically(&run.report(), html.as_bytes())?)

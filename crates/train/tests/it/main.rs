@@ -15,6 +15,7 @@ mod operations;
 
 /// Against a straightforward PyTorch program.
 mod parity;
+mod precisions;
 
 /// Interruptions, worker counts and damage leave no trace in the result.
 mod resume;
