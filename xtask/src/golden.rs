@@ -29,7 +29,9 @@ fn make(root: &Path, network: &str) -> Result<()> {
     if folders.is_empty() {
         bail!("{network} has no golden files: no other program has it, and it is not a sample of its family");
     }
-    let python = peers::python_with(&["safetensors", "timm"])?;
+    let reads_clips = told["frames"].is_number();
+    let packages: &[&str] = if reads_clips { &["pytorchvideo"] } else { &["safetensors", "timm"] };
+    let python = peers::python_with(packages)?;
     let file = peers::cache()?.join(format!("facts-{network}.json"));
     fs::write(&file, facts).with_context(|| format!("cannot write {}", file.display()))?;
     for folder in folders.iter().filter_map(Value::as_str) {

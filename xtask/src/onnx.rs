@@ -19,7 +19,9 @@ const ROWS: &str = "10";
 pub(crate) fn run(root: &Path, names: &[&str]) -> Result<()> {
     let python = peers::small_python("onnx", &["numpy", "onnxruntime", "safetensors"])?;
     let all: Vec<Value> = serde_json::from_str(&networks::facts(root, &[])?)?;
-    let all: Vec<_> = all.iter().filter_map(|network| network["name"].as_str()).collect();
+    // An ONNX file reads one image.
+    let all = all.iter().filter(|network| network["frames"].is_null());
+    let all: Vec<_> = all.filter_map(|network| network["name"].as_str()).collect();
     let names = if names.is_empty() { &all } else { names };
     let mut compare = Command::new(python);
     compare.arg("-B").arg(root.join("bench/peers/exported_rows.py")).arg(build(root)?).arg(ROWS).args(names);

@@ -48,7 +48,7 @@ impl Names {
     ) -> Result<(Self, Part<'s, 'a>, Vec<String>)> {
         let asked = asked.map(|prefix| Part::asked(state, prefix)).transpose()?;
         let mut best: Option<(usize, Self, _)> = None;
-        for source in Source::of(network) {
+        for &source in Source::of(network) {
             let names = Self::new(source, network);
             let theirs: Vec<_> = names.names.iter().filter_map(|name| name.theirs.as_deref()).collect();
             let mut ranked = prefix::ranked(state, &theirs);

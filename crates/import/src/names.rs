@@ -21,6 +21,8 @@ pub enum Source {
     Torchvision,
     /// timm.
     Timm,
+    /// pytorchvideo.
+    Pytorchvideo,
 }
 
 impl Source {
@@ -30,14 +32,16 @@ impl Source {
             Self::Authors => "the authors",
             Self::Torchvision => "torchvision",
             Self::Timm => "timm",
+            Self::Pytorchvideo => "pytorchvideo",
         }
     }
 
     /// The schemes that a network's checkpoint may use; the first one is our own.
-    pub(crate) fn of(network: &Network) -> [Self; 3] {
+    pub(crate) fn of(network: &Network) -> &'static [Self] {
         match mutualnet_zoo::origin(network.name()) {
-            Origin::Authors => [Self::Authors, Self::Torchvision, Self::Timm],
-            Origin::Torchvision => [Self::Torchvision, Self::Authors, Self::Timm],
+            Origin::Authors => &[Self::Authors, Self::Torchvision, Self::Timm],
+            Origin::Torchvision => &[Self::Torchvision, Self::Authors, Self::Timm],
+            Origin::Pytorchvideo => &[Self::Pytorchvideo],
         }
     }
 
@@ -45,7 +49,10 @@ impl Source {
     pub(crate) fn module(self, network: &Network, path: &str) -> Option<String> {
         let own = || Some(path.to_owned());
         match (self, mutualnet_zoo::origin(network.name())) {
-            (Self::Authors, _) | (Self::Torchvision, Origin::Torchvision) => own(),
+            (Self::Authors, _)
+            | (Self::Torchvision, Origin::Torchvision)
+            | (Self::Pytorchvideo, Origin::Pytorchvideo) => own(),
+            (Self::Pytorchvideo, _) => None,
             (Self::Torchvision, _) => torchvision::module(network, path),
             (Self::Timm, _) => timm::module(network, path),
         }

@@ -13,6 +13,7 @@ use super::*;
 
 mod clips;
 mod heads;
+mod pytorchvideo;
 mod segment;
 
 fn width(fraction: f64) -> Width {
@@ -25,10 +26,26 @@ fn network(name: &str) -> Network {
     mutualnet_zoo::build_small(name, &config).unwrap()
 }
 
+/// Images, or clips of 3 frames, as the network reads them.
+fn input(network: &Network, n: usize, side: usize) -> Tensor {
+    const FRAMES: usize = 3;
+    match network.rank() {
+        Rank::Image => batch(n, side),
+        Rank::Clip => {
+            let values: Vec<_> = irregular(n * FRAMES * side * side * 3).collect();
+            Tensor::from_channels_last(&values, &[n, FRAMES, side, side, 3], Device::Cpu).unwrap()
+        }
+    }
+}
+
 /// Irregular numbers in [-1, 1).
+fn irregular(n: usize) -> impl Iterator<Item = f32> {
+    (0..n).map(|i| ((i as f32 * 12.9898).sin() * 43758.547).fract())
+}
+
+/// Images of such numbers.
 fn batch(n: usize, side: usize) -> Tensor {
-    let values: Vec<f32> =
-        (0..n * side * side * 3).map(|i| ((i as f32 * 12.9898).sin() * 43758.547).fract()).collect();
+    let values: Vec<_> = irregular(n * side * side * 3).collect();
     Tensor::from_nhwc(&values, [n, side, side, 3], Device::Cpu).unwrap()
 }
 
@@ -39,7 +56,7 @@ fn outputs_have_the_shape_that_the_list_says() {
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
         for fraction in [0.25, 0.6, 1.0] {
             let slice = net.slice(&parameters, width(fraction)).unwrap();
-            let logits = net.forward(&slice, &batch(2, 20), Norm::Batch).unwrap();
+            let logits = net.forward(&slice, &input(net.network(), 2, 20), Norm::Batch).unwrap();
             assert_eq!(logits.shape(), [2, 7]);
         }
         assert!(net.slice(&parameters, width(0.2)).is_err());
@@ -54,7 +71,7 @@ fn silent_residual_branches_can_learn() {
         let mut parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
         parameters.zero_residual_branches(net.network()).unwrap();
         let full = net.slice(&parameters, Width::ONE).unwrap();
-        let logits = net.forward(&full, &batch(4, 20), Norm::Batch).unwrap();
+        let logits = net.forward(&full, &input(net.network(), 4, 20), Norm::Batch).unwrap();
         let labels = Tensor::from_slice_i64(&[0, 1, 2, 3], &[4]).unwrap();
         logits.cross_entropy(&labels, 0.0).unwrap().backward().unwrap();
         let is_silenced = |p: &Parameter| ends.contains(&p.node) && p.kind != ParameterKind::Shift;
@@ -80,7 +97,7 @@ fn a_slice_is_the_narrow_network() {
         let named = parameters.name(slice.tensors()).unwrap();
         let narrow_parameters = Parameters::from_weights(narrow.network(), &named, Device::Cpu).unwrap();
         let whole = narrow.slice(&narrow_parameters, width(0.5)).unwrap();
-        let input = batch(3, 24);
+        let input = input(net.network(), 3, 24);
         let ours = net.forward(&slice, &input, Norm::Batch).unwrap().to_vec_f32().unwrap();
         let theirs = narrow.forward(&whole, &input, Norm::Batch).unwrap().to_vec_f32().unwrap();
         // libtorch may sum in a different order if the weights are further apart in memory.

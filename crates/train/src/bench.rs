@@ -11,6 +11,7 @@ use mutualnet_nn::{Net, Parameters};
 
 use crate::Result;
 use crate::mutual_step::mutual_step;
+use crate::plan::check_rank;
 use crate::step_batch::StepBatch;
 use crate::step_rules::StepRules;
 use crate::task::{Objective, for_task};
@@ -42,6 +43,7 @@ pub fn bare_steps(network: Network, [n, side]: [usize; 2], device: Device) -> Re
     let fitting = Task::ALL.into_iter().find(|task| task.check(&network).is_ok());
     let task = fitting.unwrap_or_default();
     task.check(&network)?;
+    check_rank(&network)?;
     for_task!(task, O => Ok(Box::new(Bare::<O>::new(network, [n, side], device)?)))
 }
 

@@ -117,6 +117,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The network reads clips.
+    #[error("network `{network}` reads clips, which cannot be trained on yet")]
+    ReadsClips {
+        /// Name of the network.
+        network: String,
+    },
     /// Losses were NaN or infinite too often.
     #[error("{} produced NaN or infinity, most recently step {step} in sub-network {subnet}", counted(*n as usize, "step"))]
     Diverged {
@@ -207,6 +213,7 @@ impl Error {
                 "restore the data (a quarantine list written since then counts as a change), or start a new run"
                     .to_owned(),
             ),
+            Self::ReadsClips { .. } => Some("choose a network that reads images".to_owned()),
             Self::RunClasses { .. } => Some("restore the data; plan.toml lists the classes".to_owned()),
             Self::FirstWeights { hint, .. } => Some(hint.clone()),
             Self::Init { .. } => {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use mutualnet_bundle::write_atomically;
+use mutualnet_core::network::Rank;
 use mutualnet_core::text::shown;
 use mutualnet_core::{Macs, Network, Subnet, WidthRange};
 use mutualnet_data::Dataset;
@@ -190,6 +191,7 @@ impl Plan {
         let all_steps = steps_per_epoch * u64::from(recipe.train.epochs);
         let network = network(recipe, classes.len())?;
         recipe.task.check(&network)?;
+        check_rank(&network)?;
         let shipped = network_for(Purpose::Inference, recipe, classes.len())?;
         let full_macs = shipped.macs(Subnet { width: network.widths().full(), input: recipe.inputs()[0] })?;
         let derived = Derived {
@@ -283,6 +285,14 @@ impl Plan {
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let text = toml::to_string(self).expect("a plan holds nothing that TOML cannot");
         Ok(write_atomically(path, text.as_bytes())?)
+    }
+}
+
+/// Training has batches of images only.
+pub(crate) fn check_rank(network: &Network) -> Result<()> {
+    match network.rank() {
+        Rank::Image => Ok(()),
+        Rank::Clip => Err(Error::ReadsClips { network: network.name().to_owned() }),
     }
 }
 

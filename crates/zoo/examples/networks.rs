@@ -6,14 +6,15 @@
 
 use std::process::ExitCode;
 
-use mutualnet_core::{Resolution, Subnet, Task, Width, WidthRange};
+use mutualnet_core::{InputSize, Resolution, Subnet, Task, Width, WidthRange};
 use mutualnet_zoo::segment;
 use mutualnet_zoo::{
     Error, FAMILIES, Family, NetworkConfig, OutputStride, Purpose, build_small, family, golden, names, origin,
 };
 use serde_json::{Value, json};
 
-/// The side of the images for which MACs are told: of most networks, and of those that are for small images.
+/// The side of the images for which MACs are told: of most networks, and of those that are for small images. A network that
+/// reads clips tells those of the clips that it is published for.
 const SIDES: [u32; 2] = [224, 32];
 /// The same of networks that segment, which torchvision evaluates at this side, and their number of classes.
 const SEGMENT_SIDE: u32 = 520;
@@ -56,6 +57,9 @@ fn one(name: &str) -> Result<Value, Error> {
         told["torchvision"] = json!(family.torchvision.contains(&name));
         told["timm"] = json!(family.timm(name));
         told["full"] = json!(family.sample(name).map(|sample| sample.widths[1]));
+        if let Some(clip) = family.clip(name) {
+            (told["frames"], told["side"]) = (json!(clip.frames), json!(clip.side));
+        }
     }
     Ok(told)
 }
@@ -69,15 +73,22 @@ fn listed(name: &'static str) -> Result<Value, Error> {
     let family: Option<&Family> = FAMILIES.iter().find(|family| family.names.contains(&name));
     let is_for_small = mutualnet_zoo::build(name, &config(1.0, Some(OutputStride::S32))?).is_err();
     let side = if segments { SEGMENT_SIDE } else { SIDES[usize::from(is_for_small)] };
-    let subnet = Subnet::image(Width::ONE, Resolution::new(side)?);
+    let clip = family.and_then(|family| family.clip(name));
+    let input = match clip {
+        Some(clip) => clip.input()?,
+        None => InputSize::image(Resolution::new(side)?),
+    };
+    let subnet = Subnet { width: Width::ONE, input };
     Ok(json!({
         "name": name,
         "task": if segments { Task::Segment } else { Task::Classify },
         "params": network.params(Width::ONE)?,
-        "side": side,
+        "side": input.resolution.get(),
+        "frames": clip.map(|clip| clip.frames),
         "macs": network.macs(subnet)?.0,
         "origin": origin(name).name(),
         "torchvision": family.map_or(segment::TORCHVISION, |family| family.torchvision).contains(&name),
         "timm": family.and_then(|family| family.timm(name)),
+        "pytorchvideo": clip.is_some(),
     }))
 }

@@ -3,7 +3,8 @@
 //! Separate from [`FAMILIES`](crate::FAMILIES), so that adding a network changes only the entry there.
 //! Invariant: a fact that tests, scripts or docs need about a network is a field here, not a list of theirs.
 
-use mutualnet_core::Network;
+use mutualnet_core::network::Rank;
+use mutualnet_core::{Frames, InputSize, Network, Resolution};
 
 use crate::{Error, NetworkConfig};
 
@@ -18,8 +19,10 @@ pub struct Family {
     pub torchvision: &'static [&'static str],
     /// Those that timm has, and what it calls them.
     pub timm: &'static [(&'static str, &'static str)],
+    /// The clips that each network of `names` is published for; empty if the networks read images.
+    pub clips: &'static [Clip],
     /// Networks that together have all layers of the family. The first is small, or smaller than the others, and is used by
-    /// all tests that must hold for every family; all of them are trained a few steps and compared with PyTorch.
+    /// all tests that must hold for every family; all that read images are trained a few steps and compared with PyTorch.
     pub samples: &'static [Sample],
     /// Builds the network of a name; `None` if it does not belong to the family.
     pub build: fn(&str, &NetworkConfig) -> Option<Result<Network, Error>>,
@@ -34,6 +37,27 @@ pub struct Sample {
     pub widths: [f64; 2],
 }
 
+/// The clips that a network is published for.
+#[derive(Debug, Clone, Copy)]
+pub struct Clip {
+    /// The network's name.
+    pub name: &'static str,
+    /// Frames of a clip.
+    pub frames: u32,
+    /// Side of the square crops in training, in pixels.
+    pub side: u32,
+}
+
+impl Clip {
+    /// The size of the input.
+    ///
+    /// # Errors
+    /// Fails if a clip could not have as many frames or pixels.
+    pub fn input(self) -> mutualnet_core::Result<InputSize> {
+        Ok(InputSize { resolution: Resolution::new(self.side)?, frames: Frames::new(self.frames)? })
+    }
+}
+
 /// Whose names the parameters of a network have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -41,6 +65,8 @@ pub enum Origin {
     Authors,
     /// torchvision, for networks that the authors do not have.
     Torchvision,
+    /// pytorchvideo, for networks that read clips.
+    Pytorchvideo,
 }
 
 impl Origin {
@@ -49,6 +75,7 @@ impl Origin {
         match self {
             Self::Authors => "the authors",
             Self::Torchvision => "torchvision",
+            Self::Pytorchvideo => "pytorchvideo",
         }
     }
 }
@@ -57,6 +84,16 @@ impl Family {
     /// Whether a network is one of the common ones or of the samples.
     pub(crate) fn lists(&self, name: &str) -> bool {
         self.names.contains(&name) || self.sample(name).is_some()
+    }
+
+    /// What the networks read.
+    pub fn rank(&self) -> Rank {
+        if self.clips.is_empty() { Rank::Image } else { Rank::Clip }
+    }
+
+    /// The clips that a network is published for, if it reads clips.
+    pub fn clip(&self, name: &str) -> Option<Clip> {
+        self.clips.iter().find(|clip| clip.name == name).copied()
     }
 
     /// The sample of a name.

@@ -3,6 +3,8 @@
 //! Separate because three crates keep such files. Each folder also has the `make.py` that writes them.
 //! Invariant: `cargo xtask golden NETWORK` makes all files that are listed here, and a test fails while one is missing.
 
+use mutualnet_core::network::Rank;
+
 use crate::{family, segment};
 
 /// A folder of golden files, below `crates`.
@@ -16,6 +18,8 @@ pub enum Folder {
     Steps,
     /// Scores of torchvision's segmentation network.
     Segment,
+    /// Parameters, MACs, logits and gradients of pytorchvideo's network.
+    Clips,
 }
 
 impl Folder {
@@ -26,6 +30,7 @@ impl Folder {
             Self::Names => "import/golden/names",
             Self::Steps => "train/golden/mutual_step",
             Self::Segment => "nn/golden/segment",
+            Self::Clips => "nn/golden/clips",
         }
     }
 
@@ -42,6 +47,9 @@ pub fn folders(network: &str) -> Vec<Folder> {
         return vec![Folder::Segment];
     }
     let Some(family) = family(network) else { return Vec::new() };
+    if family.rank() == Rank::Clip {
+        return vec![Folder::Clips];
+    }
     let in_torchvision = family.torchvision.contains(&network);
     let mut folders = Vec::new();
     if in_torchvision {

@@ -24,6 +24,12 @@ pub(crate) fn dense(out: ChannelRule, size: u32, stride: u32) -> Conv {
     conv(out, size, stride, Groups::Dense)
 }
 
+/// A convolution with an odd number of taps along time too, padded so that it keeps the number of frames.
+pub(crate) fn along_time(mut conv: Conv, taps: u32) -> Conv {
+    (conv.kernel[0], conv.padding[0]) = (taps, taps / 2);
+    conv
+}
+
 /// Max pooling over a square.
 pub(crate) fn max_pool(size: u32, stride: u32, padding: u32) -> MaxPool {
     MaxPool { kernel: [1, size, size], stride: [1, stride, stride], padding: [0, padding, padding] }

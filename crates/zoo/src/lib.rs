@@ -4,9 +4,9 @@
 //! Invariant: there are no weights and no engine here. Shapes, MACs, training, inference and export all follow from the
 //! list.
 
-use family::{Origin, Sample};
+use family::{Clip, Origin, Sample};
 use layers::conv;
-use mutualnet_core::network::{Activation, ChannelRule, Groups, NetworkBuilder};
+use mutualnet_core::network::{Activation, ChannelRule, Groups, NetworkBuilder, Rank};
 use mutualnet_core::{Network, NodeId};
 
 pub mod efficientnet;
@@ -17,8 +17,10 @@ pub mod mobilenet_v3;
 pub mod resnet;
 pub mod segment;
 pub use segment::{Head, Variant};
+pub mod slow;
 pub mod vgg;
 pub mod wide_resnet;
+pub mod x3d;
 
 pub mod family;
 pub mod golden;
@@ -45,6 +47,7 @@ pub const FAMILIES: &[Family] = &[
         origin: Origin::Authors,
         torchvision: &[],
         timm: &[(mobilenet_v1::NAME, "mobilenetv1_100")],
+        clips: &[],
         samples: &[Sample { name: mobilenet_v1::NAME, widths: [0.25, 1.0] }],
         build: |name, config| (name == mobilenet_v1::NAME).then(|| Ok(mobilenet_v1::mobilenet_v1(config)?)),
     },
@@ -53,6 +56,7 @@ pub const FAMILIES: &[Family] = &[
         origin: Origin::Authors,
         torchvision: &[mobilenet_v2::NAME],
         timm: &[(mobilenet_v2::NAME, "mobilenetv2_100")],
+        clips: &[],
         samples: &[Sample { name: mobilenet_v2::NAME, widths: [0.25, 1.0] }],
         build: |name, config| (name == mobilenet_v2::NAME).then(|| Ok(mobilenet_v2::mobilenet_v2(config)?)),
     },
@@ -61,6 +65,7 @@ pub const FAMILIES: &[Family] = &[
         origin: Origin::Torchvision,
         torchvision: &[mobilenet_v3::NAME],
         timm: &[(mobilenet_v3::NAME, "mobilenetv3_large_100")],
+        clips: &[],
         samples: &[Sample { name: mobilenet_v3::NAME, widths: [0.25, 0.5] }],
         build: |name, config| {
             (name == mobilenet_v3::NAME).then(|| Ok(mobilenet_v3::mobilenet_v3_large(config)?))
@@ -71,6 +76,7 @@ pub const FAMILIES: &[Family] = &[
         origin: Origin::Torchvision,
         torchvision: &[efficientnet::NAME],
         timm: &[(efficientnet::NAME, efficientnet::NAME)],
+        clips: &[],
         samples: &[Sample { name: efficientnet::NAME, widths: [0.25, 0.5] }],
         build: |name, config| {
             (name == efficientnet::NAME).then(|| Ok(efficientnet::efficientnet_b0(config)?))
@@ -81,6 +87,7 @@ pub const FAMILIES: &[Family] = &[
         origin: Origin::Torchvision,
         torchvision: mnasnet::NAMES,
         timm: &[("mnasnet0_5", "mnasnet_050"), ("mnasnet0_75", "mnasnet_075"), ("mnasnet1_0", "mnasnet_100")],
+        clips: &[],
         samples: &[Sample { name: "mnasnet0_5", widths: [0.25, 1.0] }],
         build: mnasnet::mnasnet,
     },
@@ -89,6 +96,7 @@ pub const FAMILIES: &[Family] = &[
         origin: Origin::Authors,
         torchvision: resnet::NAMES,
         timm: &[("resnet18", "resnet18"), ("resnet50", "resnet50")],
+        clips: &[],
         // One with basic blocks, and one with bottlenecks.
         samples: &[
             Sample { name: "resnet18", widths: [0.0625, 0.25] },
@@ -101,6 +109,7 @@ pub const FAMILIES: &[Family] = &[
         origin: Origin::Authors,
         torchvision: &[],
         timm: &[],
+        clips: &[],
         samples: &[Sample { name: "wide_resnet10_2", widths: [0.25, 1.0] }],
         build: wide_resnet::wide_resnet,
     },
@@ -109,8 +118,34 @@ pub const FAMILIES: &[Family] = &[
         origin: Origin::Torchvision,
         torchvision: &[vgg::NAME],
         timm: &[(vgg::NAME, vgg::NAME)],
+        clips: &[],
         samples: &[Sample { name: vgg::NAME, widths: [0.0625, 0.25] }],
         build: |name, config| (name == vgg::NAME).then(|| Ok(vgg::vgg16_bn(config)?)),
+    },
+    Family {
+        names: slow::NAMES,
+        origin: Origin::Pytorchvideo,
+        torchvision: &[],
+        timm: &[],
+        clips: &[
+            Clip { name: "slow_r50_4x16", frames: 4, side: 224 },
+            Clip { name: "slow_r50_8x8", frames: 8, side: 224 },
+        ],
+        samples: &[Sample { name: "slow_r50_4x16", widths: [0.0625, 0.25] }],
+        build: slow::slow,
+    },
+    Family {
+        names: x3d::NAMES,
+        origin: Origin::Pytorchvideo,
+        torchvision: &[],
+        timm: &[],
+        clips: &[
+            Clip { name: "x3d_xs", frames: 4, side: 160 },
+            Clip { name: "x3d_s", frames: 13, side: 160 },
+            Clip { name: "x3d_m", frames: 16, side: 224 },
+        ],
+        samples: &[Sample { name: "x3d_xs", widths: [0.25, 0.5] }],
+        build: x3d::x3d,
     },
 ];
 
@@ -122,6 +157,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// A small network of every family, for tests that must hold for all families.
 pub fn samples() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.samples[0].name)
+}
+
+/// Those of [`samples`] that read images, or those that read clips.
+pub fn samples_of(rank: Rank) -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().filter(move |family| family.rank() == rank).map(|family| family.samples[0].name)
 }
 
 /// The family that lists a name, or has it as a sample.

@@ -8,7 +8,7 @@ use mutualnet_core::Network;
 use mutualnet_core::NodeId;
 use mutualnet_core::network::{Activation, ChannelRule, Conv, NetworkBuilder, Rank};
 
-use crate::layers::{dense, max_pool};
+use crate::layers::{along_time, dense, max_pool};
 use crate::output_stride::{OutputStride, Strides};
 use crate::{Error, NetworkConfig};
 
@@ -24,19 +24,20 @@ pub(crate) enum Block {
     /// 3×3 – 3×3. All channel counts are rounded to multiples of 8.
     Basic,
     /// 1×1 – 3×3 – 1×1, where the last has four times the channels. The outer channel counts are rounded to multiples of
-    /// 8; all others, including the stem's, are a quarter of such a multiple.
-    Bottleneck,
+    /// 8; all others, including the stem's, are `ratio` times such a multiple, a quarter for the authors.
+    Bottleneck { ratio: f64 },
 }
 
 impl Block {
     /// The kind of block and the repeats per stage of a network.
     pub(crate) fn of(name: &str) -> Option<(Self, [usize; 4])> {
+        const AUTHORS: Block = Block::Bottleneck { ratio: 0.25 };
         match name {
             "resnet18" => Some((Self::Basic, [2, 2, 2, 2])),
             "resnet34" => Some((Self::Basic, [3, 4, 6, 3])),
-            "resnet50" => Some((Self::Bottleneck, [3, 4, 6, 3])),
-            "resnet101" => Some((Self::Bottleneck, [3, 4, 23, 3])),
-            "resnet152" => Some((Self::Bottleneck, [3, 8, 36, 3])),
+            "resnet50" => Some((AUTHORS, [3, 4, 6, 3])),
+            "resnet101" => Some((AUTHORS, [3, 4, 23, 3])),
+            "resnet152" => Some((AUTHORS, [3, 8, 36, 3])),
             _ => None,
         }
     }
@@ -45,7 +46,7 @@ impl Block {
     fn inner(self, channels: u32) -> ChannelRule {
         match self {
             Self::Basic => ChannelRule::slim(channels),
-            Self::Bottleneck => ChannelRule::slim_by(channels, 0.25),
+            Self::Bottleneck { ratio } => ChannelRule::slim_by(channels, ratio),
         }
     }
 
@@ -53,7 +54,7 @@ impl Block {
     fn outer(self, channels: u32) -> ChannelRule {
         match self {
             Self::Basic => ChannelRule::slim(channels),
-            Self::Bottleneck => ChannelRule::slim(4 * channels),
+            Self::Bottleneck { .. } => ChannelRule::slim(4 * channels),
         }
     }
 
@@ -62,7 +63,7 @@ impl Block {
         let inner = self.inner(channels);
         match self {
             Self::Basic => vec![spaced(inner, stride, dilation), spaced(inner, 1, 1)],
-            Self::Bottleneck => {
+            Self::Bottleneck { .. } => {
                 vec![dense(inner, 1, 1), spaced(inner, stride, dilation), dense(self.outer(channels), 1, 1)]
             }
         }
@@ -80,6 +81,8 @@ pub(crate) enum Names {
     Authors,
     /// torchvision's, behind a prefix.
     Torchvision(&'static str),
+    /// pytorchvideo's.
+    Pytorchvideo,
 }
 
 impl Names {
@@ -90,6 +93,9 @@ impl Names {
             Self::Torchvision(prefix) => {
                 ["conv1", "bn1", "relu", "maxpool"].map(|name| format!("{prefix}{name}"))
             }
+            Self::Pytorchvideo => {
+                ["conv", "norm", "activation", "pool"].map(|name| format!("blocks.0.{name}"))
+            }
         }
     }
 
@@ -98,6 +104,7 @@ impl Names {
         match self {
             Self::Authors => format!("features.{idx}"),
             Self::Torchvision(prefix) => format!("{prefix}layer{}.{repeat}", stage + 1),
+            Self::Pytorchvideo => format!("blocks.{}.res_blocks.{repeat}", stage + 1),
         }
     }
 
@@ -106,16 +113,20 @@ impl Names {
         match self {
             Self::Authors => [0, 1, 2].map(|part| format!("{block}.body.{}", 3 * n + part)),
             Self::Torchvision(_) => ["conv", "bn", "relu"].map(|name| format!("{block}.{name}{}", n + 1)),
+            Self::Pytorchvideo => {
+                let letter = ["a", "b", "c"][n];
+                ["conv", "norm", "act"].map(|name| format!("{block}.branch2.{name}_{letter}"))
+            }
         }
     }
 
     /// Convolution and batch norm of a shortcut.
     fn shortcut(self, block: &str) -> [String; 2] {
-        let name = match self {
-            Self::Authors => "shortcut",
-            Self::Torchvision(_) => "downsample",
-        };
-        [0, 1].map(|layer| format!("{block}.{name}.{layer}"))
+        match self {
+            Self::Authors => [0, 1].map(|layer| format!("{block}.shortcut.{layer}")),
+            Self::Torchvision(_) => [0, 1].map(|layer| format!("{block}.downsample.{layer}")),
+            Self::Pytorchvideo => ["conv", "norm"].map(|name| format!("{block}.branch1_{name}")),
+        }
     }
 }
 
@@ -125,6 +136,15 @@ pub(crate) struct Moves {
     pub(crate) output_stride: Option<OutputStride>,
     /// The first stage whose stride becomes a dilation, as torchvision's `replace_stride_with_dilation`; 4 is none.
     pub(crate) dilated_from: usize,
+    /// Taps along time of the first convolution of every block, by stage; 1 in a network that reads images.
+    pub(crate) taps: [u32; 4],
+}
+
+impl Moves {
+    /// Along time nothing moves, and no stride becomes a dilation.
+    pub(crate) fn strided(output_stride: Option<OutputStride>) -> Self {
+        Self { output_stride, dilated_from: 4, taps: [1; 4] }
+    }
 }
 
 /// Appends everything up to the last block, and returns the ends of the four stages.
@@ -153,7 +173,8 @@ pub(crate) fn trunk(
                 (stride, dilation) = (1, dilation * stride);
             }
             let path = names.block([stage, repeat, idx]);
-            let convolutions = block.convolutions(channels, [stride, own_dilation]);
+            let mut convolutions = block.convolutions(channels, [stride, own_dilation]);
+            convolutions[0] = along_time(convolutions[0].clone(), moves.taps[stage]);
             let last = convolutions.len() - 1;
             let mut y = x;
             for (n, conv) in convolutions.into_iter().enumerate() {
@@ -163,7 +184,7 @@ pub(crate) fn trunk(
                 y = if n < last { net.activation(&relu, y, Activation::Relu) } else { y };
             }
             // As published, whatever the stride: every stage but the first one of basic blocks begins with a projection.
-            if first && (stage > 0 || block == Block::Bottleneck) {
+            if first && (stage > 0 || block != Block::Basic) {
                 let [conv, bn] = names.shortcut(&path);
                 x = net.conv(&conv, x, dense(block.outer(channels), 1, stride));
                 x = net.batch_norm(&bn, x);
@@ -187,7 +208,7 @@ pub fn resnet(name: &str, config: &NetworkConfig) -> Option<Result<Network, Erro
     let (block, repeats) = Block::of(name)?;
     let mut net = NetworkBuilder::new(name, Rank::Image, config.widths);
     let input = net.input(3);
-    let moves = Moves { output_stride: config.output_stride, dilated_from: 4 };
+    let moves = Moves::strided(config.output_stride);
     let [.., x] = trunk(&mut net, input, (block, repeats), Names::Authors, moves);
     let pool = 1 + repeats.iter().sum::<usize>();
     let x = net.global_pool(&format!("features.{pool}"), x);

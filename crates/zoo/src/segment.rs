@@ -133,7 +133,7 @@ fn deeplab_resnet(config: &NetworkConfig, variant: Variant) -> mutualnet_core::R
     let mut net = NetworkBuilder::new("deeplabv3_resnet50", Rank::Image, config.widths);
     let input = net.input(3);
     let blocks = resnet::Block::of(TRUNK).expect("it is one of the ResNets");
-    let moves = resnet::Moves { output_stride: None, dilated_from: 2 };
+    let moves = resnet::Moves { dilated_from: 2, ..resnet::Moves::strided(None) };
     let names = resnet::Names::Torchvision("backbone.");
     let [.., third, x] = resnet::trunk(&mut net, input, blocks, names, moves);
     let head = DeepLab { head: variant.head, dilations: DILATIONS.map(|dilation| 2 * dilation) };

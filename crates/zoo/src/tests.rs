@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mutualnet_core::network::{Op, ParameterKind};
-use mutualnet_core::{Resolution, Subnet, Task, Width, WidthRange};
+use mutualnet_core::{Frames, Resolution, Subnet, Task, Width, WidthRange};
 use mutualnet_testkit::assert_same;
 
 use super::*;
@@ -149,11 +149,15 @@ fn every_golden_file_is_there() {
 fn every_family_is_compared_with_somebody_elses() {
     for family in FAMILIES {
         let is_authors = |name: &&str| AUTHORS.iter().any(|(_, ours)| ours == name);
-        let n_compared =
-            family.torchvision.len() + family.names.iter().filter(|name| is_authors(name)).count();
+        let n_authors = family.names.iter().filter(|name| is_authors(name)).count();
+        let n_compared = family.torchvision.len() + family.clips.len() + n_authors;
         assert!(n_compared > 0, "{:?}", family.names);
+        let needed = match family.rank() {
+            Rank::Image => golden::Folder::Steps,
+            Rank::Clip => golden::Folder::Clips,
+        };
         for sample in family.samples {
-            assert!(golden::folders(sample.name).contains(&golden::Folder::Steps), "{}", sample.name);
+            assert!(golden::folders(sample.name).contains(&needed), "{}", sample.name);
         }
     }
 }
@@ -208,19 +212,20 @@ fn vgg_16_as_the_papers_backbone() {
 
 #[test]
 fn gates_are_prefixes_at_every_width() {
-    for (name, gates, at_one) in [
-        ("mobilenet_v3_large", 8, vec![24, 32, 32, 120, 168, 168, 240, 240]),
-        ("efficientnet_b0", 16, vec![8, 4, 6, 6, 10, 10, 20, 20, 20, 28, 28, 28, 48, 48, 48, 48]),
+    for (name, first, at_one) in [
+        ("mobilenet_v3_large", ".fc1", vec![24, 32, 32, 120, 168, 168, 240, 240]),
+        ("efficientnet_b0", ".fc1", vec![8, 4, 6, 6, 10, 10, 20, 20, 20, 28, 28, 28, 48, 48, 48, 48]),
+        ("x3d_m", ".norm_b.1.block.0", [[8; 5].as_slice(), &[16; 6], &[32; 4]].concat()),
     ] {
         let net = build(name, &config(0.25, 2.0)).unwrap();
         let squeezed = |width: f64| {
             let channels = net.channels(Width::new(width).unwrap()).unwrap();
-            let nodes = net.nodes().iter().zip(channels).filter(|(node, _)| node.path.ends_with(".fc1"));
+            let nodes = net.nodes().iter().zip(channels).filter(|(node, _)| node.path.ends_with(first));
             nodes.map(|(_, channels)| channels).collect::<Vec<_>>()
         };
         assert_eq!(squeezed(1.0), at_one, "{name}");
         let mut narrower = squeezed(0.25);
-        assert_eq!(narrower.len(), gates);
+        assert_eq!(narrower.len(), at_one.len());
         for percent in 26..=200 {
             let wider = squeezed(f64::from(percent) / 100.0);
             assert!(narrower.iter().zip(&wider).all(|(a, b)| a <= b), "{name} at {percent} %");
@@ -243,6 +248,57 @@ fn resnet_50_of_the_authors_profiler() {
     assert_eq!(of("features.0.0"), 58);
     assert_eq!([1, 4, 8, 14].map(|block| of(&format!("features.{block}.body.3"))), [58, 116, 230, 460]);
     assert_eq!([1, 4, 8, 14].map(|block| of(&format!("features.{block}.shortcut.0"))), [232, 464, 920, 1840]);
+}
+
+/// Billions of MACs of a clip, without the elements that average pools read, which the paper does not count.
+fn giga_macs(name: &str, width: f64, [side, frames]: [u32; 2]) -> f64 {
+    let net = build(name, &NetworkConfig { classes: 400, ..config(0.63, 1.0) }).unwrap();
+    let mut subnet = subnet(width, side);
+    subnet.input.frames = Frames::new(frames).unwrap();
+    let costs = net.nodes().iter().zip(net.costs(subnet).unwrap());
+    let counted = costs.filter(|(node, _)| node.op != Op::GlobalPool);
+    counted.map(|(_, cost)| cost.macs.0).sum::<u64>() as f64 / 1e9
+}
+
+#[test]
+fn full_networks_of_the_papers_video_tables() {
+    for (name, input, giga, tolerance) in [
+        ("slow_r50_8x8", [256, 8], 54.518, 1e-3),
+        ("slow_r50_8x8", [224, 8], 41.7, 5e-3),
+        ("slow_r50_4x16", [256, 4], 27.3, 5e-3),
+        ("x3d_m", [224, 16], 4.732, 1e-3),
+        ("x3d_s", [160, 13], 1.96, 5e-3),
+        ("x3d_xs", [160, 4], 0.6, 1e-2),
+    ] {
+        let ours = giga_macs(name, 1.0, input);
+        assert!((ours / giga - 1.0).abs() < tolerance, "{name} at {input:?}: {ours}");
+    }
+}
+
+/// The paper prints only the billions, in a figure, with two or three digits; widths and sides were found from them.
+#[test]
+fn sub_networks_of_the_papers_video_tables() {
+    for (name, width, input, giga) in [
+        ("slow_r50_8x8", 0.83, [224, 8], 29.3),
+        ("slow_r50_8x8", 0.73, [224, 8], 22.5),
+        ("slow_r50_8x8", 0.63, [224, 8], 16.56),
+        ("slow_r50_8x8", 0.63, [224, 5], 10.4),
+        ("slow_r50_8x8", 0.63, [182, 5], 7.3),
+        ("slow_r50_8x8", 0.63, [182, 3], 4.4),
+        ("slow_r50_8x8", 0.63, [144, 3], 2.7),
+        ("x3d_m", 1.0, [224, 13], 3.85),
+        ("x3d_m", 1.0, [224, 10], 2.96),
+        ("x3d_m", 1.0, [224, 6], 1.78),
+        ("x3d_m", 0.84, [192, 6], 0.99),
+        ("x3d_m", 0.735, [192, 6], 0.74),
+        ("x3d_m", 0.63, [192, 6], 0.59),
+        ("x3d_m", 0.735, [160, 6], 0.51),
+        ("x3d_m", 0.63, [160, 6], 0.41),
+        ("x3d_m", 0.63, [144, 6], 0.35),
+    ] {
+        let ours = giga_macs(name, width, input);
+        assert!((ours / giga - 1.0).abs() < 0.015, "{name} {width} at {input:?}: {ours}");
+    }
 }
 
 #[test]
@@ -345,6 +401,11 @@ fn every_name_is_built_and_every_family_has_a_sample() {
     for family in FAMILIES {
         let timm = family.timm.iter().map(|(ours, _)| ours);
         assert!(family.torchvision.iter().chain(timm).all(|name| family.names.contains(name)), "{family:?}");
+        let clips: Vec<_> = family.clips.iter().map(|clip| clip.name).collect();
+        assert!(family.rank() == Rank::Image || clips == family.names, "{family:?}");
+        for name in family.names {
+            assert_eq!(build(name, &config(0.25, 1.0)).unwrap().rank(), family.rank(), "{name}");
+        }
     }
 }
 
@@ -368,6 +429,12 @@ fn residual_branches_end_where_torchvision_and_timm_zero_them() {
         ends("wide_resnet10_1"),
         ["block1.layer.0.conv2", "block2.layer.0.conv2", "block3.layer.0.conv2"]
     );
+    let of_clips = |(stage, repeats): (u32, u32)| {
+        (0..repeats).map(move |repeat| format!("blocks.{stage}.res_blocks.{repeat}.branch2.norm_c"))
+    };
+    let stages = |repeats: [u32; 4]| (1..).zip(repeats).flat_map(of_clips).collect::<Vec<_>>();
+    assert_eq!(ends("slow_r50_8x8"), stages([3, 4, 6, 3]));
+    assert_eq!(ends("x3d_m"), stages([3, 5, 11, 7]));
     assert_eq!(ends("mobilenet_v1"), [""; 0]);
     assert_eq!(ends("vgg16_bn"), [""; 0]);
 }

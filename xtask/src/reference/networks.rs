@@ -22,11 +22,18 @@ pub(super) fn table(root: &Path) -> Result<String> {
         let word = |key: &str| network[key].as_str().unwrap_or_default();
         let torchvision = network["torchvision"].as_bool().unwrap_or_default();
         let timm = network["timm"].as_str().map(|name| format!("timm's `{name}`"));
-        let others: Vec<_> = torchvision.then(|| "torchvision".to_owned()).into_iter().chain(timm).collect();
+        let pytorchvideo = network["pytorchvideo"].as_bool().unwrap_or_default();
+        let same_name = [torchvision.then_some("torchvision"), pytorchvideo.then_some("pytorchvideo")];
+        let others: Vec<_> = same_name.into_iter().flatten().map(str::to_owned).chain(timm).collect();
         let import = if others.is_empty() { "–".to_owned() } else { others.join(", ") };
         let (name, task, origin) = (word("name"), word("task"), word("origin"));
         let (macs, side, params) = (mega("macs"), &network["side"], mega("params"));
-        writeln!(text, "| `{name}` | {task} | {macs:.0} | {side} | {params:.1} | {origin} | {import} |")?;
+        let frames =
+            network["frames"].as_u64().map(|frames| format!(", {frames} frames")).unwrap_or_default();
+        writeln!(
+            text,
+            "| `{name}` | {task} | {macs:.0} | {side}{frames} | {params:.1} | {origin} | {import} |"
+        )?;
     }
     text.push('\n');
     Ok(text)

@@ -1,6 +1,7 @@
 //! `mutualnet inspect network`: what a sub-network computes and costs.
 
 use anyhow::Result;
+use mutualnet_core::network::Rank;
 use mutualnet_core::{InputSize, Macs, Subnet, WidthRange};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 use serde::Serialize;
@@ -55,16 +56,18 @@ pub(super) fn run(args: &InspectNetworkArgs) -> Result<()> {
         params: network.params(args.width)?,
         layers: layers.collect(),
     };
-    if args.json { text::json(&report) } else { print(&report) }
+    if args.json { text::json(&report) } else { print(&report, network.rank()) }
 }
 
-fn print(report: &Report) -> Result<()> {
+fn print(report: &Report, rank: Rank) -> Result<()> {
+    let reads_clips = rank == Rank::Clip;
     let rows = report.layers.iter().map(|layer| {
-        let [_, height, width] = layer.extent;
+        let [frames, height, width] = layer.extent;
+        let frames = if reads_clips { format!("{frames}×") } else { String::new() };
         vec![
             layer.path.clone(),
             layer.op.to_owned(),
-            format!("{}×{height}×{width}", layer.channels),
+            format!("{}×{frames}{height}×{width}", layer.channels),
             layer.macs.0.to_string(),
             layer.params.to_string(),
         ]

@@ -239,6 +239,8 @@ fn a_network_tells_its_cost() {
     assert_eq!(report["layers"].as_array().unwrap().len(), 84);
     let args = ["inspect", "network", "mobilenet_v2", "--width", "0.7", "--resolution", "128", "--json"];
     assert_eq!(program.json(&args)["macs"].as_u64(), Some(57_582_080));
+    let told = program.told(&["inspect", "network", "x3d_xs", "--resolution", "160", "--frames", "4"]);
+    assert!(told.contains("24×4×80×80"), "{told}");
     let told = program.told(&["inspect", "network", "mobilenet_v2", "--width", "0.35", "--resolution", "96"]);
     assert_snapshot!(told.lines().nth(2).unwrap(), @r#"layer                    operation    output     MACs  parameters"#);
 }

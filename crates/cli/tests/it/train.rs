@@ -77,6 +77,27 @@ fn a_plan_needs_no_data_where_their_size_is_given() {
 }
 
 #[test]
+fn a_network_that_reads_clips_is_refused_before_anything_is_trained() {
+    let program = program();
+    for name in mutualnet_zoo::FAMILIES.iter().flat_map(|family| family.clips).map(|clip| clip.name) {
+        let network = format!("network.name={name}");
+        for arguments in [
+            &["plan", "recipe.toml", "--no-timing", &network][..],
+            &["plan", "recipe.toml", "--train-images", "50000", "--classes", "100", &network],
+            &["train", "recipe.toml", "--out", "run", &network],
+            &["bench", "train", "--network", name],
+        ] {
+            let told = program.told(arguments);
+            let error = format!(
+                "error: network `{name}` reads clips, which cannot be trained on yet\nhint: choose a network that reads images"
+            );
+            assert!(told.starts_with("exit 1") && told.contains(&error), "{arguments:?}: {told}");
+        }
+    }
+    assert!(!program.path("run").exists());
+}
+
+#[test]
 fn a_plan_says_how_long_it_takes() {
     let program = program();
     let plan = program.json(&["plan", "recipe.toml", "--json"]);

@@ -43,7 +43,7 @@ fn widths() -> WidthRange {
 
 #[test]
 fn every_family_computes_what_its_rows_compute() {
-    for name in mutualnet_zoo::samples() {
+    for name in mutualnet_zoo::samples_of(Rank::Image) {
         let config = NetworkConfig { classes: 10, widths: widths(), output_stride: Some(OutputStride::S16) };
         let network = mutualnet_zoo::build_small(name, &config).unwrap();
         let rows = ["0.25-32", "0.6-24", "0.4-32"].map(subnet);

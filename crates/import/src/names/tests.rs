@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mutualnet_core::{Network, Width, WidthRange};
 use mutualnet_zoo::NetworkConfig;
+use mutualnet_zoo::golden::Folder;
 
 use crate::matching::{Head, Rules, by_name, classes};
 use crate::{Error, Source, StateDict};
@@ -64,6 +65,25 @@ fn check(name: &str, shapes: &BTreeMap<String, Vec<usize>>, source: &str) {
     assert_eq!(found.without_effect.len(), n_biases, "{source}/{name}: {:?}", found.without_effect);
 }
 
+#[test]
+fn every_tensor_of_pytorchvideos_networks_has_its_place() {
+    for name in mutualnet_zoo::FAMILIES.iter().flat_map(|family| family.clips).map(|clip| clip.name) {
+        let path = format!("{}/../{}", env!("CARGO_MANIFEST_DIR"), Folder::Clips.file(name));
+        let golden: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let parameters = golden["parameters"].as_array().unwrap().iter();
+        let shapes = parameters.map(|row| {
+            (row[0].as_str().unwrap().to_owned(), serde_json::from_value(row[1].clone()).unwrap())
+        });
+        let (state, network) = (state(&shapes.collect()), with_classes(name, 10));
+        assert_eq!(classes(&state, &with_classes(name, 3), Rules::default()).unwrap(), 10, "{name}");
+        let found = by_name(&state, &network, Rules::default()).unwrap();
+        assert_eq!(found.source, Some(Source::Pytorchvideo), "{name}");
+        assert_eq!(found.tensors.len(), network.parameters().len(), "{name}");
+        assert!(found.unused.is_empty() && found.without_effect.is_empty(), "{name}");
+    }
+}
+
 /// Shapes by name of torchvision's segmentation networks, as `nn/golden/segment/make.py` found them.
 fn golden_segment(name: &str) -> BTreeMap<String, Vec<usize>> {
     let path = format!("{}/../nn/golden/segment/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -72,7 +92,7 @@ fn golden_segment(name: &str) -> BTreeMap<String, Vec<usize>> {
     shapes.into_iter().collect()
 }
 
-fn segmenting(name: &str, classes: usize) -> Network {
+fn with_classes(name: &str, classes: usize) -> Network {
     let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
     mutualnet_zoo::build(name, &NetworkConfig { classes, widths, output_stride: None }).unwrap()
 }
@@ -83,9 +103,9 @@ fn every_tensor_of_networks_that_segment_has_its_place() {
         let shapes = golden_segment(name);
         let state = state(&shapes);
         // Names do not depend on the number of classes, which is found.
-        let found = classes(&state, &segmenting(name, 3), Rules::default()).unwrap();
+        let found = classes(&state, &with_classes(name, 3), Rules::default()).unwrap();
         assert_eq!(found, 21, "{name}");
-        let network = segmenting(name, 21);
+        let network = with_classes(name, 21);
         let found = by_name(&state, &network, Rules::default()).unwrap();
         assert_eq!(found.source, Some(Source::Torchvision), "{name}");
         assert_eq!(found.tensors.len(), network.parameters().len(), "{name}");
@@ -98,7 +118,7 @@ fn every_tensor_of_networks_that_segment_has_its_place() {
 #[test]
 fn the_names_of_a_trunk_are_torchvisions_of_its_classification_network() {
     for name in mutualnet_zoo::segment::NAMES {
-        let trunk = mutualnet_zoo::segment::backbone(&segmenting(name, 21)).unwrap();
+        let trunk = mutualnet_zoo::segment::backbone(&with_classes(name, 21)).unwrap();
         let classifier = network(trunk.network);
         for (ours, of_classifier) in &trunk.names {
             let (module, kind) = of_classifier.rsplit_once('.').unwrap();
@@ -113,7 +133,7 @@ fn the_names_of_a_trunk_are_torchvisions_of_its_classification_network() {
 #[test]
 fn an_auxiliary_classifier_may_be_missing_but_not_in_part() {
     let name = "deeplabv3_resnet50";
-    let network = segmenting(name, 21);
+    let network = with_classes(name, 21);
     let mut shapes = golden_segment(name);
     let auxiliary: Vec<_> = shapes.keys().filter(|name| name.starts_with("aux_")).cloned().collect();
     assert_eq!(auxiliary.len(), 5);
@@ -143,7 +163,7 @@ fn the_scores_of_a_network_that_segments_can_be_left_out() {
     ] {
         let state = state(&golden_segment(name));
         let rules = Rules { head: Head::LeftOut, ..Rules::default() };
-        let found = by_name(&state, &segmenting(name, 2), rules).unwrap();
+        let found = by_name(&state, &with_classes(name, 2), rules).unwrap();
         let expected: Vec<_> =
             scores.iter().flat_map(|path| ["bias", "weight"].map(|kind| format!("{path}.{kind}"))).collect();
         assert_eq!(found.head_left_out, expected);

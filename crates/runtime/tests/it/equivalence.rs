@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mutualnet_bundle::{Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
+use mutualnet_core::network::Rank;
 use mutualnet_core::{Subnet, Task, Tensor};
 use mutualnet_runtime::{Convolution, Isa, MeasureConfig, Model, Session, measure};
-use mutualnet_zoo::samples;
+use mutualnet_zoo::samples_of;
 
 use crate::allocation::allocations;
 use crate::fixture::{self, bundle, images, odd_network, session, session_of, subnet, zoo};
@@ -75,7 +76,7 @@ fn number_of_threads() {
 
 #[test]
 fn number_of_threads_in_every_family() {
-    for name in samples() {
+    for name in samples_of(Rank::Image) {
         for isa in Isa::available() {
             let model = model_of(name, isa);
             for row in ["0.6-24", "0.35-16"].map(subnet) {
@@ -88,7 +89,7 @@ fn number_of_threads_in_every_family() {
 
 #[test]
 fn batch_or_singles() {
-    for name in samples() {
+    for name in samples_of(Rank::Image) {
         let model = model_of(name, Isa::choose().unwrap());
         let mut session = session(&model, 2);
         for (row, n) in ROWS.map(subnet).into_iter().zip([3, 70, 2, 7]) {
@@ -114,7 +115,7 @@ fn rows_run_before() {
 
 #[test]
 fn switching_and_running_do_not_allocate() {
-    for name in samples() {
+    for name in samples_of(Rank::Image) {
         let model = model_of(name, Isa::choose().unwrap());
         let mut session = session(&model, 1);
         let inputs = ROWS.map(|row| (subnet(row), images(2, subnet(row).input.resolution)));
@@ -179,7 +180,7 @@ fn narrowed(bundle: &Bundle, row: Subnet) -> Bundle {
 fn a_slice_is_the_narrow_network() {
     let odd = (odd_network(), ["1.0-32", "0.25-31", "0.6-24", "0.35-16"]);
     // In this wide ResNet the first shortcut is the input.
-    let families = samples().chain(["wide_resnet10_1"]).map(|name| (zoo(name), ROWS));
+    let families = samples_of(Rank::Image).chain(["wide_resnet10_1"]).map(|name| (zoo(name), ROWS));
     for (network, rows) in families.chain([odd]) {
         let bundle = bundle(&network, &rows);
         for row in rows.map(subnet) {

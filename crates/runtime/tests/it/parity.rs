@@ -1,6 +1,7 @@
 //! The logits of every row match those of the naive interpreter, for every instruction set.
 
 use mutualnet_core::Network;
+use mutualnet_core::network::Rank;
 use mutualnet_runtime::{Convolution, Isa};
 
 use crate::fixture::{bundle, images, model_of, network_without_stem, odd_network, session, subnet, zoo};
@@ -37,7 +38,7 @@ fn mobilenets() {
 
 #[test]
 fn every_family() {
-    for name in mutualnet_zoo::samples() {
+    for name in mutualnet_zoo::samples_of(Rank::Image) {
         let network = zoo(name);
         check(&network, &["0.5-24", "1.0-20", "0.6-13", "0.25-17"]);
         // Of 5 pixels VGG's pools leave nothing.

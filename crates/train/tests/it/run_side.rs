@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use mutualnet_bundle::{BatchNormStats, Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
+use mutualnet_core::network::Rank;
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Task, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
@@ -88,7 +89,7 @@ fn bundle(net: &Net, parameters: &Parameters, rows: &[EngineRow]) -> Bundle {
 fn every_family_gives_the_engines_logits_on_the_run_side() {
     set_threads(1).unwrap();
     let finer = small_network("mobilenet_v2").with_channel_divisor(1).unwrap();
-    for network in mutualnet_zoo::samples().map(small_network).chain([finer]) {
+    for network in mutualnet_zoo::samples_of(Rank::Image).map(small_network).chain([finer]) {
         let both = BothSides::new(network, [32, 28, 20]);
         for (at, row) in both.rows.iter().enumerate() {
             both.assert_equal(at, [row.subnet.input.resolution.get() as usize; 2], TOLERANCE);

@@ -1,0 +1,111 @@
+"""Runs one of pytorchvideo's networks on two clips, with which ours is compared at width 1.
+
+    python make.py FACTS      (torch 2.11.0, pytorchvideo 0.1.5, numpy, on a CPU; `cargo xtask golden NETWORK` does this)
+
+FACTS is a JSON file with the network's name and the frames and side of its clips; NAME.json is written into the script's own
+folder.
+Weights and clips come from `fill`, which the tests repeat, so the files contain only names, shapes and results.
+It computes in double precision, with the statistics of the batch, without dropout, and without X3D's softmax.
+The clips differ in contrast: of a batch whose samples are alike, the means behind a batch norm are all but constants, and so
+are the logits.
+    macs         multiply-accumulates of a clip: convolutions, the linear layer, and the elements that average pools read
+    logits       of both clips, one after the other
+    parameters   name, shape, Euclidean norm of the gradient of the cross entropy, every n-th number of it, at most 5
+"""
+
+import json
+import math
+import pathlib
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pytorchvideo.models.resnet import create_resnet
+from pytorchvideo.models.x3d import create_x3d
+from torch.utils._python_dispatch import TorchDispatchMode
+
+torch.set_default_dtype(torch.float64)
+
+ATEN = torch.ops.aten
+CLASSES, LABELS, CONTRASTS, KEPT = 10, [3, 7], [1.7, 0.4], 5
+
+
+def fill(seed, shape):
+    """Uniform numbers in [-1, 1) out of an integer hash of seed and position."""
+    n = int(np.prod(shape))
+    x = np.arange(n, dtype=np.uint64) * 2654435761 + np.uint64(seed) * 40503 + 12345
+    x &= 0xFFFFFFFF
+    for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
+        x ^= x >> np.uint64(shift)
+        x = (x * factor) & 0xFFFFFFFF
+    x ^= x >> np.uint64(15)
+    return torch.from_numpy((x >> np.uint64(8)).astype(np.float64) / 2**23 - 1).reshape(shape)
+
+
+def network(name, frames, side):
+    """The hub's models (pytorchvideo/models/hub); that of Slow-only is for 8 frames, and differs for 4 in its pool."""
+    if name.startswith("slow_"):
+        pool = (frames, side // 32, side // 32)
+        return create_resnet(
+            model_depth=50, model_num_class=CLASSES, dropout_rate=0, stem_conv_kernel_size=(1, 7, 7), head_pool_kernel_size=pool
+        )
+    more = {"model_num_class": CLASSES, "dropout_rate": 0, "head_activation": None}
+    return create_x3d(input_clip_length=frames, input_crop_size=side, **more)
+
+
+def values(module, name, shape, seed):
+    if isinstance(module, torch.nn.BatchNorm3d):
+        scale, mean = (0.1, 0.4) if name == "weight" else (0.3, 1.0)
+    elif name == "bias":
+        scale, mean = 0.1, 0
+    elif isinstance(module, torch.nn.Linear):
+        scale, mean = 0.05, 0
+    else:
+        scale, mean = (6 / (math.prod(shape[2:]) * shape[0])) ** 0.5, 0
+    return fill(seed, shape) * scale + mean
+
+
+class Count(TorchDispatchMode):
+    macs = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        output = operation(*args, **(kwargs or {}))
+        if operation is ATEN.convolution.default:
+            self.macs += output.numel() * args[1][0].numel()
+        elif operation is ATEN.addmm.default:
+            self.macs += output.numel() * args[1].shape[1]
+        elif operation in (ATEN.mean.dim, ATEN.avg_pool3d.default):
+            # The last pool of all reads a single position, and is none.
+            self.macs += args[0].numel() if args[0].shape[2:].numel() > 1 else 0
+        return output
+
+
+def main(facts):
+    facts = json.loads(pathlib.Path(facts).read_text())
+    name, frames, side = facts["name"], facts["frames"], facts["side"]
+    model = network(name, frames, side).train()
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for idx, path in enumerate(sorted(parameters)):
+            module, _, last = path.rpartition(".")
+            shape = tuple(parameters[path].shape)
+            parameters[path].copy_(values(model.get_submodule(module), last, shape, 1000 + idx))
+    clips = fill(7, (2, 3, frames, side, side)) * torch.tensor(CONTRASTS).reshape(2, 1, 1, 1, 1)
+    with Count() as counted:
+        logits = model(clips)
+    macs = counted.macs // 2
+    F.cross_entropy(logits, torch.tensor(LABELS)).backward()
+    digits = lambda numbers: [float(f"{number:.6g}") for number in numbers]
+    golden = {"network": name, "frames": frames, "side": side, "macs": macs, "logits": digits(logits.flatten().tolist())}
+    some = lambda flat: flat[:: max(1, flat.numel() // KEPT)][:KEPT].tolist()
+    rows = [
+        [path, list(p.shape), digits([p.grad.norm().item()])[0], digits(some(p.grad.flatten()))]
+        for path, p in parameters.items()
+    ]
+    text = json.dumps(golden)[:-1] + ', "parameters": [\n' + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "\n]}\n"
+    (pathlib.Path(__file__).parent / f"{name}.json").write_text(text)
+    print(name, macs, golden["logits"])
+
+
+main(*sys.argv[1:])
