@@ -25,21 +25,8 @@ pub(crate) struct Packed {
 ///
 /// # Errors
 /// Fails if there is not enough memory.
-pub(crate) fn dense(weight: &[f32], [out, input, taps]: [usize; 3], block: Range<usize>) -> Result<Packed> {
-    let tap_stride = block.len() * PANEL;
-    let panel_stride = taps * tap_stride;
-    let len = panel_stride.checked_mul(out.div_ceil(PANEL)).ok_or(Error::Memory { numbers: usize::MAX })?;
-    let mut numbers = Buffer::zeroed(len)?;
-    for (o, weight) in weight.chunks_exact((input * taps).max(1)).enumerate() {
-        let panel = o / PANEL * panel_stride + o % PANEL;
-        let weight = &weight[block.start * taps..block.end * taps];
-        for (i, weight) in weight.chunks_exact(taps).enumerate() {
-            for (tap, &weight) in weight.iter().enumerate() {
-                numbers[panel + tap * tap_stride + i * PANEL] = weight;
-            }
-        }
-    }
-    Ok(Packed { numbers, tap_stride, panel_stride })
+pub(crate) fn dense(weight: &[f32], shape: [usize; 3], block: Range<usize>) -> Result<Packed> {
+    dense_by(weight, shape, block, (1, |number, _, weight| *number = weight))
 }
 
 /// As [`dense`], rounded to bf16. The channel beside the last one of an odd number is 0.
@@ -47,8 +34,21 @@ pub(crate) fn dense(weight: &[f32], [out, input, taps]: [usize; 3], block: Range
 /// # Errors
 /// Fails if there is not enough memory.
 pub(crate) fn dense_pairs(weight: &[f32], shape: [usize; 3], block: Range<usize>) -> Result<Packed> {
-    let [out, input, taps] = shape;
-    let tap_stride = block.len().div_ceil(2) * PANEL;
+    let put = |pair: &mut f32, which: usize, weight: f32| {
+        let half = u32::from(rounded(weight)) << (16 * which);
+        *pair = f32::from_bits(pair.to_bits() | half);
+    };
+    dense_by(weight, shape, block, (2, put))
+}
+
+/// Packs so many input channels into each number: `put` gets the number, which of its channels it is, and the weight.
+fn dense_by(
+    weight: &[f32],
+    [out, input, taps]: [usize; 3],
+    block: Range<usize>,
+    (per_number, put): (usize, impl Fn(&mut f32, usize, f32)),
+) -> Result<Packed> {
+    let tap_stride = block.len().div_ceil(per_number) * PANEL;
     let panel_stride = taps * tap_stride;
     let len = panel_stride.checked_mul(out.div_ceil(PANEL)).ok_or(Error::Memory { numbers: usize::MAX })?;
     let mut numbers = Buffer::zeroed(len)?;
@@ -57,9 +57,8 @@ pub(crate) fn dense_pairs(weight: &[f32], shape: [usize; 3], block: Range<usize>
         let weight = &weight[block.start * taps..block.end * taps];
         for (i, weight) in weight.chunks_exact(taps).enumerate() {
             for (tap, &weight) in weight.iter().enumerate() {
-                let pair = &mut numbers[panel + tap * tap_stride + i / 2 * PANEL];
-                let half = u32::from(rounded(weight)) << (16 * (i % 2));
-                *pair = f32::from_bits(pair.to_bits() | half);
+                let at = panel + tap * tap_stride + i / per_number * PANEL;
+                put(&mut numbers[at], i % per_number, weight);
             }
         }
     }
