@@ -8,9 +8,6 @@ use crate::Isa;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The network reads clips.
-    #[error("networks for video clips are not supported yet")]
-    Clip,
     /// The model was not prepared for a precision.
     #[error("the model is not prepared for {precision}")]
     Precision {
@@ -62,10 +59,11 @@ pub enum Error {
     Table(#[from] mutualnet_bundle::Error),
     /// An input has the wrong length.
     #[error(
-        "an input of {n} images for row {subnet} must have {expected} numbers ({largest} at the largest resolution), got {got}"
+        "an input of {n} {} for row {subnet} must have {expected} numbers ({largest} at the largest resolution), got {got}",
+        if subnet.input.frames.is_one() { "images" } else { "clips" }
     )]
     InputLength {
-        /// Number of images.
+        /// Number of images or clips.
         n: usize,
         /// The row.
         subnet: Subnet,
@@ -83,7 +81,9 @@ pub enum Error {
         name: String,
     },
     /// The list `main` reads several inputs, or one whose size does not follow the row.
-    #[error("the network does not read one image of the row's resolution; its lists can only be run by name")]
+    #[error(
+        "the network does not read one image or clip of the row's resolution; its lists can only be run by name"
+    )]
     NotOneImage,
     /// A list was given the wrong number of inputs.
     #[error("list `{list}` reads {expected} inputs, got {got}")]
@@ -150,6 +150,9 @@ impl Error {
             Self::Precision { prepared, .. } => {
                 let prepared: Vec<_> = prepared.iter().map(ToString::to_string).collect();
                 Some(format!("it is prepared for {}", prepared.join(" and ")))
+            }
+            Self::InputLength { subnet, .. } if !subnet.input.frames.is_one() => {
+                Some(format!("a clip of this row has {} frames", subnet.input.frames))
             }
             Self::Statistics { .. } => Some("run `mutualnet tabulate` on the run again".to_owned()),
             Self::Table(error) => error.hint(),

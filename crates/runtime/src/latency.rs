@@ -1,4 +1,4 @@
-//! Measures how long one image takes, for the query table.
+//! Measures how long one image or clip takes, for the query table.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ pub struct MeasureConfig {
     pub time: Duration,
 }
 
-/// Wall-clock time of single images.
+/// Wall-clock time of single images or clips.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Latency {
     /// Median.
@@ -28,8 +28,8 @@ pub struct Latency {
     pub n: usize,
 }
 
-/// Times a row with one gray image at the resolution of the row, on the threads of the session. The image is a square, or
-/// if images are not cropped, as wide as photos usually are: 4:3.
+/// Times a row with one gray image at the resolution of the row, or one gray clip of its frames, on the threads of the
+/// session. The image is a square, or if images are not cropped, as wide as photos usually are: 4:3.
 ///
 /// The session stays on this row.
 ///

@@ -8,7 +8,7 @@ use mutualnet_core::network::{List, Op};
 use mutualnet_core::{Budget, Network, Precision, Preprocess, Resolution, Subnet};
 
 use crate::prepare::{Prepared, Source};
-use crate::program::Program;
+use crate::program::{Feature, Program};
 use crate::resize::Resize;
 use crate::{Error, Isa, Result};
 
@@ -80,8 +80,8 @@ impl Model {
     /// Prepares a bundle.
     ///
     /// # Errors
-    /// Fails if the network reads clips or has a layer that cannot be executed, if a row needs too much memory, or if
-    /// the instruction set is not available.
+    /// Fails if the network has a layer that cannot be executed, if a row needs too much memory, or if the instruction set is
+    /// not available.
     pub fn with_config(bundle: &Bundle, config: ModelConfig) -> Result<Self> {
         if !config.isa.is_available() {
             return Err(Error::isa(config.isa.name()));
@@ -153,13 +153,19 @@ impl Model {
         Ok(self.table.choose_in(&self.config.precisions, budget, threads)?)
     }
 
-    /// How many numbers one image at the largest resolution has.
+    /// How many numbers one image at the largest resolution has, or one clip of the most frames that a row reads.
     pub fn largest_input_len(&self) -> usize {
-        let [height, width] = square(self.preprocess.crop);
-        height * width * self.prepared.programs[0].input().channels
+        let inputs = self.prepared.programs.iter().map(|program| program.input());
+        inputs.map(|input| self.largest_len(input)).max().unwrap_or(0)
     }
 
-    /// The program of a row for square images of its resolution, in the precision of that index.
+    /// How many numbers an input has at the largest resolution.
+    pub(crate) fn largest_len(&self, input: Feature) -> usize {
+        let [height, width] = square(self.preprocess.crop);
+        input.frames * height * width * input.channels
+    }
+
+    /// The program of a row for square images or clips of its resolution, in the precision of that index.
     pub(crate) fn program(&self, row: usize, precision: usize) -> &Arc<Program> {
         &self.prepared.programs[precision * self.rows.len() + row]
     }
@@ -181,13 +187,13 @@ impl Model {
         Ok(&programs[precision * self.rows.len() + row])
     }
 
-    /// A program for images of another height and width.
+    /// A program for images or clips of another height and width.
     pub(crate) fn resized(&self, program: &Program, size: [usize; 2]) -> Result<Arc<Program>> {
         let Prepared { network, fused, convolution, .. } = &*self.prepared;
         Ok(Arc::new(program.resized(network, fused, (size, *convolution))?))
     }
 
-    /// Checks that the main list reads one image, of the row's resolution.
+    /// Checks that the main list reads one image or clip, of the row's resolution.
     pub(crate) fn check_reads_one_image(&self) -> Result<()> {
         let mut inputs = self.network.inputs(self.network.main()).map(|input| &self.network.node(input).op);
         match (inputs.next(), inputs.next()) {
@@ -214,12 +220,15 @@ impl Model {
         self.resizes.get(&self.program(row, 0).subnet.input.resolution)
     }
 
-    /// The three rows nearest to a sub-network, by the relative distances of width and resolution.
+    /// The three rows nearest to a sub-network, by the relative distances of width, resolution and frames.
     fn nearest(&self, subnet: Subnet) -> Vec<Subnet> {
         let off = |asked: f64, row: f64| ((row - asked) / asked).abs();
         let resolution = |subnet: &Subnet| f64::from(subnet.input.resolution.get());
+        let frames = |subnet: &Subnet| f64::from(subnet.input.frames.get());
         let distance = |row: &Subnet| {
-            off(subnet.width.fraction(), row.width.fraction()) + off(resolution(&subnet), resolution(row))
+            off(subnet.width.fraction(), row.width.fraction())
+                + off(resolution(&subnet), resolution(row))
+                + off(frames(&subnet), frames(row))
         };
         let mut rows: Vec<_> = self.rows.keys().copied().collect();
         rows.sort_by(|a, b| distance(a).total_cmp(&distance(b)));

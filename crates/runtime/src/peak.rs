@@ -105,6 +105,7 @@ mod tests {
         let peak = Peak { macs_per_s: 1e9, bytes_per_s: vec![(1000, 1e6), (10_000, 1e5)] };
         let layer = |macs, bytes| LayerTime {
             node: NodeId(1),
+            frames: 1,
             size: [1; 2],
             channels: 1,
             macs,

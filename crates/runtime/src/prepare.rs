@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use mutualnet_core::network::{BatchNorm, Conv, Groups, List, Node, Op, Parameter, ParameterKind, Rank};
+use mutualnet_core::network::{BatchNorm, Conv, Groups, List, Node, Op, Parameter, ParameterKind};
 use mutualnet_core::{Network, NodeId, Subnet};
 
 use crate::fuse::{Fused, fuse};
@@ -23,7 +23,7 @@ pub(crate) struct Prepared {
     pub(crate) network: Network,
     /// Those of the main list.
     pub(crate) fused: Vec<Fused>,
-    /// For every precision one program of the main list per row, for square images of its resolution.
+    /// For every precision one program of the main list per row, for square images or clips of its resolution.
     pub(crate) programs: Vec<Arc<Program>>,
     /// One program per row of each other list, by its name.
     pub(crate) others: BTreeMap<String, Vec<Arc<Program>>>,
@@ -71,12 +71,9 @@ impl Prepared {
     /// Packs the weights and makes the program of every row.
     ///
     /// # Errors
-    /// Fails if the network reads clips or has a layer without a kernel, if a weight or the statistics of a row are
-    /// missing or do not fit, or if there is not enough memory.
+    /// Fails if the network has a layer without a kernel, if a weight or the statistics of a row are missing or do not fit,
+    /// or if there is not enough memory.
     pub(crate) fn new(source: &Source<'_>, config: &ModelConfig) -> Result<Self> {
-        if source.network.rank() == Rank::Clip {
-            return Err(Error::Clip);
-        }
         if source.rows.is_empty() {
             return Err(Error::NoRows);
         }
@@ -122,7 +119,7 @@ impl Prepared {
         })
     }
 
-    /// How many bytes one image needs in the arena for the row that needs most.
+    /// How many bytes one image or clip needs in the arena for the row that needs most.
     pub(crate) fn arena_bytes(&self) -> usize {
         self.all_programs().map(|program| program.arena_bytes).max().unwrap_or(0)
     }

@@ -15,6 +15,8 @@ use crate::{Result, Session};
 pub struct LayerTime {
     /// Its node of the network.
     pub node: NodeId,
+    /// Frames of its output; 1 of an image.
+    pub frames: usize,
     /// Height and width of its output.
     pub size: [usize; 2],
     /// Channels of its output.
@@ -28,11 +30,12 @@ pub struct LayerTime {
 }
 
 impl Session {
-    /// Runs `n` images `runs` times and returns the time of every layer, in the order of execution. Reading the clock
+    /// Runs `n` images or clips `runs` times and returns the time of every layer, in the order of execution. Reading the clock
     /// adds a few tens of nanoseconds to each layer.
     ///
     /// # Shapes
-    /// - `input`: `[n, r, r, channels]` f32, normalized; `r` is the resolution of the current row.
+    /// - `input`: `[n, r, r, channels]` f32, or of clips `[n, frames, r, r, channels]`, normalized; resolution `r` and frames
+    ///   are those of the current row.
     ///
     /// # Errors
     /// Fails if the length of the input is another.
@@ -71,6 +74,7 @@ impl Session {
                     let read = bytes(n, [Some(call.input), call.gate, call.residual]);
                     layers.push(LayerTime {
                         node,
+                        frames: call.output.frames,
                         size: call.output.size,
                         channels: call.output.channels,
                         macs: n as u64 * macs.0,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mutualnet_core::network::{
-    Activation, AvgPool, Conv, Extent, Groups, List, MaxPool, NodeCost, Op, Resize, TransposedConv,
+    Activation, AvgPool, Conv, Extent, Groups, List, MaxPool, NodeCost, Op, Rank, Resize, TransposedConv,
 };
 use mutualnet_core::{Network, NodeId, Subnet};
 
@@ -19,15 +19,17 @@ use crate::{Convolution, Error, Precision, Result};
 /// A size along height and along width.
 pub(crate) type Pair = [usize; 2];
 
-/// The most bytes that one image may need in the arena.
+/// The most bytes that one image or clip may need in the arena.
 const MAX_ARENA: u64 = 1 << 32;
 
-/// Where the value of a node lies for one image. For a pass over several images, `start` and length are multiplied by
-/// their number.
+/// Where the value of a node lies for one image or clip. For a pass over several of them, `start` and length are multiplied
+/// by their number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Feature {
     /// Its first byte in the arena.
     pub(crate) start: usize,
+    /// Frames of a clip, which lie one after another; 1 of an image.
+    pub(crate) frames: usize,
     /// Height and width.
     pub(crate) size: Pair,
     pub(crate) channels: usize,
@@ -38,12 +40,22 @@ pub(crate) struct Feature {
 }
 
 impl Feature {
-    /// Number of pixels of one image.
-    pub(crate) fn pixels(self) -> usize {
+    /// Number of pixels of one frame.
+    pub(crate) fn frame_pixels(self) -> usize {
         self.size[0] * self.size[1]
     }
 
-    /// How many numbers one image takes.
+    /// Number of pixels of one image or clip.
+    pub(crate) fn pixels(self) -> usize {
+        self.frames * self.frame_pixels()
+    }
+
+    /// How many numbers one frame takes.
+    pub(crate) fn frame_len(self) -> usize {
+        self.frame_pixels() * self.stride_c
+    }
+
+    /// How many numbers one image or clip takes.
     pub(crate) fn len(self) -> usize {
         self.pixels() * self.stride_c
     }
@@ -63,18 +75,47 @@ pub(crate) struct Window {
     pub(crate) padding: Pair,
     /// Distance between two taps; 1 along an axis with a single tap.
     pub(crate) dilation: Pair,
+    /// The same along time.
+    pub(crate) time: Axis,
+}
+
+/// Size of a window along one axis, and how it moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Axis {
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+    /// Distance between two taps; 1 if there is a single one.
+    pub(crate) dilation: usize,
+}
+
+impl Axis {
+    /// Of a window without extent, for which frames are images.
+    pub(crate) const POINT: Self = Self { kernel: 1, stride: 1, padding: 0, dilation: 1 };
+
+    /// The position that a tap reads for an output. One in front of the input wraps to a large number.
+    pub(crate) fn source(self, at: usize, tap: usize) -> usize {
+        (at * self.stride + tap * self.dilation).wrapping_sub(self.padding)
+    }
 }
 
 impl Window {
-    const POINT: Self = Self { kernel: [1; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2] };
+    const POINT: Self =
+        Self { kernel: [1; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2], time: Axis::POINT };
 
     /// Whether each output pixel depends on the input pixel at the same position only, so that scanlines do not matter.
     pub(crate) fn is_point(self) -> bool {
         self == Self::POINT
     }
 
+    /// Whether each output pixel depends on the input pixels at the same position of some frames only, so that scanlines do
+    /// not matter within a frame.
+    pub(crate) fn is_point_of_frames(self) -> bool {
+        Self { time: Axis::POINT, ..self }.is_point()
+    }
+
     pub(crate) fn taps(self) -> usize {
-        self.kernel[0] * self.kernel[1]
+        self.time.kernel * self.kernel[0] * self.kernel[1]
     }
 
     /// Of a transposed convolution: the input position that tap `tap` of the kernel brings to output position `at` along
@@ -146,7 +187,7 @@ pub(crate) struct KernelCall {
     pub(crate) curve: Option<Curve>,
 }
 
-/// One row of the query table, ready to run on images of one size.
+/// One row of the query table, ready to run on images or clips of one size.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) subnet: Subnet,
@@ -161,7 +202,7 @@ pub(crate) struct Program {
     /// The node that each call computes, without those that are fused with it.
     pub(crate) nodes: Vec<NodeId>,
     pub(crate) coefficients: Arc<Coefficients>,
-    /// How many bytes one image needs in the arena.
+    /// How many bytes one image or clip needs in the arena.
     pub(crate) arena_bytes: usize,
 }
 
@@ -221,7 +262,7 @@ impl Program {
         self.inputs[0]
     }
 
-    /// The same row for images of another height and width.
+    /// The same row for images or clips of another height and width, with the row's frames.
     ///
     /// # Errors
     /// Fails if the network refuses the size, or if a layer needs too much memory.
@@ -232,7 +273,8 @@ impl Program {
         (size, convolution): (Pair, Convolution),
     ) -> Result<Self> {
         let side = |n: usize| u32::try_from(n).map_err(|_| Error::Memory { numbers: usize::MAX });
-        let costs = network.costs_at(self.subnet.width, [side(size[0])?, side(size[1])?])?;
+        let extent = [self.subnet.input.frames.get(), side(size[0])?, side(size[1])?];
+        let costs = network.costs_of_clip(self.subnet.width, extent)?;
         let coefficients = self.coefficients.clone();
         let how = How { precision: self.precision, convolution };
         Self::lay_out(network, (self.list, fused), (self.subnet, &costs), (coefficients, how))
@@ -317,10 +359,16 @@ fn work(network: &Network, fused: &Fused) -> Result<Work> {
     let node = network.node(weights);
     let unsupported = |what: &str| Error::Unsupported { what: what.to_owned(), path: node.path.clone() };
     match &node.op {
-        Op::Conv(conv) if conv.kernel[0] != 1 => Err(unsupported("kernel along time")),
-        Op::MaxPool(MaxPool { kernel, .. }) | Op::AvgPool(AvgPool { kernel, .. }) if kernel[0] != 1 => {
+        // The weights of an image network have no axis for it.
+        Op::Conv(conv) if conv.kernel[0] != 1 && network.rank() == Rank::Image => {
+            Err(unsupported("kernel along time"))
+        }
+        Op::MaxPool(MaxPool { kernel, .. }) | Op::AvgPool(AvgPool { kernel, .. })
+            if kernel[0] != 1 && network.rank() == Rank::Image =>
+        {
             Err(unsupported("window along time"))
         }
+        Op::ResizeLike(_) if network.rank() == Rank::Clip => Err(unsupported("resizing of clips")),
         Op::Conv(Conv { kernel, stride, padding, dilation, groups, .. }) => {
             let window = window([*kernel, *stride, *padding, *dilation]);
             Ok(match groups {
@@ -328,8 +376,11 @@ fn work(network: &Network, fused: &Fused) -> Result<Work> {
                 Groups::Depthwise => Work::Depthwise { weights, window },
             })
         }
-        Op::TransposedConv(conv) if conv.kernel[0] != 1 || conv.stride[0] != 1 => {
-            Err(unsupported("kernel along time"))
+        Op::TransposedConv(conv)
+            if [conv.kernel[0], conv.stride[0], conv.padding[0] + 1, conv.output_padding[0] + 1]
+                != [1; 4] =>
+        {
+            Err(unsupported("transposed convolution along time"))
         }
         Op::TransposedConv(TransposedConv { kernel, stride, padding, .. }) => {
             let window = window([*kernel, *stride, *padding, Conv::NO_DILATION]);
@@ -352,9 +403,18 @@ fn work(network: &Network, fused: &Fused) -> Result<Work> {
 
 /// The window of a kernel, stride, padding and dilation.
 fn window(extents: [Extent; 4]) -> Window {
-    let [kernel, stride, padding, dilation] = extents.map(|extent| [extent[1] as usize, extent[2] as usize]);
-    let dilation = [0, 1].map(|axis| if kernel[axis] == 1 { 1 } else { dilation[axis] });
-    Window { kernel, stride, padding, dilation }
+    let along = |axis: usize| {
+        let [kernel, stride, padding, dilation] = extents.map(|extent| extent[axis] as usize);
+        Axis { kernel, stride, padding, dilation: if kernel == 1 { 1 } else { dilation } }
+    };
+    let [time, height, width] = [0, 1, 2].map(along);
+    Window {
+        kernel: [height.kernel, width.kernel],
+        stride: [height.stride, width.stride],
+        padding: [height.padding, width.padding],
+        dilation: [height.dilation, width.dilation],
+        time,
+    }
 }
 
 /// The bounds of a non-linearity that is a clamp.
@@ -457,11 +517,12 @@ impl<'a> Layout<'a> {
 
     fn insert(&mut self, node: NodeId, stride_c: usize, time: usize) -> Result<Feature> {
         let shape = self.costs[node.0].shape;
-        let size = [shape.extent[1] as usize, shape.extent[2] as usize];
+        let [frames, height, width] = shape.extent.map(|n| n as usize);
+        let size = [height, width];
         let is_half = self.precision == Precision::Bf16 && !self.ends.contains(&node);
         let bytes = if is_half { size_of::<u16>() } else { size_of::<f32>() };
-        let mut feature = Feature { start: 0, size, channels: shape.channels, stride_c, bytes };
-        let len = size[0].checked_mul(size[1]).and_then(|pixels| pixels.checked_mul(stride_c * bytes));
+        let mut feature = Feature { start: 0, frames, size, channels: shape.channels, stride_c, bytes };
+        let len = shape.positions().checked_mul(stride_c * bytes);
         let fits = |len: usize| len as u64 <= MAX_ARENA;
         let too_large = |len: usize| Error::Memory { numbers: len / size_of::<f32>() };
         let len = len.filter(|&len| fits(len)).ok_or(too_large(len.unwrap_or(usize::MAX)))?;

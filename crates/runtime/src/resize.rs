@@ -44,7 +44,7 @@ impl Resize {
         Self { vertical: Axis::new(from[0], to[0]), horizontal: Axis::new(from[1], to[1]) }
     }
 
-    /// Resizes one image, whose numbers `of` converts; the tail of the output becomes zeros.
+    /// Resizes one image or frame, whose numbers `of` converts; the tail of the output becomes zeros.
     ///
     /// # Shapes
     /// - `input`: `[h, w, channels]` of the size to resize from
@@ -73,7 +73,7 @@ impl Resize {
     }
 }
 
-/// Copies one image that already has the right size into `output`, `[h, w, stride_c]`, with numbers that `of` converts; the
+/// Copies one image or frame that already has the right size into `output`, `[h, w, stride_c]`, with numbers that `of` converts; the
 /// tail becomes zeros.
 pub(crate) fn copy<T: Copy>(input: &[f32], output: &mut [T], feature: Feature, of: impl Fn(f32) -> T) {
     let pixels = output.chunks_exact_mut(feature.stride_c);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     fn feature(size: Pair, channels: usize, stride_c: usize) -> Feature {
-        Feature { start: 0, size, channels, stride_c, bytes: 4 }
+        Feature { start: 0, frames: 1, size, channels, stride_c, bytes: 4 }
     }
 
     #[test]

@@ -29,15 +29,15 @@ pub struct Session {
     row: usize,
     /// Index of the precision.
     precision: usize,
-    /// The outputs of the latest run, each `[n, h, w, channels]`.
+    /// The outputs of the latest run, each `[n, frames, h, w, channels]`.
     outputs: Vec<Vec<f32>>,
     /// The program of that run, and how many images it had.
     latest: (Arc<Program>, usize),
-    /// Programs for images that are no squares of their row's resolution, the latest one first.
+    /// Programs for images or frames that are no squares of their row's resolution, the latest one first.
     sizes: Vec<SizedProgram>,
 }
 
-/// The program of a row for images of one size.
+/// The program of a row for images or frames of one size.
 struct SizedProgram {
     row: usize,
     program: Arc<Program>,
@@ -52,7 +52,7 @@ pub struct Output<'a> {
     pub size: [usize; 2],
     /// Channels of each pixel.
     pub channels: usize,
-    /// `[n, h, w, channels]`.
+    /// `[n, h, w, channels]`, or of a map of clips `[n, frames, h, w, channels]`.
     pub data: &'a [f32],
 }
 
@@ -127,7 +127,7 @@ impl Session {
         Ok(subnet)
     }
 
-    /// How many numbers one image has at the resolution of the current row.
+    /// How many numbers one image has at the resolution of the current row, or one clip of the row's frames.
     pub fn input_len(&self) -> usize {
         let input = self.program().input();
         input.pixels() * input.channels
@@ -137,7 +137,7 @@ impl Session {
         self.model.program(self.row, self.precision)
     }
 
-    /// The program of the current row for images of this size, made if it is not among the latest ones.
+    /// The program of the current row for images or frames of this size, made if it is not among the latest ones.
     fn program_at(&mut self, size: [usize; 2]) -> Result<Arc<Program>> {
         self.model.check_reads_one_image()?;
         if self.program().input().size == size {
@@ -156,11 +156,12 @@ impl Session {
         Ok(program)
     }
 
-    /// Computes the outputs of `n` images, and returns the first one: the logits of a classifier.
+    /// Computes the outputs of `n` images or clips, and returns the first one: the logits of a classifier.
     ///
     /// # Shapes
     /// - `input`: `[n, r, r, channels]` f32, normalized; `r` is the resolution of the current row, or the model's largest
     ///   one, from which the images are then resized bilinearly with aligned corners.
+    ///   Of clips it is `[n, frames, r, r, channels]`, with the frames of the current row.
     /// - returns `[n, h, w, channels]`, which is `[n, classes]` for logits.
     ///
     /// # Errors
@@ -169,15 +170,15 @@ impl Session {
         self.model.check_reads_one_image()?;
         let image_len = self.image_len(input.len(), n)?;
         let (program, model) = (self.program().clone(), self.model.clone());
-        let is_largest = image_len != program.input().pixels() * program.input().channels;
+        let is_largest = image_len != self.input_len();
         self.execute(&program, &[input], (n, model.resize(self.row).filter(|_| is_largest)));
         Ok(self.output(0).data)
     }
 
-    /// As [`Self::run`], for images that are not cropped.
+    /// As [`Self::run`], for images or clips that are not cropped.
     ///
     /// # Shapes
-    /// - `input`: `[n, height, width, channels]` f32, normalized; the shorter side has the model's largest resolution.
+    /// - `input`: `[n, (frames,) height, width, channels]` f32, normalized; the shorter side has the model's largest resolution.
     ///   For a row of a smaller resolution the images are resized bilinearly with aligned corners, to the size that
     ///   [`shrunk`] gives.
     /// - returns `[n, h, w, channels]`; [`Self::output`] tells the size.
@@ -199,14 +200,14 @@ impl Session {
         shrunk(size, self.model.preprocess().crop, self.subnet().input.resolution)
     }
 
-    /// As [`Self::run`], for images of any height and width, which are not resized.
+    /// As [`Self::run`], for images of any height and width, which are not resized, or for clips of such frames.
     ///
     /// The first call for a size lays the feature maps out, which takes about as long as preparing a row; the latest few
     /// sizes are kept. Images that need more memory than any before make the session allocate it.
     ///
     /// # Errors
-    /// Fails if the length of the input is not `n × height × width × channels`, if the network refuses the size, or if
-    /// there is not enough memory.
+    /// Fails if the length of the input is not `n × height × width × channels`, for clips times the frames of the row, if the
+    /// network refuses the size, or if there is not enough memory.
     pub fn run_at(&mut self, input: &[f32], n: usize, size: [usize; 2]) -> Result<&[f32]> {
         let program = self.program_at(size)?;
         self.check_input(input, n, (size, &program))?;
@@ -219,8 +220,8 @@ impl Session {
     /// were cut out of the outputs of `main`. Returns the first output of the list; [`Self::output`] has all of them.
     ///
     /// # Shapes
-    /// - `inputs`: one for each input of the list, `[n, h, w, channels]` f32; its size is the one that the list states, or
-    ///   else the row's
+    /// - `inputs`: one for each input of the list, `[n, (frames,) h, w, channels]` f32; its size is the one that the list
+    ///   states, or else the row's
     /// - returns `[n, h, w, channels]`
     ///
     /// # Errors
@@ -243,7 +244,8 @@ impl Session {
 
     /// Whether the input holds `n` images of this size.
     fn check_input(&self, input: &[f32], n: usize, (size, program): ([usize; 2], &Program)) -> Result<()> {
-        let image_len = size[0].saturating_mul(size[1]).saturating_mul(program.input().channels);
+        let Feature { frames, channels, .. } = program.input();
+        let image_len = size[0].saturating_mul(size[1]).saturating_mul(frames * channels);
         if n.checked_mul(image_len) == Some(input.len()) {
             return Ok(());
         }
@@ -292,7 +294,7 @@ impl Session {
         self.latest = (program.clone(), n);
     }
 
-    /// As [`Self::run`], for images of the row's own resolution. In every pass it calls `after` with `None` when the images
+    /// As [`Self::run`], for images or clips of the row's own resolution. In every pass it calls `after` with `None` when the images
     /// are in place, and then with the index of each kernel call when that is done.
     ///
     /// # Errors
@@ -318,18 +320,18 @@ impl Session {
     /// Panics if the list has no such output.
     pub fn output(&self, idx: usize) -> Output<'_> {
         let (program, n) = &self.latest;
-        let Feature { size, channels, .. } = program.outputs[idx];
-        let len = n * size[0] * size[1] * channels;
+        let feature @ Feature { size, channels, .. } = program.outputs[idx];
+        let len = n * feature.pixels() * channels;
         let network = self.model.network();
         let mut outputs = network.outputs_of(&network.lists()[program.list]);
         let name = &outputs.nth(idx).expect("the program has it").name;
         Output { name, size, channels, data: &self.outputs[idx][..len] }
     }
 
-    /// How many numbers one image has in an input of `n` images and length `got`.
+    /// How many numbers one image or clip has in an input of `n` of them and length `got`.
     fn image_len(&self, got: usize, n: usize) -> Result<usize> {
         let own = self.input_len();
-        let largest = self.model.largest_input_len();
+        let largest = self.model.largest_len(self.program().input());
         let fits = |len: usize| n.checked_mul(len) == Some(got);
         match [own, largest].into_iter().find(|&len| fits(len)) {
             Some(len) => Ok(len),
@@ -343,7 +345,7 @@ impl Session {
         }
     }
 
-    /// Copies images into the arena, resized if necessary.
+    /// Copies images or clips into the arena, resized if necessary.
     fn load(&mut self, feature: Feature, input: &[f32], (n, resize): (usize, Option<&Resize>)) {
         match self.team.feature_mut(feature, n) {
             Numbers::Single(numbers) => load(feature, input, (numbers, resize), |number| number),
@@ -373,16 +375,16 @@ impl Session {
     }
 }
 
-/// Copies images into a feature map, resized if necessary, with numbers that `of` converts.
+/// Copies images or clips into a feature map, frame by frame, resized if necessary, with numbers that `of` converts.
 fn load<T: Copy>(
     feature: Feature,
     input: &[f32],
     (numbers, resize): (&mut [T], Option<&Resize>),
     of: impl Fn(f32) -> T,
 ) {
-    let images = numbers.chunks_exact_mut(feature.len());
-    let image_len = input.len() / images.len();
-    for (output, input) in images.zip(input.chunks_exact(image_len)) {
+    let frames = numbers.chunks_exact_mut(feature.frame_len());
+    let frame_len = input.len() / frames.len();
+    for (output, input) in frames.zip(input.chunks_exact(frame_len)) {
         match resize {
             Some(resize) => resize.apply(input, output, feature, &of),
             None => resize::copy(input, output, feature, &of),

@@ -57,16 +57,35 @@ impl Network {
     /// # Errors
     /// Fails in the same cases, and if the network reads clips.
     pub fn costs_at(&self, width: Width, [height, image_width]: [u32; 2]) -> Result<Vec<NodeCost>> {
-        let subnet = format!("{width} at {height}×{image_width}");
         if self.rank() != Rank::Image {
+            let subnet = format!("{width} at {height}×{image_width}");
             let reason = "a clip network needs a number of frames".to_owned();
             return Err(Error::Subnet { subnet, network: self.name().to_owned(), reason });
         }
-        if height == 0 || image_width == 0 {
-            let reason = "an image has at least one pixel".to_owned();
+        self.costs_of_clip(width, [1, height, image_width])
+    }
+
+    /// As [`Self::costs`], for a clip of any number of frames, height and width. An image has one frame.
+    ///
+    /// # Errors
+    /// Fails in the same cases, and if the clip has no pixels.
+    pub fn costs_of_clip(&self, width: Width, extent: Extent) -> Result<Vec<NodeCost>> {
+        let [frames, height, image_width] = extent;
+        let (subnet, reason) = match self.rank() {
+            Rank::Image => (format!("{width} at {height}×{image_width}"), "an image has at least one pixel"),
+            Rank::Clip => {
+                (format!("{width} at {frames}×{height}×{image_width}"), "a clip has at least one pixel")
+            }
+        };
+        if extent.contains(&0) {
+            let reason = reason.to_owned();
             return Err(Error::Subnet { subnet, network: self.name().to_owned(), reason });
         }
-        self.costs_of(&self.channels(width)?, [1, height, image_width], &subnet)
+        if self.rank() == Rank::Image && frames != 1 {
+            let reason = "an image network reads one frame".to_owned();
+            return Err(Error::Subnet { subnet, network: self.name().to_owned(), reason });
+        }
+        self.costs_of(&self.channels(width)?, extent, &subnet)
     }
 
     /// `subnet` is what errors name.

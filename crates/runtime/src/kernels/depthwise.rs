@@ -1,20 +1,31 @@
 //! Depthwise convolutions: computes one scanline of outputs, vectorized over channels.
 //!
-//! For 3×3 kernels with stride 1 or 2, which most networks use, several neighbors are computed at once away from the
-//! borders, so that the inputs they share are loaded once. Everything else goes tap by tap.
+//! For 3×3 kernels with stride 1 or 2, which most networks use, and for kernels along time only, several neighbors are
+//! computed at once away from the borders, so that the inputs they share are loaded once. Everything else goes tap by tap.
 
 use super::curve::{self, Stored};
 use super::{Epilogue, Lanes, Pair};
 
-/// One row of output pixels of one image, and what is needed to compute it.
+/// The frames that the taps of a window lie in, without those outside the clip. An image is a clip of one frame.
+#[derive(Clone, Copy)]
+pub(super) struct Frames {
+    /// First number of the first one.
+    pub(super) start: *const u8,
+    pub(super) n: usize,
+    /// Distance from one to the next, in numbers.
+    pub(super) stride: usize,
+    /// Taps along time that lie in front of the clip.
+    pub(super) skipped: usize,
+}
+
+/// One row of output pixels of one frame, and what is needed to compute it.
 pub(super) struct Scanline {
-    /// First number of the image.
-    pub(super) input: *const u8,
-    /// Height and width of the image.
+    pub(super) frames: Frames,
+    /// Height and width of a frame.
     pub(super) size: Pair,
     /// Channel stride of input and output, including the tail.
     pub(super) stride_c: usize,
-    /// `[taps][weight_stride]`.
+    /// `[taps][weight_stride]`, from the taps of the first frame on.
     pub(super) weights: *const f32,
     /// Channel stride of the weights, which is that of the full width.
     pub(super) weight_stride: usize,
@@ -50,8 +61,9 @@ pub(super) unsafe fn scanline<L: Lanes, const T: usize>(line: &Scanline) {
     // SAFETY: same contract.
     unsafe {
         match (line.kernel, line.stride, line.dilation) {
-            ([3, 3], [1, 1], [1, 1]) => scanline_3x3::<L, T, 1>(line),
-            ([3, 3], [2, 2], [1, 1]) => scanline_3x3::<L, T, 2>(line),
+            ([3, 3], [1, 1], [1, 1]) => by_neighbors::<L, T, 3, 1>(line),
+            ([3, 3], [2, 2], [1, 1]) => by_neighbors::<L, T, 3, 2>(line),
+            ([1, 1], [1, 1], _) => by_neighbors::<L, T, 1, 1>(line),
             _ => {
                 for x in 0..line.width {
                     pixel::<L>(line, x);
@@ -62,18 +74,19 @@ pub(super) unsafe fn scanline<L: Lanes, const T: usize>(line: &Scanline) {
     }
 }
 
+/// A scanline of a `K`×`K` kernel with stride `S`.
 #[inline(always)]
-unsafe fn scanline_3x3<L: Lanes, const T: usize, const S: usize>(line: &Scanline) {
+unsafe fn by_neighbors<L: Lanes, const T: usize, const K: usize, const S: usize>(line: &Scanline) {
     let left = line.padding[1].div_ceil(S).min(line.width);
-    // End of the outputs whose three columns all lie inside.
-    let inside = (line.size[1] + line.padding[1]).saturating_sub(3) / S + 1;
-    let right = if line.size[1] + line.padding[1] >= 3 { inside.min(line.width) } else { left };
+    // End of the outputs whose columns all lie inside.
+    let inside = (line.size[1] + line.padding[1]).saturating_sub(K) / S + 1;
+    let right = if line.size[1] + line.padding[1] >= K { inside.min(line.width) } else { left };
     let mut x = 0;
     // SAFETY: same contract; between `left` and `right` every column is inside.
     unsafe {
         while x < line.width {
             if x >= left && x + T <= right {
-                neighbors_3x3::<L, T, S>(line, x);
+                neighbors::<L, T, K, S>(line, x);
                 x += T;
             } else {
                 pixel::<L>(line, x);
@@ -85,8 +98,8 @@ unsafe fn scanline_3x3<L: Lanes, const T: usize, const S: usize>(line: &Scanline
 
 /// Computes `T` outputs from `x` on, whose columns are all inside.
 #[inline(always)]
-unsafe fn neighbors_3x3<L: Lanes, const T: usize, const S: usize>(line: &Scanline, x: usize) {
-    let (first, last) = taps([line.y * S, line.padding[0]], [3, 1], line.size[0]);
+unsafe fn neighbors<L: Lanes, const T: usize, const K: usize, const S: usize>(line: &Scanline, x: usize) {
+    let (first, last) = taps([line.y * S, line.padding[0]], [K, 1], line.size[0]);
     // SAFETY: same contract.
     unsafe {
         let epilogue = line.epilogue.load::<L>();
@@ -95,22 +108,25 @@ unsafe fn neighbors_3x3<L: Lanes, const T: usize, const S: usize>(line: &Scanlin
         let corner = y.wrapping_mul(line.size[1]).wrapping_add(x * S - line.padding[1]);
         for c in (0..line.stride_c).step_by(L::N) {
             let mut sums = [L::splat(0.0); T];
-            let mut input = corner.wrapping_mul(line.stride_c).wrapping_add(c);
-            let mut weights = line.weights.wrapping_add(first * 3 * line.weight_stride + c);
-            for _ in first..last {
-                let by = [
-                    L::load(weights),
-                    L::load(weights.add(line.weight_stride)),
-                    L::load(weights.add(2 * line.weight_stride)),
-                ];
-                for (t, sum) in sums.iter_mut().enumerate() {
-                    for (k, &by) in by.iter().enumerate() {
-                        *sum = L::read(line.input, input.wrapping_add((t * S + k) * line.stride_c))
-                            .fma(by, *sum);
+            for frame in 0..line.frames.n {
+                let mut input =
+                    corner.wrapping_mul(line.stride_c).wrapping_add(frame * line.frames.stride + c);
+                let tap = (frame * K + first) * K;
+                let mut weights = line.weights.wrapping_add(tap * line.weight_stride + c);
+                for _ in first..last {
+                    let mut by = [L::splat(0.0); K];
+                    for (k, by) in by.iter_mut().enumerate() {
+                        *by = L::load(weights.add(k * line.weight_stride));
                     }
+                    for (t, sum) in sums.iter_mut().enumerate() {
+                        for (k, &by) in by.iter().enumerate() {
+                            let at = input.wrapping_add((t * S + k) * line.stride_c);
+                            *sum = L::read(line.frames.start, at).fma(by, *sum);
+                        }
+                    }
+                    input = input.wrapping_add(line.size[1] * line.stride_c);
+                    weights = weights.wrapping_add(K * line.weight_stride);
                 }
-                input = input.wrapping_add(line.size[1] * line.stride_c);
-                weights = weights.wrapping_add(3 * line.weight_stride);
             }
             for (t, &sum) in sums.iter().enumerate() {
                 epilogue.store(sum, c, line.out, (x + t) * line.stride_c + c);
@@ -126,17 +142,21 @@ unsafe fn pixel<L: Lanes>(line: &Scanline, x: usize) {
     let along = |axis: usize| [line.kernel[axis], line.dilation[axis]];
     let (y_first, y_last) = taps([y_start, line.padding[0]], along(0), line.size[0]);
     let (x_first, x_last) = taps([x_start, line.padding[1]], along(1), line.size[1]);
-    // SAFETY: same contract; only taps inside the image are read.
+    // SAFETY: same contract; only taps inside the clip are read.
     unsafe {
         let epilogue = line.epilogue.load::<L>();
         for c in (0..line.stride_c).step_by(L::N) {
             let mut sum = L::splat(0.0);
-            for ky in y_first..y_last {
-                for kx in x_first..x_last {
-                    let y = y_start + ky * line.dilation[0] - line.padding[0];
-                    let position = y * line.size[1] + x_start + kx * line.dilation[1] - line.padding[1];
-                    let by = L::load(line.weights.add((ky * line.kernel[1] + kx) * line.weight_stride + c));
-                    sum = L::read(line.input, position * line.stride_c + c).fma(by, sum);
+            for frame in 0..line.frames.n {
+                for ky in y_first..y_last {
+                    for kx in x_first..x_last {
+                        let y = y_start + ky * line.dilation[0] - line.padding[0];
+                        let position = y * line.size[1] + x_start + kx * line.dilation[1] - line.padding[1];
+                        let tap = (frame * line.kernel[0] + ky) * line.kernel[1] + kx;
+                        let by = L::load(line.weights.add(tap * line.weight_stride + c));
+                        let at = frame * line.frames.stride + position * line.stride_c + c;
+                        sum = L::read(line.frames.start, at).fma(by, sum);
+                    }
                 }
             }
             epilogue.store(sum, c, line.out, x * line.stride_c + c);

@@ -5,9 +5,10 @@ use std::ops::Range;
 use super::{
     Buffer, Epilogue, Filter, Kernels, Scratch, dense, depthwise, pointwise, pool, resample, window_pool,
 };
+use crate::kernels::depthwise::{Frames, taps};
 use crate::kernels::{MAX_TILE_PIXELS, PANEL, padded};
 use crate::pack::Packed;
-use crate::program::{Feature, KernelCall, Program, Window, Work};
+use crate::program::{Axis, Feature, KernelCall, Program, Window, Work};
 
 mod winograd;
 pub(crate) use winograd::workspace_len;
@@ -47,7 +48,7 @@ pub(crate) fn zeros_needed(call: &KernelCall) -> usize {
     }
 }
 
-/// A pass over `n` images of one row.
+/// A pass over `n` images or clips of one row.
 #[derive(Clone, Copy)]
 pub(super) struct Pass<'a> {
     pub(super) kernels: &'static Kernels,
@@ -66,7 +67,7 @@ pub(super) struct Pass<'a> {
 struct Cut {
     /// Output pixels of all images.
     pixels: usize,
-    /// Output pixels that a tile may not cross: a scanline, or all of them if scanlines do not matter.
+    /// Output pixels that a tile may not cross: a scanline, or if scanlines do not matter, a frame or all of them.
     line: usize,
     chunk: usize,
     panels: usize,
@@ -116,6 +117,17 @@ struct Terms {
     numbers: usize,
 }
 
+/// A frame of the input that taps read.
+struct Frame {
+    start: *const u8,
+    /// Height and width.
+    size: [usize; 2],
+    /// Bytes from one pixel to the next.
+    stride: usize,
+    /// Whether the clip has this frame.
+    is_inside: bool,
+}
+
 impl Pass<'_> {
     /// The number of tasks that a call is cut into.
     pub(super) fn tasks(&self, call: &KernelCall) -> usize {
@@ -127,7 +139,7 @@ impl Pass<'_> {
             }
             Work::Winograd { .. } => self.winograd_cut(call).tasks(),
             Work::Depthwise { .. } | Work::MaxPool { .. } | Work::AvgPool { .. } | Work::Resize { .. } => {
-                (self.n * output.size[0]).div_ceil(self.lines_of_task(output))
+                self.lines(output).div_ceil(self.lines_of_task(output))
             }
             Work::Pointwise => (self.n * output.pixels()).div_ceil(self.span_pixels(output)),
             Work::Pool => self.n * output.stride_c.div_ceil(POOL_CHANNELS),
@@ -195,9 +207,12 @@ impl Pass<'_> {
 
     fn cut(&self, call: &KernelCall, window: Window) -> Cut {
         let pixels = self.n * call.output.pixels();
-        let line = if window.is_point() { pixels } else { call.output.size[1] };
-        let unit = if window.is_point() { self.kernels.tile_pixels() } else { line };
-        let read = call.input.channels * window.stride[0] * window.stride[1];
+        let (line, unit) = match window {
+            _ if window.is_point() => (pixels, self.kernels.tile_pixels()),
+            _ if window.is_point_of_frames() => (call.output.frame_pixels(), self.kernels.tile_pixels()),
+            _ => (call.output.size[1], call.output.size[1]),
+        };
+        let read = call.input.channels * window.stride[0] * window.stride[1] * window.time.kernel;
         let panels = call.output.stride_c / PANEL;
         let tile_panels = self.kernels.tile_panels();
         let wanted = if self.threads == 1 { 1 } else { self.threads * TASKS_PER_THREAD };
@@ -255,13 +270,14 @@ impl Pass<'_> {
             && numbers <= self.zeros.len()
             && end.is_some_and(|end| end <= input.size[1]);
         if are_consecutive {
-            Terms { taps: window.kernel[0], step: window.kernel[1], numbers }
+            Terms { taps: window.taps() / window.kernel[1], step: window.kernel[1], numbers }
         } else {
             Terms { taps: window.taps(), step: 1, numbers: input.channels }
         }
     }
 
-    /// Fills the table of pointers for outputs `pixel..pixel + pixels`, which lie in one scanline.
+    /// Fills the table of pointers for outputs `pixel..pixel + pixels`, which lie in one scanline, or in one frame if the
+    /// window does not look beside a position.
     ///
     /// # Safety
     /// As [`Self::execute`].
@@ -282,33 +298,67 @@ impl Pass<'_> {
             }
             return;
         }
-        let image = pixel / output.pixels();
-        let [y, x] = [pixel % output.pixels() / output.size[1], pixel % output.size[1]];
+        // A frame in which scanlines do not matter counts as a single one.
+        let is_one_line = window.is_point_of_frames();
+        let size = if is_one_line { [1, input.frame_pixels()] } else { input.size };
+        let width = if is_one_line { output.frame_pixels() } else { output.size[1] };
+        let (frame, within) = (pixel / output.frame_pixels(), pixel % output.frame_pixels());
+        let (image, t) = (frame / output.frames, frame % output.frames);
+        let [y, x] = [within / width, within % width];
         let base = base.wrapping_add(image * input.len() * input.bytes);
-        for (tap, pointers) in (0..terms.taps).zip(scratch.pointers.chunks_exact_mut(pixels)) {
-            let tap = tap * terms.step;
-            let [ky, kx] = [tap / window.kernel[1], tap % window.kernel[1]];
-            let [ky, kx] = [ky * window.dilation[0], kx * window.dilation[1]];
-            if let Work::Transposed { .. } = call.work {
-                let line = window.source(0, y, ky);
-                for (p, pointer) in pointers.iter_mut().enumerate() {
-                    let column = window.source(1, x + p, kx);
-                    let inside = line < input.size[0] && column < input.size[1];
-                    let at = line.wrapping_mul(input.size[1]).wrapping_add(column).wrapping_mul(stride);
-                    *pointer = if inside { base.wrapping_add(at) } else { self.zeros.as_ptr().cast() };
+        let mut tables = scratch.pointers.chunks_exact_mut(pixels);
+        for kt in 0..window.time.kernel {
+            let frame = window.time.source(t, kt);
+            let start = base.wrapping_add(frame.wrapping_mul(size[0] * size[1] * stride));
+            let frame = Frame { start, size, stride, is_inside: frame < input.frames };
+            for ky in 0..window.kernel[0] {
+                for kx in (0..window.kernel[1]).step_by(terms.step) {
+                    let pointers = tables.next().expect("the table has an entry for every tap");
+                    match call.work {
+                        Work::Transposed { .. } => {
+                            self.point_transposed(&frame, window, [y, x, ky, kx], pointers);
+                        }
+                        _ => self.point_tap(&frame, window, [y, x, ky, kx], pointers),
+                    }
                 }
-                continue;
             }
-            // A position above the input wraps to a large number, which is outside as well.
-            let iy = (y * window.stride[0] + ky).wrapping_sub(window.padding[0]);
-            let line = base.wrapping_add(iy.wrapping_mul(input.size[1] * stride));
-            let mut ix = (x * window.stride[1] + kx).wrapping_sub(window.padding[1]);
-            for pointer in pointers {
-                let inside = iy < input.size[0] && ix < input.size[1];
-                let at = line.wrapping_add(ix.wrapping_mul(stride));
-                *pointer = if inside { at } else { self.zeros.as_ptr().cast() };
-                ix = ix.wrapping_add(window.stride[1]);
-            }
+        }
+    }
+
+    /// Fills the table for one tap of a convolution, for outputs from line `y` and column `x` on.
+    fn point_tap(
+        &self,
+        frame: &Frame,
+        window: Window,
+        [y, x, ky, kx]: [usize; 4],
+        pointers: &mut [*const u8],
+    ) {
+        // A position above the input wraps to a large number, which is outside as well.
+        let iy = (y * window.stride[0] + ky * window.dilation[0]).wrapping_sub(window.padding[0]);
+        let line = frame.start.wrapping_add(iy.wrapping_mul(frame.size[1] * frame.stride));
+        let mut ix = (x * window.stride[1] + kx * window.dilation[1]).wrapping_sub(window.padding[1]);
+        let is_inside = frame.is_inside && iy < frame.size[0];
+        for pointer in pointers {
+            let at = line.wrapping_add(ix.wrapping_mul(frame.stride));
+            *pointer = if is_inside && ix < frame.size[1] { at } else { self.zeros.as_ptr().cast() };
+            ix = ix.wrapping_add(window.stride[1]);
+        }
+    }
+
+    /// The same for one tap of a transposed convolution.
+    fn point_transposed(
+        &self,
+        frame: &Frame,
+        window: Window,
+        [y, x, ky, kx]: [usize; 4],
+        pointers: &mut [*const u8],
+    ) {
+        let line = window.source(0, y, ky);
+        for (p, pointer) in pointers.iter_mut().enumerate() {
+            let column = window.source(1, x + p, kx);
+            let is_inside = line < frame.size[0] && column < frame.size[1];
+            let at = line.wrapping_mul(frame.size[1]).wrapping_add(column).wrapping_mul(frame.stride);
+            *pointer = if is_inside { frame.start.wrapping_add(at) } else { self.zeros.as_ptr().cast() };
         }
     }
 
@@ -342,8 +392,30 @@ impl Pass<'_> {
         }
     }
 
+    /// Scanlines of all images.
+    fn lines(&self, output: Feature) -> usize {
+        self.n * output.frames * output.size[0]
+    }
+
     fn lines_of_task(&self, output: Feature) -> usize {
-        (self.n * output.size[0]).div_ceil(self.threads * TASKS_PER_THREAD)
+        self.lines(output).div_ceil(self.threads * TASKS_PER_THREAD)
+    }
+
+    /// The frames that a window reads for a scanline of an output.
+    ///
+    /// # Safety
+    /// As [`Self::execute`].
+    unsafe fn frames(&self, call: &KernelCall, time: Axis, line: usize) -> Frames {
+        let (input, output) = (call.input, call.output);
+        let frame = line / output.size[0];
+        let (image, t) =
+            if output.frames == 1 { (frame, 0) } else { (frame / output.frames, frame % output.frames) };
+        let (first, end) = taps([t * time.stride, time.padding], [time.kernel, time.dilation], input.frames);
+        // Of a window that lies outside no frame is read.
+        let from = if first < end { time.source(t, first) } else { 0 };
+        // SAFETY: the clip has the frame.
+        let start = unsafe { self.feature(input, (image * input.frames + from) * input.frame_len()) };
+        Frames { start, n: end - first, stride: time.dilation * input.frame_len(), skipped: first }
     }
 
     /// # Safety
@@ -352,15 +424,17 @@ impl Pass<'_> {
         let (input, output) = (call.input, call.output);
         let weights = self.weights(call.work);
         let lines = self.lines_of_task(output);
-        for line in task * lines..((task + 1) * lines).min(self.n * output.size[0]) {
-            let (image, pixel) = (line / output.size[0], line * output.size[1]);
+        for line in task * lines..((task + 1) * lines).min(self.lines(output)) {
+            let pixel = line * output.size[1];
             // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
             unsafe {
+                let frames = self.frames(call, window.time, line);
+                let skipped = frames.skipped * window.kernel[0] * window.kernel[1];
                 let line = depthwise::Scanline {
-                    input: self.feature(input, image * input.len()),
+                    frames,
                     size: input.size,
                     stride_c: output.stride_c,
-                    weights: weights.numbers.as_ptr(),
+                    weights: weights.numbers.as_ptr().add(skipped * weights.tap_stride),
                     weight_stride: weights.tap_stride,
                     kernel: window.kernel,
                     stride: window.stride,
@@ -386,17 +460,18 @@ impl Pass<'_> {
     ) {
         let (input, output) = (call.input, call.output);
         let lines = self.lines_of_task(output);
-        for line in task * lines..((task + 1) * lines).min(self.n * output.size[0]) {
-            let (image, pixel) = (line / output.size[0], line * output.size[1]);
+        for line in task * lines..((task + 1) * lines).min(self.lines(output)) {
+            let pixel = line * output.size[1];
             // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
             unsafe {
                 let line = window_pool::Scanline {
-                    input: self.feature(input, image * input.len()),
+                    frames: self.frames(call, window.time, line),
                     size: input.size,
                     stride_c: output.stride_c,
                     kernel: window.kernel,
                     stride: window.stride,
                     padding: window.padding,
+                    taps: window.taps(),
                     y: line % output.size[0],
                     width: output.size[1],
                     out: self.feature(output, pixel * output.stride_c),
@@ -412,13 +487,13 @@ impl Pass<'_> {
     unsafe fn resize(&self, call: &KernelCall, filter: Filter, task: usize) {
         let (input, output) = (call.input, call.output);
         let lines = self.lines_of_task(output);
-        for line in task * lines..((task + 1) * lines).min(self.n * output.size[0]) {
-            let (image, pixel) = (line / output.size[0], line * output.size[1]);
+        for line in task * lines..((task + 1) * lines).min(self.lines(output)) {
+            let pixel = line * output.size[1];
             // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
             unsafe {
                 let line = resample::Scanline {
                     filter,
-                    input: self.feature(input, image * input.len()),
+                    input: self.feature(input, line / output.size[0] * input.frame_len()),
                     size: input.size,
                     out_size: output.size,
                     stride_c: output.stride_c,

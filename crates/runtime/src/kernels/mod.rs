@@ -2,7 +2,7 @@
 //!
 //! All accesses through raw pointers are in this folder, and nothing else in the crate is `unsafe`.
 //! Every kernel relies on these invariants:
-//! - A feature map is `[n, h, w, stride]` f32 or bf16, where `stride` is the number of channels rounded up to [`PANEL`].
+//! - A feature map is `[n, frames, h, w, stride]` f32 or bf16, with one frame of an image, where `stride` is the number of channels rounded up to [`PANEL`].
 //!   Only the input of the network may have exactly as many as its channels, and then only dense convolutions read it.
 //! - The lanes above the channels, called the *tail*, may hold any value, even NaN. No kernel moves it into another lane,
 //!   so no kernel needs a remainder loop. Scale and shift are 0 there.

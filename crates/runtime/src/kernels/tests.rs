@@ -8,6 +8,7 @@ use mutualnet_core::{Network, NodeId, Resolution, Subnet, Width, WidthRange};
 
 use super::*;
 
+mod clips;
 mod elementwise;
 mod half;
 mod winograd;
@@ -15,7 +16,7 @@ mod winograd;
 use crate::Convolution;
 use crate::pack::{self, Packed};
 use crate::prepare::{Prepared, Variant};
-use crate::program::{Coefficients, Feature, KernelCall, Pair, Program, Window, Work};
+use crate::program::{Axis, Coefficients, Feature, KernelCall, Pair, Program, Window, Work};
 
 /// Numbers in (-1, 1), the same for the same seed.
 fn numbers(seed: usize, len: usize) -> Vec<f32> {
@@ -35,6 +36,7 @@ enum Kind {
 struct Case {
     kind: Kind,
     channels: Pair,
+    frames: usize,
     size: Pair,
     window: Window,
     spare: usize,
@@ -52,9 +54,13 @@ impl Case {
     }
 
     fn out_size(&self) -> Pair {
-        let Window { kernel, stride, padding, dilation } = self.window;
+        let Window { kernel, stride, padding, dilation, .. } = self.window;
         let reach = [0, 1].map(|axis| (kernel[axis] - 1) * dilation[axis] + 1);
         [0, 1].map(|axis| (self.size[axis] + 2 * padding[axis] - reach[axis]) / stride[axis] + 1)
+    }
+
+    fn out_frames(&self) -> usize {
+        out_frames(self.frames, self.window.time)
     }
 
     /// Numbers that the precision of the case has.
@@ -67,11 +73,12 @@ impl Case {
     }
 
     fn input(&self) -> Vec<f32> {
-        self.numbers(1, self.n * self.size[0] * self.size[1] * self.channels[0])
+        self.numbers(1, self.n * self.frames * self.size[0] * self.size[1] * self.channels[0])
     }
 
     fn residual(&self) -> Vec<f32> {
-        self.numbers(2, self.n * self.out_size()[0] * self.out_size()[1] * self.channels[1])
+        let [h, w] = self.out_size();
+        self.numbers(2, self.n * self.out_frames() * h * w * self.channels[1])
     }
 
     fn weight(&self) -> Vec<f32> {
@@ -84,35 +91,36 @@ impl Case {
     }
 
     /// The convolution at one output, in f64.
-    fn sum(&self, input: &[f32], weight: &[f32], [image, y, x, o]: [usize; 4]) -> f64 {
-        let Window { kernel, stride, padding, dilation } = self.window;
+    fn sum(&self, input: &[f32], weight: &[f32], [image, t, y, x, o]: [usize; 5]) -> f64 {
+        let Window { kernel, stride, padding, dilation, time } = self.window;
         let inputs = if self.kind == Kind::Depthwise { o..o + 1 } else { 0..self.channels[0] };
         let mut sum = 0.0;
-        for (ky, kx, i) in (0..kernel[0])
-            .flat_map(|ky| (0..kernel[1]).map(move |kx| (ky, kx)))
-            .flat_map(|(ky, kx)| inputs.clone().map(move |i| (ky, kx, i)))
-        {
+        for (tap, i) in (0..self.window.taps()).flat_map(|tap| inputs.clone().map(move |i| (tap, i))) {
+            let (kt, ky, kx) = (tap / (kernel[0] * kernel[1]), tap / kernel[1] % kernel[0], tap % kernel[1]);
             let (iy, ix) = (y * stride[0] + ky * dilation[0], x * stride[1] + kx * dilation[1]);
             let inside =
                 |at: usize, axis: usize| at.checked_sub(padding[axis]).filter(|&at| at < self.size[axis]);
-            let (Some(iy), Some(ix)) = (inside(iy, 0), inside(ix, 1)) else { continue };
+            let it = (t * time.stride + kt * time.dilation).checked_sub(time.padding);
+            let it = it.filter(|&it| it < self.frames);
+            let (Some(it), Some(iy), Some(ix)) = (it, inside(iy, 0), inside(ix, 1)) else { continue };
             let of = if self.kind == Kind::Depthwise { o } else { o * self.full()[0] + i };
-            let weight = weight[(of * kernel[0] + ky) * kernel[1] + kx];
-            let at = ((image * self.size[0] + iy) * self.size[1] + ix) * self.channels[0] + i;
-            sum += f64::from(weight) * f64::from(input[at]);
+            let weight = weight[of * self.window.taps() + tap];
+            let line = ((image * self.frames + it) * self.size[0] + iy) * self.size[1];
+            sum += f64::from(weight) * f64::from(input[(line + ix) * self.channels[0] + i]);
         }
         sum
     }
 
-    /// `[n, h, w, c]`, relu6 before the residual, relu after it, the curve last.
+    /// `[n, frames, h, w, c]`, relu6 before the residual, relu after it, the curve last.
     fn expected(&self) -> Vec<f64> {
         let ([scale, shift], residual) = (self.coefficients(), self.residual());
         let (input, weight) = (self.input(), self.weight());
-        let [h, w] = self.out_size();
+        let ([h, w], frames) = (self.out_size(), self.out_frames());
         let mut out = Vec::new();
-        for at in 0..self.n * h * w {
+        for at in 0..self.n * frames * h * w {
+            let (image, t) = (at / (h * w) / frames, at / (h * w) % frames);
             for o in 0..self.channels[1] {
-                let sum = self.sum(&input, &weight, [at / (h * w), at % (h * w) / w, at % w, o]);
+                let sum = self.sum(&input, &weight, [image, t, at % (h * w) / w, at % w, o]);
                 let mut value = sum * f64::from(scale[o]) + f64::from(shift[o]);
                 value = value.clamp(0.0, 6.0);
                 if self.residual {
@@ -138,20 +146,20 @@ impl Case {
     }
 
     fn program(&self) -> Program {
-        let place = |start: &mut usize, size: Pair, channels| {
-            let mut feature = feature(*start, size, channels);
+        let place = |start: &mut usize, frames, size: Pair, channels| {
+            let mut feature = Feature { frames, ..feature(*start, size, channels) };
             feature.bytes = if self.precision == Precision::Bf16 { 2 } else { 4 };
             *start = feature.end();
             feature
         };
         let mut start = 0;
-        let input = place(&mut start, self.size, self.channels[0]);
-        let mut output = place(&mut start, self.out_size(), self.channels[1]);
+        let input = place(&mut start, self.frames, self.size, self.channels[0]);
+        let mut output = place(&mut start, self.out_frames(), self.out_size(), self.channels[1]);
         if self.is_wide {
             output.bytes = 4;
             start = output.end();
         }
-        let residual = place(&mut start, self.out_size(), self.channels[1]);
+        let residual = place(&mut start, self.out_frames(), self.out_size(), self.channels[1]);
         let mut coefficients = Buffer::zeroed(2 * output.stride_c).unwrap();
         for (part, numbers) in self.coefficients().iter().enumerate() {
             coefficients[part * output.stride_c..][..numbers.len()].copy_from_slice(numbers);
@@ -259,7 +267,7 @@ fn prepared(program: Program, weights: Option<Packed>, isa: Isa) -> Prepared {
     }
 }
 
-/// Runs a program on `[n, h, w, c]`. All tails are NaN at first, which shows that they stay where they are.
+/// Runs a program on `[n, frames, h, w, c]`. All tails are NaN at first, which shows that they stay where they are.
 fn run(
     prepared: Prepared,
     threads: usize,
@@ -297,8 +305,9 @@ fn fill<T: Copy>(map: &mut [T], feature: Feature, numbers: &[f32], of: impl Fn(f
 const BASE: Case = Case {
     kind: Kind::Dense,
     channels: [8, 8],
+    frames: 1,
     size: [5, 7],
-    window: Window { kernel: [1; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2] },
+    window: Window { kernel: [1; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2], time: Axis::POINT },
     spare: 0,
     n: 1,
     residual: false,
@@ -308,7 +317,13 @@ const BASE: Case = Case {
 };
 
 fn window(kernel: usize, stride: usize, padding: usize) -> Window {
-    Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2], dilation: [1; 2] }
+    let time = Axis::POINT;
+    Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2], dilation: [1; 2], time }
+}
+
+/// How many windows fit along time.
+fn out_frames(frames: usize, Axis { kernel, stride, padding, dilation }: Axis) -> usize {
+    (frames + 2 * padding - ((kernel - 1) * dilation + 1)) / stride + 1
 }
 
 #[test]
@@ -330,7 +345,7 @@ fn dense_of_many_taps() {
             Case { channels, size, window, spare: 5, n: 2, residual: stride == 1, ..BASE }.check();
         }
     }
-    let window = Window { kernel: [1, 3], stride: [1, 2], padding: [0, 1], dilation: [1; 2] };
+    let window = Window { kernel: [1, 3], stride: [1, 2], padding: [0, 1], ..window(1, 1, 0) };
     Case { window, ..BASE }.check();
     let dilated = Window { dilation: [2, 3], ..self::window(3, 1, 3) };
     Case { window: dilated, channels: [5, 24], size: [9, 14], n: 2, residual: true, ..BASE }.check();
@@ -360,7 +375,7 @@ fn depthwise_of_any_kernel() {
 }
 
 fn feature(start: usize, size: Pair, channels: usize) -> Feature {
-    Feature { start, size, channels, stride_c: padded(channels), bytes: 4 }
+    Feature { start, frames: 1, size, channels, stride_c: padded(channels), bytes: 4 }
 }
 
 #[test]

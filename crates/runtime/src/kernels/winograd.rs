@@ -1,4 +1,4 @@
-//! Convolutions of 3×3 taps at stride 1 by Winograd's minimal filtering: 36 products stand for the 144 of a tile.
+//! Convolutions of 3×3 taps at stride 1, of images or frames, by Winograd's minimal filtering: 36 products stand for the 144 of a tile.
 //!
 //! A tile is 4×4 outputs, which depend on a patch of 6×6 inputs. Filters, patches and sums go through a linear transform
 //! each, and between them lies one matrix product per point of the patch, over the input channels.
@@ -12,7 +12,7 @@
 
 use super::curve::{self, Stored};
 use super::{Epilogue, Lanes, PANEL, Pair, padded};
-use crate::program::{Feature, Window};
+use crate::program::{Axis, Feature, Window};
 
 /// Outputs of a tile along each axis.
 pub(super) const TILE: usize = 4;
@@ -44,15 +44,19 @@ pub(super) fn tiles(size: Pair) -> Pair {
 
 /// Whether a convolution can be computed in tiles at all.
 pub(super) fn fits(window: Window, input: Feature) -> bool {
-    let Window { kernel, stride, dilation, .. } = window;
-    kernel == [3; 2] && stride == [1; 2] && dilation == [1; 2] && input.stride_c.is_multiple_of(PANEL)
+    let Window { kernel, stride, dilation, time, .. } = window;
+    kernel == [3; 2]
+        && stride == [1; 2]
+        && dilation == [1; 2]
+        && time == Axis::POINT
+        && input.stride_c.is_multiple_of(PANEL)
 }
 
 /// Whether a convolution takes less arithmetic in tiles, transforms included. It depends on nothing but the layer and its
 /// size, so that results do not depend on the machine, on threads or on the batch.
 pub(crate) fn pays(window: Window, input: Feature, output: Feature) -> bool {
     let [tiles_y, tiles_x] = tiles(output.size);
-    let tiles = tiles_y * tiles_x;
+    let tiles = output.frames * tiles_y * tiles_x;
     let (panels_in, panels) = (padded(input.channels) / PANEL, padded(output.channels) / PANEL);
     let direct = 9 * output.pixels() * input.channels * panels;
     let products = POINTS * tiles * input.channels * panels;

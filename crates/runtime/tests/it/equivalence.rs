@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mutualnet_bundle::{Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
-use mutualnet_core::network::Rank;
 use mutualnet_core::{Subnet, Task, Tensor};
 use mutualnet_runtime::{Convolution, Isa, MeasureConfig, Model, Session, measure};
-use mutualnet_zoo::samples_of;
+use mutualnet_zoo::samples;
 
 use crate::allocation::allocations;
-use crate::fixture::{self, bundle, images, odd_network, session, session_of, subnet, zoo};
+use crate::fixture::{
+    self, bundle, clips, images, numbers, odd_clip_network, odd_network, rows_of, session, session_of,
+    subnet, zoo,
+};
 
 const ROWS: [&str; 4] = ["1.0-32", "0.25-32", "0.6-24", "0.35-16"];
 
@@ -20,7 +22,9 @@ fn model(isa: Isa) -> Arc<Model> {
 }
 
 fn model_of(name: &str, isa: Isa) -> Arc<Model> {
-    fixture::model_of(&bundle(&zoo(name), &ROWS), isa, Convolution::Fast)
+    let network = zoo(name);
+    let rows = rows_of(&network, ROWS);
+    fixture::model_of(&bundle(&network, &rows.each_ref().map(String::as_str)), isa, Convolution::Fast)
 }
 
 fn bits(logits: &[f32]) -> Vec<u32> {
@@ -29,7 +33,7 @@ fn bits(logits: &[f32]) -> Vec<u32> {
 
 fn run(session: &mut Session, row: Subnet, n: usize) -> Vec<u32> {
     session.switch(row).unwrap();
-    bits(session.run(&images(n, row.input.resolution), n).unwrap())
+    bits(session.run(&clips(n, row.input), n).unwrap())
 }
 
 #[test]
@@ -76,10 +80,10 @@ fn number_of_threads() {
 
 #[test]
 fn number_of_threads_in_every_family() {
-    for name in samples_of(Rank::Image) {
+    for name in samples() {
         for isa in Isa::available() {
             let model = model_of(name, isa);
-            for row in ["0.6-24", "0.35-16"].map(subnet) {
+            for row in rows_of(&zoo(name), ["0.6-24", "0.35-16"]).map(|row| subnet(&row)) {
                 let one = run(&mut session(&model, 1), row, 3);
                 assert_eq!(run(&mut session(&model, 3), row, 3), one, "{name} {row} on 3 threads, {isa}");
             }
@@ -89,12 +93,13 @@ fn number_of_threads_in_every_family() {
 
 #[test]
 fn batch_or_singles() {
-    for name in samples_of(Rank::Image) {
+    for name in samples() {
         let model = model_of(name, Isa::choose().unwrap());
         let mut session = session(&model, 2);
-        for (row, n) in ROWS.map(subnet).into_iter().zip([3, 70, 2, 7]) {
+        for (row, n) in rows_of(&zoo(name), ROWS).into_iter().zip([3, 70, 2, 7]) {
+            let row = subnet(&row);
             let all = run(&mut session, row, n);
-            let input = images(n, row.input.resolution);
+            let input = clips(n, row.input);
             let singles = input.chunks_exact(input.len() / n);
             let singles: Vec<_> = singles.flat_map(|image| bits(session.run(image, 1).unwrap())).collect();
             assert_eq!(all, singles, "{name} {row}");
@@ -115,10 +120,11 @@ fn rows_run_before() {
 
 #[test]
 fn switching_and_running_do_not_allocate() {
-    for name in samples_of(Rank::Image) {
+    for name in samples() {
         let model = model_of(name, Isa::choose().unwrap());
         let mut session = session(&model, 1);
-        let inputs = ROWS.map(|row| (subnet(row), images(2, subnet(row).input.resolution)));
+        let rows = rows_of(&zoo(name), ROWS).map(|row| subnet(&row));
+        let inputs = rows.map(|row| (row, clips(2, row.input)));
         session.run(&inputs[0].1, 2).unwrap();
         let allocated = allocations(|| {
             for (row, input) in inputs.iter().chain(&inputs) {
@@ -180,10 +186,12 @@ fn narrowed(bundle: &Bundle, row: Subnet) -> Bundle {
 fn a_slice_is_the_narrow_network() {
     let odd = (odd_network(), ["1.0-32", "0.25-31", "0.6-24", "0.35-16"]);
     // In this wide ResNet the first shortcut is the input.
-    let families = samples_of(Rank::Image).chain(["wide_resnet10_1"]).map(|name| (zoo(name), ROWS));
-    for (network, rows) in families.chain([odd]) {
-        let bundle = bundle(&network, &rows);
-        for row in rows.map(subnet) {
+    let families = samples().chain(["wide_resnet10_1"]).map(|name| (zoo(name), ROWS));
+    let odd_clips = (odd_clip_network(), ["1.0-32", "0.25-31", "0.6-24", "0.35-16"]);
+    for (network, rows) in families.chain([odd, odd_clips]) {
+        let rows = rows_of(&network, rows);
+        let bundle = bundle(&network, &rows.each_ref().map(String::as_str));
+        for row in rows.map(|row| subnet(&row)) {
             for isa in Isa::available() {
                 let slice = run(&mut session_of(&bundle, isa), row, 1);
                 let alone = run(&mut session_of(&narrowed(&bundle, row), isa), row, 1);
@@ -218,6 +226,35 @@ fn an_input_of_the_largest_resolution_is_resized() {
     }
 }
 
+/// Every frame of a clip of the largest resolution is resized as an image is.
+#[test]
+fn a_clip_of_the_largest_resolution_is_resized() {
+    let model = model_of("x3d_xs", Isa::choose().unwrap());
+    let mut session = session(&model, 1);
+    let row = subnet("0.35-16-3");
+    session.switch(row).unwrap();
+    // Linear over each frame, so that what lies between pixels is known.
+    let value = |clip: usize, frame: usize, y: f64, x: f64, c: usize| {
+        let slopes = numbers("slopes", 2 * 3 * 3 * 3);
+        let at = ((clip * 3 + frame) * 3 + c) * 3;
+        let [start, down, right] = [0, 1, 2].map(|i| f64::from(slopes[at + i]));
+        (start + (down * y + right * x) / 31.0) as f32
+    };
+    let pixels = |side: usize| {
+        let step = 31.0 / (side - 1) as f64;
+        let of = |at: usize| {
+            let (frame, y, x) = (at / (side * side), at / side % side, at % side);
+            [0, 1, 2].map(|c| value(frame / 3, frame % 3, y as f64 * step, x as f64 * step, c))
+        };
+        (0..2 * 3 * side * side).flat_map(of).collect::<Vec<_>>()
+    };
+    let got = session.run(&pixels(32), 2).unwrap().to_vec();
+    let expected = session.run(&pixels(16), 2).unwrap();
+    for (got, expected) in got.iter().zip(expected) {
+        assert!((got - expected).abs() < 1e-3, "{got} {expected}");
+    }
+}
+
 #[test]
 fn latency_is_measured() {
     let model = model(Isa::choose().unwrap());
@@ -227,4 +264,6 @@ fn latency_is_measured() {
     assert_eq!(latency.n, 5);
     assert!(0.0 < latency.p50_ms && latency.p50_ms <= latency.p99_ms, "{latency:?}");
     assert!(measure(&mut session, subnet("0.5-16"), config).is_err());
+    let mut clips = fixture::session(&model_of("x3d_xs", Isa::choose().unwrap()), 1);
+    assert_eq!(measure(&mut clips, subnet("0.35-16-3"), config).unwrap().n, 5);
 }

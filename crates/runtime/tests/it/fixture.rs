@@ -5,9 +5,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use mutualnet_bundle::{BatchNormStats, Bundle, BundleParts, Provenance, Quality, QueryTable, Row, RowStats};
-use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder, Rank};
+use mutualnet_core::network::{
+    Activation, AvgPool, ChannelRule, Conv, Extent, Groups, MaxPool, NetworkBuilder, Rank,
+};
 use mutualnet_core::{
-    Network, NodeId, Preprocess, Resolution, Subnet, Task, Tensor, Weights, Width, WidthRange,
+    InputSize, Network, NodeId, Preprocess, Resolution, Subnet, Task, Tensor, Weights, Width, WidthRange,
 };
 use mutualnet_runtime::{Convolution, Isa, Model, ModelConfig, Precision, Session};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
@@ -25,6 +27,12 @@ pub(crate) fn numbers(name: &str, len: usize) -> Vec<f32> {
 
 pub(crate) fn widths(smallest: f64) -> WidthRange {
     WidthRange::new(Width::new(smallest).unwrap(), Width::ONE).unwrap()
+}
+
+/// Rows of images, or of clips of three frames if the network reads clips.
+pub(crate) fn rows_of<const N: usize>(network: &Network, rows: [&str; N]) -> [String; N] {
+    let frames = if network.rank() == Rank::Clip { "-3" } else { "" };
+    rows.map(|row| format!("{row}{frames}"))
 }
 
 pub(crate) fn subnet(text: &str) -> Subnet {
@@ -160,4 +168,49 @@ pub(crate) fn session_of(bundle: &Bundle, isa: Isa) -> Session {
 pub(crate) fn images(n: usize, resolution: Resolution) -> Vec<f32> {
     let side = resolution.get() as usize;
     numbers("images", n * side * side * 3)
+}
+
+/// Normalized pixels of clips, `[n, frames, r, r, 3]`.
+pub(crate) fn clips(n: usize, InputSize { resolution, frames }: InputSize) -> Vec<f32> {
+    images(n * frames.get() as usize, resolution)
+}
+
+/// What networks for clips in the zoo do not have: a kernel over time and space with a stride along both, a pool along time,
+/// a dilation along time, a node that is read twice, odd channels.
+pub(crate) fn odd_clip_network() -> Network {
+    let conv = |out, groups, [kernel, stride, padding]: [Extent; 3]| Conv {
+        out,
+        kernel,
+        stride,
+        padding,
+        dilation: Conv::NO_DILATION,
+        groups,
+        bias: true,
+    };
+    let mut net = NetworkBuilder::new("odd clips", Rank::Clip, widths(0.25));
+    let x = net.input(3);
+    let whole = [[3; 3], [2; 3], [1; 3]];
+    let x = net.conv("stem", x, conv(ChannelRule::slim(24), Groups::Dense, whole));
+    let x = net.activation("stem_act", x, Activation::Relu);
+    let (kernel, stride, padding) = ([2, 3, 3], [1, 2, 2], [1, 1, 1]);
+    let x = net.max_pool("pool", x, MaxPool { kernel, stride, padding });
+    let rule = ChannelRule { divisor: 1, ..ChannelRule::slim(21) };
+    let over_time = Conv { dilation: [2, 1, 1], ..conv(rule, Groups::Dense, [[3, 1, 1], [1; 3], [2, 0, 0]]) };
+    let x = net.conv("time", x, over_time);
+    let x = net.batch_norm("bn", x);
+    let y = net.conv("dw", x, conv(rule, Groups::Depthwise, [[3; 3], [1; 3], [1; 3]]));
+    let y = net.activation("dw_act", y, Activation::Swish);
+    let x = net.add("sum", x, y);
+    let tall = Conv { bias: false, ..conv(rule, Groups::Depthwise, [[5, 2, 1], [2, 1, 1], [2, 1, 0]]) };
+    let x = net.conv("tall", x, tall);
+    let kernel = [2, 2, 1];
+    let x = net.avg_pool("mean", x, AvgPool { kernel, stride: [1; 3], padding: [1, 0, 0] });
+    let pooled = net.global_pool("gate", x);
+    let x = net.multiply("scale", x, pooled);
+    let map = net.conv("map", x, conv(ChannelRule::whole(5), Groups::Dense, [[1, 3, 3], [1; 3], [0, 1, 1]]));
+    let x = net.global_pool("global", x);
+    let logits = net.linear("fc", x, 7);
+    net.output("logits", logits);
+    net.output("map", map);
+    net.finish().unwrap()
 }

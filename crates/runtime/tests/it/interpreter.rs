@@ -1,14 +1,15 @@
-//! A naive interpreter of the list of nodes, in f64: one image, one loop per axis.
+//! A naive interpreter of the list of nodes, in f64: one image or clip, one loop per axis.
 
 use mutualnet_bundle::Bundle;
 use mutualnet_core::network::{
-    Activation, AvgPool, BatchNorm, Conv, Groups, MaxPool, Node, Op, Resize, TransposedConv,
+    Activation, AvgPool, BatchNorm, Conv, Extent, Groups, MaxPool, Node, Op, Resize, TransposedConv,
 };
 use mutualnet_core::{Network, Subnet};
 
-/// A feature map, `[h, w, c]`.
+/// A feature map, `[t, h, w, c]`.
 #[derive(Clone)]
 struct Map {
+    t: usize,
     h: usize,
     w: usize,
     c: usize,
@@ -17,9 +18,18 @@ struct Map {
 
 impl Map {
     /// 0 outside, as padding.
-    fn at(&self, y: isize, x: isize, c: usize) -> f64 {
-        let inside = (0..self.h as isize).contains(&y) && (0..self.w as isize).contains(&x);
-        if inside { self.data[(y as usize * self.w + x as usize) * self.c + c] } else { 0.0 }
+    fn at(&self, [t, y, x]: [isize; 3], c: usize) -> f64 {
+        let inside = |at: isize, size: usize| (0..size as isize).contains(&at);
+        if inside(t, self.t) && inside(y, self.h) && inside(x, self.w) {
+            let line = t as usize * self.h + y as usize;
+            self.data[(line * self.w + x as usize) * self.c + c]
+        } else {
+            0.0
+        }
+    }
+
+    fn extent(&self) -> [usize; 3] {
+        [self.t, self.h, self.w]
     }
 
     fn map(&self, mut of: impl FnMut(f64, usize) -> f64) -> Self {
@@ -28,12 +38,12 @@ impl Map {
     }
 }
 
-/// The outputs for an image of the row's own resolution, each `[h, w, c]`.
+/// The outputs for an image or a clip of the row's own size, each `[t, h, w, c]`.
 pub(crate) fn outputs(bundle: &Bundle, row: Subnet, image: &[f32]) -> Vec<Vec<f64>> {
     outputs_at(bundle, row, [row.input.resolution.get(); 2], image)
 }
 
-/// The outputs for an image of any height and width, each `[h, w, c]`.
+/// The outputs for an image of any height and width, or for a clip of the row's frames, each `[t, h, w, c]`.
 pub(crate) fn outputs_at(bundle: &Bundle, row: Subnet, size: [u32; 2], image: &[f32]) -> Vec<Vec<f64>> {
     interpret(bundle, row, (size, image), &vec![false; bundle.network().nodes().len()])
 }
@@ -101,21 +111,22 @@ fn interpret(
 ) -> Vec<Vec<f64>> {
     let in_bf16 = stored.contains(&true);
     let network = bundle.network();
-    let costs = network.costs_at(row.width, size).unwrap();
+    let extent = [row.input.frames.get(), size[0], size[1]];
+    let costs = network.costs_of_clip(row.width, extent).unwrap();
     let full = network.channels(network.widths().full()).unwrap();
     let stats = bundle.stats(row).unwrap();
     let norms: Vec<_> = network.batch_norms().collect();
     let mut maps: Vec<Map> = Vec::new();
     for (idx, (node, cost)) in network.nodes().iter().zip(costs).enumerate() {
-        let [_, h, w] = cost.shape.extent.map(|n| n as usize);
-        let c = cost.shape.channels;
+        let [t, h, w] = cost.shape.extent.map(|n| n as usize);
+        let (out, c) = ([t, h, w], cost.shape.channels);
         let input = |i: usize| &maps[node.inputs[i].0];
         let parameter = |suffix: &str| {
             let tensor = &bundle.weights()[&format!("{}.{suffix}", node.path)];
             (tensor.shape.clone(), tensor.data.clone())
         };
         let map = match &node.op {
-            Op::Input { .. } => Map { h, w, c, data: image.iter().map(|&x| x.into()).collect() },
+            Op::Input { .. } => Map { t, h, w, c, data: image.iter().map(|&x| x.into()).collect() },
             Op::Conv(conv) => {
                 let inputs: Vec<_> = node.inputs.iter().map(|input| &maps[input.0]).collect();
                 // Where the channels of each input lie in the weight, which is that of the full network.
@@ -126,12 +137,12 @@ fn interpret(
                     start += full[input.0];
                 }
                 let weight = (parameter("weight"), columns);
-                let map = convolve(&concatenated(&inputs), conv, &weight, [h, w, c]);
+                let map = convolve(&concatenated(&inputs), conv, &weight, (out, c));
                 let bias = if conv.bias { parameter("bias").1 } else { vec![0.0; c] };
                 map.map(|x, i| x + f64::from(bias[i % c]))
             }
             Op::TransposedConv(conv) => {
-                let map = spread(input(0), conv, &parameter("weight"), [h, w, c]);
+                let map = spread(input(0), conv, &parameter("weight"), (out, c));
                 let bias = if conv.bias { parameter("bias").1 } else { vec![0.0; c] };
                 map.map(|x, i| x + f64::from(bias[i % c]))
             }
@@ -153,13 +164,13 @@ fn interpret(
             }
             Op::Add => input(0).map(|x, i| x + input(1).data[i]),
             Op::Multiply => input(0).map(|x, i| x * input(1).data[i % c]),
-            Op::MaxPool(pool) => max_pool(input(0), pool, [h, w, c]),
-            Op::AvgPool(pool) => avg_pool(input(0), pool, [h, w, c]),
+            Op::MaxPool(pool) => max_pool(input(0), pool, out),
+            Op::AvgPool(pool) => avg_pool(input(0), pool, out),
             Op::ResizeLike(resize) => resized(input(0), *resize, [h, w]),
             Op::GlobalPool => {
-                let positions = (input(0).h * input(0).w) as f64;
+                let positions = input(0).extent().iter().product::<usize>() as f64;
                 let mean = |i| input(0).data.iter().skip(i).step_by(c).sum::<f64>() / positions;
-                Map { h, w, c, data: (0..c).map(mean).collect() }
+                Map { t, h, w, c, data: (0..c).map(mean).collect() }
             }
             Op::Linear(_) => {
                 let ((shape, weight), bias) = (parameter("weight"), parameter("bias").1);
@@ -167,7 +178,7 @@ fn interpret(
                     let row = weight[o * shape[1]..].iter().zip(&input(0).data);
                     row.map(|(&w, x)| f64::from(w) * x).sum::<f64>() + f64::from(bias[o])
                 };
-                Map { h, w, c, data: (0..c).map(of).collect() }
+                Map { t, h, w, c, data: (0..c).map(of).collect() }
             }
             op => panic!("the interpreter does not know {op:?}"),
         };
@@ -178,23 +189,38 @@ fn interpret(
 
 /// Maps of the same size, one behind the other along their channels.
 fn concatenated(maps: &[&Map]) -> Map {
-    let (h, w) = (maps[0].h, maps[0].w);
+    let [t, h, w] = maps[0].extent();
     let pixel = |at: usize| maps.iter().flat_map(move |map| map.data[at * map.c..][..map.c].iter().copied());
-    Map { h, w, c: maps.iter().map(|map| map.c).sum(), data: (0..h * w).flat_map(pixel).collect() }
+    let data = (0..t * h * w).flat_map(pixel).collect();
+    Map { t, h, w, c: maps.iter().map(|map| map.c).sum(), data }
 }
 
-fn avg_pool(input: &Map, pool: &AvgPool, [h, w, c]: [usize; 3]) -> Map {
+/// All positions of an extent, in order.
+fn positions(extent: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+    let [t, h, w] = extent;
+    (0..t * h * w).map(move |at| [at / (h * w), at / w % h, at % w])
+}
+
+/// The position that a tap of a window reads for an output, in front of the input if it is negative.
+fn source(at: [usize; 3], tap: [usize; 3], [stride, padding, dilation]: [Extent; 3]) -> [isize; 3] {
+    [0, 1, 2].map(|axis| {
+        let to = at[axis] * stride[axis] as usize + tap[axis] * dilation[axis] as usize;
+        to as isize - padding[axis] as isize
+    })
+}
+
+fn avg_pool(input: &Map, pool: &AvgPool, out: [usize; 3]) -> Map {
+    let kernel = pool.kernel.map(|n| n as usize);
+    let moves = [pool.stride, pool.padding, Conv::NO_DILATION];
     let mut data = Vec::new();
-    for at in 0..h * w * c {
-        let (y, x, c) = (at / (w * c), at / c % w, at % c);
-        let from = |axis: usize, at: usize, k: u32| {
-            (at * pool.stride[axis] as usize) as isize + k as isize - pool.padding[axis] as isize
-        };
-        let taps = (0..pool.kernel[1]).flat_map(|ky| (0..pool.kernel[2]).map(move |kx| (ky, kx)));
-        let sum: f64 = taps.map(|(ky, kx)| input.at(from(1, y, ky), from(2, x, kx), c)).sum();
-        data.push(sum / f64::from(pool.kernel[1] * pool.kernel[2]));
+    for at in positions(out) {
+        for c in 0..input.c {
+            let sum: f64 = positions(kernel).map(|tap| input.at(source(at, tap, moves), c)).sum();
+            data.push(sum / kernel.iter().product::<usize>() as f64);
+        }
     }
-    Map { h, w, c, data }
+    let [t, h, w] = out;
+    Map { t, h, w, c: input.c, data }
 }
 
 fn resized(input: &Map, resize: Resize, [h, w]: [usize; 2]) -> Map {
@@ -210,7 +236,7 @@ fn resized(input: &Map, resize: Resize, [h, w]: [usize; 2]) -> Map {
         let (y, x) = (from(y, input.h, h), from(x, input.w, w));
         let pixel = |y: f64, x: f64| {
             let (y, x) = (y.min((input.h - 1) as f64), x.min((input.w - 1) as f64));
-            input.at(y as isize, x as isize, c)
+            input.at([0, y as isize, x as isize], c)
         };
         let along = |y: f64| {
             let right = x - x.floor();
@@ -219,7 +245,7 @@ fn resized(input: &Map, resize: Resize, [h, w]: [usize; 2]) -> Map {
         let down = y - y.floor();
         data.push((1.0 - down) * along(y.floor()) + down * along(y.floor() + 1.0));
     }
-    Map { h, w, c, data }
+    Map { t: 1, h, w, c, data }
 }
 
 fn activate(activation: Activation, x: f64) -> f64 {
@@ -236,19 +262,20 @@ fn activate(activation: Activation, x: f64) -> f64 {
     }
 }
 
-fn max_pool(input: &Map, pool: &MaxPool, [h, w, c]: [usize; 3]) -> Map {
+fn max_pool(input: &Map, pool: &MaxPool, out: [usize; 3]) -> Map {
+    let kernel = pool.kernel.map(|n| n as usize);
+    let moves = [pool.stride, pool.padding, Conv::NO_DILATION];
+    let is_inside =
+        |at: &[isize; 3]| at.iter().zip(input.extent()).all(|(&at, size)| (0..size as isize).contains(&at));
     let mut data = Vec::new();
-    for at in 0..h * w * c {
-        let (y, x, c) = (at / (w * c), at / c % w, at % c);
-        let from = |axis: usize, at: usize, k: u32| {
-            (at * pool.stride[axis] as usize + k as usize).checked_sub(pool.padding[axis] as usize)
-        };
-        let ys = (0..pool.kernel[1]).filter_map(|k| from(1, y, k).filter(|&y| y < input.h));
-        let xs = |k: u32| from(2, x, k).filter(|&x| x < input.w);
-        let inside = ys.flat_map(|y| (0..pool.kernel[2]).filter_map(xs).map(move |x| (y, x)));
-        data.push(inside.map(|(y, x)| input.at(y as isize, x as isize, c)).fold(f64::NEG_INFINITY, f64::max));
+    for at in positions(out) {
+        for c in 0..input.c {
+            let inside = positions(kernel).map(|tap| source(at, tap, moves)).filter(is_inside);
+            data.push(inside.map(|at| input.at(at, c)).fold(f64::NEG_INFINITY, f64::max));
+        }
     }
-    Map { h, w, c, data }
+    let [t, h, w] = out;
+    Map { t, h, w, c: input.c, data }
 }
 
 /// A transposed convolution by its definition: every input is added, times the kernel, to the outputs under it.
@@ -256,12 +283,13 @@ fn spread(
     input: &Map,
     conv: &TransposedConv,
     (shape, weight): &(Vec<usize>, Vec<f32>),
-    [h, w, c]: [usize; 3],
+    ([t, h, w], c): ([usize; 3], usize),
 ) -> Map {
-    let mut data = vec![0.0; h * w * c];
-    let [kh, kw] = [shape[2], shape[3]];
-    for at in 0..input.h * input.w * kh * kw {
-        let (kx, ky, x, y) = (at % kw, at / kw % kh, at / (kw * kh) % input.w, at / (kw * kh * input.w));
+    let mut data = vec![0.0; t * h * w * c];
+    let [kh, kw] = [shape[shape.len() - 2], shape[shape.len() - 1]];
+    for at in 0..t * input.h * input.w * kh * kw {
+        let (kx, ky, x) = (at % kw, at / kw % kh, at / (kw * kh) % input.w);
+        let (t, y) = (at / (kw * kh * input.w) / input.h, at / (kw * kh * input.w) % input.h);
         let to = |axis: usize, at: usize, k: usize, size: usize| {
             let to = (at * conv.stride[axis] as usize + k).checked_sub(conv.padding[axis] as usize);
             to.filter(|&to| to < size)
@@ -270,38 +298,43 @@ fn spread(
         for i in 0..input.c {
             for o in 0..c {
                 let weight = weight[((i * shape[1] + o) * kh + ky) * kw + kx];
-                data[(oy * w + ox) * c + o] += f64::from(weight) * input.at(y as isize, x as isize, i);
+                let from = [t, y, x].map(|at| at as isize);
+                data[((t * h + oy) * w + ox) * c + o] += f64::from(weight) * input.at(from, i);
             }
         }
     }
-    Map { h, w, c, data }
+    Map { t, h, w, c, data }
 }
 
 /// A weight as shape and numbers, and the input channel of it that each channel of the input is.
 type Weight = ((Vec<usize>, Vec<f32>), Vec<usize>);
 
-fn convolve(input: &Map, conv: &Conv, ((shape, weight), columns): &Weight, out: [usize; 3]) -> Map {
-    let [h, w, c] = out;
+fn convolve(
+    input: &Map,
+    conv: &Conv,
+    ((shape, weight), columns): &Weight,
+    (out, c): ([usize; 3], usize),
+) -> Map {
+    // Images have no axis of time.
+    let kernel = if let [_, _, kh, kw] = shape[..] { [1, kh, kw] } else { [shape[2], shape[3], shape[4]] };
+    let taps = kernel.iter().product::<usize>();
+    let moves = [conv.stride, conv.padding, conv.dilation];
     let mut data = Vec::new();
-    for at in 0..h * w * c {
-        let (y, x, o) = (at / (w * c), at / c % w, at % c);
-        let inputs = if conv.groups == Groups::Depthwise { o..o + 1 } else { 0..input.c };
-        let mut sum = 0.0;
-        for ky in 0..shape[2] {
-            for kx in 0..shape[3] {
-                let from = |axis: usize, at: usize, k: usize| {
-                    (at * conv.stride[axis] as usize + k * conv.dilation[axis] as usize) as isize
-                        - conv.padding[axis] as isize
-                };
-                let (iy, ix) = (from(1, y, ky), from(2, x, kx));
+    for at in positions(out) {
+        for o in 0..c {
+            let inputs = if conv.groups == Groups::Depthwise { o..o + 1 } else { 0..input.c };
+            let mut sum = 0.0;
+            for (idx, tap) in positions(kernel).enumerate() {
+                let from = source(at, tap, moves);
                 for i in inputs.clone() {
                     let column = if conv.groups == Groups::Depthwise { 0 } else { columns[i] };
-                    let weight = weight[((o * shape[1] + column) * shape[2] + ky) * shape[3] + kx];
-                    sum += f64::from(weight) * input.at(iy, ix, i);
+                    let weight = weight[(o * shape[1] + column) * taps + idx];
+                    sum += f64::from(weight) * input.at(from, i);
                 }
             }
+            data.push(sum);
         }
-        data.push(sum);
     }
-    Map { h, w, c, data }
+    let [t, h, w] = out;
+    Map { t, h, w, c, data }
 }

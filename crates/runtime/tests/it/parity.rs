@@ -4,7 +4,10 @@ use mutualnet_core::Network;
 use mutualnet_core::network::Rank;
 use mutualnet_runtime::{Convolution, Isa};
 
-use crate::fixture::{bundle, images, model_of, network_without_stem, odd_network, session, subnet, zoo};
+use crate::fixture::{
+    bundle, clips, model_of, network_without_stem, numbers, odd_clip_network, odd_network, session, subnet,
+    zoo,
+};
 use crate::interpreter;
 
 /// How far logits may be off, relative to the largest one.
@@ -13,7 +16,7 @@ const LIMITS: [(Convolution, f64); 2] = [(Convolution::Direct, 1e-4), (Convoluti
 fn check(network: &Network, rows: &[&str]) {
     let bundle = bundle(network, rows);
     for row in rows.iter().map(|text| subnet(text)) {
-        let image = images(1, row.input.resolution);
+        let image = clips(1, row.input);
         let expected = interpreter::outputs(&bundle, row, &image).remove(0);
         let largest = expected.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
         for (isa, (convolution, limit)) in Isa::available().flat_map(|isa| LIMITS.map(|limit| (isa, limit))) {
@@ -59,4 +62,41 @@ fn a_wide_resnet_whose_first_shortcut_is_the_input() {
 fn layers_that_mobilenets_do_not_have() {
     check(&odd_network(), &["0.7-30", "1.0-23", "0.25-23", "0.5-12"]);
     check(&network_without_stem(), &["1.0-9", "1.0-1"]);
+}
+
+#[test]
+fn networks_that_read_clips() {
+    for name in mutualnet_zoo::samples_of(Rank::Clip) {
+        check(&zoo(name), &["0.5-24-4", "1.0-20-2", "0.6-13-5", "0.25-17-1"]);
+    }
+    check(&odd_clip_network(), &["1.0-21-5", "0.6-14-4", "0.25-9-7"]);
+}
+
+/// All outputs of clips whose frames are no squares, in a batch and on several threads, at two numbers of frames.
+#[test]
+fn clips_of_any_height_and_width() {
+    let bundle = bundle(&odd_clip_network(), &["1.0-21-5", "0.6-14-4"]);
+    let largest = |numbers: &[f64]| numbers.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+    for isa in Isa::available() {
+        let mut session = session(&model_of(&bundle, isa, Convolution::Fast), 3);
+        for row in ["1.0-21-5", "0.6-14-4", "1.0-21-5"].map(subnet) {
+            session.switch(row).unwrap();
+            let frames = row.input.frames.get() as usize;
+            let both = numbers("clips", 2 * frames * 17 * 22 * 3);
+            session.run_at(&both, 2, [17, 22]).unwrap();
+            for (at, clip) in both.chunks_exact(both.len() / 2).enumerate() {
+                for (idx, expected) in
+                    interpreter::outputs_at(&bundle, row, [17, 22], clip).iter().enumerate()
+                {
+                    let all = session.output(idx).data;
+                    assert_eq!(all.len(), 2 * expected.len(), "{isa} {row}");
+                    let got = &all[at * expected.len()..][..expected.len()];
+                    for (got, expected_one) in got.iter().zip(expected) {
+                        let off = (f64::from(*got) - expected_one).abs() / largest(expected);
+                        assert!(off < 1e-3, "{isa} {row}: output {idx} is off by {off}");
+                    }
+                }
+            }
+        }
+    }
 }

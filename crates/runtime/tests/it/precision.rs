@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use mutualnet_bundle::{Bundle, BundleParts, Provenance, QueryTable};
-use mutualnet_core::network::Rank;
 use mutualnet_core::{Subnet, Tensor};
 use mutualnet_runtime::{Convolution, Error, Isa, Model, ModelConfig, Precision, Session};
-use mutualnet_zoo::samples_of;
+use mutualnet_zoo::samples;
 
 use crate::allocation::allocations;
-use crate::fixture::{bundle, images, session, subnet, zoo};
+use crate::fixture::{bundle, clips, images, rows_of, session, subnet, zoo};
 use crate::interpreter;
 
 const ROWS: [&str; 3] = ["1.0-32", "0.6-24", "0.35-16"];
@@ -17,13 +16,19 @@ const ROWS: [&str; 3] = ["1.0-32", "0.6-24", "0.35-16"];
 fn both(name: &str, isa: Isa) -> Arc<Model> {
     let precisions = vec![Precision::F32, Precision::Bf16];
     let config = ModelConfig { isa, convolution: Convolution::Fast, precisions };
-    Arc::new(Model::with_config(&bundle(&zoo(name), &ROWS), config).unwrap())
+    Arc::new(Model::with_config(&bundle_of(name), config).unwrap())
+}
+
+fn bundle_of(name: &str) -> Bundle {
+    let network = zoo(name);
+    let rows = rows_of(&network, ROWS);
+    bundle(&network, &rows.each_ref().map(String::as_str))
 }
 
 fn run(session: &mut Session, row: Subnet, precision: Precision, n: usize) -> Vec<f32> {
     session.switch(row).unwrap();
     session.switch_precision(precision).unwrap();
-    session.run(&images(n, row.input.resolution), n).unwrap().to_vec()
+    session.run(&clips(n, row.input), n).unwrap().to_vec()
 }
 
 /// A bundle whose weights are bf16, apart from those of batch norms and biases.
@@ -42,7 +47,7 @@ fn rounded(bundle: &Bundle) -> Bundle {
         preprocess: *bundle.preprocess(),
         table: bundle.table().clone(),
         weights: bundle.weights().iter().map(round).collect(),
-        stats: ROWS.map(subnet).map(|row| (row, bundle.stats(row).unwrap().clone())).into(),
+        stats: bundle.table().subnets().map(|row| (row, bundle.stats(row).unwrap().clone())).collect(),
         provenance: Provenance::default(),
     })
     .unwrap()
@@ -53,11 +58,11 @@ fn rounded(bundle: &Bundle) -> Bundle {
 /// as they do in f32.
 #[test]
 fn every_family_rounds_what_is_stored() {
-    let row = subnet(ROWS[2]);
-    let image = images(1, row.input.resolution);
     let (mut all, mut equal) = (0, 0);
-    for name in samples_of(Rank::Image) {
-        let halves = rounded(&bundle(&zoo(name), &ROWS));
+    for name in samples() {
+        let row = subnet(&rows_of(&zoo(name), ROWS)[2]);
+        let image = clips(1, row.input);
+        let halves = rounded(&bundle_of(name));
         let expected = interpreter::outputs_in_bf16(&halves, row, &image).remove(0);
         let largest = expected.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
         for isa in Isa::available() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mutualnet_bundle::{BatchNormStats, Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
 use mutualnet_core::network::Rank;
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Task, Width, WidthRange};
+use mutualnet_core::{Frames, InputSize, Network, Preprocess, Resolution, Subnet, Task, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
@@ -21,7 +21,7 @@ const TOLERANCE: f32 = 1e-4;
 
 const N: usize = 16;
 
-/// Normalized pixels of `n` images, `[n, positions, 3]`: noise, with a contrast and a brightness for each image.
+/// Normalized pixels of `n` images or clips, `[n, positions, 3]`: noise, with a contrast and a brightness for each image.
 ///
 /// Of plain noise all images have nearly the same means. The branch of DeepLabV3 that sees the mean over the image would
 /// then subtract what is the same and magnify what is left, rounding included: of such images libtorch's own scores are
@@ -42,20 +42,36 @@ fn pixels(seed: u64, n: usize, positions: usize) -> Vec<f32> {
 /// Statistics of one batch.
 fn calibrated(net: &Net, slice: &Slice, subnet: Subnet) -> Statistics {
     let mut statistics = Statistics::new(net.network(), subnet.width, Device::Cpu).unwrap();
-    let side = subnet.input.resolution.get() as usize;
-    let batch = Tensor::from_nhwc(&pixels(1, N, side * side), [N, side, side, 3], Device::Cpu).unwrap();
+    let [side, frames] = [subnet.input.resolution.get(), subnet.input.frames.get()].map(|n| n as usize);
+    let batch = tensor(net, &pixels(1, N, frames * side * side), [frames, side, side]);
     let collect = Norm::Collect { statistics: &mut statistics, momentum: 1.0 };
     no_grad(|| net.forward(slice, &batch, collect)).unwrap();
     statistics
 }
 
-/// Three sub-networks: the ends of the range and one between them, at the given sides.
-fn subnets(net: &Net, sides: [u32; 3]) -> Vec<Subnet> {
+/// Images, or clips if the network reads clips, of so many frames, height and width.
+fn tensor(net: &Net, pixels: &[f32], [frames, height, width]: [usize; 3]) -> Tensor {
+    let n = pixels.len() / (frames * height * width * 3);
+    match net.network().rank() {
+        Rank::Image => Tensor::from_nhwc(pixels, [n, height, width, 3], Device::Cpu).unwrap(),
+        Rank::Clip => {
+            Tensor::from_channels_last(pixels, &[n, frames, height, width, 3], Device::Cpu).unwrap()
+        }
+    }
+}
+
+/// Three sub-networks: the ends of the range and one between them, at the given sides and frames.
+fn subnets(net: &Net, sides: [u32; 3], frames: [u32; 3]) -> Vec<Subnet> {
     let widths = net.network().widths();
     let [smallest, full] = [widths.smallest(), widths.full()].map(Width::fraction);
     let between = smallest + 0.45 * (full - smallest);
-    let subnet = |(width, side)| Subnet::image(Width::new(width).unwrap(), Resolution::new(side).unwrap());
-    [full, between, smallest].into_iter().zip(sides).map(subnet).collect()
+    let subnet = |((width, side), frames)| {
+        let width = Width::new(width).unwrap();
+        let input =
+            InputSize { resolution: Resolution::new(side).unwrap(), frames: Frames::new(frames).unwrap() };
+        Subnet { width, input }
+    };
+    [full, between, smallest].into_iter().zip(sides).zip(frames).map(subnet).collect()
 }
 
 fn bundle(net: &Net, parameters: &Parameters, rows: &[EngineRow]) -> Bundle {
@@ -97,6 +113,20 @@ fn every_family_gives_the_engines_logits_on_the_run_side() {
     }
 }
 
+/// The second width of each has other frames, and a clip need not be square.
+#[test]
+fn networks_for_clips_give_the_engines_logits_on_the_run_side() {
+    set_threads(1).unwrap();
+    for network in mutualnet_zoo::samples_of(Rank::Clip).map(small_network) {
+        let both = BothSides::of_clips(network, [32, 28, 20], [4, 3, 5]);
+        for at in 0..both.rows.len() {
+            let side = both.rows[at].subnet.input.resolution.get() as usize;
+            both.assert_equal(at, [side, side], TOLERANCE);
+            both.assert_equal(at, [side, side + 7], TOLERANCE);
+        }
+    }
+}
+
 #[test]
 fn segmentation_gives_the_engines_scores_at_every_row_and_three_aspects() {
     set_threads(1).unwrap();
@@ -131,20 +161,23 @@ pub(crate) struct BothSides {
     pub(crate) models: [(Arc<Model>, f32); 2],
 }
 
-/// All outputs of a sub-network in the engine, for images of a size.
+/// All outputs of a sub-network in the engine, for images or clips of so many frames, height and width.
 pub(crate) fn outputs_of(
     net: &Net,
     (slice, statistics): (&Slice, &Statistics),
     pixels: &[f32],
-    [height, width]: [usize; 2],
+    extent: [usize; 3],
 ) -> Vec<Tensor> {
-    let n = pixels.len() / (height * width * 3);
-    let images = Tensor::from_nhwc(pixels, [n, height, width, 3], Device::Cpu).unwrap();
+    let images = tensor(net, pixels, extent);
     no_grad(|| net.run_all(slice, &images, Norm::Fixed(statistics), None)).unwrap()
 }
 
 impl BothSides {
     pub(crate) fn new(network: Network, sides: [u32; 3]) -> Self {
+        Self::of_clips(network, sides, [1; 3])
+    }
+
+    pub(crate) fn of_clips(network: Network, sides: [u32; 3], frames: [u32; 3]) -> Self {
         let net = Net::new(network);
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
         let row = |subnet: Subnet| {
@@ -152,7 +185,7 @@ impl BothSides {
             let statistics = calibrated(&net, &slice, subnet);
             EngineRow { subnet, slice, statistics }
         };
-        let rows: Vec<_> = subnets(&net, sides).into_iter().map(row).collect();
+        let rows: Vec<_> = subnets(&net, sides, frames).into_iter().map(row).collect();
         let bundle = bundle(&net, &parameters, &rows);
         let models = [(Convolution::Direct, 1.0), (Convolution::Fast, 10.0)].map(|(convolution, factor)| {
             let config = ModelConfig { convolution, ..ModelConfig::choose().unwrap() };
@@ -161,23 +194,28 @@ impl BothSides {
         Self { net, rows, bundle, models }
     }
 
-    /// Some images of a size.
-    pub(crate) fn pixels(&self, size: [usize; 2]) -> Vec<f32> {
+    /// Frames of a row, and height and width.
+    fn extent(&self, row: usize, [height, width]: [usize; 2]) -> [usize; 3] {
+        [self.rows[row].subnet.input.frames.get() as usize, height, width]
+    }
+
+    /// Some images of a size, or clips of the row's frames.
+    pub(crate) fn pixels(&self, row: usize, size: [usize; 2]) -> Vec<f32> {
         let n = if size[0] > 32 { 2 } else { N };
-        pixels(2, n, size[0] * size[1])
+        pixels(2, n, self.extent(row, size).iter().product())
     }
 
     /// The outputs of a row in the engine, for [`Self::pixels`].
     pub(crate) fn engine(&self, row: usize, size: [usize; 2]) -> Vec<Tensor> {
         let EngineRow { slice, statistics, .. } = &self.rows[row];
-        outputs_of(&self.net, (slice, statistics), &self.pixels(size), size)
+        outputs_of(&self.net, (slice, statistics), &self.pixels(row, size), self.extent(row, size))
     }
 
-    /// Asserts that all outputs of a row are the same on both sides, for images of a size.
+    /// Asserts that all outputs of a row are the same on both sides, for images of a size or clips of the row's frames.
     pub(crate) fn assert_equal(&self, row: usize, size: [usize; 2], tolerance: f32) {
         let subnet = &self.rows[row].subnet;
-        let (pixels, engine) = (self.pixels(size), self.engine(row, size));
-        let n = pixels.len() / (size[0] * size[1] * 3);
+        let (pixels, engine) = (self.pixels(row, size), self.engine(row, size));
+        let n = pixels.len() / (self.extent(row, size).iter().product::<usize>() * 3);
         for (model, factor) in &self.models {
             let mut session = Session::new(model.clone(), NonZeroUsize::new(2).unwrap()).unwrap();
             session.switch(*subnet).unwrap();
@@ -205,7 +243,7 @@ pub(crate) fn assert_near(got: &[f32], expected: &[f32], what: &str) {
     assert!(off <= TOLERANCE, "{what}: {off} relative");
 }
 
-/// The numbers of `[n, c]` or `[n, c, h, w]` as `[n, h, w, c]`.
+/// The numbers of `[n, c]` or `[n, c, (t,) h, w]` as `[n, (t,) h, w, c]`.
 pub(crate) fn channels_last(tensor: &Tensor) -> Vec<f32> {
     let (shape, values) = (tensor.shape(), tensor.to_vec_f32().unwrap());
     let [c, positions] = [shape[1], shape[2..].iter().product()];

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use mutualnet_bundle::Row;
+use mutualnet_core::network::Rank;
 use mutualnet_core::{InMs, Subnet};
 use mutualnet_runtime::{Bound, LayerTime, Model, ModelConfig, Peak, Session};
 use serde::Serialize;
@@ -28,8 +29,9 @@ struct Report {
     threads: usize,
     batch: usize,
     runs: usize,
-    /// Median of a run, from the images to the outputs.
+    /// Median of a run, from the images or clips to the outputs.
     ms: f64,
+    /// Clips, if the network reads clips.
     images_per_s: f64,
     macs: u64,
     gmacs_per_s: f64,
@@ -43,6 +45,9 @@ struct Layer {
     path: String,
     op: &'static str,
     channels: usize,
+    /// Frames, of a clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames: Option<usize>,
     /// Height and width.
     size: [usize; 2],
     macs: u64,
@@ -110,6 +115,7 @@ fn shown(layer: &LayerTime, model: &Model, peak: &Peak, total: Duration) -> Laye
         path: node.path.clone(),
         op: node.op.name(),
         channels: layer.channels,
+        frames: (model.network().rank() == Rank::Clip).then_some(layer.frames),
         size: layer.size,
         macs: layer.macs,
         bytes: layer.bytes,
@@ -130,12 +136,18 @@ fn per_ns(n: u64, time: Duration) -> f64 {
     n as f64 / (time.as_secs_f64() * 1e9).max(1.0)
 }
 
+/// Channels, frames of a clip, height and width.
+fn size_of(layer: &Layer) -> String {
+    let frames = layer.frames.map_or(String::new(), |frames| format!("×{frames}"));
+    format!("{}{frames}×{}×{}", layer.channels, layer.size[0], layer.size[1])
+}
+
 fn print(report: &Report) -> Result<()> {
     let rows = report.layers.iter().map(|layer| {
         vec![
             layer.path.clone(),
             layer.op.to_owned(),
-            format!("{}×{}×{}", layer.channels, layer.size[0], layer.size[1]),
+            size_of(layer),
             InMs(Duration::from_secs_f64(layer.ms / 1e3)).to_string(),
             format!("{:.1}", layer.share * 100.0),
             format!("{:.1}", layer.gmacs_per_s),
@@ -148,11 +160,12 @@ fn print(report: &Report) -> Result<()> {
     text::table(&head, &rows.collect::<Vec<_>>())?;
     text::line("")?;
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let what = if report.layers.iter().any(|layer| layer.frames.is_some()) { "clip" } else { "image" };
     text::line(&format!(
-        "{} at {}, {}, {}, {}: {:.3} ms per run (median of {}), {:.1} images/s",
+        "{} at {}, {}, {}, {}: {:.3} ms per run (median of {}), {:.1} {what}s/s",
         report.network,
         report.row,
-        plural(report.batch, "image"),
+        plural(report.batch, what),
         plural(report.threads, "thread"),
         report.isa,
         report.ms,

@@ -24,7 +24,7 @@ pub(crate) fn workspace_len<'a>(kernels: &Kernels, calls: impl Iterator<Item = &
 
 /// How a call is cut.
 pub(super) struct Cut {
-    /// Tiles of all images.
+    /// Tiles of all images, or of all frames of clips.
     tiles: usize,
     chunk: usize,
     panels: usize,
@@ -54,7 +54,7 @@ struct Chunk {
 impl Pass<'_> {
     pub(super) fn winograd_cut(&self, call: &KernelCall) -> Cut {
         let [tiles_y, tiles_x] = winograd::tiles(call.output.size);
-        let tiles = self.n * tiles_y * tiles_x;
+        let tiles = self.n * call.output.frames * tiles_y * tiles_x;
         let panels = call.output.stride_c / PANEL;
         let [tile_pixels, tile_panels] = self.kernels.tile();
         let most = Workspace::new(call.input.channels, [tile_pixels, tile_panels]).tiles;
@@ -95,7 +95,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Image, and line and column of the first output of a tile.
+    /// Image or frame, and line and column of the first output of a tile.
     fn tile_position(&self, call: &KernelCall, tile: usize) -> [usize; 3] {
         let [tiles_y, tiles_x] = winograd::tiles(call.output.size);
         let within = tile % (tiles_y * tiles_x);
@@ -109,7 +109,7 @@ impl Pass<'_> {
         for at in 0..chunk.n {
             let [image, y, x] = self.tile_position(call, chunk.begin + at);
             // SAFETY: the call belongs to the program, and only pointers to positions inside the input are read.
-            let base = unsafe { self.feature(input, image * input.len()).cast_const() };
+            let base = unsafe { self.feature(input, image * input.frame_len()).cast_const() };
             for (point, pixel) in scratch.pointers[..POINTS].iter_mut().enumerate() {
                 // A position above or left of the input wraps to a large number, which is outside as well.
                 let y = (y + point / (TILE + 2)).wrapping_sub(window.padding[0]);
@@ -189,7 +189,7 @@ impl Pass<'_> {
         let (c, width) = (panel * PANEL, panels * PANEL);
         for at in 0..chunk.n {
             let [image, y, x] = self.tile_position(call, chunk.begin + at);
-            let pixel = image * output.pixels() + y * output.size[1] + x;
+            let pixel = image * output.frame_pixels() + y * output.size[1] + x;
             // SAFETY: only outputs inside the feature map are written.
             unsafe {
                 let tile = Sums {

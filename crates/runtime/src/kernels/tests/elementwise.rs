@@ -5,7 +5,7 @@ use super::*;
 const NO_CLAMP: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 
 /// A call that changes nothing.
-fn call(work: Work, input: Feature, output: Feature) -> KernelCall {
+pub(super) fn call(work: Work, input: Feature, output: Feature) -> KernelCall {
     KernelCall {
         work,
         input,
@@ -20,7 +20,7 @@ fn call(work: Work, input: Feature, output: Feature) -> KernelCall {
 }
 
 /// Scale and shift, the same for every channel.
-fn coefficients(output: Feature, scale: f32, shift: f32) -> Buffer {
+pub(super) fn coefficients(output: Feature, scale: f32, shift: f32) -> Buffer {
     let mut coefficients = Buffer::zeroed(2 * output.stride_c).unwrap();
     coefficients[..output.channels].fill(scale);
     coefficients[output.stride_c..][..output.channels].fill(shift);
