@@ -7,7 +7,8 @@
 use std::error::Error;
 use std::path::Path;
 
-use mutualnet_bundle::Bundle;
+use mutualnet_bundle::{Bundle, BundleParts};
+use mutualnet_core::network::Op;
 use mutualnet_core::{Subnet, Task, Width, WidthRange};
 use mutualnet_zoo::NetworkConfig;
 
@@ -26,6 +27,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     let network = if task == Task::Segment { build(21)? } else { classifier };
     let mut parts = mutualnet_testkit::parts(network, &rows);
     (parts.task, parts.table) = (task, parts.table.measuring(task.metric()));
+    shrink_branches(&mut parts);
     Bundle::new(parts)?.write(Path::new(file))?;
     Ok(())
+}
+
+/// Makes the batch norms in front of sums small, as training does. The numbers would otherwise grow from block to block, and
+/// a swish of large negative ones is denormal, with which processors compute slowly.
+fn shrink_branches(parts: &mut BundleParts) {
+    let nodes = parts.network.nodes();
+    let sums = nodes.iter().filter(|node| node.op == Op::Add);
+    let branches = sums.filter_map(|sum| {
+        let mut inputs = sum.inputs.iter().map(|input| &nodes[input.0]);
+        inputs.find(|input| matches!(input.op, Op::BatchNorm(_)))
+    });
+    for branch in branches {
+        for name in ["weight", "bias"].map(|of| format!("{}.{of}", branch.path)) {
+            if let Some(tensor) = parts.weights.get_mut(&name) {
+                tensor.data.iter_mut().for_each(|number| *number *= 0.2);
+            }
+        }
+    }
 }

@@ -3,7 +3,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
+use mutualnet_core::{Width, WidthRange};
+use mutualnet_zoo::NetworkConfig;
+
 use crate::bundle;
+use crate::program::Program;
 
 const ROW: [&str; 4] = ["--width", "0.5", "--resolution", "32"];
 
@@ -37,6 +41,26 @@ fn layers_have_the_macs_of_the_row() {
     }
     let told = program.told(&args(&["--runs", "3", "--threads", "1"]));
     assert!(told.contains("features.0.0") && told.contains("1 image, 1 thread"), "{told}");
+}
+
+#[test]
+fn layers_of_clips_have_frames() {
+    let program = Program::new();
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
+    let config = NetworkConfig { classes: 5, widths, output_stride: None };
+    let network = mutualnet_zoo::build("x3d_xs", &config).unwrap();
+    let row = "0.25-20-3".parse().unwrap();
+    let macs = network.macs(row).unwrap();
+    mutualnet_testkit::bundle(network, &[row]).write(&program.path("model.mnb")).unwrap();
+    let args = ["bench", "runtime", "model.mnb", "--runs", "2", "--threads", "1", "--batch", "2"];
+    let report = program.json(&[&args[..], &["--json"]].concat());
+    assert_eq!(report["macs"].as_u64().unwrap(), 2 * macs.0);
+    let layers = report["layers"].as_array().unwrap();
+    assert_eq!(layers[0]["frames"], 3);
+    assert_eq!(layers[0]["size"], serde_json::json!([10, 10]));
+    assert_eq!(layers.last().unwrap()["frames"], 1);
+    let told = program.told(&args);
+    assert!(told.contains("8×3×10×10") && told.contains("2 clips, 1 thread"), "{told}");
 }
 
 #[test]

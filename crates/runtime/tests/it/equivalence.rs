@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mutualnet_bundle::{Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
+use mutualnet_core::network::Rank;
 use mutualnet_core::{Subnet, Task, Tensor};
 use mutualnet_runtime::{Convolution, Isa, MeasureConfig, Model, Session, measure};
-use mutualnet_zoo::samples;
+use mutualnet_zoo::{samples, samples_of};
 
 use crate::allocation::allocations;
 use crate::fixture::{
@@ -186,9 +187,10 @@ fn narrowed(bundle: &Bundle, row: Subnet) -> Bundle {
 fn a_slice_is_the_narrow_network() {
     let odd = (odd_network(), ["1.0-32", "0.25-31", "0.6-24", "0.35-16"]);
     // In this wide ResNet the first shortcut is the input.
-    let families = samples().chain(["wide_resnet10_1"]).map(|name| (zoo(name), ROWS));
-    let odd_clips = (odd_clip_network(), ["1.0-32", "0.25-31", "0.6-24", "0.35-16"]);
-    for (network, rows) in families.chain([odd, odd_clips]) {
+    let families = samples_of(Rank::Image).chain(["wide_resnet10_1"]).map(|name| (zoo(name), ROWS));
+    let clips = samples_of(Rank::Clip).map(zoo).chain([odd_clip_network()]);
+    let clips = clips.map(|network| (network, ["0.6-20", "0.25-19", "0.5-16", "0.35-9"]));
+    for (network, rows) in families.chain([odd]).chain(clips) {
         let rows = rows_of(&network, rows);
         let bundle = bundle(&network, &rows.each_ref().map(String::as_str));
         for row in rows.map(|row| subnet(&row)) {
