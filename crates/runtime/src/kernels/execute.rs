@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use super::{
-    Buffer, Epilogue, Filter, Kernels, Scratch, dense, depthwise, pointwise, pool, resample, window_pool,
-};
+use super::{Buffer, Epilogue, Filter, Kernels, Scratch, dense, pointwise, pool, resample, window_pool};
 use crate::kernels::depthwise::{Frames, taps};
 use crate::kernels::{MAX_TILE_PIXELS, PANEL, padded};
 use crate::pack::Packed;
 use crate::program::{Axis, Feature, KernelCall, Program, Window, Work};
 
+mod depthwise;
 mod winograd;
 pub(crate) use winograd::workspace_len;
 
@@ -138,7 +137,8 @@ impl Pass<'_> {
                 cut.chunks() * cut.groups()
             }
             Work::Winograd { .. } => self.winograd_cut(call).tasks(),
-            Work::Depthwise { .. } | Work::MaxPool { .. } | Work::AvgPool { .. } | Work::Resize { .. } => {
+            Work::Depthwise { window, .. } => self.depthwise_tasks(output, window),
+            Work::MaxPool { .. } | Work::AvgPool { .. } | Work::Resize { .. } => {
                 self.lines(output).div_ceil(self.lines_of_task(output))
             }
             Work::Pointwise => (self.n * output.pixels()).div_ceil(self.span_pixels(output)),
@@ -401,53 +401,18 @@ impl Pass<'_> {
         self.lines(output).div_ceil(self.threads * TASKS_PER_THREAD)
     }
 
-    /// The frames that a window reads for a scanline of an output.
+    /// The frames that a window reads for frame `t` of an output.
     ///
     /// # Safety
     /// As [`Self::execute`].
-    unsafe fn frames(&self, call: &KernelCall, time: Axis, line: usize) -> Frames {
-        let (input, output) = (call.input, call.output);
-        let frame = line / output.size[0];
-        let (image, t) =
-            if output.frames == 1 { (frame, 0) } else { (frame / output.frames, frame % output.frames) };
+    unsafe fn frames(&self, call: &KernelCall, time: Axis, [image, t]: [usize; 2]) -> Frames {
+        let input = call.input;
         let (first, end) = taps([t * time.stride, time.padding], [time.kernel, time.dilation], input.frames);
         // Of a window that lies outside no frame is read.
         let from = if first < end { time.source(t, first) } else { 0 };
         // SAFETY: the clip has the frame.
         let start = unsafe { self.feature(input, (image * input.frames + from) * input.frame_len()) };
         Frames { start, n: end - first, stride: time.dilation * input.frame_len(), skipped: first }
-    }
-
-    /// # Safety
-    /// As [`Self::execute`].
-    unsafe fn depthwise(&self, call: &KernelCall, window: Window, task: usize) {
-        let (input, output) = (call.input, call.output);
-        let weights = self.weights(call.work);
-        let lines = self.lines_of_task(output);
-        for line in task * lines..((task + 1) * lines).min(self.lines(output)) {
-            let pixel = line * output.size[1];
-            // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
-            unsafe {
-                let frames = self.frames(call, window.time, line);
-                let skipped = frames.skipped * window.kernel[0] * window.kernel[1];
-                let line = depthwise::Scanline {
-                    frames,
-                    size: input.size,
-                    stride_c: output.stride_c,
-                    weights: weights.numbers.as_ptr().add(skipped * weights.tap_stride),
-                    weight_stride: weights.tap_stride,
-                    kernel: window.kernel,
-                    stride: window.stride,
-                    padding: window.padding,
-                    dilation: window.dilation,
-                    y: line % output.size[0],
-                    width: output.size[1],
-                    out: self.feature(output, pixel * output.stride_c),
-                    epilogue: self.epilogue(call, pixel, 0),
-                };
-                (self.kernels.depthwise)(&line);
-            }
-        }
     }
 
     /// # Safety
@@ -462,10 +427,11 @@ impl Pass<'_> {
         let lines = self.lines_of_task(output);
         for line in task * lines..((task + 1) * lines).min(self.lines(output)) {
             let pixel = line * output.size[1];
+            let frame = line / output.size[0];
             // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
             unsafe {
                 let line = window_pool::Scanline {
-                    frames: self.frames(call, window.time, line),
+                    frames: self.frames(call, window.time, [frame / output.frames, frame % output.frames]),
                     size: input.size,
                     stride_c: output.stride_c,
                     kernel: window.kernel,
