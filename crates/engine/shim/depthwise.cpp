@@ -1,4 +1,4 @@
-// Batch norm, activation and the depthwise convolution that follows them as one operation.
+// Batch norm, activation and the depthwise convolution of images or clips that follows them as one operation.
 // The activated tensor is never written: forward computes a few scanlines of it at a time, and backward
 // computes each scanline again. How the work is cut into bands of scanlines depends only on the shape, so
 // results do not depend on the number of threads.
@@ -7,6 +7,8 @@
 #include "norm.h"
 
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <utility>
 
 namespace {
 
@@ -23,29 +25,39 @@ struct Moves {
   int64_t stride, dilation;
 };
 
-// The images of a batch, in and out, and how their scanlines are cut into bands.
+// The images of a batch, in and out, and how their scanlines are cut into bands. The frames of clips are images, of which
+// a kernel reads several; along time its stride is 1.
 struct Planes {
-  int64_t images, channels, height, width, kernel, stride, dilation, padding, height_out, width_out;
+  int64_t frames, images, channels, height, width, reach, kernel, stride, dilation, padding, height_out, width_out;
 
   Planes(const at::Tensor& x, const at::Tensor& taps, Moves moves)
-      : images(x.size(0)),
+      : frames(x.dim() == 5 ? x.size(2) : 1),
+        images(x.size(0) * frames),
         channels(x.size(1)),
-        height(x.size(2)),
-        width(x.size(3)),
-        kernel(taps.size(2)),
+        height(x.size(-2)),
+        width(x.size(-1)),
+        reach(x.dim() == 5 ? taps.size(2) : 1),
+        kernel(taps.size(-1)),
         stride(moves.stride),
         dilation(moves.dilation),
         padding(kernel / 2 * dilation),
-        height_out((x.size(2) - 1) / stride + 1),
-        width_out((x.size(3) - 1) / stride + 1) {}
+        height_out((height - 1) / stride + 1),
+        width_out((width - 1) / stride + 1) {}
 
   int64_t line_in() const { return width * channels; }
   int64_t line_out() const { return width_out * channels; }
 
-  int64_t taps() const { return kernel * kernel; }
+  int64_t lines() const { return reach * kernel; }
+  int64_t taps() const { return lines() * kernel; }
+
+  // The image that is `k - reach / 2` frames after another one, or -1 if it is not in the same clip.
+  int64_t neighbor(int64_t image, int64_t k) const {
+    int64_t frame = image % frames + k - reach / 2;
+    return frame >= 0 && frame < frames ? image - image % frames + frame : -1;
+  }
 
   mutualnet::DepthwiseLine line(const float* taps) const {
-    return {width, width_out, channels, kernel, stride, dilation, taps};
+    return {width, width_out, channels, lines(), kernel, stride, dilation, taps};
   }
 
   int64_t bands(int64_t lines) const {
@@ -65,7 +77,7 @@ struct Planes {
   }
 };
 
-// Transposes taps from [channels][1][k][k] to [k * k][channels].
+// Transposes taps from [channels][1][taps…] to [taps][channels].
 std::vector<float> taps_of(const at::Tensor& kernel) {
   at::Tensor plain = kernel.detach().contiguous();
   const float* from = plain.const_data_ptr<float>();
@@ -77,15 +89,15 @@ std::vector<float> taps_of(const at::Tensor& kernel) {
   return taps;
 }
 
-// The activated scanlines that a kernel reaches, each between columns of zeros.
+// The activated scanlines of an image that a kernel reaches, each between columns of zeros.
 class LineWindow {
  public:
   LineWindow(const Planes& planes, const float* image, const mutualnet::ScaleShift& norm)
       : planes_(planes), image_(image), norm_(norm), pitch_((planes.width + 2 * planes.padding) * planes.channels),
-        span_(2 * planes.padding + 1), lines_((span_ + 1) * pitch_, 0.0f), present_(span_, -1) {}
+        span_(2 * planes.padding + 1), lines_(span_ * pitch_, 0.0f), present_(span_, -1) {}
 
-  // The scanlines around `center` that the lines of taps read.
-  void around(int64_t center, const float* (&window)[mutualnet::MOST_TAPS]) {
+  // The scanlines around `center` that the lines of taps read; null outside of the image.
+  void around(int64_t center, const float** window) {
     for (int64_t k = 0; k < planes_.kernel; ++k) {
       int64_t y = center - planes_.padding + k * planes_.dilation;
       bool inside = y >= 0 && y < planes_.height;
@@ -95,7 +107,7 @@ class LineWindow {
                                               norm_);
         present_[y % span_] = y;
       }
-      window[k] = inside ? slot(y) : lines_.data() + span_ * pitch_;
+      window[k] = inside ? slot(y) : nullptr;
     }
   }
 
@@ -114,18 +126,28 @@ class LineWindow {
 at::Tensor convolved(const at::Tensor& x, const at::Tensor& kernel, Moves moves,
                      const std::vector<float>& both, Limits limits) {
   Planes planes(x, kernel, moves);
-  at::Tensor y = at::empty({planes.images, planes.channels, planes.height_out, planes.width_out}, x.options(),
-                           at::MemoryFormat::ChannelsLast);
+  std::vector<int64_t> sizes = x.sizes().vec();
+  sizes[x.dim() - 2] = planes.height_out;
+  sizes[x.dim() - 1] = planes.width_out;
+  at::Tensor y = at::empty(sizes, x.options(), channels_last_of(x));
   std::vector<float> taps = taps_of(kernel);
   mutualnet::DepthwiseLine shape = planes.line(taps.data());
   mutualnet::ScaleShift norm = norm_of(both, limits);
   const float* xs = x.const_data_ptr<float>();
   float* ys = y.data_ptr<float>();
   planes.each_band(planes.height_out, [&](int64_t, int64_t image, int64_t first, int64_t last) {
-    LineWindow lines(planes, xs + image * planes.height * planes.line_in(), norm);
+    std::vector<std::pair<int64_t, LineWindow>> frames;
+    for (int64_t k = 0; k < planes.reach; ++k) {
+      int64_t neighbor = planes.neighbor(image, k);
+      if (neighbor >= 0) {
+        frames.emplace_back(k, LineWindow(planes, xs + neighbor * planes.height * planes.line_in(), norm));
+      }
+    }
     for (int64_t line = first; line < last; ++line) {
-      const float* window[mutualnet::MOST_TAPS] = {};
-      lines.around(line * planes.stride, window);
+      const float* window[mutualnet::MOST_LINES] = {};
+      for (auto& [k, lines] : frames) {
+        lines.around(line * planes.stride, window + k * planes.kernel);
+      }
       mutualnet::kernels().depthwise.line(window, ys + (image * planes.height_out + line) * planes.line_out(),
                                          shape);
     }
@@ -143,14 +165,16 @@ class BandGradient {
       : planes_(planes), pass_(pass), norm_(norm), shape_(shape), sums_(sums),
         activated_(planes.line_in()), scratch_(2 * planes.channels), d_taps_(planes.taps() * planes.channels, 0.0f) {}
 
-  // Computes the gradient `da` of the activated scanline `y`, and adds its part to all sums.
-  void line(const float* x, const float* dy_image, float* da, int64_t y) {
+  // Computes the gradient `da` of the activated scanline `y` of an image, and adds its part to all sums.
+  void line(const float* x, const float* dys, float* da, int64_t image, int64_t y) {
     mutualnet::kernels().norm.scale_shift(x, activated_.data(), planes_.width, planes_.channels, norm_);
-    const float* dy[mutualnet::MOST_TAPS] = {};
-    for (int64_t ky = 0; ky < planes_.kernel; ++ky) {
-      int64_t reach = y + planes_.padding - ky * planes_.dilation, out = reach / planes_.stride;
-      bool reached = reach >= 0 && reach % planes_.stride == 0 && out < planes_.height_out;
-      dy[ky] = reached ? dy_image + out * planes_.line_out() : nullptr;
+    const float* dy[mutualnet::MOST_LINES] = {};
+    for (int64_t k = 0; k < planes_.lines(); ++k) {
+      // The output frame that reads this one with tap k is as far before it as this one is after that.
+      int64_t frame = planes_.neighbor(image, planes_.reach - 1 - k / planes_.kernel);
+      int64_t reach = y + planes_.padding - k % planes_.kernel * planes_.dilation, out = reach / planes_.stride;
+      bool reached = frame >= 0 && reach >= 0 && reach % planes_.stride == 0 && out < planes_.height_out;
+      dy[k] = reached ? dys + (frame * planes_.height_out + out) * planes_.line_out() : nullptr;
     }
     mutualnet::kernels().depthwise.gradient(activated_.data(), dy, da, d_taps_.data(), shape_);
     mutualnet::kernels().norm.gradient_moments(x, da, planes_.width, planes_.channels, norm_,
@@ -194,7 +218,7 @@ std::vector<double> gradient_of_activated(const NormPass& pass, const Planes& pl
     BandGradient gradient(planes, pass, norm, shape, parts.data() + band * size);
     for (int64_t y = first; y < last; ++y) {
       int64_t at = (image * planes.height + y) * planes.line_in();
-      gradient.line(xs + at, dys + image * planes.height_out * planes.line_out(), das + at, y);
+      gradient.line(xs + at, dys, das + at, image, y);
     }
     gradient.flush();
   });
@@ -224,7 +248,7 @@ struct NormActivationDepthwise : torch::autograd::Function<NormActivationDepthwi
     const at::Tensor& kernel = saved[5];
     Planes planes(pass.x, kernel, {ctx->saved_data["stride"].toInt(), ctx->saved_data["dilation"].toInt()});
     std::vector<float> both = pass.scale_and_shift();
-    at::Tensor dy = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
+    at::Tensor dy = gradients[0].contiguous(channels_last_of(pass.x));
     at::Tensor da = at::empty_like(pass.x);
     std::vector<double> sums = gradient_of_activated(pass, planes, dy, both, taps_of(kernel), da);
 
@@ -241,8 +265,10 @@ struct NormActivationDepthwise : torch::autograd::Function<NormActivationDepthwi
 };
 
 void check_kernel(const at::Tensor& x, const at::Tensor& kernel, Moves moves) {
-  TORCH_CHECK(x.dim() == 4 && kernel.dim() == 4 && kernel.size(0) == x.size(1) && kernel.size(1) == 1 &&
-                  (kernel.size(2) == 3 || kernel.size(2) == 5) && kernel.size(3) == kernel.size(2) &&
+  int64_t size = kernel.size(-1), reach = kernel.dim() == 5 ? kernel.size(2) : 1;
+  TORCH_CHECK((x.dim() == 4 || x.dim() == 5) && kernel.dim() == x.dim() && kernel.size(0) == x.size(1) &&
+                  kernel.size(1) == 1 && (size == 3 || size == 5) && kernel.size(-2) == size && reach % 2 == 1 &&
+                  reach * size <= mutualnet::MOST_LINES &&
                   (moves.stride == 1 || moves.stride == 2) && moves.dilation >= 1 &&
                   kernel.scalar_type() == at::kFloat && kernel.device().is_cpu(),
               "a depthwise kernel of shape ", kernel.sizes(), ", stride ", moves.stride, " and dilation ",
@@ -260,7 +286,7 @@ char* mutualnet_norm_activation_depthwise(const at::Tensor* input, const at::Ten
                                           const Moves* moves, const NormSettings* settings, at::Tensor** out) {
   return guarded([&] {
     check_kernel(*input, *kernel, *moves);
-    at::Tensor x = input->contiguous(at::MemoryFormat::ChannelsLast);
+    at::Tensor x = input->contiguous(channels_last_of(*input));
     Statistics statistics = batch_statistics(x, *weight, *bias, running_mean, running_variance, *settings);
     *out = new at::Tensor(NormActivationDepthwise::apply(x, *weight, *bias, statistics.mean,
                                                          statistics.inverse, *kernel, *moves,
@@ -277,7 +303,7 @@ char* mutualnet_fixed_norm_activation_depthwise(const at::Tensor* input, const a
   return guarded([&] {
     at::NoGradGuard no_grad;
     check_kernel(*input, *kernel, *moves);
-    at::Tensor x = input->contiguous(at::MemoryFormat::ChannelsLast);
+    at::Tensor x = input->contiguous(channels_last_of(*input));
     std::vector<float> both = fixed_scale_and_shift(x, *weight, *bias, *mean, *variance, settings->epsilon);
     *out = new at::Tensor(convolved(x, *kernel, *moves, both, settings->limits()));
   });

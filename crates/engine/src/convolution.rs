@@ -1,6 +1,7 @@
 //! Convolution of any spatial rank.
 //!
-//! Invariant: the spatial rank is the length of the geometry's slices; nothing here distinguishes 2-D from 3-D.
+//! Invariant: the spatial rank is the length of the geometry's slices. Kernels that reach along time alone, or along
+//! height and width alone, run on clips as on images, for which libtorch is several times faster.
 
 use crate::error::failed;
 use crate::tensor::signed;
@@ -75,6 +76,9 @@ impl Tensor {
         bias: Option<&Self>,
         geometry: &ConvGeometry<'_>,
     ) -> Result<Self> {
+        if let Some(flat) = Flat::of(self, weight, geometry) {
+            return flat.convolution(self, (weight, bias), geometry);
+        }
         let output = self.0.f_convolution(
             &weight.0,
             bias.map(|bias| &bias.0),
@@ -86,5 +90,61 @@ impl Tensor {
             geometry.groups as i64,
         );
         output.map(Self).map_err(failed("convolution", [self, weight]))
+    }
+}
+
+/// How a clip is seen as images by a kernel that does not reach along all three axes.
+#[derive(Debug, Clone, Copy)]
+enum Flat {
+    /// Every frame is an image.
+    Frames,
+    /// Every clip is an image, whose height is time and whose columns are positions.
+    Positions,
+}
+
+impl Flat {
+    fn of(input: &Tensor, weight: &Tensor, geometry: &ConvGeometry<'_>) -> Option<Self> {
+        let (&[_, _, _, _, _], &[_, _, time, height, width]) = (&input.shape()[..], &weight.shape()[..])
+        else {
+            return None;
+        };
+        // Other geometries do not fit, which libtorch says.
+        let (&[stride_t, stride_h, stride_w], &[padding_t, padding_h, padding_w]) =
+            (geometry.stride, geometry.padding)
+        else {
+            return None;
+        };
+        if [time, stride_t, padding_t] == [1, 1, 0] {
+            return Some(Self::Frames);
+        }
+        let is_along_time = [height, width, stride_h, stride_w] == [1; 4] && [padding_h, padding_w] == [0; 2];
+        is_along_time.then_some(Self::Positions)
+    }
+
+    fn convolution(
+        self,
+        input: &Tensor,
+        (weight, bias): (&Tensor, Option<&Tensor>),
+        geometry: &ConvGeometry<'_>,
+    ) -> Result<Tensor> {
+        let ConvGeometry { stride, padding, dilation, groups } = *geometry;
+        let (shape, kernel) = (input.shape(), weight.shape());
+        let (n, [height, width]) = (shape[0], [shape[3], shape[4]]);
+        match self {
+            Self::Frames => {
+                let frames: Vec<_> = (0..shape[2]).collect();
+                let weight = weight.reshape(&[&kernel[..2], &kernel[3..]].concat())?;
+                let [stride, padding, dilation] = [stride, padding, dilation].map(|axes| &axes[1..]);
+                let geometry = ConvGeometry { stride, padding, dilation, groups };
+                input.frames(&frames)?.convolution(&weight, bias, &geometry)?.clips(n)
+            }
+            Self::Positions => {
+                let weight = weight.reshape(&kernel[..4])?;
+                let [stride, padding, dilation] = [stride, padding, dilation].map(|axes| &axes[..2]);
+                let geometry = ConvGeometry { stride, padding, dilation, groups };
+                let positions = input.positions()?.convolution(&weight, bias, &geometry)?;
+                positions.with_positions([height, width])
+            }
+        }
     }
 }

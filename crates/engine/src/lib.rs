@@ -12,6 +12,7 @@ mod tensor;
 
 mod adamw;
 mod autograd;
+mod clips;
 mod convolution;
 mod linear;
 mod loss;

@@ -128,7 +128,8 @@ impl Tensor {
     /// [`Tensor::batch_norm_activation`] followed by a convolution without bias.
     ///
     /// On the CPU a depthwise convolution with 3 × 3 or 5 × 5 taps of any dilation, with stride 1 or 2 and a padding that
-    /// keeps the size at stride 1, is fused with them. The result is equal up to rounding; the activated tensor is never
+    /// keeps the size at stride 1, is fused with them; so is one of clips with 1 or 3 times 3 × 3 taps and stride 1 along
+    /// time. The result is equal up to rounding; the activated tensor is never
     /// written, and backward computes its scanlines again. Any other convolution is a separate operation.
     ///
     /// # Errors
@@ -161,14 +162,27 @@ impl Tensor {
     /// How the kernel moves, if this is a depthwise convolution that can be fused.
     fn depthwise_moves(&self, kernel: &Self, geometry: &ConvGeometry<'_>) -> Option<RawMoves> {
         let (shape, kernel) = (self.shape(), kernel.shape());
-        let (&[_, channels, _, _], &[_, _, size, _]) = (&shape[..], &kernel[..]) else { return None };
-        let (&[stride, _], &[dilation, _]) = (geometry.stride, geometry.dilation) else { return None };
-        let known = kernel == [channels, 1, size, size]
+        let [_, channels, spatial @ ..] = &shape[..] else { return None };
+        let [_, 1, time @ .., size, _] = &kernel[..] else { return None };
+        let [.., stride, _] = geometry.stride else { return None };
+        let [.., dilation, _] = geometry.dilation else { return None };
+        let along_time = match time {
+            [] => vec![],
+            [1 | 3] if *size == 3 => time.to_vec(),
+            _ => return None,
+        };
+        // Along time the stride is 1, and the padding keeps the number of frames.
+        let all = |of_time: &dyn Fn(usize) -> usize, of_image: usize| -> Vec<usize> {
+            along_time.iter().map(|&taps| of_time(taps)).chain([of_image; 2]).collect()
+        };
+        let known = kernel.len() == spatial.len() + 2
+            && kernel[0] == *channels
+            && kernel[2..] == all(&|taps| taps, *size)
             && matches!((size, stride), (3 | 5, 1 | 2))
-            && geometry.groups == channels
-            && geometry.stride == [stride; 2]
-            && geometry.dilation == [dilation; 2]
-            && geometry.padding == [size / 2 * dilation; 2];
-        known.then_some(RawMoves { stride: stride as i64, dilation: dilation as i64 })
+            && geometry.groups == *channels
+            && geometry.stride == all(&|_| 1, *stride)
+            && geometry.dilation == all(&|_| 1, *dilation)
+            && geometry.padding == all(&|taps| taps / 2, size / 2 * dilation);
+        known.then_some(RawMoves { stride: *stride as i64, dilation: *dilation as i64 })
     }
 }

@@ -1,6 +1,6 @@
 // Scanlines of depthwise convolutions, forward and backward. Compiled once per instruction set.
-// Columns are computed in blocks that share loaded columns and taps; 3 x 3 taps side by side, the most common kernel, have
-// functions of their own.
+// Columns are computed in blocks that share loaded columns and taps; lines of 3 taps side by side, the most common ones,
+// have functions of their own.
 
 #include "kernels.h"
 #include "vector.h"
@@ -32,15 +32,18 @@ MUTUALNET_INLINE void in_column_blocks(int64_t count, Body&& body) {
   }
 }
 
-template <int64_t STRIDE, int64_t COLUMNS>
-MUTUALNET_INLINE void line_block(const float* const (&lines)[MOST_TAPS], float* y, int64_t column,
+template <int64_t STRIDE, int64_t LINES, int64_t COLUMNS>
+MUTUALNET_INLINE void line_block(const float* const (&lines)[MOST_LINES], float* y, int64_t column,
                                 const DepthwiseLine& shape) {
   int64_t channels = shape.channels, start = column * STRIDE * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
     using V = decltype(lanes);
     constexpr int64_t READ = (COLUMNS - 1) * STRIDE + 3;
     V total[COLUMNS] = {};
-    for (int64_t ky = 0; ky < 3; ++ky) {
+    for (int64_t ky = 0; ky < LINES; ++ky) {
+      if (lines[ky] == nullptr) {
+        continue;
+      }
       V read[READ];
       for (int64_t i = 0; i < READ; ++i) {
         read[i] = load<V>(lines[ky] + start + i * channels + c);
@@ -58,23 +61,26 @@ MUTUALNET_INLINE void line_block(const float* const (&lines)[MOST_TAPS], float* 
   });
 }
 
-template <int64_t STRIDE>
-MUTUALNET_INLINE void line_of(const float* const (&lines)[MOST_TAPS], float* y, const DepthwiseLine& shape) {
+template <int64_t STRIDE, int64_t LINES>
+MUTUALNET_INLINE void line_of(const float* const (&lines)[MOST_LINES], float* y, const DepthwiseLine& shape) {
   in_column_blocks(shape.columns_out, [&](auto columns, int64_t column) __attribute__((always_inline)) {
-    line_block<STRIDE, decltype(columns)::COUNT>(lines, y, column, shape);
+    line_block<STRIDE, LINES, decltype(columns)::COUNT>(lines, y, column, shape);
   });
 }
 
 // Any dilation and stride.
 template <int64_t KERNEL>
-MUTUALNET_INLINE void general_line(const float* const (&lines)[MOST_TAPS], float* y, const DepthwiseLine& shape) {
+MUTUALNET_INLINE void general_line(const float* const (&lines)[MOST_LINES], float* y, const DepthwiseLine& shape) {
   int64_t channels = shape.channels;
   in_column_blocks(shape.columns_out, [&](auto columns, int64_t column) __attribute__((always_inline)) {
     constexpr int64_t COUNT = decltype(columns)::COUNT;
     over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
       using V = decltype(lanes);
       V total[COUNT] = {};
-      for (int64_t ky = 0; ky < KERNEL; ++ky) {
+      for (int64_t ky = 0; ky < shape.lines; ++ky) {
+        if (lines[ky] == nullptr) {
+          continue;
+        }
         const float* from = lines[ky] + column * shape.stride * channels + c;
         for (int64_t kx = 0; kx < KERNEL; ++kx) {
           V tap = load<V>(shape.taps + (ky * KERNEL + kx) * channels + c);
@@ -90,18 +96,19 @@ MUTUALNET_INLINE void general_line(const float* const (&lines)[MOST_TAPS], float
   });
 }
 
-// Whether the taps are 3 x 3, side by side.
-bool is_plain(const DepthwiseLine& shape) { return shape.kernel == 3 && shape.dilation == 1; }
+// Whether there are 3 or 9 lines of 3 taps, side by side.
+bool is_plain(const DepthwiseLine& shape) {
+  return shape.kernel == 3 && shape.dilation == 1 && (shape.lines == 3 || shape.lines == 9);
+}
 
-void line(const float* const (&lines)[MOST_TAPS], float* y, const DepthwiseLine& shape) {
+void line(const float* const (&lines)[MOST_LINES], float* y, const DepthwiseLine& shape) {
   if (!is_plain(shape)) {
     return shape.kernel == 3 ? general_line<3>(lines, y, shape) : general_line<5>(lines, y, shape);
   }
-  if (shape.stride == 1) {
-    line_of<1>(lines, y, shape);
-  } else {
-    line_of<2>(lines, y, shape);
+  if (shape.lines == 3) {
+    return shape.stride == 1 ? line_of<1, 3>(lines, y, shape) : line_of<2, 3>(lines, y, shape);
   }
+  return shape.stride == 1 ? line_of<1, 9>(lines, y, shape) : line_of<2, 9>(lines, y, shape);
 }
 
 template <typename V>
@@ -116,8 +123,8 @@ MUTUALNET_INLINE V column_of(const float* dy, int64_t column, int64_t c, const D
   return inside ? load<V>(dy + column * shape.channels + c) : V{};
 }
 
-template <int64_t COLUMNS>
-MUTUALNET_INLINE void gradient_block_1(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
+template <int64_t LINES, int64_t COLUMNS>
+MUTUALNET_INLINE void gradient_block_1(const float* a, const float* const (&dy)[MOST_LINES], float* da, float* d_taps,
                                        int64_t column, const DepthwiseLine& shape) {
   int64_t channels = shape.channels, at = column * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
@@ -126,7 +133,7 @@ MUTUALNET_INLINE void gradient_block_1(const float* a, const float* const (&dy)[
     for (int64_t o = 0; o < COLUMNS; ++o) {
       input[o] = load<V>(a + at + o * channels + c);
     }
-    for (int64_t ky = 0; ky < 3; ++ky) {
+    for (int64_t ky = 0; ky < LINES; ++ky) {
       if (dy[ky] == nullptr) {
         continue;
       }
@@ -151,8 +158,8 @@ MUTUALNET_INLINE void gradient_block_1(const float* a, const float* const (&dy)[
 }
 
 // Columns [2 * out, 2 * (out + COLUMNS)) of a stride-2 scanline.
-template <int64_t COLUMNS>
-MUTUALNET_INLINE void gradient_block_2(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
+template <int64_t LINES, int64_t COLUMNS>
+MUTUALNET_INLINE void gradient_block_2(const float* a, const float* const (&dy)[MOST_LINES], float* da, float* d_taps,
                                        int64_t out, const DepthwiseLine& shape) {
   int64_t channels = shape.channels, at = 2 * out * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
@@ -161,7 +168,7 @@ MUTUALNET_INLINE void gradient_block_2(const float* a, const float* const (&dy)[
     for (int64_t o = 0; o < 2 * COLUMNS; ++o) {
       input[o] = load<V>(a + at + o * channels + c);
     }
-    for (int64_t ky = 0; ky < 3; ++ky) {
+    for (int64_t ky = 0; ky < LINES; ++ky) {
       if (dy[ky] == nullptr) {
         continue;
       }
@@ -190,13 +197,14 @@ MUTUALNET_INLINE void gradient_block_2(const float* a, const float* const (&dy)[
 }
 
 // The last column of a stride-2 scanline of odd length, which only the middle taps use.
-MUTUALNET_INLINE void gradient_last_2(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
+template <int64_t LINES>
+MUTUALNET_INLINE void gradient_last_2(const float* a, const float* const (&dy)[MOST_LINES], float* da, float* d_taps,
                                       const DepthwiseLine& shape) {
   int64_t channels = shape.channels, at = (shape.columns_in - 1) * channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
     using V = decltype(lanes);
     V input = load<V>(a + at + c), total{};
-    for (int64_t ky = 0; ky < 3; ++ky) {
+    for (int64_t ky = 0; ky < LINES; ++ky) {
       if (dy[ky] != nullptr) {
         V g = load<V>(dy[ky] + (shape.columns_out - 1) * channels + c);
         int64_t middle = (ky * 3 + 1) * channels + c;
@@ -210,7 +218,7 @@ MUTUALNET_INLINE void gradient_last_2(const float* a, const float* const (&dy)[M
 
 // Any dilation and stride. The gradients of the taps of one line of them stay in registers.
 template <int64_t KERNEL>
-MUTUALNET_INLINE void general_gradient(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
+MUTUALNET_INLINE void general_gradient(const float* a, const float* const (&dy)[MOST_LINES], float* da, float* d_taps,
                                        const DepthwiseLine& shape) {
   int64_t channels = shape.channels;
   over_channels(channels, [&](auto lanes, int64_t c) __attribute__((always_inline)) {
@@ -218,7 +226,7 @@ MUTUALNET_INLINE void general_gradient(const float* a, const float* const (&dy)[
     for (int64_t x = 0; x < shape.columns_in; ++x) {
       store(da + x * channels + c, V{});
     }
-    for (int64_t ky = 0; ky < KERNEL; ++ky) {
+    for (int64_t ky = 0; ky < shape.lines; ++ky) {
       if (dy[ky] == nullptr) {
         continue;
       }
@@ -245,24 +253,31 @@ MUTUALNET_INLINE void general_gradient(const float* a, const float* const (&dy)[
   });
 }
 
-void gradient(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
+template <int64_t LINES>
+MUTUALNET_INLINE void plain_gradient(const float* a, const float* const (&dy)[MOST_LINES], float* da, float* d_taps,
+                                     const DepthwiseLine& shape) {
+  if (shape.stride == 1) {
+    in_column_blocks(shape.columns_in, [&](auto columns, int64_t column) __attribute__((always_inline)) {
+      gradient_block_1<LINES, decltype(columns)::COUNT>(a, dy, da, d_taps, column, shape);
+    });
+    return;
+  }
+  in_column_blocks(shape.columns_in / 2, [&](auto columns, int64_t out) __attribute__((always_inline)) {
+    gradient_block_2<LINES, decltype(columns)::COUNT>(a, dy, da, d_taps, out, shape);
+  });
+  if (shape.columns_in % 2 != 0) {
+    gradient_last_2<LINES>(a, dy, da, d_taps, shape);
+  }
+}
+
+void gradient(const float* a, const float* const (&dy)[MOST_LINES], float* da, float* d_taps,
               const DepthwiseLine& shape) {
   if (!is_plain(shape)) {
     return shape.kernel == 3 ? general_gradient<3>(a, dy, da, d_taps, shape)
                              : general_gradient<5>(a, dy, da, d_taps, shape);
   }
-  if (shape.stride == 1) {
-    in_column_blocks(shape.columns_in, [&](auto columns, int64_t column) __attribute__((always_inline)) {
-      gradient_block_1<decltype(columns)::COUNT>(a, dy, da, d_taps, column, shape);
-    });
-    return;
-  }
-  in_column_blocks(shape.columns_in / 2, [&](auto columns, int64_t out) __attribute__((always_inline)) {
-    gradient_block_2<decltype(columns)::COUNT>(a, dy, da, d_taps, out, shape);
-  });
-  if (shape.columns_in % 2 != 0) {
-    gradient_last_2(a, dy, da, d_taps, shape);
-  }
+  return shape.lines == 3 ? plain_gradient<3>(a, dy, da, d_taps, shape)
+                          : plain_gradient<9>(a, dy, da, d_taps, shape);
 }
 
 }  // namespace

@@ -26,15 +26,16 @@ struct InputGradient {
   const float* mean;
 };
 
-// The most lines that a depthwise kernel has.
-constexpr int64_t MOST_TAPS = 5;
+// The most lines of taps that a depthwise kernel has: 3 x 3 of them for clips.
+constexpr int64_t MOST_LINES = 9;
 
-// A scanline of a depthwise convolution with 3 x 3 or 5 x 5 taps, padded so that a stride of 1 keeps the size; `taps` is
-// [kernel * kernel][channels].
+// A scanline of a depthwise convolution with lines of 3 or 5 taps, padded so that a stride of 1 keeps the size; `taps` is
+// [lines][kernel][channels].
 struct DepthwiseLine {
   int64_t columns_in;
   int64_t columns_out;
   int64_t channels;
+  int64_t lines;
   int64_t kernel;
   int64_t stride;
   int64_t dilation;
@@ -44,12 +45,12 @@ struct DepthwiseLine {
 };
 
 struct DepthwiseKernels {
-  // Computes one output scanline from one input scanline per tap line; each begins and ends with columns of zeros, as many
-  // as the padding.
-  void (*line)(const float* const (&lines)[MOST_TAPS], float* y, const DepthwiseLine& shape);
+  // Computes one output scanline from one input scanline per line of taps, or null for one of zeros; each begins and ends
+  // with columns of zeros, as many as the padding.
+  void (*line)(const float* const (&lines)[MOST_LINES], float* y, const DepthwiseLine& shape);
   // Computes the gradient of one input scanline `a`, and adds its part to the gradient of the taps.
-  // dy[k] is the output scanline that uses `a` with tap line k, or null.
-  void (*gradient)(const float* a, const float* const (&dy)[MOST_TAPS], float* da, float* d_taps,
+  // dy[k] is the output scanline that uses `a` with line k of the taps, or null.
+  void (*gradient)(const float* a, const float* const (&dy)[MOST_LINES], float* da, float* d_taps,
                    const DepthwiseLine& shape);
 };
 

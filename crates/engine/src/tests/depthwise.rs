@@ -3,8 +3,6 @@
 use super::{CPU, EPS, assert_close, noise, random, relative_error, values};
 use crate::{Activation, Affine, ConvGeometry, NormStatistics, Tensor, no_grad};
 
-type Shape = [usize; 4];
-
 fn geometry(stride: &[usize; 2], channels: usize) -> ConvGeometry<'_> {
     ConvGeometry { stride, padding: &[1, 1], dilation: &[1, 1], groups: channels }
 }
@@ -12,17 +10,26 @@ fn geometry(stride: &[usize; 2], channels: usize) -> ConvGeometry<'_> {
 /// Side, stride and dilation of a kernel.
 type Kernel = [usize; 3];
 
-/// The output, and the gradients of input, scale, shift and kernel.
-fn outcome(shape: Shape, kernel: Kernel, activation: Activation, fused: bool) -> Vec<Vec<f32>> {
+/// The output, and the gradients of input, scale, shift and kernel. `time` are the taps along time, for clips.
+fn outcome(
+    (shape, time): (&[usize], &[usize]),
+    kernel: Kernel,
+    activation: Activation,
+    fused: bool,
+) -> Vec<Vec<f32>> {
     let [side, stride, dilation] = kernel;
     let channels = shape[1];
+    let axes = |of_time: fn(usize) -> usize, of_image: usize| -> Vec<usize> {
+        time.iter().map(|&taps| of_time(taps)).chain([of_image; 2]).collect()
+    };
     let leaf = |tensor: Tensor| tensor.require_grad().unwrap();
-    let input = leaf(random(&shape, 1).scale(3.0).unwrap());
+    let input = leaf(random(shape, 1).scale(3.0).unwrap());
     let weight = leaf(Tensor::from_slice(&noise(channels, 2), &[channels]).unwrap().scale(8.0).unwrap());
     let bias = leaf(Tensor::from_slice(&noise(channels, 3), &[channels]).unwrap());
-    let kernel = leaf(random(&[channels, 1, side, side], 4));
+    let kernel = leaf(random(&[vec![channels, 1], axes(|taps| taps, side)].concat(), 4));
     let affine = Affine { weight: &weight, bias: &bias, eps: EPS };
-    let (stride, padding, dilation) = ([stride; 2], [side / 2 * dilation; 2], [dilation; 2]);
+    let (stride, padding) = (axes(|_| 1, stride), axes(|taps| taps / 2, side / 2 * dilation));
+    let dilation = axes(|_| 1, dilation);
     let geometry = ConvGeometry { stride: &stride, padding: &padding, dilation: &dilation, groups: channels };
     let output = if fused {
         input
@@ -41,7 +48,7 @@ fn outcome(shape: Shape, kernel: Kernel, activation: Activation, fused: bool) ->
 #[test]
 fn one_operation_equals_three() {
     // The sizes cover odd and even sides, every block and remainder of columns, bands, lane widths and tails.
-    let shapes: [Shape; 7] = [
+    let shapes: [[usize; 4]; 7] = [
         [2, 8, 1, 1],
         [2, 3, 2, 3],
         [3, 24, 7, 7],
@@ -65,12 +72,35 @@ fn one_operation_equals_three() {
             ([5, 2, 2], &[Activation::Relu6]),
         ] {
             for &activation in activations {
-                let one = outcome(shape, kernel, activation, true);
-                let three = outcome(shape, kernel, activation, false);
+                let one = outcome((&shape, &[]), kernel, activation, true);
+                let three = outcome((&shape, &[]), kernel, activation, false);
                 for (index, (one, three)) in one.iter().zip(&three).enumerate() {
                     let error = relative_error(one, three);
                     assert!(error <= 1e-5, "{shape:?} / {kernel:?} {activation:?}, part {index}: {error:e}");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn one_operation_equals_three_on_clips() {
+    for shape in [[2, 8, 1, 1, 1], [1, 3, 2, 2, 3], [2, 24, 3, 7, 7], [1, 41, 5, 10, 11], [3, 54, 4, 17, 9]] {
+        for (time, kernel, activation) in [
+            (3, [3, 1, 1], Activation::Relu),
+            (3, [3, 2, 1], Activation::Relu),
+            (3, [3, 1, 1], Activation::HardSwish),
+            (3, [3, 1, 2], Activation::Relu6),
+            (1, [3, 2, 1], Activation::Identity),
+        ] {
+            let one = outcome((&shape, &[time]), kernel, activation, true);
+            let three = outcome((&shape, &[time]), kernel, activation, false);
+            for (index, (one, three)) in one.iter().zip(&three).enumerate() {
+                let error = relative_error(one, three);
+                assert!(
+                    error <= 1e-5,
+                    "{shape:?} / {time} {kernel:?} {activation:?}, part {index}: {error:e}"
+                );
             }
         }
     }
@@ -107,7 +137,9 @@ fn the_thread_count_changes_no_bit() {
     let before = crate::threads();
     let outcomes = [1, 2, 3].map(|threads| {
         crate::set_threads(threads).unwrap();
-        outcome([4, 24, 40, 40], [5, 1, 2], Activation::Relu6, true)
+        let image = outcome((&[4, 24, 40, 40], &[]), [5, 1, 2], Activation::Relu6, true);
+        let clip = outcome((&[2, 24, 3, 40, 40], &[3]), [3, 2, 1], Activation::Relu, true);
+        (image, clip)
     });
     crate::set_threads(before).unwrap();
     assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]));

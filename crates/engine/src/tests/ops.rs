@@ -47,6 +47,47 @@ fn convolutions_equal_the_definition() {
     }
 }
 
+/// A clip kernel with taps along some of the axes, widened with zeros so that it has three along each of them.
+fn widened(weight: &Tensor) -> Tensor {
+    let [c_out, c_group, kernel @ ..]: [usize; 5] = weight.shape().try_into().unwrap();
+    let offset = kernel.map(|taps| usize::from(taps == 1));
+    let from = values(weight);
+    let mut to = vec![0.0; c_out * c_group * 27];
+    for (at, value) in from.iter().enumerate() {
+        let (x, y) = (at % kernel[2], at / kernel[2] % kernel[1]);
+        let (t, channel) = (at / (kernel[2] * kernel[1]) % kernel[0], at / kernel.iter().product::<usize>());
+        to[channel * 27 + (t + offset[0]) * 9 + (y + offset[1]) * 3 + x + offset[2]] = *value;
+    }
+    Tensor::from_slice(&to, &[c_out, c_group, 3, 3, 3]).unwrap()
+}
+
+#[test]
+fn kernels_along_some_axes_of_clips_equal_wider_ones() {
+    for (kernel, stride, groups) in [
+        ([1, 3, 3], [1, 2, 2], 1),
+        ([1, 3, 3], [1, 1, 1], 8),
+        ([1, 1, 1], [1, 2, 2], 1),
+        ([3, 1, 1], [1, 1, 1], 1),
+        ([3, 1, 1], [2, 1, 1], 8),
+        ([3, 3, 3], [2, 1, 1], 1),
+    ] {
+        let weight = random(&[&[16, 8 / groups][..], &kernel].concat(), 2);
+        let padding = kernel.map(|taps| taps / 2);
+        let of = |weight: &Tensor, padding: &[usize]| {
+            let input = random(&[2, 8, 5, 6, 7], 1).require_grad().unwrap();
+            let geometry = ConvGeometry { stride: &stride, padding, dilation: &[1; 3], groups };
+            let output = input.convolution(weight, None, &geometry).unwrap();
+            assert!(output.is_channels_last());
+            output.multiply(&random(&output.shape(), 3)).unwrap().sum().unwrap().backward().unwrap();
+            [values(&output), values(&input.grad().unwrap().unwrap())]
+        };
+        let (narrow, wide) = (of(&weight, &padding), of(&widened(&weight), &[1; 3]));
+        for (narrow, wide) in narrow.iter().zip(&wide) {
+            assert_close(narrow, wide, 1e-5);
+        }
+    }
+}
+
 /// `⟨conv(x), y⟩ = ⟨x, transposed(y)⟩` for every y, which defines it.
 #[test]
 fn a_transposed_convolution_is_the_transpose() {
