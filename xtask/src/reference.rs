@@ -75,6 +75,7 @@ const TYPES: &[(&str, &str)] = &[
     ("f64", "number"),
     ("WidthRange", "list of 2 numbers"),
     ("Vec<Resolution>", "list of whole numbers"),
+    ("Vec<Frames>", "list of whole numbers"),
     ("Vec<Precision>", "list of texts"),
     ("[f32; 3]", "list of 3 numbers"),
     ("[f64; 2]", "list of 2 numbers"),
@@ -90,6 +91,7 @@ const TYPES: &[(&str, &str)] = &[
 
 /// Defaults that a line of code does not show as people would write them.
 const DEFAULTS: &[(&str, &str)] = &[
+    ("Vec<Frames>", "`[]`"),
     ("Vec<Precision>", "`[\"f32\"]`"),
     ("TrainTransform", "`{}`"),
     ("TrainCrop", "`{ kind = \"random_resized\" }`"),

@@ -1,7 +1,7 @@
 //! Checks that the parts of a bundle fit together; no other place decides this.
 
-use mutualnet_core::network::{AvgPool, Conv, MaxPool, Op, TransposedConv};
-use mutualnet_core::{Network, Subnet, Weights, Width};
+use mutualnet_core::network::{AvgPool, Conv, MaxPool, Op, Rank, TransposedConv};
+use mutualnet_core::{InputSize, Network, Subnet, Weights, Width};
 
 use crate::parts::{norm_paths, stats_names};
 use crate::{BundleParts, Error, Result, Row};
@@ -20,7 +20,7 @@ pub(crate) fn parts(parts: &BundleParts) -> Result<()> {
     if parts.classes.len() != expected {
         return Err(Error::Classes { expected, got: parts.classes.len() });
     }
-    parts.preprocess.check().map_err(|source| Error::Preprocess { source })?;
+    preprocess(parts)?;
     weights(&parts.network, &parts.weights)?;
     for row in parts.table.rows() {
         fits(parts, row)?;
@@ -30,6 +30,19 @@ pub(crate) fn parts(parts: &BundleParts) -> Result<()> {
         Some(&subnet) => Err(Error::Stats { subnet, expected: 0, got: Some(parts.stats[&subnet].len()) }),
         None => Ok(()),
     }
+}
+
+fn preprocess(parts: &BundleParts) -> Result<()> {
+    let fails = |source| Err(Error::Preprocess { source });
+    if let Err(source) = parts.preprocess.check() {
+        return fails(source);
+    }
+    let reason = match (parts.network.rank(), parts.preprocess.clip) {
+        (Rank::Clip, None) => "is missing, and the network reads clips",
+        (Rank::Image, Some(_)) => "is there, but the network reads images",
+        _ => return Ok(()),
+    };
+    fails(mutualnet_core::Error::Preprocess { key: "clip", reason: reason.to_owned(), hint: None })
 }
 
 fn weights(network: &Network, weights: &Weights) -> Result<()> {
@@ -67,6 +80,10 @@ fn fits(parts: &BundleParts, row: &Row) -> Result<()> {
     let wrong = |reason: String| Err(Error::Row { name: row.name(), reason });
     if row.subnet.input.resolution > parts.preprocess.crop {
         return wrong(format!("its resolution is above the crop of {} pixels", parts.preprocess.crop));
+    }
+    let InputSize { frames, .. } = row.subnet.input;
+    if let Some(clip) = parts.preprocess.clip.filter(|clip| frames > clip.frames) {
+        return wrong(format!("it has more frames than a clip, which has {}", clip.frames));
     }
     if most_macs(&parts.network, row.subnet)? > MAX_MACS {
         return wrong("the network is too large to compute with".to_owned());

@@ -278,6 +278,9 @@ pub(crate) struct RowArgs {
     /// Resolution of the row, instead of a budget
     #[arg(long, requires = "width")]
     pub(crate) resolution: Option<Resolution>,
+    /// Number of frames of the row, for a network that reads clips
+    #[arg(long, requires = "width")]
+    pub(crate) frames: Option<Frames>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -319,7 +322,8 @@ impl ArithmeticArgs {
 pub(crate) struct PredictArgs {
     /// Bundle (.mnb) or run directory
     pub(crate) bundle: PathBuf,
-    /// Images (JPEG, PNG, WebP), or folders of images, which are searched with all their subfolders
+    /// Images (JPEG, PNG, WebP) or, if the network reads clips, videos; or folders of them, which are searched with all their
+    /// subfolders
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
     #[command(flatten)]
@@ -490,6 +494,9 @@ pub(crate) struct BenchTrainArgs {
     /// Resolutions in pixels, largest first
     #[arg(long, value_delimiter = ',', default_value = "224,192,160,128")]
     pub(crate) resolutions: Vec<Resolution>,
+    /// Numbers of frames of a clip, largest first, for a network that reads clips
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) frames: Vec<Frames>,
     /// Narrowest width; the widest is 1.0
     #[arg(long, default_value = "0.25")]
     pub(crate) smallest: Width,

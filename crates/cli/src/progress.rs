@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mutualnet_core::Task;
+use mutualnet_core::network::Rank;
 use mutualnet_core::text::{counted, printable};
 use mutualnet_train::events::{Stage, StudentLoss, Symptom};
 use mutualnet_train::{Event, Reporter};
@@ -22,6 +23,8 @@ pub(crate) struct Progress {
     steps_per_epoch: u64,
     /// What the accuracy counts.
     judged: &'static str,
+    /// What a batch has, in the plural.
+    samples: &'static str,
     average: Averages,
     stage: Option<Stage>,
 }
@@ -50,7 +53,8 @@ impl Progress {
             bar,
             last_line: None,
             steps_per_epoch: 1,
-            judged: Task::default().judged(),
+            judged: Task::default().judged(Rank::Image),
+            samples: Rank::Image.samples(),
             average: Averages::default(),
             stage: None,
         }
@@ -109,9 +113,10 @@ impl Progress {
             }
         };
         let message = format!(
-            "epoch {epoch} · full loss {full_loss:.3}, {:.1} % of {} correct · {students}{images_per_s:.0} images/s",
+            "epoch {epoch} · full loss {full_loss:.3}, {:.1} % of {} correct · {students}{images_per_s:.0} {}/s",
             full_accuracy * 100.0,
             self.judged,
+            self.samples,
         );
         self.advance(step + 1, &message);
     }
@@ -119,7 +124,7 @@ impl Progress {
     fn tabulating(&mut self, stage: Stage, done: usize, of: usize) {
         let (what, unit) = match stage {
             Stage::Calibrate => ("calibrating batch-norm statistics of every row", "batches"),
-            Stage::Evaluate => ("evaluating every row", "images"),
+            Stage::Evaluate => ("evaluating every row", "samples"),
             Stage::Time => ("timing every row", "rows"),
         };
         if self.stage != Some(stage) {
@@ -154,8 +159,9 @@ fn not_learning(symptom: &Symptom) -> String {
 impl Reporter for Progress {
     fn report(&mut self, event: &Event) {
         match event {
-            Event::Start { total_steps, step, steps_per_epoch, task, .. } => {
-                (self.steps_per_epoch, self.judged) = (*steps_per_epoch, task.judged());
+            Event::Start { total_steps, step, steps_per_epoch, task, rank, .. } => {
+                (self.steps_per_epoch, self.judged) = (*steps_per_epoch, task.judged(*rank));
+                self.samples = rank.samples();
                 if *step > 0 {
                     self.line(&format!("continuing from step {step} of {total_steps}"));
                 }

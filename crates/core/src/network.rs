@@ -43,13 +43,24 @@ mod tests;
 pub struct NodeId(pub usize);
 
 /// What the network reads, which determines the rank of all its tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rank {
     /// Images: tensors are `[n, c, h, w]`.
+    #[default]
     Image,
     /// Clips: tensors are `[n, c, t, h, w]`.
     Clip,
+}
+
+impl Rank {
+    /// What the samples are, in the plural.
+    pub fn samples(self) -> &'static str {
+        match self {
+            Self::Image => "images",
+            Self::Clip => "clips",
+        }
+    }
 }
 
 /// One node of the list.

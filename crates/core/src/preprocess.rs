@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Resolution, Result};
+use crate::network::Rank;
+use crate::{Error, Frames, Resolution, Result};
 
 /// Which part of an image the network sees at test time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -22,6 +23,26 @@ impl Fit {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Which frames of a video make a clip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClipSampling {
+    /// Frames of a clip: the largest number that a sub-network reads.
+    pub frames: Frames,
+    /// Distance from one frame of a clip to the next, in mean frame times of the video.
+    pub stride: u32,
+}
+
+impl ClipSampling {
+    /// What a network reads at its largest number of frames: every frame of a video, or none if it reads images.
+    pub fn every_frame(rank: Rank, frames: Frames) -> Option<Self> {
+        (rank == Rank::Clip).then_some(Self { frames, stride: 1 })
+    }
+
+    /// The largest stride.
+    pub const MAX_STRIDE: u32 = 256;
 }
 
 /// Test-time preprocessing: resize, center crop, scale to 0–1, normalize.
@@ -46,6 +67,10 @@ pub struct Preprocess {
     pub mean: [f32; 3],
     /// Standard deviation of each color channel, on the scale 0–1.
     pub std: [f32; 3],
+    /// Which frames of a video make a clip, whose frames are then preprocessed like images; `None` if the network reads
+    /// images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<ClipSampling>,
 }
 
 /// Largest value of a color channel in an 8-bit image.
@@ -62,16 +87,17 @@ pub fn shrunk(size: [usize; 2], from: Resolution, to: Resolution) -> [usize; 2] 
 impl Preprocess {
     /// A center crop without a resize of its own; mean and standard deviation are on the scale 0–1.
     pub fn center_crop(crop: Resolution, mean: [f32; 3], std: [f32; 3]) -> Self {
-        Self { fit: Fit::CenterCrop, resize: None, crop, mean, std }
+        Self { fit: Fit::CenterCrop, resize: None, crop, mean, std, clip: None }
     }
 
     /// Whether images can be preprocessed like this.
     ///
     /// # Errors
-    /// [`Error::Preprocess`]: the crop is larger than the resized image, or mean and standard deviation are not on the
-    /// scale 0–1.
+    /// [`Error::Preprocess`]: the crop is larger than the resized image, mean and standard deviation are not on the
+    /// scale 0–1, the frames of a clip are too far apart, or they are not all of one size.
     pub fn check(&self) -> Result<()> {
-        let Self { fit, resize, crop, mean, std } = *self;
+        let Self { fit, resize, crop, mean, std, clip } = *self;
+        self.check_clip(clip)?;
         if fit == Fit::Whole && resize.is_some() {
             let reason = "whole images are resized to the largest resolution, and not cropped";
             let hint = Some("remove it".to_owned());
@@ -102,6 +128,21 @@ impl Preprocess {
             return Err(Error::Preprocess { key: "std", reason, hint: None });
         }
         Ok(())
+    }
+}
+
+impl Preprocess {
+    fn check_clip(&self, clip: Option<ClipSampling>) -> Result<()> {
+        let Some(ClipSampling { stride, .. }) = clip else { return Ok(()) };
+        let most = ClipSampling::MAX_STRIDE;
+        let reason = if self.fit == Fit::Whole {
+            "the frames of a clip are cropped to a square".to_owned()
+        } else if !(1..=most).contains(&stride) {
+            format!("the stride must be from 1 to {most}, not {stride}")
+        } else {
+            return Ok(());
+        };
+        Err(Error::Preprocess { key: "clip", reason, hint: None })
     }
 }
 
@@ -172,6 +213,17 @@ mod tests {
         let whole = Preprocess { fit: Fit::Whole, ..imagenet() };
         whole.check().unwrap();
         assert!(told(Preprocess { resize: Some(whole.crop), ..whole }).0.starts_with("resize: whole images"));
+    }
+
+    #[test]
+    fn clips_have_square_frames_that_are_not_too_far_apart() {
+        let frames = Frames::new(8).unwrap();
+        let with = |stride| Preprocess { clip: Some(ClipSampling { frames, stride }), ..imagenet() };
+        with(ClipSampling::MAX_STRIDE).check().unwrap();
+        for stride in [0, ClipSampling::MAX_STRIDE + 1] {
+            assert!(told(with(stride)).0.starts_with("clip: the stride must be from 1 to 256"));
+        }
+        assert!(told(Preprocess { fit: Fit::Whole, ..with(1) }).0.contains("cropped to a square"));
     }
 
     #[test]

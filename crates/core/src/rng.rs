@@ -30,6 +30,8 @@ pub enum Purpose {
     Mix = 9,
     /// Which samples a bootstrap interval draws.
     Bootstrap = 10,
+    /// Which part of a video a clip shows.
+    Clip = 11,
 }
 
 /// The key of a stream.

@@ -82,6 +82,14 @@ impl Frames {
     /// What an image counts as.
     pub const ONE: Self = Self(NonZeroU32::MIN);
 
+    /// The frames that a sub-network with this many sees of a clip of `of` frames: frame `i` is number `⌊i·of/n⌋`.
+    ///
+    /// Fewer frames are further apart and cover the same time.
+    pub fn picked_from(self, of: usize) -> impl Iterator<Item = usize> {
+        let n = self.get() as usize;
+        (0..n).map(move |i| i * of / n)
+    }
+
     /// Whether this is [`Self::ONE`], which files leave out.
     pub fn is_one(&self) -> bool {
         *self == Self::ONE
@@ -187,6 +195,15 @@ mod tests {
             assert_eq!(serde_json::to_string(&subnet).unwrap(), json);
             assert_eq!(serde_json::from_str::<Subnet>(json).unwrap(), subnet);
         }
+    }
+
+    #[test]
+    fn fewer_frames_cover_the_same_time() {
+        let picked = |n: u32, of| Frames::new(n).unwrap().picked_from(of).collect::<Vec<_>>();
+        assert_eq!(picked(4, 8), [0, 2, 4, 6]);
+        assert_eq!(picked(3, 8), [0, 2, 5]);
+        assert_eq!(picked(8, 8), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(picked(1, 8), [0]);
     }
 
     #[test]

@@ -45,9 +45,9 @@ impl Task {
     }
 
     /// What a class is given to, in the plural.
-    pub fn judged(self) -> &'static str {
+    pub fn judged(self, rank: Rank) -> &'static str {
         match self {
-            Self::Classify => "images",
+            Self::Classify => rank.samples(),
             Self::Segment => "pixels",
         }
     }

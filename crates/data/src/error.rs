@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use mutualnet_core::network::Rank;
 use mutualnet_core::text::{counted, shown, shown_dir};
 use mutualnet_core::{FileKind, Wanted};
 use mutualnet_image::Others;
@@ -167,14 +168,32 @@ pub enum Error {
         others: Others,
     },
     /// Classes without images.
-    #[error("no JPEG, PNG or WebP files {}in {}{}", of_classes(*classes), shown(path), but(others))]
+    #[error("no {} {}in {}{}", wanted(*rank), of_classes(*classes), shown(path), but(others))]
     NoImages {
+        /// What the samples are.
+        rank: Rank,
         /// How many classes there are.
         classes: usize,
         /// The directory.
         path: PathBuf,
         /// All other files.
         others: Others,
+    },
+    /// A data set of images whose frames are asked for, or the other way round.
+    #[error("{} has {}, but the preprocessing is for {}", shown(path), rank.samples(), other(*rank).samples())]
+    OtherRank {
+        /// What it has.
+        rank: Rank,
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A split in a layout that holds images only.
+    #[error("split `{split}` of {} has no videos", shown(path))]
+    NoVideos {
+        /// The name of the split.
+        split: String,
+        /// The data set.
+        path: PathBuf,
     },
     /// A quarantine list that leaves nothing of a split.
     #[error("a quarantine list leaves out all {images} images in {}: {}", shown(path), shown(list))]
@@ -290,6 +309,21 @@ pub enum Error {
     },
 }
 
+/// What the files of samples are.
+fn wanted(rank: Rank) -> &'static str {
+    match rank {
+        Rank::Image => "JPEG, PNG or WebP files",
+        Rank::Clip => "videos",
+    }
+}
+
+fn other(rank: Rank) -> Rank {
+    match rank {
+        Rank::Image => Rank::Clip,
+        Rank::Clip => Rank::Image,
+    }
+}
+
 /// `, but 24 .bmp`, if there is anything.
 fn but(others: &Others) -> String {
     if others.is_empty() { String::new() } else { format!(", but {others}") }
@@ -364,7 +398,10 @@ impl Error {
                 source.hint().or_else(|| source.is_found_by_indexing().then_some(BROKEN_HINT))?
             }
             Self::NoClasses { .. } | Self::NoImages { .. } => {
-                "every class is a folder with its JPEG, PNG or WebP files in it"
+                "every class is a folder with its files in it: JPEG, PNG or WebP, or videos for a network that reads clips"
+            }
+            Self::NoVideos { .. } => {
+                "videos are in a folder for each class, or named by a list; other layouts hold images"
             }
             Self::AllBroken { kind, .. } => kind.hint(Wanted::Image).unwrap_or(
                 "the files are probably not what their names say, or the download was incomplete; no quarantine list \

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use mutualnet_core::Task;
+use mutualnet_core::network::Rank;
 use mutualnet_image::Image;
 use mutualnet_image::decode;
 
@@ -79,7 +80,7 @@ impl Split {
     }
 }
 
-/// One image of a data set.
+/// One image or video of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleRef {
     /// Where it is.
@@ -103,22 +104,25 @@ impl SampleRef {
 pub(crate) struct Contents {
     /// What its labels are for.
     pub(crate) task: Task,
+    /// Whether its samples are images or videos.
+    pub(crate) rank: Rank,
     pub(crate) classes: Vec<String>,
     /// Ordered by class and then by name.
     pub(crate) samples: Vec<SampleRef>,
     /// Images without a usable label, and what cannot be read at all.
     pub(crate) broken: Vec<(Place, SampleError)>,
-    /// Files whose names are not those of images.
+    /// Files whose names are not those of samples.
     pub(crate) others: Others,
     /// What users should know about the layout.
     pub(crate) notices: Vec<Notice>,
 }
 
-/// The images of one split.
+/// The images or videos of one split.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     dir: PathBuf,
     task: Task,
+    rank: Rank,
     classes: Vec<String>,
     samples: Vec<SampleRef>,
     /// Where each class begins and ends in `samples`.
@@ -142,19 +146,40 @@ impl Dataset {
         Self::open_named(root, split.folder())
     }
 
-    /// Indexes one split of a data set by its name, with the labels that a task needs.
+    /// Indexes one split of a data set by its name, with the samples that a network reads and the labels that a task
+    /// needs.
     ///
     /// A directory does not say what it is for: `images` and `masks` could be classes.
     ///
     /// # Errors
     /// As [`Dataset::open_named`]. For segmentation: a split that is neither a folder with `images` and `masks` nor a list
-    /// of pairs, or no `classes.txt`. A mask that is missing is not an error; the loader reports its image as broken.
-    pub fn open_for(task: Task, root: &Path, split: &str) -> Result<Self> {
+    /// of pairs, or no `classes.txt`. A mask that is missing is not an error; the loader reports its image as broken. For
+    /// clips: a split that is neither a folder of class folders nor a list.
+    pub fn open_for(task: Task, rank: Rank, root: &Path, split: &str) -> Result<Self> {
         if task == Task::Segment {
             let Masked { dir, contents } = masks::open(root, split)?;
             return Self::assemble(&dir, contents);
         }
-        Self::open_named(root, split)
+        match rank {
+            Rank::Image => Self::open_named(root, split),
+            Rank::Clip => Self::open_videos(root, split),
+        }
+    }
+
+    /// Indexes the videos of a split, in class folders or in a list.
+    fn open_videos(root: &Path, split: &str) -> Result<Self> {
+        match layout::find(root, split)? {
+            Some(Layout::List(path)) => {
+                Self::assemble(root, Contents { rank: Rank::Clip, ..list::contents(root, &path)? })
+            }
+            Some(Layout::Folders) => {
+                let dir = root.join(split);
+                let contents = folders::contents(&dir, Rank::Clip)?;
+                Self::assemble(&dir, contents)
+            }
+            Some(_) => Err(Error::NoVideos { split: split.to_owned(), path: root.to_owned() }),
+            None => Err(no_split(root, split)),
+        }
     }
 
     /// Indexes one split of a data set of classes by its name, in whichever layout `root` has it.
@@ -183,13 +208,13 @@ impl Dataset {
     /// # Errors
     /// No such directory, no class folders, no images in them, or a directory that cannot be read.
     pub fn open(dir: &Path) -> Result<Self> {
-        Self::assemble(dir, folders::contents(dir)?)
+        Self::assemble(dir, folders::contents(dir, Rank::Image)?)
     }
 
     /// Leaves out what is quarantined and collects the notices.
     fn assemble(dir: &Path, contents: Contents) -> Result<Self> {
         decode::check_variable()?;
-        let Contents { task, classes, mut samples, broken, others, mut notices } = contents;
+        let Contents { task, rank, classes, mut samples, broken, others, mut notices } = contents;
         let excluded = quarantine_list::for_split(dir)?;
         let n_found = samples.len() + broken.len();
         if let Some((place, source)) = broken.into_iter().find(|(place, _)| !excluded.contains(&place.name()))
@@ -202,7 +227,7 @@ impl Dataset {
             let path = dir.to_owned();
             return Err(match quarantine_list::of_split(dir) {
                 Some(list) if n_found > 0 => Error::AllQuarantined { images: n_found, list, path },
-                _ => Error::NoImages { classes: classes.len(), path, others },
+                _ => Error::NoImages { rank, classes: classes.len(), path, others },
             });
         }
         let ranges = class_ranges(&samples, classes.len());
@@ -218,13 +243,13 @@ impl Dataset {
             quarantined: found.len(),
         }));
         if !others.is_empty() {
-            notices.push(Notice::Ignored { others });
+            notices.push(Notice::Ignored { rank, others });
         }
         notices.extend(slow_tables(&samples, CACHE_BYTES));
         if samples.len() < n_found {
             notices.push(Notice::Quarantined { files: n_found - samples.len() });
         }
-        Ok(Self { dir: dir.to_owned(), task, classes, samples, ranges, notices })
+        Ok(Self { dir: dir.to_owned(), task, rank, classes, samples, ranges, notices })
     }
 
     /// The directory that sample paths are relative to.
@@ -235,6 +260,11 @@ impl Dataset {
     /// What its labels are for.
     pub fn task(&self) -> Task {
         self.task
+    }
+
+    /// Whether its samples are images or videos.
+    pub fn rank(&self) -> Rank {
+        self.rank
     }
 
     /// Names of the classes, in the order of the labels.

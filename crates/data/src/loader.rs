@@ -7,13 +7,15 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mutualnet_core::Preprocess;
+use mutualnet_core::network::Rank;
 use mutualnet_core::rng::Purpose;
 
 use mutualnet_image::StageTimes;
+use mutualnet_video::FrameIndex;
 
 use crate::order::{Epochs, Order, Part, Position};
 use crate::progress::Reads;
@@ -30,12 +32,12 @@ mod job;
 pub use batches::{Batch, Batches};
 pub use buffers::{BatchMemory, Floats, ImageBuffer};
 use buffers::{Buffers, Heap};
-use job::{Job, Work};
+use job::{ClipReader, Job, Work};
 
 /// How a data set is loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoaderConfig {
-    /// Images per batch, over all parts.
+    /// Images or clips per batch, over all parts.
     pub batch_size: usize,
     /// Which part of every batch this loader makes.
     pub part: Part,
@@ -60,6 +62,8 @@ pub struct Loader {
     scratch: Arc<ScratchPool>,
     reads: Arc<Reads<u32>>,
     buffers: Arc<Buffers>,
+    /// The index of each video, once it is known.
+    indices: Arc<[OnceLock<FrameIndex>]>,
 }
 
 impl Loader {
@@ -81,7 +85,9 @@ impl Loader {
             .thread_name(|i| format!("loader-{i}"))
             .build()
             .map_err(|source| Error::Threads { workers, source })?;
-        let quarantine = Quarantine::new(dataset.samples().len(), config.broken_limit);
+        let n_samples = dataset.samples().len();
+        let quarantine = Quarantine::new(n_samples, config.broken_limit);
+        let n_videos = if dataset.rank() == Rank::Clip { n_samples } else { 0 };
         Ok(Self {
             dataset,
             config,
@@ -90,6 +96,7 @@ impl Loader {
             scratch: Arc::default(),
             reads: Arc::default(),
             buffers: Arc::new(Buffers::new(Arc::new(Heap))),
+            indices: (0..n_videos).map(|_| OnceLock::new()).collect(),
         })
     }
 
@@ -136,7 +143,7 @@ impl Loader {
         if mixing.is_some() {
             check_pairs(&self.config)?;
         }
-        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Augment, mixing }, order))
+        self.start(Work::Train { pipeline, purpose: Purpose::Augment, mixing }, order, preprocess)
     }
 
     /// Every image once, in the data set's order and with test-time preprocessing; the last batch may be smaller, and then its
@@ -155,7 +162,7 @@ impl Loader {
             None => self.config.part.of,
         };
         let order = Order::sequential(self.dataset.samples().len(), batch_size);
-        Ok(self.start(Work::Test { pipeline }, order))
+        self.start(Work::Test { pipeline }, order, preprocess)
     }
 
     /// Randomly chosen training images, augmented. Images, order and augmentation are the same at every call, so that every
@@ -174,7 +181,7 @@ impl Loader {
         let pipeline = self.train_pipeline(transform, preprocess)?;
         let n_samples = self.whole_batches()?;
         let order = Order::chosen(self.config.seed, n_samples, self.config.batch_size, n_batches);
-        Ok(self.start(Work::Train { pipeline, purpose: Purpose::Calibrate, mixing: None }, order))
+        self.start(Work::Train { pipeline, purpose: Purpose::Calibrate, mixing: None }, order, preprocess)
     }
 
     /// One batch of the given samples, augmented as in the first epoch of training; nothing is made ahead.
@@ -193,7 +200,7 @@ impl Loader {
         let pipeline = self.train_pipeline(transform, preprocess)?;
         let work = Work::Train { pipeline, purpose: Purpose::Augment, mixing: pipeline.mixing() };
         let order = Order::Listed { indices: indices.to_vec(), batch_size: indices.len() };
-        batches::make_first(&self.job(work, order), &self.buffers)
+        batches::make_first(&self.job(work, order, preprocess)?, &self.buffers)
     }
 
     /// Time spent on the finished images, stage by stage.
@@ -224,12 +231,18 @@ impl Loader {
         }
     }
 
-    fn start(&self, work: Work, order: Order) -> Batches {
-        Batches::start(self.job(work, order), Arc::clone(&self.buffers), self.config.prefetch)
+    fn start(&self, work: Work, order: Order, preprocess: &Preprocess) -> Result<Batches> {
+        let job = self.job(work, order, preprocess)?;
+        Ok(Batches::start(job, Arc::clone(&self.buffers), self.config.prefetch))
     }
 
-    fn job(&self, work: Work, order: Order) -> Job {
-        Job {
+    fn job(&self, work: Work, order: Order, preprocess: &Preprocess) -> Result<Job> {
+        let clips = match (self.dataset.rank(), preprocess.clip) {
+            (Rank::Image, None) => None,
+            (Rank::Clip, Some(sampling)) => Some(ClipReader::new(sampling, Arc::clone(&self.indices))),
+            (rank, _) => return Err(Error::OtherRank { rank, path: self.dataset.dir().to_owned() }),
+        };
+        Ok(Job {
             dataset: Arc::clone(&self.dataset),
             quarantine: Arc::clone(&self.quarantine),
             scratch: Arc::clone(&self.scratch),
@@ -237,9 +250,10 @@ impl Loader {
             pool: Arc::clone(&self.pool),
             seed: self.config.seed,
             part: self.config.part,
+            clips,
             work,
             order,
-        }
+        })
     }
 }
 

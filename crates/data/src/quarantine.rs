@@ -56,6 +56,12 @@ impl Quarantine {
     ) -> Result<bool> {
         match attempt(index, &dataset.samples()[index as usize]) {
             Ok(()) => Ok(true),
+            // The file is not at fault, and the next one would fail as well.
+            Err(SampleError::Video(source)) if source.is_missing_program() => {
+                let place = &dataset.samples()[index as usize].place;
+                let path = dataset.dir().join(place.name());
+                Err(mutualnet_video::Error::Read { path, source }.into())
+            }
             Err(reason) => self.note(dataset, index, &reason).map(|()| false),
         }
     }

@@ -192,7 +192,6 @@ impl TrainPipeline {
             timed(&mut canvas.times.augment, || erasing.apply(out, self.side, rng));
         }
         canvas.resized = cropped.into_pixels();
-        canvas.times.images += 1;
         Ok(geometry)
     }
 

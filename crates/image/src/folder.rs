@@ -1,4 +1,4 @@
-//! Finds the images below one folder, for code that needs no classes.
+//! Finds the images or other files below one folder, for code that needs no classes.
 //!
 //! Separate from the index of a data set, which needs classes and splits.
 //! Invariant: what is skipped as junk is decided in [`junk`](crate::junk), here and where data sets are indexed.
@@ -12,7 +12,7 @@ use crate::{Error, Others, Result};
 /// What lies below a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FolderImages {
-    /// Files with the name of an image, sorted; each path begins with the folder's.
+    /// Files with a wanted name, such as that of an image, sorted; each path begins with the folder's.
     pub images: Vec<PathBuf>,
     /// All other files; hidden files and junk do not count.
     pub others: Others,
@@ -26,21 +26,30 @@ pub struct FolderImages {
 /// # Errors
 /// There are none, or there is no such folder.
 pub fn find_images(dir: &Path) -> Result<FolderImages> {
-    if !dir.is_dir() {
-        return Err(Error::NoDirectory { path: dir.to_owned() });
-    }
-    let mut found = FolderImages::default();
-    descend(dir, &mut Vec::new(), &mut found);
-    found.images.sort();
-    found.unreadable.sort();
+    let found = find_files(dir, is_image_name)?;
     if found.images.is_empty() && found.unreadable.is_empty() {
         return Err(Error::NothingFound { path: dir.to_owned(), others: found.others });
     }
     Ok(found)
 }
 
+/// Finds the files with a wanted name in the same way; there may be none.
+///
+/// # Errors
+/// There is no such folder.
+pub fn find_files(dir: &Path, is_wanted: fn(&Path) -> bool) -> Result<FolderImages> {
+    if !dir.is_dir() {
+        return Err(Error::NoDirectory { path: dir.to_owned() });
+    }
+    let mut found = FolderImages::default();
+    descend(dir, is_wanted, &mut Vec::new(), &mut found);
+    found.images.sort();
+    found.unreadable.sort();
+    Ok(found)
+}
+
 /// Walks a folder; `above` are the folders that contain it, by their real paths.
-fn descend(folder: &Path, above: &mut Vec<PathBuf>, found: &mut FolderImages) {
+fn descend(folder: &Path, is_wanted: fn(&Path) -> bool, above: &mut Vec<PathBuf>, found: &mut FolderImages) {
     let (here, entries) = match folder.canonicalize().and_then(|here| Ok((here, list(folder)?))) {
         Ok((here, _)) if above.contains(&here) => return,
         Ok(listed) => listed,
@@ -49,8 +58,8 @@ fn descend(folder: &Path, above: &mut Vec<PathBuf>, found: &mut FolderImages) {
     above.push(here);
     for (path, is_folder) in entries {
         if is_folder {
-            descend(&path, above, found);
-        } else if is_image_name(&path) {
+            descend(&path, is_wanted, above, found);
+        } else if is_wanted(&path) {
             found.images.push(path);
         } else {
             found.others.add(&path);

@@ -24,7 +24,7 @@ pub mod pipeline;
 pub use pipeline::{Preprocessed, TestPipeline, preprocess_file, preprocess_test};
 
 mod folder;
-pub use folder::{FolderImages, find_images, is_image_name};
+pub use folder::{FolderImages, find_files, find_images, is_image_name};
 pub mod junk;
 mod others;
 pub use others::Others;

@@ -116,7 +116,6 @@ impl TestPipeline {
     pub fn normalize(&self, image: Image, canvas: &mut Canvas, out: &mut [f32]) {
         timed(&mut canvas.times.normalize, || self.normalize.write(image.pixels(), [0.0; 3], out));
         canvas.resized = image.into_pixels();
-        canvas.times.images += 1;
     }
 
     /// Decodes and preprocesses one image.

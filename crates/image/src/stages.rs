@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Thread time of every stage, summed over images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StageTimes {
-    /// Images that went through all stages.
+    /// Images or clips that went through all stages; whoever makes them counts them.
     pub images: u64,
     /// Reading bytes from files.
     pub read: Duration,

@@ -7,6 +7,9 @@ pub enum Error {
     /// The image cannot be read.
     #[error(transparent)]
     Image(#[from] mutualnet_image::Error),
+    /// The video cannot be read.
+    #[error(transparent)]
+    Video(#[from] mutualnet_video::Error),
     /// The bundle is not valid.
     #[error(transparent)]
     Bundle(#[from] mutualnet_bundle::Error),
@@ -33,6 +36,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Image(error) => error.hint().map(str::to_owned),
+            Self::Video(error) => error.hint().map(str::to_owned),
             Self::Bundle(error) => error.hint(),
             Self::Runtime(error) => error.hint(),
             Self::Core(error) => error.hint(),

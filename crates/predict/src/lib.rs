@@ -1,4 +1,4 @@
-//! From an image to an answer: preprocessing, the run side's executor, and what its numbers mean for a task.
+//! From an image or a video to an answer: preprocessing, the run side's executor, and what its numbers mean for a task.
 //!
 //! Separate because the command line, a server and other programs need the same three steps.
 //! Invariant: nothing here prints, and only [`Decoder`]s know which task the network is for.
@@ -21,6 +21,11 @@
 
 mod predictor;
 pub use predictor::{Answer, Config, Predictor};
+
+mod clip;
+pub use clip::Clip;
+/// Whether a file is taken for a video by its name.
+pub use mutualnet_video::is_video_name;
 
 mod decoder;
 pub use decoder::{Decoder, Prediction, decoder};

@@ -1,4 +1,4 @@
-//! One caller's way from image files to answers.
+//! One caller's way from files to answers.
 
 use std::num::NonZeroUsize;
 use std::panic::catch_unwind;
@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mutualnet_bundle::Bundle;
-use mutualnet_core::{Macs, Precision, Preprocess};
+use mutualnet_core::{Macs, Precision, Preprocess, Subnet};
 use mutualnet_image::{DecodeError, Error as ImageError, Preprocessed, preprocess_file};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
 
-use crate::{Decoder, Prediction, Result, decoder};
+use crate::{Clip, Decoder, Prediction, Result, decoder};
 
 /// What answers should have in them, and how they are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,19 +30,19 @@ impl Default for Config {
     }
 }
 
-/// What came of one image.
+/// What came of one image or video.
 pub struct Answer {
     /// The answer itself.
     pub prediction: Box<dyn Prediction>,
     /// Time in the network, without reading and decoding.
     pub time: Duration,
-    /// Height and width at which the network saw the image.
+    /// Height and width at which the network saw the image, or the frames of the clip.
     pub size: [usize; 2],
-    /// What this image cost; for one that is not cropped this depends on its aspect ratio.
+    /// What this image or clip cost; for one that is not cropped this depends on its aspect ratio.
     pub macs: Macs,
 }
 
-/// Runs a bundle on images.
+/// Runs a bundle on images or videos.
 pub struct Predictor {
     session: Session,
     decoder: Box<dyn Decoder>,
@@ -78,11 +78,19 @@ impl Predictor {
         &mut self.session
     }
 
-    /// Reads an image file and answers.
+    /// Whether the network reads clips, so that files are videos.
+    pub fn reads_clips(&self) -> bool {
+        self.preprocess.clip.is_some()
+    }
+
+    /// Reads an image file, or a video if the network reads clips, and answers. Of a video the middle is seen.
     ///
     /// # Errors
     /// The file cannot be decoded; one that makes a library panic is a broken file like others.
     pub fn predict(&mut self, path: &Path) -> Result<Answer> {
+        if let Some(sampling) = self.preprocess.clip {
+            return self.answer_clip(&Clip::read(path, &self.preprocess, sampling)?);
+        }
         let read = catch_unwind(|| preprocess_file(path, &self.preprocess));
         let broken = || ImageError::Decode { path: path.to_owned(), source: DecodeError::Panic };
         let input = read.unwrap_or_else(|_| Err(broken()))?;
@@ -94,16 +102,30 @@ impl Predictor {
     /// # Errors
     /// The outputs are not those of the task, or there is not enough memory for an image of this size.
     pub fn answer(&mut self, input: &Preprocessed) -> Result<Answer> {
+        self.answer_for(&input.pixels, input.size)
+    }
+
+    /// Answers for a clip that is preprocessed.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub fn answer_clip(&mut self, clip: &Clip) -> Result<Answer> {
+        let frames = clip.picked(self.session.subnet().input.frames);
+        self.answer_for(&frames, clip.size)
+    }
+
+    fn answer_for(&mut self, pixels: &[f32], size: [usize; 2]) -> Result<Answer> {
         let begun = Instant::now();
-        self.session.run_whole(&input.pixels, 1, input.size)?;
+        self.session.run_whole(pixels, 1, size)?;
         let time = begun.elapsed();
         let network = self.session.model().network();
         let outputs: Vec<_> = (0..network.outputs().len()).map(|idx| self.session.output(idx)).collect();
         let prediction = self.decoder.decode(&outputs)?;
-        let size = self.session.size_of(input.size);
-        let sides =
+        let size = self.session.size_of(size);
+        let [height, image_width] =
             size.map(|side| u32::try_from(side).expect("images have fewer than 2^32 pixels to a side"));
-        let costs = network.costs_at(self.session.subnet().width, sides)?;
+        let Subnet { width, input } = self.session.subnet();
+        let costs = network.costs_of_clip(width, [input.frames.get(), height, image_width])?;
         Ok(Answer { prediction, time, size, macs: costs.iter().map(|cost| cost.macs).sum() })
     }
 }

@@ -7,7 +7,9 @@ use mutualnet_bundle::{
 };
 use mutualnet_core::network::{Activation, ChannelRule, Conv, Groups, NetworkBuilder, ParameterKind, Rank};
 use mutualnet_core::rng::{Key, Purpose, RngStream};
-use mutualnet_core::{Network, Preprocess, Resolution, Subnet, Task, Tensor, Weights, Width, WidthRange};
+use mutualnet_core::{
+    ClipSampling, Network, Preprocess, Resolution, Subnet, Task, Tensor, Weights, Width, WidthRange,
+};
 use rand::Rng;
 
 /// Parses a sub-network such as `0.75-192`.
@@ -64,14 +66,19 @@ pub fn parts(network: Network, subnets: &[Subnet]) -> BundleParts {
     let stats =
         subnets.iter().zip(0..).map(|(&subnet, idx)| (subnet, row_stats(&network, subnet.width, idx)));
     let crop = subnets.iter().map(|subnet| subnet.input.resolution).max();
+    let frames = subnets.iter().map(|subnet| subnet.input.frames).max();
+    let clip = ClipSampling::every_frame(network.rank(), frames.unwrap_or_default());
     BundleParts {
         task: Task::Classify,
         classes: (0..network.classes()).map(|idx| format!("class {idx}")).collect(),
-        preprocess: Preprocess::center_crop(
-            crop.unwrap_or(Resolution::new(32).expect("32 is a resolution")),
-            [0.485, 0.456, 0.406],
-            [0.229, 0.224, 0.225],
-        ),
+        preprocess: Preprocess {
+            clip,
+            ..Preprocess::center_crop(
+                crop.unwrap_or(Resolution::new(32).expect("32 is a resolution")),
+                [0.485, 0.456, 0.406],
+                [0.229, 0.224, 0.225],
+            )
+        },
         table: table(&network, subnets),
         weights: weights(&network),
         stats: stats.collect(),

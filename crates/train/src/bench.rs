@@ -3,15 +3,15 @@
 //! Separate from [`Trainer`](crate::training), which does what a recipe switches on.
 //! Invariant: what is timed is [`mutual_step`] and the update, as in a run.
 
+use mutualnet_core::network::Rank;
 use mutualnet_core::sample::StepSubnets;
-use mutualnet_core::{Network, Task};
+use mutualnet_core::{InputSize, Network, Task};
 use mutualnet_data::{Batch, ImageBuffer, Targets};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::{Net, Parameters};
 
 use crate::Result;
 use crate::mutual_step::mutual_step;
-use crate::plan::check_rank;
 use crate::step_batch::StepBatch;
 use crate::step_rules::StepRules;
 use crate::task::{Objective, for_task};
@@ -35,16 +35,19 @@ pub trait BareSteps: std::fmt::Debug {
     fn step(&mut self, subnets: &StepSubnets) -> Result<()>;
 }
 
-/// Steps of a new network on `n` square images of a side, for the first task that the network fits.
+/// Steps of a new network on `n` images or clips of a size, for the first task that the network fits.
 ///
 /// # Errors
 /// The network fits no task, or the engine has no memory.
-pub fn bare_steps(network: Network, [n, side]: [usize; 2], device: Device) -> Result<Box<dyn BareSteps>> {
+pub fn bare_steps(
+    network: Network,
+    (n, input): (usize, InputSize),
+    device: Device,
+) -> Result<Box<dyn BareSteps>> {
     let fitting = Task::ALL.into_iter().find(|task| task.check(&network).is_ok());
     let task = fitting.unwrap_or_default();
     task.check(&network)?;
-    check_rank(&network)?;
-    for_task!(task, O => Ok(Box::new(Bare::<O>::new(network, [n, side], device)?)))
+    for_task!(task, O => Ok(Box::new(Bare::<O>::new(network, (n, input), device)?)))
 }
 
 #[derive(Debug)]
@@ -57,20 +60,26 @@ struct Bare<O: Objective> {
 }
 
 impl<O: Objective> Bare<O> {
-    fn new(network: Network, [n, side]: [usize; 2], device: Device) -> Result<Self> {
+    fn new(network: Network, (n, input): (usize, InputSize), device: Device) -> Result<Self> {
         let parameters = Parameters::init(&network, 0, device)?;
-        let pixels: Vec<f32> = (0..n * side * side * 3).map(noise).collect();
+        let (side, frames) = (input.resolution.get() as usize, input.frames.get() as usize);
+        let pixels: Vec<f32> = (0..n * frames * side * side * 3).map(noise).collect();
+        let dims = match network.rank() {
+            Rank::Image => vec![n, side, side, 3],
+            Rank::Clip => vec![n, frames, side, side, 3],
+        };
         let batch = Batch {
             images: ImageBuffer::default(),
             targets: Targets::made_up(O::TASK, n, [side; 2], network.classes()),
             indices: (0..n as u32).collect(),
             n,
+            frames: None,
             size: [side; 2],
             epoch: 0,
             step: 0,
         };
         let batch = StepBatch {
-            images: Tensor::from_nhwc(&pixels, [n, side, side, 3], device)?,
+            images: Tensor::from_channels_last(&pixels, &dims, device)?,
             targets: O::targets(&batch, device)?,
         };
         let optimizer = Optimizer::new(&parameters, &REFERENCE)?;
@@ -95,7 +104,7 @@ fn noise(place: usize) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use mutualnet_core::{Width, WidthRange};
+    use mutualnet_core::{Subnet, Width, WidthRange};
     use mutualnet_zoo::NetworkConfig;
 
     use super::*;
@@ -104,11 +113,15 @@ mod tests {
     fn networks_of_every_task_do_steps() {
         let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.5).unwrap()).unwrap();
         let config = NetworkConfig { classes: 4, widths, output_stride: None };
-        for name in ["mobilenet_v2", "lraspp_mobilenet_v3_large"] {
+        for (name, full, student) in [
+            ("mobilenet_v2", "0.5-64", "0.4-48"),
+            ("lraspp_mobilenet_v3_large", "0.5-64", "0.4-48"),
+            ("x3d_xs", "0.5-32-4", "0.4-24-2"),
+        ] {
             let network = mutualnet_zoo::build(name, &config).unwrap();
-            let mut steps = bare_steps(network, [2, 64], Device::Cpu).unwrap();
-            let full = "0.5-64".parse().unwrap();
-            for students in [vec![], vec!["0.4-48".parse().unwrap()]] {
+            let full: Subnet = full.parse().unwrap();
+            let mut steps = bare_steps(network, (2, full.input), Device::Cpu).unwrap();
+            for students in [vec![], vec![student.parse().unwrap()]] {
                 steps.step(&StepSubnets { full, students }).unwrap();
             }
         }

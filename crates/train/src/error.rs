@@ -117,9 +117,15 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The network reads clips.
-    #[error("network `{network}` reads clips, which cannot be trained on yet")]
-    ReadsClips {
+    /// A network that reads clips, without the number of their frames.
+    #[error("network `{network}` reads clips, but network.frames is not set")]
+    NoFrames {
+        /// Name of the network.
+        network: String,
+    },
+    /// A network that reads images, with a number of frames.
+    #[error("network `{network}` reads images, which have no frames, but network.frames is set")]
+    ReadsImages {
         /// Name of the network.
         network: String,
     },
@@ -213,7 +219,10 @@ impl Error {
                 "restore the data (a quarantine list written since then counts as a change), or start a new run"
                     .to_owned(),
             ),
-            Self::ReadsClips { .. } => Some("choose a network that reads images".to_owned()),
+            Self::NoFrames { .. } => Some("set network.frames, such as network.frames=[16,8,4]".to_owned()),
+            Self::ReadsImages { .. } => {
+                Some("remove network.frames, or choose a network that reads clips".to_owned())
+            }
             Self::RunClasses { .. } => Some("restore the data; plan.toml lists the classes".to_owned()),
             Self::FirstWeights { hint, .. } => Some(hint.clone()),
             Self::Init { .. } => {

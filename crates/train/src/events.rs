@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use mutualnet_core::network::Rank;
 use mutualnet_core::{Subnet, Task, Width};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,9 @@ pub enum Event {
         /// What is trained for.
         #[serde(default)]
         task: Task,
+        /// Whether the samples are images or clips.
+        #[serde(default)]
+        rank: Rank,
     },
     /// A step was done.
     Step {

@@ -110,7 +110,7 @@ impl Feed {
             if batch.n == 0 {
                 continue;
             }
-            let pixels = batch.size[0] * batch.size[1];
+            let pixels = batch.frames.unwrap_or(1) * batch.size[0] * batch.size[1];
             let fits =
                 n + batch.n <= most.min(most_pixels / pixels) && batches.iter().all(|b| b.size == batch.size);
             if !fits && !batches.is_empty() {
@@ -148,6 +148,7 @@ impl Feed {
 
 #[cfg(test)]
 mod tests {
+    use mutualnet_core::network::Rank;
     use mutualnet_core::{Fit, Preprocess, Resolution, Task};
     use mutualnet_data::LoaderConfig;
     use mutualnet_image::{Image, encode_palette_png, encode_png};
@@ -167,7 +168,7 @@ mod tests {
             let mask = encode_palette_png(&vec![1; 20 * columns as usize], [20, columns], &[[0; 3]; 2]);
             std::fs::write(test.join(format!("masks/{i}.png")), mask).unwrap();
         }
-        let dataset = Dataset::open_for(Task::Segment, dir, "test").unwrap();
+        let dataset = Dataset::open_for(Task::Segment, Rank::Image, dir, "test").unwrap();
         let config = LoaderConfig {
             batch_size: 4,
             part: Part::default(),

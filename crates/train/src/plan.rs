@@ -8,7 +8,7 @@ use mutualnet_core::text::shown;
 use mutualnet_core::{Macs, Network, Subnet, WidthRange};
 use mutualnet_data::Dataset;
 use mutualnet_engine::Device;
-use mutualnet_zoo::{Head, NetworkConfig, Purpose, Variant};
+use mutualnet_zoo::{Family, Head, NetworkConfig, Purpose, Variant};
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, EventLog};
@@ -129,9 +129,10 @@ impl Plan {
     /// # Errors
     /// The data are missing, the splits do not fit each other, there is less than a batch, or the network cannot be built.
     pub fn make(recipe: &Recipe) -> Result<Planned> {
+        check_rank(recipe)?;
         let data = &recipe.data;
-        let train = Dataset::open_for(recipe.task, &data.path, &data.train)?;
-        let test = Dataset::open_for(recipe.task, &data.path, &data.test)?;
+        let open = |split: &str| Dataset::open_for(recipe.task, recipe.rank(), &data.path, split);
+        let (train, test) = (open(&data.train)?, open(&data.test)?);
         train.check_same_classes(&test)?;
         // The whole split counts, whatever share of it is trained on.
         let test = test.noting_overlap(&train);
@@ -175,23 +176,24 @@ impl Plan {
     /// # Errors
     /// There are fewer images than a batch, or the network cannot be built.
     pub fn of(recipe: &Recipe, facts: DataFacts) -> Result<(Self, Network)> {
+        check_rank(recipe)?;
         let DataFacts { classes, n_train, n_test, train_sha256, test_sha256 } = facts;
+        let samples = recipe.rank().samples();
         let steps_per_epoch = (n_train / recipe.train.batch) as u64;
         if steps_per_epoch == 0 {
             let reason =
-                format!("{n_train} training images are fewer than a batch of {}", recipe.train.batch);
+                format!("{n_train} training {samples} are fewer than a batch of {}", recipe.train.batch);
             return Err(Error::Data { reason, path: recipe.data.path.clone() });
         }
         if recipe.tabulate.calibration_batch > n_train {
             let images = recipe.tabulate.calibration_batch;
             let reason =
-                format!("{n_train} training images are fewer than tabulate.calibration_batch, {images}");
+                format!("{n_train} training {samples} are fewer than tabulate.calibration_batch, {images}");
             return Err(Error::Data { reason, path: recipe.data.path.clone() });
         }
         let all_steps = steps_per_epoch * u64::from(recipe.train.epochs);
         let network = network(recipe, classes.len())?;
         recipe.task.check(&network)?;
-        check_rank(&network)?;
         let shipped = network_for(Purpose::Inference, recipe, classes.len())?;
         let full_macs = shipped.macs(Subnet { width: network.widths().full(), input: recipe.inputs()[0] })?;
         let derived = Derived {
@@ -243,18 +245,19 @@ impl Plan {
         }
     }
 
-    /// Steps and images of the run, in words.
+    /// Steps and images or clips of the run, in words.
     pub fn extent(&self) -> String {
         let (train, derived) = (&self.recipe.train, &self.derived);
+        let samples = self.recipe.rank().samples();
         let (batch, total, all) = (train.batch, derived.total_steps, self.all_steps());
         if total < all {
             return format!(
-                "{total} of {batch} images (train.max_steps; {} epochs have {all})",
+                "{total} of {batch} {samples} (train.max_steps; {} epochs have {all})",
                 train.epochs
             );
         }
         let (epochs, per_epoch) = (train.epochs, derived.steps_per_epoch);
-        format!("{epochs} epochs × {per_epoch} steps of {batch} images = {total}")
+        format!("{epochs} epochs × {per_epoch} steps of {batch} {samples} = {total}")
     }
 
     /// Steps of all epochs.
@@ -288,12 +291,19 @@ impl Plan {
     }
 }
 
-/// Training has batches of images only.
-pub(crate) fn check_rank(network: &Network) -> Result<()> {
-    match network.rank() {
-        Rank::Image => Ok(()),
-        Rank::Clip => Err(Error::ReadsClips { network: network.name().to_owned() }),
+/// Whether the recipe has frames if its network reads clips, and none if it reads images.
+fn check_rank(recipe: &Recipe) -> Result<()> {
+    let network = recipe.network.name.clone();
+    match (rank_of(&network), recipe.rank()) {
+        (Some(Rank::Clip), Rank::Image) => Err(Error::NoFrames { network }),
+        (Some(Rank::Image), Rank::Clip) => Err(Error::ReadsImages { network }),
+        _ => Ok(()),
     }
+}
+
+/// What a network reads; `None` if there is no such network.
+fn rank_of(name: &str) -> Option<Rank> {
+    mutualnet_zoo::family(name).map(Family::rank)
 }
 
 /// Reads the weights of `train.init`, and tells what comes from where.

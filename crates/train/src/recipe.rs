@@ -7,6 +7,7 @@
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use mutualnet_core::network::Rank;
 use mutualnet_core::sample::SubnetSampler;
 use mutualnet_core::{InputSize, Preprocess, Resolution, Subnet, WidthRange};
 use serde::{Deserialize, Serialize};
@@ -161,6 +162,17 @@ impl Recipe {
             0 => self.train.batch,
             images => images,
         }
+    }
+
+    /// Whether the network reads images or clips.
+    pub fn rank(&self) -> Rank {
+        if self.network.frames.is_empty() { Rank::Image } else { Rank::Clip }
+    }
+
+    /// The largest input: what the full network sees.
+    pub fn largest_input(&self) -> InputSize {
+        let frames = self.network.frames.first().copied().unwrap_or_default();
+        InputSize { resolution: self.crop(), frames }
     }
 
     /// The largest resolution: what images are cropped to.

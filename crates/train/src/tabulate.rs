@@ -10,7 +10,7 @@ use mutualnet_bundle::{
     write_atomically,
 };
 use mutualnet_core::text::counted;
-use mutualnet_core::{Network, Subnet, Weights};
+use mutualnet_core::{InputSize, Network, Subnet, Weights};
 use mutualnet_data::Dataset;
 use mutualnet_engine::Device;
 use mutualnet_nn::{Net, Parameters, Statistics};
@@ -32,14 +32,21 @@ use crate::{Error, Result};
 
 mod precisions;
 
-/// Images per evaluation batch. Memory depends on it, results do not.
-pub(crate) const EVALUATION_BATCH: usize = 64;
-/// Pixels per evaluation batch of whole images, which may be large: those of so many images of 224 × 224.
+/// Images per evaluation batch, unless they are large. Memory depends on it, results do not.
+const EVALUATION_BATCH: usize = 64;
+/// Pixels per evaluation batch of whole images or clips, which may be large: those of so many images of 224 × 224.
 const EVALUATION_PIXELS: usize = EVALUATION_BATCH * 224 * 224;
 /// Single-image runs of a row before its times count.
 pub(crate) const LATENCY_WARM_UP: usize = 5;
 /// Limit on the time for one row at one thread count.
 pub(crate) const LATENCY_TIME: Duration = Duration::from_secs(2);
+
+/// Images or clips per evaluation batch.
+pub(crate) fn evaluation_batch(recipe: &Recipe) -> usize {
+    let InputSize { resolution, frames } = recipe.largest_input();
+    let pixels = frames.get() as usize * (resolution.get() as usize).pow(2);
+    (EVALUATION_PIXELS / pixels).clamp(1, EVALUATION_BATCH)
+}
 
 /// Calibrates, evaluates and times every row, and writes table, bundle, plots and report into the run directory.
 ///
@@ -158,7 +165,7 @@ impl Tabulation<'_> {
         test: &Dataset,
         statistics: &BTreeMap<Subnet, Statistics>,
     ) -> Result<Vec<Row>> {
-        let loader = loader(self.recipe, test.clone(), EVALUATION_BATCH, self.device)?;
+        let loader = loader(self.recipe, test.clone(), evaluation_batch(self.recipe), self.device)?;
         let batches = loader.evaluate(&self.recipe.preprocess())?;
         let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
         let mut sweep = Sweep::<O>::new(statistics);

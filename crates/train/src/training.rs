@@ -145,6 +145,7 @@ impl<'a, O: Objective> Training<'a, O> {
             steps_per_epoch: self.plan.derived.steps_per_epoch,
             batch: self.plan.recipe.train.batch,
             task: self.plan.recipe.task,
+            rank: self.plan.recipe.rank(),
         })?;
         while self.trainer.state.step < total_steps {
             let step_begun = Instant::now();

@@ -47,8 +47,7 @@ pub enum Error {
 impl Error {
     /// Whether the cause is a program that is not installed, and not the file.
     pub fn is_missing_program(&self) -> bool {
-        let Self::Read { source, .. } = self else { return false };
-        matches!(source, VideoError::NoProgram { .. } | VideoError::Program { .. })
+        matches!(self, Self::Read { source, .. } if source.is_missing_program())
     }
 
     /// What is wrong, without the path.
@@ -148,6 +147,11 @@ pub enum VideoError {
 }
 
 impl VideoError {
+    /// Whether the cause is a program that is not installed, and not the file.
+    pub fn is_missing_program(&self) -> bool {
+        matches!(self, Self::NoProgram { .. } | Self::Program { .. })
+    }
+
     /// What the user can do about the file.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -3,6 +3,8 @@
 //! Separate because it costs time to make and is small, so that whoever opens a file again can keep it.
 //! Invariant: times increase; there is at least one frame.
 
+use mutualnet_core::ClipSampling;
+
 /// Length of one tick in seconds, as a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeBase {
@@ -63,10 +65,47 @@ impl FrameIndex {
             .max()
             .unwrap_or(self.times.len())
     }
+
+    /// The frames of a clip that begins at a frame: those that are shown nearest to the times that the stride asks for.
+    ///
+    /// A clip that reaches beyond the end of the video holds its last frame.
+    ///
+    /// # Panics
+    /// There is no such frame.
+    pub fn clip(&self, start: usize, sampling: ClipSampling) -> Vec<usize> {
+        let begin = self.times[start] as f64;
+        let distance = self.frame_ticks() * f64::from(sampling.stride);
+        let frames = 0..sampling.frames.get();
+        frames.map(|i| self.nearest(begin + f64::from(i) * distance)).collect()
+    }
+
+    /// The last frame at which a clip can begin without reaching beyond the end of the video; 0 if it is too short.
+    pub fn last_start(&self, sampling: ClipSampling) -> usize {
+        let length = self.frame_ticks() * f64::from(sampling.stride * (sampling.frames.get() - 1));
+        // Half a frame of tolerance, because the time between frames may vary.
+        let latest = self.times[self.times.len() - 1] as f64 - length + self.frame_ticks() / 2.0;
+        self.times.partition_point(|&time| time as f64 <= latest).saturating_sub(1)
+    }
+
+    /// Mean time from one frame to the next, in ticks; 0 for a single frame.
+    fn frame_ticks(&self) -> f64 {
+        let last = self.times.len() - 1;
+        (self.times[last] - self.times[0]) as f64 / last.max(1) as f64
+    }
+
+    /// The frame that is shown nearest to a time, the earlier one of two that are equally near.
+    fn nearest(&self, time: f64) -> usize {
+        let next = self.times.partition_point(|&at| (at as f64) < time).min(self.times.len() - 1);
+        let previous = next.saturating_sub(1);
+        let distance = |frame: usize| (self.times[frame] as f64 - time).abs();
+        if distance(previous) <= distance(next) { previous } else { next }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use mutualnet_core::Frames;
+
     use super::*;
 
     fn index(times: &[i64], keys: &[u32]) -> FrameIndex {
@@ -93,5 +132,33 @@ mod tests {
     fn a_single_frame_has_no_rate() {
         assert_eq!(index(&[7], &[0]).frame_rate(), None);
         assert_eq!(index(&[7], &[]).key_distance(), 1);
+    }
+
+    fn sampling(frames: u32, stride: u32) -> ClipSampling {
+        ClipSampling { frames: Frames::new(frames).unwrap(), stride }
+    }
+
+    #[test]
+    fn frames_of_a_clip_are_a_stride_apart() {
+        let even = index(&(0..20).map(|i| 33 * i).collect::<Vec<_>>(), &[0]);
+        assert_eq!(even.clip(3, sampling(4, 2)), [3, 5, 7, 9]);
+        assert_eq!(even.last_start(sampling(4, 2)), 13);
+        assert_eq!(even.clip(13, sampling(4, 2)), [13, 15, 17, 19]);
+        assert_eq!(even.last_start(sampling(1, 7)), 19);
+    }
+
+    #[test]
+    fn a_clip_of_a_short_video_holds_its_last_frame() {
+        let short = index(&[0, 10, 20], &[0]);
+        assert_eq!(short.last_start(sampling(4, 2)), 0);
+        assert_eq!(short.clip(0, sampling(4, 2)), [0, 2, 2, 2]);
+        assert_eq!(index(&[7], &[0]).clip(0, sampling(3, 5)), [0; 3]);
+    }
+
+    #[test]
+    fn time_counts_and_not_the_number_of_frames() {
+        // Half of the frames are shown in the first fifth of the time; the mean frame time is 10.
+        let uneven = index(&[0, 4, 8, 12, 16, 20, 36, 52, 68, 84, 100], &[0]);
+        assert_eq!(uneven.clip(0, sampling(6, 2)), [0, 5, 6, 7, 9, 10]);
     }
 }

@@ -29,7 +29,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "image", may_name: &["core"] },
     Allowed { krate: "detect", may_name: &["core"] },
     Allowed { krate: "video", may_name: &["core", "image"] },
-    Allowed { krate: "predict", may_name: &["bundle", "core", "image", "runtime"] },
+    Allowed { krate: "predict", may_name: &["bundle", "core", "image", "runtime", "video"] },
     Allowed { krate: "data", may_name: &["core", "image", "video"] },
     Allowed { krate: "engine", may_name: &[] },
     Allowed { krate: "nn", may_name: &["core", "engine"] },

@@ -195,7 +195,7 @@ fn manifests_are_checked() {
         ("/lists/main/nodes/1/op/conv/stride", json!([0, 0, 0]), "stride"),
         ("/lists/main/widths", json!([0.5, 0.25]), "width range"),
         ("/lists/main/widths", json!([0.25, 8.0]), "has shape"),
-        ("/lists/main/rank", json!("clip"), "has shape"),
+        ("/lists/main/rank", json!("clip"), "clip: is missing, and the network reads clips"),
         ("/classes", json!(["one"]), "1 class names for a network with 5 outputs"),
         ("/preprocess/std", json!([0.1, 0.0, 0.1]), "preprocessing: std: [0.1,0,0.1] must be above 0"),
         ("/preprocess/crop", json!(8), "above the crop of 8"),

@@ -1,5 +1,6 @@
 //! `mutualnet data`: make, check and pack data sets.
 
+use mutualnet_core::network::Rank;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -159,7 +160,7 @@ fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
     let n_broken = checked.broken.len();
     text::note(&format!("{} checked, {n_broken} broken", counted(n_images, "image")));
     if !others.is_empty() {
-        text::note(&format!("note: {}", Notice::Ignored { others }));
+        text::note(&format!("note: {}", Notice::Ignored { rank: Rank::Image, others }));
     }
     note_classes(&checked.classes);
     Ok(())
@@ -190,7 +191,7 @@ fn note_stale_lists(dir: &Path, report: &CheckReport) -> Result<()> {
 fn note_splits(task: Task, dir: &Path) {
     let mut train = None;
     for split in Split::USUAL {
-        match Dataset::open_for(task, dir, split) {
+        match Dataset::open_for(task, Rank::Image, dir, split) {
             Ok(dataset) => {
                 let overlap = train.as_ref().and_then(|train: &Dataset| train.overlap(&dataset));
                 let notices = dataset.notices().iter().filter(|notice| is_of_classes(notice)).chain(&overlap);

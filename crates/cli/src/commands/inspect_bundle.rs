@@ -55,8 +55,13 @@ pub(super) fn run(args: &InspectBundleArgs) -> Result<()> {
         (
             "input",
             format!(
-                "{} px, mean {:?}, std {:?}",
-                report.preprocess.crop, report.preprocess.mean, report.preprocess.std
+                "{} px{}, mean {:?}, std {:?}",
+                report.preprocess.crop,
+                report.preprocess.clip.map_or(String::new(), |clip| {
+                    format!(", {} frames with a stride of {}", clip.frames, clip.stride)
+                }),
+                report.preprocess.mean,
+                report.preprocess.std
             ),
         ),
         (

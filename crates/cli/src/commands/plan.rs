@@ -1,9 +1,13 @@
 //! `mutualnet plan`: what a recipe will do, and how long it will take on this machine.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::time::Duration;
 
 use anyhow::Result;
 use mutualnet_core::Network;
+use mutualnet_core::network::Rank;
 use mutualnet_core::text::{counted, shown};
 use mutualnet_train::plan::{DataFacts, too_narrow};
 use mutualnet_train::timing::{self, HeldUpBy, Timing};
@@ -87,11 +91,12 @@ fn entry(what: &str, value: &str) -> Result<()> {
 }
 
 fn print_timing(plan: &Plan, Timing { train, tabulate, peak_memory_bytes }: &Timing) -> Result<()> {
+    let samples = plan.recipe.rank().samples();
     let checkpoints = counted(train.checkpoints as usize, "checkpoint");
     entry(
         "training",
         &format!(
-            "about {}: {} steps of {} ({} images/s), {checkpoints} of {}",
+            "about {}: {} steps of {} ({} {samples}/s), {checkpoints} of {}",
             seconds(train.seconds),
             plan.derived.total_steps,
             seconds(train.step_seconds),
@@ -111,14 +116,16 @@ fn print_timing(plan: &Plan, Timing { train, tabulate, peak_memory_bytes }: &Tim
         ),
     )?;
     let waiting = format!(
-        "{:.0} % of a step is spent waiting for images",
+        "{:.0} % of a step is spent waiting for {samples}",
         100.0 * train.wait_seconds / train.step_seconds
     );
     entry(
         "bottleneck",
         &match train.held_up_by {
             HeldUpBy::Step => format!("the training step; {waiting}"),
-            HeldUpBy::Loader => format!("loading images; {waiting} (mutualnet bench data says which stage)"),
+            HeldUpBy::Loader => {
+                format!("loading {samples}; {waiting} (mutualnet bench data says which stage)")
+            }
         },
     )?;
     let memory = peak_memory_bytes.map_or("unknown on this system".to_owned(), bytes);
@@ -126,7 +133,7 @@ fn print_timing(plan: &Plan, Timing { train, tabulate, peak_memory_bytes }: &Tim
     entry(
         "measured",
         &format!(
-            "{} of {} images, {} of {}",
+            "{} of {} {samples}, {} of {}",
             counted(train.measured_steps as usize, "step"),
             train.measured_batch,
             tabulate.measured_rows,
@@ -157,16 +164,21 @@ fn bytes(n: u64) -> String {
 fn print_plan(plan: &Plan) -> Result<()> {
     let (recipe, derived) = (&plan.recipe, &plan.derived);
     let range = recipe.trained_widths();
-    let inputs: Vec<_> = recipe.inputs().iter().map(ToString::to_string).collect();
+    let resolutions: BTreeSet<_> = recipe.inputs().iter().map(|input| Reverse(input.resolution)).collect();
+    let frames: BTreeSet<_> = recipe.inputs().iter().map(|input| Reverse(input.frames)).collect();
+    let frames = match recipe.rank() {
+        Rank::Image => String::new(),
+        Rank::Clip => format!(", {} frames", joined(&frames)),
+    };
     for (what, value) in [
         (
             "network",
             format!(
-                "{}, widths {} to {}, {} px",
+                "{}, widths {} to {}, {} px{frames}",
                 recipe.network.name,
                 range.smallest(),
                 range.full(),
-                inputs.join("/")
+                joined(&resolutions)
             ),
         ),
         ("method", recipe.train.method.name().to_owned()),
@@ -175,9 +187,10 @@ fn print_plan(plan: &Plan) -> Result<()> {
         (
             "data",
             format!(
-                "{} training and {} test images, {} classes",
+                "{} training and {} test {}, {} classes",
                 derived.n_train,
                 derived.n_test,
+                recipe.rank().samples(),
                 derived.classes.len()
             ),
         ),
@@ -188,4 +201,9 @@ fn print_plan(plan: &Plan) -> Result<()> {
         entry(what, &value)?;
     }
     Ok(())
+}
+
+/// `64/48/32`, largest first.
+fn joined<T: Display>(numbers: &BTreeSet<Reverse<T>>) -> String {
+    numbers.iter().map(|number| number.0.to_string()).collect::<Vec<_>>().join("/")
 }

@@ -1,11 +1,12 @@
-//! `mutualnet predict`: classify or segment images under a budget.
+//! `mutualnet predict`: classify or segment images, or classify videos, under a budget.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use mutualnet_bundle::{Bundle, Row};
-use mutualnet_core::{Budget, Precision, Subnet};
+use mutualnet_core::network::Rank;
+use mutualnet_core::{Budget, InputSize, Precision, Subnet};
 use mutualnet_predict::{Answer, Config, Predictor};
 
 use super::open;
@@ -51,7 +52,8 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         return Err(nothing_to_draw());
     }
     predictor.session_mut().switch(row.subnet)?;
-    let images = images::named(&args.images);
+    let rank = if predictor.reads_clips() { Rank::Clip } else { Rank::Image };
+    let images = images::named(&args.images, rank);
     let (n_images, mut n_failed) = (images.len(), 0);
     let mut pictures = Pictures::new(args.save.as_deref(), args.mask.as_deref(), n_images)?;
     let mut output =
@@ -71,7 +73,8 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         return Ok(());
     }
     if n_images > 1 {
-        text::note(&format!("{n_failed} of {n_images} images could not be classified"));
+        let files = if rank == Rank::Clip { "videos" } else { "images" };
+        text::note(&format!("{n_failed} of {n_images} {files} could not be classified"));
     }
     Err(AlreadyTold.into())
 }
@@ -95,7 +98,8 @@ pub(super) fn choose(
     let precisions = if asked.is_empty() { table.precisions() } else { asked };
     let is_allowed = |row: &&Row| precisions.contains(&row.precision);
     if let (Some(width), Some(resolution)) = (args.width, args.resolution) {
-        let subnet = Subnet::image(width, resolution);
+        let input = InputSize { resolution, frames: args.frames.unwrap_or_default() };
+        let subnet = Subnet { width, input };
         let row = table.rows().iter().filter(is_allowed).find(|row| row.subnet == subnet).cloned();
         return row.ok_or_else(|| {
             let hint = "`mutualnet table --all` lists the rows".to_owned();

@@ -77,7 +77,7 @@ fn a_plan_needs_no_data_where_their_size_is_given() {
 }
 
 #[test]
-fn a_network_that_reads_clips_is_refused_before_anything_is_trained() {
+fn a_network_that_reads_clips_needs_numbers_of_frames() {
     let program = program();
     for name in mutualnet_zoo::FAMILIES.iter().flat_map(|family| family.clips).map(|clip| clip.name) {
         let network = format!("network.name={name}");
@@ -85,14 +85,18 @@ fn a_network_that_reads_clips_is_refused_before_anything_is_trained() {
             &["plan", "recipe.toml", "--no-timing", &network][..],
             &["plan", "recipe.toml", "--train-images", "50000", "--classes", "100", &network],
             &["train", "recipe.toml", "--out", "run", &network],
-            &["bench", "train", "--network", name],
         ] {
             let told = program.told(arguments);
             let error = format!(
-                "error: network `{name}` reads clips, which cannot be trained on yet\nhint: choose a network that reads images"
+                "error: network `{name}` reads clips, but network.frames is not set\nhint: set network.frames"
             );
             assert!(told.starts_with("exit 1") && told.contains(&error), "{arguments:?}: {told}");
         }
+        let told = program.told(&["bench", "train", "--network", name]);
+        assert!(told.contains(&format!("error: {name} reads clips: give --frames")), "{told}");
+        let facts = ["plan", "recipe.toml", "--train-images", "50000", "--classes", "100", &network];
+        let told = program.told(&[&facts[..], &["network.frames=[8,4]"]].concat());
+        assert!(told.contains("8/4 frames") && told.contains("50000 training and 0 test clips"), "{told}");
     }
     assert!(!program.path("run").exists());
 }

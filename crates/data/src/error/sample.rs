@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use mutualnet_core::FileKind;
 use mutualnet_core::text::shown;
 use mutualnet_image::DecodeError;
+use mutualnet_video::VideoError;
 
 use crate::kind::Expected;
 
@@ -18,6 +19,9 @@ pub enum SampleError {
     /// The image cannot be decoded, or its file cannot be read.
     #[error(transparent)]
     Image(#[from] DecodeError),
+    /// The video, or a frame of the clip, cannot be decoded.
+    #[error(transparent)]
+    Video(#[from] VideoError),
     /// The last record of a file is incomplete.
     #[error("the record ends after {bytes} of {of} bytes")]
     CutRecord {
@@ -131,6 +135,7 @@ impl SampleError {
     pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Image(error) => error.hint(),
+            Self::Video(error) => error.hint(),
             Self::OtherKind { kind, expected } => expected.hint(*kind),
             Self::Mask { source: MaskFault::Image(error), .. } => error.hint(),
             _ => None,

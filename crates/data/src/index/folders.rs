@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use mutualnet_core::network::Rank;
 use mutualnet_core::text::escape_invalid;
 
 use mutualnet_image::Others;
@@ -16,8 +17,8 @@ use crate::shard::is_shard_name;
 use crate::{Error, Label, Place, Result, SampleError, clips, quarantine_list, shapes};
 use mutualnet_image::junk::is_skipped;
 
-/// The images of a folder of class folders.
-pub(super) fn contents(dir: &Path) -> Result<Contents> {
+/// The images or videos of a folder of class folders.
+pub(super) fn contents(dir: &Path, rank: Rank) -> Result<Contents> {
     if !dir.is_dir() {
         return Err(Error::NoDirectory { path: dir.to_owned() });
     }
@@ -27,9 +28,13 @@ pub(super) fn contents(dir: &Path) -> Result<Contents> {
         files(dir)?.iter().for_each(|file| there.add(file));
         return Err(Error::NoClasses { path: dir.to_owned(), there });
     }
-    let mut contents = Contents::default();
+    let mut contents = Contents { rank, ..Contents::default() };
+    let is_sample = match rank {
+        Rank::Image => is_image_name,
+        Rank::Clip => is_video_name,
+    };
     for (ClassFolder { class, path }, number) in folders.into_iter().zip(0..) {
-        let found = find_images(dir, &path);
+        let found = find(dir, &path, is_sample);
         contents.others.extend(found.others);
         found.shards.iter().for_each(|shard| contents.others.add(shard));
         contents.broken.extend(found.broken);

@@ -12,6 +12,8 @@ use mutualnet_core::text::{escape_invalid, shown};
 use super::folders::is_image_name;
 use super::labels::{self, WrittenLabel};
 use super::{Contents, Notice};
+use mutualnet_video::is_video_name;
+
 use crate::text_file::{self, os_string};
 use crate::{Error, Place, Result};
 use mutualnet_image::junk::has_junk_part;
@@ -128,13 +130,13 @@ fn refuse_header(root: &Path, list: &Path, entries: &[Entry<WrittenLabel>]) -> R
     };
     let is_number = |entry: &Entry<WrittenLabel>| matches!(entry.label, WrittenLabel::Number(_));
     let is_odd_label = name.is_some() && !rest.is_empty() && rest.iter().all(is_number);
-    let is_image = |entry: &Entry<WrittenLabel>| is_image_name(&entry.path);
+    let is_image = |entry: &Entry<WrittenLabel>| is_image_name(&entry.path) || is_video_name(&entry.path);
     let is_odd_path = !is_image(first) && !rest.is_empty() && rest.iter().all(is_image);
     let is_word = |name: &str| name.to_lowercase().split(['_', ' ']).any(|word| LABEL_WORDS.contains(&word));
     let is_named_column = !is_image(first) && name.is_some_and(is_word);
     if is_odd_label || is_odd_path || is_named_column {
         let label = first.label.clone().into_name();
-        let reason = format!("`{} {label}` is a header, not an image and its label", shown(&first.path));
+        let reason = format!("`{} {label}` is a header, not a path and its label", shown(&first.path));
         return Err(Error::Line { path: list.to_owned(), line: first.line, reason });
     }
     Ok(())

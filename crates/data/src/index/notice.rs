@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use mutualnet_core::network::Rank;
 use mutualnet_core::text::{counted, shown};
 
 use crate::table::CACHE_BYTES;
@@ -26,8 +27,10 @@ pub enum Notice {
         /// How many images of it are on a quarantine list.
         quarantined: usize,
     },
-    /// Files whose names are not those of images.
+    /// Files whose names are not those of samples.
     Ignored {
+        /// What the samples are.
+        rank: Rank,
         /// How many, by extension.
         others: Others,
     },
@@ -93,7 +96,12 @@ impl fmt::Display for Notice {
                     "class `{class}` has no images, because a quarantine list leaves out all {quarantined}"
                 )
             }
-            Self::Ignored { others } => write!(f, "ignored files that are not JPEG, PNG or WebP: {others}"),
+            Self::Ignored { rank: Rank::Image, others } => {
+                write!(f, "ignored files that are not JPEG, PNG or WebP: {others}")
+            }
+            Self::Ignored { rank: Rank::Clip, others } => {
+                write!(f, "ignored files that are not videos: {others}")
+            }
             Self::SlowTables { mib } => write!(
                 f,
                 "Parquet and Arrow files are slow to read in random order when they have more than {} MiB of images \

@@ -26,8 +26,8 @@ impl Dataset {
             first..samples.len()
         };
         let ranges = self.ranges.iter().map(keep).collect();
-        let Self { dir, task, classes, notices, .. } = self.clone();
-        Ok(Self { dir, task, classes, samples, ranges, notices })
+        let Self { dir, task, rank, classes, notices, .. } = self.clone();
+        Ok(Self { dir, task, rank, classes, samples, ranges, notices })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Folders of files: sorted, named, quarantined, hashed.
 
+use mutualnet_core::network::Rank;
 use std::fs;
 
 use super::*;
@@ -49,7 +50,10 @@ fn oddities_are_noticed() {
     let dataset = Dataset::open(dir.path()).unwrap();
     let mut others = Others::default();
     others.add(std::path::Path::new("notes.txt"));
-    assert_eq!(dataset.notices(), [Notice::OneClass { class: "cat".into() }, Notice::Ignored { others }]);
+    assert_eq!(
+        dataset.notices(),
+        [Notice::OneClass { class: "cat".into() }, Notice::Ignored { rank: Rank::Image, others }]
+    );
 }
 
 #[test]

@@ -20,17 +20,19 @@ const TICK: Duration = Duration::from_millis(1);
 /// Builders that take turns; a single one would leave cores idle at the end of every batch.
 const BUILDERS: usize = 2;
 
-/// Images at the largest resolution with their labels: a whole batch, or the loader's part of one.
+/// Images or clips at the largest size with their labels: a whole batch, or the loader's part of one.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[n, height, width, 3]` f32, normalized.
+    /// `[n, height, width, 3]` f32, normalized; of clips `[n, frames, height, width, 3]`.
     pub images: ImageBuffer,
     /// What is known about them.
     pub targets: Targets,
     /// The sample of the data set that each image is; in training, that of the replacement if a file is broken.
     pub indices: Vec<u32>,
-    /// Number of images.
+    /// Number of images or clips.
     pub n: usize,
+    /// Frames of each clip; `None` for images.
+    pub frames: Option<usize>,
     /// Height and width of the images, in pixels.
     pub size: [usize; 2],
     /// Epoch, from 0; 0 outside training.
@@ -64,7 +66,11 @@ impl Batch {
         let mut end = own.len();
         joined.images[..end].copy_from_slice(&own);
         for batch in batches {
-            assert_eq!(batch.size, joined.size, "only images of one size can be joined");
+            assert_eq!(
+                (batch.frames, batch.size),
+                (joined.frames, joined.size),
+                "only images of one size can be joined"
+            );
             joined.images[end..end + batch.images.len()].copy_from_slice(&batch.images);
             end += batch.images.len();
             joined.targets.append(batch.targets);

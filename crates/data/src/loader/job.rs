@@ -26,6 +26,8 @@ use crate::scratch::{Scratch, ScratchPool};
 use crate::transform::TrainPipeline;
 use crate::{Dataset, Geometry, Label, Result, SampleError, SampleRef, SecondLabels, Targets};
 
+mod clip;
+pub(super) use clip::ClipReader;
 mod whole;
 
 /// What to do with every image.
@@ -88,11 +90,13 @@ pub(super) struct Job {
     pub(super) scratch: Arc<ScratchPool>,
     pub(super) reads: Arc<Reads<u32>>,
     pub(super) part: Part,
+    /// Reads the videos of the data set; `None` if it has images.
+    pub(super) clips: Option<ClipReader>,
     pub(super) work: Work,
     pub(super) order: Order,
 }
 
-/// Where one image of a batch and its mask go; the mask is empty if there are classes.
+/// Where one image or clip of a batch and its mask go; the mask is empty if there are classes.
 struct Out<'a> {
     image: &'a mut [f32],
     mask: &'a mut [u8],
@@ -115,10 +119,12 @@ impl Job {
         stop: &AtomicBool,
     ) -> Result<Batch> {
         let pixels = (side as usize).pow(2);
-        let mut images = buffers.take(plan.draws.len() * 3 * pixels)?;
+        let frames = self.clips.as_ref().map(ClipReader::frames);
+        let floats = frames.unwrap_or(1) * 3 * pixels;
+        let mut images = buffers.take(plan.draws.len() * floats)?;
         let mut masks = vec![0; if self.has_masks() { plan.draws.len() * pixels } else { 0 }];
         let mut mask_chunks = masks.chunks_exact_mut(pixels);
-        let outs = images.chunks_exact_mut(3 * pixels);
+        let outs = images.chunks_exact_mut(floats);
         let outs: Vec<_> =
             outs.map(|image| Out { image, mask: mask_chunks.next().unwrap_or_default() }).collect();
         let written = outs
@@ -132,18 +138,18 @@ impl Job {
                 self.scratch.with(|scratch| self.write(draw, plan.epoch, scratch, out))
             })
             .collect::<Result<Vec<Option<u32>>>>()?;
-        let n = close_gaps(&mut images, 3 * pixels, &written);
-        images.truncate(n * 3 * pixels);
+        let n = close_gaps(&mut images, floats, &written);
+        images.truncate(n * floats);
         if self.has_masks() {
             close_gaps(&mut masks, pixels, &written);
             masks.truncate(n * pixels);
         }
         let indices: Vec<_> = written.into_iter().flatten().collect();
         let targets = self.targets(&indices, masks, |labels| {
-            self.work.mixing().map(|mixing| self.mix(mixing, &plan, &mut images, labels))
+            self.work.mixing().map(|mixing| self.mix(mixing, (&plan, &mut images), labels))
         });
         let BatchPlan { epoch, step, .. } = plan;
-        Ok(Batch { images, targets, indices, n, size: [side as usize; 2], epoch, step })
+        Ok(Batch { images, targets, indices, n, frames, size: [side as usize; 2], epoch, step })
     }
 
     fn has_masks(&self) -> bool {
@@ -166,13 +172,18 @@ impl Job {
         Targets::Classes { labels, second }
     }
 
-    /// Makes one image of a batch and returns its sample. Only training replaces a broken image by another one.
+    /// Makes one image or clip of a batch and returns its sample. Only training replaces a broken image by another one.
     fn write(&self, draw: Draw, epoch: u32, scratch: &mut Scratch, out: Out<'_>) -> Result<Option<u32>> {
         let index = draw.index;
         let Out { image, mask } = out;
         let attempt = |candidate: u32, sample: &SampleRef| {
             let out = Out { image: &mut *image, mask: &mut *mask };
-            self.reads.during(candidate, || self.attempt(sample, (draw, epoch), scratch, out))
+            self.reads.during(candidate, || match &self.clips {
+                Some(clips) => {
+                    self.attempt_clip(clips, (candidate, sample), (draw, epoch), scratch, out.image)
+                }
+                None => self.attempt(sample, (draw, epoch), scratch, out),
+            })
         };
         if self.work.may_replace() {
             return self.quarantine.first_usable(&self.dataset, index, attempt).map(Some);
@@ -188,28 +199,41 @@ impl Job {
         out: Out<'_>,
     ) -> Result<(), SampleError> {
         let Opened { image, mask, canvas } = self.open(sample, scratch)?;
-        let geometry = match &self.work {
+        let geometry = self.write_image(image, (draw, epoch), canvas, out.image)?;
+        if let (Some(mask), Some(geometry)) = (mask, geometry) {
+            timed(&mut canvas.times.augment, || geometry.write_mask(&mask, out.mask));
+        }
+        canvas.times.images += 1;
+        Ok(())
+    }
+
+    /// Writes an image or a frame as the work says. All frames of a clip get the same draws. Returns where its pixels come
+    /// from.
+    fn write_image(
+        &self,
+        image: Undecoded<'_>,
+        (draw, epoch): (Draw, u32),
+        canvas: &mut Canvas,
+        out: &mut [f32],
+    ) -> Result<Option<Geometry>, SampleError> {
+        match &self.work {
             Work::Train { pipeline, purpose, .. } => {
                 let key = draw.key(self.seed, *purpose, epoch);
-                pipeline.write(image, &mut key.stream(), canvas, out.image)?
+                Ok(Some(pipeline.write(image, &mut key.stream(), canvas, out)?))
             }
             Work::Test { pipeline } => {
                 let fitted = pipeline.fitted([image.width(), image.height()]);
-                pipeline.write(image, canvas, out.image)?;
-                Geometry::of(fitted)
+                pipeline.write(image, canvas, out)?;
+                Ok(Some(Geometry::of(fitted)))
             }
             #[cfg(test)]
             Work::Panic => panic!("sample {} is a test of panics", draw.index),
             #[cfg(test)]
             Work::Hang(held) => {
                 drop(held.lock());
-                return Ok(());
+                Ok(None)
             }
-        };
-        if let Some(mask) = mask {
-            timed(&mut canvas.times.augment, || geometry.write_mask(&mask, out.mask));
         }
-        Ok(())
     }
 
     /// Reads a sample, up to where its pixels are needed.
@@ -237,11 +261,11 @@ impl Job {
     fn mix(
         &self,
         (mixing, side): (Mixing, u32),
-        plan: &BatchPlan,
-        images: &mut [f32],
+        (plan, images): (&BatchPlan, &mut [f32]),
         labels: &[i64],
     ) -> SecondLabels {
-        let image_len = 3 * (side as usize).pow(2);
+        let frame_len = 3 * (side as usize).pow(2);
+        let image_len = frame_len * self.clips.as_ref().map_or(1, ClipReader::frames);
         let mut second = SecondLabels { labels: labels.to_vec(), shares: vec![1.0; labels.len()] };
         second.labels.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
         images
@@ -252,7 +276,8 @@ impl Job {
                 let key = draws[0].key(self.seed, Purpose::Mix, plan.epoch);
                 let mix = mixing.draw(side, &mut key.stream());
                 let (first, second) = pair.split_at_mut(image_len);
-                mix.apply(first, second, side);
+                let frames = first.chunks_exact_mut(frame_len).zip(second.chunks_exact_mut(frame_len));
+                frames.for_each(|(first, second)| mix.apply(first, second, side));
                 shares.fill(mix.share());
             });
         second

@@ -14,6 +14,7 @@ use super::*;
 use crate::augment::PadMode;
 use crate::{SecondLabels, TrainCrop};
 
+mod clips;
 mod masks;
 mod mixing;
 mod parts;
@@ -335,7 +336,7 @@ fn batches_lie_in_the_memory_they_are_given_use_it_again_and_say_when_there_is_n
 fn a_panic_in_a_worker_comes_out_as_an_error() {
     let dir = data(26);
     let loader = loader(dir.path(), config(2));
-    let mut batches = loader.start(Work::Panic, Order::sequential(26, 4));
+    let mut batches = loader.start(Work::Panic, Order::sequential(26, 4), &preprocess()).unwrap();
     let error = batches.next().unwrap().unwrap_err();
     assert!(error.is_internal());
     assert!(error.to_string().ends_with("is a test of panics"), "{error}");
@@ -348,7 +349,8 @@ fn a_read_that_hangs_is_named_and_does_not_hold_up_the_end() {
     let loader = loader(dir.path(), config(2));
     let disk = Arc::new(Mutex::new(()));
     let stuck = disk.lock().unwrap();
-    let mut batches = loader.start(Work::Hang(Arc::clone(&disk)), Order::sequential(26, 4));
+    let mut batches =
+        loader.start(Work::Hang(Arc::clone(&disk)), Order::sequential(26, 4), &preprocess()).unwrap();
     batches.patience = Duration::from_millis(20);
     let long = |(_, time): &(_, Duration)| *time > Duration::from_millis(20);
     // The threads may take a while to start.
@@ -362,7 +364,8 @@ fn a_read_that_hangs_is_named_and_does_not_hold_up_the_end() {
     assert!(names.collect::<Vec<_>>().contains(&path), "{path:?}");
     drop(batches);
 
-    let mut batches = loader.start(Work::Hang(Arc::clone(&disk)), Order::sequential(26, 4));
+    let mut batches =
+        loader.start(Work::Hang(Arc::clone(&disk)), Order::sequential(26, 4), &preprocess()).unwrap();
     drop(stuck);
     assert!(batches.wait(Duration::from_secs(60)));
     assert_eq!((batches.next().unwrap().unwrap().n, batches.count()), (4, 6));

@@ -131,7 +131,7 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
     for notice in splits.iter().flat_map(|(_, dataset)| dataset.notices()) {
         match notice {
             Notice::Quarantined { files } => quarantined += files,
-            Notice::Ignored { others: ignored } => others.extend(ignored.clone()),
+            Notice::Ignored { others: ignored, .. } => others.extend(ignored.clone()),
             _ => {}
         }
     }

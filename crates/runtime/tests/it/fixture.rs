@@ -9,7 +9,8 @@ use mutualnet_core::network::{
     Activation, AvgPool, ChannelRule, Conv, Extent, Groups, MaxPool, NetworkBuilder, Rank,
 };
 use mutualnet_core::{
-    InputSize, Network, NodeId, Preprocess, Resolution, Subnet, Task, Tensor, Weights, Width, WidthRange,
+    ClipSampling, InputSize, Network, NodeId, Preprocess, Resolution, Subnet, Task, Tensor, Weights, Width,
+    WidthRange,
 };
 use mutualnet_runtime::{Convolution, Isa, Model, ModelConfig, Precision, Session};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
@@ -136,12 +137,16 @@ pub(crate) fn bundle(network: &Network, rows: &[&str]) -> Bundle {
         let macs = network.macs(subnet).unwrap();
         Row::new(subnet, macs, Quality::of_counts(macs.0 % 100, 100).unwrap(), Vec::new())
     };
+    let frames = subnets.iter().map(|subnet| subnet.input.frames).max();
     let stats: BTreeMap<_, _> = subnets.iter().map(|&row| (row, row_stats(network, row))).collect();
     Bundle::new(BundleParts {
         task: Task::Classify,
         network: network.clone(),
         classes: (0..network.classes()).map(|class| format!("class {class}")).collect(),
-        preprocess: Preprocess::center_crop(subnets[0].input.resolution, [0.5; 3], [0.25; 3]),
+        preprocess: Preprocess {
+            clip: ClipSampling::every_frame(network.rank(), frames.unwrap()),
+            ..Preprocess::center_crop(subnets[0].input.resolution, [0.5; 3], [0.25; 3])
+        },
         table: QueryTable::new(subnets.iter().map(row).collect()).unwrap(),
         weights: weights(network),
         stats,

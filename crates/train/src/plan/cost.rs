@@ -21,7 +21,7 @@ const FORWARD: f64 = 1.0 / 3.0;
 /// sub-networks that the method can draw. Adaptive sampling counts as uniform.
 pub(super) fn relative(recipe: &Recipe, classes: usize) -> Result<f64> {
     let plain = build(Purpose::Training, recipe, recipe.network.widths, classes)?;
-    let plain = macs(&plain, recipe.network.widths.full(), &[InputSize::image(recipe.crop())])?;
+    let plain = macs(&plain, recipe.network.widths.full(), &[recipe.largest_input()])?;
     Ok(StepCost::new(recipe, classes)?.expected()? / plain)
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mutualnet_bundle::QueryTable;
 use mutualnet_core::network::ChannelRule;
 use mutualnet_core::sample::{SubnetSampler, WidthChoice};
-use mutualnet_core::{InputSize, Precision, Preprocess, Subnet, Task, WidthRange};
+use mutualnet_core::{ClipSampling, Frames, InputSize, Precision, Preprocess, Subnet, Task, WidthRange};
 use mutualnet_data::TrainPipeline;
 
 use super::problem::Problem;
@@ -38,7 +38,7 @@ impl RecipeFile {
         let Self { network, data, tabulate, train, .. } = self;
         let fits = |subnet: Subnet| {
             let InputSize { resolution, frames } = subnet.input;
-            let is_seen = network.resolutions.contains(&resolution) && frames.is_one();
+            let is_seen = network.resolutions.contains(&resolution) && self.frames().contains(&frames);
             network.widths.contains(subnet.width) && is_seen
         };
         refuse([
@@ -51,7 +51,22 @@ impl RecipeFile {
             (
                 train.subnet.is_some_and(|subnet| !fits(subnet)),
                 "train.subnet",
-                "a width within network.widths and one of network.resolutions",
+                "a width within network.widths, one of network.resolutions, and one of network.frames if there are any",
+            ),
+            (
+                !network.frames.is_sorted_by(|a, b| a > b),
+                "network.frames",
+                "largest first, each of them once",
+            ),
+            (
+                !(1..=ClipSampling::MAX_STRIDE).contains(&data.frame_stride),
+                "data.frame_stride",
+                "from 1 to 256",
+            ),
+            (
+                network.frames.is_empty() && data.frame_stride != 1,
+                "data.frame_stride",
+                "1: only clips have a stride, and network.frames is not set",
             ),
             (
                 !(1..=ChannelRule::MAX_DIVISOR).contains(&network.channel_divisor),
@@ -95,6 +110,7 @@ impl RecipeFile {
         let preprocess = Preprocess {
             fit: self.task.sees(),
             resize: data.resize,
+            clip: self.clip_sampling(),
             ..Preprocess::center_crop(crop, data.mean, data.std)
         };
         if let Err(error) = preprocess.check() {
@@ -126,10 +142,25 @@ impl RecipeFile {
     }
 
     fn inputs(&self) -> Vec<InputSize> {
-        match self.train.subnet {
-            Some(subnet) => vec![subnet.input],
-            None => self.network.resolutions.iter().copied().map(InputSize::image).collect(),
+        if let Some(subnet) = self.train.subnet {
+            return vec![subnet.input];
         }
+        let frames = self.frames();
+        let of = |&resolution| frames.iter().map(move |&frames| InputSize { resolution, frames });
+        self.network.resolutions.iter().flat_map(of).collect()
+    }
+
+    /// The numbers of frames of an input; that of an image is one.
+    fn frames(&self) -> &[Frames] {
+        match self.network.frames.as_slice() {
+            [] => &[Frames::ONE],
+            frames => frames,
+        }
+    }
+
+    fn clip_sampling(&self) -> Option<ClipSampling> {
+        let &frames = self.network.frames.first()?;
+        Some(ClipSampling { frames, stride: self.data.frame_stride })
     }
 
     fn sampler(&self, range: WidthRange, inputs: &[InputSize]) -> Result<SubnetSampler, Problem> {

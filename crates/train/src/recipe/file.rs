@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use mutualnet_core::network::ChannelRule;
-use mutualnet_core::{Precision, Resolution, Task, WidthRange};
+use mutualnet_core::{Frames, Precision, Resolution, Task, WidthRange};
 use mutualnet_data::TrainTransform;
 use mutualnet_zoo::OutputStride;
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,10 @@ pub struct NetworkSection {
     /// Sides of the square input in pixels, largest first, such as `[224, 192, 160, 128]`. To segment, these are the
     /// lengths of the shorter side after training, when images keep their aspect ratio.
     pub resolutions: Vec<Resolution>,
+    /// Numbers of frames of a clip, largest first, such as `[16, 8, 4]`, for a network that reads clips. A sub-network with
+    /// fewer frames sees some of those of the largest clip, at equal distances.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frames: Vec<Frames>,
     /// 32, 16 or 8: smaller ones suit small images. Without it as published. Wide ResNets have an output stride of 4 and
     /// no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,6 +94,10 @@ pub struct DataSection {
     /// classify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resolution>,
+    /// Distance from one frame of a clip to the next, in frames of the video, 1 to 256. Where the time between the frames
+    /// of a video varies, its mean counts.
+    #[serde(default = "DataSection::default_frame_stride", skip_serializing_if = "DataSection::is_one")]
+    pub frame_stride: u32,
     /// Augmentation of the training images: the keys of `data.augment` below.
     #[serde(default)]
     pub augment: TrainTransform,
@@ -112,6 +120,14 @@ impl DataSection {
 
     fn default_train_share() -> f64 {
         1.0
+    }
+
+    fn default_frame_stride() -> u32 {
+        1
+    }
+
+    fn is_one(stride: &u32) -> bool {
+        *stride == 1
     }
 
     fn imagenet_mean() -> [f32; 3] {

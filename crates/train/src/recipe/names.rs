@@ -57,6 +57,14 @@ const ALIASES: &[(&str, &[&str])] = &[
             "resolution_list",
         ],
     ),
+    (
+        "network.frames",
+        &["num_frames", "n_frames", "clip_len", "clip_length", "frames_per_clip", "num_segments"],
+    ),
+    (
+        "data.frame_stride",
+        &["sampling_rate", "frame_interval", "frame_step", "step_between_clips", "temporal_stride"],
+    ),
     ("data.path", &["dataset", "data_dir", "dataset_dir", "data_path", "dataset_path", "root", "train_dir"]),
     ("data.train", &["train_split"]),
     ("data.test", &["val", "valid", "validation", "val_split", "test_split", "eval_split"]),

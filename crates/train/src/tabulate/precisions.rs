@@ -13,7 +13,7 @@ use mutualnet_data::Dataset;
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_runtime::{Model, ModelConfig, Output, Session};
 
-use super::{EVALUATION_BATCH, EVALUATION_PIXELS, Tabulation};
+use super::{EVALUATION_BATCH, EVALUATION_PIXELS, Tabulation, evaluation_batch};
 use crate::Result;
 use crate::events::{Event, Stage};
 use crate::feed::{Feed, IfBroken, loader};
@@ -38,7 +38,7 @@ impl Tabulation<'_> {
             .flat_map(|&precision| rows.iter().map(move |row| (precision, row.subnet)))
             .map(|key| (key, O::Score::default()))
             .collect();
-        let loader = loader(self.recipe, test.clone(), EVALUATION_BATCH, Device::Cpu)?;
+        let loader = loader(self.recipe, test.clone(), evaluation_batch(self.recipe), Device::Cpu)?;
         let batches = loader.evaluate(&self.recipe.preprocess())?;
         let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
         let n_test = test.samples().len();

@@ -20,7 +20,7 @@ use crate::feed::{Feed, IfBroken, loader};
 use crate::plan::Planned;
 use crate::step_batch::StepBatch;
 use crate::sweep::Sweep;
-use crate::tabulate::{EVALUATION_BATCH, LATENCY_TIME, LATENCY_WARM_UP, shipped, thread_counts, to_stats};
+use crate::tabulate::{LATENCY_TIME, LATENCY_WARM_UP, evaluation_batch, shipped, thread_counts, to_stats};
 use crate::task::Objective;
 use crate::trainer::Trainer;
 use crate::{Error, Result};
@@ -92,7 +92,7 @@ impl<'a> Rows<'a> {
     fn load<O: Objective>(&self, device: Device, log: &mut EventLog<'_>) -> Result<(StepBatch<O>, f64)> {
         let recipe = &self.planned.plan.recipe;
         let n = ((PASS_MACS / self.timed_macs()) as usize)
-            .clamp(2, recipe.calibration_batch().max(EVALUATION_BATCH));
+            .clamp(2, recipe.calibration_batch().max(evaluation_batch(recipe)));
         let n = n.min(self.planned.plan.derived.n_train);
         let loader = loader(recipe, self.planned.train.clone(), n, device)?;
         let begun = Instant::now();

@@ -5,6 +5,7 @@
 )]
 
 /// A small data set and recipe, and what runs leave behind.
+mod clips;
 mod faults;
 mod fixture;
 

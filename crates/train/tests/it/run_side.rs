@@ -7,7 +7,9 @@ use std::sync::Arc;
 use mutualnet_bundle::{BatchNormStats, Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
 use mutualnet_core::network::Rank;
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::{Frames, InputSize, Network, Preprocess, Resolution, Subnet, Task, Width, WidthRange};
+use mutualnet_core::{
+    ClipSampling, Frames, InputSize, Network, Preprocess, Resolution, Subnet, Task, Width, WidthRange,
+};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
@@ -85,12 +87,14 @@ fn bundle(net: &Net, parameters: &Parameters, rows: &[EngineRow]) -> Bundle {
     };
     let task = [Task::Classify, Task::Segment].into_iter().find(|task| task.check(net.network()).is_ok());
     let task = task.unwrap();
+    let frames = rows.iter().map(|row| row.subnet.input.frames).max();
     Bundle::new(BundleParts {
         task,
         network: net.network().clone(),
         classes: (0..net.network().classes()).map(|class| class.to_string()).collect(),
         preprocess: Preprocess {
             fit: task.sees(),
+            clip: ClipSampling::every_frame(net.network().rank(), frames.unwrap()),
             ..Preprocess::center_crop(rows[0].subnet.input.resolution, [0.5; 3], [0.25; 3])
         },
         table: QueryTable::new(rows.iter().map(row).collect()).unwrap().measuring(task.metric()),

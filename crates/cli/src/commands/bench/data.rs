@@ -84,7 +84,8 @@ struct Bench {
 impl Bench {
     fn new(recipe: Recipe) -> Result<Self> {
         let data = &recipe.data;
-        let dataset = Dataset::open_named(&data.path, &data.train)?.share(data.train_share)?;
+        let dataset = Dataset::open_for(recipe.task, recipe.rank(), &data.path, &data.train)?;
+        let dataset = dataset.share(data.train_share)?;
         let batch_size = recipe.train.batch.min(dataset.samples().len());
         let config = LoaderConfig {
             batch_size,

@@ -4,9 +4,10 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
+use mutualnet_core::network::Rank;
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::{InputChoice, StepSubnets, SubnetSampler, WidthChoice};
-use mutualnet_core::{InputSize, Width, WidthRange};
+use mutualnet_core::{Frames, InputSize, Network, Width, WidthRange};
 use mutualnet_engine::Device;
 use mutualnet_train::bench::{BareSteps, bare_steps};
 use mutualnet_zoo::NetworkConfig;
@@ -104,12 +105,12 @@ impl Bench {
         let widths = WidthRange::new(args.smallest, Width::ONE)?;
         let config = NetworkConfig { classes: args.classes, widths, output_stride: None };
         let network = mutualnet_zoo::build(&args.network, &config)?;
-        let size = [args.batch, args.resolutions[0].get() as usize];
+        let inputs = inputs(&network, args)?;
         Ok(Self {
-            steps: bare_steps(network, size, Device::parse(&args.device)?)?,
+            steps: bare_steps(network, (args.batch, inputs[0]), Device::parse(&args.device)?)?,
             sampler: SubnetSampler {
                 widths: WidthChoice::Continuous(widths),
-                inputs: args.resolutions.iter().copied().map(InputSize::image).collect(),
+                inputs,
                 input_choice: InputChoice::Own,
                 n_random: Some(2),
             },
@@ -138,4 +139,18 @@ impl Bench {
         self.n_done += 1;
         Ok(begun.elapsed().as_secs_f64())
     }
+}
+
+/// The sizes of inputs, largest first; only clips have frames.
+fn inputs(network: &Network, args: &BenchTrainArgs) -> Result<Vec<InputSize>> {
+    let name = network.name();
+    match network.rank() {
+        Rank::Image => ensure!(args.frames.is_empty(), "{name} reads images, which have no frames"),
+        Rank::Clip => {
+            ensure!(!args.frames.is_empty(), "{name} reads clips: give --frames, such as --frames 16,8,4")
+        }
+    }
+    let frames = if args.frames.is_empty() { &[Frames::ONE][..] } else { &args.frames };
+    let of = |&resolution| frames.iter().map(move |&frames| InputSize { resolution, frames });
+    Ok(args.resolutions.iter().flat_map(of).collect())
 }

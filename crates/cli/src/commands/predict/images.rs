@@ -1,4 +1,4 @@
-//! Which images the arguments of `predict` name: files, folders, and patterns that a shell did not expand.
+//! Which images or videos the arguments of `predict` name: files, folders, and patterns that a shell did not expand.
 //!
 //! Invariant: nothing that was named is dropped without a word; what cannot be used stays in the list, with the reason.
 
@@ -6,62 +6,73 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Error;
-use mutualnet_image::{FolderImages, find_images};
+use mutualnet_core::network::Rank;
+use mutualnet_image::{FolderImages, find_files, find_images};
+use mutualnet_predict::is_video_name;
 
 use crate::failure::with_hint;
 use crate::text;
 
-/// An image, or something else that was named.
+/// An image or video, or something else that was named.
 pub(super) struct Named {
     pub(super) path: PathBuf,
-    /// Why it is not an image.
+    /// Why it is neither.
     pub(super) problem: Option<Error>,
 }
 
 impl Named {
-    fn image(path: PathBuf) -> Self {
+    fn file(path: PathBuf) -> Self {
         Self { path, problem: None }
     }
 }
 
-/// What the arguments name, in their order: files as they are, the images of folders, and what matches a pattern.
-pub(super) fn named(args: &[PathBuf]) -> Vec<Named> {
+/// What the arguments name, in their order: files as they are, the images or videos of folders, and what matches a pattern.
+pub(super) fn named(args: &[PathBuf], rank: Rank) -> Vec<Named> {
     let mut found = Vec::new();
     for arg in args {
         let is_pattern = arg.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?'));
         if arg.exists() || !is_pattern {
-            add(arg.clone(), &mut found);
+            add(arg.clone(), rank, &mut found);
             continue;
         }
         let matching = expand(arg);
         if matching.is_empty() {
             let problem = with_hint(
                 format!("no file matches the pattern {}", arg.display()),
-                "check the directory, or give a folder to read all images in it".to_owned(),
+                "check the directory, or give a folder to read all files in it".to_owned(),
             );
             found.push(Named { path: arg.clone(), problem: Some(problem) });
         }
-        matching.into_iter().for_each(|path| add(path, &mut found));
+        matching.into_iter().for_each(|path| add(path, rank, &mut found));
     }
     found
 }
 
-fn add(path: PathBuf, found: &mut Vec<Named>) {
+fn add(path: PathBuf, rank: Rank, found: &mut Vec<Named>) {
     if !path.is_dir() {
-        return found.push(Named::image(path));
+        return found.push(Named::file(path));
     }
-    match find_images(&path) {
+    let inside = match rank {
+        Rank::Image => find_images(&path),
+        Rank::Clip => find_files(&path, is_video_name),
+    };
+    match inside {
         Ok(FolderImages { images, others, unreadable }) => {
             let n_other = others.n();
             if n_other > 0 {
-                let files = if n_other == 1 {
-                    "file is not an image and was"
-                } else {
-                    "files are not images and were"
+                let files = match (rank, n_other) {
+                    (Rank::Image, 1) => "file is not an image and was",
+                    (Rank::Image, _) => "files are not images and were",
+                    (Rank::Clip, 1) => "file is not a video and was",
+                    (Rank::Clip, _) => "files are not videos and were",
                 };
                 text::note(&format!("note: {n_other} {files} skipped in {}", path.display()));
             }
-            found.extend(images.into_iter().map(Named::image));
+            if images.is_empty() && unreadable.is_empty() {
+                let problem = Some(anyhow::anyhow!("no videos in {}", path.display()));
+                return found.push(Named { path, problem });
+            }
+            found.extend(images.into_iter().map(Named::file));
             found.extend(unreadable.into_iter().map(|path| {
                 let problem = Some(anyhow::anyhow!("cannot list the folder {}", path.display()));
                 Named { path, problem }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use mutualnet_core::Task;
+use mutualnet_core::network::Rank;
 use mutualnet_image::{Image, encode_jpeg, encode_palette_png, encode_png};
 
 use super::*;
@@ -62,7 +63,7 @@ fn every_damage_is_named_and_left_out_from_then_on() {
     );
     assert_eq!(report.in_images[0].images, 4, "an image that is ignored as a whole has no class");
     write_quarantine(dir.path(), &report).unwrap();
-    let train = Dataset::open_for(Task::Segment, dir.path(), "train").unwrap();
+    let train = Dataset::open_for(Task::Segment, Rank::Image, dir.path(), "train").unwrap();
     assert_eq!(train.samples().len(), 3);
     assert!(train.notices().contains(&Notice::Quarantined { files: 5 }));
     assert!(train.notices().iter().any(|notice| matches!(notice, Notice::MasksAlone { masks: 1, .. })));

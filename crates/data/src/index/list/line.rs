@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use mutualnet_core::text::shown_bytes;
 
-use super::is_image_name;
+use super::{is_image_name, is_video_name};
 use crate::text_file::os_string;
 
 /// Splits a trimmed line into the path and the label, or says what is wrong with the line.
@@ -16,8 +16,8 @@ use crate::text_file::os_string;
 pub(super) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), String> {
     let (path, label) = columns(line)?;
     let (path, label) = (unquoted(path), unquoted(label));
-    if is_image(label) && !is_image(path) {
-        return Err(format!("`{}` is the name of an image, not a label", shown_bytes(label)));
+    if is_sample(label) && !is_sample(path) {
+        return Err(format!("`{}` is the name of a file, not a label", shown_bytes(label)));
     }
     Ok((path, label))
 }
@@ -48,13 +48,13 @@ fn columns(line: &[u8]) -> Result<(&[u8], &[u8]), String> {
 
 /// What separates the columns of a line that has neither a tab nor a path before its last space.
 fn other_separator(line: &[u8], path: Option<&[u8]>) -> Option<&'static str> {
-    if path.is_some_and(|path| is_image(unquoted(path))) {
+    if path.is_some_and(|path| is_sample(unquoted(path))) {
         return None;
     }
     let separators = [(b',', "commas"), (b';', "semicolons"), (b'|', "bars")];
     separators.into_iter().find_map(|(separator, name)| {
         let mut columns = line.split(|&byte| byte == separator).map(|column| unquoted(column.trim_ascii()));
-        let is_separated = line.contains(&separator) && (path.is_none() || columns.any(is_image));
+        let is_separated = line.contains(&separator) && (path.is_none() || columns.any(is_sample));
         is_separated.then_some(name)
     })
 }
@@ -75,8 +75,10 @@ fn unquoted(text: &[u8]) -> &[u8] {
     }
 }
 
-fn is_image(name: &[u8]) -> bool {
-    is_image_name(&PathBuf::from(os_string(name.to_vec())))
+/// Whether it has the name of an image or a video.
+fn is_sample(name: &[u8]) -> bool {
+    let path = PathBuf::from(os_string(name.to_vec()));
+    is_image_name(&path) || is_video_name(&path)
 }
 
 #[cfg(test)]
@@ -108,9 +110,10 @@ mod tests {
     fn other_lines_say_what_is_wrong_with_them() {
         for (line, reason) in [
             ("b.png", "`b.png` is not a path and a label"),
-            ("train 0.jpg", "`0.jpg` is the name of an image, not a label"),
-            ("0 a.jpg", "`a.jpg` is the name of an image, not a label"),
-            ("cat\ta.jpg", "`a.jpg` is the name of an image, not a label"),
+            ("train 0.jpg", "`0.jpg` is the name of a file, not a label"),
+            ("0 a.jpg", "`a.jpg` is the name of a file, not a label"),
+            ("0 a.mp4", "`a.mp4` is the name of a file, not a label"),
+            ("cat\ta.jpg", "`a.jpg` is the name of a file, not a label"),
             ("a.jpg\tcat\t0", "`a.jpg\\x09cat\\x090` has 3 columns, not a path and a label"),
             ("a.jpg,0", "`a.jpg,0` has its columns separated by commas, not by a tab or a space"),
             ("a.jpg, 0", "`a.jpg, 0` has its columns separated by commas, not by a tab or a space"),

@@ -131,10 +131,10 @@ fn a_header_is_told_as_one() {
     for header in ["path label", "file_name class", "Image\tTarget", "24 2", "image path\tclass id"] {
         let told = opened(&format!("\n{header}\nphotos/a.png 0\nphotos/c.png 1\n")).unwrap_err();
         let header = header.replace('\t', " ");
-        assert_eq!(told, format!("train.txt, line 2: `{header}` is a header, not an image and its label"));
+        assert_eq!(told, format!("train.txt, line 2: `{header}` is a header, not a path and its label"));
     }
     let told = opened("filename label\nphotos/a.png cat\nphotos/c.png dog\n").unwrap_err();
-    assert!(told.ends_with("`filename label` is a header, not an image and its label"), "{told}");
+    assert!(told.ends_with("`filename label` is a header, not a path and its label"), "{told}");
     // A first file that is gone is a broken image like any other.
     assert_eq!(opened("photos/gone.png 0\nphotos/c.png 1").unwrap().len(), 2);
     assert_eq!(opened("photos/gone.png cat\nphotos/c.png dog").unwrap().len(), 2);

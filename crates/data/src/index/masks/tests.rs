@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use mutualnet_core::network::Rank;
+
 use super::*;
 use crate::{Dataset, Split};
 
@@ -18,7 +20,7 @@ fn data(files: &[&str]) -> tempfile::TempDir {
 }
 
 fn open(dir: &tempfile::TempDir) -> Result<Dataset> {
-    Dataset::open_for(Task::Segment, dir.path(), "train")
+    Dataset::open_for(Task::Segment, Rank::Image, dir.path(), "train")
 }
 
 fn pairs(dataset: &Dataset) -> Vec<String> {
@@ -115,7 +117,7 @@ fn what_is_missing_is_named_with_what_to_do() {
 #[test]
 fn the_task_decides_what_a_directory_is() {
     let dir = data(&FOLDERS);
-    let classes = Dataset::open_for(Task::Classify, dir.path(), "train").unwrap();
+    let classes = Dataset::open_for(Task::Classify, Rank::Image, dir.path(), "train").unwrap();
     assert_eq!((classes.task(), classes.classes().join(" ")), (Task::Classify, "images masks".to_owned()));
     let warning = classes.notices().iter().find(|notice| notice.is_warning()).unwrap();
     assert!(warning.to_string().contains("look like segmentation data"), "{warning}");

@@ -39,10 +39,11 @@ impl Job {
                 size = [image.height() as usize, image.width() as usize];
                 images = buffers.take(3 * size[0] * size[1])?;
                 pipeline.normalize(image, &mut scratch.canvas, &mut images);
+                scratch.canvas.times.images += 1;
                 masks = mask;
             }
             let targets = self.targets(&indices, masks, |_| None);
-            Ok(Batch { images, targets, n: indices.len(), indices, size, epoch, step })
+            Ok(Batch { images, targets, n: indices.len(), indices, frames: None, size, epoch, step })
         })
     }
 

@@ -1,5 +1,6 @@
 //! Batches of images with masks.
 
+use mutualnet_core::network::Rank;
 use mutualnet_core::{Fit, Task};
 use mutualnet_image::{Mask, encode_palette_png};
 
@@ -16,7 +17,7 @@ fn scenes() -> tempfile::TempDir {
 }
 
 fn open(dir: &Path, split: Split, config: LoaderConfig) -> Loader {
-    let dataset = Dataset::open_for(Task::Segment, dir, split.folder()).unwrap();
+    let dataset = Dataset::open_for(Task::Segment, Rank::Image, dir, split.folder()).unwrap();
     Loader::new(Arc::new(dataset), config).unwrap()
 }
 

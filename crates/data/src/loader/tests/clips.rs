@@ -1,0 +1,139 @@
+//! Batches of clips.
+
+use mutualnet_core::{ClipSampling, Frames, Task};
+
+use super::*;
+use crate::Split;
+use crate::clips::{ClipsSpec, clip, generate};
+
+const SPEC: ClipsSpec = ClipsSpec { seed: 5, train: 16, test: 8, side: 16, frames: 6 };
+
+fn clips() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    generate(dir.path(), &SPEC).unwrap();
+    dir
+}
+
+fn open(dir: &Path, split: Split, config: LoaderConfig) -> Loader {
+    let dataset = Dataset::open_for(Task::Classify, Rank::Clip, dir, split.folder()).unwrap();
+    Loader::new(Arc::new(dataset), config).unwrap()
+}
+
+fn sampling(frames: u32, stride: u32) -> Preprocess {
+    let clip = Some(ClipSampling { frames: Frames::new(frames).unwrap(), stride });
+    Preprocess { clip, ..Preprocess::center_crop(Resolution::new(16).unwrap(), [0.5; 3], [0.25; 3]) }
+}
+
+/// Only a crop of everything, which differs from clip to clip by its frames alone.
+fn plain() -> TrainTransform {
+    TrainTransform { crop: TrainCrop::Center, flip: false, ..TrainTransform::default() }
+}
+
+/// The number of the drawn frame that each frame of a clip shows, by the nearest pixels.
+fn shown(clip: &[f32], drawn: &[Image]) -> Vec<usize> {
+    let distance = |frame: &[f32], image: &Image| -> f32 {
+        let pixels = image.pixels().iter().map(|&value| (f32::from(value) / 255.0 - 0.5) / 0.25);
+        frame.iter().zip(pixels).map(|(a, b)| (a - b).abs()).sum()
+    };
+    let nearest = |frame: &[f32]| {
+        (0..drawn.len()).min_by(|&a, &b| distance(frame, &drawn[a]).total_cmp(&distance(frame, &drawn[b])))
+    };
+    clip.chunks_exact(16 * 16 * 3).map(|frame| nearest(frame).unwrap()).collect()
+}
+
+#[test]
+fn a_test_clip_is_the_middle_of_its_video() {
+    let dir = clips();
+    for (frames, stride, expected) in [(3, 2, vec![0, 2, 4]), (2, 1, vec![2, 3]), (4, 3, vec![0, 3, 5, 5])] {
+        let loader = open(dir.path(), Split::Test, config(1));
+        for batch in loader.evaluate(&sampling(frames, stride)).unwrap() {
+            let batch = batch.unwrap();
+            assert_eq!((batch.frames, batch.size), (Some(frames as usize), [16; 2]));
+            let (labels, _) = batch.targets.classes().unwrap();
+            let clips = batch.images.chunks_exact(batch.images.len() / batch.n);
+            for (clip_of_batch, &label) in clips.zip(labels) {
+                // The folders are in alphabetical order, the clips in that of the motions.
+                let name = &loader.dataset().classes()[label as usize];
+                let i = crate::clips::class_names().iter().position(|class| class == name).unwrap();
+                assert_eq!(shown(clip_of_batch, &clip(&SPEC, Split::Test, i)), expected, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn training_clips_begin_anywhere_and_their_frames_are_augmented_alike() {
+    let dir = clips();
+    let images = |workers, transform, stride| -> Vec<Vec<f32>> {
+        let loader = open(dir.path(), Split::Train, config(workers));
+        let batches = loader.train(transform, &sampling(2, stride), Position::default(), 4).unwrap();
+        batches.map(|batch| batch.unwrap().images.to_vec()).collect()
+    };
+    let transform = TrainTransform { mixup: 0.2, ..transform() };
+    assert_eq!(images(1, transform, 2), images(3, transform, 2), "threads do not matter");
+    // A stride beyond the end holds the last frame: both frames are one if the clip begins there, and differ otherwise.
+    let clips: Vec<Vec<f32>> =
+        images(1, plain(), 5).concat().chunks(2 * 16 * 16 * 3).map(<[f32]>::to_vec).collect();
+    assert!(clips.iter().all(|clip| clip[..768] != clip[768..]), "only frame 0 leaves room");
+    let firsts: Vec<_> =
+        images(1, plain(), 1).concat().chunks(2 * 768).map(|clip| clip[..768].to_vec()).collect();
+    let distinct: std::collections::BTreeSet<_> = firsts.iter().map(|frame| format!("{frame:?}")).collect();
+    assert!(distinct.len() > 16 * 2, "16 videos over 4 epochs show {} first frames", distinct.len());
+    // The same frame twice stays the same frame twice, whatever is drawn for it.
+    let still = ClipSampling { frames: Frames::new(3).unwrap(), stride: 256 };
+    let preprocess = Preprocess { clip: Some(still), ..sampling(1, 1) };
+    let loader = open(dir.path(), Split::Train, config(2));
+    for batch in loader.train(super::transform(), &preprocess, Position::default(), 1).unwrap() {
+        for clip in batch.unwrap().images.chunks_exact(3 * 768) {
+            assert_ne!(clip[..768], clip[768..2 * 768]);
+            assert_eq!(clip[768..2 * 768], clip[2 * 768..]);
+        }
+    }
+}
+
+#[test]
+fn broken_videos_are_replaced_in_training_and_left_out_of_tests() {
+    let dir = clips();
+    for split in ["train", "test"] {
+        fs::write(dir.path().join(split).join("left/00000.avi"), b"").unwrap();
+    }
+    let train = open(dir.path(), Split::Train, config(2));
+    let indices: Vec<_> = train
+        .train(plain(), &sampling(2, 1), Position::default(), 1)
+        .unwrap()
+        .flat_map(|batch| batch.unwrap().indices)
+        .collect();
+    let broken = train.broken_files();
+    assert_eq!(broken[0].to_string(), "left/00000.avi: the file is empty");
+    assert_eq!(indices.len(), 16);
+    let test = open(dir.path(), Split::Test, config(2));
+    let n: usize = test.evaluate(&sampling(2, 1)).unwrap().map(|batch| batch.unwrap().n).sum();
+    assert_eq!(n, 7);
+}
+
+#[test]
+fn images_and_videos_are_told_apart() {
+    let dir = clips();
+    let open = |rank| Dataset::open_for(Task::Classify, rank, dir.path(), "train");
+    let error = open(Rank::Image).unwrap_err();
+    assert!(error.to_string().starts_with("no JPEG, PNG or WebP files of the 8 classes in"), "{error}");
+    let loader = Loader::new(Arc::new(open(Rank::Clip).unwrap()), config(1)).unwrap();
+    let error = loader.evaluate(&preprocess()).unwrap_err();
+    assert!(error.to_string().ends_with("has clips, but the preprocessing is for images"), "{error}");
+    let images = data(6);
+    fs::create_dir(dir.path().join("images")).unwrap();
+    fs::rename(images.path().join("ant"), dir.path().join("images/ant")).unwrap();
+    let error = Dataset::open_for(Task::Classify, Rank::Clip, dir.path(), "images").unwrap_err();
+    assert!(error.to_string().starts_with("no videos of the only class in"), "{error}");
+}
+
+#[test]
+fn a_list_may_name_videos() {
+    let dir = clips();
+    fs::write(dir.path().join("few.txt"), "train/left/00000.avi 0\ntrain/right/00001.avi 1\n").unwrap();
+    let dataset = Dataset::open_for(Task::Classify, Rank::Clip, dir.path(), "few").unwrap();
+    assert_eq!((dataset.rank(), dataset.samples().len()), (Rank::Clip, 2));
+    let loader = Loader::new(Arc::new(dataset), config(1)).unwrap();
+    let batch = loader.evaluate(&sampling(2, 1)).unwrap().next().unwrap().unwrap();
+    assert_eq!(batch.targets.classes().unwrap().0, [0, 1]);
+}

@@ -1,0 +1,130 @@
+//! Action recognition from videos to a prediction: clips → train → calibrate → sweep → bundle → run.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use mutualnet_bundle::{Bundle, BundleParts};
+use mutualnet_core::{ClipSampling, Frames, Preprocess, Task};
+use mutualnet_data::clips::{ClipsSpec, class_names, generate};
+use mutualnet_engine::{Device, Tensor, no_grad};
+use mutualnet_nn::{Net, Norm, Parameters, Statistics};
+use mutualnet_predict::{Clip, Config, Predictor};
+use mutualnet_train::step_batch::Pyramid;
+use mutualnet_train::{Outcome, Plan, Recipe, RunDir, tabulate};
+
+/// Largest difference relative to the largest logit.
+const TOLERANCE: f32 = 1e-4;
+
+const RECIPE: &str = r#"
+    seed = 3
+    network = { name = "x3d_xs", widths = [0.25, 0.5], resolutions = [32, 24], frames = [4, 2], output_stride = 16 }
+    data = { path = "data", frame_stride = 2, augment = { crop = { kind = "center" }, flip = false } }
+    train = { epochs = 1, batch = 8, lr = 0.05, threads = 1, zero_init_residual = true }
+    tabulate = { width_step = 0.25, calibration_batches = 2, latency_runs = 2 }
+"#;
+
+fn recipe(dir: &Path, overrides: &[&str]) -> Result<Recipe, mutualnet_train::Error> {
+    let mut keys = vec![format!("data.path={:?}", dir.join("data"))];
+    keys.extend(overrides.iter().map(|&key| key.to_owned()));
+    Recipe::parse(RECIPE, &keys)
+}
+
+fn clips(dir: &Path) {
+    let spec = ClipsSpec { seed: 5, train: 24, test: 8, side: 32, frames: 9 };
+    generate(&dir.join("data"), &spec).unwrap();
+}
+
+#[test]
+fn from_videos_to_a_class() {
+    let dir = tempfile::tempdir().unwrap();
+    clips(dir.path());
+    let recipe = recipe(dir.path(), &[]).unwrap();
+    let run = RunDir::new(dir.path().join("run"));
+    let stop = AtomicBool::new(false);
+    assert_eq!(mutualnet_train::train(&recipe, &run, &stop, &mut ()).unwrap(), Outcome::Finished);
+    let table = tabulate(&run, "test", &mut ()).unwrap();
+    let names: Vec<_> = table.rows().iter().map(|row| row.subnet.to_string()).collect();
+    assert_eq!(names.len(), 8);
+    assert!(names.contains(&"0.5-32-4".to_owned()) && names.contains(&"0.25-24-2".to_owned()), "{names:?}");
+    assert!(table.rows().iter().all(|row| row.quality.n == 8 && !row.latency.is_empty()));
+
+    let bundle = Bundle::read(&run.bundle()).unwrap();
+    let clip = ClipSampling { frames: Frames::new(4).unwrap(), stride: 2 };
+    assert_eq!((bundle.task(), bundle.preprocess().clip), (Task::Classify, Some(clip)));
+    let video = dir.path().join("data/test/left/00000.avi");
+    check_rows(&bundle, &Clip::read(&video, bundle.preprocess(), clip).unwrap());
+
+    let mut predictor = Predictor::new(&bundle, NonZeroUsize::MIN, Config::default()).unwrap();
+    let cheapest = &table.rows()[0];
+    predictor.session_mut().switch(cheapest.subnet).unwrap();
+    let answer = predictor.predict(&video).unwrap();
+    assert_eq!((answer.size, answer.macs), ([24, 24], cheapest.macs));
+    assert!(class_names().iter().any(|class| answer.prediction.text().contains(class)));
+    let error = predictor.predict(&dir.path().join("data/clips.json")).err().unwrap();
+    assert!(error.to_string().starts_with("cannot read"), "{error}");
+
+    refuses_other_sizes(bundle.into_parts());
+}
+
+/// Every row's logits on the run side are those of the engine.
+fn check_rows(bundle: &Bundle, clip: &Clip) {
+    let net = Net::new(bundle.network().clone());
+    let parameters = Parameters::from_weights(net.network(), bundle.weights(), Device::Cpu).unwrap();
+    let clips = Tensor::from_channels_last(&clip.pixels, &[1, 4, 32, 32, 3], Device::Cpu).unwrap();
+    let rows = bundle.table().rows();
+    let pyramid = Pyramid::new(&clips, rows.iter().map(|row| row.subnet.input)).unwrap();
+    let mut predictor = Predictor::new(bundle, NonZeroUsize::MIN, Config::default()).unwrap();
+    for row in rows {
+        let layers = bundle.stats(row.subnet).unwrap().iter();
+        let layers: Vec<_> = layers.map(|layer| (layer.mean.clone(), layer.var.clone())).collect();
+        let statistics = Statistics::from_vecs(&layers, Device::Cpu).unwrap();
+        let slice = net.slice(&parameters, row.subnet.width).unwrap();
+        let input = pyramid.at(row.subnet.input);
+        let logits = no_grad(|| net.forward(&slice, input, Norm::Fixed(&statistics))).unwrap();
+        let engine = logits.to_vec_f32().unwrap();
+
+        predictor.session_mut().switch(row.subnet).unwrap();
+        predictor.answer_clip(clip).unwrap();
+        let ours = predictor.session().output(0).data;
+        let scale = engine.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+        let difference = ours.iter().zip(&engine).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
+        assert!(difference <= TOLERANCE * scale, "{}: {}", row.subnet, difference / scale);
+    }
+}
+
+/// A bundle says which frames its network sees, and no row sees more.
+fn refuses_other_sizes(parts: BundleParts) {
+    let with = |clip| {
+        let preprocess = Preprocess { clip, ..parts.preprocess };
+        Bundle::new(BundleParts { preprocess, ..parts.clone() }).err().unwrap().to_string()
+    };
+    let fewer = ClipSampling { frames: Frames::new(3).unwrap(), stride: 2 };
+    assert!(with(Some(fewer)).contains("it has more frames than a clip, which has 3"));
+    assert!(with(None).contains("clip: is missing, and the network reads clips"));
+}
+
+#[test]
+fn frames_are_for_networks_that_read_clips() {
+    let dir = tempfile::tempdir().unwrap();
+    clips(dir.path());
+    let told = |overrides: &[&str]| {
+        let made = recipe(dir.path(), overrides).and_then(|recipe| Plan::make(&recipe));
+        let error = made.err().unwrap();
+        (error.to_string(), error.hint().unwrap_or_default())
+    };
+    let (error, hint) = told(&["network.frames=[]", "data.frame_stride=1"]);
+    assert_eq!(error, "network `x3d_xs` reads clips, but network.frames is not set");
+    assert!(hint.contains("network.frames=[16,8,4]"), "{hint}");
+    let (error, hint) = told(&["network.name=mobilenet_v2"]);
+    assert_eq!(error, "network `mobilenet_v2` reads images, which have no frames, but network.frames is set");
+    assert!(hint.contains("remove network.frames"), "{hint}");
+    for (key, reason) in [
+        ("network.frames=[2,4]", "network.frames: must be largest first, each of them once"),
+        ("data.frame_stride=0", "data.frame_stride: must be from 1 to 256"),
+        ("train.subnet=0.5-32-3", "train.subnet: must be a width within network.widths"),
+    ] {
+        let (error, _) = told(&[key]);
+        assert!(error.contains(reason), "{error}");
+    }
+}
