@@ -3,6 +3,7 @@
 //! Separate from the benchmarks inside the product, which know nothing of other programs.
 //! Invariant: other programs live outside the tree, and all programs of a run do the same work in each round.
 
+mod clips;
 mod coco;
 mod data;
 mod interleave;
@@ -24,11 +25,12 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     let report = match args[..] {
         ["train"] => train::run(root)?,
         ["train", "segment"] => segment::run(root)?,
+        ["train", "clips"] => clips::run(root)?,
         ["data"] => data::run(root)?,
         ["coco"] => coco::run(root)?,
         ["runtime", ref rest @ ..] => runtime::run(root, rest)?,
         _ => bail!(
-            "usage: cargo xtask bench train [segment]|data|coco|runtime [--json]; runtime also takes --quick and networks"
+            "usage: cargo xtask bench train [segment|clips]|data|coco|runtime [--json]; runtime also takes --quick and networks"
         ),
     };
     print!("{}", report.table);

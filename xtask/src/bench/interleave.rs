@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 
 /// The pause before every step, in which threads of the program before that still wait for work go to sleep.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -27,6 +28,12 @@ pub(super) struct Spread {
     pub(super) low: f64,
     pub(super) median: f64,
     pub(super) high: f64,
+}
+
+impl Spread {
+    pub(super) fn json(&self) -> Value {
+        json!({ "median": self.median, "p25": self.low, "p75": self.high })
+    }
 }
 
 impl Program {

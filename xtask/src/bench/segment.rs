@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread::available_parallelism;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::interleave::{self, Program, Spread};
 use super::train::{MALLOC_CONF, peer, requests};
@@ -81,17 +81,13 @@ fn report(comparisons: &[Comparison], n_threads: usize, processor: &str) -> Repo
             .expect("writing to a string cannot fail");
         }
         ratios[*kind] = json!(ratio);
-        seconds[*kind] = json!({ "ours": of(ours), "torchvision": of(torchvision) });
+        seconds[*kind] = json!({ "ours": ours.json(), "torchvision": torchvision.json() });
     }
     let conditions = json!({
         "network": NETWORK, "batch": BATCH, "classes": CLASSES, "rounds": N_ROUNDS, "threads": n_threads,
         "processor": processor, "libtorch": crate::setup::VERSION, "resolutions": RESOLUTIONS, "precision": "fp32",
     });
     Report { table, json: json!({ "ratios": ratios, "seconds": seconds, "conditions": conditions }) }
-}
-
-fn of(spread: &Spread) -> Value {
-    json!({ "median": spread.median, "p25": spread.low, "p75": spread.high })
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn report(spreads: &[(&str, Spread)], n_threads: usize, processor: &str) -> Repo
             spread.median, spread.low, spread.high
         )
         .expect("writing to a string cannot fail");
-        seconds[*name] = json!({ "median": spread.median, "p25": spread.low, "p75": spread.high });
+        seconds[*name] = spread.json();
         if *name != "ours" {
             ratios[*name] = json!(ratio);
         }

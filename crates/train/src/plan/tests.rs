@@ -66,9 +66,9 @@ fn too_few_images_are_an_error() {
     assert!(error.contains("100 training images are fewer than a batch of 1024"), "{error}");
 }
 
-/// Every classification experiment of the paper: recipe, training images, classes, expected cost of a step relative
+/// Every classification experiment of the papers: recipe, training images, classes, expected cost of a step relative
 /// to plain training (worked out from the reference's networks, where the paper's page has it), rows of the table.
-const EXPERIMENTS: [(&str, usize, usize, Option<f64>, usize); 11] = [
+const EXPERIMENTS: [(&str, usize, usize, Option<f64>, usize); 13] = [
     ("imagenet_mobilenet_v1.toml", 1_281_167, 1000, Some(1.63), 64),
     ("imagenet_mobilenet_v1_scale_up.toml", 1_281_167, 1000, Some(2.05), 44),
     ("imagenet_mobilenet_v2.toml", 1_281_167, 1000, Some(2.42), 28),
@@ -80,6 +80,8 @@ const EXPERIMENTS: [(&str, usize, usize, Option<f64>, usize); 11] = [
     ("transfer_cifar100_mobilenet_v1.toml", 50_000, 100, Some(1.63), 64),
     ("transfer_food101_mobilenet_v1.toml", 75_750, 101, Some(1.63), 64),
     ("transfer_indoor67_mobilenet_v1.toml", 5_360, 67, Some(1.63), 64),
+    ("kinetics_slow_r50_8x8.toml", 240_436, 400, None, 5 * 4 * 3),
+    ("kinetics_x3d_m.toml", 240_436, 400, None, 5 * 4 * 4),
 ];
 
 #[test]

@@ -60,7 +60,7 @@ pub(super) fn run(args: &BenchTrainArgs) -> Result<()> {
         return text::json(&report);
     }
     text::line(&format!(
-        "{} on {}, batch {}, {} threads: {median:.3} s per {} step, {:.1} images/s (median of {})",
+        "{} on {}, batch {}, {} threads: {median:.3} s per {} step, {:.1} samples/s (median of {})",
         report.network,
         report.device,
         report.batch,
