@@ -166,9 +166,16 @@ impl Dataset {
         }
     }
 
-    /// Indexes the videos of a split, in class folders or in a list.
+    /// Indexes the videos of a split, in class folders or in a list. Unlike a table of images, `SPLIT.csv` is a list.
     fn open_videos(root: &Path, split: &str) -> Result<Self> {
-        match layout::find(root, split)? {
+        let csv = root.join(format!("{split}.csv"));
+        let csv = csv.is_file().then_some(csv);
+        let found = match (layout::find(root, split)?, csv) {
+            (Some(Layout::List(first)), Some(second)) => return Err(Error::TwoLayouts { first, second }),
+            (Some(Layout::Folders) | None, Some(csv)) => Some(Layout::List(csv)),
+            (found, _) => found,
+        };
+        match found {
             Some(Layout::List(path)) => {
                 Self::assemble(root, Contents { rank: Rank::Clip, ..list::contents(root, &path)? })
             }

@@ -23,6 +23,8 @@ pub(super) enum Data {
     Shapes,
     /// What `mutualnet data make scenes` generates, with objects of at least 24 pixels.
     Scenes,
+    /// What `mutualnet data make clips` generates.
+    Clips,
 }
 
 /// The directory of all trainings: `MUTUALNET_RUNS`, or else a directory of the user's cache.
@@ -41,6 +43,7 @@ impl Data {
         match self {
             Self::Cifar10 => cifar10(root),
             Self::Shapes => made(root, binary, &["shapes"]),
+            Self::Clips => made(root, binary, &["clips"]),
             Self::Scenes => made(root, binary, &["scenes", "--min-object", "24"]),
         }
     }

@@ -5,7 +5,7 @@ use super::study::{Arm, Page, Study};
 
 /// The names that [`named`] knows.
 #[cfg(test)]
-pub(super) const NAMES: [&str; 4] = ["cifar-methods", "full-width", "quickstart-seeds", "segment"];
+pub(super) const NAMES: [&str; 5] = ["cifar-methods", "clips", "full-width", "quickstart-seeds", "segment"];
 
 const SEEDS: &[u64] = &[1, 2, 3];
 
@@ -13,6 +13,7 @@ const SEEDS: &[u64] = &[1, 2, 3];
 pub(super) fn named(name: &str) -> Option<Study> {
     match name {
         "cifar-methods" => Some(cifar_methods()),
+        "clips" => Some(clips()),
         "full-width" => Some(full_width()),
         "quickstart-seeds" => Some(quickstart_seeds()),
         "segment" => Some(segment()),
@@ -69,6 +70,28 @@ fn segment() -> Study {
         seeds: SEEDS,
         arms,
         page: Page::Methods { title: "Segmentation of generated scenes", metric: "mIoU" },
+        overrides: Vec::new(),
+    }
+}
+
+/// One mutual training for action recognition, over width, side and frames, against four independent ones.
+fn clips() -> Study {
+    const RECIPE: &str = "recipes/clips_x3d_xs.toml";
+    const EPOCHS: &str = "train.epochs=25";
+    let configurations = ["0.5-64-8", "0.375-56-6", "0.25-48-4", "0.25-40-2"];
+    let longer = |keys: Vec<String>| [keys, vec![EPOCHS.to_owned()]].concat();
+    let independent = independent(&configurations).into_iter().map(longer).collect();
+    let arms = vec![
+        Arm::new("mutual", RECIPE, EPOCHS),
+        Arm { keys: independent, ..Arm::new("independent", RECIPE, "") },
+    ];
+    Study {
+        name: "clips",
+        results: "clips",
+        data: Data::Clips,
+        seeds: SEEDS,
+        arms,
+        page: Page::Methods { title: "Action recognition on generated clips", metric: "accuracy" },
         overrides: Vec::new(),
     }
 }

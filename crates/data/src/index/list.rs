@@ -92,6 +92,7 @@ pub(super) struct Entry<L> {
 }
 
 fn parse<L: PartialEq>(text: &[u8], list: &Path, read_label: impl Fn(&[u8]) -> L) -> Result<Vec<Entry<L>>> {
+    let is_csv = list.extension().is_some_and(|ending| ending == "csv");
     let mut entries: Vec<Entry<L>> = Vec::new();
     let mut firsts: HashMap<PathBuf, usize> = HashMap::new();
     for (text, number) in text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).zip(1..) {
@@ -99,7 +100,8 @@ fn parse<L: PartialEq>(text: &[u8], list: &Path, read_label: impl Fn(&[u8]) -> L
             continue;
         }
         let fail = |reason| Error::Line { path: list.to_owned(), line: number, reason };
-        let (path, label) = line::split(text).map_err(fail)?;
+        let split = if is_csv { line::split_csv(text) } else { line::split(text) };
+        let (path, label) = split.map_err(fail)?;
         let path = PathBuf::from(os_string(path.strip_prefix(b"./").unwrap_or(path).to_vec()));
         let label = read_label(label);
         if let Some(&first) = firsts.get(&path) {

@@ -22,6 +22,21 @@ pub(super) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), String> {
     Ok((path, label))
 }
 
+/// As [`split`], for a file of comma-separated values, which often has spaces instead.
+pub(super) fn split_csv(line: &[u8]) -> Result<(&[u8], &[u8]), String> {
+    let mut columns = line.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    match (columns.next(), columns.next(), columns.next()) {
+        (Some(path), Some(label), None) if !path.is_empty() && !label.is_empty() => {
+            Ok((unquoted(path), unquoted(label)))
+        }
+        (_, None, _) => split(line),
+        _ => {
+            let columns = line.split(|&byte| byte == b',').count();
+            Err(format!("`{}` has {columns} columns, not a path and a label", shown_bytes(line)))
+        }
+    }
+}
+
 fn columns(line: &[u8]) -> Result<(&[u8], &[u8]), String> {
     let text = || shown_bytes(line);
     if let Some(columns) = quoted_path(line) {
@@ -104,6 +119,16 @@ mod tests {
             assert_eq!(split(line.as_bytes()), Ok((path.as_bytes(), label.as_bytes())), "{line}");
         }
         assert_eq!(split(b"caf\xe9.png caf\xe9"), Ok((&b"caf\xe9.png"[..], &b"caf\xe9"[..])));
+    }
+
+    #[test]
+    fn csv_has_commas_or_spaces() {
+        let of = |line: &'static str| split_csv(line.as_bytes());
+        assert_eq!(of("a b.mp4,big dog"), Ok((&b"a b.mp4"[..], &b"big dog"[..])));
+        assert_eq!(of("\"a.mp4\", 3"), Ok((&b"a.mp4"[..], &b"3"[..])));
+        assert_eq!(of("clips/a.mp4 3"), Ok((&b"clips/a.mp4"[..], &b"3"[..])));
+        assert_eq!(of("a,b,c"), Err("`a,b,c` has 3 columns, not a path and a label".to_owned()));
+        assert_eq!(of("a.mp4,"), Err("`a.mp4,` has 2 columns, not a path and a label".to_owned()));
     }
 
     #[test]

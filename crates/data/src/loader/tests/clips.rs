@@ -136,4 +136,15 @@ fn a_list_may_name_videos() {
     let loader = Loader::new(Arc::new(dataset), config(1)).unwrap();
     let batch = loader.evaluate(&sampling(2, 1)).unwrap().next().unwrap().unwrap();
     assert_eq!(batch.targets.classes().unwrap().0, [0, 1]);
+    fs::write(dir.path().join("pairs.csv"), "train/up/00000.avi,climbs\ntrain/down/00001.avi,falls\n")
+        .unwrap();
+    let dataset = Dataset::open_for(Task::Classify, Rank::Clip, dir.path(), "pairs").unwrap();
+    assert_eq!(dataset.classes(), ["climbs", "falls"]);
+    // In the folder of this name are videos too, but the list says which are meant.
+    fs::write(dir.path().join("test.csv"), "test/up/00000.avi 0\ntest/down/00000.avi 1\n").unwrap();
+    let dataset = Dataset::open_for(Task::Classify, Rank::Clip, dir.path(), "test").unwrap();
+    assert_eq!(dataset.samples().len(), 2);
+    fs::write(dir.path().join("few.csv"), "train/left/00000.avi 0\n").unwrap();
+    let error = Dataset::open_for(Task::Classify, Rank::Clip, dir.path(), "few").unwrap_err();
+    assert!(error.to_string().starts_with("the split exists twice"), "{error}");
 }
