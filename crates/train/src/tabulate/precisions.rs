@@ -2,13 +2,14 @@
 //!
 //! Separate because only the run side computes in these precisions, so that the engine cannot evaluate them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use mutualnet_bundle::{Bundle, Latency, Row};
-use mutualnet_core::Precision;
 use mutualnet_core::text::counted;
+use mutualnet_core::{Frames, Precision};
 use mutualnet_data::Dataset;
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_runtime::{Model, ModelConfig, Output, Session};
@@ -45,11 +46,11 @@ impl Tabulation<'_> {
         let mut done = n_test;
         while let Some(mut batch) = feed.next_joined((EVALUATION_BATCH, EVALUATION_PIXELS), &mut self.log)? {
             let targets = O::targets(&batch, Device::Cpu)?;
-            let (n, size, mut images) = (batch.n, batch.size, batch.take_images());
+            let (n, size, clip_frames, images) = (batch.n, batch.size, batch.frames, batch.take_images());
             for (&(precision, subnet), score) in &mut scores {
                 session.switch_precision(precision)?;
                 session.switch(subnet)?;
-                session.run_whole(images.as_mut(), n, size)?;
+                session.run_whole(&seen(&images, (n, clip_frames), subnet.input.frames), n, size)?;
                 let outputs = (0..n_outputs).map(|idx| tensor(n, session.output(idx)));
                 O::count(score, &outputs.collect::<Result<Vec<_>>>()?, &targets)?;
             }
@@ -83,6 +84,17 @@ impl Tabulation<'_> {
     }
 }
 
+/// The images of a batch, or of its clips the frames that a row with this many sees.
+fn seen(images: &[f32], (n, clip_frames): (usize, Option<usize>), frames: Frames) -> Cow<'_, [f32]> {
+    let Some(of) = clip_frames.filter(|&of| of != frames.get() as usize) else { return images.into() };
+    let clips = images.chunks_exact(images.len() / n);
+    let picked = clips.flat_map(|clip| {
+        let len = clip.len() / of;
+        frames.picked_from(of).flat_map(move |frame| &clip[frame * len..][..len])
+    });
+    picked.copied().collect()
+}
+
 /// Rows in f32 or faster than that for some number of threads, and the others.
 fn by_speed(rows: Vec<Row>) -> (Vec<Row>, Vec<Row>) {
     let medians = |row: &Row| row.latency.iter().map(Latency::p50).collect::<Vec<_>>();
@@ -104,6 +116,7 @@ mod tests {
 
     use mutualnet_bundle::{BundleParts, Provenance, Quality, QueryTable};
     use mutualnet_core::Macs;
+    use mutualnet_data::clips::{self, ClipsSpec};
     use mutualnet_data::shapes::{ShapesSpec, generate};
     use mutualnet_nn::{Net, Parameters};
 
@@ -127,6 +140,26 @@ mod tests {
             train = { epochs = 1, batch = 8, lr = 0.05 }
             tabulate = { width_step = 0.75, calibration_batches = 2 }
         "#;
+        assert_alike(dir.path(), recipe);
+    }
+
+    #[test]
+    fn rows_of_clips_are_evaluated_on_the_run_side() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = ClipsSpec { seed: 3, train: 16, test: 96, side: 32, frames: 4 };
+        clips::generate(&dir.path().join("data"), &spec).unwrap();
+        let recipe = r#"
+            network = { name = "x3d_xs", widths = [0.25, 0.5], resolutions = [32, 24], frames = [4, 2] }
+            data = { path = "set below", augment = { flip = false } }
+            train = { epochs = 1, batch = 8, lr = 0.05 }
+            tabulate = { width_step = 0.25, calibration_batches = 2 }
+        "#;
+        assert_alike(dir.path(), recipe);
+    }
+
+    /// Whether the rows of an untrained network are alike in the engine and on the run side, on 96 samples.
+    fn assert_alike(dir: &std::path::Path, recipe: &str) {
+        let data = dir.join("data");
         let recipe = Recipe::parse(recipe, &[format!("data.path={data:?}")]).unwrap();
         let Planned { shipped: network, train, test, plan, .. } = Plan::make(&recipe).unwrap();
         let parameters = Parameters::init(&network, 1, Device::Cpu).unwrap();
@@ -135,7 +168,7 @@ mod tests {
         let mut tabulation = Tabulation {
             net: Net::new(network.clone()),
             rows: recipe.table_rows().to_vec(),
-            log: EventLog::open(&dir.path().join("events.jsonl"), &mut console).unwrap(),
+            log: EventLog::open(&dir.join("events.jsonl"), &mut console).unwrap(),
             recipe: &recipe,
             parameters,
             device: Device::Cpu,
