@@ -83,7 +83,7 @@ impl Tensor {
         let [_, height, width] = masks.shape()[..] else {
             return Err(failed("pixel_scores", [self, masks])(tch::TchError::Shape("no masks".into())));
         };
-        let scores = self.resize_to([height, width], Filter::Bilinear)?.by_pixel()?;
+        let scores = self.resize_to(&[height, width], Filter::Bilinear)?.by_pixel()?;
         let places = masks
             .0
             .f_flatten(0, -1)
@@ -103,7 +103,7 @@ pub(crate) mod composed {
     fn resized(map: &Tensor, masks: &Tensor) -> Result<Tensor> {
         let shape = masks.shape();
         match shape[..] {
-            [_, height, width] => map.resize_to([height, width], Filter::Bilinear),
+            [_, height, width] => map.resize_to(&[height, width], Filter::Bilinear),
             _ => Err(failed("resize_to", [map, masks])(tch::TchError::Shape("no masks".into()))),
         }
     }
@@ -159,7 +159,7 @@ pub(crate) mod composed {
     }
 
     pub(crate) fn answers(map: &Tensor, size: [usize; 2]) -> Result<Vec<u8>> {
-        let scores = map.resize_to(size, Filter::Bilinear)?;
+        let scores = map.resize_to(&size, Filter::Bilinear)?;
         let best = scores.0.f_argmax(1, false).map(Tensor).map_err(failed("pixel_answers", [map]))?;
         Ok(best.to_vec_i64()?.into_iter().map(|class| class as u8).collect())
     }

@@ -62,18 +62,26 @@ impl Tensor {
         pooled.map(Self).map_err(failed("avg_pool", [self]))
     }
 
-    /// Resizes to a height and a width: `[n, c, h, w]` to `[n, c, h', w']`. Bilinear means without aligned corners.
+    /// Resizes to a height and a width, and clips to a number of frames too: `[n, c, spatial…]` to `[n, c, size…]`.
+    /// Bilinear means without aligned corners. If the size is the same, the result is an alias.
     ///
     /// # Errors
-    /// Fails with [`EngineError::Rank`] for anything but images.
-    pub fn resize_to(&self, [height, width]: [usize; 2], filter: Filter) -> Result<Self> {
-        if self.shape().len() != 4 {
-            return Err(EngineError::Rank { op: "resize_to", expected: "[n, c, h, w]", shape: self.shape() });
+    /// Fails with [`EngineError::Rank`] unless `size` has as many dimensions as images or clips, or if clips are to be
+    /// resized bilinearly.
+    pub fn resize_to(&self, size: &[usize], filter: Filter) -> Result<Self> {
+        let shape = self.shape();
+        if shape.get(2..) == Some(size) {
+            return Ok(self.alias());
         }
-        let size = [height as i64, width as i64];
-        let resized = match filter {
-            Filter::Nearest => self.0.f_upsample_nearest2d(size, None, None),
-            Filter::Bilinear => self.0.f_upsample_bilinear2d(size, false, None, None),
+        let size = signed(size);
+        let resized = match (shape.len(), size.len(), filter) {
+            (4, 2, Filter::Nearest) => self.0.f_upsample_nearest2d(size, None, None),
+            (4, 2, Filter::Bilinear) => self.0.f_upsample_bilinear2d(size, false, None, None),
+            (5, 3, Filter::Nearest) => self.0.f_upsample_nearest3d(size, None, None, None),
+            _ => {
+                let expected = "[n, c, h, w], or [n, c, t, h, w] and the nearest";
+                return Err(EngineError::Rank { op: "resize_to", expected, shape });
+            }
         };
         resized.map(Self).map_err(failed("resize_to", [self]))
     }

@@ -365,10 +365,7 @@ impl Net {
                 let pool = Pool::new(self.network.rank(), [kernel, stride, padding]);
                 input(0).avg_pool(&pool.engine())?
             }
-            Op::ResizeLike(resize) => {
-                let like = input(1).shape();
-                input(0).resize_to([like[2], like[3]], filter(*resize))?
-            }
+            Op::ResizeLike(resize) => input(0).resize_to(&input(1).shape()[2..], filter(*resize))?,
             Op::GlobalPool => input(0).global_average()?,
             Op::Linear(_) => {
                 let features = parameter(0).shape()[1];

@@ -368,7 +368,9 @@ fn work(network: &Network, fused: &Fused) -> Result<Work> {
         {
             Err(unsupported("window along time"))
         }
-        Op::ResizeLike(_) if network.rank() == Rank::Clip => Err(unsupported("resizing of clips")),
+        Op::ResizeLike(Resize::Bilinear) if network.rank() == Rank::Clip => {
+            Err(unsupported("bilinear resizing of clips"))
+        }
         Op::Conv(Conv { kernel, stride, padding, dilation, groups, .. }) => {
             let window = window([*kernel, *stride, *padding, *dilation]);
             Ok(match groups {

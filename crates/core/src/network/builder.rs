@@ -87,7 +87,7 @@ impl NetworkBuilder {
         self.push(path, Op::AvgPool(pool), &[input])
     }
 
-    /// `input` at the height and width of `like`.
+    /// `input` at the time, height and width of `like`.
     pub fn resize_like(&mut self, path: &str, input: NodeId, like: NodeId, resize: Resize) -> NodeId {
         self.push(path, Op::ResizeLike(resize), &[input, like])
     }

@@ -57,7 +57,8 @@ pub enum Op {
     MaxPool(MaxPool),
     /// Average pooling: the mean of a window, channel by channel.
     AvgPool(AvgPool),
-    /// The first input, resized to the height and width of the second one.
+    /// The first input, resized to the time, height and width of the second one. Clips are resized with
+    /// [`Resize::Nearest`] only.
     ResizeLike(Resize),
     /// Mean over all positions: `[n, c, …]` to `[n, c, 1…]`.
     GlobalPool,
@@ -175,7 +176,8 @@ pub struct AvgPool {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Resize {
-    /// The nearest pixel: `floor(output · input size / output size)`, as PyTorch's `nearest`.
+    /// The nearest pixel, and of clips the nearest frame: `floor(output · input size / output size)` along each axis, as
+    /// PyTorch's `nearest`. To the same size it changes nothing.
     Nearest,
     /// Bilinear without aligned corners, as PyTorch's `bilinear` with `align_corners=False`.
     Bilinear,

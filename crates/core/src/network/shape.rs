@@ -109,10 +109,7 @@ impl Network {
                 | Op::AvgPool(AvgPool { kernel, stride, padding }) => {
                     windows(inputs[0].extent, *kernel, *stride, *padding)
                 }
-                Op::ResizeLike(_) => {
-                    let [_, height, width] = inputs[1].extent;
-                    Ok([inputs[0].extent[0], height, width])
-                }
+                Op::ResizeLike(_) => Ok(inputs[1].extent),
                 Op::Add if inputs[0].extent != inputs[1].extent => {
                     Err("the inputs differ in size".to_owned())
                 }

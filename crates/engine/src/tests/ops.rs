@@ -1,7 +1,7 @@
 //! Compares convolution, pooling, resizing, linear and elementwise operations with plain loops.
 
 use super::{CPU, assert_close, noise, random, values};
-use crate::{Activation, ConvGeometry, PoolGeometry, Tensor, TransposedGeometry};
+use crate::{Activation, ConvGeometry, Filter, PoolGeometry, Tensor, TransposedGeometry};
 
 /// Convolution by its definition, for square strides and paddings.
 fn naive_convolution(
@@ -189,6 +189,27 @@ fn three_channels_are_resized_as_single_ones() {
         panic!("two sizes")
     };
     assert_eq!((small.shape(), values(same)), (vec![1, 3, 4, 4], values(&square)));
+}
+
+/// Output frame `i` of `n` is frame `⌊i · T ÷ n⌋`, and so along height and width.
+#[test]
+fn clips_are_resized_to_the_nearest_pixel_of_the_nearest_frame() {
+    let from = [7, 4, 5];
+    let numbers: Vec<f32> = (0..2 * 140).map(|n| n as f32).collect();
+    let clip = Tensor::from_slice(&numbers, &[1, 2, 7, 4, 5]).unwrap();
+    for to in [[3, 8, 2], [4, 3, 7], [7, 4, 5], [10, 2, 5]] {
+        let resized = clip.channels_last().unwrap().resize_to(&to, Filter::Nearest).unwrap();
+        let mut expected = Vec::new();
+        for n in 0..2 * to.iter().product::<usize>() {
+            let place = [n / (to[1] * to[2]) % to[0], n / to[2] % to[1], n % to[2]];
+            let [t, y, x] = [0, 1, 2].map(|axis| place[axis] * from[axis] / to[axis]);
+            let c = n / to.iter().product::<usize>();
+            expected.push(numbers[((c * from[0] + t) * from[1] + y) * from[2] + x]);
+        }
+        assert_eq!((resized.shape(), values(&resized)), ([&[1, 2], &to[..]].concat(), expected));
+    }
+    assert!(clip.resize_to(&[7, 4], Filter::Nearest).is_err());
+    assert!(clip.resize_to(&[3, 4, 5], Filter::Bilinear).is_err());
 }
 
 #[test]

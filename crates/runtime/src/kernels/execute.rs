@@ -455,11 +455,13 @@ impl Pass<'_> {
         let lines = self.lines_of_task(output);
         for line in task * lines..((task + 1) * lines).min(self.lines(output)) {
             let pixel = line * output.size[1];
+            let (image, t) = (line / output.size[0] / output.frames, line / output.size[0] % output.frames);
+            let frame = image * input.frames + resample::nearest(t, input.frames, output.frames);
             // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
             unsafe {
                 let line = resample::Scanline {
                     filter,
-                    input: self.feature(input, line / output.size[0] * input.frame_len()),
+                    input: self.feature(input, frame * input.frame_len()),
                     size: input.size,
                     out_size: output.size,
                     stride_c: output.stride_c,

@@ -10,10 +10,10 @@ pub(crate) enum Filter {
     Bilinear,
 }
 
-/// One row of output pixels of one image, and what is needed to compute it.
+/// One row of output pixels of one image or frame, and what is needed to compute it.
 pub(super) struct Scanline {
     pub(super) filter: Filter,
-    /// First number of the image.
+    /// First number of the image, or of the frame that is nearest to the output's.
     pub(super) input: *const u8,
     /// Height and width of the image.
     pub(super) size: Pair,
@@ -28,19 +28,29 @@ pub(super) struct Scanline {
     pub(super) epilogue: Epilogue,
 }
 
+/// The input that [`Filter::Nearest`] takes along one axis, whose sizes are `from` and `to`.
+///
+/// # Source
+/// PyTorch, `nearest_idx`, in f32 as there.
+#[inline(always)]
+pub(super) fn nearest(at: usize, from: usize, to: usize) -> usize {
+    let scale = from as f32 / to as f32;
+    ((at as f32 * scale) as usize).min(from - 1)
+}
+
 /// The two inputs that an output lies between, and the share of the second.
 ///
 /// # Source
-/// PyTorch, `area_pixel_compute_source_index` and `nearest_idx`, in f32 as there.
+/// PyTorch, `area_pixel_compute_source_index`, in f32 as there.
 #[inline(always)]
 fn between(filter: Filter, at: usize, from: usize, to: usize) -> (usize, usize, f32) {
-    let scale = from as f32 / to as f32;
     match filter {
         Filter::Nearest => {
-            let nearest = ((at as f32 * scale) as usize).min(from - 1);
+            let nearest = nearest(at, from, to);
             (nearest, nearest, 0.0)
         }
         Filter::Bilinear => {
+            let scale = from as f32 / to as f32;
             let position = (scale * (at as f32 + 0.5) - 0.5).max(0.0);
             let first = (position as usize).min(from - 1);
             (first, (first + 1).min(from - 1), position - first as f32)

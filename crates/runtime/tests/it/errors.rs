@@ -94,8 +94,8 @@ fn what_clips_cannot_do_is_refused() {
         net.linear("fc", x, 2);
         Model::new(&bundle(&net.finish().unwrap(), &["1.0-8-4"])).unwrap_err().to_string()
     };
-    let error = refused(|net, x| net.resize_like("op", x, x, Resize::Nearest));
-    assert_eq!(error, "`resizing of clips` is not supported on the run side, at `op`");
+    let error = refused(|net, x| net.resize_like("op", x, x, Resize::Bilinear));
+    assert_eq!(error, "`bilinear resizing of clips` is not supported on the run side, at `op`");
     let error = refused(|net, x| {
         let out = ChannelRule::whole(4);
         let (kernel, stride) = ([2; 3], [2; 3]);

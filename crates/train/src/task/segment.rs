@@ -58,7 +58,7 @@ impl PixelLabels {
 
     /// A map at the size of the masks.
     fn resized(&self, map: &Tensor) -> Result<Tensor> {
-        Ok(map.resize_to(self.size, Filter::Bilinear)?)
+        Ok(map.resize_to(&self.size, Filter::Bilinear)?)
     }
 }
 

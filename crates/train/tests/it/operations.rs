@@ -7,7 +7,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use mutualnet_core::network::{
-    Activation, AvgPool, ChannelRule, Conv, Groups, MaxPool, NetworkBuilder, Op, Rank, Resize, TransposedConv,
+    Activation, AvgPool, ChannelRule, Conv, Extent, Groups, MaxPool, NetworkBuilder, Op, Rank, Resize,
+    TransposedConv,
 };
 use mutualnet_core::{Network, NodeId, Width, WidthRange};
 use mutualnet_engine::{Device, set_threads};
@@ -130,6 +131,20 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+/// Windows that lie side by side.
+fn window(size: Extent) -> MaxPool {
+    MaxPool { kernel: size, stride: size, padding: [0; 3] }
+}
+
+/// Resizes the first of two nodes, made from the stem and the clip, to the size of the second.
+fn resized(nodes: fn(&mut NetworkBuilder, [NodeId; 2]) -> [NodeId; 2]) -> Case {
+    let resize = |list: &mut NetworkBuilder, given| {
+        let [x, like] = nodes(list, given);
+        list.resize_like("op", x, like, Resize::Nearest)
+    };
+    case_of(Rank::Clip, resize, |_, _| 0)
+}
+
 /// Windows along time, and what sees all frames. The MACs are those of the first row.
 fn clip_cases() -> Vec<Case> {
     fn clip(build: impl FnOnce(&mut NetworkBuilder, NodeId) -> NodeId, macs: fn(u64, u64) -> u64) -> Case {
@@ -178,6 +193,12 @@ fn clip_cases() -> Vec<Case> {
         clip(|list, x| list.batch_norm("op", x), |_, _| 0),
         clip(|list, x| list.max_pool("op", x, pools.0), |_, _| 0),
         clip(|list, x| list.avg_pool("op", x, pools.1), |_, c| 27 * c * CLIP_POSITIONS / 8),
+        // To more frames and pixels, to fewer frames and more pixels, and to fewer of both.
+        resized(|list, [x, clip]| [list.max_pool("coarse", x, window([2; 3])), clip]),
+        resized(|list, [x, clip]| [x, list.max_pool("like", clip, window([2, 1, 1]))]),
+        resized(|list, [x, _]| [x, list.max_pool("like", x, window([2, 3, 3]))]),
+        // To the same size.
+        resized(|list, [x, _]| [x, list.activation("like", x, Activation::Sigmoid)]),
         clip(|list, x| list.global_pool("op", x), |_, c| c * CLIP_POSITIONS),
         clip(
             |list, x| {

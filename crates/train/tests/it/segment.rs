@@ -169,7 +169,7 @@ fn the_tables_miou_is_that_of_the_masks() {
         session.session_mut().run_whole(&pixels, 1, size).unwrap();
         let map = session.session().output(0);
         let map = Tensor::from_nhwc(map.data, [1, map.size[0], map.size[1], n_classes], Device::Cpu).unwrap();
-        let answers = map.resize_to(size, Filter::Bilinear).unwrap().by_pixel().unwrap().argmax().unwrap();
+        let answers = map.resize_to(&size, Filter::Bilinear).unwrap().by_pixel().unwrap().argmax().unwrap();
         let spec = ScenesSpec { seed: 5, train: 16, test: 6, side: 64, min_object: 16 };
         let mask = mutualnet_data::scenes::scene(&spec, mutualnet_data::Split::Test, i).mask;
         for (answer, &label) in answers.to_vec_i64().unwrap().into_iter().zip(&mask) {

@@ -105,7 +105,7 @@ fn regions(features: &Tensor, corners: &[[usize; 2]]) -> Tensor {
     let cut = |(n, [y, x]): (usize, &[usize; 2])| {
         let map = features.narrow(0, n, 1).unwrap().narrow(2, y * side / 4, side / 2).unwrap();
         let map = map.narrow(3, x * side / 4, side / 2).unwrap();
-        map.resize_to([REGION; 2], Filter::Bilinear).unwrap()
+        map.resize_to(&[REGION; 2], Filter::Bilinear).unwrap()
     };
     let cuts: Vec<_> = corners.iter().enumerate().map(cut).collect();
     Tensor::concatenate(&cuts.iter().collect::<Vec<_>>(), 0).unwrap()
