@@ -1,4 +1,4 @@
-//! Naming schemes: what the authors, torchvision and timm call each of our modules.
+//! Naming schemes: what the authors, torchvision, timm, pytorchvideo and PySlowFast call each of our modules.
 //!
 //! One file per source. Whose names our own paths are is said in the entry of the family in the zoo, so that a network
 //! under torchvision's names needs nothing here.
@@ -8,6 +8,7 @@ use mutualnet_core::Network;
 use mutualnet_zoo::family::Origin;
 use serde::Serialize;
 
+mod pyslowfast;
 mod timm;
 mod torchvision;
 
@@ -23,6 +24,9 @@ pub enum Source {
     Timm,
     /// pytorchvideo.
     Pytorchvideo,
+    /// PySlowFast.
+    #[serde(rename = "pyslowfast")]
+    PySlowFast,
 }
 
 impl Source {
@@ -33,6 +37,7 @@ impl Source {
             Self::Torchvision => "torchvision",
             Self::Timm => "timm",
             Self::Pytorchvideo => "pytorchvideo",
+            Self::PySlowFast => "PySlowFast",
         }
     }
 
@@ -41,7 +46,7 @@ impl Source {
         match mutualnet_zoo::origin(network.name()) {
             Origin::Authors => &[Self::Authors, Self::Torchvision, Self::Timm],
             Origin::Torchvision => &[Self::Torchvision, Self::Authors, Self::Timm],
-            Origin::Pytorchvideo => &[Self::Pytorchvideo],
+            Origin::Pytorchvideo => &[Self::Pytorchvideo, Self::PySlowFast],
         }
     }
 
@@ -52,7 +57,8 @@ impl Source {
             (Self::Authors, _)
             | (Self::Torchvision, Origin::Torchvision)
             | (Self::Pytorchvideo, Origin::Pytorchvideo) => own(),
-            (Self::Pytorchvideo, _) => None,
+            (Self::PySlowFast, Origin::Pytorchvideo) => pyslowfast::module(path),
+            (Self::Pytorchvideo | Self::PySlowFast, _) => None,
             (Self::Torchvision, _) => torchvision::module(network, path),
             (Self::Timm, _) => timm::module(network, path),
         }

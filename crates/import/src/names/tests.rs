@@ -84,6 +84,30 @@ fn every_tensor_of_pytorchvideos_networks_has_its_place() {
     }
 }
 
+/// `golden/pyslowfast/make.py` makes the files.
+#[test]
+fn every_tensor_of_pyslowfasts_networks_has_its_place() {
+    for (name, file) in [
+        ("slow_r50_4x16", "slow_r50"),
+        ("slow_r50_8x8", "slow_r50"),
+        ("x3d_xs", "x3d"),
+        ("x3d_s", "x3d"),
+        ("x3d_m", "x3d"),
+    ] {
+        let path = format!("{}/golden/pyslowfast/{file}.json", env!("CARGO_MANIFEST_DIR"));
+        let shapes = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let (state, network) = (state(&shapes), with_classes(name, 400));
+        let found = by_name(&state, &network, Rules::default()).unwrap();
+        assert_eq!(found.source, Some(Source::PySlowFast), "{name}");
+        assert_eq!(found.tensors.len(), network.parameters().len(), "{name}");
+        // A batch norm that pytorchvideo's X3D does not have. Without it the network is another one.
+        let shortcut = "s2.pathway0_res0.branch1_bn";
+        let unused = if name.starts_with("x3d") { vec!["bias", "weight"] } else { vec![] };
+        let unused: Vec<_> = unused.iter().map(|kind| format!("{shortcut}.{kind}")).collect();
+        assert_eq!(found.unused, unused, "{name}");
+    }
+}
+
 /// Shapes by name of torchvision's segmentation networks, as `nn/golden/segment/make.py` found them.
 fn golden_segment(name: &str) -> BTreeMap<String, Vec<usize>> {
     let path = format!("{}/../nn/golden/segment/{name}.json", env!("CARGO_MANIFEST_DIR"));
