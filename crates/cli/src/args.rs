@@ -334,6 +334,9 @@ pub(crate) struct PredictArgs {
     /// Print the N most probable classes of each image, if the network classifies
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) top: usize,
+    /// Average over N clips of each video, at equal distances [default: its middle]
+    #[arg(long, value_name = "N")]
+    pub(crate) views: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(crate) arithmetic: ArithmeticArgs,
     /// Draw the classes over the image, with a legend, if the network segments: a PNG file, or for several images a directory

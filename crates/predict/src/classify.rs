@@ -32,11 +32,11 @@ impl Decoder for Classify {
     }
 
     fn decode(&self, outputs: &[Output<'_>]) -> Result<Box<dyn Prediction>> {
-        let Output { name, size: [height, width], data, .. } = outputs[0];
+        let Output { name, size: [height, width], channels, data } = outputs[0];
         if height * width != 1 {
             return Err(Error::NoClassifier { output: name.to_owned(), height, width });
         }
-        let probabilities = softmax(data);
+        let probabilities = mean(data.chunks_exact(channels).map(softmax));
         let mut order: Vec<_> = (0..probabilities.len()).collect();
         order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
         order.truncate(self.top);
@@ -68,6 +68,15 @@ impl Prediction for Classes {
     }
 }
 
+/// The mean over the views of a video; of an image there is one.
+fn mean(mut views: impl ExactSizeIterator<Item = Vec<f32>>) -> Vec<f32> {
+    let n = views.len() as f32;
+    let mut sum = views.next().unwrap_or_default();
+    views.for_each(|view| sum.iter_mut().zip(view).for_each(|(sum, probability)| *sum += probability));
+    sum.iter_mut().for_each(|sum| *sum /= n);
+    sum
+}
+
 /// Turns logits into probabilities.
 fn softmax(logits: &[f32]) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -83,6 +92,14 @@ mod tests {
     #[test]
     fn softmax_does_not_overflow() {
         assert_eq!(softmax(&[1000.0, 1000.0, 0.0]), [0.5, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn several_views_are_averaged() {
+        let decoder = Classify { classes: ["a", "b"].map(str::to_owned).to_vec(), top: 2 };
+        let data = [0.0, 0.0, 0.0, (3.0_f32).ln()];
+        let output = Output { name: "logits", size: [1, 1], channels: 2, data: &data };
+        assert_eq!(decoder.decode(&[output]).unwrap().text(), "b 62.5 %, a 37.5 %");
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! From a video to the clip that a network reads: the middle of it, each frame preprocessed like an image.
+//! From a video to the clips that a network reads, each frame preprocessed like an image.
 //!
-//! Invariant: the same frames as in evaluation during training.
+//! Invariant: a single clip has the same frames as in evaluation after training.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use mutualnet_core::{ClipSampling, Frames, Preprocess};
@@ -11,24 +12,33 @@ use mutualnet_video::{Ffmpeg, Video};
 
 use crate::Result;
 
-/// A clip at the largest size.
+/// Clips of one video at the largest size.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Clip {
+pub struct Clips {
+    /// How many there are.
+    pub views: usize,
     /// Height and width of the frames in pixels.
     pub size: [usize; 2],
-    /// `[frames, height, width, 3]` f32, normalized.
+    /// `[views, frames, height, width, 3]` f32, normalized.
     pub pixels: Vec<f32>,
 }
 
-impl Clip {
-    /// Reads the middle of a video.
+impl Clips {
+    /// Reads the middle of a video, or several clips at equal distances, from its beginning to its end.
     ///
     /// # Errors
     /// The file cannot be decoded, or that takes a program that is not installed.
-    pub fn read(path: &Path, preprocess: &Preprocess, sampling: ClipSampling) -> Result<Self> {
+    pub fn read(
+        path: &Path,
+        preprocess: &Preprocess,
+        (sampling, views): (ClipSampling, NonZeroUsize),
+    ) -> Result<Self> {
         let video = Video::open(path, &Ffmpeg::default())?;
         let index = video.index();
-        let frames = video.frames(&index.clip(index.last_start(sampling) / 2, sampling))?;
+        let (views, last) = (views.get(), index.last_start(sampling));
+        let start = |view: usize| if views == 1 { last / 2 } else { last * view / (views - 1) };
+        let numbers: Vec<_> = (0..views).flat_map(|view| index.clip(start(view), sampling)).collect();
+        let frames = video.frames(&numbers)?;
         let pipeline = TestPipeline::new(preprocess)?;
         let size = [preprocess.crop.get() as usize; 2];
         let len = 3 * size[0] * size[1];
@@ -39,13 +49,17 @@ impl Clip {
                 .write(Undecoded::decoded(frame), &mut canvas, out)
                 .map_err(|source| ImageError::Decode { path: path.to_owned(), source })?;
         }
-        Ok(Self { size, pixels })
+        Ok(Self { views, size, pixels })
     }
 
-    /// The frames that a row with this many sees.
+    /// The frames of every clip that a row with this many sees.
     pub fn picked(&self, frames: Frames) -> Vec<f32> {
         let len = 3 * self.size[0] * self.size[1];
-        let all: Vec<_> = self.pixels.chunks_exact(len).collect();
-        frames.picked_from(all.len()).flat_map(|frame| all[frame]).copied().collect()
+        let of = self.pixels.len() / (self.views * len);
+        let picked = self
+            .pixels
+            .chunks_exact(of * len)
+            .flat_map(|clip| frames.picked_from(of).flat_map(move |frame| &clip[frame * len..][..len]));
+        picked.copied().collect()
     }
 }

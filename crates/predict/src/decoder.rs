@@ -16,7 +16,8 @@ pub trait Decoder: Send + Sync {
     /// Whether its answers have pictures and masks.
     fn draws(&self) -> bool;
 
-    /// The answer for one image, from the outputs in the order of the network.
+    /// The answer for one image, or for one video of which the network saw one or several clips, from the outputs in the
+    /// order of the network.
     ///
     /// # Errors
     /// The outputs are not those of the task.

@@ -23,7 +23,7 @@ mod predictor;
 pub use predictor::{Answer, Config, Predictor};
 
 mod clip;
-pub use clip::Clip;
+pub use clip::Clips;
 /// Whether a file is taken for a video by its name.
 pub use mutualnet_video::is_video_name;
 

@@ -11,13 +11,15 @@ use mutualnet_core::{Macs, Precision, Preprocess, Subnet};
 use mutualnet_image::{DecodeError, Error as ImageError, Preprocessed, preprocess_file};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
 
-use crate::{Clip, Decoder, Prediction, Result, decoder};
+use crate::{Clips, Decoder, Prediction, Result, decoder};
 
 /// What answers should have in them, and how they are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// Number of classes in the answer of a classifier.
     pub top: usize,
+    /// Number of clips of a video whose probabilities are averaged.
+    pub views: NonZeroUsize,
     /// How convolutions are computed.
     pub convolution: Convolution,
     /// The precision of weights and feature maps; `None` prepares those of the table's rows, to switch between.
@@ -26,7 +28,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { top: 3, convolution: Convolution::default(), precision: None }
+        Self { top: 3, views: NonZeroUsize::MIN, convolution: Convolution::default(), precision: None }
     }
 }
 
@@ -38,7 +40,7 @@ pub struct Answer {
     pub time: Duration,
     /// Height and width at which the network saw the image, or the frames of the clip.
     pub size: [usize; 2],
-    /// What this image or clip cost; for one that is not cropped this depends on its aspect ratio.
+    /// What this image cost, or all clips of this video together; for one that is not cropped this depends on its aspect ratio.
     pub macs: Macs,
 }
 
@@ -47,6 +49,7 @@ pub struct Predictor {
     session: Session,
     decoder: Box<dyn Decoder>,
     preprocess: Preprocess,
+    views: NonZeroUsize,
 }
 
 impl Predictor {
@@ -55,12 +58,12 @@ impl Predictor {
     /// # Errors
     /// The network cannot be executed, or there is not enough memory.
     pub fn new(bundle: &Bundle, threads: NonZeroUsize, config: Config) -> Result<Self> {
-        let Config { convolution, precision, .. } = config;
+        let Config { convolution, precision, views, .. } = config;
         let precisions = precision.map_or_else(|| bundle.table().precisions(), |precision| vec![precision]);
         let how = ModelConfig { convolution, precisions, ..ModelConfig::choose()? };
         let session = Session::new(Arc::new(Model::with_config(bundle, how)?), threads)?;
         let decoder = decoder(bundle.task(), bundle.classes(), config);
-        Ok(Self { session, decoder, preprocess: *bundle.preprocess() })
+        Ok(Self { session, decoder, preprocess: *bundle.preprocess(), views })
     }
 
     /// Whether answers have pictures and masks.
@@ -83,13 +86,14 @@ impl Predictor {
         self.preprocess.clip.is_some()
     }
 
-    /// Reads an image file, or a video if the network reads clips, and answers. Of a video the middle is seen.
+    /// Reads an image file, or a video if the network reads clips, and answers. Of a video the middle is seen, or as many
+    /// clips as the configuration says.
     ///
     /// # Errors
     /// The file cannot be decoded; one that makes a library panic is a broken file like others.
     pub fn predict(&mut self, path: &Path) -> Result<Answer> {
         if let Some(sampling) = self.preprocess.clip {
-            return self.answer_clip(&Clip::read(path, &self.preprocess, sampling)?);
+            return self.answer_clips(&Clips::read(path, &self.preprocess, (sampling, self.views))?);
         }
         let read = catch_unwind(|| preprocess_file(path, &self.preprocess));
         let broken = || ImageError::Decode { path: path.to_owned(), source: DecodeError::Panic };
@@ -102,21 +106,22 @@ impl Predictor {
     /// # Errors
     /// The outputs are not those of the task, or there is not enough memory for an image of this size.
     pub fn answer(&mut self, input: &Preprocessed) -> Result<Answer> {
-        self.answer_for(&input.pixels, input.size)
+        self.answer_for(&input.pixels, (1, input.size))
     }
 
-    /// Answers for a clip that is preprocessed.
+    /// Answers for the clips of a video that are preprocessed.
     ///
     /// # Errors
     /// As [`Self::answer`].
-    pub fn answer_clip(&mut self, clip: &Clip) -> Result<Answer> {
-        let frames = clip.picked(self.session.subnet().input.frames);
-        self.answer_for(&frames, clip.size)
+    pub fn answer_clips(&mut self, clips: &Clips) -> Result<Answer> {
+        let frames = clips.picked(self.session.subnet().input.frames);
+        self.answer_for(&frames, (clips.views, clips.size))
     }
 
-    fn answer_for(&mut self, pixels: &[f32], size: [usize; 2]) -> Result<Answer> {
+    /// Answers for `n` images or clips of the same thing.
+    fn answer_for(&mut self, pixels: &[f32], (n, size): (usize, [usize; 2])) -> Result<Answer> {
         let begun = Instant::now();
-        self.session.run_whole(pixels, 1, size)?;
+        self.session.run_whole(pixels, n, size)?;
         let time = begun.elapsed();
         let network = self.session.model().network();
         let outputs: Vec<_> = (0..network.outputs().len()).map(|idx| self.session.output(idx)).collect();
@@ -126,6 +131,7 @@ impl Predictor {
             size.map(|side| u32::try_from(side).expect("images have fewer than 2^32 pixels to a side"));
         let Subnet { width, input } = self.session.subnet();
         let costs = network.costs_of_clip(width, [input.frames.get(), height, image_width])?;
-        Ok(Answer { prediction, time, size, macs: costs.iter().map(|cost| cost.macs).sum() })
+        let macs: Macs = costs.iter().map(|cost| cost.macs).sum();
+        Ok(Answer { prediction, time, size, macs: Macs(macs.0 * n as u64) })
     }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use mutualnet_bundle::{Bundle, Row};
 use mutualnet_core::network::Rank;
 use mutualnet_core::{Budget, InputSize, Precision, Subnet};
@@ -20,6 +20,9 @@ mod pictures;
 use images::Named;
 use output::Output;
 use pictures::{Pictures, nothing_to_draw};
+
+/// More clips than any publication averages over.
+const MAX_VIEWS: usize = 100;
 
 pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let bundle = open::bundle(&args.bundle)?;
@@ -45,7 +48,14 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         ));
     }
     let precision = Some(precision);
-    let mut predictor = Predictor::new(&bundle, threads, Config { top: args.top, convolution, precision })?;
+    let views = args.views.unwrap_or(NonZeroUsize::MIN);
+    ensure!(views.get() <= MAX_VIEWS, "--views must be at most {MAX_VIEWS}, not {views}");
+    let config = Config { top: args.top, views, convolution, precision };
+    let mut predictor = Predictor::new(&bundle, threads, config)?;
+    if args.views.is_some() && !predictor.reads_clips() {
+        let hint = "remove --views".to_owned();
+        return Err(with_hint("--views is for videos, and this network reads images".to_owned(), hint));
+    }
     // The predictor holds a packed copy of the weights.
     drop(bundle);
     if (args.save.is_some() || args.mask.is_some()) && !predictor.draws() {

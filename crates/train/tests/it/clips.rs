@@ -9,7 +9,7 @@ use mutualnet_core::{ClipSampling, Frames, Preprocess, Task};
 use mutualnet_data::clips::{ClipsSpec, class_names, generate};
 use mutualnet_engine::{Device, Tensor, no_grad};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
-use mutualnet_predict::{Clip, Config, Predictor};
+use mutualnet_predict::{Clips, Config, Predictor};
 use mutualnet_train::step_batch::Pyramid;
 use mutualnet_train::{Outcome, Plan, Recipe, RunDir, tabulate};
 
@@ -53,7 +53,8 @@ fn from_videos_to_a_class() {
     let clip = ClipSampling { frames: Frames::new(4).unwrap(), stride: 2 };
     assert_eq!((bundle.task(), bundle.preprocess().clip), (Task::Classify, Some(clip)));
     let video = dir.path().join("data/test/left/00000.avi");
-    check_rows(&bundle, &Clip::read(&video, bundle.preprocess(), clip).unwrap());
+    check_rows(&bundle, &Clips::read(&video, bundle.preprocess(), (clip, NonZeroUsize::MIN)).unwrap());
+    check_views(&bundle, &video, clip);
 
     let mut predictor = Predictor::new(&bundle, NonZeroUsize::MIN, Config::default()).unwrap();
     let cheapest = &table.rows()[0];
@@ -68,7 +69,7 @@ fn from_videos_to_a_class() {
 }
 
 /// Every row's logits on the run side are those of the engine.
-fn check_rows(bundle: &Bundle, clip: &Clip) {
+fn check_rows(bundle: &Bundle, clip: &Clips) {
     let net = Net::new(bundle.network().clone());
     let parameters = Parameters::from_weights(net.network(), bundle.weights(), Device::Cpu).unwrap();
     let clips = Tensor::from_channels_last(&clip.pixels, &[1, 4, 32, 32, 3], Device::Cpu).unwrap();
@@ -85,12 +86,29 @@ fn check_rows(bundle: &Bundle, clip: &Clip) {
         let engine = logits.to_vec_f32().unwrap();
 
         predictor.session_mut().switch(row.subnet).unwrap();
-        predictor.answer_clip(clip).unwrap();
+        predictor.answer_clips(clip).unwrap();
         let ours = predictor.session().output(0).data;
         let scale = engine.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
         let difference = ours.iter().zip(&engine).fold(0.0_f32, |max, (a, b)| max.max((a - b).abs()));
         assert!(difference <= TOLERANCE * scale, "{}: {}", row.subnet, difference / scale);
     }
+}
+
+/// Three views are the first, the middle and the last clip, and cost three times as much.
+fn check_views(bundle: &Bundle, video: &Path, clip: ClipSampling) {
+    let views = NonZeroUsize::new(3).unwrap();
+    let read = |views| Clips::read(video, bundle.preprocess(), (clip, views)).unwrap();
+    let (one, three) = (read(NonZeroUsize::MIN), read(views));
+    // 9 frames leave 3 places for a clip of 7, so the one in the middle is among them.
+    assert_eq!(three.pixels[one.pixels.len()..2 * one.pixels.len()], one.pixels);
+    let answer = |views| {
+        let config = Config { views, ..Config::default() };
+        let mut predictor = Predictor::new(bundle, NonZeroUsize::MIN, config).unwrap();
+        predictor.predict(video).unwrap()
+    };
+    let (once, thrice) = (answer(NonZeroUsize::MIN), answer(views));
+    assert_eq!(3 * once.macs.0, thrice.macs.0);
+    assert_ne!(once.prediction.text(), thrice.prediction.text());
 }
 
 /// A bundle says which frames its network sees, and no row sees more.
