@@ -123,6 +123,12 @@ pub enum Error {
         /// Name of the network.
         network: String,
     },
+    /// A network that reads two clips at once.
+    #[error("network `{network}` reads two clips, which cannot be trained on yet")]
+    ReadsTwo {
+        /// Name of the network.
+        network: String,
+    },
     /// A network that reads images, with a number of frames.
     #[error("network `{network}` reads images, which have no frames, but network.frames is set")]
     ReadsImages {
@@ -220,6 +226,9 @@ impl Error {
                     .to_owned(),
             ),
             Self::NoFrames { .. } => Some("set network.frames, such as network.frames=[16,8,4]".to_owned()),
+            Self::ReadsTwo { .. } => {
+                Some("choose a network that reads one, such as slow_r50_8x8".to_owned())
+            }
             Self::ReadsImages { .. } => {
                 Some("remove network.frames, or choose a network that reads clips".to_owned())
             }

@@ -291,9 +291,12 @@ impl Plan {
     }
 }
 
-/// Whether the recipe has frames if its network reads clips, and none if it reads images.
+/// Whether the network reads one image or clip, and the recipe has frames if it reads clips, and none if it reads images.
 fn check_rank(recipe: &Recipe) -> Result<()> {
     let network = recipe.network.name.clone();
+    if mutualnet_zoo::family(&network).is_some_and(Family::reads_two) {
+        return Err(Error::ReadsTwo { network });
+    }
     match (rank_of(&network), recipe.rank()) {
         (Some(Rank::Clip), Rank::Image) => Err(Error::NoFrames { network }),
         (Some(Rank::Image), Rank::Clip) => Err(Error::ReadsImages { network }),

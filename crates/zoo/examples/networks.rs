@@ -58,7 +58,8 @@ fn one(name: &str) -> Result<Value, Error> {
         told["timm"] = json!(family.timm(name));
         told["full"] = json!(family.sample(name).map(|sample| sample.widths[1]));
         if let Some(clip) = family.clip(name) {
-            (told["frames"], told["side"]) = (json!(clip.frames), json!(clip.side));
+            (told["frames"], told["side"], told["fast"]) =
+                (json!(clip.frames), json!(clip.side), json!(clip.fast));
         }
     }
     Ok(told)

@@ -3,7 +3,7 @@
 //! Separate from [`FAMILIES`](crate::FAMILIES), so that adding a network changes only the entry there.
 //! Invariant: a fact that tests, scripts or docs need about a network is a field here, not a list of theirs.
 
-use mutualnet_core::network::Rank;
+use mutualnet_core::network::{Extent, Rank};
 use mutualnet_core::{Frames, InputSize, Network, Resolution};
 
 use crate::{Error, NetworkConfig};
@@ -46,6 +46,8 @@ pub struct Clip {
     pub frames: u32,
     /// Side of the square crops in training, in pixels.
     pub side: u32,
+    /// Frames, height and width of a second clip that the network reads, whatever the sub-network.
+    pub fast: Option<Extent>,
 }
 
 impl Clip {
@@ -94,6 +96,11 @@ impl Family {
     /// The clips that a network is published for, if it reads clips.
     pub fn clip(&self, name: &str) -> Option<Clip> {
         self.clips.iter().find(|clip| clip.name == name).copied()
+    }
+
+    /// Whether the networks read two clips.
+    pub fn reads_two(&self) -> bool {
+        self.clips.iter().any(|clip| clip.fast.is_some())
     }
 
     /// The sample of a name.

@@ -18,6 +18,7 @@ pub mod resnet;
 pub mod segment;
 pub use segment::{Head, Variant};
 pub mod slow;
+pub mod slowfast;
 pub mod vgg;
 pub mod wide_resnet;
 pub mod x3d;
@@ -128,11 +129,23 @@ pub const FAMILIES: &[Family] = &[
         torchvision: &[],
         timm: &[],
         clips: &[
-            Clip { name: "slow_r50_4x16", frames: 4, side: 224 },
-            Clip { name: "slow_r50_8x8", frames: 8, side: 224 },
+            Clip { name: "slow_r50_4x16", frames: 4, side: 224, fast: None },
+            Clip { name: "slow_r50_8x8", frames: 8, side: 224, fast: None },
         ],
         samples: &[Sample { name: "slow_r50_4x16", widths: [0.0625, 0.25] }],
         build: slow::slow,
+    },
+    Family {
+        names: slowfast::NAMES,
+        origin: Origin::Pytorchvideo,
+        torchvision: &[],
+        timm: &[],
+        clips: &[
+            Clip { name: "slowfast_r50_4x16", frames: 4, side: 224, fast: Some(slowfast::FAST) },
+            Clip { name: "slowfast_r50_8x8", frames: 8, side: 224, fast: Some(slowfast::FAST) },
+        ],
+        samples: &[Sample { name: "slowfast_r50_4x16", widths: [0.0625, 0.25] }],
+        build: slowfast::slowfast,
     },
     Family {
         names: x3d::NAMES,
@@ -140,9 +153,9 @@ pub const FAMILIES: &[Family] = &[
         torchvision: &[],
         timm: &[],
         clips: &[
-            Clip { name: "x3d_xs", frames: 4, side: 160 },
-            Clip { name: "x3d_s", frames: 13, side: 160 },
-            Clip { name: "x3d_m", frames: 16, side: 224 },
+            Clip { name: "x3d_xs", frames: 4, side: 160, fast: None },
+            Clip { name: "x3d_s", frames: 13, side: 160, fast: None },
+            Clip { name: "x3d_m", frames: 16, side: 224, fast: None },
         ],
         samples: &[Sample { name: "x3d_xs", widths: [0.25, 0.5] }],
         build: x3d::x3d,
@@ -154,14 +167,15 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().flat_map(|family| family.names).copied()
 }
 
-/// A small network of every family, for tests that must hold for all families.
+/// A small network of every family that reads one image or clip, for tests that must hold for all of them.
 pub fn samples() -> impl Iterator<Item = &'static str> {
-    FAMILIES.iter().map(|family| family.samples[0].name)
+    FAMILIES.iter().filter(|family| !family.reads_two()).map(|family| family.samples[0].name)
 }
 
 /// Those of [`samples`] that read images, or those that read clips.
 pub fn samples_of(rank: Rank) -> impl Iterator<Item = &'static str> {
-    FAMILIES.iter().filter(move |family| family.rank() == rank).map(|family| family.samples[0].name)
+    let of_rank = FAMILIES.iter().filter(move |family| family.rank() == rank && !family.reads_two());
+    of_rank.map(|family| family.samples[0].name)
 }
 
 /// The family that lists a name, or has it as a sample.

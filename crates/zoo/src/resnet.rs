@@ -16,7 +16,7 @@ use crate::{Error, NetworkConfig};
 pub const NAMES: &[&str] = &["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"];
 
 /// Channels of the stem and of the 3×3 convolutions in the first stage; every later stage has twice as many.
-const CHANNELS: u32 = 64;
+pub(crate) const CHANNELS: u32 = 64;
 
 /// The kind of block that a network repeats.
 #[derive(Clone, Copy, PartialEq)]
@@ -26,6 +26,8 @@ pub(crate) enum Block {
     /// 1×1 – 3×3 – 1×1, where the last has four times the channels. The outer channel counts are rounded to multiples of
     /// 8; all others, including the stem's, are `ratio` times such a multiple, a quarter for the authors.
     Bottleneck { ratio: f64 },
+    /// As `Bottleneck`, with this share of the channels, all of them at every width.
+    Whole { divided_by: u32 },
 }
 
 impl Block {
@@ -47,6 +49,7 @@ impl Block {
         match self {
             Self::Basic => ChannelRule::slim(channels),
             Self::Bottleneck { ratio } => ChannelRule::slim_by(channels, ratio),
+            Self::Whole { divided_by } => ChannelRule::whole((channels / divided_by) as usize),
         }
     }
 
@@ -55,6 +58,7 @@ impl Block {
         match self {
             Self::Basic => ChannelRule::slim(channels),
             Self::Bottleneck { .. } => ChannelRule::slim(4 * channels),
+            Self::Whole { divided_by } => ChannelRule::whole((4 * channels / divided_by) as usize),
         }
     }
 
@@ -63,7 +67,7 @@ impl Block {
         let inner = self.inner(channels);
         match self {
             Self::Basic => vec![spaced(inner, stride, dilation), spaced(inner, 1, 1)],
-            Self::Bottleneck { .. } => {
+            Self::Bottleneck { .. } | Self::Whole { .. } => {
                 vec![dense(inner, 1, 1), spaced(inner, stride, dilation), dense(self.outer(channels), 1, 1)]
             }
         }
@@ -83,6 +87,8 @@ pub(crate) enum Names {
     Torchvision(&'static str),
     /// pytorchvideo's.
     Pytorchvideo,
+    /// Those of one of several pathways in pytorchvideo.
+    Pathway(usize),
 }
 
 impl Names {
@@ -96,6 +102,8 @@ impl Names {
             Self::Pytorchvideo => {
                 ["conv", "norm", "activation", "pool"].map(|name| format!("blocks.0.{name}"))
             }
+            Self::Pathway(n) => ["conv", "norm", "activation", "pool"]
+                .map(|name| format!("blocks.0.multipathway_blocks.{n}.{name}")),
         }
     }
 
@@ -105,6 +113,7 @@ impl Names {
             Self::Authors => format!("features.{idx}"),
             Self::Torchvision(prefix) => format!("{prefix}layer{}.{repeat}", stage + 1),
             Self::Pytorchvideo => format!("blocks.{}.res_blocks.{repeat}", stage + 1),
+            Self::Pathway(n) => format!("blocks.{}.multipathway_blocks.{n}.res_blocks.{repeat}", stage + 1),
         }
     }
 
@@ -113,7 +122,7 @@ impl Names {
         match self {
             Self::Authors => [0, 1, 2].map(|part| format!("{block}.body.{}", 3 * n + part)),
             Self::Torchvision(_) => ["conv", "bn", "relu"].map(|name| format!("{block}.{name}{}", n + 1)),
-            Self::Pytorchvideo => {
+            Self::Pytorchvideo | Self::Pathway(_) => {
                 let letter = ["a", "b", "c"][n];
                 ["conv", "norm", "act"].map(|name| format!("{block}.branch2.{name}_{letter}"))
             }
@@ -125,7 +134,9 @@ impl Names {
         match self {
             Self::Authors => [0, 1].map(|layer| format!("{block}.shortcut.{layer}")),
             Self::Torchvision(_) => [0, 1].map(|layer| format!("{block}.downsample.{layer}")),
-            Self::Pytorchvideo => ["conv", "norm"].map(|name| format!("{block}.branch1_{name}")),
+            Self::Pytorchvideo | Self::Pathway(_) => {
+                ["conv", "norm"].map(|name| format!("{block}.branch1_{name}"))
+            }
         }
     }
 }
@@ -136,14 +147,15 @@ pub(crate) struct Moves {
     pub(crate) output_stride: Option<OutputStride>,
     /// The first stage whose stride becomes a dilation, as torchvision's `replace_stride_with_dilation`; 4 is none.
     pub(crate) dilated_from: usize,
-    /// Taps along time of the first convolution of every block, by stage; 1 in a network that reads images.
+    /// Taps along time of the stem, and of the first convolution of every block, by stage; 1 in a network that reads images.
+    pub(crate) stem_taps: u32,
     pub(crate) taps: [u32; 4],
 }
 
 impl Moves {
     /// Along time nothing moves, and no stride becomes a dilation.
     pub(crate) fn strided(output_stride: Option<OutputStride>) -> Self {
-        Self { output_stride, dilated_from: 4, taps: [1; 4] }
+        Self { output_stride, dilated_from: 4, stem_taps: 1, taps: [1; 4] }
     }
 }
 
@@ -155,47 +167,89 @@ pub(crate) fn trunk(
     names: Names,
     moves: Moves,
 ) -> [NodeId; 4] {
-    let mut strides = Strides::new(moves.output_stride);
-    let [conv, bn, relu, pool] = names.stem();
-    let x = net.conv(&conv, input, dense(block.inner(CHANNELS), 7, strides.next(2)));
-    let x = net.batch_norm(&bn, x);
-    let x = net.activation(&relu, x, Activation::Relu);
-    let mut x = net.max_pool(&pool, x, max_pool(3, strides.next(2), 1));
-    let (mut idx, mut dilation, mut ends) = (1, 1, [input; 4]);
-    for (stage, repeats) in repeats.into_iter().enumerate() {
-        let channels = CHANNELS << stage;
-        for repeat in 0..repeats {
-            let first = repeat == 0;
-            let mut stride = if first && stage > 0 { strides.next(2) } else { 1 };
-            // The first block of a stage still has the dilation of the stage before.
-            let own_dilation = dilation;
-            if first && stage >= moves.dilated_from {
-                (stride, dilation) = (1, dilation * stride);
-            }
-            let path = names.block([stage, repeat, idx]);
-            let mut convolutions = block.convolutions(channels, [stride, own_dilation]);
-            convolutions[0] = along_time(convolutions[0].clone(), moves.taps[stage]);
-            let last = convolutions.len() - 1;
-            let mut y = x;
-            for (n, conv) in convolutions.into_iter().enumerate() {
-                let [conv_path, bn, relu] = names.layer(&path, n);
-                y = net.conv(&conv_path, y, conv);
-                y = net.batch_norm(&bn, y);
-                y = if n < last { net.activation(&relu, y, Activation::Relu) } else { y };
-            }
-            // As published, whatever the stride: every stage but the first one of basic blocks begins with a projection.
-            if first && (stage > 0 || block != Block::Basic) {
-                let [conv, bn] = names.shortcut(&path);
-                x = net.conv(&conv, x, dense(block.outer(channels), 1, stride));
-                x = net.batch_norm(&bn, x);
-            }
-            x = net.add(&format!("{path}.add"), y, x);
-            x = net.activation(&format!("{path}.post_relu"), x, Activation::Relu);
-            idx += 1;
-        }
-        ends[stage] = x;
+    let mut trunk = Trunk::new(block, names, moves);
+    let mut x = trunk.stem(net, input);
+    repeats.map(|repeats| {
+        x = trunk.stage(net, &[x], repeats);
+        x
+    })
+}
+
+/// Appends a stem and then one stage after the other, between which there may be other layers.
+pub(crate) struct Trunk {
+    block: Block,
+    names: Names,
+    moves: Moves,
+    strides: Strides,
+    dilation: u32,
+    /// Stages so far, and blocks so far plus 1.
+    stage: usize,
+    idx: usize,
+}
+
+impl Trunk {
+    pub(crate) fn new(block: Block, names: Names, moves: Moves) -> Self {
+        let strides = Strides::new(moves.output_stride);
+        Self { block, names, moves, strides, dilation: 1, stage: 0, idx: 1 }
     }
-    ends
+
+    pub(crate) fn stem(&mut self, net: &mut NetworkBuilder, input: NodeId) -> NodeId {
+        let [path, bn, relu, pool] = self.names.stem();
+        let conv = dense(self.block.inner(CHANNELS), 7, self.strides.next(2));
+        let x = net.conv(&path, input, along_time(conv, self.moves.stem_taps));
+        let x = net.batch_norm(&bn, x);
+        let x = net.activation(&relu, x, Activation::Relu);
+        net.max_pool(&pool, x, max_pool(3, self.strides.next(2), 1))
+    }
+
+    /// Appends the next stage, which reads `inputs` as if they were concatenated along their channels.
+    pub(crate) fn stage(&mut self, net: &mut NetworkBuilder, inputs: &[NodeId], repeats: usize) -> NodeId {
+        let mut stride = if self.stage > 0 { self.strides.next(2) } else { 1 };
+        // The first block of a stage still has the dilation of the stage before.
+        let dilation = self.dilation;
+        if self.stage >= self.moves.dilated_from {
+            (stride, self.dilation) = (1, self.dilation * stride);
+        }
+        let mut x = self.append(net, inputs, 0, [stride, dilation]);
+        for repeat in 1..repeats {
+            x = self.append(net, &[x], repeat, [1, self.dilation]);
+        }
+        self.stage += 1;
+        x
+    }
+
+    /// Appends a block.
+    fn append(
+        &mut self,
+        net: &mut NetworkBuilder,
+        inputs: &[NodeId],
+        repeat: usize,
+        [stride, dilation]: [u32; 2],
+    ) -> NodeId {
+        let Self { block, names, stage, .. } = *self;
+        let channels = CHANNELS << stage;
+        let path = names.block([stage, repeat, self.idx]);
+        self.idx += 1;
+        let mut convolutions = block.convolutions(channels, [stride, dilation]);
+        convolutions[0] = along_time(convolutions[0].clone(), self.moves.taps[stage]);
+        let last = convolutions.len() - 1;
+        let mut y = inputs.to_vec();
+        for (n, conv) in convolutions.into_iter().enumerate() {
+            let [conv_path, bn, relu] = names.layer(&path, n);
+            let x = net.conv_over(&conv_path, &y, conv);
+            let x = net.batch_norm(&bn, x);
+            y = vec![if n < last { net.activation(&relu, x, Activation::Relu) } else { x }];
+        }
+        let mut x = inputs[0];
+        // As published, whatever the stride: every stage but the first one of basic blocks begins with a projection.
+        if repeat == 0 && (stage > 0 || block != Block::Basic) {
+            let [conv, bn] = names.shortcut(&path);
+            x = net.conv_over(&conv, inputs, dense(block.outer(channels), 1, stride));
+            x = net.batch_norm(&bn, x);
+        }
+        let x = net.add(&format!("{path}.add"), y[0], x);
+        net.activation(&format!("{path}.post_relu"), x, Activation::Relu)
+    }
 }
 
 /// Builds the network: a 7×7 stem, max pooling, four stages of blocks, pooling, a classifier slimmed at its input.

@@ -17,10 +17,10 @@ use crate::{Error, NetworkConfig};
 pub const NAMES: &[&str] = &["slow_r50_4x16", "slow_r50_8x8"];
 
 /// Blocks of every stage, as in ResNet-50.
-const REPEATS: [usize; 4] = [3, 4, 6, 3];
+pub(crate) const REPEATS: [usize; 4] = [3, 4, 6, 3];
 
 /// Taps along time of the first convolution of every block, by stage.
-const TAPS: [u32; 4] = [1, 1, 3, 3];
+pub(crate) const TAPS: [u32; 4] = [1, 1, 3, 3];
 
 /// Builds the network: the stem and the stages of a ResNet-50 without a stride along time, a pool over all frames and
 /// positions, a classifier slimmed at its input.

@@ -251,8 +251,11 @@ fn resnet_50_of_the_authors_profiler() {
 }
 
 /// Billions of MACs of a clip, without the elements that average pools read, which the paper does not count.
-fn giga_macs(name: &str, width: f64, [side, frames]: [u32; 2]) -> f64 {
-    let net = build(name, &NetworkConfig { classes: 400, ..config(0.63, 1.0) }).unwrap();
+fn giga_macs(name: &str, width: f64, input: [u32; 2]) -> f64 {
+    giga_macs_of(&build(name, &NetworkConfig { classes: 400, ..config(0.63, 1.0) }).unwrap(), width, input)
+}
+
+fn giga_macs_of(net: &Network, width: f64, [side, frames]: [u32; 2]) -> f64 {
     let mut subnet = subnet(width, side);
     subnet.input.frames = Frames::new(frames).unwrap();
     let costs = net.nodes().iter().zip(net.costs(subnet).unwrap());
@@ -272,6 +275,43 @@ fn full_networks_of_the_papers_video_tables() {
     ] {
         let ours = giga_macs(name, 1.0, input);
         assert!((ours / giga - 1.0).abs() < tolerance, "{name} at {input:?}: {ours}");
+    }
+}
+
+/// Both pathways of the full network read the test crop of 256 pixels.
+#[test]
+fn the_full_slowfast_of_the_papers_video_tables() {
+    let config = NetworkConfig { classes: 400, ..config(0.63, 1.0) };
+    let net = slowfast::slowfast_over([32, 256, 256], "slowfast_r50_4x16", &config).unwrap().unwrap();
+    let ours = giga_macs_of(&net, 1.0, [256, 4]);
+    assert!((ours / 36.098 - 1.0).abs() < 1e-3, "{ours}");
+}
+
+/// Whatever the sub-network, the Fast pathway and all that it tells have the same channels, frames and pixels; what it
+/// tells arrives on the grid of the Slow pathway, where at full size nothing is left to resize.
+#[test]
+fn only_the_slow_pathway_is_slimmed() {
+    for name in slowfast::NAMES {
+        let net = build(name, &config(0.25, 1.0)).unwrap();
+        let clip = family(name).unwrap().clip(name).unwrap();
+        let all = net.costs(Subnet { width: Width::ONE, input: clip.input().unwrap() }).unwrap();
+        let mut small = subnet(0.25, 96);
+        small.input.frames = Frames::new(2).unwrap();
+        let few = net.costs(small).unwrap();
+        let mut n_resized = 0;
+        for (node, (full, small)) in net.nodes().iter().zip(all.iter().zip(&few)) {
+            let is_fast = node.path.contains("multipathway_blocks.1") || node.path.contains("fusion");
+            if matches!(node.op, Op::ResizeLike(_)) {
+                let [told, slow] = [0, 1].map(|n| node.inputs[n].0);
+                assert_eq!(full.shape, all[told].shape, "{}", node.path);
+                assert_eq!(small.shape.extent, few[slow].shape.extent, "{}", node.path);
+                assert_eq!(small.shape.channels, full.shape.channels, "{}", node.path);
+                n_resized += 1;
+            } else if is_fast {
+                assert_eq!(small, full, "{}", node.path);
+            }
+        }
+        assert_eq!(n_resized, 4, "{name}");
     }
 }
 
@@ -295,6 +335,14 @@ fn sub_networks_of_the_papers_video_tables() {
         ("x3d_m", 0.735, [160, 6], 0.51),
         ("x3d_m", 0.63, [160, 6], 0.41),
         ("x3d_m", 0.63, [144, 6], 0.35),
+        ("slowfast_r50_4x16", 1.0, [224, 4], 27.65),
+        ("slowfast_r50_4x16", 1.0, [224, 3], 22.1),
+        ("slowfast_r50_4x16", 0.83, [224, 3], 17.35),
+        ("slowfast_r50_4x16", 0.73, [224, 3], 14.7),
+        ("slowfast_r50_4x16", 0.63, [224, 3], 12.4),
+        ("slowfast_r50_4x16", 0.63, [224, 2], 10.2),
+        ("slowfast_r50_4x16", 0.63, [182, 2], 8.8),
+        ("slowfast_r50_4x16", 0.63, [144, 2], 7.6),
     ] {
         let ours = giga_macs(name, width, input);
         assert!((ours / giga - 1.0).abs() < 0.015, "{name} {width} at {input:?}: {ours}");
@@ -379,7 +427,8 @@ fn small_images_keep_their_detail() {
             let net = build(name, &config).unwrap();
             let costs = net.costs(subnet(1.0, 32)).unwrap();
             let pool = net.nodes().iter().rposition(|node| node.op == Op::GlobalPool).unwrap();
-            assert_eq!(costs[pool - 1].shape.extent, [1, side, side], "{name}");
+            let last = net.nodes()[pool].inputs[0];
+            assert_eq!(costs[last.0].shape.extent, [1, side, side], "{name}");
             assert_eq!(u32::from(output_stride) * side, 32);
             assert_same(name, &parameters(&net), &parameters(&published));
         }
@@ -397,8 +446,8 @@ fn every_name_is_built_and_every_family_has_a_sample() {
     for name in names().chain(samples()) {
         assert_eq!(build(name, &config(0.25, 1.0)).unwrap().name(), name);
     }
-    assert_eq!(samples().count(), FAMILIES.len());
     for family in FAMILIES {
+        assert_eq!(samples().any(|name| name == family.samples[0].name), !family.reads_two(), "{family:?}");
         let timm = family.timm.iter().map(|(ours, _)| ours);
         assert!(family.torchvision.iter().chain(timm).all(|name| family.names.contains(name)), "{family:?}");
         let clips: Vec<_> = family.clips.iter().map(|clip| clip.name).collect();
@@ -435,6 +484,14 @@ fn residual_branches_end_where_torchvision_and_timm_zero_them() {
     let stages = |repeats: [u32; 4]| (1..).zip(repeats).flat_map(of_clips).collect::<Vec<_>>();
     assert_eq!(ends("slow_r50_8x8"), stages([3, 4, 6, 3]));
     assert_eq!(ends("x3d_m"), stages([3, 5, 11, 7]));
+    // In every stage first the blocks of the Fast pathway, and then those of the Slow one.
+    let of_two = (1..).zip([3, 4, 6, 3]).flat_map(|(stage, repeats)| {
+        let of = move |pathway| {
+            (0..repeats).map(move |n| format!("blocks.{stage}.multipathway_blocks.{pathway}.res_blocks.{n}"))
+        };
+        of(1).chain(of(0)).map(|block| format!("{block}.branch2.norm_c"))
+    });
+    assert_eq!(ends("slowfast_r50_4x16"), of_two.collect::<Vec<_>>());
     assert_eq!(ends("mobilenet_v1"), [""; 0]);
     assert_eq!(ends("vgg16_bn"), [""; 0]);
 }
@@ -442,7 +499,7 @@ fn residual_branches_end_where_torchvision_and_timm_zero_them() {
 #[test]
 fn every_network_can_do_its_own_task_alone() {
     let config = config(0.25, 1.0);
-    for name in crate::samples() {
+    for name in crate::samples().chain(slowfast::NAMES.iter().copied()) {
         let network = crate::build(name, &config).unwrap();
         Task::Classify.check(&network).unwrap();
         assert!(Task::Segment.check(&network).is_err(), "{name}");
@@ -464,7 +521,7 @@ fn heads_are_the_layers_that_know_the_classes() {
         let network = build(name, &config).unwrap();
         network.heads().into_iter().map(|head| network.node(head).path.clone()).collect::<Vec<_>>()
     };
-    for name in samples() {
+    for name in samples().chain(slowfast::NAMES.iter().copied()) {
         assert_eq!(heads(name).len(), 1, "{name}");
     }
     assert_eq!(

@@ -79,7 +79,8 @@ fn a_plan_needs_no_data_where_their_size_is_given() {
 #[test]
 fn a_network_that_reads_clips_needs_numbers_of_frames() {
     let program = program();
-    for name in mutualnet_zoo::FAMILIES.iter().flat_map(|family| family.clips).map(|clip| clip.name) {
+    let one_clip = mutualnet_zoo::FAMILIES.iter().filter(|family| !family.reads_two());
+    for name in one_clip.flat_map(|family| family.clips).map(|clip| clip.name) {
         let network = format!("network.name={name}");
         for arguments in [
             &["plan", "recipe.toml", "--no-timing", &network][..],
@@ -97,6 +98,46 @@ fn a_network_that_reads_clips_needs_numbers_of_frames() {
         let facts = ["plan", "recipe.toml", "--train-images", "50000", "--classes", "100", &network];
         let told = program.told(&[&facts[..], &["network.frames=[8,4]"]].concat());
         assert!(told.contains("8/4 frames") && told.contains("50000 training and 0 test clips"), "{told}");
+    }
+    assert!(!program.path("run").exists());
+}
+
+#[test]
+fn a_network_that_reads_two_clips_is_counted_but_not_trained() {
+    let program = program();
+    let told = program.told(&[
+        "inspect",
+        "network",
+        "slowfast_r50_4x16",
+        "--width",
+        "0.63",
+        "--resolution",
+        "144",
+        "--frames",
+        "2",
+        "--classes",
+        "400",
+    ]);
+    assert!(told.starts_with("exit 0") && told.contains("at 0.63-144-2: 7605786256 MACs"), "{told}");
+    for name in mutualnet_zoo::slowfast::NAMES {
+        let network = format!("network.name={name}");
+        let error = format!(
+            "error: network `{name}` reads two clips, which cannot be trained on yet\n\
+             hint: choose a network that reads one, such as slow_r50_8x8"
+        );
+        for arguments in [
+            &["plan", "recipe.toml", "--no-timing", &network, "network.frames=[4,2]"][..],
+            &["plan", "recipe.toml", "--train-images", "50000", "--classes", "100", &network],
+            &["train", "recipe.toml", "--out", "run", &network, "network.frames=[4,2]"],
+        ] {
+            let told = program.told(arguments);
+            assert!(told.starts_with("exit 1") && told.contains(&error), "{arguments:?}: {told}");
+        }
+        let told = program.told(&["bench", "train", "--network", name, "--frames", "4"]);
+        assert!(
+            told.contains(&format!("error: {name} reads two clips, which cannot be trained on yet")),
+            "{told}"
+        );
     }
     assert!(!program.path("run").exists());
 }

@@ -102,6 +102,11 @@ impl NetworkBuilder {
         self.push(path, Op::Linear(Linear { out_features }), &[input])
     }
 
+    /// A fully connected layer that reads several pooled nodes, as if they were concatenated along their channels.
+    pub fn linear_over(&mut self, path: &str, inputs: &[NodeId], out_features: usize) -> NodeId {
+        self.push(path, Op::Linear(Linear { out_features }), inputs)
+    }
+
     /// Names a node as an output. Without any, the last node is the output `logits`.
     pub fn output(&mut self, name: &str, node: NodeId) {
         self.outputs.push(Output { name: name.to_owned(), node });

@@ -2,7 +2,8 @@
 
     python make.py FACTS      (torch 2.11.0, pytorchvideo 0.1.5, numpy, on a CPU; `cargo xtask golden NETWORK` does this)
 
-FACTS is a JSON file with the network's name and the frames and side of its clips; NAME.json is written into the script's own
+FACTS is a JSON file with the network's name, the frames and side of its clips, and frames, height and width of a second clip
+("fast") that SlowFast reads; NAME.json is written into the script's own
 folder.
 Weights and clips come from `fill`, which the tests repeat, so the files contain only names, shapes and results.
 It computes in double precision, with the statistics of the batch, without dropout, and without X3D's softmax.
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pytorchvideo.models.resnet import create_resnet
+from pytorchvideo.models.slowfast import create_slowfast
 from pytorchvideo.models.x3d import create_x3d
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -43,8 +45,19 @@ def fill(seed, shape):
     return torch.from_numpy((x >> np.uint64(8)).astype(np.float64) / 2**23 - 1).reshape(shape)
 
 
-def network(name, frames, side):
-    """The hub's models (pytorchvideo/models/hub); that of Slow-only is for 8 frames, and differs for 4 in its pool."""
+def network(name, frames, side, fast):
+    """The hub's models (pytorchvideo/models/hub). Those of Slow-only and SlowFast are for 8 frames, and differ for 4 in their
+    pools; that of SlowFast also in its lateral convolutions, as in configs/Kinetics/SLOWFAST_4x16_R50.yaml of PySlowFast."""
+    if name.startswith("slowfast_"):
+        taps, stride = {4: (5, 8), 8: (7, 4)}[frames]
+        pools = ((frames, side // 32, side // 32), (fast[0], fast[1] // 32, fast[2] // 32))
+        return create_slowfast(
+            model_num_class=CLASSES,
+            dropout_rate=0,
+            slowfast_fusion_conv_kernel_size=(taps, 1, 1),
+            slowfast_fusion_conv_stride=(stride, 1, 1),
+            head_pool_kernel_sizes=pools,
+        )
     if name.startswith("slow_"):
         pool = (frames, side // 32, side // 32)
         return create_resnet(
@@ -83,17 +96,19 @@ class Count(TorchDispatchMode):
 
 def main(facts):
     facts = json.loads(pathlib.Path(facts).read_text())
-    name, frames, side = facts["name"], facts["frames"], facts["side"]
-    model = network(name, frames, side).train()
+    name, frames, side, fast = facts["name"], facts["frames"], facts["side"], facts["fast"]
+    model = network(name, frames, side, fast).train()
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for idx, path in enumerate(sorted(parameters)):
             module, _, last = path.rpartition(".")
             shape = tuple(parameters[path].shape)
             parameters[path].copy_(values(model.get_submodule(module), last, shape, 1000 + idx))
-    clips = fill(7, (2, 3, frames, side, side)) * torch.tensor(CONTRASTS).reshape(2, 1, 1, 1, 1)
+    clips = lambda seed, extent: fill(seed, (2, 3, *extent)) * torch.tensor(CONTRASTS).reshape(2, 1, 1, 1, 1)
+    slow = clips(7, (frames, side, side))
     with Count() as counted:
-        logits = model(clips)
+        # A list, which pytorchvideo changes.
+        logits = model([slow, clips(8, fast)] if fast else slow)
     macs = counted.macs // 2
     F.cross_entropy(logits, torch.tensor(LABELS)).backward()
     digits = lambda numbers: [float(f"{number:.6g}") for number in numbers]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mutualnet_core::Subnet;
+use mutualnet_core::network::Extent;
 use mutualnet_zoo::FAMILIES;
 use mutualnet_zoo::family::{Clip, Family};
 use mutualnet_zoo::golden::Folder;
@@ -107,11 +108,22 @@ fn check(what: &str, [ours, theirs]: [&[f32]; 2], tolerance: f32, floor: f32) {
     }
 }
 
-/// The script's clips.
-fn clips(frames: usize, side: usize) -> Tensor {
-    let shape = [CONTRASTS.len(), 3, frames, side, side];
+/// The script's clips: as many as the network reads.
+fn clips(clip: Clip) -> Vec<Tensor> {
+    let own = [clip.frames, clip.side, clip.side];
+    [Some(own), clip.fast]
+        .into_iter()
+        .flatten()
+        .zip(7..)
+        .map(|(extent, seed)| contrasted(seed, extent))
+        .collect()
+}
+
+fn contrasted(seed: u32, extent: Extent) -> Tensor {
+    let [frames, height, width] = extent.map(|n| n as usize);
+    let shape = [CONTRASTS.len(), 3, frames, height, width];
     let n: usize = shape[1..].iter().product();
-    let values = fill(7, CONTRASTS.len() * n).enumerate();
+    let values = fill(seed, CONTRASTS.len() * n).enumerate();
     let values: Vec<_> = values.map(|(i, value)| (value * CONTRASTS[i / n]) as f32).collect();
     Tensor::from_slice(&values, &shape).unwrap().channels_last().unwrap()
 }
@@ -126,8 +138,10 @@ fn logits_and_gradients_are_pytorchvideos() {
         let parameters =
             Parameters::from_weights(net.network(), &weights(net.network()), Device::Cpu).unwrap();
         let slice = net.slice(&parameters, Width::ONE).unwrap();
-        let clips = clips(clip.frames as usize, clip.side as usize);
-        let logits = net.forward(&slice, &clips, Norm::Batch).unwrap();
+        let clips = clips(clip);
+        let inputs: Vec<_> = clips.iter().collect();
+        let main = net.network().main();
+        let logits = net.run_list(&slice, (main, &inputs), Norm::Batch, None).unwrap().remove(0);
         let ours = logits.to_vec_f32().unwrap();
         check(&format!("{} logits", clip.name), [&ours, &golden.logits], LOGITS, 0.0);
 

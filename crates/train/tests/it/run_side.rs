@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use mutualnet_bundle::{BatchNormStats, Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
-use mutualnet_core::network::Rank;
+use mutualnet_core::network::{List, Rank};
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::{
     ClipSampling, Frames, InputSize, Network, Preprocess, Resolution, Subnet, Task, Width, WidthRange,
@@ -13,7 +13,7 @@ use mutualnet_core::{
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
-use mutualnet_zoo::{NetworkConfig, segment};
+use mutualnet_zoo::{NetworkConfig, segment, slowfast};
 use rand::Rng;
 
 use crate::fixture::small_network;
@@ -128,6 +128,47 @@ fn networks_for_clips_give_the_engines_logits_on_the_run_side() {
             both.assert_equal(at, [side, side], TOLERANCE);
             both.assert_equal(at, [side, side + 7], TOLERANCE);
         }
+    }
+}
+
+/// At rows whose lateral connections are resized not at all, in time, and in time and space. The list is run by name,
+/// because a session's other methods give a network one clip.
+#[test]
+fn two_pathways_give_the_engines_logits_on_the_run_side() {
+    set_threads(1).unwrap();
+    const FAST: [usize; 3] = [32, 32, 32];
+    const N: usize = 4;
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
+    let config = NetworkConfig { classes: 7, widths, output_stride: None };
+    let network = slowfast::slowfast_over(FAST.map(|n| n as u32), "slowfast_r50_4x16", &config);
+    let net = Net::new(network.unwrap().unwrap());
+    let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+    let clips = |seed, subnet: Subnet| {
+        let [side, frames] = [subnet.input.resolution.get(), subnet.input.frames.get()].map(|n| n as usize);
+        [[frames, side, side], FAST].map(|extent| (pixels(seed, N, extent.iter().product()), extent))
+    };
+    let run = |slice: &Slice, subnet: Subnet, seed, norm: Norm<'_>| {
+        let clips = clips(seed, subnet).map(|(pixels, extent)| tensor(&net, &pixels, extent));
+        let inputs = clips.each_ref();
+        no_grad(|| net.run_list(slice, (net.network().main(), &inputs), norm, None)).unwrap().remove(0)
+    };
+    let row = |subnet: Subnet| {
+        let slice = net.slice(&parameters, subnet.width).unwrap();
+        let mut statistics = Statistics::new(net.network(), subnet.width, Device::Cpu).unwrap();
+        run(&slice, subnet, 1, Norm::Collect { statistics: &mut statistics, momentum: 1.0 });
+        EngineRow { subnet, slice, statistics }
+    };
+    let rows: Vec<_> = subnets(&net, [32, 32, 20], [4, 3, 2]).into_iter().map(row).collect();
+    let model = Arc::new(Model::new(&bundle(&net, &parameters, &rows)).unwrap());
+    for EngineRow { subnet, slice, statistics } in &rows {
+        let mut session = Session::new(model.clone(), NonZeroUsize::new(2).unwrap()).unwrap();
+        session.switch(*subnet).unwrap();
+        let clips = clips(2, *subnet);
+        let ours = session.run_list(List::MAIN, &clips.each_ref().map(|(pixels, _)| &pixels[..]), N).unwrap();
+        let engine = run(slice, *subnet, 2, Norm::Fixed(statistics)).to_vec_f32().unwrap();
+        assert_near(ours, &engine, &subnet.to_string());
+        let error = session.run(&clips[0].0, N).unwrap_err().to_string();
+        assert!(error.contains("does not read one image or clip"), "{error}");
     }
 }
 

@@ -144,6 +144,10 @@ impl Bench {
 /// The sizes of inputs, largest first; only clips have frames.
 fn inputs(network: &Network, args: &BenchTrainArgs) -> Result<Vec<InputSize>> {
     let name = network.name();
+    ensure!(
+        network.inputs(network.main()).count() == 1,
+        "{name} reads two clips, which cannot be trained on yet"
+    );
     match network.rank() {
         Rank::Image => ensure!(args.frames.is_empty(), "{name} reads images, which have no frames"),
         Rank::Clip => {

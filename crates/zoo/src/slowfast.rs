@@ -1,0 +1,112 @@
+//! SlowFast: a ResNet-50 over few frames of a clip beside a thin one over many, which tells the first what it sees.
+//!
+//! Both names have the same layers but for the lateral convolutions, whose stride along time is the ratio of the frames
+//! that they are published for: 32 to 4, or 32 to 8.
+//!
+//! # Source
+//! `[SlowFast]` §3; `[pytorchvideo]`'s `create_slowfast` for names and shapes.
+//! That only the Slow pathway is slimmed is known from `[MN-TPAMI]`. How its channels are rounded, and how the two grids
+//! meet, is our choice: `docs/decisions/0020-slowfast.md`.
+
+use mutualnet_core::network::{Activation, ChannelRule, Conv, Extent, NetworkBuilder, Rank, Resize};
+use mutualnet_core::{Network, NodeId};
+
+use crate::layers::{along_time, dense};
+use crate::resnet::{Block, CHANNELS, Moves, Names, Trunk};
+use crate::slow::{REPEATS, TAPS};
+use crate::{Error, NetworkConfig};
+
+/// The names of the networks in recipes.
+pub const NAMES: &[&str] = &["slowfast_r50_4x16", "slowfast_r50_8x8"];
+
+/// Frames, height and width of what the Fast pathway reads, whatever the sub-network.
+pub const FAST: Extent = [32, 224, 224];
+
+/// The Fast pathway has this many times fewer channels than the Slow one.
+const FEWER: u32 = 8;
+
+/// Taps along time of the first convolution of every block of the Fast pathway, by stage, and of its stem.
+const FAST_TAPS: ([u32; 4], u32) = ([3; 4], 5);
+
+/// Builds the network for clips of [`FAST`] in its Fast pathway.
+///
+/// `None` for a name that is not one of [`NAMES`].
+///
+/// # Errors
+/// Fails if the width range leaves a layer without channels.
+pub fn slowfast(name: &str, config: &NetworkConfig) -> Option<Result<Network, Error>> {
+    slowfast_over(FAST, name, config)
+}
+
+/// Builds the network with two inputs: `slow`, of the sub-network's frames and side, and `fast`, of its own.
+///
+/// A lateral connection follows the stem and every stage but the last: a convolution along time over the Fast pathway,
+/// resized to the grid of the Slow one, whose next stage reads both.
+/// Each pathway is pooled over all frames and positions, and the classifier reads both.
+///
+/// `None` for a name that is not one of [`NAMES`].
+///
+/// # Errors
+/// Fails if the width range leaves a layer without channels.
+pub fn slowfast_over(fast: Extent, name: &str, config: &NetworkConfig) -> Option<Result<Network, Error>> {
+    let lateral = lateral(name)?;
+    let mut net = NetworkBuilder::new(name, Rank::Clip, config.widths);
+    let (slow, fast) = (net.stream("slow", 3, None), net.stream("fast", 3, Some(fast)));
+    let moves = Moves { taps: TAPS, ..Moves::strided(config.output_stride) };
+    let (taps, stem_taps) = FAST_TAPS;
+    let mut pathways = [
+        Trunk::new(Block::Bottleneck { ratio: 1.0 }, Names::Pathway(0), moves),
+        Trunk::new(Block::Whole { divided_by: FEWER }, Names::Pathway(1), Moves { taps, stem_taps, ..moves }),
+    ];
+    let [mut slow, mut fast] = [slow, fast];
+    fast = pathways[1].stem(&mut net, fast);
+    slow = pathways[0].stem(&mut net, slow);
+    let mut channels = CHANNELS / FEWER;
+    for (stage, repeats) in REPEATS.into_iter().enumerate() {
+        let path = format!("blocks.{stage}.multipathway_fusion");
+        let told = lateral.append(&mut net, &path, channels, [fast, slow]);
+        fast = pathways[1].stage(&mut net, &[fast], repeats);
+        slow = pathways[0].stage(&mut net, &[slow, told], repeats);
+        channels = 4 * (CHANNELS << stage) / FEWER;
+    }
+    let fast = net.global_pool("blocks.5.pool.1", fast);
+    let slow = net.global_pool("blocks.5.pool.0", slow);
+    net.linear_over("blocks.6.proj", &[slow, fast], config.classes);
+    Some(net.finish().map_err(Error::from))
+}
+
+/// A lateral connection, which has no part that is slimmed.
+#[derive(Clone, Copy)]
+struct Lateral {
+    /// Taps of the convolution along time.
+    taps: u32,
+    /// How many frames of the Fast pathway there are for one of the Slow pathway, as published.
+    stride: u32,
+}
+
+/// The lateral connections of a name.
+fn lateral(name: &str) -> Option<Lateral> {
+    match name {
+        "slowfast_r50_4x16" => Some(Lateral { taps: 5, stride: 8 }),
+        "slowfast_r50_8x8" => Some(Lateral { taps: 7, stride: 4 }),
+        _ => None,
+    }
+}
+
+impl Lateral {
+    /// Tells the Slow pathway what the Fast one, which has `channels` channels, sees: twice as many of them on its grid.
+    fn append(
+        self,
+        net: &mut NetworkBuilder,
+        path: &str,
+        channels: u32,
+        [fast, slow]: [NodeId; 2],
+    ) -> NodeId {
+        let conv = along_time(dense(ChannelRule::whole(2 * channels as usize), 1, 1), self.taps);
+        let conv = Conv { stride: [self.stride, 1, 1], ..conv };
+        let x = net.conv(&format!("{path}.conv_fast_to_slow"), fast, conv);
+        let x = net.batch_norm(&format!("{path}.norm"), x);
+        let x = net.activation(&format!("{path}.activation"), x, Activation::Relu);
+        net.resize_like(&format!("{path}.resized"), x, slow, Resize::Nearest)
+    }
+}
