@@ -22,7 +22,12 @@ REPLACED = (
     "skimage", "slowfast.datasets", "slowfast.visualization", "pytorchvideo.layers.distributed", "pytorchvideo.losses",
 )
 # The other networks of a family have the same tensors.
-CONFIGURATIONS = {"slow_r50": ("SLOW_8x8_R50.yaml", "ResNet"), "x3d": ("X3D_M.yaml", "X3D")}
+CONFIGURATIONS = {
+    "slow_r50": ("SLOW_8x8_R50.yaml", "ResNet"),
+    "slowfast_r50_4x16": ("SLOWFAST_4x16_R50.yaml", "SlowFast"),
+    "slowfast_r50_8x8": ("SLOWFAST_8x8_R50.yaml", "SlowFast"),
+    "x3d": ("X3D_M.yaml", "X3D"),
+}
 
 
 class Empty(importlib.abc.MetaPathFinder, importlib.abc.Loader):

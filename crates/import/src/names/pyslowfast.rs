@@ -19,10 +19,24 @@ pub(super) fn module(path: &str) -> Option<String> {
             };
             Some(format!("head.{layer}"))
         }
-        ["blocks", "5", "proj"] => Some("head.projection".to_owned()),
+        ["blocks", "5" | "6", "proj"] => Some("head.projection".to_owned()),
         ["blocks", stage, "res_blocks", block, ref layer @ ..] => {
             let stage = stage.parse::<usize>().ok()? + 1;
             Some(format!("s{stage}.pathway0_res{block}.{}", layer_of_block(layer)?))
+        }
+        // Pathway 0 is the Slow one of SlowFast, and pathway 1 the Fast one.
+        ["blocks", "0", "multipathway_blocks", pathway, layer] => {
+            let layer = if layer == "norm" { "bn" } else { layer };
+            Some(format!("s1.pathway{pathway}_stem.{layer}"))
+        }
+        ["blocks", stage, "multipathway_blocks", pathway, "res_blocks", block, ref layer @ ..] => {
+            let stage = stage.parse::<usize>().ok()? + 1;
+            Some(format!("s{stage}.pathway{pathway}_res{block}.{}", layer_of_block(layer)?))
+        }
+        ["blocks", stage, "multipathway_fusion", layer] => {
+            let stage = stage.parse::<usize>().ok()? + 1;
+            let layer = if layer == "norm" { "bn" } else { "conv_f2s" };
+            Some(format!("s{stage}_fuse.{layer}"))
         }
         _ => None,
     }

@@ -90,6 +90,8 @@ fn every_tensor_of_pyslowfasts_networks_has_its_place() {
     for (name, file) in [
         ("slow_r50_4x16", "slow_r50"),
         ("slow_r50_8x8", "slow_r50"),
+        ("slowfast_r50_4x16", "slowfast_r50_4x16"),
+        ("slowfast_r50_8x8", "slowfast_r50_8x8"),
         ("x3d_xs", "x3d"),
         ("x3d_s", "x3d"),
         ("x3d_m", "x3d"),
