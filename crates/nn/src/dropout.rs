@@ -16,12 +16,17 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Sets a random share of `features` to 0.
+    /// Sets a random share of all features to 0, those of each node by draws of their own.
     ///
     /// # Shapes
-    /// `[n, features, …]`; the output has the same shape.
-    pub(crate) fn apply(&self, features: &Tensor) -> Result<Tensor> {
+    /// - `nodes`: `[n, features, …]` each
+    /// - the outputs have the same shapes
+    pub(crate) fn apply(&self, nodes: &[&Tensor]) -> Result<Vec<Tensor>> {
         let mut rng = self.key.stream();
+        nodes.iter().map(|features| self.apply_to(features, &mut rng)).collect()
+    }
+
+    fn apply_to(&self, features: &Tensor, rng: &mut impl Rng) -> Result<Tensor> {
         let kept = (1.0 / (1.0 - self.share)) as f32;
         let mask: Vec<f32> =
             (0..features.elements()).map(|_| if rng.random_bool(self.share) { 0.0 } else { kept }).collect();

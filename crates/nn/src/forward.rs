@@ -191,7 +191,7 @@ impl Net {
 
     /// Computes all outputs of the sub-network whose parameters are in `slice`, in the order of
     /// [`Network::outputs_of`] the list [`List::MAIN`], which reads one input. Dropout applies to the input of the node of
-    /// the first output.
+    /// the first output, or to all inputs of a linear layer.
     ///
     /// # Errors
     /// Fails in the same cases as [`Self::forward`].
@@ -252,9 +252,12 @@ impl Net {
         let end_of = |out| ends.iter().find(|[output, _]| *output == out).map(|[_, end]| *end);
         for fused in self.computed(list) {
             if let Some(dropout) = dropout.as_ref().filter(|_| fused.out == outputs[0]) {
-                let features = &mut values[self.network.node(fused.node).inputs[0].0];
-                let pooled = features.as_ref().expect("inputs come before their users");
-                *features = Some(dropout.apply(pooled)?);
+                let node = self.network.node(fused.node);
+                let inputs = if matches!(node.op, Op::Linear(_)) { &node.inputs } else { &node.inputs[..1] };
+                let features: Vec<_> = inputs.iter().map(|id| value(&values, *id)).collect();
+                for (id, features) in inputs.iter().zip(dropout.apply(&features)?) {
+                    values[id.0] = Some(features);
+                }
             }
             if end_of(fused.out).is_none() {
                 self.run(fused, slice, &mut norm, &mut values)?;
@@ -319,9 +322,7 @@ impl Net {
         values: &mut [Option<Tensor>],
     ) -> Result<()> {
         let node = self.network.node(fused.node);
-        let inputs =
-            node.inputs.iter().map(|id| values[id.0].as_ref().expect("inputs come before their users"));
-        let inputs: Vec<&Tensor> = inputs.collect();
+        let inputs: Vec<&Tensor> = node.inputs.iter().map(|id| value(values, *id)).collect();
         let input = |n: usize| inputs[n];
         let parameter = |n: usize| &slice.tensors()[fused.parameter + n];
         let out = match &node.op {
@@ -435,6 +436,10 @@ fn filter(resize: network::Resize) -> Filter {
         network::Resize::Bilinear => Filter::Bilinear,
         other => unreachable!("no such way to resize: {other:?}"),
     }
+}
+
+fn value(values: &[Option<Tensor>], id: NodeId) -> &Tensor {
+    values[id.0].as_ref().expect("inputs come before their users")
 }
 
 /// The inputs one behind the other along their channels; a single one is not copied.

@@ -179,7 +179,7 @@ fn weights_are_matched_by_name_and_shape() {
 fn dropout_leaves_out_a_share_and_keeps_the_mean() {
     let key = Key::new(1, Purpose::Dropout);
     let features = Tensor::ones(&[40, 50, 1, 1], Device::Cpu).unwrap();
-    let dropped = |share, key| Dropout { share, key }.apply(&features).unwrap().to_vec_f32().unwrap();
+    let dropped = |share, key| Dropout { share, key }.apply(&[&features]).unwrap()[0].to_vec_f32().unwrap();
     let values = dropped(0.2, key);
     let zeros = values.iter().filter(|v| **v == 0.0).count();
     assert!((320..480).contains(&zeros), "{zeros} of 2000");
@@ -197,6 +197,36 @@ fn dropout_leaves_out_a_share_and_keeps_the_mean() {
     };
     assert_eq!(logits(0.0), net.forward(&slice, &input, Norm::Batch).unwrap().to_vec_f32().unwrap());
     assert_ne!(logits(0.0), logits(0.5));
+}
+
+/// The two nodes have equal features, of which different ones are left out.
+#[test]
+fn dropout_reaches_all_that_a_classifier_reads() {
+    const FEATURES: usize = 40;
+    let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
+    let mut list = NetworkBuilder::new("two", Rank::Image, widths);
+    let inputs = ["a", "b"].map(|path| list.stream(path, FEATURES as u32, None));
+    let pools = [0, 1].map(|n| list.global_pool(&format!("pool{n}"), inputs[n]));
+    list.linear_over("fc", &pools, 2);
+    let net = Net::new(list.finish().unwrap());
+    // The first class counts the features of the first node, and the second those of the second.
+    let weight = (0..4 * FEATURES).map(|i| f32::from(u8::from(i / (2 * FEATURES) == i / FEATURES % 2)));
+    let tensor = |shape: &[usize], data| mutualnet_core::Tensor { shape: shape.to_vec(), data };
+    let weights = Weights::from([
+        ("fc.weight".to_owned(), tensor(&[2, 2 * FEATURES], weight.collect())),
+        ("fc.bias".to_owned(), tensor(&[2], vec![0.0; 2])),
+    ]);
+    let parameters = Parameters::from_weights(net.network(), &weights, Device::Cpu).unwrap();
+    let slice = net.slice(&parameters, Width::ONE).unwrap();
+    let ones = Tensor::ones(&[8, FEATURES, 1, 1], Device::Cpu).unwrap();
+    let dropout = Dropout { share: 0.5, key: Key::new(1, Purpose::Dropout) };
+    let main = (net.network().main(), &[&ones, &ones][..]);
+    let counts = net.run_list(&slice, main, Norm::Batch, Some(dropout)).unwrap()[0].to_vec_f32().unwrap();
+    let [first, second] = [0, 1].map(|n| counts.iter().skip(n).step_by(2).copied().collect::<Vec<_>>());
+    for of in [&first, &second] {
+        assert!(of.iter().any(|&count| count != FEATURES as f32), "{counts:?}");
+    }
+    assert_ne!(first, second);
 }
 
 /// A point-wise convolution, a batch norm, two activations with what `between` puts between them, and a classifier.
