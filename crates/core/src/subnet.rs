@@ -90,6 +90,19 @@ impl Frames {
         (0..n).map(move |i| i * of / n)
     }
 
+    /// The numbers of these frames, of `n` clips of `of` frames whose numbers lie one frame after another.
+    ///
+    /// # Panics
+    /// The numbers do not fill the clips.
+    pub fn cut_from(self, clips: &[f32], [n, of]: [usize; 2]) -> Vec<f32> {
+        let len = clips.len() / (n * of);
+        assert_eq!(clips.len(), n * of * len, "{n} clips of {of} frames");
+        let seen = clips
+            .chunks_exact(of * len)
+            .flat_map(|clip| self.picked_from(of).flat_map(move |frame| &clip[frame * len..][..len]));
+        seen.copied().collect()
+    }
+
     /// Whether this is [`Self::ONE`], which files leave out.
     pub fn is_one(&self) -> bool {
         *self == Self::ONE
@@ -204,6 +217,9 @@ mod tests {
         assert_eq!(picked(3, 8), [0, 2, 5]);
         assert_eq!(picked(8, 8), [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(picked(1, 8), [0]);
+        let clips: Vec<f32> = (0..16).map(|i| i as f32).collect();
+        let seen = Frames::new(2).unwrap().cut_from(&clips, [2, 4]);
+        assert_eq!(seen, [0.0, 1.0, 4.0, 5.0, 8.0, 9.0, 12.0, 13.0]);
     }
 
     #[test]

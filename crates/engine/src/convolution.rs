@@ -5,7 +5,7 @@
 
 use crate::error::failed;
 use crate::tensor::signed;
-use crate::{Result, Tensor};
+use crate::{Device, Result, Tensor};
 
 /// How a kernel moves, with one entry per spatial dimension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,11 @@ impl Tensor {
         bias: Option<&Self>,
         geometry: &ConvGeometry<'_>,
     ) -> Result<Self> {
+        if is_faulty(self, weight, geometry) {
+            let stride = vec![1; geometry.stride.len()];
+            let dense = ConvGeometry { stride: &stride, ..*geometry };
+            return self.every(geometry.stride)?.convolution(weight, bias, &dense);
+        }
         if let Some(flat) = Flat::of(self, weight, geometry) {
             return flat.convolution(self, (weight, bias), geometry);
         }
@@ -91,6 +96,33 @@ impl Tensor {
         );
         output.map(Self).map_err(failed("convolution", [self, weight]))
     }
+}
+
+impl Tensor {
+    /// The positions at multiples of the strides: `[n, c, spatial…]` to `[n, c, spatial'…]` in channels-last memory.
+    fn every(&self, strides: &[usize]) -> Result<Self> {
+        let mut kept = self.alias();
+        for (axis, &stride) in strides.iter().enumerate() {
+            let sliced = kept.0.f_slice(axis as i64 + 2, None, None, stride as i64);
+            kept = sliced.map(Self).map_err(failed("slice", [self]))?;
+        }
+        kept.channels_last()
+    }
+}
+
+/// Whether oneDNN computes the gradient of a convolution with a kernel that writes beyond its memory.
+///
+/// In libtorch 2.11 that is `brgconv_strided` on AVX-512, for one tap, a stride, and fewer than 16 input channels.
+fn is_faulty(input: &Tensor, weight: &Tensor, geometry: &ConvGeometry<'_>) -> bool {
+    const FEWEST: usize = 16;
+    let kernel = weight.shape();
+    input.device() == Device::Cpu
+        && geometry.groups == 1
+        && kernel.len() > 2
+        && kernel[1] < FEWEST
+        && kernel[2..].iter().all(|&taps| taps == 1)
+        && geometry.padding.iter().all(|&padding| padding == 0)
+        && geometry.stride.iter().any(|&stride| stride > 1)
 }
 
 /// How a clip is seen as images by a kernel that does not reach along all three axes.
@@ -114,9 +146,7 @@ impl Flat {
         else {
             return None;
         };
-        // oneDNN writes beyond its memory in the gradient of two-dimensional ones with fewer than 16 channels.
-        let is_strided_point = [height, width] == [1; 2] && [stride_h, stride_w] != [1; 2];
-        if [time, stride_t, padding_t] == [1, 1, 0] && !is_strided_point {
+        if [time, stride_t, padding_t] == [1, 1, 0] {
             return Some(Self::Frames);
         }
         let is_along_time = [height, width, stride_h, stride_w] == [1; 4] && [padding_h, padding_w] == [0; 2];

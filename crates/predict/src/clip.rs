@@ -54,12 +54,7 @@ impl Clips {
 
     /// The frames of every clip that a row with this many sees.
     pub fn picked(&self, frames: Frames) -> Vec<f32> {
-        let len = 3 * self.size[0] * self.size[1];
-        let of = self.pixels.len() / (self.views * len);
-        let picked = self
-            .pixels
-            .chunks_exact(of * len)
-            .flat_map(|clip| frames.picked_from(of).flat_map(move |frame| &clip[frame * len..][..len]));
-        picked.copied().collect()
+        let of = self.pixels.len() / (self.views * 3 * self.size[0] * self.size[1]);
+        frames.cut_from(&self.pixels, [self.views, of])
     }
 }

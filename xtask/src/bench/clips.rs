@@ -2,7 +2,6 @@
 //!
 //! Invariant: both have the same batch, classes, frames and side.
 
-use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -79,12 +78,7 @@ fn report(comparisons: &[Comparison], processor: &str) -> Report {
     let (mut ratios, mut seconds) = (json!({}), json!({}));
     for Comparison { network, ours, pytorchvideo, ratio } in comparisons {
         for (name, spread, times) in [("ours", ours, 1.0), ("pytorchvideo", pytorchvideo, *ratio)] {
-            writeln!(
-                table,
-                "{network:<8} {name:<14} {:8.3}   {:.3} to {:.3} {times:13.2}",
-                spread.median, spread.low, spread.high
-            )
-            .expect("writing to a string cannot fail");
+            table += &spread.row(network, name, times);
         }
         ratios[*network] = json!({ "pytorchvideo": ratio });
         seconds[*network] = json!({ "ours": ours.json(), "pytorchvideo": pytorchvideo.json() });

@@ -31,6 +31,12 @@ pub(super) struct Spread {
 }
 
 impl Spread {
+    /// A line of a table: what was done, by which program, and how many times as long as ours it took.
+    pub(super) fn row(&self, what: &str, program: &str, times: f64) -> String {
+        let Self { low, median, high } = self;
+        format!("{what:<8} {program:<14} {median:8.3}   {low:.3} to {high:.3} {times:13.2}\n")
+    }
+
     pub(super) fn json(&self) -> Value {
         json!({ "median": self.median, "p25": self.low, "p75": self.high })
     }

@@ -2,7 +2,6 @@
 //!
 //! Invariant: both have the same batch, classes, resolutions, threads and sub-networks.
 
-use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 use std::thread::available_parallelism;
@@ -73,12 +72,7 @@ fn report(comparisons: &[Comparison], n_threads: usize, processor: &str) -> Repo
     let (mut ratios, mut seconds) = (json!({}), json!({}));
     for Comparison { kind, ours, torchvision, ratio } in comparisons {
         for (name, spread, times) in [("ours", ours, 1.0), ("torchvision", torchvision, *ratio)] {
-            writeln!(
-                table,
-                "{kind:<8} {name:<14} {:8.3}   {:.3} to {:.3} {times:13.2}",
-                spread.median, spread.low, spread.high
-            )
-            .expect("writing to a string cannot fail");
+            table += &spread.row(kind, name, times);
         }
         ratios[*kind] = json!(ratio);
         seconds[*kind] = json!({ "ours": ours.json(), "torchvision": torchvision.json() });

@@ -8,6 +8,7 @@ mod program;
 
 /// Commands of the deploy binary on a bundle of random weights.
 mod bundle;
+mod clips;
 
 /// Speed of a bundle.
 mod bench;

@@ -54,6 +54,13 @@ fn a_broken_image_does_not_cost_the_others() {
 }
 
 #[test]
+fn an_image_has_no_views() {
+    let program = with_images();
+    let told = program.told(&["predict", "model.mnb", "images/b.jpg", "--views", "3"]);
+    assert!(told.contains("error: --views is for videos, and this network reads images"), "{told}");
+}
+
+#[test]
 fn winograd_can_be_turned_off() {
     let program = with_images();
     let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();

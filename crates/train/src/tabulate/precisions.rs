@@ -86,13 +86,10 @@ impl Tabulation<'_> {
 
 /// The images of a batch, or of its clips the frames that a row with this many sees.
 fn seen(images: &[f32], (n, clip_frames): (usize, Option<usize>), frames: Frames) -> Cow<'_, [f32]> {
-    let Some(of) = clip_frames.filter(|&of| of != frames.get() as usize) else { return images.into() };
-    let clips = images.chunks_exact(images.len() / n);
-    let picked = clips.flat_map(|clip| {
-        let len = clip.len() / of;
-        frames.picked_from(of).flat_map(move |frame| &clip[frame * len..][..len])
-    });
-    picked.copied().collect()
+    match clip_frames {
+        Some(of) if of != frames.get() as usize => frames.cut_from(images, [n, of]).into(),
+        _ => images.into(),
+    }
 }
 
 /// Rows in f32 or faster than that for some number of threads, and the others.

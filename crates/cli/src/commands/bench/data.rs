@@ -22,6 +22,8 @@ const PREFETCH: usize = 4;
 
 #[derive(Serialize)]
 struct Report {
+    /// Images or clips.
+    samples: &'static str,
     images: usize,
     workers: usize,
     /// Speed of the loader with all workers.
@@ -64,9 +66,11 @@ fn print(report: &Report) -> Result<()> {
             vec![stage.clone(), format!("{us_per_image:.0}"), share, alone]
         })
         .collect();
-    text::table(&["stage", "µs per image", "share", "images/s alone"], &rows)?;
+    let samples = report.samples;
+    let columns = [format!("µs of {samples}, each"), format!("{samples}/s alone")];
+    text::table(&["stage", &columns[0], "share", &columns[1]], &rows)?;
     text::line(&format!(
-        "{:.0} images/s with {} workers ({} images); most of the time goes to: {}",
+        "{:.0} {samples}/s with {} workers ({} {samples}); most of the time goes to: {}",
         report.images_per_s, report.workers, report.images, report.bottleneck
     ))?;
     if report.broken > 0 {
@@ -150,6 +154,7 @@ impl Bench {
             _ => loading.iter().max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or("", |(stage, _)| stage),
         };
         Report {
+            samples: self.recipe.rank().samples(),
             images: n,
             workers: self.workers,
             images_per_s: n as f64 / seconds,

@@ -125,6 +125,9 @@ fn images_and_videos_are_told_apart() {
     fs::rename(images.path().join("ant"), dir.path().join("images/ant")).unwrap();
     let error = Dataset::open_for(Task::Classify, Rank::Clip, dir.path(), "images").unwrap_err();
     assert!(error.to_string().starts_with("no videos of the only class in"), "{error}");
+    fs::write(dir.path().join("shards.tar"), b"").unwrap();
+    let error = Dataset::open_for(Task::Classify, Rank::Clip, dir.path(), "shards").unwrap_err();
+    assert!(error.to_string().starts_with("split `shards` of") && error.hint().is_some(), "{error}");
 }
 
 #[test]
