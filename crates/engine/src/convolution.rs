@@ -180,3 +180,23 @@ impl Flat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strided_points_of_few_channels_are_kept_from_onednn() {
+        let is_kept = |channels: usize, taps: usize, stride: usize, groups: usize| {
+            let input = Tensor::zeros(&[1, channels, 4, 4], Device::Cpu).unwrap();
+            let weight = Tensor::zeros(&[8, channels / groups, taps, taps], Device::Cpu).unwrap();
+            let padding = &[taps / 2; 2];
+            let geometry = ConvGeometry { stride: &[stride; 2], padding, dilation: &[1, 1], groups };
+            is_faulty(&input, &weight, &geometry)
+        };
+        assert!(is_kept(8, 1, 2, 1) && is_kept(15, 1, 2, 1));
+        assert!(
+            !is_kept(16, 1, 2, 1) && !is_kept(8, 3, 2, 1) && !is_kept(8, 1, 1, 1) && !is_kept(8, 1, 2, 8)
+        );
+    }
+}
