@@ -77,6 +77,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Vec<Resolution>", "list of whole numbers"),
     ("Vec<Frames>", "list of whole numbers"),
     ("Vec<Precision>", "list of texts"),
+    ("Frames", "whole number"),
     ("[f32; 3]", "list of 3 numbers"),
     ("[f64; 2]", "list of 2 numbers"),
     ("[u32; 2]", "list of 2 whole numbers"),

@@ -1,7 +1,7 @@
 //! Checks that the parts of a bundle fit together; no other place decides this.
 
 use mutualnet_core::network::{AvgPool, Conv, MaxPool, Op, Rank, TransposedConv};
-use mutualnet_core::{InputSize, Network, Subnet, Weights, Width};
+use mutualnet_core::{ClipSampling, InputSize, Network, Subnet, Weights, Width};
 
 use crate::parts::{norm_paths, stats_names};
 use crate::{BundleParts, Error, Result, Row};
@@ -38,11 +38,22 @@ fn preprocess(parts: &BundleParts) -> Result<()> {
         return fails(source);
     }
     let reason = match (parts.network.rank(), parts.preprocess.clip) {
-        (Rank::Clip, None) => "is missing, and the network reads clips",
-        (Rank::Image, Some(_)) => "is there, but the network reads images",
-        _ => return Ok(()),
+        (Rank::Clip, None) => Some("is missing, and the network reads clips".to_owned()),
+        (Rank::Image, Some(_)) => Some("is there, but the network reads images".to_owned()),
+        (_, Some(clip)) => unlike_whole(parts, clip),
+        _ => None,
     };
-    fails(mutualnet_core::Error::Preprocess { key: "clip", reason: reason.to_owned(), hint: None })
+    match reason {
+        Some(reason) => fails(mutualnet_core::Error::Preprocess { key: "clip", reason, hint: None }),
+        None => Ok(()),
+    }
+}
+
+/// How a clip differs from that which the network reads whole, if it reads one.
+fn unlike_whole(parts: &BundleParts, clip: ClipSampling) -> Option<String> {
+    let [frames, side] = [clip.frames.get(), parts.preprocess.crop.get()];
+    let [t, h, w] = parts.network.whole_clip().filter(|&whole| whole != [frames, side, side])?;
+    Some(format!("has {frames} frames of {side}×{side} pixels, and the network reads {t} of {h}×{w}"))
 }
 
 fn weights(network: &Network, weights: &Weights) -> Result<()> {

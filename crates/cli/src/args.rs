@@ -500,6 +500,9 @@ pub(crate) struct BenchTrainArgs {
     /// Numbers of frames of a clip, largest first, for a network that reads clips
     #[arg(long, value_delimiter = ',')]
     pub(crate) frames: Vec<Frames>,
+    /// Number of frames of the clip that a Fast pathway reads [default: as published]
+    #[arg(long, value_name = "N")]
+    pub(crate) fast_frames: Option<Frames>,
     /// Narrowest width; the widest is 1.0
     #[arg(long, default_value = "0.25")]
     pub(crate) smallest: Width,

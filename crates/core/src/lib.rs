@@ -7,7 +7,7 @@ mod width;
 pub use width::{Width, WidthRange};
 
 mod subnet;
-pub use subnet::{Frames, InputSize, Resolution, Subnet};
+pub use subnet::{Frames, InputSize, Resolution, Subnet, picked_frame};
 
 mod budget;
 pub use budget::{Budget, InMs, Macs, duration_of_ms};

@@ -296,6 +296,31 @@ impl Network {
         self.checked()
     }
 
+    /// Frames, height and width of the clip that [`List::MAIN`] reads beside that of the sub-network, if it reads two. They
+    /// are the same for every sub-network, whose own clip is made from this one.
+    pub fn whole_clip(&self) -> Option<Extent> {
+        let mut inputs = self.inputs(self.main()).map(|input| &self.node(input).op);
+        match (self.rank, inputs.next(), inputs.next(), inputs.next()) {
+            (Rank::Clip, Some(Op::Input { size: None, .. }), Some(&Op::Input { size, .. }), None) => size,
+            _ => None,
+        }
+    }
+
+    /// The same network for a [`Self::whole_clip`] of another size.
+    ///
+    /// # Errors
+    /// Fails if the network does not read one, or if the size has a zero.
+    pub fn with_whole_clip(mut self, size: Extent) -> Result<Self> {
+        if self.whole_clip().is_none() {
+            let reason = "it reads one image or clip, and no second one".to_owned();
+            return Err(Error::Network { path: self.name, reason });
+        }
+        if let Op::Input { size: of_whole, .. } = &mut self.nodes[1].op {
+            *of_whole = Some(size);
+        }
+        self.checked()
+    }
+
     /// The extent of the input of `subnet`.
     fn extent_of(&self, subnet: Subnet) -> Result<Extent> {
         let InputSize { resolution, frames } = subnet.input;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::network::Rank;
-use crate::{Error, Frames, Resolution, Result};
+use crate::{Error, Frames, Network, Resolution, Result};
 
 /// Which part of an image the network sees at test time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -36,9 +36,11 @@ pub struct ClipSampling {
 }
 
 impl ClipSampling {
-    /// What a network reads at its largest number of frames: every frame of a video, or none if it reads images.
-    pub fn every_frame(rank: Rank, frames: Frames) -> Option<Self> {
-        (rank == Rank::Clip).then_some(Self { frames, stride: 1 })
+    /// Every frame of a video for a network whose rows read at most this many, or more if it has a
+    /// [`Network::whole_clip`]; `None` if it reads images.
+    pub fn every_frame(network: &Network, most: Frames) -> Option<Self> {
+        let whole = network.whole_clip().and_then(|[frames, ..]| Frames::new(frames).ok());
+        (network.rank() == Rank::Clip).then_some(Self { frames: whole.unwrap_or(most), stride: 1 })
     }
 
     /// The largest stride.

@@ -87,26 +87,19 @@ impl Frames {
     /// Fewer frames are further apart and cover the same time.
     pub fn picked_from(self, of: usize) -> impl Iterator<Item = usize> {
         let n = self.get() as usize;
-        (0..n).map(move |i| i * of / n)
-    }
-
-    /// The numbers of these frames, of `n` clips of `of` frames whose numbers lie one frame after another.
-    ///
-    /// # Panics
-    /// The numbers do not fill the clips.
-    pub fn cut_from(self, clips: &[f32], [n, of]: [usize; 2]) -> Vec<f32> {
-        let len = clips.len() / (n * of);
-        assert_eq!(clips.len(), n * of * len, "{n} clips of {of} frames");
-        let seen = clips
-            .chunks_exact(of * len)
-            .flat_map(|clip| self.picked_from(of).flat_map(move |frame| &clip[frame * len..][..len]));
-        seen.copied().collect()
+        (0..n).map(move |i| picked_frame(i, [n, of]))
     }
 
     /// Whether this is [`Self::ONE`], which files leave out.
     pub fn is_one(&self) -> bool {
         *self == Self::ONE
     }
+}
+
+/// The number of the frame that stands at place `i` of the `n` that are picked from a clip of `of` frames; see
+/// [`Frames::picked_from`].
+pub fn picked_frame(i: usize, [n, of]: [usize; 2]) -> usize {
+    i * of / n
 }
 
 impl Default for Frames {
@@ -217,9 +210,6 @@ mod tests {
         assert_eq!(picked(3, 8), [0, 2, 5]);
         assert_eq!(picked(8, 8), [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(picked(1, 8), [0]);
-        let clips: Vec<f32> = (0..16).map(|i| i as f32).collect();
-        let seen = Frames::new(2).unwrap().cut_from(&clips, [2, 4]);
-        assert_eq!(seen, [0.0, 1.0, 4.0, 5.0, 8.0, 9.0, 12.0, 13.0]);
     }
 
     #[test]

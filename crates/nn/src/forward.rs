@@ -186,23 +186,23 @@ impl Net {
         norm: Norm<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor> {
-        Ok(self.run_all(slice, input, norm, dropout)?.swap_remove(0))
+        Ok(self.run_all(slice, &[input], norm, dropout)?.swap_remove(0))
     }
 
     /// Computes all outputs of the sub-network whose parameters are in `slice`, in the order of
-    /// [`Network::outputs_of`] the list [`List::MAIN`], which reads one input. Dropout applies to the input of the node of
-    /// the first output, or to all inputs of a linear layer.
+    /// [`Network::outputs_of`] the list [`List::MAIN`]. Dropout applies to the input of the node of the first output, or to
+    /// all inputs of a linear layer.
     ///
     /// # Errors
     /// Fails in the same cases as [`Self::forward`].
     pub fn run_all(
         &self,
         slice: &Slice,
-        input: &Tensor,
+        inputs: &[&Tensor],
         norm: Norm<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Vec<Tensor>> {
-        self.run_list(slice, (self.network.main(), &[input]), norm, dropout)
+        self.run_list(slice, (self.network.main(), inputs), norm, dropout)
     }
 
     /// Like [`Self::run_all`], but an output that the network ends by resizing bilinearly to its input, a map of scores,
@@ -213,11 +213,11 @@ impl Net {
     pub fn run_unresized(
         &self,
         slice: &Slice,
-        input: &Tensor,
+        inputs: &[&Tensor],
         norm: Norm<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Vec<Tensor>> {
-        self.run_to(&self.unresized, slice, (self.network.main(), &[input]), norm, dropout)
+        self.run_to(&self.unresized, slice, (self.network.main(), inputs), norm, dropout)
     }
 
     /// As [`Self::run_all`], for any list of the network and any number of inputs. The inputs may be computed from outputs
@@ -274,17 +274,19 @@ impl Net {
         self.fused_nodes.iter().filter(move |fused| range.contains(&fused.node.0) && is_computed(fused))
     }
 
-    /// Path of the first layer of the list [`List::MAIN`], or of its input, whose output contains NaN or infinity. It runs
-    /// in training mode.
+    /// Path of the first layer of the list [`List::MAIN`], or of one of its inputs, whose output contains NaN or infinity. It
+    /// runs in training mode.
     ///
     /// # Errors
     /// Fails in the same cases as [`Self::forward`].
-    pub fn first_non_finite(&self, slice: &Slice, input: &Tensor) -> Result<Option<&str>> {
+    pub fn first_non_finite(&self, slice: &Slice, inputs: &[&Tensor]) -> Result<Option<&str>> {
         let main = self.network.main();
-        if !input.is_finite()? {
-            return Ok(Some(&self.network.nodes()[0].path));
+        for (id, input) in self.network.inputs(main).zip(inputs) {
+            if !input.is_finite()? {
+                return Ok(Some(&self.network.node(id).path));
+            }
         }
-        let mut values = self.values(main, &[input])?;
+        let mut values = self.values(main, inputs)?;
         for fused in self.computed(main) {
             self.run(fused, slice, &mut Norm::Batch, &mut values)?;
             let value = values[fused.out.0].as_ref().expect("just computed");

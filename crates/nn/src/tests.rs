@@ -155,7 +155,7 @@ fn the_first_layer_that_breaks_is_named() {
     for (weights, path) in [(&named, None), (&broken, Some("features.3.body.3"))] {
         let parameters = Parameters::from_weights(net.network(), weights, Device::Cpu).unwrap();
         let slice = net.slice(&parameters, Width::ONE).unwrap();
-        assert_eq!(net.first_non_finite(&slice, &batch(2, 20)).unwrap(), path);
+        assert_eq!(net.first_non_finite(&slice, &[&batch(2, 20)]).unwrap(), path);
     }
 }
 

@@ -5,7 +5,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use mutualnet_core::{ClipSampling, Frames, Preprocess};
+use mutualnet_core::{ClipSampling, Preprocess};
 use mutualnet_image::decode::Undecoded;
 use mutualnet_image::{Canvas, Error as ImageError, TestPipeline};
 use mutualnet_video::{Ffmpeg, Video};
@@ -52,9 +52,8 @@ impl Clips {
         Ok(Self { views, size, pixels })
     }
 
-    /// The frames of every clip that a row with this many sees.
-    pub fn picked(&self, frames: Frames) -> Vec<f32> {
-        let of = self.pixels.len() / (self.views * 3 * self.size[0] * self.size[1]);
-        frames.cut_from(&self.pixels, [self.views, of])
+    /// How many frames each of them has.
+    pub fn frames(&self) -> usize {
+        self.pixels.len() / (self.views * 3 * self.size[0] * self.size[1])
     }
 }

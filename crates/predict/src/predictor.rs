@@ -106,7 +106,9 @@ impl Predictor {
     /// # Errors
     /// The outputs are not those of the task, or there is not enough memory for an image of this size.
     pub fn answer(&mut self, input: &Preprocessed) -> Result<Answer> {
-        self.answer_for(&input.pixels, (1, input.size))
+        let begun = Instant::now();
+        self.session.run_whole(&input.pixels, 1, input.size)?;
+        self.answer_after(begun.elapsed(), (1, input.size))
     }
 
     /// Answers for the clips of a video that are preprocessed.
@@ -114,15 +116,15 @@ impl Predictor {
     /// # Errors
     /// As [`Self::answer`].
     pub fn answer_clips(&mut self, clips: &Clips) -> Result<Answer> {
-        let frames = clips.picked(self.session.subnet().input.frames);
-        self.answer_for(&frames, (clips.views, clips.size))
+        let [height, width] = clips.size;
+        let extent = [clips.frames(), height, width];
+        let begun = Instant::now();
+        self.session.run_clips(&clips.pixels, (clips.views, extent))?;
+        self.answer_after(begun.elapsed(), (clips.views, clips.size))
     }
 
-    /// Answers for `n` images or clips of the same thing.
-    fn answer_for(&mut self, pixels: &[f32], (n, size): (usize, [usize; 2])) -> Result<Answer> {
-        let begun = Instant::now();
-        self.session.run_whole(pixels, n, size)?;
-        let time = begun.elapsed();
+    /// The answer to the latest run, on `n` images or clips of the same thing.
+    fn answer_after(&self, time: Duration, (n, size): (usize, [usize; 2])) -> Result<Answer> {
         let network = self.session.model().network();
         let outputs: Vec<_> = (0..network.outputs().len()).map(|idx| self.session.output(idx)).collect();
         let prediction = self.decoder.decode(&outputs)?;

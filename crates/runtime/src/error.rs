@@ -82,7 +82,7 @@ pub enum Error {
     },
     /// The list `main` reads several inputs, or one whose size does not follow the row.
     #[error(
-        "the network does not read one image or clip of the row's resolution; its lists can only be run by name"
+        "the network does not read one image or clip of the row's size; run it on whole clips, or its lists by name"
     )]
     NotOneImage,
     /// A list was given the wrong number of inputs.

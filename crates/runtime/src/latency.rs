@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use mutualnet_core::network::List;
 use mutualnet_core::{Fit, Subnet};
 
 use crate::{Result, Session};
@@ -38,19 +39,24 @@ pub struct Latency {
 pub fn measure(session: &mut Session, subnet: Subnet, config: MeasureConfig) -> Result<Latency> {
     session.switch(subnet)?;
     let side = subnet.input.resolution.get() as usize;
-    let size = match session.model().preprocess().fit {
-        Fit::CenterCrop => [side, side],
-        Fit::Whole => [side, (4 * side).div_ceil(3)],
+    let inputs: Vec<_> = session.input_lens().map(|len| vec![0.0; len]).collect();
+    let inputs: Vec<_> = inputs.iter().map(Vec::as_slice).collect();
+    let run: &mut dyn FnMut() -> Result<()> = match session.model().preprocess().fit {
+        Fit::CenterCrop => &mut || session.run_list(List::MAIN, &inputs, 1).map(|_| ()),
+        Fit::Whole => {
+            let size = [side, (4 * side).div_ceil(3)];
+            let input = vec![0.0; session.input_len() / side * size[1]];
+            &mut move || session.run_at(&input, 1, size).map(|_| ())
+        }
     };
-    let input = vec![0.0; session.input_len() / side * size[1]];
     for _ in 0..config.warmup {
-        session.run_at(&input, 1, size)?;
+        run()?;
     }
     let begin = Instant::now();
     let mut times = Vec::new();
     while times.is_empty() || (times.len() < config.runs && begin.elapsed() < config.time) {
         let start = Instant::now();
-        session.run_at(&input, 1, size)?;
+        run()?;
         times.push(start.elapsed());
     }
     times.sort_unstable();

@@ -34,12 +34,13 @@ impl Session {
     /// adds a few tens of nanoseconds to each layer.
     ///
     /// # Shapes
-    /// - `input`: `[n, r, r, channels]` f32, or of clips `[n, frames, r, r, channels]`, normalized; resolution `r` and frames
-    ///   are those of the current row.
+    /// - `inputs`: for each input of the list [`List::MAIN`](mutualnet_core::network::List::MAIN) `[n, r, r, channels]` f32, or
+    ///   of clips `[n, frames, r, r, channels]`, normalized; resolution `r` and frames are those of the current row, or what
+    ///   the network states.
     ///
     /// # Errors
-    /// Fails if the length of the input is another.
-    pub fn profile(&mut self, input: &[f32], n: usize, runs: usize) -> Result<Vec<LayerTime>> {
+    /// Fails in the same cases as [`Self::run_list`].
+    pub fn profile(&mut self, inputs: &[&[f32]], n: usize, runs: usize) -> Result<Vec<LayerTime>> {
         let program = self.program().clone();
         let mut times = vec![Vec::with_capacity(runs); program.calls.len()];
         let mut of_run = vec![Duration::ZERO; program.calls.len()];
@@ -47,7 +48,7 @@ impl Session {
             let mut last = Instant::now();
             of_run.fill(Duration::ZERO);
             // There may be several passes, which add up.
-            self.run_observed(input, n, |call| {
+            self.run_observed(inputs, n, |call| {
                 if let Some(call) = call {
                     of_run[call] += last.elapsed();
                 }

@@ -7,7 +7,8 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use mutualnet_core::{Budget, Precision, Subnet, shrunk};
+use mutualnet_core::network::List;
+use mutualnet_core::{Budget, Precision, Subnet, picked_frame, shrunk};
 
 use crate::kernels::{Numbers, Team, rounded, widened};
 use crate::program::{Feature, Program};
@@ -133,13 +134,17 @@ impl Session {
         input.pixels() * input.channels
     }
 
+    /// As [`Self::input_len`], for every input of the list [`List::MAIN`].
+    pub fn input_lens(&self) -> impl Iterator<Item = usize> {
+        self.program().inputs.iter().map(|input| input.pixels() * input.channels)
+    }
+
     pub(crate) fn program(&self) -> &Arc<Program> {
         self.model.program(self.row, self.precision)
     }
 
     /// The program of the current row for images or frames of this size, made if it is not among the latest ones.
     fn program_at(&mut self, size: [usize; 2]) -> Result<Arc<Program>> {
-        self.model.check_reads_one_image()?;
         if self.program().input().size == size {
             return Ok(self.program().clone());
         }
@@ -171,7 +176,8 @@ impl Session {
         let image_len = self.image_len(input.len(), n)?;
         let (program, model) = (self.program().clone(), self.model.clone());
         let is_largest = image_len != self.input_len();
-        self.execute(&program, &[input], (n, model.resize(self.row).filter(|_| is_largest)));
+        let resize = model.resize(self.row).filter(|_| is_largest);
+        self.execute(&program, &[Source { resize, ..Source::of(program.input(), input) }], n);
         Ok(self.output(0).data)
     }
 
@@ -186,12 +192,52 @@ impl Session {
     /// # Errors
     /// Fails in the same cases as [`Self::run_at`].
     pub fn run_whole(&mut self, input: &[f32], n: usize, size: [usize; 2]) -> Result<&[f32]> {
+        self.model.check_reads_one_image()?;
         let to = self.size_of(size);
         let program = self.program_at(to)?;
-        self.check_input(input, n, (size, &program))?;
+        let frames = program.input().frames;
+        self.check_input(input, (n, [frames, size[0], size[1]]), &program)?;
         self.make_room(&program)?;
         let resize = (to != size).then(|| Resize::new(size, to));
-        self.execute(&program, &[input], (n, resize.as_ref()));
+        self.execute(
+            &program,
+            &[Source { resize: resize.as_ref(), ..Source::of(program.input(), input) }],
+            n,
+        );
+        Ok(self.output(0).data)
+    }
+
+    /// As [`Self::run_whole`], for whole clips, of which every row sees the frames that
+    /// [`Frames::picked_from`](mutualnet_core::Frames::picked_from) says. A network with a
+    /// [`whole_clip`](mutualnet_core::Network::whole_clip) reads all of them as well.
+    ///
+    /// # Shapes
+    /// - `clips`: `[n, frames, height, width, channels]` f32, normalized; the shorter side has the model's largest resolution
+    /// - returns `[n, (frames,) h, w, channels]`
+    ///
+    /// # Errors
+    /// Fails in the same cases as [`Self::run_at`], and if the clips are not of the size that the network reads whole.
+    pub fn run_clips(
+        &mut self,
+        clips: &[f32],
+        (n, [frames, height, width]): (usize, [usize; 3]),
+    ) -> Result<&[f32]> {
+        let size = [height, width];
+        let to = self.size_of(size);
+        let program = self.program_at(to)?;
+        self.check_input(clips, (n, [frames, height, width]), &program)?;
+        self.make_room(&program)?;
+        let resize = (to != size).then(|| Resize::new(size, to));
+        let mut sources = vec![Source { numbers: clips, frames, resize: resize.as_ref() }];
+        for (index, &whole) in program.inputs.iter().enumerate().skip(1) {
+            let (expected, got) = (n * whole.pixels() * whole.channels, clips.len());
+            if (whole.frames, whole.size) != (frames, size) {
+                let list = List::MAIN.to_owned();
+                return Err(Error::ListInput { list, index, expected, got });
+            }
+            sources.push(Source::of(whole, clips));
+        }
+        self.execute(&program, &sources, n);
         Ok(self.output(0).data)
     }
 
@@ -209,10 +255,12 @@ impl Session {
     /// Fails if the length of the input is not `n × height × width × channels`, for clips times the frames of the row, if the
     /// network refuses the size, or if there is not enough memory.
     pub fn run_at(&mut self, input: &[f32], n: usize, size: [usize; 2]) -> Result<&[f32]> {
+        self.model.check_reads_one_image()?;
         let program = self.program_at(size)?;
-        self.check_input(input, n, (size, &program))?;
+        let frames = program.input().frames;
+        self.check_input(input, (n, [frames, size[0], size[1]]), &program)?;
         self.make_room(&program)?;
-        self.execute(&program, &[input], (n, None));
+        self.execute(&program, &[Source::of(program.input(), input)], n);
         Ok(self.output(0).data)
     }
 
@@ -228,24 +276,14 @@ impl Session {
     /// Fails if the network has no such list, or if the number of inputs or the length of one is not the list's.
     pub fn run_list(&mut self, list: &str, inputs: &[&[f32]], n: usize) -> Result<&[f32]> {
         let program = self.model.list_program(list, self.row, self.precision)?.clone();
-        let (expected, got) = (program.inputs.len(), inputs.len());
-        if expected != got {
-            return Err(Error::Inputs { list: list.to_owned(), expected, got });
-        }
-        for (index, (feature, input)) in program.inputs.iter().zip(inputs).enumerate() {
-            let (expected, got) = (n.saturating_mul(feature.pixels() * feature.channels), input.len());
-            if expected != got {
-                return Err(Error::ListInput { list: list.to_owned(), index, expected, got });
-            }
-        }
-        self.execute(&program, inputs, (n, None));
+        let sources = sources(&program, list, (inputs, n))?;
+        self.execute(&program, &sources, n);
         Ok(self.output(0).data)
     }
 
-    /// Whether the input holds `n` images of this size.
-    fn check_input(&self, input: &[f32], n: usize, (size, program): ([usize; 2], &Program)) -> Result<()> {
-        let Feature { frames, channels, .. } = program.input();
-        let image_len = size[0].saturating_mul(size[1]).saturating_mul(frames * channels);
+    /// Whether the input holds `n` images or clips of this size.
+    fn check_input(&self, input: &[f32], (n, extent): (usize, [usize; 3]), program: &Program) -> Result<()> {
+        let image_len = extent.into_iter().fold(program.input().channels, usize::saturating_mul);
         if n.checked_mul(image_len) == Some(input.len()) {
             return Ok(());
         }
@@ -262,15 +300,15 @@ impl Session {
         Ok(())
     }
 
-    fn execute(&mut self, program: &Arc<Program>, inputs: &[&[f32]], images: (usize, Option<&Resize>)) {
-        self.execute_observed(program, inputs, images, |_| ());
+    fn execute(&mut self, program: &Arc<Program>, sources: &[Source<'_>], n: usize) {
+        self.execute_observed(program, sources, n, |_| ());
     }
 
     fn execute_observed(
         &mut self,
         program: &Arc<Program>,
-        inputs: &[&[f32]],
-        (n, resize): (usize, Option<&Resize>),
+        sources: &[Source<'_>],
+        n: usize,
         mut after: impl FnMut(Option<usize>),
     ) {
         self.outputs.resize_with(self.outputs.len().max(program.outputs.len()), Vec::new);
@@ -282,9 +320,10 @@ impl Session {
         let mut done = 0;
         while done < n {
             let pass = capacity.min(n - done);
-            for (&feature, input) in program.inputs.iter().zip(inputs) {
-                let image_len = input.len() / n;
-                self.load(feature, &input[done * image_len..][..pass * image_len], (pass, resize));
+            for (&feature, source) in program.inputs.iter().zip(sources) {
+                let image_len = source.numbers.len() / n;
+                let numbers = &source.numbers[done * image_len..][..pass * image_len];
+                self.load(feature, Source { numbers, ..*source }, pass);
             }
             after(None);
             self.team.run(program, pass, |call| after(Some(call)));
@@ -294,21 +333,20 @@ impl Session {
         self.latest = (program.clone(), n);
     }
 
-    /// As [`Self::run`], for images or clips of the row's own resolution. In every pass it calls `after` with `None` when the images
-    /// are in place, and then with the index of each kernel call when that is done.
+    /// Runs the list [`List::MAIN`] as [`Self::run_list`] does. In every pass it calls `after` with `None` when the inputs are in
+    /// place, and then with the index of each kernel call when that is done.
     ///
     /// # Errors
-    /// Fails if the length of the input is another.
+    /// Fails in the same cases as [`Self::run_list`].
     pub(crate) fn run_observed(
         &mut self,
-        input: &[f32],
+        inputs: &[&[f32]],
         n: usize,
         after: impl FnMut(Option<usize>),
     ) -> Result<()> {
-        self.model.check_reads_one_image()?;
         let program = self.program().clone();
-        self.check_input(input, n, (program.input().size, &program))?;
-        self.execute_observed(&program, &[input], (n, None), after);
+        let sources = sources(&program, List::MAIN, (inputs, n))?;
+        self.execute_observed(&program, &sources, n, after);
         Ok(())
     }
 
@@ -346,10 +384,10 @@ impl Session {
     }
 
     /// Copies images or clips into the arena, resized if necessary.
-    fn load(&mut self, feature: Feature, input: &[f32], (n, resize): (usize, Option<&Resize>)) {
+    fn load(&mut self, feature: Feature, source: Source<'_>, n: usize) {
         match self.team.feature_mut(feature, n) {
-            Numbers::Single(numbers) => load(feature, input, (numbers, resize), |number| number),
-            Numbers::Half(numbers) => load(feature, input, (numbers, resize), rounded),
+            Numbers::Single(numbers) => load(feature, source, numbers, |number| number),
+            Numbers::Half(numbers) => load(feature, source, numbers, rounded),
         }
     }
 
@@ -375,17 +413,50 @@ impl Session {
     }
 }
 
+/// Where the numbers of an input come from.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    /// `[n, frames, h, w, channels]`.
+    numbers: &'a [f32],
+    /// Frames of each clip, of which the input may have fewer; 1 of images.
+    frames: usize,
+    /// To the size of the input.
+    resize: Option<&'a Resize>,
+}
+
+impl<'a> Source<'a> {
+    /// Numbers that are copied as they are.
+    fn of(feature: Feature, numbers: &'a [f32]) -> Self {
+        Self { numbers, frames: feature.frames, resize: None }
+    }
+}
+
+/// The sources for `n` of whatever a list reads.
+fn sources<'a>(program: &Program, list: &str, (inputs, n): (&[&'a [f32]], usize)) -> Result<Vec<Source<'a>>> {
+    let (expected, got) = (program.inputs.len(), inputs.len());
+    if expected != got {
+        return Err(Error::Inputs { list: list.to_owned(), expected, got });
+    }
+    let sources = program.inputs.iter().zip(inputs).enumerate().map(|(index, (&feature, input))| {
+        let (expected, got) = (n.saturating_mul(feature.pixels() * feature.channels), input.len());
+        if expected != got {
+            return Err(Error::ListInput { list: list.to_owned(), index, expected, got });
+        }
+        Ok(Source::of(feature, input))
+    });
+    sources.collect()
+}
+
 /// Copies images or clips into a feature map, frame by frame, resized if necessary, with numbers that `of` converts.
-fn load<T: Copy>(
-    feature: Feature,
-    input: &[f32],
-    (numbers, resize): (&mut [T], Option<&Resize>),
-    of: impl Fn(f32) -> T,
-) {
+fn load<T: Copy>(feature: Feature, source: Source<'_>, numbers: &mut [T], of: impl Fn(f32) -> T) {
     let frames = numbers.chunks_exact_mut(feature.frame_len());
-    let frame_len = input.len() / frames.len();
-    for (output, input) in frames.zip(input.chunks_exact(frame_len)) {
-        match resize {
+    let n = frames.len() / feature.frames;
+    let frame_len = source.numbers.len() / (n * source.frames);
+    for (at, output) in frames.enumerate() {
+        let (clip, frame) = (at / feature.frames, at % feature.frames);
+        let frame = clip * source.frames + picked_frame(frame, [feature.frames, source.frames]);
+        let input = &source.numbers[frame * frame_len..][..frame_len];
+        match source.resize {
             Some(resize) => resize.apply(input, output, feature, &of),
             None => resize::copy(input, output, feature, &of),
         }

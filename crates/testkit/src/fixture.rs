@@ -67,7 +67,7 @@ pub fn parts(network: Network, subnets: &[Subnet]) -> BundleParts {
         subnets.iter().zip(0..).map(|(&subnet, idx)| (subnet, row_stats(&network, subnet.width, idx)));
     let crop = subnets.iter().map(|subnet| subnet.input.resolution).max();
     let frames = subnets.iter().map(|subnet| subnet.input.frames).max();
-    let clip = ClipSampling::every_frame(network.rank(), frames.unwrap_or_default());
+    let clip = ClipSampling::every_frame(&network, frames.unwrap_or_default());
     BundleParts {
         task: Task::Classify,
         classes: (0..network.classes()).map(|idx| format!("class {idx}")).collect(),

@@ -35,7 +35,7 @@ pub trait BareSteps: std::fmt::Debug {
     fn step(&mut self, subnets: &StepSubnets) -> Result<()>;
 }
 
-/// Steps of a new network on `n` images or clips of a size, for the first task that the network fits.
+/// Steps of a new network on `n` images or clips of a size, or of that of its [`Network::whole_clip`], for the first task that the network fits.
 ///
 /// # Errors
 /// The network fits no task, or the engine has no memory.
@@ -62,8 +62,10 @@ struct Bare<O: Objective> {
 impl<O: Objective> Bare<O> {
     fn new(network: Network, (n, input): (usize, InputSize), device: Device) -> Result<Self> {
         let parameters = Parameters::init(&network, 0, device)?;
-        let (side, frames) = (input.resolution.get() as usize, input.frames.get() as usize);
-        let pixels: Vec<f32> = (0..n * frames * side * side * 3).map(noise).collect();
+        let (side, frames) = (input.resolution.get(), input.frames.get());
+        let sample = network.whole_clip().unwrap_or([frames, side, side]).map(|n| n as usize);
+        let pixels: Vec<f32> = (0..3 * n * sample.iter().product::<usize>()).map(noise).collect();
+        let [frames, side, _] = sample;
         let dims = match network.rank() {
             Rank::Image => vec![n, side, side, 3],
             Rank::Clip => vec![n, frames, side, side, 3],
@@ -117,8 +119,12 @@ mod tests {
             ("mobilenet_v2", "0.5-64", "0.4-48"),
             ("lraspp_mobilenet_v3_large", "0.5-64", "0.4-48"),
             ("x3d_xs", "0.5-32-4", "0.4-24-2"),
+            ("slowfast_r14_4x16", "0.5-32-4", "0.4-24-2"),
         ] {
-            let network = mutualnet_zoo::build(name, &config).unwrap();
+            let mut network = mutualnet_zoo::build(name, &config).unwrap();
+            if network.whole_clip().is_some() {
+                network = network.with_whole_clip([8, 32, 32]).unwrap();
+            }
             let full: Subnet = full.parse().unwrap();
             let mut steps = bare_steps(network, (2, full.input), Device::Cpu).unwrap();
             for students in [vec![], vec![student.parse().unwrap()]] {

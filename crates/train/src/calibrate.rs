@@ -40,9 +40,9 @@ impl Calibration {
     pub fn add<O: Objective>(&mut self, net: &Net, parameters: &Parameters, images: &Tensor) -> Result<()> {
         self.n_batches += 1;
         let momentum = 1.0 / f64::from(self.n_batches);
-        for_each_row(net, parameters, images, &mut self.rows, |slice, images, statistics| {
+        for_each_row(net, parameters, images, &mut self.rows, |slice, inputs, statistics| {
             let norm = Norm::Collect { statistics, momentum };
-            O::calibrate(&mut Pass { net, slice, images, norm, dropout: None })
+            O::calibrate(&mut Pass { net, slice, inputs, norm, dropout: None })
         })
     }
 
@@ -52,13 +52,13 @@ impl Calibration {
     }
 }
 
-/// Calls `visit` with the slice, the resized images and the value of every row; every slice and size is made once.
+/// Calls `visit` with the slice, the inputs and the value of every row; every slice and size is made once.
 pub(crate) fn for_each_row<T>(
     net: &Net,
     parameters: &Parameters,
     images: &Tensor,
     rows: &mut BTreeMap<Subnet, T>,
-    mut visit: impl FnMut(&Slice, &Tensor, &mut T) -> Result<()>,
+    mut visit: impl FnMut(&Slice, &[&Tensor], &mut T) -> Result<()>,
 ) -> Result<()> {
     let mut current: Option<(Width, Slice)> = None;
     no_grad(|| {
@@ -68,7 +68,7 @@ pub(crate) fn for_each_row<T>(
                 Some((width, slice)) if width == row.width => slice,
                 _ => net.slice(parameters, row.width)?,
             };
-            visit(&slice, pyramid.at(row.input), value)?;
+            visit(&slice, &pyramid.inputs(net.network(), row.input), value)?;
             current = Some((row.width, slice));
         }
         Ok(())

@@ -123,9 +123,17 @@ pub enum Error {
         /// Name of the network.
         network: String,
     },
-    /// A network that reads two clips at once.
-    #[error("network `{network}` reads two clips, which cannot be trained on yet")]
-    ReadsTwo {
+    /// A network with a Fast pathway, without the number of frames that it reads.
+    #[error("network `{network}` has a Fast pathway, but network.fast_frames is not set")]
+    NoFastFrames {
+        /// Name of the network.
+        network: String,
+        /// The number of frames that the network is published with.
+        published: u32,
+    },
+    /// A network without a Fast pathway, with the number of frames that one would read.
+    #[error("network `{network}` has no Fast pathway, but network.fast_frames is set")]
+    NoFastPathway {
         /// Name of the network.
         network: String,
     },
@@ -226,8 +234,11 @@ impl Error {
                     .to_owned(),
             ),
             Self::NoFrames { .. } => Some("set network.frames, such as network.frames=[16,8,4]".to_owned()),
-            Self::ReadsTwo { .. } => {
-                Some("choose a network that reads one, such as slow_r50_8x8".to_owned())
+            Self::NoFastFrames { published, .. } => {
+                Some(format!("set network.fast_frames, such as network.fast_frames={published}"))
+            }
+            Self::NoFastPathway { .. } => {
+                Some("remove network.fast_frames, or choose a network such as slowfast_r50_8x8".to_owned())
             }
             Self::ReadsImages { .. } => {
                 Some("remove network.frames, or choose a network that reads clips".to_owned())

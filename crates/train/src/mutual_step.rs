@@ -54,8 +54,8 @@ pub fn mutual_step<O: Objective>(
     let seen = std::iter::once(&subnets.full).chain(&subnets.students).map(|subnet| subnet.input);
     let pyramid = Pyramid::new(&batch.images, seen.chain(rules.more_inputs().iter().copied()))?;
     let answer = |slice: &Slice, input, dropout| {
-        let pass = Pass { net, slice, images: pyramid.at(input), norm: Norm::Batch, dropout };
-        O::answer(pass, &batch.targets)
+        let inputs = pyramid.inputs(net.network(), input);
+        O::answer(Pass { net, slice, inputs: &inputs, norm: Norm::Batch, dropout }, &batch.targets)
     };
 
     let slice = net.slice(parameters, subnets.full.width)?;

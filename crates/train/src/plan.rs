@@ -8,7 +8,7 @@ use mutualnet_core::text::shown;
 use mutualnet_core::{Macs, Network, Subnet, WidthRange};
 use mutualnet_data::Dataset;
 use mutualnet_engine::Device;
-use mutualnet_zoo::{Family, Head, NetworkConfig, Purpose, Variant};
+use mutualnet_zoo::{Head, NetworkConfig, Purpose, Variant};
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, EventLog};
@@ -291,22 +291,21 @@ impl Plan {
     }
 }
 
-/// Whether the network reads one image or clip, and the recipe has frames if it reads clips, and none if it reads images.
+/// Whether the recipe has frames if the network reads clips, and none if it reads images; and so for a Fast pathway.
 fn check_rank(recipe: &Recipe) -> Result<()> {
     let network = recipe.network.name.clone();
-    if mutualnet_zoo::family(&network).is_some_and(Family::reads_two) {
-        return Err(Error::ReadsTwo { network });
+    // Of a network that is in no family, building it says what is wrong.
+    let Some(family) = mutualnet_zoo::family(&network) else { return Ok(()) };
+    match (family.rank(), recipe.rank()) {
+        (Rank::Clip, Rank::Image) => return Err(Error::NoFrames { network }),
+        (Rank::Image, Rank::Clip) => return Err(Error::ReadsImages { network }),
+        _ => {}
     }
-    match (rank_of(&network), recipe.rank()) {
-        (Some(Rank::Clip), Rank::Image) => Err(Error::NoFrames { network }),
-        (Some(Rank::Image), Rank::Clip) => Err(Error::ReadsImages { network }),
+    match (family.clip(&network).and_then(|clip| clip.fast), recipe.network.fast_frames) {
+        (Some([published, ..]), None) => Err(Error::NoFastFrames { network, published }),
+        (None, Some(_)) => Err(Error::NoFastPathway { network }),
         _ => Ok(()),
     }
-}
-
-/// What a network reads; `None` if there is no such network.
-fn rank_of(name: &str) -> Option<Rank> {
-    mutualnet_zoo::family(name).map(Family::rank)
 }
 
 /// Reads the weights of `train.init`, and tells what comes from where.
@@ -332,7 +331,12 @@ fn build(purpose: Purpose, recipe: &Recipe, widths: WidthRange, classes: usize) 
     let config = NetworkConfig { classes, widths, output_stride: section.output_stride };
     let head = if section.slim_head { Head::Slim } else { Head::Whole };
     let network = mutualnet_zoo::build_for(Variant { purpose, head }, &section.name, &config)?;
-    Ok(network.with_channel_divisor(section.channel_divisor)?)
+    let network = network.with_channel_divisor(section.channel_divisor)?;
+    let side = recipe.crop().get();
+    Ok(match section.fast_frames {
+        Some(frames) => network.with_whole_clip([frames.get(), side, side])?,
+        None => network,
+    })
 }
 
 fn smallest(recipe: &Recipe) -> Subnet {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mutualnet_core::{InputSize, Resolution, shrunk};
+use mutualnet_core::{InputSize, Network, Resolution, shrunk};
 use mutualnet_data::Batch;
 use mutualnet_engine::{Device, Tensor};
 
@@ -47,7 +47,11 @@ pub fn images(batch: &mut Batch, device: Device) -> Result<Tensor> {
 
 /// The images or clips of a batch at several sizes.
 #[derive(Debug)]
-pub struct Pyramid(BTreeMap<InputSize, Tensor>);
+pub struct Pyramid {
+    resized: BTreeMap<InputSize, Tensor>,
+    /// As they came.
+    whole: Tensor,
+}
 
 impl Pyramid {
     /// Resizes images `[n, 3, h, w]`, whose shorter side has the largest resolution, to each of the sizes; the largest is
@@ -63,35 +67,45 @@ impl Pyramid {
         let inputs: BTreeSet<_> = inputs.into_iter().collect();
         let shape = images.shape();
         if shape.len() == 5 {
-            return Self::of_clips(images, &inputs);
+            return Ok(Self { resized: resized_clips(images, &inputs)?, whole: images.alias() });
         }
         let sizes = sizes([shape[2], shape[3]], &inputs);
-        Ok(Self(inputs.into_iter().zip(images.resize_bilinear_all(&sizes)?).collect()))
+        let resized = inputs.into_iter().zip(images.resize_bilinear_all(&sizes)?).collect();
+        Ok(Self { resized, whole: images.alias() })
     }
 
-    fn of_clips(clips: &Tensor, inputs: &BTreeSet<InputSize>) -> Result<Self> {
-        let shape = clips.shape();
-        let (n, t, size) = (shape[0], shape[2], [shape[3], shape[4]]);
-        let mut resized = BTreeMap::new();
-        for frames in inputs.iter().map(|input| input.frames).collect::<BTreeSet<_>>() {
-            let with_these: BTreeSet<_> =
-                inputs.iter().copied().filter(|input| input.frames == frames).collect();
-            let picked: Vec<_> = frames.picked_from(t).collect();
-            let images = clips.frames(&picked)?.resize_bilinear_all(&sizes(size, &with_these))?;
-            for (input, images) in with_these.into_iter().zip(images) {
-                resized.insert(input, images.clips(n)?);
-            }
-        }
-        Ok(Self(resized))
+    /// What the list [`List::MAIN`](mutualnet_core::network::List::MAIN) of a network reads for one of the sizes: the images or clips at that size, and then the
+    /// whole clips if it has a [`Network::whole_clip`].
+    ///
+    /// # Panics
+    /// As [`Self::at`].
+    pub fn inputs(&self, network: &Network, input: InputSize) -> Vec<&Tensor> {
+        let whole = network.whole_clip().map(|_| &self.whole);
+        std::iter::once(self.at(input)).chain(whole).collect()
     }
-
     /// The images at one of the sizes.
     ///
     /// # Panics
     /// The pyramid was made without that size.
     pub fn at(&self, input: InputSize) -> &Tensor {
-        self.0.get(&input).expect("the pyramid is made with every size that is used")
+        self.resized.get(&input).expect("the pyramid is made with every size that is used")
     }
+}
+
+/// Clips at each of the sizes.
+fn resized_clips(clips: &Tensor, inputs: &BTreeSet<InputSize>) -> Result<BTreeMap<InputSize, Tensor>> {
+    let shape = clips.shape();
+    let (n, t, size) = (shape[0], shape[2], [shape[3], shape[4]]);
+    let mut resized = BTreeMap::new();
+    for frames in inputs.iter().map(|input| input.frames).collect::<BTreeSet<_>>() {
+        let with_these: BTreeSet<_> = inputs.iter().copied().filter(|input| input.frames == frames).collect();
+        let picked: Vec<_> = frames.picked_from(t).collect();
+        let images = clips.frames(&picked)?.resize_bilinear_all(&sizes(size, &with_these))?;
+        for (input, images) in with_these.into_iter().zip(images) {
+            resized.insert(input, images.clips(n)?);
+        }
+    }
+    Ok(resized)
 }
 
 /// Height and width for each of the inputs.

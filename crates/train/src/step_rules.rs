@@ -141,8 +141,8 @@ impl Teacher<'_> {
     ) -> Result<O::Answer> {
         let run = |parameters: &Parameters, input| {
             let slice = net.slice(parameters, full.width)?;
-            let (images, norm) = (pyramid.at(input), Norm::Batch);
-            O::answer(Pass { net, slice: &slice, images, norm, dropout: None }, &batch.targets)
+            let (inputs, norm) = (pyramid.inputs(net.network(), input), Norm::Batch);
+            O::answer(Pass { net, slice: &slice, inputs: &inputs, norm, dropout: None }, &batch.targets)
         };
         no_grad(|| match *self {
             Self::Full => Ok(own),

@@ -30,8 +30,8 @@ impl<'a, O: Objective> Sweep<'a, O> {
     /// The batch does not fit the network, or the engine has no memory.
     pub fn add(&mut self, net: &Net, parameters: &Parameters, batch: &StepBatch<O>) -> Result<()> {
         let StepBatch { images, targets } = batch;
-        for_each_row(net, parameters, images, &mut self.rows, |slice, images, (statistics, score)| {
-            let mut pass = Pass { net, slice, images, norm: Norm::Fixed(statistics), dropout: None };
+        for_each_row(net, parameters, images, &mut self.rows, |slice, inputs, (statistics, score)| {
+            let mut pass = Pass { net, slice, inputs, norm: Norm::Fixed(statistics), dropout: None };
             O::count(score, &pass.run()?, targets)
         })
     }

@@ -10,7 +10,7 @@ use mutualnet_bundle::{
     write_atomically,
 };
 use mutualnet_core::text::counted;
-use mutualnet_core::{InputSize, Network, Subnet, Weights};
+use mutualnet_core::{Frames, Network, Preprocess, Subnet, Weights};
 use mutualnet_data::Dataset;
 use mutualnet_engine::Device;
 use mutualnet_nn::{Net, Parameters, Statistics};
@@ -43,8 +43,9 @@ pub(crate) const LATENCY_TIME: Duration = Duration::from_secs(2);
 
 /// Images or clips per evaluation batch.
 pub(crate) fn evaluation_batch(recipe: &Recipe) -> usize {
-    let InputSize { resolution, frames } = recipe.largest_input();
-    let pixels = frames.get() as usize * (resolution.get() as usize).pow(2);
+    let Preprocess { crop, clip, .. } = recipe.preprocess();
+    let frames = clip.map_or(Frames::ONE, |clip| clip.frames);
+    let pixels = frames.get() as usize * (crop.get() as usize).pow(2);
     (EVALUATION_PIXELS / pixels).clamp(1, EVALUATION_BATCH)
 }
 

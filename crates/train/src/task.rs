@@ -28,8 +28,8 @@ pub struct Pass<'a> {
     pub net: &'a Net,
     /// The parameters of the sub-network.
     pub slice: &'a Slice,
-    /// `[n, 3, h, w]` f32 at the sub-network's resolution.
-    pub images: &'a Tensor,
+    /// What [`List::MAIN`](mutualnet_core::network::List::MAIN) reads, from [`Pyramid::inputs`](crate::step_batch::Pyramid::inputs).
+    pub inputs: &'a [&'a Tensor],
     /// The statistics that its batch norms use.
     pub norm: Norm<'a>,
     /// Dropout before the layer that computes the first output.
@@ -37,12 +37,12 @@ pub struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Runs the list [`List::MAIN`](mutualnet_core::network::List::MAIN) on the images. Returns its outputs, in the order of the network.
+    /// Runs the list [`List::MAIN`](mutualnet_core::network::List::MAIN) on the images or clips. Returns its outputs, in the order of the network.
     ///
     /// # Errors
-    /// The images do not fit the network, or the engine has no memory.
+    /// The inputs do not fit the network, or the engine has no memory.
     pub fn run(&mut self) -> Result<Vec<Tensor>> {
-        Ok(self.net.run_all(self.slice, self.images, self.norm.again(), self.dropout)?)
+        Ok(self.net.run_all(self.slice, self.inputs, self.norm.again(), self.dropout)?)
     }
 
     /// Runs another list, for example on regions `[n, c, h, w]` that were cut out of the outputs of [`Self::run`].
@@ -59,7 +59,7 @@ impl Pass<'_> {
     /// # Errors
     /// As [`Self::run`].
     pub fn run_unresized(&mut self) -> Result<Vec<Tensor>> {
-        Ok(self.net.run_unresized(self.slice, self.images, self.norm.again(), self.dropout)?)
+        Ok(self.net.run_unresized(self.slice, self.inputs, self.norm.again(), self.dropout)?)
     }
 }
 

@@ -129,9 +129,9 @@ impl<O: Objective> Trainer<O> {
             if losses.full.is_finite() { student.map_or(subnets.full, |s| s.subnet) } else { subnets.full };
         let slice = self.net.slice(&self.state.parameters, subnet.width)?;
         let pyramid = Pyramid::new(&on_device.images, [subnet.input])?;
-        let images = pyramid.at(subnet.input);
+        let inputs = pyramid.inputs(self.net.network(), subnet.input);
         let layer =
-            mutualnet_engine::no_grad(|| self.net.first_non_finite(&slice, images))?.map(str::to_owned);
+            mutualnet_engine::no_grad(|| self.net.first_non_finite(&slice, &inputs))?.map(str::to_owned);
         Ok(Stepped::NonFinite { subnet, layer })
     }
 }

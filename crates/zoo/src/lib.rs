@@ -143,8 +143,10 @@ pub const FAMILIES: &[Family] = &[
         clips: &[
             Clip { name: "slowfast_r50_4x16", frames: 4, side: 224, fast: Some(slowfast::FAST) },
             Clip { name: "slowfast_r50_8x8", frames: 8, side: 224, fast: Some(slowfast::FAST) },
+            Clip { name: "slowfast_r14_4x16", frames: 4, side: 224, fast: Some(slowfast::FAST) },
+            Clip { name: "slowfast_r14_8x8", frames: 8, side: 224, fast: Some(slowfast::FAST) },
         ],
-        samples: &[Sample { name: "slowfast_r50_4x16", widths: [0.0625, 0.25] }],
+        samples: &[Sample { name: "slowfast_r14_4x16", widths: [0.0625, 0.25] }],
         build: slowfast::slowfast,
     },
     Family {

@@ -1,7 +1,8 @@
-//! SlowFast: a ResNet-50 over few frames of a clip beside a thin one over many, which tells the first what it sees.
+//! SlowFast: a ResNet over few frames of a clip beside a thin one over many, which tells the first what it sees.
 //!
-//! Both names have the same layers but for the lateral convolutions, whose stride along time is the ratio of the frames
-//! that they are published for: 32 to 4, or 32 to 8.
+//! A name has the number of layers of the ResNet, and the setting: its lateral convolutions have a stride along time that
+//! is the ratio of the frames that it is published for, 32 to 4 or 32 to 8.
+//! ResNet-14, one block per stage, is for small clips; it is published nowhere.
 //!
 //! # Source
 //! `[SlowFast]` §3; `[pytorchvideo]`'s `create_slowfast` for names and shapes.
@@ -17,9 +18,10 @@ use crate::slow::{REPEATS, TAPS};
 use crate::{Error, NetworkConfig};
 
 /// The names of the networks in recipes.
-pub const NAMES: &[&str] = &["slowfast_r50_4x16", "slowfast_r50_8x8"];
+pub const NAMES: &[&str] =
+    &["slowfast_r50_4x16", "slowfast_r50_8x8", "slowfast_r14_4x16", "slowfast_r14_8x8"];
 
-/// Frames, height and width of what the Fast pathway reads, whatever the sub-network.
+/// Frames, height and width of what the Fast pathway reads, whatever the sub-network, as published.
 pub const FAST: Extent = [32, 224, 224];
 
 /// The Fast pathway has this many times fewer channels than the Slow one.
@@ -28,17 +30,8 @@ const FEWER: u32 = 8;
 /// Taps along time of the first convolution of every block of the Fast pathway, by stage, and of its stem.
 const FAST_TAPS: ([u32; 4], u32) = ([3; 4], 5);
 
-/// Builds the network for clips of [`FAST`] in its Fast pathway.
-///
-/// `None` for a name that is not one of [`NAMES`].
-///
-/// # Errors
-/// Fails if the width range leaves a layer without channels.
-pub fn slowfast(name: &str, config: &NetworkConfig) -> Option<Result<Network, Error>> {
-    slowfast_over(FAST, name, config)
-}
-
-/// Builds the network with two inputs: `slow`, of the sub-network's frames and side, and `fast`, of its own.
+/// Builds the network with two inputs: `slow`, of the sub-network's frames and side, and `fast`, of the size [`FAST`] or of
+/// another that [`Network::with_whole_clip`] gives it.
 ///
 /// A lateral connection follows the stem and every stage but the last: a convolution along time over the Fast pathway,
 /// resized to the grid of the Slow one, whose next stage reads both.
@@ -48,10 +41,11 @@ pub fn slowfast(name: &str, config: &NetworkConfig) -> Option<Result<Network, Er
 ///
 /// # Errors
 /// Fails if the width range leaves a layer without channels.
-pub fn slowfast_over(fast: Extent, name: &str, config: &NetworkConfig) -> Option<Result<Network, Error>> {
-    let lateral = lateral(name)?;
+pub fn slowfast(name: &str, config: &NetworkConfig) -> Option<Result<Network, Error>> {
+    let (layers, setting) = name.strip_prefix("slowfast_r")?.split_once('_')?;
+    let (repeats, lateral) = (repeats(layers)?, Lateral::of(setting)?);
     let mut net = NetworkBuilder::new(name, Rank::Clip, config.widths);
-    let (slow, fast) = (net.stream("slow", 3, None), net.stream("fast", 3, Some(fast)));
+    let (slow, fast) = (net.stream("slow", 3, None), net.stream("fast", 3, Some(FAST)));
     let moves = Moves { taps: TAPS, ..Moves::strided(config.output_stride) };
     let (taps, stem_taps) = FAST_TAPS;
     let mut pathways = [
@@ -62,7 +56,7 @@ pub fn slowfast_over(fast: Extent, name: &str, config: &NetworkConfig) -> Option
     fast = pathways[1].stem(&mut net, fast);
     slow = pathways[0].stem(&mut net, slow);
     let mut channels = CHANNELS / FEWER;
-    for (stage, repeats) in REPEATS.into_iter().enumerate() {
+    for (stage, repeats) in repeats.into_iter().enumerate() {
         let path = format!("blocks.{stage}.multipathway_fusion");
         let told = lateral.append(&mut net, &path, channels, [fast, slow]);
         fast = pathways[1].stage(&mut net, &[fast], repeats);
@@ -84,16 +78,24 @@ struct Lateral {
     stride: u32,
 }
 
-/// The lateral connections of a name.
-fn lateral(name: &str) -> Option<Lateral> {
-    match name {
-        "slowfast_r50_4x16" => Some(Lateral { taps: 5, stride: 8 }),
-        "slowfast_r50_8x8" => Some(Lateral { taps: 7, stride: 4 }),
+/// Blocks of every stage of a ResNet.
+fn repeats(layers: &str) -> Option<[usize; 4]> {
+    match layers {
+        "14" => Some([1; 4]),
+        "50" => Some(REPEATS),
         _ => None,
     }
 }
 
 impl Lateral {
+    fn of(setting: &str) -> Option<Self> {
+        match setting {
+            "4x16" => Some(Self { taps: 5, stride: 8 }),
+            "8x8" => Some(Self { taps: 7, stride: 4 }),
+            _ => None,
+        }
+    }
+
     /// Tells the Slow pathway what the Fast one, which has `channels` channels, sees: twice as many of them on its grid.
     fn append(
         self,

@@ -282,7 +282,7 @@ fn full_networks_of_the_papers_video_tables() {
 #[test]
 fn the_full_slowfast_of_the_papers_video_tables() {
     let config = NetworkConfig { classes: 400, ..config(0.63, 1.0) };
-    let net = slowfast::slowfast_over([32, 256, 256], "slowfast_r50_4x16", &config).unwrap().unwrap();
+    let net = build("slowfast_r50_4x16", &config).unwrap().with_whole_clip([32, 256, 256]).unwrap();
     let ours = giga_macs_of(&net, 1.0, [256, 4]);
     assert!((ours / 36.098 - 1.0).abs() < 1e-3, "{ours}");
 }

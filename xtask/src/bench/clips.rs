@@ -1,4 +1,4 @@
-//! `bench train clips`: plain training steps of X3D by us and by PyTorch with pytorchvideo's model, on one thread.
+//! `bench train clips`: plain training steps of X3D and SlowFast by us and by PyTorch with pytorchvideo's models, on one thread.
 //!
 //! Invariant: both have the same batch, classes, frames and side.
 
@@ -13,16 +13,20 @@ use super::train::{MALLOC_CONF, peer};
 use super::{Report, peers};
 use crate::product;
 
-/// A network with the frames and the side that it is published for.
+/// A network with the frames and the side that it is published for, and a batch that takes seconds.
 struct Case {
     network: &'static str,
     frames: u32,
     side: u32,
+    batch: u32,
 }
 
-const CASES: [Case; 2] =
-    [Case { network: "x3d_xs", frames: 4, side: 160 }, Case { network: "x3d_s", frames: 13, side: 160 }];
-const BATCH: usize = 8;
+const CASES: [Case; 3] = [
+    Case { network: "x3d_xs", frames: 4, side: 160, batch: 8 },
+    Case { network: "x3d_s", frames: 13, side: 160, batch: 8 },
+    // Its Fast pathway reads 32 frames of the same side.
+    Case { network: "slowfast_r50_4x16", frames: 4, side: 224, batch: 2 },
+];
 /// Those of Kinetics-400.
 const CLASSES: usize = 400;
 const N_WARM_UP: usize = 2;
@@ -59,21 +63,21 @@ pub(super) fn run(root: &Path) -> Result<Report> {
 
 fn start(root: &Path, case: &Case, [mutualnet, python, jemalloc]: [&Path; 3]) -> Result<[Program; 2]> {
     let [batch, classes, frames, side] =
-        [BATCH.to_string(), CLASSES.to_string(), case.frames.to_string(), case.side.to_string()];
+        [case.batch.to_string(), CLASSES.to_string(), case.frames.to_string(), case.side.to_string()];
     let mut ours = Command::new(mutualnet);
     ours.args(["bench", "train", "--network", case.network, "--lockstep", "--threads", "1"]);
     ours.args(["--batch", &batch, "--classes", &classes, "--resolutions", &side, "--frames", &frames]);
     let mut theirs = peer(python, &root.join("bench/peers/clip_step.py"), "1");
     theirs.env("LD_PRELOAD", jemalloc).env("MALLOC_CONF", MALLOC_CONF);
-    theirs.args(["1", &batch, &classes, &frames, &side]);
+    theirs.args(["1", case.network, &batch, &classes, &frames, &side]);
     Ok([Program::start("ours", &mut ours)?, Program::start("pytorchvideo", &mut theirs)?])
 }
 
 fn report(comparisons: &[Comparison], processor: &str) -> Report {
     let mut table = format!(
-        "Plain training steps, batch {BATCH}, {CLASSES} classes, fp32\n\
+        "Plain training steps, {CLASSES} classes, fp32\n\
          {processor}, 1 thread, {N_ROUNDS} interleaved rounds\n\n\
-         network  program        median s   quartiles          time / ours\n"
+         network            program        median s   quartiles          time / ours\n"
     );
     let (mut ratios, mut seconds) = (json!({}), json!({}));
     for Comparison { network, ours, pytorchvideo, ratio } in comparisons {
@@ -83,10 +87,10 @@ fn report(comparisons: &[Comparison], processor: &str) -> Report {
         ratios[*network] = json!({ "pytorchvideo": ratio });
         seconds[*network] = json!({ "ours": ours.json(), "pytorchvideo": pytorchvideo.json() });
     }
-    let sizes: Vec<_> =
-        CASES.iter().map(|case| json!([case.network, case.frames, case.side, case.side])).collect();
+    let size = |case: &Case| json!([case.network, case.batch, case.frames, case.side, case.side]);
+    let sizes: Vec<_> = CASES.iter().map(size).collect();
     let conditions = json!({
-        "batch": BATCH, "classes": CLASSES, "rounds": N_ROUNDS, "threads": 1, "clips": sizes,
+        "classes": CLASSES, "rounds": N_ROUNDS, "threads": 1, "batches": sizes,
         "processor": processor, "libtorch": crate::setup::VERSION, "precision": "fp32",
     });
     Report { table, json: json!({ "ratios": ratios, "seconds": seconds, "conditions": conditions }) }
@@ -103,6 +107,6 @@ mod tests {
             Comparison { network: "x3d_xs", ours: spread(1.0), pytorchvideo: spread(3.5), ratio: 3.5 };
         let report = report(&[comparison], "x");
         assert_eq!(report.json["ratios"], json!({ "x3d_xs": { "pytorchvideo": 3.5 } }));
-        assert!(report.table.contains("x3d_xs   pytorchvideo      3.500"), "{}", report.table);
+        assert!(report.table.contains("x3d_xs             pytorchvideo      3.500"), "{}", report.table);
     }
 }

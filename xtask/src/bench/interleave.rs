@@ -34,7 +34,7 @@ impl Spread {
     /// A line of a table: what was done, by which program, and how many times as long as ours it took.
     pub(super) fn row(&self, what: &str, program: &str, times: f64) -> String {
         let Self { low, median, high } = self;
-        format!("{what:<8} {program:<14} {median:8.3}   {low:.3} to {high:.3} {times:13.2}\n")
+        format!("{what:<18} {program:<14} {median:8.3}   {low:.3} to {high:.3} {times:13.2}\n")
     }
 
     pub(super) fn json(&self) -> Value {

@@ -66,7 +66,7 @@ fn report(comparisons: &[Comparison], n_threads: usize, processor: &str) -> Repo
     let mut table = format!(
         "Steps of {NETWORK}, batch {BATCH}, {CLASSES} classes, {} px, fp32, widths 0.25 to 1\n\
          {processor}, {n_threads} threads, {N_ROUNDS} interleaved rounds\n\n\
-         step     program        median s   quartiles          time / ours\n",
+         step               program        median s   quartiles          time / ours\n",
         RESOLUTIONS.map(|side| side.to_string()).join("/")
     );
     let (mut ratios, mut seconds) = (json!({}), json!({}));
@@ -95,6 +95,6 @@ mod tests {
             |kind, ratio| Comparison { kind, ours: spread(1.0), torchvision: spread(ratio), ratio };
         let report = report(&[comparison("plain", 1.25), comparison("mutual", 1.5)], 2, "x");
         assert_eq!(report.json["ratios"], json!({ "plain": 1.25, "mutual": 1.5 }));
-        assert!(report.table.contains("plain    torchvision       1.250"), "{}", report.table);
+        assert!(report.table.contains("plain              torchvision       1.250"), "{}", report.table);
     }
 }

@@ -74,23 +74,26 @@ fn segment() -> Study {
     }
 }
 
-/// One mutual training for action recognition, over width, side and frames, against four independent ones.
+/// For an X3D and a SlowFast: one mutual training over width, side and frames, against four independent ones.
 fn clips() -> Study {
-    const RECIPE: &str = "recipes/clips_x3d_xs.toml";
     const EPOCHS: &str = "train.epochs=25";
-    let configurations = ["0.5-64-8", "0.375-56-6", "0.25-48-4", "0.25-40-2"];
     let longer = |keys: Vec<String>| [keys, vec![EPOCHS.to_owned()]].concat();
-    let independent = independent(&configurations).into_iter().map(longer).collect();
-    let arms = vec![
-        Arm::new("mutual", RECIPE, EPOCHS),
-        Arm { keys: independent, ..Arm::new("independent", RECIPE, "") },
+    let pair = |names: [&'static str; 2], recipe, configurations: [&str; 4]| {
+        let keys = independent(&configurations).into_iter().map(longer).collect();
+        [Arm::new(names[0], recipe, EPOCHS), Arm { keys, ..Arm::new(names[1], recipe, "") }]
+    };
+    let x3d = ["0.5-64-8", "0.375-56-6", "0.25-48-4", "0.25-40-2"];
+    let slowfast = ["0.5-64-4", "0.4075-56-3", "0.315-48-2", "0.315-40-1"];
+    let arms = [
+        pair(["mutual", "independent"], "recipes/clips_x3d_xs.toml", x3d),
+        pair(["slowfast-mutual", "slowfast-independent"], "recipes/clips_slowfast_r14.toml", slowfast),
     ];
     Study {
         name: "clips",
         results: "clips",
         data: Data::Clips,
         seeds: SEEDS,
-        arms,
+        arms: arms.into_iter().flatten().collect(),
         page: Page::Methods { title: "Action recognition on generated clips", metric: "accuracy" },
         overrides: Vec::new(),
     }

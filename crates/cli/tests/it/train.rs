@@ -103,8 +103,23 @@ fn a_network_that_reads_clips_needs_numbers_of_frames() {
 }
 
 #[test]
-fn a_network_that_reads_two_clips_is_counted_but_not_trained() {
+fn a_network_with_a_fast_pathway_needs_the_number_of_its_frames() {
     let program = program();
+    let facts = ["plan", "recipe.toml", "--train-images", "50000", "--classes", "400"];
+    let slowfast = ["network.resolutions=[224,144]", "network.frames=[4,2]", "network.widths=[0.63,1.0]"];
+    for name in mutualnet_zoo::slowfast::NAMES {
+        let network = format!("network.name={name}");
+        let told = program.told(&[&facts[..], &slowfast, &[&network]].concat());
+        let error = format!(
+            "error: network `{name}` has a Fast pathway, but network.fast_frames is not set\n\
+             hint: set network.fast_frames, such as network.fast_frames=32"
+        );
+        assert!(told.starts_with("exit 1") && told.contains(&error), "{told}");
+    }
+    let keys = ["network.name=slowfast_r50_4x16", "network.fast_frames=32"];
+    let plan = program.json(&[&facts[..], &slowfast, &keys, &["--json"]].concat());
+    // At its smallest row the network needs what `inspect` says.
+    assert_eq!(plan["derived"]["smallest_macs"], 7_605_786_256_u64, "{plan}");
     let told = program.told(&[
         "inspect",
         "network",
@@ -119,27 +134,13 @@ fn a_network_that_reads_two_clips_is_counted_but_not_trained() {
         "400",
     ]);
     assert!(told.starts_with("exit 0") && told.contains("at 0.63-144-2: 7605786256 MACs"), "{told}");
-    for name in mutualnet_zoo::slowfast::NAMES {
-        let network = format!("network.name={name}");
-        let error = format!(
-            "error: network `{name}` reads two clips, which cannot be trained on yet\n\
-             hint: choose a network that reads one, such as slow_r50_8x8"
-        );
-        for arguments in [
-            &["plan", "recipe.toml", "--no-timing", &network, "network.frames=[4,2]"][..],
-            &["plan", "recipe.toml", "--train-images", "50000", "--classes", "100", &network],
-            &["train", "recipe.toml", "--out", "run", &network, "network.frames=[4,2]"],
-        ] {
-            let told = program.told(arguments);
-            assert!(told.starts_with("exit 1") && told.contains(&error), "{arguments:?}: {told}");
-        }
-        let told = program.told(&["bench", "train", "--network", name, "--frames", "4"]);
-        assert!(
-            told.contains(&format!("error: {name} reads two clips, which cannot be trained on yet")),
-            "{told}"
-        );
-    }
-    assert!(!program.path("run").exists());
+    let small = ["--resolutions", "32", "--frames", "4", "--batch", "2", "--steps", "1", "--plain"];
+    let told = program
+        .told(&[&["bench", "train", "--network", "x3d_xs", "--fast-frames", "8"], &small[..]].concat());
+    assert!(told.contains("error: x3d_xs has no Fast pathway: leave out --fast-frames"), "{told}");
+    let bench = ["bench", "train", "--network", "slowfast_r14_4x16", "--fast-frames", "8"];
+    let told = program.told(&[&bench[..], &small].concat());
+    assert!(told.starts_with("exit 0") && told.contains("s per plain step"), "{told}");
 }
 
 #[test]

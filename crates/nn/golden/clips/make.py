@@ -22,8 +22,8 @@ import sys
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pytorchvideo.models import slowfast
 from pytorchvideo.models.resnet import create_resnet
-from pytorchvideo.models.slowfast import create_slowfast
 from pytorchvideo.models.x3d import create_x3d
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -47,11 +47,15 @@ def fill(seed, shape):
 
 def network(name, frames, side, fast):
     """The hub's models (pytorchvideo/models/hub). Those of Slow-only and SlowFast are for 8 frames, and differ for 4 in their
-    pools; that of SlowFast also in its lateral convolutions, as in configs/Kinetics/SLOWFAST_4x16_R50.yaml of PySlowFast."""
+    pools; that of SlowFast also in its lateral convolutions, as in configs/Kinetics/SLOWFAST_4x16_R50.yaml of PySlowFast. ResNet-14 is
+    ours: one block per stage."""
     if name.startswith("slowfast_"):
+        layers = int(name.split("_")[1].removeprefix("r"))
+        slowfast._MODEL_STAGE_DEPTH[14] = (1, 1, 1, 1)
         taps, stride = {4: (5, 8), 8: (7, 4)}[frames]
         pools = ((frames, side // 32, side // 32), (fast[0], fast[1] // 32, fast[2] // 32))
-        return create_slowfast(
+        return slowfast.create_slowfast(
+            model_depth=layers,
             model_num_class=CLASSES,
             dropout_rate=0,
             slowfast_fusion_conv_kernel_size=(taps, 1, 1),

@@ -107,7 +107,7 @@ fn a_convolution_over_several_nodes_is_the_sum_of_one_over_each() {
     for fraction in [0.25, 0.6, 1.0] {
         let outputs = [0, 1].map(|n| {
             let slice = nets[n].slice(&parameters[n], width(fraction)).unwrap();
-            let outputs = nets[n].run_all(&slice, &batch(2, 20), Norm::Batch, None).unwrap();
+            let outputs = nets[n].run_all(&slice, &[&batch(2, 20)], Norm::Batch, None).unwrap();
             let loss = outputs[0].multiply(&outputs[0]).unwrap().mean().unwrap();
             loss.backward().unwrap();
             sums[n].add(&parameters[n], slice).unwrap();

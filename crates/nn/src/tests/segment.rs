@@ -103,7 +103,8 @@ fn scores_are_torchvisions() {
         let images: Vec<_> = fill(7, IMAGES.iter().product()).map(|value| (value * 1.7) as f32).collect();
         let images = Tensor::from_slice(&images, &IMAGES).unwrap().channels_last().unwrap();
         let slice = net.slice(&parameters, Width::ONE).unwrap();
-        let outputs = mutualnet_engine::no_grad(|| net.run_all(&slice, &images, Norm::Batch, None)).unwrap();
+        let outputs =
+            mutualnet_engine::no_grad(|| net.run_all(&slice, &[&images], Norm::Batch, None)).unwrap();
         assert_eq!(outputs.len(), golden.outputs.len());
         for (output, tensor) in net.network().outputs().iter().zip(outputs) {
             let Output { shape, numbers } = &golden.outputs[&output.name];

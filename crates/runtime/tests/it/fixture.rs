@@ -144,7 +144,7 @@ pub(crate) fn bundle(network: &Network, rows: &[&str]) -> Bundle {
         network: network.clone(),
         classes: (0..network.classes()).map(|class| format!("class {class}")).collect(),
         preprocess: Preprocess {
-            clip: ClipSampling::every_frame(network.rank(), frames.unwrap()),
+            clip: ClipSampling::every_frame(network, frames.unwrap()),
             ..Preprocess::center_crop(subnets[0].input.resolution, [0.5; 3], [0.25; 3])
         },
         table: QueryTable::new(subnets.iter().map(row).collect()).unwrap(),

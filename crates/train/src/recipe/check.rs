@@ -59,6 +59,13 @@ impl RecipeFile {
                 "largest first, each of them once",
             ),
             (
+                network
+                    .fast_frames
+                    .is_some_and(|fast| network.frames.first().is_none_or(|&most| most > fast)),
+                "network.fast_frames",
+                "at least the first of network.frames, which must be set",
+            ),
+            (
                 !(1..=ClipSampling::MAX_STRIDE).contains(&data.frame_stride),
                 "data.frame_stride",
                 "from 1 to 256",
@@ -159,7 +166,8 @@ impl RecipeFile {
     }
 
     fn clip_sampling(&self) -> Option<ClipSampling> {
-        let &frames = self.network.frames.first()?;
+        let &most = self.network.frames.first()?;
+        let frames = self.network.fast_frames.unwrap_or(most);
         Some(ClipSampling { frames, stride: self.data.frame_stride })
     }
 

@@ -49,6 +49,10 @@ pub struct NetworkSection {
     /// fewer frames sees some of those of the largest clip, at equal distances.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frames: Vec<Frames>,
+    /// Number of frames of the clip that a Fast pathway reads, such as 32; networks without one do not have the key. The
+    /// clip has this many frames at the largest resolution for every sub-network, and `network.frames` are of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fast_frames: Option<Frames>,
     /// 32, 16 or 8: smaller ones suit small images. Without it as published. Wide ResNets have an output stride of 4 and
     /// no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]

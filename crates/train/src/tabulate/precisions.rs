@@ -2,14 +2,13 @@
 //!
 //! Separate because only the run side computes in these precisions, so that the engine cannot evaluate them.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use mutualnet_bundle::{Bundle, Latency, Row};
+use mutualnet_core::Precision;
 use mutualnet_core::text::counted;
-use mutualnet_core::{Frames, Precision};
 use mutualnet_data::Dataset;
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_runtime::{Model, ModelConfig, Output, Session};
@@ -50,7 +49,10 @@ impl Tabulation<'_> {
             for (&(precision, subnet), score) in &mut scores {
                 session.switch_precision(precision)?;
                 session.switch(subnet)?;
-                session.run_whole(&seen(&images, (n, clip_frames), subnet.input.frames), n, size)?;
+                match clip_frames {
+                    Some(frames) => session.run_clips(&images, (n, [frames, size[0], size[1]]))?,
+                    None => session.run_whole(&images, n, size)?,
+                };
                 let outputs = (0..n_outputs).map(|idx| tensor(n, session.output(idx)));
                 O::count(score, &outputs.collect::<Result<Vec<_>>>()?, &targets)?;
             }
@@ -81,14 +83,6 @@ impl Tabulation<'_> {
             self.log.log(&Event::Notice { text })?;
         }
         Ok(kept)
-    }
-}
-
-/// The images of a batch, or of its clips the frames that a row with this many sees.
-fn seen(images: &[f32], (n, clip_frames): (usize, Option<usize>), frames: Frames) -> Cow<'_, [f32]> {
-    match clip_frames {
-        Some(of) if of != frames.get() as usize => frames.cut_from(images, [n, of]).into(),
-        _ => images.into(),
     }
 }
 
@@ -147,6 +141,20 @@ mod tests {
         clips::generate(&dir.path().join("data"), &spec).unwrap();
         let recipe = r#"
             network = { name = "x3d_xs", widths = [0.25, 0.5], resolutions = [32, 24], frames = [4, 2] }
+            data = { path = "set below", augment = { flip = false } }
+            train = { epochs = 1, batch = 8, lr = 0.05 }
+            tabulate = { width_step = 0.25, calibration_batches = 2 }
+        "#;
+        assert_alike(dir.path(), recipe);
+    }
+
+    #[test]
+    fn rows_of_two_pathways_are_evaluated_on_the_run_side() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = ClipsSpec { seed: 3, train: 16, test: 96, side: 32, frames: 4 };
+        clips::generate(&dir.path().join("data"), &spec).unwrap();
+        let recipe = r#"
+            network = { name = "slowfast_r14_4x16", widths = [0.25, 0.5], resolutions = [16, 12], frames = [2, 1], fast_frames = 4 }
             data = { path = "set below", augment = { flip = false } }
             train = { epochs = 1, batch = 8, lr = 0.05 }
             tabulate = { width_step = 0.25, calibration_batches = 2 }

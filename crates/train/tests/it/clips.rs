@@ -24,6 +24,9 @@ const RECIPE: &str = r#"
     tabulate = { width_step = 0.25, calibration_batches = 2, latency_runs = 2 }
 "#;
 
+/// The same with a Fast pathway.
+const TWO_PATHWAYS: [&str; 2] = ["network.name=slowfast_r14_4x16", "network.fast_frames=8"];
+
 fn recipe(dir: &Path, overrides: &[&str]) -> Result<Recipe, mutualnet_train::Error> {
     let mut keys = vec![format!("data.path={:?}", dir.join("data"))];
     keys.extend(overrides.iter().map(|&key| key.to_owned()));
@@ -37,9 +40,19 @@ fn clips(dir: &Path) {
 
 #[test]
 fn from_videos_to_a_class() {
+    goes_all_the_way(&[], ClipSampling { frames: Frames::new(4).unwrap(), stride: 2 });
+}
+
+#[test]
+fn from_videos_to_a_class_by_two_pathways() {
+    let keys = [&TWO_PATHWAYS[..], &["data.frame_stride=1"]].concat();
+    goes_all_the_way(&keys, ClipSampling { frames: Frames::new(8).unwrap(), stride: 1 });
+}
+
+fn goes_all_the_way(keys: &[&str], clip: ClipSampling) {
     let dir = tempfile::tempdir().unwrap();
     clips(dir.path());
-    let recipe = recipe(dir.path(), &[]).unwrap();
+    let recipe = recipe(dir.path(), keys).unwrap();
     let run = RunDir::new(dir.path().join("run"));
     let stop = AtomicBool::new(false);
     assert_eq!(mutualnet_train::train(&recipe, &run, &stop, &mut ()).unwrap(), Outcome::Finished);
@@ -50,7 +63,6 @@ fn from_videos_to_a_class() {
     assert!(table.rows().iter().all(|row| row.quality.n == 8 && !row.latency.is_empty()));
 
     let bundle = Bundle::read(&run.bundle()).unwrap();
-    let clip = ClipSampling { frames: Frames::new(4).unwrap(), stride: 2 };
     assert_eq!((bundle.task(), bundle.preprocess().clip), (Task::Classify, Some(clip)));
     let video = dir.path().join("data/test/left/00000.avi");
     check_rows(&bundle, &Clips::read(&video, bundle.preprocess(), (clip, NonZeroUsize::MIN)).unwrap());
@@ -72,7 +84,8 @@ fn from_videos_to_a_class() {
 fn check_rows(bundle: &Bundle, clip: &Clips) {
     let net = Net::new(bundle.network().clone());
     let parameters = Parameters::from_weights(net.network(), bundle.weights(), Device::Cpu).unwrap();
-    let clips = Tensor::from_channels_last(&clip.pixels, &[1, 4, 32, 32, 3], Device::Cpu).unwrap();
+    let dims = [1, clip.frames(), 32, 32, 3];
+    let clips = Tensor::from_channels_last(&clip.pixels, &dims, Device::Cpu).unwrap();
     let rows = bundle.table().rows();
     let pyramid = Pyramid::new(&clips, rows.iter().map(|row| row.subnet.input)).unwrap();
     let mut predictor = Predictor::new(bundle, NonZeroUsize::MIN, Config::default()).unwrap();
@@ -81,9 +94,9 @@ fn check_rows(bundle: &Bundle, clip: &Clips) {
         let layers: Vec<_> = layers.map(|layer| (layer.mean.clone(), layer.var.clone())).collect();
         let statistics = Statistics::from_vecs(&layers, Device::Cpu).unwrap();
         let slice = net.slice(&parameters, row.subnet.width).unwrap();
-        let input = pyramid.at(row.subnet.input);
-        let logits = no_grad(|| net.forward(&slice, input, Norm::Fixed(&statistics))).unwrap();
-        let engine = logits.to_vec_f32().unwrap();
+        let inputs = pyramid.inputs(net.network(), row.subnet.input);
+        let outputs = no_grad(|| net.run_all(&slice, &inputs, Norm::Fixed(&statistics), None)).unwrap();
+        let engine = outputs[0].to_vec_f32().unwrap();
 
         predictor.session_mut().switch(row.subnet).unwrap();
         predictor.answer_clips(clip).unwrap();
@@ -94,12 +107,12 @@ fn check_rows(bundle: &Bundle, clip: &Clips) {
     }
 }
 
-/// Three views are the first, the middle and the last clip, and cost three times as much.
+/// Three views are the first, the middle and the last clip, and cost three times as much; a clip of 7 or 8 of the 9 frames
+/// has two or three places.
 fn check_views(bundle: &Bundle, video: &Path, clip: ClipSampling) {
     let views = NonZeroUsize::new(3).unwrap();
     let read = |views| Clips::read(video, bundle.preprocess(), (clip, views)).unwrap();
     let (one, three) = (read(NonZeroUsize::MIN), read(views));
-    // 9 frames leave 3 places for a clip of 7, so the one in the middle is among them.
     assert_eq!(three.pixels[one.pixels.len()..2 * one.pixels.len()], one.pixels);
     let answer = |views| {
         let config = Config { views, ..Config::default() };
@@ -111,14 +124,18 @@ fn check_views(bundle: &Bundle, video: &Path, clip: ClipSampling) {
     assert_ne!(once.prediction.text(), thrice.prediction.text());
 }
 
-/// A bundle says which frames its network sees, and no row sees more.
+/// A bundle says which frames its network sees: no row sees more, and a Fast pathway sees all of them.
 fn refuses_other_sizes(parts: BundleParts) {
     let with = |clip| {
         let preprocess = Preprocess { clip, ..parts.preprocess };
         Bundle::new(BundleParts { preprocess, ..parts.clone() }).err().unwrap().to_string()
     };
     let fewer = ClipSampling { frames: Frames::new(3).unwrap(), stride: 2 };
-    assert!(with(Some(fewer)).contains("it has more frames than a clip, which has 3"));
+    let reason = match parts.network.whole_clip() {
+        Some(_) => "clip: has 3 frames of 32×32 pixels, and the network reads 8 of 32×32",
+        None => "it has more frames than a clip, which has 3",
+    };
+    assert!(with(Some(fewer)).contains(reason));
     assert!(with(None).contains("clip: is missing, and the network reads clips"));
 }
 
@@ -137,7 +154,14 @@ fn frames_are_for_networks_that_read_clips() {
     let (error, hint) = told(&["network.name=mobilenet_v2"]);
     assert_eq!(error, "network `mobilenet_v2` reads images, which have no frames, but network.frames is set");
     assert!(hint.contains("remove network.frames"), "{hint}");
+    let (error, hint) = told(&["network.name=slowfast_r14_8x8"]);
+    assert_eq!(error, "network `slowfast_r14_8x8` has a Fast pathway, but network.fast_frames is not set");
+    assert!(hint.contains("network.fast_frames=32"), "{hint}");
+    let (error, hint) = told(&["network.fast_frames=8"]);
+    assert_eq!(error, "network `x3d_xs` has no Fast pathway, but network.fast_frames is set");
+    assert!(hint.contains("remove network.fast_frames"), "{hint}");
     for (key, reason) in [
+        ("network.fast_frames=3", "network.fast_frames: must be at least the first of network.frames"),
         ("network.frames=[2,4]", "network.frames: must be largest first, each of them once"),
         ("data.frame_stride=0", "data.frame_stride: must be from 1 to 256"),
         ("train.subnet=0.5-32-3", "train.subnet: must be a width within network.widths"),

@@ -13,7 +13,7 @@ use mutualnet_core::{
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
-use mutualnet_zoo::{NetworkConfig, segment, slowfast};
+use mutualnet_zoo::{NetworkConfig, segment};
 use rand::Rng;
 
 use crate::fixture::small_network;
@@ -94,7 +94,7 @@ fn bundle(net: &Net, parameters: &Parameters, rows: &[EngineRow]) -> Bundle {
         classes: (0..net.network().classes()).map(|class| class.to_string()).collect(),
         preprocess: Preprocess {
             fit: task.sees(),
-            clip: ClipSampling::every_frame(net.network().rank(), frames.unwrap()),
+            clip: ClipSampling::every_frame(net.network(), frames.unwrap()),
             ..Preprocess::center_crop(rows[0].subnet.input.resolution, [0.5; 3], [0.25; 3])
         },
         table: QueryTable::new(rows.iter().map(row).collect()).unwrap().measuring(task.metric()),
@@ -131,8 +131,8 @@ fn networks_for_clips_give_the_engines_logits_on_the_run_side() {
     }
 }
 
-/// At rows whose lateral connections are resized not at all, in time, and in time and space. The list is run by name,
-/// because a session's other methods give a network one clip.
+/// At rows whose lateral connections are resized not at all, in time, and in time and space. The list is run by name, with
+/// any two clips; that a row sees a part of a whole clip is tested where clips are trained on.
 #[test]
 fn two_pathways_give_the_engines_logits_on_the_run_side() {
     set_threads(1).unwrap();
@@ -140,8 +140,8 @@ fn two_pathways_give_the_engines_logits_on_the_run_side() {
     const N: usize = 4;
     let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
     let config = NetworkConfig { classes: 7, widths, output_stride: None };
-    let network = slowfast::slowfast_over(FAST.map(|n| n as u32), "slowfast_r50_4x16", &config);
-    let net = Net::new(network.unwrap().unwrap());
+    let network = mutualnet_zoo::build("slowfast_r14_4x16", &config).unwrap();
+    let net = Net::new(network.with_whole_clip(FAST.map(|n| n as u32)).unwrap());
     let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
     let clips = |seed, subnet: Subnet| {
         let [side, frames] = [subnet.input.resolution.get(), subnet.input.frames.get()].map(|n| n as usize);
@@ -214,7 +214,7 @@ pub(crate) fn outputs_of(
     extent: [usize; 3],
 ) -> Vec<Tensor> {
     let images = tensor(net, pixels, extent);
-    no_grad(|| net.run_all(slice, &images, Norm::Fixed(statistics), None)).unwrap()
+    no_grad(|| net.run_all(slice, &[&images], Norm::Fixed(statistics), None)).unwrap()
 }
 
 impl BothSides {

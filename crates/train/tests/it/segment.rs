@@ -233,7 +233,8 @@ fn ignored_pixels_change_neither_loss_nor_score() {
     let slice = net.slice(&parameters, net.network().widths().full()).unwrap();
     let pixels: Vec<f32> = (0..2 * 64 * 64 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
     let images = Tensor::from_nhwc(&pixels, [2, 64, 64, 3], Device::Cpu).unwrap();
-    let pass = || Pass { net: &net, slice: &slice, images: &images, norm: Norm::Batch, dropout: None };
+    let inputs = [&images];
+    let pass = || Pass { net: &net, slice: &slice, inputs: &inputs, norm: Norm::Batch, dropout: None };
     let all: Vec<u8> = (0..2 * 64 * 64).map(|i| u8::from(i % 3 == 0)).collect();
     let partly: Vec<u8> = all.iter().enumerate().map(|(i, &c)| if i % 5 == 0 { IGNORE } else { c }).collect();
     let labels = PixelLabels::new(&partly, [64, 64], Device::Cpu).unwrap();

@@ -411,7 +411,7 @@ fn a_list_reads_several_inputs() {
         let [image, map] = inputs.each_ref().map(channels_last);
         let ours = session.run_list("main", &[&image, &map], N).unwrap();
         assert_near(ours, &channels_last(&engine[0]), &row.to_string());
-        assert!(session.run(&image, N).unwrap_err().to_string().contains("only be run by name"));
+        assert!(session.run(&image, N).unwrap_err().to_string().contains("or its lists by name"));
     }
     let slice = net.slice(&parameters, Width::ONE).unwrap();
     let one = net.forward(&slice, &images(1), Norm::Batch).unwrap_err().to_string();

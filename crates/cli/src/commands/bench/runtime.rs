@@ -82,11 +82,13 @@ pub(super) fn run(args: &BenchRuntimeArgs) -> Result<()> {
 
 fn report(session: &mut Session, args: &BenchRuntimeArgs) -> Result<Report> {
     let (batch, runs) = (args.batch.get(), args.runs.get());
-    let images = vec![0.5; batch * session.input_len()];
-    let mut times = lockstep::times(session, &images, batch, WARM_UP + runs)?.split_off(WARM_UP);
+    let lens: Vec<_> = session.input_lens().map(|len| batch * len).collect();
+    let numbers = vec![0.5; lens.iter().sum()];
+    let inputs = lockstep::split(&numbers, &lens);
+    let mut times = lockstep::times(session, &inputs, batch, WARM_UP + runs)?.split_off(WARM_UP);
     times.sort_unstable();
     let median = times[times.len() / 2];
-    let timed = session.profile(&images, batch, runs)?;
+    let timed = session.profile(&inputs, batch, runs)?;
     let peak = Peak::measure(session.model().isa(), session.threads());
     let total: Duration = timed.iter().map(|layer| layer.time).sum();
     let layers: Vec<_> = timed.iter().map(|layer| shown(layer, session.model(), &peak, total)).collect();

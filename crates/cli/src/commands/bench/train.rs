@@ -104,7 +104,7 @@ impl Bench {
     fn new(args: &BenchTrainArgs) -> Result<Self> {
         let widths = WidthRange::new(args.smallest, Width::ONE)?;
         let config = NetworkConfig { classes: args.classes, widths, output_stride: None };
-        let network = mutualnet_zoo::build(&args.network, &config)?;
+        let network = with_fast_frames(mutualnet_zoo::build(&args.network, &config)?, args)?;
         let inputs = inputs(&network, args)?;
         Ok(Self {
             steps: bare_steps(network, (args.batch, inputs[0]), Device::parse(&args.device)?)?,
@@ -141,13 +141,20 @@ impl Bench {
     }
 }
 
+/// The network with a Fast pathway for clips of the largest resolution, if it has one.
+fn with_fast_frames(network: Network, args: &BenchTrainArgs) -> Result<Network> {
+    let frames = match (network.whole_clip(), args.fast_frames) {
+        (Some([published, ..]), frames) => frames.map_or(published, Frames::get),
+        (None, None) => return Ok(network),
+        (None, Some(_)) => bail!("{} has no Fast pathway: leave out --fast-frames", network.name()),
+    };
+    let side = args.resolutions[0].get();
+    Ok(network.with_whole_clip([frames, side, side])?)
+}
+
 /// The sizes of inputs, largest first; only clips have frames.
 fn inputs(network: &Network, args: &BenchTrainArgs) -> Result<Vec<InputSize>> {
     let name = network.name();
-    ensure!(
-        network.inputs(network.main()).count() == 1,
-        "{name} reads two clips, which cannot be trained on yet"
-    );
     match network.rank() {
         Rank::Image => ensure!(args.frames.is_empty(), "{name} reads images, which have no frames"),
         Rank::Clip => {
