@@ -200,12 +200,6 @@ impl Network {
         &self.nodes[id.0]
     }
 
-    /// The number of classes, which is the number of channels of the first output.
-    pub fn classes(&self) -> usize {
-        let channels = self.channels(self.widths.full()).expect("checked at construction");
-        channels[self.outputs[0].node.0]
-    }
-
     /// For every node, the last node that reads it, or the node itself if none does. An executor can then drop its value.
     /// That of an output is never dropped: its last use lies behind the end of the list.
     pub fn last_uses(&self) -> Vec<NodeId> {

@@ -92,7 +92,7 @@ pub fn classes(state: &StateDict<'_>, network: &Network, rules: Rules<'_>) -> Re
     };
     let name = || network.node(parameters[head_idx].node).path.clone();
     match head.and_then(|head| head.shape.first()) {
-        Some(classes) => Ok(*classes),
+        Some(outputs) => Ok(outputs / network.boxes_per_position().unwrap_or(1)),
         None if rules.matching == Matching::Name => match by_name(state, network, rules) {
             Err(error) => Err(error),
             Ok(_) => Err(Error::NoClassifier { name: name(), prefix }),

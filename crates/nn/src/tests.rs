@@ -12,6 +12,7 @@ use mutualnet_zoo::{NetworkConfig, OutputStride};
 use super::*;
 
 mod clips;
+mod detect;
 mod heads;
 mod pytorchvideo;
 mod segment;

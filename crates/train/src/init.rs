@@ -173,7 +173,8 @@ fn head(network: &Network) -> Vec<String> {
 /// A classifier of other classes is the usual case in transfer learning, so it has an error of its own.
 fn check_head(network: &Network, weights: &Weights, path: &Path) -> Result<()> {
     let bias = weights.get(&head(network)[1]);
-    let found = bias.and_then(|tensor| tensor.shape.first().copied()).unwrap_or(0);
+    let outputs = bias.and_then(|tensor| tensor.shape.first().copied()).unwrap_or(0);
+    let found = outputs / network.boxes_per_position().unwrap_or(1);
     if found == network.classes() {
         return Ok(());
     }

@@ -7,10 +7,11 @@
 use std::process::ExitCode;
 
 use mutualnet_core::{InputSize, Resolution, Subnet, Task, Width, WidthRange};
-use mutualnet_zoo::segment;
 use mutualnet_zoo::{
-    Error, FAMILIES, Family, NetworkConfig, OutputStride, Purpose, build_small, family, golden, names, origin,
+    Error, FAMILIES, Family, NetworkConfig, OutputStride, Purpose, all_names, build_small, family, golden,
+    origin,
 };
+use mutualnet_zoo::{segment, ssdlite};
 use serde_json::{Value, json};
 
 /// The side of the images for which MACs are told: of most networks, and of those that are for small images. A network that
@@ -19,15 +20,13 @@ const SIDES: [u32; 2] = [224, 32];
 /// The same of networks that segment, which torchvision evaluates at this side, and their number of classes.
 const SEGMENT_SIDE: u32 = 520;
 const SEGMENT_CLASSES: usize = 21;
+/// The number of classes of networks that detect, with the background: that of COCO in torchvision.
+const DETECT_CLASSES: usize = 91;
 
 fn main() -> ExitCode {
     let told = match std::env::args().nth(1) {
         Some(name) => one(&name),
-        None => names()
-            .chain(segment::NAMES.iter().copied())
-            .map(listed)
-            .collect::<Result<_, _>>()
-            .map(Value::Array),
+        None => all_names().map(listed).collect::<Result<_, _>>().map(Value::Array),
     };
     match told {
         Ok(value) => {
@@ -67,28 +66,32 @@ fn one(name: &str) -> Result<Value, Error> {
 
 /// A line of a list.
 fn listed(name: &'static str) -> Result<Value, Error> {
-    let segments = segment::NAMES.contains(&name);
     let usual = config(1.0, None)?;
-    let classes = if segments { SEGMENT_CLASSES } else { usual.classes };
+    let is_for_small = mutualnet_zoo::build(name, &config(1.0, Some(OutputStride::S32))?).is_err();
+    let usual_side = SIDES[usize::from(is_for_small)];
+    let (task, side, classes) = match name {
+        ssdlite::NAME => ("detect", ssdlite::SIDE, DETECT_CLASSES),
+        name if segment::NAMES.contains(&name) => (Task::Segment.name(), SEGMENT_SIDE, SEGMENT_CLASSES),
+        _ => (Task::Classify.name(), usual_side, usual.classes),
+    };
     let network = mutualnet_zoo::build_for(Purpose::Inference, name, &NetworkConfig { classes, ..usual })?;
     let family: Option<&Family> = FAMILIES.iter().find(|family| family.names.contains(&name));
-    let is_for_small = mutualnet_zoo::build(name, &config(1.0, Some(OutputStride::S32))?).is_err();
-    let side = if segments { SEGMENT_SIDE } else { SIDES[usize::from(is_for_small)] };
     let clip = family.and_then(|family| family.clip(name));
     let input = match clip {
         Some(clip) => clip.input()?,
         None => InputSize::image(Resolution::new(side)?),
     };
     let subnet = Subnet { width: Width::ONE, input };
+    let others = || segment::TORCHVISION.contains(&name) || name == ssdlite::NAME;
     Ok(json!({
         "name": name,
-        "task": if segments { Task::Segment } else { Task::Classify },
+        "task": task,
         "params": network.params(Width::ONE)?,
         "side": input.resolution.get(),
         "frames": clip.map(|clip| clip.frames),
         "macs": network.macs(subnet)?.0,
         "origin": origin(name).name(),
-        "torchvision": family.map_or(segment::TORCHVISION, |family| family.torchvision).contains(&name),
+        "torchvision": family.map_or_else(others, |family| family.torchvision.contains(&name)),
         "timm": family.and_then(|family| family.timm(name)),
         "pytorchvideo": clip.is_some(),
     }))

@@ -5,7 +5,7 @@
 
 use mutualnet_core::network::Rank;
 
-use crate::{family, segment};
+use crate::{family, segment, ssdlite};
 
 /// A folder of golden files, below `crates`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Folder {
     Steps,
     /// Scores of torchvision's segmentation network.
     Segment,
+    /// Scores and box codes of torchvision's one-stage detector.
+    Detect,
     /// Parameters, MACs, logits and gradients of pytorchvideo's network.
     Clips,
 }
@@ -30,6 +32,7 @@ impl Folder {
             Self::Names => "import/golden/names",
             Self::Steps => "train/golden/mutual_step",
             Self::Segment => "nn/golden/segment",
+            Self::Detect => "nn/golden/detect",
             Self::Clips => "nn/golden/clips",
         }
     }
@@ -45,6 +48,9 @@ impl Folder {
 pub fn folders(network: &str) -> Vec<Folder> {
     if segment::NAMES.contains(&network) {
         return vec![Folder::Segment];
+    }
+    if network == ssdlite::NAME {
+        return vec![Folder::Detect];
     }
     let Some(family) = family(network) else { return Vec::new() };
     if family.rank() == Rank::Clip {

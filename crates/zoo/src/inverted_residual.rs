@@ -52,16 +52,34 @@ impl Style {
 
     /// Appends a block: expansion, depthwise convolution, gate, projection.
     pub(crate) fn block(self, net: &mut NetworkBuilder, path: &str, input: NodeId, block: &Block) -> NodeId {
-        let mut layer = 0;
+        let path = format!("{path}.block");
+        if !block.expands {
+            return self.narrow(net, (&path, 0), input, block);
+        }
+        let x = self.expand(net, &format!("{path}.0"), input, block);
+        self.narrow(net, (&path, 1), x, block)
+    }
+
+    /// Appends the expansion of a block.
+    pub(crate) fn expand(self, net: &mut NetworkBuilder, path: &str, input: NodeId, block: &Block) -> NodeId {
+        self.layer(net, path, input, (dense(block.hidden, 1, 1), Some(block.activation)))
+    }
+
+    /// Appends what follows the expansion of a block, numbered from `first` on.
+    pub(crate) fn narrow(
+        self,
+        net: &mut NetworkBuilder,
+        (path, first): (&str, usize),
+        input: NodeId,
+        block: &Block,
+    ) -> NodeId {
+        let mut layer = first;
         let mut next = || {
             layer += 1;
-            format!("{path}.block.{}", layer - 1)
+            format!("{path}.{}", layer - 1)
         };
         let activation = Some(block.activation);
         let mut x = input;
-        if block.expands {
-            x = self.layer(net, &next(), x, (dense(block.hidden, 1, 1), activation));
-        }
         let (dilation, padding) = (block.dilation, block.kernel / 2 * block.dilation);
         let depthwise = Conv {
             dilation: [1, dilation, dilation],

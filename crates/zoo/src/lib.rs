@@ -16,9 +16,9 @@ pub mod mobilenet_v2;
 pub mod mobilenet_v3;
 pub mod resnet;
 pub mod segment;
-pub use segment::{Head, Variant};
 pub mod slow;
 pub mod slowfast;
+pub mod ssdlite;
 pub mod vgg;
 pub mod wide_resnet;
 pub mod x3d;
@@ -40,6 +40,9 @@ pub use family::Family;
 
 mod output_stride;
 pub use output_stride::OutputStride;
+
+mod variant;
+pub use variant::{Head, Purpose, Variant};
 
 /// All families.
 pub const FAMILIES: &[Family] = &[
@@ -165,6 +168,11 @@ pub const FAMILIES: &[Family] = &[
 ];
 
 /// The names that [`build`] accepts; for families with numbers in their names, the common members.
+pub fn all_names() -> impl Iterator<Item = &'static str> {
+    names().chain(segment::NAMES.iter().copied()).chain([ssdlite::NAME])
+}
+
+/// Those of [`all_names`] that classify.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().flat_map(|family| family.names).copied()
 }
@@ -187,19 +195,10 @@ pub fn family(name: &str) -> Option<&'static Family> {
 
 /// Whose names the parameters of a network have; those of a network that is not here count as the authors'.
 pub fn origin(name: &str) -> Origin {
-    if segment::NAMES.contains(&name) {
+    if segment::NAMES.contains(&name) || name == ssdlite::NAME {
         return Origin::Torchvision;
     }
     family(name).map_or(Origin::Authors, |family| family.origin)
-}
-
-/// Whether a network has outputs that only training needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// All outputs.
-    Training,
-    /// The outputs that answer.
-    Inference,
 }
 
 /// Builds the network of a name with all of its outputs.
@@ -216,8 +215,10 @@ pub fn build(name: &str, config: &NetworkConfig) -> Result<Network, Error> {
 /// # Errors
 /// Fails in the same cases as [`build`].
 pub fn build_for(variant: impl Into<Variant>, name: &str, config: &NetworkConfig) -> Result<Network, Error> {
+    let variant = variant.into();
     let network = FAMILIES.iter().find_map(|family| (family.build)(name, config));
     let network = network.or_else(|| segment::segment(name, config, variant));
+    let network = network.or_else(|| (name == ssdlite::NAME).then(|| ssdlite::ssdlite(config, variant.head)));
     network.unwrap_or_else(|| Err(Error::Unknown { name: name.to_owned() }))
 }
 

@@ -25,8 +25,8 @@ const LAST_CHANNELS: u32 = 960;
 /// The block that first reaches an eighth of the side, counted from 1: LR-ASPP reads it.
 const LOW_BLOCK: usize = 4;
 
-/// Blocks at the end that are dilated for segmentation.
-const N_DILATED: usize = 3;
+/// Blocks at the end that are dilated for segmentation, and have half the channels for detection.
+const N_LAST: usize = 3;
 
 /// Features before the last linear layer; the same number at every width.
 const HIDDEN_FEATURES: usize = 1280;
@@ -34,8 +34,10 @@ const HIDDEN_FEATURES: usize = 1280;
 const STYLE: Style =
     Style { norm: BatchNorm { eps: 1e-3 }, gate: [Activation::Relu, Activation::HardSigmoid] };
 
-/// Kernel, hidden channels, channels, gate, non-linearity and stride of every block.
-const BLOCKS: [(u32, u32, u32, bool, Activation, u32); 15] = {
+/// Kernel, hidden channels, channels, gate, non-linearity and stride of a block.
+type Spec = (u32, u32, u32, bool, Activation, u32);
+
+const BLOCKS: [Spec; 15] = {
     use Activation::{HardSwish, Relu};
     [
         (3, 16, 16, false, Relu, 1),
@@ -74,6 +76,20 @@ pub fn mobilenet_v3_large(config: &NetworkConfig) -> mutualnet_core::Result<Netw
     net.finish()
 }
 
+/// A block as published, for an input of so many channels.
+fn block((kernel, hidden, out, gate, activation, stride): Spec, channels: u32) -> Block {
+    Block {
+        hidden: ChannelRule::slim(hidden),
+        expands: hidden != channels,
+        kernel,
+        stride,
+        dilation: 1,
+        activation,
+        squeeze: gate.then(|| ChannelRule::slim(make_divisible(f64::from(hidden / 4), 8))),
+        out: ChannelRule::slim(out),
+    }
+}
+
 /// How the blocks move over their input.
 #[derive(Clone, Copy)]
 pub(crate) enum Moves {
@@ -94,18 +110,14 @@ pub(crate) fn trunk(net: &mut NetworkBuilder, path: &str, input: NodeId, moves: 
     let stem = dense(ChannelRule::slim(STEM_CHANNELS), 3, strides.next(2));
     let mut x = STYLE.layer(net, &format!("{path}.0"), input, (stem, last_activation));
     let (mut channels, mut low) = (STEM_CHANNELS, x);
-    for (idx, (kernel, hidden, out, gate, activation, stride)) in (1..).zip(BLOCKS) {
+    for (idx, spec) in (1..).zip(BLOCKS) {
         let block_path = format!("{path}.{idx}");
-        let is_dilated = matches!(moves, Moves::Dilated) && idx > BLOCKS.len() - N_DILATED;
+        let is_dilated = matches!(moves, Moves::Dilated) && idx > BLOCKS.len() - N_LAST;
+        let (.., out, _, _, stride) = spec;
         let block = Block {
-            hidden: ChannelRule::slim(hidden),
-            expands: hidden != channels,
-            kernel,
             stride: if is_dilated { 1 } else { strides.next(stride) },
             dilation: if is_dilated { 2 } else { 1 },
-            activation,
-            squeeze: gate.then(|| ChannelRule::slim(make_divisible(f64::from(hidden / 4), 8))),
-            out: ChannelRule::slim(out),
+            ..block(spec, channels)
         };
         let y = STYLE.block(net, &block_path, x, &block);
         // The shortcut depends on the published stride.
@@ -117,4 +129,37 @@ pub(crate) fn trunk(net: &mut NetworkBuilder, path: &str, input: NodeId, moves: 
     let last = dense(ChannelRule::slim(LAST_CHANNELS), 1, 1);
     let path = format!("{path}.{}", BLOCKS.len() + 1);
     (low, STYLE.layer(net, &path, x, (last, last_activation)))
+}
+
+/// Appends the trunk of SSDlite under `path`, in two parts: up to the expansion of the last strided block, and up to the
+/// last convolution, with half the channels behind that expansion. Returns the last node of both.
+pub(crate) fn halved_trunk(net: &mut NetworkBuilder, path: &str, input: NodeId) -> [NodeId; 2] {
+    let stem = dense(ChannelRule::slim(STEM_CHANNELS), 3, 2);
+    let last_activation = Some(Activation::HardSwish);
+    let mut x = STYLE.layer(net, &format!("{path}.0.0"), input, (stem, last_activation));
+    let (mut channels, mut expanded) = (STEM_CHANNELS, x);
+    let strided = BLOCKS.len() - N_LAST + 1;
+    for (idx, spec) in (1..).zip(BLOCKS) {
+        let (kernel, mut hidden, mut out, gate, activation, stride) = spec;
+        if idx >= strided {
+            out /= 2;
+        }
+        if idx > strided {
+            hidden /= 2;
+        }
+        let block = block((kernel, hidden, out, gate, activation, stride), channels);
+        let y = if idx == strided {
+            expanded = STYLE.expand(net, &format!("{path}.0.{idx}"), x, &block);
+            STYLE.narrow(net, (&format!("{path}.1.0"), 1), expanded, &block)
+        } else {
+            let number = if idx < strided { format!("0.{idx}") } else { format!("1.{}", idx - strided) };
+            STYLE.block(net, &format!("{path}.{number}"), x, &block)
+        };
+        let residual = channels == out && stride == 1;
+        x = if residual { net.add(&format!("{path}.add{idx}"), y, x) } else { y };
+        channels = out;
+    }
+    let last = dense(ChannelRule::slim(LAST_CHANNELS / 2), 1, 1);
+    let path = format!("{path}.1.{N_LAST}");
+    [expanded, STYLE.layer(net, &path, x, (last, last_activation))]
 }

@@ -15,7 +15,7 @@ use mutualnet_core::{Network, NodeId};
 
 use crate::layers::dense;
 use crate::output_stride::{OutputStride, Steps};
-use crate::{Error, NetworkConfig, Purpose, mobilenet_v2, mobilenet_v3, resnet};
+use crate::{Error, Head, NetworkConfig, Purpose, Variant, mobilenet_v2, mobilenet_v3, resnet};
 
 mod backbone;
 pub use backbone::{Backbone, backbone, backbone_name};
@@ -35,43 +35,6 @@ const DEEPLAB_CHANNELS: u32 = 256;
 /// Dilations of the three wide branches of DeepLabV3's head, at a sixteenth of the side of the input; at an eighth they are
 /// twice as large.
 const DILATIONS: [u32; 3] = [6, 12, 18];
-
-/// What a width means for the layers behind the trunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Head {
-    /// Nothing: they are the same at every width.
-    #[default]
-    Whole,
-    /// The same as for the trunk; only the scores keep their number.
-    Slim,
-}
-
-impl Head {
-    /// A convolution without bias to a number of channels.
-    fn conv(self, channels: u32, size: u32) -> Conv {
-        let out = match self {
-            Self::Whole => ChannelRule::whole(channels as usize),
-            Self::Slim => ChannelRule::slim(channels),
-        };
-        dense(out, size, 1)
-    }
-}
-
-/// Which variant of a network is built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Variant {
-    /// Its outputs.
-    pub purpose: Purpose,
-    /// Its head.
-    pub head: Head,
-}
-
-impl From<Purpose> for Variant {
-    /// With a whole head.
-    fn from(purpose: Purpose) -> Self {
-        Self { purpose, head: Head::Whole }
-    }
-}
 
 /// Builds the network of a name; `None` for a name that is not one of [`NAMES`].
 ///

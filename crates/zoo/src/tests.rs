@@ -137,7 +137,7 @@ fn the_authors_networks_to_the_last_mac_and_name() {
 fn every_golden_file_is_there() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let samples = FAMILIES.iter().flat_map(|family| family.samples).map(|sample| sample.name);
-    for name in names().chain(samples).chain(segment::NAMES.iter().copied()) {
+    for name in all_names().chain(samples) {
         for folder in golden::folders(name) {
             let file = folder.file(name);
             assert!(crates.join(&file).is_file(), "no crates/{file}: run `cargo xtask golden {name}`");
@@ -512,6 +512,11 @@ fn every_network_can_do_its_own_task_alone() {
             assert!(error.starts_with(&format!("network `{name}` cannot classify: ")), "{error}");
         }
     }
+    let detector = crate::build(ssdlite::NAME, &config).unwrap();
+    assert_eq!((detector.classes(), detector.boxes_per_position()), (1000, Some(6)));
+    for task in [Task::Classify, Task::Segment] {
+        assert!(task.check(&detector).is_err(), "{task}");
+    }
 }
 
 #[test]
@@ -530,4 +535,6 @@ fn heads_are_the_layers_that_know_the_classes() {
     );
     assert_eq!(heads("deeplabv3_resnet50"), ["classifier.4", "aux_classifier.4"]);
     assert_eq!(heads("deeplabv3_mobilenet_v2"), ["classifier.4"]);
+    let of_map = |idx: u32| format!("head.classification_head.module_list.{idx}.1");
+    assert_eq!(heads(ssdlite::NAME), (0..6).map(of_map).collect::<Vec<_>>());
 }

@@ -29,6 +29,16 @@ impl Output {
     pub const MAP: &'static str = "out";
     /// The name of a map that is computed from an earlier layer and used in training only.
     pub const AUXILIARY: &'static str = "aux";
+    /// What the names of a one-stage detector's maps of scores begin with, `scores.0` and so on: `[n, boxes × classes, h,
+    /// w]`, for every box of a position its classes, the background first.
+    pub const SCORES: &'static str = "scores";
+    /// What the names of its maps of boxes begin with: `[n, boxes × 4, h, w]`, for every box its codes.
+    pub const BOXES: &'static str = "boxes";
+
+    /// Whether it is a map of boxes.
+    fn is_boxes(&self) -> bool {
+        self.name.strip_prefix(Self::BOXES).is_some_and(|rest| rest.starts_with('.'))
+    }
 
     /// These outputs; if there are none, the last node as [`Self::LOGITS`].
     pub(super) fn or_last(outputs: Vec<Self>, nodes: &[Node]) -> Vec<Self> {
@@ -40,10 +50,26 @@ impl Output {
 }
 
 impl Network {
-    /// The last layers with parameters before each output, which depend on the number of classes: the classifier.
+    /// The number of classes: the channels of the first output, for each box if it is a detector's.
+    pub fn classes(&self) -> usize {
+        let channels = self.channels(self.widths().full()).expect("checked at construction");
+        let first = channels[self.outputs()[0].node.0];
+        first / self.boxes_per_position().unwrap_or(1).max(1)
+    }
+
+    /// The boxes that a one-stage detector scores at every position of its first map; `None` for other networks.
+    pub fn boxes_per_position(&self) -> Option<usize> {
+        let channels = self.channels(self.widths().full()).expect("checked at construction");
+        let boxes = self.outputs().iter().find(|output| output.is_boxes())?;
+        Some(channels[boxes.node.0] / 4)
+    }
+
+    /// The last layers with parameters before each output but boxes, which depend on the number of classes: the
+    /// classifier.
     pub fn heads(&self) -> BTreeSet<NodeId> {
         let mut heads = BTreeSet::new();
-        let mut open: Vec<_> = self.outputs().iter().map(|output| output.node).collect();
+        let scores = self.outputs().iter().filter(|output| !output.is_boxes());
+        let mut open: Vec<_> = scores.map(|output| output.node).collect();
         while let Some(id) = open.pop() {
             let Node { op, inputs, .. } = self.node(id);
             match op {

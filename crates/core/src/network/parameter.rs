@@ -59,14 +59,14 @@ pub struct Parameter {
     pub node: NodeId,
     /// What it means to that node.
     pub kind: ParameterKind,
-    /// Whether the first output does not depend on it: it belongs to an output that only training has.
+    /// Whether only [`Output::AUXILIARY`](super::Output::AUXILIARY) depends on it, which only training has.
     pub is_auxiliary: bool,
 }
 
 impl Network {
     /// All learnable tensors in the order of the nodes, weight before bias.
     pub fn parameters(&self) -> Vec<Parameter> {
-        let is_needed = self.needed_by_the_first_output();
+        let auxiliary = self.auxiliary();
         let mut parameters = Vec::new();
         for (idx, node) in self.nodes().iter().enumerate() {
             let mut push = |suffix: &str, kind| {
@@ -74,7 +74,7 @@ impl Network {
                     name: format!("{}.{suffix}", node.path),
                     node: NodeId(idx),
                     kind,
-                    is_auxiliary: !is_needed[idx],
+                    is_auxiliary: auxiliary.contains(&NodeId(idx)),
                 });
             };
             match &node.op {
@@ -113,19 +113,6 @@ impl Network {
             }
         }
         parameters
-    }
-
-    /// For every node, whether the first output depends on it.
-    fn needed_by_the_first_output(&self) -> Vec<bool> {
-        let mut is_needed = vec![false; self.nodes().len()];
-        is_needed[self.outputs()[0].node.0] = true;
-        // A node comes after its inputs.
-        for (idx, node) in self.nodes().iter().enumerate().rev() {
-            if is_needed[idx] {
-                node.inputs.iter().for_each(|input| is_needed[input.0] = true);
-            }
-        }
-        is_needed
     }
 
     /// The part of every tensor of [`Self::parameters`] that a width uses.

@@ -112,7 +112,12 @@ fn every_tensor_of_pyslowfasts_networks_has_its_place() {
 
 /// Shapes by name of torchvision's segmentation networks, as `nn/golden/segment/make.py` found them.
 fn golden_segment(name: &str) -> BTreeMap<String, Vec<usize>> {
-    let path = format!("{}/../nn/golden/segment/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    golden_shapes("segment", name)
+}
+
+/// Shapes by name of a torchvision network, as the script in a folder found them.
+fn golden_shapes(folder: &str, name: &str) -> BTreeMap<String, Vec<usize>> {
+    let path = format!("{}/../nn/golden/{folder}/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let shapes: Vec<(String, Vec<usize>)> = serde_json::from_value(golden["parameters"].clone()).unwrap();
     shapes.into_iter().collect()
@@ -124,9 +129,12 @@ fn with_classes(name: &str, classes: usize) -> Network {
 }
 
 #[test]
-fn every_tensor_of_networks_that_segment_has_its_place() {
-    for name in mutualnet_zoo::segment::NAMES {
-        let shapes = golden_segment(name);
+fn every_tensor_of_networks_that_segment_or_detect_has_its_place() {
+    let detector = ("detect", mutualnet_zoo::ssdlite::NAME);
+    for (folder, name) in
+        mutualnet_zoo::segment::NAMES.iter().map(|name| ("segment", *name)).chain([detector])
+    {
+        let shapes = golden_shapes(folder, name);
         let state = state(&shapes);
         // Names do not depend on the number of classes, which is found.
         let found = classes(&state, &with_classes(name, 3), Rules::default()).unwrap();

@@ -13,8 +13,9 @@ const IMAGES: [usize; 4] = [4, 3, 48, 72];
 /// Largest difference relative to the largest number of an output; the reference computes in double precision.
 const TOLERANCE: f32 = 2e-4;
 
+/// What the scripts of networks that segment and that detect write.
 #[derive(Deserialize)]
-struct Golden {
+pub(super) struct Golden {
     parameters: Vec<(String, Vec<usize>)>,
     macs: BTreeMap<u32, u64>,
     outputs: BTreeMap<String, Output>,
@@ -43,9 +44,52 @@ fn network(name: &str, purpose: Purpose) -> Network {
     segment(name, &NetworkConfig { classes: 21, widths, output_stride: None }, purpose).unwrap().unwrap()
 }
 
-fn golden(name: &str) -> Golden {
-    let path = format!("{}/golden/segment/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+impl Golden {
+    /// What the script in a folder wrote about a network.
+    pub(super) fn read(folder: &str, name: &str) -> Self {
+        let path = format!("{}/golden/{folder}/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    pub(super) fn assert_names_shapes_and_macs(&self, network: &Network) {
+        let shapes = network.parameter_shapes(Width::ONE).unwrap();
+        let ours: Vec<_> = network.parameters().into_iter().map(|p| p.name).zip(shapes).collect();
+        let [ours, theirs] = [&ours, &self.parameters].map(|all| all.iter().cloned().collect());
+        let (ours, theirs): (BTreeMap<_, _>, BTreeMap<_, _>) = (ours, theirs);
+        assert_eq!(ours, theirs);
+        for (&side, &macs) in &self.macs {
+            let subnet = Subnet::image(Width::ONE, Resolution::new(side).unwrap());
+            let costs = network.nodes().iter().zip(network.costs(subnet).unwrap());
+            let convolutions = costs.filter(|(node, _)| node.op.name().ends_with("conv"));
+            let ours = convolutions.map(|(_, cost)| cost.macs.0).sum::<u64>();
+            assert_eq!(ours, macs, "{} at {side}", network.name());
+        }
+    }
+
+    /// Runs the network on the script's images with its weights.
+    pub(super) fn assert_outputs(&self, network: Network, images: [usize; 4]) {
+        let net = Net::new(network);
+        let parameters =
+            Parameters::from_weights(net.network(), &weights(net.network()), Device::Cpu).unwrap();
+        let pixels: Vec<_> = fill(7, images.iter().product()).map(|value| (value * 1.7) as f32).collect();
+        let images = Tensor::from_slice(&pixels, &images).unwrap().channels_last().unwrap();
+        let slice = net.slice(&parameters, Width::ONE).unwrap();
+        let outputs =
+            mutualnet_engine::no_grad(|| net.run_all(&slice, &[&images], Norm::Batch, None)).unwrap();
+        assert_eq!(outputs.len(), self.outputs.len());
+        for (output, tensor) in net.network().outputs().iter().zip(outputs) {
+            let Output { shape, numbers } = &self.outputs[&output.name];
+            assert_eq!(&tensor.shape(), shape, "{}", output.name);
+            let values = tensor.to_vec_f32().unwrap();
+            let step = (values.len() / 256).max(1);
+            let scale = numbers.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+            for (ours, theirs) in values.iter().step_by(step).zip(numbers) {
+                let difference = (ours - theirs).abs() / scale;
+                let name = net.network().name();
+                assert!(difference <= TOLERANCE, "{name} {}: off by {difference}", output.name);
+            }
+        }
+    }
 }
 
 /// The script's weights.
@@ -75,48 +119,18 @@ fn names_shapes_and_macs_are_torchvisions() {
         (NAMES[1], 39_638_869, 42_004_074),
         (NAMES[2], 5_113_877, 5_113_877),
     ] {
-        let golden = golden(name);
         let training = network(name, Purpose::Training);
-        let shapes = training.parameter_shapes(Width::ONE).unwrap();
-        let ours: BTreeMap<_, _> = training.parameters().into_iter().map(|p| p.name).zip(shapes).collect();
-        let theirs: BTreeMap<_, _> = golden.parameters.into_iter().collect();
-        assert_eq!(ours, theirs, "{name}");
+        Golden::read("segment", name).assert_names_shapes_and_macs(&training);
         assert_eq!(training.params(Width::ONE).unwrap(), params_with_aux, "{name}");
         let inference = network(name, Purpose::Inference);
         assert_eq!(inference.params(Width::ONE).unwrap(), params, "{name}");
-        for (side, macs) in golden.macs {
-            let subnet = Subnet::image(Width::ONE, Resolution::new(side).unwrap());
-            let costs = training.nodes().iter().zip(training.costs(subnet).unwrap());
-            let convolutions = costs.filter(|(node, _)| node.op.name().ends_with("conv"));
-            assert_eq!(convolutions.map(|(_, cost)| cost.macs.0).sum::<u64>(), macs, "{name} at {side}");
-        }
     }
 }
 
 #[test]
 fn scores_are_torchvisions() {
     for name in NAMES {
-        let golden = golden(name);
-        let net = Net::new(network(name, Purpose::Training));
-        let parameters =
-            Parameters::from_weights(net.network(), &weights(net.network()), Device::Cpu).unwrap();
-        let images: Vec<_> = fill(7, IMAGES.iter().product()).map(|value| (value * 1.7) as f32).collect();
-        let images = Tensor::from_slice(&images, &IMAGES).unwrap().channels_last().unwrap();
-        let slice = net.slice(&parameters, Width::ONE).unwrap();
-        let outputs =
-            mutualnet_engine::no_grad(|| net.run_all(&slice, &[&images], Norm::Batch, None)).unwrap();
-        assert_eq!(outputs.len(), golden.outputs.len());
-        for (output, tensor) in net.network().outputs().iter().zip(outputs) {
-            let Output { shape, numbers } = &golden.outputs[&output.name];
-            assert_eq!(&tensor.shape(), shape, "{name}");
-            let values = tensor.to_vec_f32().unwrap();
-            let step = (values.len() / 256).max(1);
-            let scale = numbers.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
-            for (ours, theirs) in values.iter().step_by(step).zip(numbers) {
-                let difference = (ours - theirs).abs() / scale;
-                assert!(difference <= TOLERANCE, "{name} {}: off by {difference}", output.name);
-            }
-        }
+        Golden::read("segment", name).assert_outputs(network(name, Purpose::Training), IMAGES);
     }
 }
 
