@@ -174,7 +174,7 @@ pub(crate) struct CheckArgs {
     /// Data set, one of its splits, or any folder of images
     pub(crate) dir: PathBuf,
     /// What the data are for; without it, `segment` if a split has the folders `images` and `masks`
-    #[arg(long, value_name = "classify|segment")]
+    #[arg(long, value_name = "classify|segment|detect")]
     pub(crate) task: Option<Task>,
     /// Print JSON
     #[arg(long)]
@@ -339,7 +339,7 @@ pub(crate) struct PredictArgs {
     pub(crate) views: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(crate) arithmetic: ArithmeticArgs,
-    /// Draw the classes over the image, with a legend, if the network segments: a PNG file, or for several images a directory
+    /// Draw the classes or the boxes over the image, with a legend, if the network segments or detects: a PNG file, or for several images a directory
     #[arg(long, value_name = "PNG")]
     pub(crate) save: Option<PathBuf>,
     /// Write the number of the class of every pixel, if the network segments: a PNG file, or for several images a directory

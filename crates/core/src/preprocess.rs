@@ -17,6 +17,8 @@ pub enum Fit {
     CenterCrop,
     /// All of it, at its own aspect ratio; resolutions are lengths of the shorter side.
     Whole,
+    /// All of it, stretched to a square.
+    Square,
 }
 
 impl Fit {
@@ -63,7 +65,8 @@ pub struct Preprocess {
     /// Length of the shorter side after the resize, in pixels; `None` resizes it to `crop`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resolution>,
-    /// Side of the center crop, or length of the shorter side of a whole image: the largest resolution.
+    /// Side of the center crop or of the stretched image, or length of the shorter side of a whole image: the largest
+    /// resolution.
     pub crop: Resolution,
     /// Mean of each color channel, on the scale 0–1.
     pub mean: [f32; 3],
@@ -100,7 +103,7 @@ impl Preprocess {
     pub fn check(&self) -> Result<()> {
         let Self { fit, resize, crop, mean, std, clip } = *self;
         self.check_clip(clip)?;
-        if fit == Fit::Whole && resize.is_some() {
+        if fit != Fit::CenterCrop && resize.is_some() {
             let reason = "whole images are resized to the largest resolution, and not cropped";
             let hint = Some("remove it".to_owned());
             return Err(Error::Preprocess { key: "resize", reason: reason.to_owned(), hint });
@@ -137,7 +140,7 @@ impl Preprocess {
     fn check_clip(&self, clip: Option<ClipSampling>) -> Result<()> {
         let Some(ClipSampling { stride, .. }) = clip else { return Ok(()) };
         let most = ClipSampling::MAX_STRIDE;
-        let reason = if self.fit == Fit::Whole {
+        let reason = if self.fit != Fit::CenterCrop {
             "the frames of a clip are cropped to a square".to_owned()
         } else if !(1..=most).contains(&stride) {
             format!("the stride must be from 1 to {most}, not {stride}")

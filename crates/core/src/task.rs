@@ -22,17 +22,24 @@ pub enum Task {
     Classify,
     /// One class per pixel (semantic segmentation).
     Segment,
+    /// Boxes with a class and a score.
+    Detect,
 }
+
+/// Maps of a one-stage detector, and boxes at every position of one: those of SSDlite's default boxes.
+const MAPS: usize = 6;
+const BOXES_PER_POSITION: usize = 6;
 
 impl Task {
     /// All tasks.
-    pub const ALL: [Self; 2] = [Self::Classify, Self::Segment];
+    pub const ALL: [Self; 3] = [Self::Classify, Self::Segment, Self::Detect];
 
     /// The task's name, as in a recipe.
     pub fn name(self) -> &'static str {
         match self {
             Self::Classify => "classify",
             Self::Segment => "segment",
+            Self::Detect => "detect",
         }
     }
 
@@ -41,6 +48,7 @@ impl Task {
         match self {
             Self::Classify => Metric::Accuracy,
             Self::Segment => Metric::MeanIou,
+            Self::Detect => Metric::BoxAp,
         }
     }
 
@@ -49,6 +57,7 @@ impl Task {
         match self {
             Self::Classify => rank.samples(),
             Self::Segment => "pixels",
+            Self::Detect => "objects",
         }
     }
 
@@ -57,6 +66,7 @@ impl Task {
         match self {
             Self::Classify => Fit::CenterCrop,
             Self::Segment => Fit::Whole,
+            Self::Detect => Fit::Square,
         }
     }
 
@@ -64,22 +74,45 @@ impl Task {
     ///
     /// # Errors
     /// [`Error::Task`]: the first output of a classifier is [`Output::LOGITS`], that of a network that segments images is
-    /// [`Output::MAP`].
+    /// [`Output::MAP`]. The outputs of a detector are maps of scores and maps of boxes, as SSDlite has them.
     pub fn check(self, network: &Network) -> Result<()> {
-        let (needed, rank) = match self {
-            Self::Classify => (Output::LOGITS, None),
-            Self::Segment => (Output::MAP, Some(Rank::Image)),
+        let reason = match self {
+            Self::Classify => wrong_first(network, Output::LOGITS),
+            Self::Segment => wrong_first(network, Output::MAP).or_else(|| no_images(network)),
+            Self::Detect => wrong_maps(network).or_else(|| no_images(network)),
         };
-        let first = &network.outputs()[0].name;
-        let reason = if first != needed {
-            format!("its first output is `{first}`, not `{needed}`")
-        } else if rank.is_some_and(|rank| rank != network.rank()) {
-            "it does not read images".to_owned()
-        } else {
-            return Ok(());
-        };
+        let Some(reason) = reason else { return Ok(()) };
         Err(Error::Task { task: self.name(), network: network.name().to_owned(), reason })
     }
+}
+
+/// Why the first output of a network is not the needed one, if so.
+fn wrong_first(network: &Network, needed: &str) -> Option<String> {
+    let first = &network.outputs()[0].name;
+    (first != needed).then(|| format!("its first output is `{first}`, not `{needed}`"))
+}
+
+fn no_images(network: &Network) -> Option<String> {
+    (network.rank() != Rank::Image).then(|| "it does not read images".to_owned())
+}
+
+/// Why the outputs of a network are not the maps of a one-stage detector, if so.
+fn wrong_maps(network: &Network) -> Option<String> {
+    let kinds = [Output::SCORES, Output::BOXES];
+    let needed = kinds.into_iter().flat_map(|kind| (0..MAPS).map(move |idx| format!("{kind}.{idx}")));
+    let outputs = network.outputs();
+    if !outputs.iter().map(|output| output.name.clone()).eq(needed) {
+        let first = &outputs[0].name;
+        let last = MAPS - 1;
+        return Some(format!(
+            "its outputs, of which the first is `{first}`, are not the maps `scores.0` to `boxes.{last}`"
+        ));
+    }
+    let channels = network.channels(network.widths().full()).expect("checked at construction");
+    let (scores, boxes) = outputs.split_at(MAPS);
+    let have = |maps: &[Output], n| maps.iter().all(|map| channels[map.node.0] == n * BOXES_PER_POSITION);
+    let fit = have(boxes, 4) && have(scores, network.classes());
+    (!fit).then(|| format!("its maps do not have {BOXES_PER_POSITION} boxes at every position"))
 }
 
 impl fmt::Display for Task {
@@ -95,7 +128,7 @@ impl FromStr for Task {
         Self::ALL.into_iter().find(|task| task.name() == text).ok_or_else(|| Error::Parse {
             what: "task",
             text: text.to_owned(),
-            reason: "the tasks are classify and segment",
+            reason: "the tasks are classify, segment and detect",
         })
     }
 }
@@ -112,6 +145,10 @@ pub enum Metric {
     MeanIou,
     /// Share of the labelled pixels whose most probable class is the right one.
     PixelAccuracy,
+    /// COCO's average precision of boxes: mean over the classes, and over overlaps from 0.5 to 0.95.
+    BoxAp,
+    /// The same at an overlap of 0.5.
+    BoxAp50,
 }
 
 impl Metric {
@@ -121,6 +158,8 @@ impl Metric {
             Self::Accuracy => "accuracy",
             Self::MeanIou => "mIoU",
             Self::PixelAccuracy => "pixel accuracy",
+            Self::BoxAp => "box AP",
+            Self::BoxAp50 => "box AP50",
         }
     }
 
@@ -130,6 +169,8 @@ impl Metric {
             Self::Accuracy => "Accuracy",
             Self::MeanIou => "mIoU",
             Self::PixelAccuracy => "Pixel accuracy",
+            Self::BoxAp => "Box AP",
+            Self::BoxAp50 => "Box AP50",
         }
     }
 }
@@ -146,7 +187,7 @@ mod tests {
 
     #[test]
     fn names_are_read_and_an_error_lists_them() {
-        let error = "detect".parse::<Task>().unwrap_err().to_string();
+        let error = "pose".parse::<Task>().unwrap_err().to_string();
         for task in Task::ALL {
             assert_eq!(task.name().parse(), Ok(task));
             assert!(error.contains(task.name()), "{error}");

@@ -23,6 +23,8 @@ use crate::{BrokenFile, Error, Place, Progress, Result, SampleError, Split, quar
 
 mod masks;
 pub use masks::{check_masks, has_masks};
+mod objects;
+pub use objects::check_objects;
 mod videos;
 pub use videos::{VideoFile, VideoReport, check_videos, has_videos};
 
@@ -43,11 +45,13 @@ pub struct CheckReport {
     pub broken: Vec<BrokenFile>,
     /// Sets of parts that are incomplete.
     pub faults: Vec<PartsFault>,
-    /// In how many images each class is, if they have masks.
+    /// What is wrong with annotations, with the file and the id of each; they are left out, or used as far as possible.
+    pub problems: Vec<String>,
+    /// In how many images each class is, if they have masks or annotations.
     pub in_images: Vec<ClassCount>,
 }
 
-/// A class, and how many images have pixels of it.
+/// A class, and how many images have pixels or objects of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassCount {
     /// Its name.
@@ -81,10 +85,11 @@ pub fn task_of(dir: &Path) -> Task {
 /// As [`check`] for a data set of a task, whose labels are checked too; another thread can follow the progress.
 ///
 /// # Errors
-/// As [`check`]; for segmentation as [`check_masks`].
+/// As [`check`]; for segmentation as [`check_masks`], for detection as [`check_objects`].
 pub fn check_for(task: Task, dir: &Path, progress: &Progress) -> Result<CheckReport> {
     match task {
         Task::Segment => check_masks(dir, progress),
+        Task::Detect => check_objects(dir, progress),
         _ => check_watched(dir, progress),
     }
 }
@@ -116,8 +121,8 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     broken.sort_by(|(a, _), (b, _)| a.cmp(b));
     let broken =
         broken.iter().map(|(place, reason)| BrokenFile { path: place.name(), reason: reason.to_string() });
-    let (broken, in_images) = (broken.collect(), Vec::new());
-    Ok(CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, in_images })
+    let (broken, problems, in_images) = (broken.collect(), Vec::new(), Vec::new());
+    Ok(CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, problems, in_images })
 }
 
 /// Smallest and largest width, and smallest and largest height; zeros when there are none.

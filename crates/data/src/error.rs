@@ -145,6 +145,17 @@ pub enum Error {
         /// The split's folder.
         path: PathBuf,
     },
+    /// A split without a file of annotations.
+    #[error("the split `{split}` has no annotations in COCO's format, in {}", shown(path))]
+    NoAnnotations {
+        /// The split.
+        split: String,
+        /// The data set's directory.
+        path: PathBuf,
+    },
+    /// A file of annotations that cannot be used.
+    #[error(transparent)]
+    Annotations(#[from] mutualnet_detect::Error),
     /// Masks whose numbers have no names.
     #[error("no names of classes in {}", shown(path))]
     NoClassNames {
@@ -272,9 +283,9 @@ pub enum Error {
         /// The class.
         class: String,
     },
-    /// No image can be used together with its mask, so that none can replace another.
-    #[error("no image in {} can be used with its mask", shown(path))]
-    MasksUnreadable {
+    /// No image can be used together with its mask or its annotations, so that none can replace another.
+    #[error("no image in {} can be used with its mask or its annotations", shown(path))]
+    LabelsUnreadable {
         /// The data set's directory.
         path: PathBuf,
     },
@@ -385,6 +396,10 @@ impl Error {
             }
             Self::PackMasks { .. } => "train from the folders; only data sets of classes can be packed",
             Self::NoMasks { .. } => MASKS_HINT,
+            Self::NoAnnotations { .. } => {
+                "put them in SPLIT/instances.json, beside SPLIT/images; or in annotations/instances_SPLIT.json, beside the folder SPLIT with the images"
+            }
+            Self::Annotations(error) => error.hint()?,
             Self::NoClassNames { .. } => {
                 "write the name of each class on a line of its own, in the order of their numbers in the masks; the first \
                  line is class 0, such as `background`"

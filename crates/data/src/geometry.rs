@@ -1,8 +1,10 @@
 //! Where the pixels of a finished image come from: crop, resize, shift and flip, as they were drawn for it.
 //!
-//! Separate from the pipeline because the labels of an image follow it: its mask takes the same way, by nearest neighbour.
+//! Separate from the pipeline because the labels of an image follow it: its mask takes the same way, by nearest neighbour,
+//! and so do boxes.
 //! Invariant: a geometry says all of it; pixels and labels that are moved by one geometry stay together.
 
+use mutualnet_detect::Corners;
 use mutualnet_image::Mask;
 use mutualnet_image::resize::{Fitted, Rect};
 
@@ -68,6 +70,34 @@ impl Geometry {
                 *number = column.map_or(IGNORE, |column| source[column]);
             }
         }
+    }
+
+    /// Moves a box of the image, in pixels, like its pixels; what is not seen of it is cut off. `None` if its center is not
+    /// seen.
+    ///
+    /// # Panics
+    /// The image is shifted, which no image with boxes is.
+    ///
+    /// # Source
+    /// `[SSD]` §2.2 for what happens to boxes that a crop cuts.
+    pub fn moved_box(&self, [left, top, right, bottom]: [f64; 4]) -> Option<Corners> {
+        assert!(self.shift.is_none(), "boxes are not shifted");
+        let Fitted { from, resized, window } = self.fitted;
+        let along = |at: f64, [first, length, resized, start]: [u32; 4]| {
+            (at - f64::from(first)) * f64::from(resized) / f64::from(length) - f64::from(start)
+        };
+        let x = |at| along(at, [from.left, from.width, resized[0], window.left]);
+        let y = |at| along(at, [from.top, from.height, resized[1], window.top]);
+        let (columns, rows) = (f64::from(window.width), f64::from(window.height));
+        let (mut left, mut right) = (x(left), x(right));
+        if self.flip {
+            (left, right) = (columns - right, columns - left);
+        }
+        let (top, bottom) = (y(top), y(bottom));
+        let center = [0.5 * (left + right) / columns, 0.5 * (top + bottom) / rows];
+        let is_seen = center.iter().all(|at| (0.0..=1.0).contains(at));
+        let seen = [left.max(0.0), top.max(0.0), right.min(columns), bottom.min(rows)];
+        is_seen.then(|| seen.map(|at| at as f32))
     }
 
     /// The column (axis 0) or row (axis 1) of the image that each one of the finished image shows.

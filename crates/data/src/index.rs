@@ -6,11 +6,13 @@
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use mutualnet_core::Task;
 use mutualnet_core::network::Rank;
+use mutualnet_detect::coco::Instances;
 use mutualnet_image::Image;
 use mutualnet_image::decode;
 
@@ -32,6 +34,7 @@ pub(crate) mod masks;
 pub(crate) mod nearby;
 pub use nearby::Nearby;
 mod notice;
+pub(crate) mod objects;
 pub use notice::{Notice, SameBy};
 mod overlap;
 pub(crate) mod parts;
@@ -90,11 +93,11 @@ pub struct SampleRef {
 }
 
 impl SampleRef {
-    /// Its class, within which another sample may stand in for it; 0 for all images with masks.
+    /// Its class, within which another sample may stand in for it; 0 for all images with masks or objects.
     pub fn class(&self) -> u32 {
         match self.label {
             Label::Class(class) => class,
-            Label::Mask(_) => 0,
+            Label::Mask(_) | Label::Objects(_) => 0,
         }
     }
 }
@@ -107,6 +110,8 @@ pub(crate) struct Contents {
     /// Whether its samples are images or videos.
     pub(crate) rank: Rank,
     pub(crate) classes: Vec<String>,
+    /// The ground truth, if its samples have objects.
+    pub(crate) truth: Option<Arc<Instances>>,
     /// Ordered by class and then by name.
     pub(crate) samples: Vec<SampleRef>,
     /// Images without a usable label, and what cannot be read at all.
@@ -124,6 +129,7 @@ pub struct Dataset {
     task: Task,
     rank: Rank,
     classes: Vec<String>,
+    truth: Option<Arc<Instances>>,
     samples: Vec<SampleRef>,
     /// Where each class begins and ends in `samples`.
     ranges: Vec<Range<usize>>,
@@ -154,10 +160,15 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::open_named`]. For segmentation: a split that is neither a folder with `images` and `masks` nor a list
     /// of pairs, or no `classes.txt`. A mask that is missing is not an error; the loader reports its image as broken. For
-    /// clips: a split that is neither a folder of class folders nor a list.
+    /// clips: a split that is neither a folder of class folders nor a list. For detection: no annotations in COCO's format,
+    /// or a file of them that is something else; single annotations that cannot be used are left out with a notice.
     pub fn open_for(task: Task, rank: Rank, root: &Path, split: &str) -> Result<Self> {
         if task == Task::Segment {
             let Masked { dir, contents } = masks::open(root, split)?;
+            return Self::assemble(&dir, contents);
+        }
+        if task == Task::Detect {
+            let (dir, contents) = objects::open(root, split)?;
             return Self::assemble(&dir, contents);
         }
         match rank {
@@ -221,7 +232,7 @@ impl Dataset {
     /// Leaves out what is quarantined and collects the notices.
     fn assemble(dir: &Path, contents: Contents) -> Result<Self> {
         decode::check_variable()?;
-        let Contents { task, rank, classes, mut samples, broken, others, mut notices } = contents;
+        let Contents { task, rank, classes, truth, mut samples, broken, others, mut notices } = contents;
         let excluded = quarantine_list::for_split(dir)?;
         let n_found = samples.len() + broken.len();
         if let Some((place, source)) = broken.into_iter().find(|(place, _)| !excluded.contains(&place.name()))
@@ -256,7 +267,7 @@ impl Dataset {
         if samples.len() < n_found {
             notices.push(Notice::Quarantined { files: n_found - samples.len() });
         }
-        Ok(Self { dir: dir.to_owned(), task, rank, classes, samples, ranges, notices })
+        Ok(Self { dir: dir.to_owned(), task, rank, classes, truth, samples, ranges, notices })
     }
 
     /// The directory that sample paths are relative to.
@@ -279,7 +290,12 @@ impl Dataset {
         &self.classes
     }
 
-    /// All samples, ordered by class and then by name; images with masks by name alone.
+    /// The ground truth that its samples have their objects from, if they have.
+    pub fn truth(&self) -> Option<&Arc<Instances>> {
+        self.truth.as_ref()
+    }
+
+    /// All samples, ordered by class and then by name; images with masks or objects by name alone.
     pub fn samples(&self) -> &[SampleRef] {
         &self.samples
     }
@@ -302,6 +318,14 @@ impl Dataset {
     pub fn image(&self, index: usize) -> Result<Image> {
         let place = &self.samples[index].place;
         place.read(&self.dir).map_err(|source| Error::Decode { path: self.dir.join(place.name()), source })
+    }
+
+    /// Checks that an image has the size, columns and rows, that its annotations are for.
+    pub(crate) fn check_size(&self, image: usize, found: [u32; 2]) -> Result<(), SampleError> {
+        let truth = self.truth.as_ref().expect("samples with objects have their ground truth");
+        let extent = truth.images()[image].extent;
+        let annotated = [extent.width, extent.height];
+        if found == annotated { Ok(()) } else { Err(SampleError::OtherSize { found, annotated }) }
     }
 
     /// What users should know about the split.
@@ -328,7 +352,7 @@ impl Dataset {
 
     /// SHA-256 over classes and the name and size of every sample, in hexadecimal: which data a result belongs to.
     ///
-    /// A sample's class is hashed too if its name does not begin with it, or the name and size of its mask, and so is
+    /// A sample's class is hashed too if its name does not begin with it, or the name and size of its mask, or its objects, and so is
     /// whatever else tells files apart if their names do not. The hash does not depend on where the data are, and no image file is read for it.
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
@@ -345,9 +369,19 @@ impl Dataset {
                     }
                 }
                 Label::Mask(mask) => self.hash_mask(mask, &mut hasher),
+                Label::Objects(image) => self.hash_objects(*image, &mut hasher),
             }
         }
         hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn hash_objects(&self, image: usize, hasher: &mut Sha256) {
+        let truth = self.truth.as_ref().expect("samples with objects have their ground truth");
+        for object in truth.of_image(image) {
+            hasher.update((object.category as u64).to_le_bytes());
+            hasher.update([u8::from(object.is_crowd)]);
+            object.bounds.iter().for_each(|side| hasher.update(side.to_le_bytes()));
+        }
     }
 
     fn hash_mask(&self, mask: &Path, hasher: &mut Sha256) {
@@ -358,7 +392,7 @@ impl Dataset {
     }
 }
 
-/// Where each class begins and ends; images with masks are all in the range of the first.
+/// Where each class begins and ends; images with masks or objects are all in the range of the first.
 fn class_ranges(samples: &[SampleRef], n_classes: usize) -> Vec<Range<usize>> {
     let begin = |class: usize| samples.partition_point(|sample| (sample.class() as usize) < class);
     (0..n_classes).map(|class| begin(class)..begin(class + 1)).collect()

@@ -40,7 +40,7 @@ pub mod scenes;
 pub mod shapes;
 
 mod target;
-pub use target::{IGNORE, Label, SecondLabels, Targets};
+pub use target::{IGNORE, Label, Objects, SecondLabels, Targets};
 mod kind;
 pub use kind::Expected;
 mod error;

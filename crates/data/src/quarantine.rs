@@ -41,8 +41,8 @@ impl Quarantine {
                 return Ok(candidate);
             }
         }
-        if dataset.task() == Task::Segment {
-            return Err(Error::MasksUnreadable { path: dataset.dir().to_owned() });
+        if dataset.task() != Task::Classify {
+            return Err(Error::LabelsUnreadable { path: dataset.dir().to_owned() });
         }
         Err(Error::ClassUnreadable { class: dataset.classes()[class as usize].clone() })
     }

@@ -1,11 +1,15 @@
 //! What a sample is labelled with, and the labels of a batch.
 //!
 //! Separate because indexing, loading and training all speak of them, whatever the task.
-//! Invariant: the samples of a data set are all labelled with classes, or all with masks.
+//! Invariant: the samples of a data set are all labelled with classes, all with masks, or all with objects.
 
 use std::path::PathBuf;
 
+use std::sync::Arc;
+
 use mutualnet_core::Task;
+use mutualnet_detect::Corners;
+use mutualnet_detect::coco::Instances;
 
 /// The number in a mask for pixels without a class; they count neither in training nor in a score.
 pub const IGNORE: u8 = 255;
@@ -17,6 +21,19 @@ pub enum Label {
     Class(u32),
     /// The class of each of its pixels: the path of a mask, relative to the data set's directory.
     Mask(PathBuf),
+    /// Its objects: those of the image with this index in the data set's ground truth.
+    Objects(usize),
+}
+
+/// The objects of an image of a batch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Objects {
+    /// Index of the image in the ground truth.
+    pub image: usize,
+    /// Their boxes, in pixels of the batch.
+    pub boxes: Vec<Corners>,
+    /// The class of each; 0 is the background, which no object has.
+    pub classes: Vec<u32>,
 }
 
 /// The labels of a batch.
@@ -31,24 +48,32 @@ pub enum Targets {
     },
     /// `[n, height, width]`, class of every pixel, or [`IGNORE`].
     Masks(Vec<u8>),
+    /// Objects of every image, without crowds.
+    Objects {
+        /// The ground truth that the images belong to.
+        truth: Arc<Instances>,
+        /// Their objects as they are seen, image by image.
+        images: Vec<Objects>,
+    },
 }
 
 impl Targets {
-    /// The classes of the images, and the second ones if images are mixed; `None` if there are masks.
+    /// The classes of the images, and the second ones if images are mixed; `None` if there are masks or objects.
     pub fn classes(&self) -> Option<(&[i64], Option<&SecondLabels>)> {
         match self {
             Self::Classes { labels, second } => Some((labels, second.as_ref())),
-            Self::Masks(_) => None,
+            Self::Masks(_) | Self::Objects { .. } => None,
         }
     }
 
     /// Adds the labels of more images behind these.
     ///
     /// # Panics
-    /// One has classes and the other masks, or one has second classes and the other has none.
+    /// They are not labels of one kind, or one has second classes and the other has none.
     pub(crate) fn append(&mut self, more: Self) {
         match (self, more) {
             (Self::Masks(masks), Self::Masks(more)) => masks.extend(more),
+            (Self::Objects { images, .. }, Self::Objects { images: more, .. }) => images.extend(more),
             (Self::Classes { labels, second: None }, Self::Classes { labels: more, second: None }) => {
                 labels.extend(more);
             }
@@ -57,7 +82,7 @@ impl Targets {
     }
 
     /// Labels of a batch of `n` images of a height and a width that nobody has seen, for benchmarks: a different class for
-    /// each image, or masks of squares of 16 pixels with a frame that has no class.
+    /// each image, masks of squares of 16 pixels with a frame that has no class, or two objects in every image.
     ///
     /// # Panics
     /// The task is not known here.
@@ -77,6 +102,18 @@ impl Targets {
                 Self::Masks(
                     lines.flat_map(|(image, y)| (0..width).map(move |x| pixel(image, y, x))).collect(),
                 )
+            }
+            Task::Detect => {
+                let objects = |image: usize| {
+                    let (w, h) = (width as f32, height as f32);
+                    let boxes =
+                        vec![[0.1 * w, 0.2 * h, 0.4 * w, 0.5 * h], [0.5 * w, 0.3 * h, 0.9 * w, 0.9 * h]];
+                    let class = |object: usize| (1 + (image * 2 + object) % (classes - 1).max(1)) as u32;
+                    Objects { image: 0, boxes, classes: vec![class(0), class(1)] }
+                };
+                let truth = Instances::from_json(br#"{"images":[],"annotations":[],"categories":[]}"#);
+                let truth = Arc::new(truth.expect("it has all lists"));
+                Self::Objects { truth, images: (0..n).map(objects).collect() }
             }
             other => unreachable!("no such task: {other}"),
         }

@@ -6,7 +6,7 @@
 use std::mem;
 use std::time::Instant;
 
-use mutualnet_core::{Preprocess, RngStream, Task};
+use mutualnet_core::{Fit, Preprocess, RngStream, Task};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,7 @@ impl Default for TrainTransform {
 pub struct TrainPipeline {
     transform: TrainTransform,
     side: u32,
+    fit: Fit,
     normalize: Normalize,
     mixing: Option<Mixing>,
 }
@@ -114,12 +115,14 @@ impl TrainPipeline {
     /// Checks the settings; size, mean and standard deviation are those of the test-time preprocessing.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the key of the recipe; for segmentation also what a mask cannot follow.
+    /// [`Error::Setting`] with the key of the recipe; also what masks or boxes cannot follow, if there are such.
     pub fn new_for(task: Task, transform: TrainTransform, preprocess: &Preprocess) -> Result<Self> {
         let side = preprocess.crop.get();
         transform.crop.check(task, side)?;
-        if task == Task::Segment {
-            check_masks_can_follow(&transform)?;
+        match task {
+            Task::Segment => check_labels_can_follow(&transform, "masks")?,
+            Task::Detect => check_labels_can_follow(&transform, "boxes")?,
+            _ => {}
         }
         let strength = |setting, value: f32, most: f32| {
             let reason = || format!("{value} is not between 0 and {most}");
@@ -137,7 +140,7 @@ impl TrainPipeline {
             return Err(Error::Setting { setting: "repeats", reason: "must be at least 1".to_owned() });
         }
         let mixing = Mixing::new(transform.mixup, transform.cutmix)?;
-        Ok(Self { transform, side, normalize: checked_normalize(preprocess)?, mixing })
+        Ok(Self { transform, side, fit: preprocess.fit, normalize: checked_normalize(preprocess)?, mixing })
     }
 
     /// Side of the images, in pixels.
@@ -212,6 +215,7 @@ impl TrainPipeline {
                 let shift = Some(Shift { pad, from: pad.draw(rng) });
                 Geometry { shift, ..Geometry::of(Fitted::center(size, side, side)) }
             }
+            TrainCrop::Center if self.fit == Fit::Square => Geometry::of(Fitted::stretched(size, side)),
             TrainCrop::Center => Geometry::of(Fitted::center(size, side, side)),
         }
     }
@@ -224,8 +228,12 @@ impl TrainPipeline {
         canvas: &mut Canvas,
     ) -> Result<Image, DecodeError> {
         let Geometry { fitted, shift, .. } = *geometry;
-        if matches!(self.transform.crop, TrainCrop::RandomResized { .. } | TrainCrop::RandomShortSide { .. })
-        {
+        let is_cut = match self.transform.crop {
+            TrainCrop::RandomResized { .. } | TrainCrop::RandomShortSide { .. } => true,
+            TrainCrop::Center => self.fit == Fit::Square,
+            TrainCrop::Pad { .. } => false,
+        };
+        if is_cut {
             return cut(image, fitted.from, fitted.resized, canvas);
         }
         let mut middle = center(image, [self.side; 2], canvas)?;
@@ -252,7 +260,7 @@ fn padded(image: Image, [columns, rows]: [u32; 2], spare: &mut Vec<u8>) -> Image
 }
 
 /// Refuses what moves or replaces pixels in a way that is not part of a [`Geometry`].
-fn check_masks_can_follow(transform: &TrainTransform) -> Result<()> {
+fn check_labels_can_follow(transform: &TrainTransform, labels: &str) -> Result<()> {
     let TrainTransform { rand_augment, random_erasing, mixup, cutmix, .. } = *transform;
     let used = [
         ("rand_augment", rand_augment.is_some()),
@@ -263,7 +271,7 @@ fn check_masks_can_follow(transform: &TrainTransform) -> Result<()> {
     match used.into_iter().find(|(_, is_used)| *is_used) {
         Some((setting, _)) => Err(Error::Setting {
             setting,
-            reason: "is for classification; masks cannot follow it".to_owned(),
+            reason: format!("is for classification; {labels} cannot follow it"),
         }),
         None => Ok(()),
     }

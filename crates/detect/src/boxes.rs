@@ -30,6 +30,11 @@ pub fn clip([left, top, right, bottom]: Corners, image: Extent) -> Corners {
     [left.clamp(0.0, width), top.clamp(0.0, height), right.clamp(0.0, width), bottom.clamp(0.0, height)]
 }
 
+/// A box as COCO's files have it: left, top, width and height.
+pub fn left_top_sides([left, top, right, bottom]: Corners) -> [f32; 4] {
+    [left, top, right - left, bottom - top]
+}
+
 /// Whether both sides of a box have at least a length. Boxes with NaN do not.
 pub fn has_sides([left, top, right, bottom]: Corners, at_least: f32) -> bool {
     right - left >= at_least && bottom - top >= at_least

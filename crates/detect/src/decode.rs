@@ -89,6 +89,8 @@ impl DetectionRules {
     pub const TWO_STAGE: Self = Self { score: 0.05, overlap: 0.5, most: 100 };
     /// Those of SSDlite, with the 300 surest boxes of each class.
     pub const SSDLITE: Self = Self { score: 0.001, overlap: 0.55, most: 300 };
+    /// The surest boxes of each class that SSDlite looks at.
+    pub const SSDLITE_CANDIDATES: usize = 300;
     /// Shortest side of a box of a two-stage detector, in pixels.
     const SIDE: f32 = 1e-2;
 

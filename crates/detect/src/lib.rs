@@ -11,6 +11,8 @@ mod coder;
 pub use coder::BoxCoder;
 mod matcher;
 pub use matcher::{Matcher, Rescue, Target};
+mod hardest;
+pub use hardest::hardest;
 mod suppress;
 pub use suppress::{suppress, suppress_in_groups};
 pub mod decode;

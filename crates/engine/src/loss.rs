@@ -20,6 +20,27 @@ impl Tensor {
         loss.map(Self).map_err(failed("cross_entropy", [self, labels]))
     }
 
+    /// Cross-entropy of every row of logits `[n, classes]` against its label, of `[n]` (`i64`): `[n]`. The share `smoothing`
+    /// of every label is spread evenly over all classes.
+    ///
+    /// # Errors
+    /// Fails in the same cases as [`Self::cross_entropy`].
+    pub fn cross_entropy_each(&self, labels: &Self, smoothing: f64) -> Result<Self> {
+        let (none, each) = (None::<&tch::Tensor>, tch::Reduction::None);
+        let loss = self.0.f_cross_entropy_loss(&labels.0, none, each, IGNORE_NOTHING, smoothing);
+        loss.map(Self).map_err(failed("cross_entropy_each", [self, labels]))
+    }
+
+    /// Smooth L1 distance from `target`, summed over all elements: half the square of a difference below 1, and otherwise
+    /// its amount less a half.
+    ///
+    /// # Errors
+    /// Fails if the shapes differ.
+    pub fn smooth_l1(&self, target: &Self) -> Result<Self> {
+        let loss = self.0.f_smooth_l1_loss(&target.0, tch::Reduction::Sum, 1.0);
+        loss.map(Self).map_err(failed("smooth_l1", [self, target]))
+    }
+
     /// Mean cross-entropy of the logits `[n, classes]` of mixed images. The cross-entropy against the first labels `[n]`
     /// (`i64`) counts with the weight `shares` `[n]` (f32), and that against the second labels with the rest.
     ///

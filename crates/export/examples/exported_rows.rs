@@ -75,7 +75,7 @@ fn session(bundle: &Bundle) -> Result<Session> {
 
 fn bundle(network: Network, rows: &[Subnet]) -> Result<Bundle> {
     let mut parts = mutualnet_testkit::parts(network, rows);
-    parts.task = [Task::Classify, Task::Segment]
+    parts.task = Task::ALL
         .into_iter()
         .find(|task| task.check(&parts.network).is_ok())
         .ok_or("no task has these outputs")?;
@@ -107,7 +107,7 @@ fn scale_scores(parts: BundleParts, row: Subnet) -> Result<Bundle> {
 fn results(bundle: &Bundle, session: &mut Session, row: Subnet) -> Result<Weights> {
     let side = row.input.resolution.get() as usize;
     let cases = match bundle.task() {
-        Task::Classify => vec![(1, [side; 2]), (3, [side; 2])],
+        Task::Classify | Task::Detect => vec![(1, [side; 2]), (3, [side; 2])],
         _ => vec![(1, [side; 2]), (2, [side, side * 4 / 3]), (1, [side * 3 / 2 + 1, side])],
     };
     let mut results = Weights::new();

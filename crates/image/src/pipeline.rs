@@ -79,7 +79,7 @@ impl TestPipeline {
     /// Height and width of the images; `None` if they depend on the image.
     pub fn size(&self) -> Option<[usize; 2]> {
         match self.fit {
-            Fit::CenterCrop => Some([self.side as usize; 2]),
+            Fit::CenterCrop | Fit::Square => Some([self.side as usize; 2]),
             Fit::Whole => None,
         }
     }
@@ -89,6 +89,7 @@ impl TestPipeline {
         match self.fit {
             Fit::CenterCrop => Fitted::center(size, self.shorter, self.side),
             Fit::Whole => Fitted::whole(size, self.shorter),
+            Fit::Square => Fitted::stretched(size, self.side),
         }
     }
 
@@ -99,7 +100,7 @@ impl TestPipeline {
     pub fn resize(&self, image: Undecoded<'_>, canvas: &mut Canvas) -> Result<Image, DecodeError> {
         match self.fit {
             Fit::CenterCrop => center(image, [self.shorter, self.side], canvas),
-            Fit::Whole => {
+            Fit::Whole | Fit::Square => {
                 let Fitted { from, resized, .. } = self.fitted([image.width(), image.height()]);
                 cut(image, from, resized, canvas)
             }
@@ -140,11 +141,12 @@ impl TestPipeline {
     }
 
     fn preprocessed(&self, image: Undecoded<'_>, canvas: &mut Canvas) -> Result<Preprocessed, DecodeError> {
+        let own_size = [image.height(), image.width()];
         let resized = self.resize(image, canvas)?;
         let size = [resized.height() as usize, resized.width() as usize];
         let mut pixels = vec![0.0; 3 * size[0] * size[1]];
         self.normalize(resized, canvas, &mut pixels);
-        Ok(Preprocessed { size, pixels })
+        Ok(Preprocessed { size, pixels, own_size })
     }
 }
 
@@ -155,6 +157,8 @@ pub struct Preprocessed {
     pub size: [usize; 2],
     /// `[height, width, 3]` f32, normalized.
     pub pixels: Vec<f32>,
+    /// Height and width of the image before it was resized.
+    pub own_size: [u32; 2],
 }
 
 /// Reads and preprocesses one image file for a prediction: decode, resize, crop, normalize.

@@ -66,6 +66,11 @@ impl Fitted {
         Self { window: Rect::center(whole.resized, side, side), ..whole }
     }
 
+    /// All of an image of that many columns and rows, stretched to `side` x `side`.
+    pub fn stretched(size: [u32; 2], side: u32) -> Self {
+        Self { from: Rect::whole(size), resized: [side; 2], window: Rect::whole([side; 2]) }
+    }
+
     /// All of an image of that many columns and rows, whose shorter side is resized to `shorter`.
     ///
     /// The longer side is rounded down, as torchvision does, and cropped to eight times the shorter one before that.

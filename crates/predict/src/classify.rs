@@ -31,7 +31,11 @@ impl Decoder for Classify {
         false
     }
 
-    fn decode(&self, outputs: &[Output<'_>]) -> Result<Box<dyn Prediction>> {
+    fn has_masks(&self) -> bool {
+        false
+    }
+
+    fn decode(&self, outputs: &[Output<'_>], _: [u32; 2]) -> Result<Box<dyn Prediction>> {
         let Output { name, size: [height, width], channels, data } = outputs[0];
         if height * width != 1 {
             return Err(Error::NoClassifier { output: name.to_owned(), height, width });
@@ -99,7 +103,7 @@ mod tests {
         let decoder = Classify { classes: ["a", "b"].map(str::to_owned).to_vec(), top: 2 };
         let data = [0.0, 0.0, 0.0, (3.0_f32).ln()];
         let output = Output { name: "logits", size: [1, 1], channels: 2, data: &data };
-        assert_eq!(decoder.decode(&[output]).unwrap().text(), "b 62.5 %, a 37.5 %");
+        assert_eq!(decoder.decode(&[output], [1; 2]).unwrap().text(), "b 62.5 %, a 37.5 %");
     }
 
     #[test]
@@ -107,10 +111,10 @@ mod tests {
         let decoder = Classify { classes: ["a", "b", "c"].map(str::to_owned).to_vec(), top: 2 };
         let data = [0.0, (3.0_f32).ln(), (2.0_f32).ln()];
         let output = |size| Output { name: "logits", size, channels: 3, data: &data };
-        let answer = decoder.decode(&[output([1, 1])]).unwrap();
+        let answer = decoder.decode(&[output([1, 1])], [1; 2]).unwrap();
         assert_eq!(answer.text(), "b 50.0 %, c 33.3 %");
         assert_eq!(answer.json()["top"][1]["class"], "c");
-        let error = decoder.decode(&[output([2, 1])]).err().unwrap();
+        let error = decoder.decode(&[output([2, 1])], [1; 2]).err().unwrap();
         assert_eq!(
             error.to_string(),
             "output `logits` has 2x1 positions; only one position can be classified"

@@ -8,20 +8,24 @@ use mutualnet_runtime::Output;
 use serde_json::{Map, Value};
 
 use crate::classify::Classify;
+use crate::detect::Detect;
 use crate::segment::Segment;
 use crate::{Config, Result};
 
 /// Turns the outputs of a network into an answer.
 pub trait Decoder: Send + Sync {
-    /// Whether its answers have pictures and masks.
+    /// Whether its answers have pictures.
     fn draws(&self) -> bool;
 
+    /// Whether its answers have masks.
+    fn has_masks(&self) -> bool;
+
     /// The answer for one image, or for one video of which the network saw one or several clips, from the outputs in the
-    /// order of the network.
+    /// order of the network. `size` is the height and the width of the image before it was resized.
     ///
     /// # Errors
     /// The outputs are not those of the task.
-    fn decode(&self, outputs: &[Output<'_>]) -> Result<Box<dyn Prediction>>;
+    fn decode(&self, outputs: &[Output<'_>], size: [u32; 2]) -> Result<Box<dyn Prediction>>;
 }
 
 /// An answer for one image.
@@ -46,6 +50,7 @@ pub fn decoder(task: Task, classes: &[String], config: Config) -> Box<dyn Decode
     match task {
         Task::Classify => Box::new(Classify { classes, top: config.top }),
         Task::Segment => Box::new(Segment { classes: classes.into() }),
+        Task::Detect => Box::new(Detect { classes: classes.into() }),
         other => unreachable!("no such task: {other}"),
     }
 }

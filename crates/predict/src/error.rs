@@ -19,6 +19,9 @@ pub enum Error {
     /// The network does not fit, or a budget is none.
     #[error(transparent)]
     Core(#[from] mutualnet_core::Error),
+    /// The outputs are not the maps of a detector.
+    #[error("the outputs are not maps of scores and of boxes")]
+    NoDetector,
     /// Classes are asked for, and the network answers for many positions of an image.
     #[error("output `{output}` has {height}x{width} positions; only one position can be classified")]
     NoClassifier {
@@ -40,7 +43,7 @@ impl Error {
             Self::Bundle(error) => error.hint(),
             Self::Runtime(error) => error.hint(),
             Self::Core(error) => error.hint(),
-            Self::NoClassifier { .. } => None,
+            Self::NoClassifier { .. } | Self::NoDetector => None,
         }
     }
 }

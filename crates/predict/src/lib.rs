@@ -33,6 +33,9 @@ pub use decoder::{Decoder, Prediction, decoder};
 mod classify;
 pub use classify::{ClassProbability, Classes};
 
+mod detect;
+pub use detect::{Boxes, FoundBox};
+
 mod segment;
 pub use segment::ClassMap;
 

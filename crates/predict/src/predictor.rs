@@ -66,9 +66,14 @@ impl Predictor {
         Ok(Self { session, decoder, preprocess: *bundle.preprocess(), views })
     }
 
-    /// Whether answers have pictures and masks.
+    /// Whether answers have pictures.
     pub fn draws(&self) -> bool {
         self.decoder.draws()
+    }
+
+    /// Whether answers have masks.
+    pub fn has_masks(&self) -> bool {
+        self.decoder.has_masks()
     }
 
     /// The session, to see which row runs.
@@ -108,7 +113,7 @@ impl Predictor {
     pub fn answer(&mut self, input: &Preprocessed) -> Result<Answer> {
         let begun = Instant::now();
         self.session.run_whole(&input.pixels, 1, input.size)?;
-        self.answer_after(begun.elapsed(), (1, input.size))
+        self.answer_after(begun.elapsed(), (1, input.size), input.own_size)
     }
 
     /// Answers for the clips of a video that are preprocessed.
@@ -120,14 +125,20 @@ impl Predictor {
         let extent = [clips.frames(), height, width];
         let begun = Instant::now();
         self.session.run_clips(&clips.pixels, (clips.views, extent))?;
-        self.answer_after(begun.elapsed(), (clips.views, clips.size))
+        let own_size = clips.size.map(|side| side as u32);
+        self.answer_after(begun.elapsed(), (clips.views, clips.size), own_size)
     }
 
     /// The answer to the latest run, on `n` images or clips of the same thing.
-    fn answer_after(&self, time: Duration, (n, size): (usize, [usize; 2])) -> Result<Answer> {
+    fn answer_after(
+        &self,
+        time: Duration,
+        (n, size): (usize, [usize; 2]),
+        own_size: [u32; 2],
+    ) -> Result<Answer> {
         let network = self.session.model().network();
         let outputs: Vec<_> = (0..network.outputs().len()).map(|idx| self.session.output(idx)).collect();
-        let prediction = self.decoder.decode(&outputs)?;
+        let prediction = self.decoder.decode(&outputs, own_size)?;
         let size = self.session.size_of(size);
         let [height, image_width] =
             size.map(|side| u32::try_from(side).expect("images have fewer than 2^32 pixels to a side"));

@@ -34,7 +34,11 @@ impl Decoder for Segment {
         true
     }
 
-    fn decode(&self, outputs: &[Output<'_>]) -> Result<Box<dyn Prediction>> {
+    fn has_masks(&self) -> bool {
+        true
+    }
+
+    fn decode(&self, outputs: &[Output<'_>], _: [u32; 2]) -> Result<Box<dyn Prediction>> {
         let Output { size, data, .. } = outputs[0];
         Ok(Box::new(ClassMap { classes: self.classes.clone(), size, scores: data.to_vec() }))
     }

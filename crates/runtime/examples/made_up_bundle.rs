@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let classifier = build(1000)?;
     let task = Task::ALL.into_iter().find(|task| task.check(&classifier).is_ok());
     let task = task.ok_or("the network has no known task")?;
-    let network = if task == Task::Segment { build(21)? } else { classifier };
+    let network = if task == Task::Classify { classifier } else { build(21)? };
     let mut parts = mutualnet_testkit::parts(network, &rows);
     (parts.task, parts.table) = (task, parts.table.measuring(task.metric()));
     shrink_branches(&mut parts);

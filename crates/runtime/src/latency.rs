@@ -42,7 +42,7 @@ pub fn measure(session: &mut Session, subnet: Subnet, config: MeasureConfig) -> 
     let inputs: Vec<_> = session.input_lens().map(|len| vec![0.0; len]).collect();
     let inputs: Vec<_> = inputs.iter().map(Vec::as_slice).collect();
     let run: &mut dyn FnMut() -> Result<()> = match session.model().preprocess().fit {
-        Fit::CenterCrop => &mut || session.run_list(List::MAIN, &inputs, 1).map(|_| ()),
+        Fit::CenterCrop | Fit::Square => &mut || session.run_list(List::MAIN, &inputs, 1).map(|_| ()),
         Fit::Whole => {
             let size = [side, (4 * side).div_ceil(3)];
             let input = vec![0.0; session.input_len() / side * size[1]];

@@ -186,6 +186,9 @@ pub enum Error {
     /// The loader failed.
     #[error(transparent)]
     Loader(#[from] mutualnet_data::Error),
+    /// Detections cannot be evaluated.
+    #[error(transparent)]
+    Detect(#[from] mutualnet_detect::Error),
     /// The tensor engine failed.
     #[error(transparent)]
     Engine(#[from] mutualnet_engine::EngineError),

@@ -17,6 +17,9 @@ use crate::divergence::Divergence;
 mod classify;
 pub use classify::{Classify, Labels, SecondLabels};
 
+mod detect;
+pub use detect::{BoxAnswer, BoxTargets, Detect, DetectionScore};
+
 mod segment;
 pub use segment::{PixelAnswer, PixelLabels, Segment};
 
@@ -186,6 +189,10 @@ macro_rules! for_task {
             }
             mutualnet_core::Task::Segment => {
                 type $objective = $crate::task::Segment;
+                $run
+            }
+            mutualnet_core::Task::Detect => {
+                type $objective = $crate::task::Detect;
                 $run
             }
             other => unreachable!("no such task: {other}"),

@@ -70,7 +70,7 @@ fn listed(name: &'static str) -> Result<Value, Error> {
     let is_for_small = mutualnet_zoo::build(name, &config(1.0, Some(OutputStride::S32))?).is_err();
     let usual_side = SIDES[usize::from(is_for_small)];
     let (task, side, classes) = match name {
-        ssdlite::NAME => ("detect", ssdlite::SIDE, DETECT_CLASSES),
+        ssdlite::NAME => (Task::Detect.name(), ssdlite::SIDE, DETECT_CLASSES),
         name if segment::NAMES.contains(&name) => (Task::Segment.name(), SEGMENT_SIDE, SEGMENT_CLASSES),
         _ => (Task::Classify.name(), usual_side, usual.classes),
     };

@@ -514,9 +514,12 @@ fn every_network_can_do_its_own_task_alone() {
     }
     let detector = crate::build(ssdlite::NAME, &config).unwrap();
     assert_eq!((detector.classes(), detector.boxes_per_position()), (1000, Some(6)));
+    Task::Detect.check(&detector).unwrap();
     for task in [Task::Classify, Task::Segment] {
         assert!(task.check(&detector).is_err(), "{task}");
     }
+    let error = Task::Detect.check(&crate::build("mobilenet_v2", &config).unwrap()).unwrap_err().to_string();
+    assert!(error.starts_with("network `mobilenet_v2` cannot detect: its outputs, of which"), "{error}");
 }
 
 #[test]

@@ -29,14 +29,14 @@ const ALLOWED: &[Allowed] = &[
     Allowed { krate: "image", may_name: &["core"] },
     Allowed { krate: "detect", may_name: &["core"] },
     Allowed { krate: "video", may_name: &["core", "image"] },
-    Allowed { krate: "predict", may_name: &["bundle", "core", "image", "runtime", "video"] },
-    Allowed { krate: "data", may_name: &["core", "image", "video"] },
+    Allowed { krate: "predict", may_name: &["bundle", "core", "detect", "image", "runtime", "video"] },
+    Allowed { krate: "data", may_name: &["core", "detect", "image", "video"] },
     Allowed { krate: "engine", may_name: &[] },
     Allowed { krate: "nn", may_name: &["core", "engine"] },
     // `tabulate` times each row in the executor that users run, and writes the run's report.
     Allowed {
         krate: "train",
-        may_name: &["bundle", "core", "data", "engine", "nn", "report", "runtime", "zoo"],
+        may_name: &["bundle", "core", "data", "detect", "engine", "nn", "report", "runtime", "zoo"],
     },
     // `bench` sets the threads of `engine` and makes the smaller resolutions of a batch.
     Allowed {

@@ -75,6 +75,9 @@ struct Checked {
     broken: Vec<Broken>,
     /// Parts of the data set that are missing or do not fit together.
     faults: Vec<String>,
+    /// What is wrong with annotations.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
     /// In how many images each class is, if they have masks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<InImages>,
@@ -134,7 +137,7 @@ fn run_check(args: &CheckArgs) -> Result<()> {
 }
 
 fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
-    let CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, in_images } =
+    let CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, problems, in_images } =
         report.clone();
     let counts = in_images.into_iter().map(|ClassCount { class, images }| InImages { class, images });
     let broken = broken.into_iter().map(Broken::from);
@@ -146,6 +149,7 @@ fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
         height_px,
         broken: broken.collect(),
         faults: faults.iter().map(ToString::to_string).collect(),
+        problems,
         classes: counts.collect(),
     };
     if args.json {
@@ -154,7 +158,7 @@ fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
     for file in &checked.broken {
         text::line(&format!("{}: {}", file.path, file.reason))?;
     }
-    for fault in &checked.faults {
+    for fault in checked.faults.iter().chain(&checked.problems) {
         text::line(fault)?;
     }
     let n_broken = checked.broken.len();
@@ -166,12 +170,12 @@ fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
     Ok(())
 }
 
-/// Tells in how many images each class is, if they have masks.
+/// Tells in how many images each class is, if they have masks or annotations.
 fn note_classes(classes: &[InImages]) {
     if !classes.is_empty() {
         let counts: Vec<_> =
             classes.iter().map(|InImages { class, images }| format!("{class} {images}")).collect();
-        text::note(&format!("images with pixels of each class: {}", counts.join(", ")));
+        text::note(&format!("images with each class: {}", counts.join(", ")));
     }
 }
 

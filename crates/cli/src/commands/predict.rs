@@ -1,4 +1,4 @@
-//! `mutualnet predict`: classify or segment images, or classify videos, under a budget.
+//! `mutualnet predict`: classify or segment images, find objects in them, or classify videos, under a budget.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -19,7 +19,7 @@ mod output;
 mod pictures;
 use images::Named;
 use output::Output;
-use pictures::{Pictures, nothing_to_draw};
+use pictures::{Pictures, no_mask, nothing_to_draw};
 
 /// More clips than any publication averages over.
 const MAX_VIEWS: usize = 100;
@@ -60,6 +60,9 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     drop(bundle);
     if (args.save.is_some() || args.mask.is_some()) && !predictor.draws() {
         return Err(nothing_to_draw());
+    }
+    if args.mask.is_some() && !predictor.has_masks() {
+        return Err(no_mask());
     }
     predictor.session_mut().switch(row.subnet)?;
     let rank = if predictor.reads_clips() { Rank::Clip } else { Rank::Image };

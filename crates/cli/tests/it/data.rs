@@ -43,7 +43,7 @@ fn masks_are_checked_with_their_images() {
     let told = program.told(&["data", "check", "scenes"]);
     let says = "exit 0\n-- stdout\ntest/images/00001.jpg: mask test/masks/00001.png: there is no such file\n";
     assert!(told.starts_with(says) && told.contains("6 images checked, 1 broken\n"), "{told}");
-    assert!(told.contains("\nimages with pixels of each class: background 5, "), "{told}");
+    assert!(told.contains("\nimages with each class: background 5, "), "{told}");
     let report = program.json(&["data", "check", "scenes", "--task", "segment", "--json"]);
     assert_eq!((&report["images"], &report["classes"][0]["class"]), (&6.into(), &"background".into()));
     let told = program.told(&["data", "check", "scenes", "--task", "classify"]);

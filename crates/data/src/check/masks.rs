@@ -46,8 +46,8 @@ pub fn check_masks(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     });
     let mut broken: Vec<_> = unread.chain(found.broken).collect();
     broken.sort();
-    let (others, faults) = (found.others, Vec::new());
-    Ok(CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, in_images })
+    let (others, faults, problems) = (found.others, Vec::new(), Vec::new());
+    Ok(CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, problems, in_images })
 }
 
 /// An image and its mask, relative to the directory that is checked.

@@ -46,6 +46,14 @@ pub enum SampleError {
         /// The reason.
         source: MaskFault,
     },
+    /// An image that has another size than its annotations are for: columns and rows.
+    #[error("the image is {}x{}, but its annotations are for {}x{}", found[0], found[1], annotated[0], annotated[1])]
+    OtherSize {
+        /// The size that it has.
+        found: [u32; 2],
+        /// The size that the annotations say.
+        annotated: [u32; 2],
+    },
     /// The bytes of a packed image have changed.
     #[error("the checksum does not match: the image has changed since it was packed")]
     Checksum,

@@ -18,7 +18,7 @@ use crate::text_file::os_string;
 use crate::{Error, IGNORE, Label, Place, Result, pack};
 
 /// The folders of a split.
-pub(super) const IMAGES: &str = "images";
+pub(crate) const IMAGES: &str = "images";
 pub(super) const MASKS: &str = "masks";
 
 /// A split with masks.

@@ -58,6 +58,13 @@ pub enum Notice {
         /// The first of them.
         first: PathBuf,
     },
+    /// Annotations that cannot be used or that leave their image.
+    Annotations {
+        /// How many problems there are.
+        problems: usize,
+        /// The first of them.
+        first: String,
+    },
     /// Test images that are training images as well.
     Overlap {
         /// How many of the test images.
@@ -121,6 +128,11 @@ impl fmt::Display for Notice {
             Self::MasksAlone { masks, first } => {
                 write!(f, "no image for {}, such as {}", counted(*masks, "mask"), shown(first))
             }
+            Self::Annotations { problems, first } => write!(
+                f,
+                "{} with annotations, such as {first}; `mutualnet data check --task detect` names all",
+                counted(*problems, "problem")
+            ),
             Self::Overlap { n, of, by } => {
                 match n == of {
                     true => write!(f, "all {of} images are training images as well")?,

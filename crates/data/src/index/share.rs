@@ -10,7 +10,7 @@ use crate::{Error, Result};
 impl Dataset {
     /// The same classes with this share of the samples of each, but at least one if the class has any.
     ///
-    /// Images with masks are shared as if they were of one class. The samples are evenly spaced over those of their class, in the data set's order, beginning with the first.
+    /// Images with masks or objects are shared as if they were of one class. The samples are evenly spaced over those of their class, in the data set's order, beginning with the first.
     ///
     /// # Errors
     /// A share outside (0, 1].
@@ -26,8 +26,7 @@ impl Dataset {
             first..samples.len()
         };
         let ranges = self.ranges.iter().map(keep).collect();
-        let Self { dir, task, rank, classes, notices, .. } = self.clone();
-        Ok(Self { dir, task, rank, classes, samples, ranges, notices })
+        Ok(Self { samples, ranges, ..self.clone() })
     }
 }
 

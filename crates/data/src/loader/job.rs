@@ -1,4 +1,4 @@
-//! Makes one batch: reads, augments and mixes its images, and moves their masks along.
+//! Makes one batch: reads, augments and mixes its images, and moves their masks or boxes along.
 //!
 //! Separate from the threads that ask for batches, which do not need to know what is in them.
 //! Invariant: a batch depends on its plan alone, whichever thread makes which of its images.
@@ -24,7 +24,7 @@ use crate::progress::Reads;
 use crate::quarantine::Quarantine;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::transform::TrainPipeline;
-use crate::{Dataset, Geometry, Label, Result, SampleError, SampleRef, SecondLabels, Targets};
+use crate::{Dataset, Geometry, Label, Objects, Result, SampleError, SampleRef, SecondLabels, Targets};
 
 mod clip;
 pub(super) use clip::ClipReader;
@@ -96,10 +96,18 @@ pub(super) struct Job {
     pub(super) order: Order,
 }
 
-/// Where one image or clip of a batch and its mask go; the mask is empty if there are classes.
+/// Where one image or clip of a batch and its label go; the mask is empty if there are none.
 struct Out<'a> {
     image: &'a mut [f32],
     mask: &'a mut [u8],
+    objects: &'a mut Objects,
+}
+
+/// The labels of a batch besides classes, as far as there are such.
+#[derive(Default)]
+struct Labels {
+    masks: Vec<u8>,
+    objects: Vec<Objects>,
 }
 
 impl Job {
@@ -125,8 +133,13 @@ impl Job {
         let mut masks = vec![0; if self.has_masks() { plan.draws.len() * pixels } else { 0 }];
         let mut mask_chunks = masks.chunks_exact_mut(pixels);
         let outs = images.chunks_exact_mut(floats);
-        let outs: Vec<_> =
-            outs.map(|image| Out { image, mask: mask_chunks.next().unwrap_or_default() }).collect();
+        let mut objects = vec![Objects::default(); plan.draws.len()];
+        let outs = outs.zip(&mut objects).map(|(image, objects)| Out {
+            image,
+            mask: mask_chunks.next().unwrap_or_default(),
+            objects,
+        });
+        let outs: Vec<_> = outs.collect();
         let written = outs
             .into_par_iter()
             .zip(&plan.draws)
@@ -144,8 +157,10 @@ impl Job {
             close_gaps(&mut masks, pixels, &written);
             masks.truncate(n * pixels);
         }
+        let objects = objects.into_iter().zip(&written).filter_map(|(objects, index)| index.map(|_| objects));
+        let labels = Labels { masks, objects: objects.collect() };
         let indices: Vec<_> = written.into_iter().flatten().collect();
-        let targets = self.targets(&indices, masks, |labels| {
+        let targets = self.targets(&indices, labels, |labels| {
             self.work.mixing().map(|mixing| self.mix(mixing, (&plan, &mut images), labels))
         });
         let BatchPlan { epoch, step, .. } = plan;
@@ -160,11 +175,14 @@ impl Job {
     fn targets(
         &self,
         indices: &[u32],
-        masks: Vec<u8>,
+        labels: Labels,
         mix: impl FnOnce(&[i64]) -> Option<SecondLabels>,
     ) -> Targets {
         if self.has_masks() {
-            return Targets::Masks(masks);
+            return Targets::Masks(labels.masks);
+        }
+        if let Some(truth) = self.dataset.truth() {
+            return Targets::Objects { truth: Arc::clone(truth), images: labels.objects };
         }
         let samples = self.dataset.samples();
         let labels: Vec<_> = indices.iter().map(|&i| i64::from(samples[i as usize].class())).collect();
@@ -175,9 +193,9 @@ impl Job {
     /// Makes one image or clip of a batch and returns its sample. Only training replaces a broken image by another one.
     fn write(&self, draw: Draw, epoch: u32, scratch: &mut Scratch, out: Out<'_>) -> Result<Option<u32>> {
         let index = draw.index;
-        let Out { image, mask } = out;
+        let Out { image, mask, objects } = out;
         let attempt = |candidate: u32, sample: &SampleRef| {
-            let out = Out { image: &mut *image, mask: &mut *mask };
+            let out = Out { image: &mut *image, mask: &mut *mask, objects: &mut *objects };
             self.reads.during(candidate, || match &self.clips {
                 Some(clips) => {
                     self.attempt_clip(clips, (candidate, sample), (draw, epoch), scratch, out.image)
@@ -200,11 +218,32 @@ impl Job {
     ) -> Result<(), SampleError> {
         let Opened { image, mask, canvas } = self.open(sample, scratch)?;
         let geometry = self.write_image(image, (draw, epoch), canvas, out.image)?;
+        if let (&Label::Objects(image), Some(geometry)) = (&sample.label, geometry) {
+            *out.objects = self.objects(image, &geometry);
+        }
         if let (Some(mask), Some(geometry)) = (mask, geometry) {
             timed(&mut canvas.times.augment, || geometry.write_mask(&mask, out.mask));
         }
         canvas.times.images += 1;
         Ok(())
+    }
+
+    /// The objects of an image of the ground truth, where they are seen after its augmentation. Crowds are left out.
+    fn objects(&self, image: usize, geometry: &Geometry) -> Objects {
+        let truth = self.dataset.truth().expect("samples with objects have their ground truth");
+        let extent = truth.images()[image].extent;
+        let (columns, rows) = (f64::from(extent.width), f64::from(extent.height));
+        let mut objects = Objects { image, ..Objects::default() };
+        for object in truth.of_image(image).iter().filter(|object| !object.is_crowd) {
+            let [left, top, width, height] = object.bounds;
+            let inside = [left.max(0.0), top.max(0.0), (left + width).min(columns), (top + height).min(rows)];
+            if let Some(seen) = geometry.moved_box(inside) {
+                objects.boxes.push(seen);
+                // The background is class 0.
+                objects.classes.push(object.category as u32 + 1);
+            }
+        }
+        objects
     }
 
     /// Writes an image or a frame as the work says. All frames of a clip get the same draws. Returns where its pixels come
@@ -243,10 +282,14 @@ impl Job {
         let image = sample.place.open(dir, file, &mut canvas.decoded)?;
         canvas.times.read += begun.elapsed().saturating_sub(image.decoding());
         canvas.times.decode += image.decoding();
+        let size = [image.width(), image.height()];
         let mask = match &sample.label {
             Label::Class(_) => None,
+            &Label::Objects(image) => {
+                self.dataset.check_size(image, size)?;
+                None
+            }
             Label::Mask(path) => {
-                let size = [image.width(), image.height()];
                 let wanted = Wanted { size, classes: self.dataset.classes().len() };
                 let read = || mask_file::read(dir, path, wanted, mask_file);
                 Some(timed(&mut canvas.times.decode, read)?)

@@ -32,7 +32,7 @@ pub enum TrainCrop {
         /// What comes in from outside.
         mode: PadMode,
     },
-    /// The middle of the image, as at test time.
+    /// The middle of the image, or for detection all of it, as at test time.
     Center,
 }
 
@@ -70,7 +70,7 @@ enum CropKind {
     RandomShortSide,
     /// The whole image, shifted by a few pixels.
     Pad,
-    /// The middle of the image, as at test time.
+    /// The middle of the image, or for detection all of it, as at test time.
     Center,
 }
 
@@ -153,6 +153,11 @@ impl TrainCrop {
     /// Whether the settings make sense for images of `side` pixels.
     pub(super) fn check(&self, task: Task, side: u32) -> Result<()> {
         let (setting, reason) = match *self {
+            Self::RandomShortSide { .. } | Self::Pad { .. } if task == Task::Detect => (
+                "crop.kind",
+                "images for detection are stretched to a square: use `random_resized`, or `center` for the whole image"
+                    .to_owned(),
+            ),
             Self::RandomShortSide { shorter: [low, high] } if task == Task::Segment => {
                 if 0 < low && low <= high {
                     return Ok(());

@@ -198,6 +198,16 @@ impl Instances {
         &self.problems
     }
 
+    /// The same images and categories with the annotations of some of the images only. The others count neither as found nor
+    /// as missed.
+    #[must_use]
+    pub fn restricted(&self, is_kept: impl Fn(usize) -> bool) -> Self {
+        let annotations: Vec<_> =
+            self.annotations.iter().filter(|annotation| is_kept(annotation.image)).cloned().collect();
+        let of_image = ranges(self.images.len(), &annotations);
+        Self { annotations, of_image, ..self.clone() }
+    }
+
     /// The images whose files are not below a directory.
     pub fn missing_files(&self, dir: &Path) -> Vec<Problem> {
         let missing = self.images.iter().filter(|image| !dir.join(&image.file_name).is_file());
@@ -318,14 +328,20 @@ impl Reader {
         let unused = self.categories.iter().enumerate().filter(|(idx, _)| !used.contains(idx));
         let unused: Vec<_> = unused.map(|(_, category)| Subject::Category(category.id)).collect();
         unused.into_iter().for_each(|subject| self.tell(subject, Fault::Unused));
-        let mut of_image = vec![0..0; self.images.len()];
-        for (idx, annotation) in self.annotations.iter().enumerate() {
-            let range = &mut of_image[annotation.image];
-            *range = if range.start == range.end { idx..idx + 1 } else { range.start..idx + 1 };
-        }
+        let of_image = ranges(self.images.len(), &self.annotations);
         let Self { images, categories, annotations, problems, .. } = self;
         Instances { images, categories, annotations, of_image, problems }
     }
+}
+
+/// For every image, where its annotations begin and end.
+fn ranges(n_images: usize, annotations: &[Annotation]) -> Vec<Range<usize>> {
+    let mut of_image = vec![0..0; n_images];
+    for (idx, annotation) in annotations.iter().enumerate() {
+        let range = &mut of_image[annotation.image];
+        *range = if range.start == range.end { idx..idx + 1 } else { range.start..idx + 1 };
+    }
+    of_image
 }
 
 /// Whether a box can be used: if so, perhaps there is still something to tell.

@@ -104,3 +104,18 @@ fn softmax_sums_to_one() {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
     }
 }
+
+#[test]
+fn losses_of_a_detector() {
+    let logits = Tensor::from_slice(&[0.0, 0.0, 1.0, 3.0], &[2, 2]).unwrap();
+    let labels = Tensor::from_slice_i64(&[1, 0], &[2]).unwrap();
+    let each = logits.cross_entropy_each(&labels, 0.0).unwrap().to_vec_f32().unwrap();
+    let expected = [2.0_f32.ln(), (1.0 + 2.0_f32.exp()).ln()];
+    assert!(each.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{each:?}");
+    // Half of 0.5 squared, and 3 less a half.
+    let codes = Tensor::from_slice(&[0.5, -3.0], &[2]).unwrap();
+    let loss = codes.smooth_l1(&Tensor::from_slice(&[0.0, 0.0], &[2]).unwrap()).unwrap();
+    assert!((loss.scalar().unwrap() - 2.625).abs() < 1e-6);
+    let none = Tensor::from_slice(&[], &[0, 4]).unwrap();
+    assert_eq!(none.smooth_l1(&none).unwrap().scalar().unwrap(), 0.0);
+}

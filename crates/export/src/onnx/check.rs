@@ -54,7 +54,7 @@ pub fn images(bundle: &Bundle, subnet: Subnet) -> Result<Vec<Images>> {
     let side = subnet.input.resolution.get() as usize;
     let short = side.min(MAX_SIDE);
     let cases = match bundle.task().sees() {
-        Fit::CenterCrop => [(1, [side; 2]), (2, [side; 2])],
+        Fit::CenterCrop | Fit::Square => [(1, [side; 2]), (2, [side; 2])],
         Fit::Whole => [(1, [short; 2]), (2, [short, short * 3 / 2 + 1])],
     };
     Ok(cases.map(|(n, size)| Images::random(n, size, channels)).into())

@@ -81,7 +81,9 @@ impl Translation<'_> {
     /// A network of squares sees those of the row's resolution, and one of whole images any size.
     fn image_sides(&self, subnet: Subnet) -> [Side; 2] {
         match self.row.task().sees() {
-            Fit::CenterCrop => [0; 2].map(|_| Side::Value(i64::from(subnet.input.resolution.get()))),
+            Fit::CenterCrop | Fit::Square => {
+                [0; 2].map(|_| Side::Value(i64::from(subnet.input.resolution.get())))
+            }
             Fit::Whole => ["height", "width"].map(|side| Side::Param(side.to_owned())),
         }
     }
@@ -102,7 +104,7 @@ impl Translation<'_> {
                     && network.node(output.node).inputs[1] == NodeId(0);
                 let [_, height, width] = shapes[idx].shape.extent.map(i64::from);
                 sides.extend(match self.row.task().sees() {
-                    Fit::CenterCrop => [height, width].map(Side::Value),
+                    Fit::CenterCrop | Fit::Square => [height, width].map(Side::Value),
                     Fit::Whole if is_input_sized => self.image_sides(subnet),
                     Fit::Whole => ["height", "width"].map(|side| Side::Param(format!("{name}.{side}"))),
                 });

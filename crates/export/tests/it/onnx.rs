@@ -70,6 +70,21 @@ fn networks_that_segment_compute_the_same_for_any_batch_size_and_aspect() {
     }
 }
 
+#[test]
+fn a_detector_computes_the_same_maps() {
+    let config = NetworkConfig { classes: 5, widths: widths(), output_stride: None };
+    let network = mutualnet_zoo::build(mutualnet_zoo::ssdlite::NAME, &config).unwrap();
+    let rows = ["0.25-64", "0.5-96"].map(subnet);
+    let mut parts = parts(network, &rows);
+    parts.task = Task::Detect;
+    parts.preprocess.fit = Task::Detect.sees();
+    parts.table = parts.table.measuring(Task::Detect.metric());
+    let bundle = Bundle::new(parts).unwrap();
+    for row in rows {
+        assert_near(mutualnet_zoo::ssdlite::NAME, &bundle, row);
+    }
+}
+
 /// What no family has: several inputs, a norm that is not folded, one that has two readers, a vector that becomes a map, a
 /// node that is two outputs, a layer with the name of an output.
 fn odd_network() -> Network {

@@ -13,6 +13,8 @@ use mutualnet_data::TrainPipeline;
 use super::problem::Problem;
 use super::{Recipe, RecipeFile, TabulateWeights};
 use crate::Method;
+use crate::divergence::Divergence;
+use crate::step_rules::TeacherKind;
 
 /// More threads than any machine has.
 const MAX_THREADS: usize = 1024;
@@ -27,11 +29,29 @@ impl RecipeFile {
         };
         self.check_numbers()?;
         self.train.check()?;
+        self.check_detection()?;
         let preprocess = self.preprocess()?;
         let (trained_widths, inputs) = (self.trained_widths(), self.inputs());
         let sampler = self.sampler(trained_widths, &inputs)?;
         let rows = self.table_rows(trained_widths, &inputs)?;
         Ok(Recipe { file: self, trained_widths, inputs, sampler, rows, preprocess })
+    }
+
+    /// Students of a detector learn from the objects, and its scores are computed at many positions.
+    fn check_detection(&self) -> Result<(), Problem> {
+        if self.task != Task::Detect {
+            return Ok(());
+        }
+        let taught = "students of a detector learn from the objects, not from a teacher";
+        let wrong = [
+            (self.train.divergence != Divergence::Kl, "train.divergence", taught),
+            (self.train.teacher != TeacherKind::Full, "train.teacher", taught),
+            (self.train.dropout > 0.0, "train.dropout", "a detector has no dropout"),
+        ];
+        match wrong.into_iter().find(|(is_wrong, ..)| *is_wrong) {
+            Some((_, key, reason)) => Err(Problem::is(key, reason).with_hint(format!("remove {key}"))),
+            None => Ok(()),
+        }
     }
 
     fn check_numbers(&self) -> Result<(), Problem> {
@@ -83,7 +103,7 @@ impl RecipeFile {
             (
                 network.slim_head && self.task == Task::Classify,
                 "network.slim_head",
-                "false: only networks that segment have a head that can be slimmed",
+                "false: only networks that segment or detect have a head that can be slimmed",
             ),
             (data.path.as_os_str().is_empty(), "data.path", "a path"),
             (

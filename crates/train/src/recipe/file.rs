@@ -43,7 +43,8 @@ pub struct NetworkSection {
     /// The narrowest and the widest sub-network, such as `[0.25, 1.0]`, above 0 and at most 8.
     pub widths: WidthRange,
     /// Sides of the square input in pixels, largest first, such as `[224, 192, 160, 128]`. To segment, these are the
-    /// lengths of the shorter side after training, when images keep their aspect ratio.
+    /// lengths of the shorter side after training, when images keep their aspect ratio. To detect, all of an image is
+    /// stretched to the square.
     pub resolutions: Vec<Resolution>,
     /// Numbers of frames of a clip, largest first, such as `[16, 8, 4]`, for a network that reads clips. A sub-network with
     /// fewer frames sees some of those of the largest clip, at equal distances.
@@ -61,7 +62,7 @@ pub struct NetworkSection {
     /// small network more widths that differ.
     #[serde(default = "NetworkSection::default_channel_divisor")]
     pub channel_divisor: u32,
-    /// Slim the head of a network that segments as well as its trunk. Without it, the head is the same at every width.
+    /// Slim the head of a network that segments or detects as well as its trunk. Without it, the head is the same at every width.
     #[serde(default)]
     pub slim_head: bool,
 }

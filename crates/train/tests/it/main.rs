@@ -6,6 +6,7 @@
 
 /// A small data set and recipe, and what runs leave behind.
 mod clips;
+mod detect;
 mod faults;
 mod fixture;
 

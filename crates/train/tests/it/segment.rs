@@ -84,7 +84,7 @@ fn from_scenes_to_a_map() {
 fn check_rows(bundle: &Bundle, image: &Path) {
     let net = Net::new(bundle.network().clone());
     let parameters = Parameters::from_weights(net.network(), bundle.weights(), Device::Cpu).unwrap();
-    let Preprocessed { size, pixels } = preprocess_file(image, bundle.preprocess()).unwrap();
+    let Preprocessed { size, pixels, .. } = preprocess_file(image, bundle.preprocess()).unwrap();
     let images = Tensor::from_nhwc(&pixels, [1, size[0], size[1], 3], Device::Cpu).unwrap();
     let mut predictor = Predictor::new(bundle, NonZeroUsize::MIN, Config::default()).unwrap();
     for row in bundle.table().rows() {
@@ -165,7 +165,7 @@ fn the_tables_miou_is_that_of_the_masks() {
     let mut confusion = vec![vec![0_u64; n_classes]; n_classes];
     for i in 0..6 {
         let image = dir.path().join(format!("data/test/images/{i:05}.jpg"));
-        let Preprocessed { size, pixels } = preprocess_file(&image, bundle.preprocess()).unwrap();
+        let Preprocessed { size, pixels, .. } = preprocess_file(&image, bundle.preprocess()).unwrap();
         session.session_mut().run_whole(&pixels, 1, size).unwrap();
         let map = session.session().output(0);
         let map = Tensor::from_nhwc(map.data, [1, map.size[0], map.size[1], n_classes], Device::Cpu).unwrap();

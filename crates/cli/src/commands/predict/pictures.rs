@@ -46,7 +46,7 @@ impl Pictures {
         }
         if let Some(target) = self.mask.clone() {
             let size = [picture.height(), picture.width()];
-            let (mask, palette) = prediction.mask(size).ok_or_else(nothing_to_draw)?;
+            let (mask, palette) = prediction.mask(size).ok_or_else(no_mask)?;
             // Pixels that were not seen have a color too: the last one of a full palette.
             let unseen = std::iter::repeat_n([224, 224, 192], 256 - palette.len());
             let palette: Vec<_> = palette.into_iter().chain(unseen).collect();
@@ -77,7 +77,16 @@ impl Pictures {
 pub(super) fn nothing_to_draw() -> anyhow::Error {
     with_hint(
         "this network gives a class per image, so there is nothing to draw".to_owned(),
-        "--save and --mask need a network that segments images".to_owned(),
+        "--save and --mask need a network that segments images; --save also draws the boxes of one that detects objects"
+            .to_owned(),
+    )
+}
+
+/// The error for a network whose answers have no masks.
+pub(super) fn no_mask() -> anyhow::Error {
+    with_hint(
+        "this network gives no class to pixels, so there is no mask to write".to_owned(),
+        "--mask needs a network that segments images".to_owned(),
     )
 }
 

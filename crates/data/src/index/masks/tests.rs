@@ -26,7 +26,7 @@ fn open(dir: &tempfile::TempDir) -> Result<Dataset> {
 fn pairs(dataset: &Dataset) -> Vec<String> {
     let pair = |sample: &SampleRef| match &sample.label {
         Label::Mask(mask) => format!("{} {}", sample.place.name().display(), mask.display()),
-        Label::Class(_) => panic!("{sample:?} has a class"),
+        _ => panic!("{sample:?} has no mask"),
     };
     dataset.samples().iter().map(pair).collect()
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mutualnet_image::resize::Fitted;
 use mutualnet_image::{Image, TestPipeline, timed};
 
-use super::{Job, Opened};
+use super::{Job, Labels, Opened};
 use crate::loader::batches::Batch;
 use crate::loader::buffers::Buffers;
 use crate::order::BatchPlan;
@@ -42,7 +42,7 @@ impl Job {
                 scratch.canvas.times.images += 1;
                 masks = mask;
             }
-            let targets = self.targets(&indices, masks, |_| None);
+            let targets = self.targets(&indices, Labels { masks, ..Labels::default() }, |_| None);
             Ok(Batch { images, targets, n: indices.len(), indices, frames: None, size, epoch, step })
         })
     }

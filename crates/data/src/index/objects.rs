@@ -1,0 +1,83 @@
+//! Images with objects: a folder of images, and their annotations in one file in COCO's format.
+//!
+//! Separate from class folders and masks, because only the task tells what a directory is for.
+//! Invariant: no image is read here; one that is missing is found when it is loaded or checked.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mutualnet_core::Task;
+use mutualnet_detect::coco::{Fault, Instances, Problem};
+
+use super::masks::IMAGES;
+use super::nearby::no_split;
+use super::{Contents, Notice, SampleRef};
+use crate::{Error, Label, Place, Result};
+
+/// The annotations of a split that has a folder of its own, beside its images.
+pub(crate) const FILE: &str = "instances.json";
+/// The folder with the annotations of all splits, as COCO has it.
+pub(crate) const ANNOTATIONS: &str = "annotations";
+/// The first class.
+const BACKGROUND: &str = "background";
+
+/// Where the annotations and the images of a split are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) file: PathBuf,
+    /// The directory of the split.
+    pub(crate) dir: PathBuf,
+    /// The folder in it that names of images are relative to.
+    pub(crate) images: &'static str,
+}
+
+/// Indexes a split whose images have objects: its directory, and what it holds.
+///
+/// # Errors
+/// No such split, annotations in two places, or a file that has no annotations in COCO's format.
+pub(super) fn open(root: &Path, split: &str) -> Result<(PathBuf, Contents)> {
+    let Located { file, dir, images } = locate(root, split)?;
+    let truth = Instances::read(&file)?;
+    let categories = truth.categories().iter().map(|category| category.name.clone());
+    let classes = std::iter::once(BACKGROUND.to_owned()).chain(categories).collect();
+    let sample = |(idx, image): (usize, &mutualnet_detect::coco::ImageInfo)| {
+        let path = Path::new(images).join(&image.file_name);
+        let bytes = std::fs::metadata(dir.join(&path)).map_or(0, |metadata| metadata.len());
+        SampleRef { place: Place::File { path, bytes }, label: Label::Objects(idx) }
+    };
+    let mut samples: Vec<_> = truth.images().iter().enumerate().map(sample).collect();
+    samples.sort_by(|a, b| a.place.cmp(&b.place));
+    let mut told = problems(&truth);
+    let first = told.next().map(ToString::to_string);
+    let notices = first.map(|first| Notice::Annotations { problems: told.count() + 1, first });
+    let notices = notices.into_iter().collect();
+    let truth = Some(Arc::new(truth));
+    Ok((dir, Contents { task: Task::Detect, classes, truth, samples, notices, ..Contents::default() }))
+}
+
+/// What is wrong with annotations. A category without an object is not: small splits have such.
+pub(crate) fn problems(truth: &Instances) -> impl Iterator<Item = &Problem> {
+    truth.problems().iter().filter(|problem| problem.fault != Fault::Unused)
+}
+
+/// Finds the annotations of a split.
+///
+/// # Errors
+/// There are none, or there are two files.
+pub(crate) fn locate(root: &Path, split: &str) -> Result<Located> {
+    let dir = root.join(split);
+    let own = Located { file: dir.join(FILE), dir: dir.clone(), images: IMAGES };
+    let common = root.join(ANNOTATIONS).join(format!("instances_{split}.json"));
+    let common = Located { file: common, dir, images: "" };
+    match [own, common].map(|found| found.file.is_file().then_some(found)) {
+        [Some(first), Some(second)] => Err(Error::TwoLayouts { first: first.file, second: second.file }),
+        [Some(found), None] | [None, Some(found)] => Ok(found),
+        [None, None] if root.join(split).is_dir() => {
+            Err(Error::NoAnnotations { split: split.to_owned(), path: root.to_owned() })
+        }
+        [None, None] => Err(no_split(root, split)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! Detection with one stage: boxes with classes, as SSD learns and answers them.
+//!
+//! Every network of a step learns from the objects, as in the paper's detectors: students are not taught by the full
+//! network. Default boxes depend on the resolution, so objects are matched with them anew for each.
+//! Invariant: whatever a loss or a score says equals torchvision's `SSD`.
+//!
+//! # Source
+//! `[MN-ECCV §4.4]` for what students learn from; arXiv 1512.02325 and torchvision's `SSD` for losses and answers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mutualnet_bundle::Quality;
+use mutualnet_core::{Metric, Network, Task};
+use mutualnet_data::{Batch, Objects, Targets};
+use mutualnet_detect::anchors::DefaultBoxes;
+use mutualnet_detect::coco::{Detection, Instances};
+use mutualnet_detect::decode::{Answers, DetectionRules};
+use mutualnet_detect::evaluate::{Compare, Evaluation, Measure, evaluate};
+use mutualnet_detect::{BoxCoder, Corners, Extent, Matcher, Target, boxes, hardest};
+use mutualnet_engine::{Device, Tensor};
+
+use super::{Objective, Pass, Score};
+use crate::Result;
+use crate::divergence::Divergence;
+
+/// Numbers of a box's codes.
+const CODES: usize = 4;
+/// Anchors whose scores are learned, for each one with an object.
+const LEARNED: f64 = 4.0;
+
+/// The objective of [`Task::Detect`].
+#[derive(Debug)]
+pub enum Detect {}
+
+/// The objects of a batch.
+#[derive(Debug)]
+pub struct BoxTargets {
+    truth: Arc<Instances>,
+    images: Vec<Objects>,
+    /// Size of the images that the boxes are in.
+    extent: Extent,
+    device: Device,
+}
+
+impl BoxTargets {
+    /// Objects of images of a size, which belong to a ground truth.
+    pub fn new(truth: Arc<Instances>, images: Vec<Objects>, extent: Extent, device: Device) -> Self {
+        Self { truth, images, extent, device }
+    }
+}
+
+/// What a network answers at every default box of a batch, and what it should answer.
+#[derive(Debug)]
+pub struct BoxAnswer {
+    /// `[images × anchors, classes]`.
+    scores: Tensor,
+    /// `[images × anchors, 4]`.
+    codes: Tensor,
+    wanted: Rc<Wanted>,
+}
+
+/// What should be answered at the default boxes.
+#[derive(Debug)]
+struct Wanted {
+    /// Image by image, the target of every anchor.
+    targets: Vec<Vec<Target>>,
+    /// `[images × anchors]`, the class at every anchor.
+    classes: Vec<i64>,
+    /// The anchors with an object, counted through all images.
+    found: Vec<i64>,
+    /// The codes of their objects.
+    codes: Vec<f32>,
+    device: Device,
+}
+
+impl Wanted {
+    fn new(targets: &BoxTargets, seen: Extent, anchors: &[Corners]) -> Self {
+        let (mut all, mut classes, mut found, mut codes) = (vec![], vec![], vec![], vec![]);
+        for objects in &targets.images {
+            let resized = |&corners: &Corners| boxes::resized(corners, targets.extent, seen);
+            let of_image: Vec<_> = objects.boxes.iter().map(resized).collect();
+            let matched = Matcher::DEFAULT_BOXES.targets(&of_image, anchors);
+            for (target, &anchor) in matched.iter().zip(anchors) {
+                let Target::Object(object) = *target else {
+                    classes.push(0);
+                    continue;
+                };
+                found.push(classes.len() as i64);
+                classes.push(i64::from(objects.classes[object]));
+                codes.extend(BoxCoder::REGIONS.encode(of_image[object], anchor));
+            }
+            all.push(matched);
+        }
+        Self { targets: all, classes, found, codes, device: targets.device }
+    }
+
+    /// Numbers on the device.
+    fn labels(&self, numbers: &[i64]) -> Result<Tensor> {
+        Ok(Tensor::from_slice_i64(numbers, &[numbers.len()])?.to_device(self.device)?)
+    }
+
+    /// The anchors whose scores are learned, given the loss at each.
+    fn learned(&self, losses: &[f32]) -> Vec<i64> {
+        let mut learned = Vec::new();
+        let mut first = 0;
+        for targets in &self.targets {
+            let losses = &losses[first..first + targets.len()];
+            learned.extend(hardest(targets, losses).into_iter().map(|anchor| (first + anchor) as i64));
+            first += targets.len();
+        }
+        learned
+    }
+}
+
+impl BoxAnswer {
+    /// From the maps of a network, `[n, boxes × classes, h, w]` and then `[n, boxes × 4, h, w]`, for images of the size
+    /// `seen`.
+    ///
+    /// # Errors
+    /// The engine has no memory.
+    pub fn new(maps: &[Tensor], seen: Extent, targets: &BoxTargets) -> Result<Self> {
+        let (scores, boxes) = maps.split_at(maps.len() / 2);
+        let anchors = DefaultBoxes::ssdlite().grid(seen, &extents(scores));
+        let wanted = Wanted::new(targets, seen, &anchors);
+        let n_classes = scores[0].shape()[1] * CODES / boxes[0].shape()[1];
+        let n = targets.images.len();
+        Ok(Self {
+            scores: by_anchor(scores, (n, n_classes))?,
+            codes: by_anchor(boxes, (n, CODES))?,
+            wanted: Rc::new(wanted),
+        })
+    }
+
+    fn loss(&self, smoothing: f64) -> Result<Tensor> {
+        let Wanted { classes, found, codes, device, .. } = &*self.wanted;
+        let losses = self.scores.cross_entropy_each(&self.wanted.labels(classes)?, smoothing)?;
+        let learned = self.wanted.learned(&losses.detach()?.to_vec_f32()?);
+        let of_classes = losses.rows(&self.wanted.labels(&learned)?)?.sum()?;
+        let codes = Tensor::from_slice(codes, &[found.len(), CODES])?.to_device(*device)?;
+        let of_boxes = self.codes.rows(&self.wanted.labels(found)?)?.smooth_l1(&codes)?;
+        Ok(of_classes.add(&of_boxes)?.scale(1.0 / found.len().max(1) as f64)?)
+    }
+
+    /// The surest class at every anchor with an object.
+    fn answers(&self) -> Result<Vec<i64>> {
+        let places = self.wanted.labels(&self.wanted.found)?;
+        Ok(self.scores.detach()?.rows(&places)?.argmax()?.to_vec_i64()?)
+    }
+}
+
+/// Height and width of maps.
+fn extents(maps: &[Tensor]) -> Vec<Extent> {
+    let extent = |map: &Tensor| Extent { height: map.shape()[2] as u32, width: map.shape()[3] as u32 };
+    maps.iter().map(extent).collect()
+}
+
+/// The numbers of maps `[n, boxes × m, h, w]`, anchor by anchor: `[n × anchors, m]`.
+fn by_anchor(maps: &[Tensor], (n, m): (usize, usize)) -> Result<Tensor> {
+    let listed = maps.iter().map(|map| {
+        let anchors = map.elements() / (n * m);
+        Ok(map.by_pixel()?.reshape(&[n, anchors, m])?)
+    });
+    let listed: Vec<_> = listed.collect::<Result<_>>()?;
+    let all = Tensor::concatenate(&listed.iter().collect::<Vec<_>>(), 1)?;
+    Ok(all.reshape(&[all.elements() / m, m])?)
+}
+
+impl Objective for Detect {
+    const TASK: Task = Task::Detect;
+    type Targets = BoxTargets;
+    type Answer = BoxAnswer;
+    type Score = DetectionScore;
+
+    /// That of the scores, which the boxes' comes on top of.
+    fn guessing_loss(network: &Network) -> f64 {
+        LEARNED * (network.classes() as f64).ln()
+    }
+
+    fn targets(batch: &Batch, device: Device) -> Result<BoxTargets> {
+        let Targets::Objects { truth, images } = &batch.targets else {
+            panic!("the data set was opened for detection");
+        };
+        let [height, width] = batch.size.map(|side| side as u32);
+        Ok(BoxTargets::new(Arc::clone(truth), images.clone(), Extent { height, width }, device))
+    }
+
+    fn answer(mut pass: Pass<'_>, targets: &BoxTargets) -> Result<BoxAnswer> {
+        let shape = pass.inputs[0].shape();
+        let seen = Extent { height: shape[2] as u32, width: shape[3] as u32 };
+        BoxAnswer::new(&pass.run()?, seen, targets)
+    }
+
+    /// Cross-entropy at the anchors with an object and three times as many hard ones without, and smooth L1 distance of the
+    /// codes at those with an object, divided by their number.
+    fn supervised_loss(answer: &BoxAnswer, _: &BoxTargets, smoothing: f64) -> Result<Tensor> {
+        answer.loss(smoothing)
+    }
+
+    /// That of the full network without smoothing: a student learns from the objects, at the anchors of its own
+    /// resolution.
+    fn student_loss(student: &BoxAnswer, _: &BoxAnswer, _: &BoxTargets, _: Divergence) -> Result<Tensor> {
+        student.loss(0.0)
+    }
+
+    fn detached(answer: &BoxAnswer) -> Result<BoxAnswer> {
+        let BoxAnswer { scores, codes, wanted } = answer;
+        Ok(BoxAnswer { scores: scores.detach()?, codes: codes.detach()?, wanted: Rc::clone(wanted) })
+    }
+
+    /// The first: recipes have no teacher of several answers for detectors, because students learn from the objects.
+    fn mean(answers: &[BoxAnswer], _: &BoxTargets) -> Result<BoxAnswer> {
+        Self::detached(&answers[0])
+    }
+
+    /// The share of the anchors with an object whose surest class is that of the object; 0 without objects.
+    fn accuracy(answer: &BoxAnswer, _: &BoxTargets) -> Result<f64> {
+        let Wanted { classes, found, .. } = &*answer.wanted;
+        let answers = answer.answers()?;
+        let n = found.iter().zip(answers).filter(|(at, class)| classes[**at as usize] == *class).count();
+        Ok(n as f64 / found.len().max(1) as f64)
+    }
+
+    /// Of the anchors with an object.
+    fn most_frequent_answer(answer: &BoxAnswer, _: &BoxTargets) -> Result<Tensor> {
+        let mut counts = HashMap::new();
+        for class in answer.answers()? {
+            *counts.entry(class).or_insert(0_u32) += 1;
+        }
+        let most = counts.into_values().max().unwrap_or(0);
+        let share = most as f32 / answer.wanted.found.len().max(1) as f32;
+        Ok(Tensor::from_slice(&[share], &[])?)
+    }
+
+    /// 0: nothing is learned from the teacher.
+    fn information(_: &BoxAnswer, _: &BoxTargets) -> Result<Tensor> {
+        Ok(Tensor::from_slice(&[0.0], &[])?)
+    }
+
+    fn count(score: &mut DetectionScore, outputs: &[Tensor], targets: &BoxTargets) -> Result<()> {
+        let (scores, boxes) = outputs.split_at(outputs.len() / 2);
+        let n = targets.images.len();
+        if n == 0 {
+            return Ok(());
+        }
+        let n_classes = scores[0].shape()[1] * CODES / boxes[0].shape()[1];
+        let maps = extents(scores);
+        let logits = by_anchor(scores, (n, n_classes))?.to_vec_f32()?;
+        let codes = by_anchor(boxes, (n, CODES))?.to_vec_f32()?;
+        let n_anchors = codes.len() / (n * CODES);
+        let truth = score.truth.get_or_insert_with(|| Arc::clone(&targets.truth));
+        let images = logits.chunks_exact(n_anchors * n_classes).zip(codes.chunks_exact(n_anchors * CODES));
+        for ((logits, codes), objects) in images.zip(&targets.images) {
+            // Boxes are relative to the image, which was stretched to a square.
+            let extent = truth.images()[objects.image].extent;
+            let anchors = DefaultBoxes::ssdlite().grid(extent, &maps);
+            let (codes, _) = codes.as_chunks::<CODES>();
+            let answers = Answers { anchors: &anchors, logits, codes };
+            let found =
+                DetectionRules::SSDLITE.one_stage(answers, DetectionRules::SSDLITE_CANDIDATES, extent);
+            score.detections.extend(found.into_iter().map(|found| {
+                let bounds = boxes::left_top_sides(found.corners).map(f64::from);
+                Detection {
+                    image: objects.image,
+                    category: found.class - 1,
+                    score: f64::from(found.score),
+                    bounds,
+                    area: bounds[2] * bounds[3],
+                    mask: None,
+                }
+            }));
+            score.images.push(objects.image);
+        }
+        Ok(())
+    }
+}
+
+/// What was detected in the images so far.
+#[derive(Debug, Default)]
+pub struct DetectionScore {
+    truth: Option<Arc<Instances>>,
+    /// The images, as indices in the ground truth.
+    images: Vec<usize>,
+    detections: Vec<Detection>,
+}
+
+impl DetectionScore {
+    /// COCO's evaluation of the images seen; objects of other images do not count as missed. `None` without images.
+    ///
+    /// # Errors
+    /// Never for boxes.
+    pub fn evaluation(&self) -> Result<Option<Evaluation>> {
+        let Some(truth) = &self.truth else { return Ok(None) };
+        let seen: BTreeSet<_> = self.images.iter().collect();
+        let truth = truth.restricted(|image| seen.contains(&image));
+        Ok(Some(evaluate(&truth, &self.detections, Compare::Boxes)?))
+    }
+}
+
+impl Score for DetectionScore {
+    fn n(&self) -> u64 {
+        self.images.len() as u64
+    }
+
+    fn quality(&self) -> Result<Quality> {
+        let evaluation = self.evaluation()?;
+        let n_all = self.truth.as_ref().map_or(0, |truth| truth.images().len());
+        let ap = |weights: &[u32]| {
+            let mut counts = vec![0; n_all];
+            self.images.iter().zip(weights).for_each(|(&image, &weight)| counts[image] += weight);
+            evaluation.as_ref().map_or(0.0, |evaluation| evaluation.resampled_ap(&counts))
+        };
+        Ok(Quality::of_samples(self.images.len(), ap)?)
+    }
+
+    fn others(&self) -> BTreeMap<Metric, f64> {
+        let evaluation = self.evaluation().ok().flatten();
+        let ap50 = evaluation.and_then(|evaluation| evaluation.summary().get(Measure::Ap50));
+        ap50.map(|ap50| (Metric::BoxAp50, ap50)).into_iter().collect()
+    }
+}
