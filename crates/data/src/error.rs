@@ -152,6 +152,8 @@ pub enum Error {
         split: String,
         /// The data set's directory.
         path: PathBuf,
+        /// The splits that have annotations.
+        annotated: Vec<String>,
     },
     /// A file of annotations that cannot be used.
     #[error(transparent)]
@@ -396,6 +398,10 @@ impl Error {
             }
             Self::PackMasks { .. } => "train from the folders; only data sets of classes can be packed",
             Self::NoMasks { .. } => MASKS_HINT,
+            Self::NoAnnotations { annotated, .. } if !annotated.is_empty() => {
+                let annotated = annotated.join(", ");
+                return Some(format!("name a split with data.train and data.test; these have annotations: {annotated}"));
+            }
             Self::NoAnnotations { .. } => {
                 "put them in SPLIT/instances.json, beside SPLIT/images; or in annotations/instances_SPLIT.json, beside the folder SPLIT with the images"
             }

@@ -209,7 +209,11 @@ fn note_splits(task: Task, dir: &Path) {
             }
             // The report has already named missing parts.
             Err(
-                Error::NoSplit { .. } | Error::NoMasks { .. } | Error::NotPacked { .. } | Error::Parts { .. },
+                Error::NoSplit { .. }
+                | Error::NoMasks { .. }
+                | Error::NoAnnotations { .. }
+                | Error::NotPacked { .. }
+                | Error::Parts { .. },
             ) => {}
             Err(error) => text::note(&format!("note: {split}: {error}")),
         }

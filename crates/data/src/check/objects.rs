@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::{CheckReport, ClassCount, no_directory, ranges};
 use crate::index::nearby::no_split;
-use crate::index::objects::{self, ANNOTATIONS};
+use crate::index::objects;
 use crate::{BrokenFile, Dataset, Error, Label, Progress, Result, SampleError, SampleRef, Split};
 
 /// As [`check_watched`](super::check_watched), for a data set with annotations: those of the usual splits, and of every
@@ -54,12 +54,8 @@ pub fn check_objects(dir: &Path, progress: &Progress) -> Result<CheckReport> {
 
 /// The splits with their files of annotations.
 fn find(dir: &Path) -> Result<Vec<(PathBuf, Dataset)>> {
-    let names = std::fs::read_dir(dir.join(ANNOTATIONS)).into_iter().flatten().flatten();
-    let names = names.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        Some(name.strip_prefix("instances_")?.strip_suffix(".json")?.to_owned())
-    });
-    let splits: BTreeSet<String> = names.chain(Split::USUAL.map(str::to_owned)).collect();
+    let common = objects::commonly_annotated(dir);
+    let splits: BTreeSet<String> = common.into_iter().chain(Split::USUAL.map(str::to_owned)).collect();
     let (mut found, mut unannotated) = (Vec::new(), None);
     for split in splits {
         let file = match objects::locate(dir, &split) {

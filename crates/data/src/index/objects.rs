@@ -15,9 +15,9 @@ use super::{Contents, Notice, SampleRef};
 use crate::{Error, Label, Place, Result};
 
 /// The annotations of a split that has a folder of its own, beside its images.
-pub(crate) const FILE: &str = "instances.json";
+const FILE: &str = "instances.json";
 /// The folder with the annotations of all splits, as COCO has it.
-pub(crate) const ANNOTATIONS: &str = "annotations";
+const ANNOTATIONS: &str = "annotations";
 /// The first class.
 const BACKGROUND: &str = "background";
 
@@ -72,11 +72,26 @@ pub(crate) fn locate(root: &Path, split: &str) -> Result<Located> {
     match [own, common].map(|found| found.file.is_file().then_some(found)) {
         [Some(first), Some(second)] => Err(Error::TwoLayouts { first: first.file, second: second.file }),
         [Some(found), None] | [None, Some(found)] => Ok(found),
-        [None, None] if root.join(split).is_dir() => {
-            Err(Error::NoAnnotations { split: split.to_owned(), path: root.to_owned() })
+        [None, None] => {
+            let annotated = commonly_annotated(root);
+            if annotated.is_empty() && !root.join(split).is_dir() {
+                return Err(no_split(root, split));
+            }
+            Err(Error::NoAnnotations { split: split.to_owned(), path: root.to_owned(), annotated })
         }
-        [None, None] => Err(no_split(root, split)),
     }
+}
+
+/// The splits that have a file in the folder with the annotations of all splits, by name.
+pub(crate) fn commonly_annotated(root: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(root.join(ANNOTATIONS)).into_iter().flatten().flatten();
+    let split = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        Some(name.strip_prefix("instances_")?.strip_suffix(".json")?.to_owned())
+    };
+    let mut splits: Vec<_> = entries.filter_map(split).collect();
+    splits.sort();
+    splits
 }
 
 #[cfg(test)]

@@ -126,8 +126,11 @@ fn a_check_names_every_annotation_with_a_problem() {
 fn what_is_missing_is_named() {
     let dir = tempfile::tempdir().unwrap();
     coco(dir.path());
-    let error = open(dir.path(), "val2017").unwrap_err();
+    let error = open(&dir.path().join("train2017"), "val2017").unwrap_err();
     assert!(matches!(error, Error::NoSplit { .. }), "{error}");
+    // COCO's splits have the year in their names.
+    let hint = open(dir.path(), "train").unwrap_err().hint().unwrap();
+    assert!(hint.ends_with("these have annotations: train2017"), "{hint}");
     fs::create_dir(dir.path().join("val2017")).unwrap();
     let error = open(dir.path(), "val2017").unwrap_err();
     assert!(error.to_string().contains("`val2017` has no annotations") && error.hint().is_some(), "{error}");
