@@ -146,14 +146,17 @@ pub(crate) struct PackArgs {
     /// Split to pack; may be repeated [default: those of train, val, validation and test that exist]
     #[arg(long, value_name = "NAME")]
     pub(crate) split: Vec<String>,
-    /// Scale images down so that their longer side has at most N pixels
+    /// Scale images, or the frames of videos, down so that their longer side has at most N pixels
     #[arg(long, value_name = "N")]
     pub(crate) max_side: Option<Resolution>,
-    /// jpeg keeps files as they are and stores scaled images as JPEG; raw stores pixels, which load fastest and take
-    /// about ten times the space
+    /// Scale them down so that their shorter side has at most N pixels
+    #[arg(long, value_name = "N", conflicts_with = "max_side")]
+    pub(crate) shorter_side: Option<Resolution>,
+    /// jpeg keeps files as they are and stores scaled images and the frames of videos as JPEG; raw stores pixels, which
+    /// load fastest and take about ten times the space
     #[arg(long, value_enum, default_value = "jpeg")]
     pub(crate) store: StoreArg,
-    /// JPEG quality of scaled images
+    /// JPEG quality of scaled images and of the frames of videos
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: u8,
     /// Print JSON
@@ -534,7 +537,7 @@ pub(crate) struct BenchTrainArgs {
 pub(crate) struct BenchDataArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
-    /// Number of images to load, after a warm-up round
+    /// Number of images or clips to load, after a warm-up round
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub(crate) images: usize,
     /// Load one batch for every line `step FIRST N` on stdin and answer with its seconds, so that runs can be

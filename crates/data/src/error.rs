@@ -193,7 +193,7 @@ pub enum Error {
         others: Others,
     },
     /// A data set of images whose frames are asked for, or the other way round.
-    #[error("{} has {}, but the preprocessing is for {}", shown(path), rank.samples(), other(*rank).samples())]
+    #[error("{} has {}, but the network reads {}", shown(path), rank.samples(), other(*rank).samples())]
     OtherRank {
         /// What it has.
         rank: Rank,

@@ -160,8 +160,9 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::open_named`]. For segmentation: a split that is neither a folder with `images` and `masks` nor a list
     /// of pairs, or no `classes.txt`. A mask that is missing is not an error; the loader reports its image as broken. For
-    /// clips: a split that is neither a folder of class folders nor a list. For detection: no annotations in COCO's format,
-    /// or a file of them that is something else; single annotations that cannot be used are left out with a notice.
+    /// clips: a split that is no folder of class folders, no list, and not packed from videos. For detection: no annotations in
+    /// COCO's format, or a file of them that is something else; single annotations that cannot be used are left out with a
+    /// notice.
     pub fn open_for(task: Task, rank: Rank, root: &Path, split: &str) -> Result<Self> {
         if task == Task::Segment {
             let Masked { dir, contents } = masks::open(root, split)?;
@@ -177,7 +178,7 @@ impl Dataset {
         }
     }
 
-    /// Indexes the videos of a split, in class folders or in a list. Unlike a table of images, `SPLIT.csv` is a list.
+    /// Indexes the videos of a split, in class folders, in a list or in a packed file. Unlike a table of images, `SPLIT.csv` is a list.
     fn open_videos(root: &Path, split: &str) -> Result<Self> {
         let csv = root.join(format!("{split}.csv"));
         let csv = csv.is_file().then_some(csv);
@@ -195,6 +196,8 @@ impl Dataset {
                 let contents = folders::contents(&dir, Rank::Clip)?;
                 Self::assemble(&dir, contents)
             }
+            Some(Layout::Packed) => Self::open_pack(root, split, Rank::Clip),
+            None if pack::is_pack(root) => Self::open_pack(root, split, Rank::Clip),
             Some(_) => Err(Error::NoVideos { split: split.to_owned(), path: root.to_owned() }),
             None => Err(no_split(root, split)),
         }
@@ -212,10 +215,19 @@ impl Dataset {
             Some(Layout::Shards { dir, files }) => {
                 Self::assemble(&dir, shards::contents(&dir, &files, labels::read_names(root)?))
             }
-            Some(Layout::Packed) => Self::assemble(root, pack::contents(root, split)?),
+            Some(Layout::Packed) => Self::open_pack(root, split, Rank::Image),
             Some(Layout::Folders) => Self::open(&root.join(split)),
-            None if pack::is_pack(root) => Self::assemble(root, pack::contents(root, split)?),
+            None if pack::is_pack(root) => Self::open_pack(root, split, Rank::Image),
             None => Err(no_split(root, split)),
+        }
+    }
+
+    /// Indexes a split of a packed file that must hold samples of a rank.
+    fn open_pack(pack: &Path, split: &str, wanted: Rank) -> Result<Self> {
+        let contents = pack::contents(pack, split)?;
+        match contents.rank {
+            rank if rank == wanted => Self::assemble(pack, contents),
+            rank => Err(Error::OtherRank { rank, path: pack.to_owned() }),
         }
     }
 

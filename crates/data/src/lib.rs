@@ -16,6 +16,7 @@ pub use shard::{Member, Shard};
 mod table;
 pub use table::Table;
 mod text_file;
+mod video_source;
 
 pub mod quarantine_list;
 

@@ -3,6 +3,8 @@
 //! Separate because it costs time to make and is small, so that whoever opens a file again can keep it.
 //! Invariant: times increase; there is at least one frame.
 
+use std::ops::Range;
+
 use mutualnet_core::ClipSampling;
 
 /// Length of one tick in seconds, as a fraction.
@@ -87,6 +89,20 @@ impl FrameIndex {
         self.times.partition_point(|&time| time as f64 <= latest).saturating_sub(1)
     }
 
+    /// All frames, in stretches that begin at a key frame and have at least so many frames, except the last one.
+    pub(crate) fn stretches(&self, at_least: usize) -> Vec<Range<usize>> {
+        let (mut stretches, mut begin) = (Vec::new(), 0);
+        for &key in &self.keys {
+            let key = key as usize;
+            if key >= begin + at_least && key < self.n_frames() {
+                stretches.push(begin..key);
+                begin = key;
+            }
+        }
+        stretches.push(begin..self.n_frames());
+        stretches
+    }
+
     /// Mean time from one frame to the next, in ticks; 0 for a single frame.
     fn frame_ticks(&self) -> f64 {
         let last = self.times.len() - 1;
@@ -126,6 +142,15 @@ mod tests {
         assert_eq!([0, 1, 3].map(|frame| index.seconds(frame)), [0.5, 0.6, 3.0]);
         assert_eq!(index.frame_rate(), Some(3.0 / 2.5));
         assert_eq!(index.key_distance(), 2);
+    }
+
+    #[test]
+    fn stretches_begin_at_key_frames() {
+        let times: Vec<_> = (0..10).collect();
+        let of = |keys: &[u32], at_least| index(&times, keys).stretches(at_least);
+        assert_eq!(of(&[0, 3, 6, 9], 4), [0..6, 6..10]);
+        assert_eq!(of(&[0, 3, 6, 9], 3), [0..3, 3..6, 6..9, 9..10]);
+        assert_eq!(of(&[0], 4), [0..10; 1]);
     }
 
     #[test]

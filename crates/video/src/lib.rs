@@ -19,4 +19,4 @@ pub use index::{FrameIndex, TimeBase};
 mod process;
 
 mod video;
-pub use video::{Video, is_video_name};
+pub use video::{Frame, Video, is_video_name};

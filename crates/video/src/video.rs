@@ -27,6 +27,18 @@ pub struct Video {
     reader: Reader,
 }
 
+/// A frame, as a file gives it.
+#[derive(Debug)]
+pub enum Frame {
+    /// An image file of its own, as it is stored in Motion JPEG.
+    File(Vec<u8>),
+    /// A decoded frame, upright.
+    Decoded(Image),
+}
+
+/// The fewest frames of one call that decodes a stretch of a video.
+const STRETCH: usize = 256;
+
 /// How frames are decoded.
 #[derive(Debug)]
 enum Reader {
@@ -84,6 +96,27 @@ impl Video {
         self.decode(numbers).map_err(|source| Error::Read { path: self.path.clone(), source })
     }
 
+    /// Reads all frames in order, one at a time, and keeps of each what `map` makes of it.
+    ///
+    /// It may be called more often than there are frames, if a file has to be read again from its beginning.
+    ///
+    /// # Errors
+    /// [`Error::Read`]: a frame is damaged, or decoding a stretch of a few hundred frames takes too long.
+    pub fn map_frames<T>(&self, mut map: impl FnMut(Frame) -> T) -> Result<Vec<T>> {
+        let mapped = match &self.reader {
+            Reader::MotionJpeg(places) => read_jpegs(&self.path, places, |jpeg| map(Frame::File(jpeg))),
+            Reader::Ffmpeg(ffmpeg) => self.index.stretches(STRETCH).into_iter().try_fold(
+                Vec::with_capacity(self.index.n_frames()),
+                |mut mapped, stretch| {
+                    let frames = (&self.index, &[stretch][..]);
+                    mapped.extend(ffmpeg.map(&self.path, frames, &mut |image| map(Frame::Decoded(image)))?);
+                    Ok(mapped)
+                },
+            ),
+        };
+        mapped.map_err(|source| Error::Read { path: self.path.clone(), source })
+    }
+
     fn decode(&self, numbers: &[usize]) -> Result<Vec<Image>, VideoError> {
         let frames = self.index.n_frames();
         if let Some(&number) = numbers.iter().find(|&&number| number >= frames) {
@@ -129,15 +162,33 @@ fn decode_jpegs(path: &Path, places: &[(u64, u32)], numbers: &[usize]) -> Result
     numbers.iter().map(|&number| decode_jpeg(&mut file, places[number], number)).collect()
 }
 
-fn decode_jpeg(
+fn decode_jpeg(file: &mut (impl Read + Seek), place: (u64, u32), number: usize) -> Result<Image, VideoError> {
+    let jpeg = read_jpeg(file, place, number)?;
+    decode::decode(&avi::with_tables(&jpeg)).map_err(|source| VideoError::Frame { number, source })
+}
+
+/// The files of all frames, with the tables that cameras leave out.
+fn read_jpegs<T>(
+    path: &Path,
+    places: &[(u64, u32)],
+    mut map: impl FnMut(Vec<u8>) -> T,
+) -> Result<Vec<T>, VideoError> {
+    let mut file = BufReader::new(File::open(path)?);
+    let mut read = |(number, &place): (usize, &(u64, u32))| {
+        let jpeg = read_jpeg(&mut file, place, number)?;
+        Ok(map(avi::with_tables(&jpeg).into_owned()))
+    };
+    places.iter().enumerate().map(&mut read).collect()
+}
+
+fn read_jpeg(
     file: &mut (impl Read + Seek),
     (start, len): (u64, u32),
     number: usize,
-) -> Result<Image, VideoError> {
-    let failed = |source| VideoError::Frame { number, source };
-    decode::check_file_size(u64::from(len)).map_err(failed)?;
+) -> Result<Vec<u8>, VideoError> {
+    decode::check_file_size(u64::from(len)).map_err(|source| VideoError::Frame { number, source })?;
     let mut jpeg = vec![0; len as usize];
     file.seek(SeekFrom::Start(start))?;
     file.read_exact(&mut jpeg)?;
-    decode::decode(&avi::with_tables(&jpeg)).map_err(failed)
+    Ok(jpeg)
 }

@@ -11,7 +11,7 @@ use mutualnet_data::check::{
     CheckReport, ClassCount, check_for, has_videos, stale_lists, task_of, write_quarantine,
 };
 use mutualnet_data::clips::{self, ClipsSpec};
-use mutualnet_data::pack::{PackOptions, PackReport, Store, pack};
+use mutualnet_data::pack::{PackOptions, PackReport, SideLimit, Store, pack};
 use mutualnet_data::scenes::{self, ScenesSpec};
 use mutualnet_data::shapes::{self, ShapesSpec};
 use mutualnet_data::{BrokenFile, Dataset, Error, Notice, Split};
@@ -233,7 +233,10 @@ fn is_of_classes(notice: &Notice) -> bool {
 
 #[derive(Serialize)]
 struct PackedSet {
-    images: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    videos: Option<usize>,
     splits: BTreeMap<String, usize>,
     bytes: u64,
     broken: Vec<Broken>,
@@ -247,14 +250,18 @@ fn run_pack(args: &PackArgs) -> Result<()> {
         StoreArg::Jpeg => Store::Jpeg,
         StoreArg::Raw => Store::Raw,
     };
-    let max_side = args.max_side.map(mutualnet_core::Resolution::get);
-    let options = PackOptions { splits: args.split.clone(), max_side, store, quality: args.quality };
-    let report = watch::watched("images", |progress| pack(&args.dir, &args.out, &options, progress))?;
-    let left_out = left_out(&report);
-    let PackReport { n_images, splits, bytes, broken, quarantined, others, other_splits } = report;
+    let longer = args.max_side.map(|side| SideLimit::Longer(side.get()));
+    let limit = longer.or_else(|| args.shorter_side.map(|side| SideLimit::Shorter(side.get())));
+    let (rank, sample) = if has_videos(&args.dir) { (Rank::Clip, "video") } else { (Rank::Image, "image") };
+    let options = PackOptions { splits: args.split.clone(), rank, limit, store, quality: args.quality };
+    let report =
+        watch::watched(&format!("{sample}s"), |progress| pack(&args.dir, &args.out, &options, progress))?;
+    let left_out = left_out(&report, sample);
+    let PackReport { n_samples, splits, bytes, broken, quarantined, others, other_splits } = report;
     let of_splits: Vec<String> = splits.iter().map(|(split, n)| format!("{split}: {n}")).collect();
     let packed = PackedSet {
-        images: n_images,
+        images: (rank == Rank::Image).then_some(n_samples),
+        videos: (rank == Rank::Clip).then_some(n_samples),
         splits: splits.into_iter().collect(),
         bytes,
         broken: broken.into_iter().map(Broken::from).collect(),
@@ -269,8 +276,8 @@ fn run_pack(args: &PackArgs) -> Result<()> {
         text::line(&format!("{path}: {reason}"))?;
     }
     let (out, megabytes) = (shown(&args.out), bytes as f64 / 1e6);
-    let images = counted(n_images, "image");
-    text::note(&format!("{images} ({}) in {out}, {megabytes:.1} MB", of_splits.join(", ")));
+    let samples = counted(n_samples, sample);
+    text::note(&format!("{samples} ({}) in {out}, {megabytes:.1} MB", of_splits.join(", ")));
     if !left_out.is_empty() {
         text::note(&format!("left out: {}", left_out.join("; ")));
     }
@@ -279,17 +286,18 @@ fn run_pack(args: &PackArgs) -> Result<()> {
 }
 
 /// What is in a data set but not in its packed file.
-fn left_out(report: &PackReport) -> Vec<String> {
+fn left_out(report: &PackReport, sample: &str) -> Vec<String> {
     let PackReport { broken, quarantined, others, other_splits, .. } = report;
     let mut left_out = Vec::new();
     if !broken.is_empty() {
-        left_out.push(format!("{}, named above", counted(broken.len(), "broken image")));
+        left_out.push(format!("{}, named above", counted(broken.len(), &format!("broken {sample}"))));
     }
     if *quarantined > 0 {
-        left_out.push(format!("{} on a quarantine list", counted(*quarantined, "image")));
+        left_out.push(format!("{} on a quarantine list", counted(*quarantined, sample)));
     }
     if !others.is_empty() {
-        left_out.push(format!("files that are not JPEG, PNG or WebP ({others})"));
+        let kinds = if sample == "image" { "JPEG, PNG or WebP" } else { "videos" };
+        left_out.push(format!("files that are not {kinds} ({others})"));
     }
     if !other_splits.is_empty() {
         let names = other_splits.join(", ");

@@ -39,3 +39,43 @@ fn videos_are_classified_by_a_row_of_frames() {
     let told = program.told(&["predict", "run", "empty"]);
     assert!(told.contains("error: no videos in empty"), "{told}");
 }
+
+#[test]
+fn packed_videos_are_trained_on_like_files() {
+    let program = Program::new();
+    fs::write(program.path("recipe.toml"), RECIPE).unwrap();
+    let made =
+        ["data", "make", "clips", "data", "--train", "8", "--test", "8", "--side", "24", "--frames", "6"];
+    assert!(program.told(&made).starts_with("exit 0"));
+    fs::write(program.path("data/train/left/notes.txt"), "x").unwrap();
+    fs::write(program.path("data/test/up/00000.avi"), "").unwrap();
+    let told = program.told(&["data", "pack", "data", "clips.mnpack", "--shorter-side", "20"]);
+    assert!(told.contains("test/up/00000.avi: the file is empty"), "{told}");
+    assert!(told.contains("15 videos (train: 8, test: 7) in clips.mnpack"), "{told}");
+    let left_out = "left out: 1 broken video, named above; files that are not videos (1 .txt)";
+    assert!(told.contains(left_out), "{told}");
+    let report = program.json(&["data", "pack", "clips.mnpack", "copy.mnpack", "--json"]);
+    assert_eq!((report["videos"].as_u64(), &report["images"]), (Some(15), &serde_json::Value::Null));
+    let told = program.told(&["data", "check", "copy.mnpack"]);
+    assert!(told.contains("15 videos checked, 0 broken\nmjpeg: 15 videos, 16.0 frames per second"), "{told}");
+    let report = program.json(&["data", "check", "copy.mnpack", "--json"]);
+    assert_eq!(
+        (&report["files"][0]["width_px"], &report["files"][0]["key_distance"]),
+        (&20.into(), &1.into())
+    );
+    for arguments in
+        [&["train", "recipe.toml", "data.path=copy.mnpack", "--out", "run"][..], &["tabulate", "run"]]
+    {
+        let told = program.told(arguments);
+        assert!(told.starts_with("exit 0"), "{told}");
+    }
+    let told = program.told(&["bench", "data", "recipe.toml", "data.path=copy.mnpack", "--images", "16"]);
+    assert!(told.contains("clips/s with"), "{told}");
+    let told = program.told(&[
+        "plan",
+        "recipe.toml",
+        "data.path=copy.mnpack",
+        "network={name=\"resnet18\", widths=[0.5, 1.0], resolutions=[32]}",
+    ]);
+    assert!(told.contains("copy.mnpack has clips, but the network reads images"), "{told}");
+}

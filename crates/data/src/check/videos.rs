@@ -5,14 +5,17 @@
 
 use std::path::{Path, PathBuf};
 
+use mutualnet_core::network::Rank;
 use mutualnet_image::Others;
 use mutualnet_image::decode::check_variable;
-use mutualnet_video::{Ffmpeg, FrameIndex, Video};
+use mutualnet_video::{Ffmpeg, FrameIndex};
 use rayon::prelude::*;
 
 use super::no_directory;
-use crate::index::folders;
-use crate::{BrokenFile, Error, Place, Progress, Result};
+use crate::index::folders::{self, Found};
+use crate::pack;
+use crate::video_source::{VideoSource, reason};
+use crate::{BrokenFile, Error, Place, Progress, Result, SampleError};
 
 /// A clip starts anywhere, so half of this many frames are decoded for nothing; training reads about as many.
 const SLOW_KEY_DISTANCE: usize = 64;
@@ -53,35 +56,39 @@ impl VideoFile {
     }
 }
 
-/// Whether there are videos below a directory, and no images.
+/// Whether there are videos below a directory, and no images, or videos in a packed data set.
 pub fn has_videos(dir: &Path) -> bool {
+    if pack::is_pack(dir) {
+        return pack::rank(dir).is_ok_and(|rank| rank == Rank::Clip);
+    }
     let found = folders::find_images(dir, Path::new(""));
     found.places.is_empty()
         && found.shards.is_empty()
         && !folders::find_videos(dir, Path::new("")).places.is_empty()
 }
 
-/// Opens every video below a directory and decodes its first, its middle and its last frame, on all cores.
+/// Opens every video below a directory and decodes its first, its middle and its last frame, on all cores; in a packed data
+/// set, all frames.
 ///
 /// # Errors
-/// The directory does not exist or has no videos, or `ffmpeg` is needed and not installed. Broken videos are not errors;
+/// The directory does not exist or has no videos, the packed data set is damaged, or `ffmpeg` is needed and not installed. Broken videos are not errors;
 /// they are in the report.
 pub fn check_videos(dir: &Path, ffmpeg: &Ffmpeg, progress: &Progress) -> Result<VideoReport> {
-    if !dir.is_dir() {
+    if !dir.is_dir() && !pack::is_pack(dir) {
         return Err(no_directory(dir));
     }
     check_variable()?;
-    let found = folders::find_videos(dir, Path::new(""));
+    let found = if dir.is_dir() { folders::find_videos(dir, Path::new("")) } else { packed(dir)? };
     if found.places.is_empty() && found.broken.is_empty() {
         return Err(Error::NothingFound { path: dir.to_owned(), others: found.others });
     }
     progress.begin(found.places.len());
-    let read = |place: &Place| progress.reading(place, || open(&dir.join(place.name()), ffmpeg));
+    let read = |place: &Place| progress.reading(place, || open(dir, place, ffmpeg));
     let read: Vec<_> = found.places.par_iter().map(read).collect();
     let mut report = VideoReport {
         n_videos: found.places.len() + found.broken.len(),
         others: found.others,
-        bytes: found.places.iter().map(Place::bytes).sum(),
+        bytes: bytes(dir, &found.places),
         videos: Vec::new(),
         broken: Vec::new(),
     };
@@ -90,19 +97,42 @@ pub fn check_videos(dir: &Path, ffmpeg: &Ffmpeg, progress: &Progress) -> Result<
     for (place, read) in found.places.iter().zip(read) {
         match read {
             Ok(index) => report.videos.push(VideoFile { path: place.name(), index }),
-            Err(error) if error.is_missing_program() => return Err(error.into()),
-            Err(error) => report.broken.push(BrokenFile { path: place.name(), reason: error.reason() }),
+            Err(SampleError::Video(source)) if source.is_missing_program() => {
+                let path = dir.join(place.name());
+                return Err(mutualnet_video::Error::Read { path, source }.into());
+            }
+            Err(error) => report.broken.push(BrokenFile { path: place.name(), reason: error.to_string() }),
         }
     }
     report.broken.sort();
     Ok(report)
 }
 
-fn open(path: &Path, ffmpeg: &Ffmpeg) -> Result<FrameIndex, mutualnet_video::Error> {
-    let video = Video::open(path, ffmpeg)?;
-    let last = video.index().n_frames() - 1;
-    video.frames(&[0, last / 2, last])?;
-    Ok(video.index().clone())
+/// Bytes of all videos; a packed data set has nothing else.
+fn bytes(dir: &Path, places: &[Place]) -> u64 {
+    match dir.metadata() {
+        Ok(metadata) if metadata.is_file() => metadata.len(),
+        _ => places.iter().map(Place::bytes).sum(),
+    }
+}
+
+/// All videos of a packed data set.
+fn packed(pack: &Path) -> Result<Found> {
+    let mut found = Found::default();
+    for split in pack::splits(pack)? {
+        found.places.extend(pack::contents(pack, &split)?.samples.into_iter().map(|sample| sample.place));
+    }
+    Ok(found)
+}
+
+fn open(dir: &Path, place: &Place, ffmpeg: &Ffmpeg) -> Result<FrameIndex, SampleError> {
+    let mut source = VideoSource::open(dir, place, ffmpeg)?;
+    let last = source.index().n_frames() - 1;
+    match &mut source {
+        VideoSource::File(video) => drop(video.frames(&[0, last / 2, last]).map_err(reason)?),
+        VideoSource::Packed(video) => (0..=last).try_for_each(|number| video.verify(number))?,
+    }
+    Ok(source.index().clone())
 }
 
 #[cfg(test)]

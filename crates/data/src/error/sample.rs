@@ -57,6 +57,17 @@ pub enum SampleError {
     /// The bytes of a packed image have changed.
     #[error("the checksum does not match: the image has changed since it was packed")]
     Checksum,
+    /// The list of frames of a packed video has bytes that nobody wrote.
+    #[error("its list of frames is malformed")]
+    PackedFrames,
+    /// A frame of a packed video cannot be read.
+    #[error("frame {number}: {source}")]
+    PackedFrame {
+        /// Its number, from 0.
+        number: usize,
+        /// The reason.
+        source: Box<SampleError>,
+    },
     /// A label that is not the name of a class.
     #[error("label `{label}` is not in classes.txt")]
     UnknownClass {

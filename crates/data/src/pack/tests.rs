@@ -40,14 +40,15 @@ fn packed(dir: &Path, options: &PackOptions) -> (PathBuf, PackReport) {
     (out, report)
 }
 
-const JPEG: PackOptions = PackOptions { splits: Vec::new(), max_side: None, store: Store::Jpeg, quality: 90 };
+const JPEG: PackOptions =
+    PackOptions { splits: Vec::new(), rank: Rank::Image, limit: None, store: Store::Jpeg, quality: 90 };
 
 #[test]
 fn what_is_packed_is_what_comes_out() {
     let dir = folder();
     for store in [Store::Jpeg, Store::Raw] {
         let (out, report) = packed(dir.path(), &PackOptions { store, ..JPEG });
-        assert_eq!((report.n_images, report.bytes), (5, fs::metadata(&out).unwrap().len()));
+        assert_eq!((report.n_samples, report.bytes), (5, fs::metadata(&out).unwrap().len()));
         assert_eq!(report.broken[0].path, Path::new("train/dog/2.jpg"));
         assert_eq!(Split::held_out(&out).unwrap(), Split::Test);
         for split in [Split::Train, Split::Test] {
@@ -85,7 +86,7 @@ fn what_is_left_out_is_counted() {
     }
     fs::write(dir.path().join("quarantine.tsv"), "test/dog/9.jpg\n").unwrap();
     let report = pack(dir.path(), &dir.path().join("a.mnpack"), &JPEG, &Progress::default()).unwrap();
-    assert_eq!((report.n_images, report.broken.len(), report.quarantined), (4, 1, 1));
+    assert_eq!((report.n_samples, report.broken.len(), report.quarantined), (4, 1, 1));
     assert_eq!(report.others.to_string(), "2 .bmp and 1 .txt");
     assert_eq!(report.other_splits, ["valid"]);
 }
@@ -93,7 +94,7 @@ fn what_is_left_out_is_counted() {
 #[test]
 fn large_images_become_smaller_files() {
     let dir = folder();
-    let (out, _) = packed(dir.path(), &PackOptions { max_side: Some(45), ..JPEG });
+    let (out, _) = packed(dir.path(), &PackOptions { limit: Some(SideLimit::Longer(45)), ..JPEG });
     let train = Dataset::open_split(&out, Split::Train).unwrap();
     let sizes: Vec<_> = (0..3).map(|i| train.image(i).unwrap()).map(|i| (i.width(), i.height())).collect();
     assert_eq!(sizes, [(45, 30), (21, 45), (20, 20)]);
@@ -143,6 +144,53 @@ fn a_changed_byte_is_noticed() {
 }
 
 #[test]
+fn the_shorter_side_can_be_limited() {
+    let dir = folder();
+    let (out, _) = packed(dir.path(), &PackOptions { limit: Some(SideLimit::Shorter(20)), ..JPEG });
+    let train = Dataset::open_split(&out, Split::Train).unwrap();
+    let sizes: Vec<_> = (0..3).map(|i| train.image(i).unwrap()).map(|i| (i.width(), i.height())).collect();
+    assert_eq!(sizes, [(30, 20), (20, 42), (20, 20)]);
+}
+
+/// The only file of a packed data set in version 1, as it was written then.
+fn version_1(rank: &str) -> Vec<u8> {
+    let png = encode_png(&picture(3, 2, 7));
+    let summary = format!(r#"{{{rank}"classes":["cat"],"splits":["train"],"store":"jpeg","max_side":null}}"#);
+    let mut index = (summary.len() as u32).to_le_bytes().to_vec();
+    index.extend(summary.as_bytes());
+    index.extend(1_u64.to_le_bytes());
+    index.extend(32_u64.to_le_bytes());
+    let name = "train/cat/1.png";
+    for value in [png.len() as u32, crc32fast::hash(&png), 0, 0, 0, 0, name.len() as u32] {
+        index.extend(value.to_le_bytes());
+    }
+    index.extend(name.as_bytes());
+    let mut file = b"mnpack\0\x01".to_vec();
+    file.extend((32 + png.len() as u64).to_le_bytes());
+    file.extend((index.len() as u64).to_le_bytes());
+    file.extend(crc32fast::hash(&index).to_le_bytes());
+    file.extend([0; 4]);
+    [file, png, index].concat()
+}
+
+#[test]
+fn version_1_is_read_and_unknown_versions_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("old.mnpack");
+    fs::write(&path, version_1("")).unwrap();
+    let train = Dataset::open_split(&path, Split::Train).unwrap();
+    assert_eq!(train.image(0).unwrap(), picture(3, 2, 7));
+    fs::write(&path, version_1(r#""rank":"clip","#)).unwrap();
+    let error = Dataset::open_for(mutualnet_core::Task::Classify, Rank::Clip, &path, "train").unwrap_err();
+    assert!(error.to_string().starts_with("not a complete packed data set"), "{error}");
+    let mut newer = version_1("");
+    newer[7] = VERSION + 1;
+    fs::write(&path, newer).unwrap();
+    let error = Dataset::open_split(&path, Split::Train).unwrap_err();
+    assert!(error.to_string().contains("another version of the format"), "{error}");
+}
+
+#[test]
 fn an_index_that_lies_is_refused() {
     let record = |offset, bytes, width, height| Record { offset, bytes, crc32: 0, width, height };
     for (record, fits) in [
@@ -185,8 +233,9 @@ fn masks_are_not_lost_without_a_word() {
     let spec = crate::scenes::ScenesSpec { seed: 1, train: 1, test: 1, side: 64, min_object: 16 };
     crate::scenes::generate(&root, &spec).unwrap();
     let out = dir.path().join("scenes.mnpack");
-    let options = PackOptions { splits: Vec::new(), store: Store::Jpeg, max_side: None, quality: 90 };
-    let error = pack(&root, &out, &options, &Progress::default()).unwrap_err();
+    let error = pack(&root, &out, &JPEG, &Progress::default()).unwrap_err();
     assert!(matches!(error, Error::PackMasks { .. }), "{error}");
     assert!(!out.exists());
 }
+
+mod clips;

@@ -4,18 +4,22 @@
 //! Invariant: the file appears under its name only when it is complete.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use rayon::prelude::*;
 
+use mutualnet_core::Task;
+use mutualnet_core::network::Rank;
 use mutualnet_image::{Image, Others};
+use mutualnet_video::{Ffmpeg, Frame, FrameIndex};
 
 use super::index::{self, Entry};
-use super::{HEADER_BYTES, MAGIC, Packed, Record, Store, Summary};
+use super::{HEADER_BYTES, MAGIC, Packed, Record, SideLimit, Store, Summary, VERSION, frames};
 use crate::check::has_masks;
 use crate::index::nearby;
+use crate::video_source::VideoSource;
 use crate::{BrokenFile, Dataset, Error, Notice, Place, Progress, Result, SampleError, SampleRef, Split};
 use mutualnet_image::decode::Undecoded;
 use mutualnet_image::image::ImageRef;
@@ -29,19 +33,28 @@ const AT_ONCE: usize = 256;
 pub struct PackOptions {
     /// Splits to pack; if empty, all splits with usual names.
     pub splits: Vec<String>,
-    /// Images whose longer side has more pixels are scaled down to this.
-    pub max_side: Option<u32>,
-    /// How images are stored.
+    /// Whether the samples are images or videos.
+    pub rank: Rank,
+    /// Larger images and frames are scaled down to this.
+    pub limit: Option<SideLimit>,
+    /// How images and frames are stored.
     pub store: Store,
     /// Quality of re-encoded JPEG files, 1 to 100.
     pub quality: u8,
 }
 
+impl Default for PackOptions {
+    /// All usual splits of a data set of images, as they are.
+    fn default() -> Self {
+        Self { splits: Vec::new(), rank: Rank::Image, limit: None, store: Store::Jpeg, quality: 90 }
+    }
+}
+
 impl PackOptions {
-    /// How many images are in memory at the same time; as pixels, a photograph takes up to a hundred megabytes.
+    /// How many samples are in memory at the same time; as pixels, a photograph takes up to a hundred megabytes.
     fn at_once(&self) -> usize {
-        match (self.store, self.max_side) {
-            (Store::Raw, None) => 2 * rayon::current_num_threads(),
+        match (self.rank, self.store, self.limit) {
+            (Rank::Clip, _, _) | (_, Store::Raw, None) => 2 * rayon::current_num_threads(),
             _ => AT_ONCE,
         }
     }
@@ -50,17 +63,17 @@ impl PackOptions {
 /// What was packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackReport {
-    /// Images in the file.
-    pub n_images: usize,
-    /// The splits, and how many images of each are in the file.
+    /// Images or videos in the file.
+    pub n_samples: usize,
+    /// The splits, and how many samples of each are in the file.
     pub splits: Vec<(String, usize)>,
     /// Bytes of the file.
     pub bytes: u64,
-    /// Images that cannot be decoded and are left out.
+    /// Samples that cannot be decoded and are left out.
     pub broken: Vec<BrokenFile>,
-    /// Images that are left out because a quarantine list names them.
+    /// Samples that are left out because a quarantine list names them.
     pub quarantined: usize,
-    /// Files that are left out because they are not images.
+    /// Files that are left out because they are not samples.
     pub others: Others,
     /// Splits of the data set that are not packed.
     pub other_splits: Vec<String>,
@@ -68,11 +81,11 @@ pub struct PackReport {
 
 /// Packs splits of a data set into a file; another thread can follow the progress.
 ///
-/// Every image is decoded completely, so that only usable ones are packed. Images on quarantine lists are left out.
+/// Every image and every frame is decoded, so that only usable samples are packed. Those on quarantine lists are left out.
 ///
 /// # Errors
-/// The data set has masks, cannot be read or lacks a split, its splits have different classes, or the file cannot be written or does
-/// not end in `.mnpack`.
+/// The data set has masks, cannot be read or lacks a split, its splits have different classes, or the file cannot be
+/// written or does not end in `.mnpack`; a video that needs `ffmpeg`, which is not installed.
 pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress) -> Result<PackReport> {
     if has_masks(root) {
         return Err(Error::PackMasks { path: root.to_owned() });
@@ -80,13 +93,14 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
     if !super::has_pack_name(out) {
         return Err(Error::PackName { path: out.to_owned() });
     }
-    let splits = splits(root, &options.splits)?;
+    let splits = splits(root, options)?;
     progress.begin(splits.iter().map(|(_, dataset)| dataset.samples().len()).sum());
     let partial = PathBuf::from(format!("{}.partial", out.display()));
     let fail = |source| Error::Io { action: "write", path: partial.clone(), source };
     let mut file = BufWriter::new(File::create(&partial).map_err(fail)?);
     file.write_all(&[0; HEADER_BYTES]).map_err(fail)?;
-    let (mut offset, mut entries, mut broken) = (HEADER_BYTES as u64, Vec::new(), Vec::new());
+    let mut file = Appended { file, offset: HEADER_BYTES as u64 };
+    let (mut entries, mut broken) = (Vec::new(), Vec::new());
     for (number, (split, dataset)) in splits.iter().enumerate() {
         let first = entries.len();
         for samples in in_order_of_reading(dataset.samples()).chunks(options.at_once()) {
@@ -95,16 +109,19 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
             };
             let stored: Vec<_> = samples.par_iter().map(store).collect();
             for (&(index, sample), stored) in samples.iter().zip(stored) {
-                let name = Path::new(split).join(sample.place.name());
+                let name = match &sample.place {
+                    Place::Packed(packed) => packed.name().to_owned(),
+                    place => Path::new(split).join(place.name()),
+                };
                 match stored {
-                    Ok(Stored { bytes, width, height }) => {
-                        file.write_all(&bytes).map_err(fail)?;
-                        let crc32 = crc32fast::hash(&bytes);
-                        let record = Record { offset, bytes: bytes.len() as u32, crc32, width, height };
-                        let packed = Packed { name, record };
+                    Ok(stored) => {
+                        let packed = Packed { name, record: file.sample(&stored).map_err(fail)? };
                         let entry = Entry { packed, class: sample.class(), split: number as u8 };
                         entries.push((index, entry));
-                        offset += bytes.len() as u64;
+                    }
+                    Err(SampleError::Video(source)) if source.is_missing_program() => {
+                        let path = dataset.dir().join(sample.place.name());
+                        return Err(mutualnet_video::Error::Read { path, source }.into());
                     }
                     Err(reason) => broken.push(BrokenFile { path: name, reason: reason.to_string() }),
                 }
@@ -112,13 +129,21 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
         }
         entries[first..].sort_by_key(|(index, _)| *index);
     }
+    let Appended { file, offset } = file;
     let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
     let (_, first) = &splits[0];
+    let (max_side, shorter_side) = match options.limit {
+        Some(SideLimit::Longer(most)) => (Some(most), None),
+        Some(SideLimit::Shorter(most)) => (None, Some(most)),
+        None => (None, None),
+    };
     let summary = Summary {
+        rank: options.rank,
         classes: first.classes().to_vec(),
         splits: splits.iter().map(|(split, _)| split.clone()).collect(),
         store: options.store,
-        max_side: options.max_side,
+        max_side,
+        shorter_side,
     };
     let index = index::bytes(&summary, &entries);
     finish(file, offset, &index).map_err(fail)?;
@@ -139,8 +164,8 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
     other_splits.retain(|other| splits.iter().all(|(split, _)| split != other));
     let n_of = |split: usize| entries.iter().filter(|entry| usize::from(entry.split) == split).count();
     let splits = splits.into_iter().enumerate().map(|(i, (split, _))| (split, n_of(i))).collect();
-    let (n_images, bytes) = (entries.len(), offset + index.len() as u64);
-    Ok(PackReport { n_images, splits, bytes, broken, quarantined, others, other_splits })
+    let (n_samples, bytes) = (entries.len(), offset + index.len() as u64);
+    Ok(PackReport { n_samples, splits, bytes, broken, quarantined, others, other_splits })
 }
 
 /// Samples with their numbers, ordered by where they are, because a table is read a row group at a time.
@@ -150,19 +175,23 @@ fn in_order_of_reading(samples: &[SampleRef]) -> Vec<(usize, &SampleRef)> {
     samples
 }
 
-fn finish(mut file: BufWriter<File>, index_at: u64, index: &[u8]) -> std::io::Result<()> {
+fn finish(mut file: BufWriter<File>, index_at: u64, index: &[u8]) -> io::Result<()> {
     file.write_all(index)?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&MAGIC)?;
+    file.write_all(&[VERSION])?;
     file.write_all(&index_at.to_le_bytes())?;
     file.write_all(&(index.len() as u64).to_le_bytes())?;
     file.write_all(&crc32fast::hash(index).to_le_bytes())?;
-    file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 /// The splits that are asked for, or else all usual ones that exist; their classes must agree.
-fn splits(root: &Path, names: &[String]) -> Result<Vec<(String, Dataset)>> {
-    let open = |name: &str| Ok((name.to_owned(), Dataset::open_named(root, name)?));
+fn splits(
+    root: &Path,
+    PackOptions { splits: names, rank, .. }: &PackOptions,
+) -> Result<Vec<(String, Dataset)>> {
+    let open = |name: &str| Ok((name.to_owned(), Dataset::open_for(Task::Classify, *rank, root, name)?));
     let splits: Vec<_> = if names.is_empty() {
         let is_there =
             |split: &Result<_>| !matches!(split, Err(Error::NoSplit { .. } | Error::NotPacked { .. }));
@@ -177,14 +206,56 @@ fn splits(root: &Path, names: &[String]) -> Result<Vec<(String, Dataset)>> {
     Ok(splits)
 }
 
-/// An image as it is stored; the size is given only for raw pixels.
-struct Stored {
+/// The part of a packed file that is written so far.
+struct Appended {
+    file: BufWriter<File>,
+    offset: u64,
+}
+
+impl Appended {
+    fn sample(&mut self, stored: &Stored) -> io::Result<Record> {
+        match stored {
+            Stored::Image(image) => self.image(image),
+            Stored::Video { index, frames } => {
+                let records: Vec<_> =
+                    frames.iter().map(|frame| self.image(frame)).collect::<io::Result<_>>()?;
+                let list = self.append(&frames::bytes(index, &records))?;
+                let [width, height] = index.size;
+                Ok(Record { width, height, ..list })
+            }
+        }
+    }
+
+    fn image(&mut self, StoredImage { bytes, width, height }: &StoredImage) -> io::Result<Record> {
+        Ok(Record { width: *width, height: *height, ..self.append(bytes)? })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<Record> {
+        self.file.write_all(bytes)?;
+        let (offset, crc32) = (self.offset, crc32fast::hash(bytes));
+        self.offset += bytes.len() as u64;
+        Ok(Record { offset, bytes: bytes.len() as u32, crc32, width: 0, height: 0 })
+    }
+}
+
+/// A sample as it is stored.
+enum Stored {
+    Image(StoredImage),
+    /// The size of the index is that of the stored frames.
+    Video {
+        index: FrameIndex,
+        frames: Vec<StoredImage>,
+    },
+}
+
+/// An image or a frame as it is stored; the size is given only for raw pixels.
+struct StoredImage {
     bytes: Vec<u8>,
     width: u32,
     height: u32,
 }
 
-impl Stored {
+impl StoredImage {
     fn file(bytes: Vec<u8>) -> Self {
         Self { bytes, width: 0, height: 0 }
     }
@@ -196,31 +267,72 @@ impl Stored {
 }
 
 fn stored(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, SampleError> {
-    let (mut file, mut decoded) = (Vec::new(), Vec::new());
-    let undecoded = place.open(dir, &mut file, &mut decoded)?;
-    let [width, height] = [undecoded.width(), undecoded.height()];
-    if let Some(most) = options.max_side.filter(|&most| width.max(height) > most) {
-        let smaller = scaled_down(undecoded, most, &mut decoded)?;
-        return Ok(match options.store {
-            Store::Raw => Stored::raw(smaller),
-            Store::Jpeg => Stored::file(encode(smaller.view(), options.quality)),
-        });
+    match options.rank {
+        Rank::Image => {
+            let (mut file, mut decoded) = (Vec::new(), Vec::new());
+            let undecoded = place.open(dir, &mut file, &mut decoded)?;
+            let (image, _) = stored_image(undecoded, options)?;
+            Ok(Stored::Image(image.unwrap_or_else(|| StoredImage::file(file))))
+        }
+        Rank::Clip => stored_video(dir, place, options),
     }
-    // An image that never was a file is stored as pixels.
-    if options.store == Store::Raw || undecoded.is_raw() {
-        return Ok(Stored::raw(undecoded.whole()?));
-    }
-    undecoded.verify()?;
-    Ok(Stored::file(file))
 }
 
-/// Scales the longer side down to a length.
-fn scaled_down(image: Undecoded<'_>, longer: u32, buffer: &mut Vec<u8>) -> Result<Image, SampleError> {
-    let [width, height] = [image.width(), image.height()];
-    let before = f64::from(width.max(height));
-    let scaled = |side: u32| (f64::from(side) * f64::from(longer) / before).round().max(1.0) as u32;
-    let size = [scaled(width), scaled(height)];
-    let (pixels, all) = image.region(Rect::whole([width, height]), size, buffer)?;
+fn stored_video(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, SampleError> {
+    let mut video = VideoSource::open(dir, place, &Ffmpeg::default())?;
+    let mut size = video.index().size;
+    let frames = video.map_frames(|frame| {
+        let (image, stored_size) = match frame {
+            Frame::File(mut file) => {
+                let (image, size) = stored_image(Undecoded::new(&mut file, &mut Vec::new())?, options)?;
+                (image.unwrap_or_else(|| StoredImage::file(file)), size)
+            }
+            Frame::Decoded(image) => stored_pixels(image, options)?,
+        };
+        size = stored_size;
+        Ok(image)
+    })?;
+    let index = FrameIndex { size, ..video.index().clone() };
+    Ok(Stored::Video { index, frames })
+}
+
+/// An image as it is stored, and its size; nothing if its file is stored as it is.
+fn stored_image(
+    image: Undecoded<'_>,
+    options: &PackOptions,
+) -> Result<(Option<StoredImage>, [u32; 2]), SampleError> {
+    let size = [image.width(), image.height()];
+    if let Some(size) = options.limit.and_then(|limit| limit.scaled(size)) {
+        let smaller = scaled_down(image, size)?;
+        return Ok((Some(store_pixels(smaller, options)), size));
+    }
+    // An image that never was a file is stored as pixels.
+    if options.store == Store::Raw || image.is_raw() {
+        return Ok((Some(StoredImage::raw(image.whole()?)), size));
+    }
+    Ok((None, image.verify()?))
+}
+
+/// A frame that no file of its own had.
+fn stored_pixels(image: Image, options: &PackOptions) -> Result<(StoredImage, [u32; 2]), SampleError> {
+    let size = [image.width(), image.height()];
+    let (image, size) = match options.limit.and_then(|limit| limit.scaled(size)) {
+        Some(smaller) => (scaled_down(Undecoded::decoded(image), smaller)?, smaller),
+        None => (image, size),
+    };
+    Ok((store_pixels(image, options), size))
+}
+
+fn store_pixels(image: Image, options: &PackOptions) -> StoredImage {
+    match options.store {
+        Store::Raw => StoredImage::raw(image),
+        Store::Jpeg => StoredImage::file(encode(image.view(), options.quality)),
+    }
+}
+
+fn scaled_down(image: Undecoded<'_>, size: [u32; 2]) -> Result<Image, SampleError> {
+    let (all, mut buffer) = (Rect::whole([image.width(), image.height()]), Vec::new());
+    let (pixels, all) = image.region(all, size, &mut buffer)?;
     Ok(Resizer::default().crop_resize(pixels, all, size, Vec::new()))
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jpeg_encoder::{ColorType, Encoder};
 use mutualnet_core::{Preprocess, Resolution};
 use mutualnet_data::check::check;
-use mutualnet_data::pack::{PackOptions, Store, pack};
+use mutualnet_data::pack::{PackOptions, SideLimit, pack};
 use mutualnet_data::{Dataset, Loader, LoaderConfig, Part, Position, Progress, Split, TrainTransform};
 use mutualnet_image::preprocess_file;
 
@@ -68,11 +68,11 @@ fn a_photograph_of_any_phone_is_used_everywhere() {
         assert_grey(&batch.unwrap().images);
     }
 
-    for (max_side, size) in [(None, [12_000, 9_000]), (Some(400), [400, 300])] {
+    for (limit, size) in [(None, [12_000, 9_000]), (Some(SideLimit::Longer(400)), [400, 300])] {
         let out = dir.path().join("out.mnpack");
-        let options = PackOptions { splits: Vec::new(), max_side, store: Store::Jpeg, quality: 90 };
+        let options = PackOptions { limit, ..PackOptions::default() };
         let packed = pack(dir.path(), &out, &options, &Progress::default()).unwrap();
-        assert_eq!((packed.n_images, packed.broken), (2, vec![]));
+        assert_eq!((packed.n_samples, packed.broken), (2, vec![]));
         let report = check(&out).unwrap();
         assert_eq!([report.width_px[0], report.height_px[0]], size);
         fs::remove_file(out).unwrap();

@@ -3,6 +3,7 @@
 //! Frames come as PPM pictures through a pipe, since those say their own size.
 
 use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use mutualnet_image::{Image, decode};
@@ -10,8 +11,8 @@ use mutualnet_image::{Image, decode};
 use super::{Ffmpeg, file_argument};
 use crate::{FrameIndex, TimeBase, VideoError, process};
 
-/// The most frames of one call; the expression that selects them grows with their number.
-const FRAMES_PER_CALL: usize = 64;
+/// The most runs of frames of one call; the expression that selects them grows with their number.
+const RUNS_PER_CALL: usize = 64;
 
 impl Ffmpeg {
     /// The frames of these numbers, which increase.
@@ -22,24 +23,35 @@ impl Ffmpeg {
         numbers: &[usize],
     ) -> Result<Vec<Image>, VideoError> {
         let mut frames = Vec::with_capacity(numbers.len());
-        for numbers in numbers.chunks(FRAMES_PER_CALL) {
-            let part = match self.decode(path, (index, numbers), Start::AtKey) {
-                // Some files cannot be searched, or not exactly.
-                Err(VideoError::LostFrames { .. }) => self.decode(path, (index, numbers), Start::AtBeginning),
-                part => part,
-            };
-            frames.extend(part?);
+        for runs in runs(numbers).chunks(RUNS_PER_CALL) {
+            frames.extend(self.map(path, (index, runs), &mut |image| image)?);
         }
         Ok(frames)
     }
 
-    fn decode(
+    /// Decodes runs of frames one after another, and keeps of each what `map` makes of it.
+    pub(crate) fn map<T>(
         &self,
         path: &Path,
-        (index, numbers): (&FrameIndex, &[usize]),
+        (index, runs): (&FrameIndex, &[Range<usize>]),
+        map: &mut dyn FnMut(Image) -> T,
+    ) -> Result<Vec<T>, VideoError> {
+        match self.decode(path, (index, runs), Start::AtKey, map) {
+            // Some files cannot be searched, or not exactly.
+            Err(VideoError::LostFrames { .. }) => self.decode(path, (index, runs), Start::AtBeginning, map),
+            decoded => decoded,
+        }
+    }
+
+    fn decode<T>(
+        &self,
+        path: &Path,
+        (index, runs): (&FrameIndex, &[Range<usize>]),
         start: Start,
-    ) -> Result<Vec<Image>, VideoError> {
-        let Some(&first) = numbers.first() else { return Ok(Vec::new()) };
+        map: &mut dyn FnMut(Image) -> T,
+    ) -> Result<Vec<T>, VideoError> {
+        let Some(first) = runs.first().map(|run| run.start) else { return Ok(Vec::new()) };
+        let wanted: usize = runs.iter().map(Range::len).sum();
         let mut command = Self::command(&self.ffmpeg);
         // Data sets are decoded by many workers, each of which has a core.
         command.args(["-nostdin", "-threads", "1"]);
@@ -47,25 +59,31 @@ impl Ffmpeg {
             command.args(["-seek_timestamp", "1", "-noaccurate_seek", "-ss", &seconds(index, first)]);
         }
         command.arg("-copyts").arg("-i").arg(file_argument(path));
-        command.args(["-map", "0:V:0", "-vf", &selection(index, numbers), "-fps_mode", "passthrough"]);
-        command.args(["-frames:v", &numbers.len().to_string(), "-pix_fmt", "rgb24"]);
+        command.args(["-map", "0:V:0", "-vf", &selection(index, runs), "-fps_mode", "passthrough"]);
+        command.args(["-frames:v", &wanted.to_string(), "-pix_fmt", "rgb24"]);
         command.args(["-sws_flags", "bicubic+accurate_rnd+full_chroma_int+bitexact"]);
         command.args(["-c:v", "ppm", "-f", "image2pipe", "pipe:1"]);
         process::run(&mut command, self.limit, |stdout| {
             let mut stdout = BufReader::with_capacity(1 << 16, stdout);
-            let mut frames = Vec::with_capacity(numbers.len());
+            let mut frames = Vec::with_capacity(wanted);
             while let Some(frame) = read_ppm(&mut stdout, first)? {
-                frames.push(frame);
-                if frames.len() == numbers.len() {
+                frames.push(map(frame));
+                if frames.len() == wanted {
                     break;
                 }
             }
-            if frames.len() < numbers.len() {
-                return Err(VideoError::LostFrames { wanted: numbers.len(), decoded: frames.len() });
+            if frames.len() < wanted {
+                return Err(VideoError::LostFrames { wanted, decoded: frames.len() });
             }
             Ok(frames)
         })
     }
+}
+
+/// Numbers that increase, as runs of consecutive ones.
+fn runs(numbers: &[usize]) -> Vec<Range<usize>> {
+    let consecutive = numbers.chunk_by(|a, b| a + 1 == *b);
+    consecutive.map(|run| run[0]..run[0] + run.len()).collect()
 }
 
 /// Where decoding starts.
@@ -83,8 +101,12 @@ fn seconds(index: &FrameIndex, frame: usize) -> String {
 }
 
 /// The filter that lets these frames pass, by their time.
-fn selection(index: &FrameIndex, numbers: &[usize]) -> String {
-    let times = numbers.iter().map(|&number| format!("eq(pts,{})", index.times[number]));
+fn selection(index: &FrameIndex, runs: &[Range<usize>]) -> String {
+    let times = runs.iter().map(|run| match index.times[run.clone()] {
+        [first, .., last] => format!("between(pts,{first},{last})"),
+        [time] => format!("eq(pts,{time})"),
+        [] => "0".to_owned(),
+    });
     format!("select='{}'", times.collect::<Vec<_>>().join("+"))
 }
 

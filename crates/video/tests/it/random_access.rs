@@ -1,6 +1,6 @@
 //! Frames read at random equal those that are decoded from first to last.
 
-use mutualnet_video::{Ffmpeg, Video};
+use mutualnet_video::{Ffmpeg, Frame, Video};
 
 use crate::files::{all_frames, have_ffmpeg, make, turn};
 
@@ -24,6 +24,7 @@ const FILES: &[(&str, &str, usize, &str)] = &[
     ("b_frames.avi", "64x48", 40, "-c:v mpeg4 -bf 2 -g 12"),
     ("mpeg2.mpg", "64x48", 40, "-c:v mpeg2video -bf 2 -g 12"),
     ("cut_at_start.mp4", "64x48", 60, "-ss 0.5 -c:v libx264 -bf 3 -g 12 -pix_fmt yuv420p"),
+    ("stretches.mp4", "64x48", 600, "-c:v libx264 -bf 3 -g 50 -pix_fmt yuv420p"),
     ("ten_bits.mkv", "64x48", 10, "-c:v libx264 -pix_fmt yuv420p10le"),
     ("sound.mp4", "64x48", 25, "-f lavfi -i sine=duration=1 -c:v libx264 -pix_fmt yuv420p -c:a aac"),
 ];
@@ -60,6 +61,11 @@ fn any_frame_equals_the_one_of_a_whole_pass() {
         let every: Vec<_> = (0..all.len()).collect();
         let images = video.frames(&every).unwrap();
         assert!(images.iter().zip(&all).all(|(image, pixels)| image.pixels() == pixels), "{name}");
+        let mapped = video.map_frames(|frame| match frame {
+            Frame::Decoded(image) => image.into_pixels(),
+            Frame::File(_) => panic!("{name} is not Motion JPEG"),
+        });
+        assert!(mapped.unwrap() == all, "{name}");
     }
 }
 

@@ -62,21 +62,33 @@ fn print(report: &Report) -> Result<()> {
         .iter()
         .map(|Stage { stage, us_per_image, images_per_s, share }| {
             let share = format!("{:.0} %", 100.0 * share);
-            let alone = images_per_s.map_or("–".to_owned(), |images| format!("{images:.0}"));
+            let alone = images_per_s.map_or("–".to_owned(), rate);
             vec![stage.clone(), format!("{us_per_image:.0}"), share, alone]
         })
         .collect();
     let samples = report.samples;
-    let columns = [format!("µs of {samples}, each"), format!("{samples}/s alone")];
+    let sample = samples.trim_end_matches('s');
+    let columns = [format!("µs per {sample}"), format!("{samples}/s alone")];
     text::table(&["stage", &columns[0], "share", &columns[1]], &rows)?;
     text::line(&format!(
-        "{:.0} {samples}/s with {} workers ({} {samples}); most of the time goes to: {}",
-        report.images_per_s, report.workers, report.images, report.bottleneck
+        "{} {samples}/s with {} workers ({} {samples}); most of the time goes to: {}",
+        rate(report.images_per_s),
+        report.workers,
+        report.images,
+        report.bottleneck
     ))?;
     if report.broken > 0 {
-        text::note(&format!("note: {} replaced by others", counted(report.broken, "broken image")));
+        text::note(&format!(
+            "note: {} replaced by others",
+            counted(report.broken, &format!("broken {sample}"))
+        ));
     }
     Ok(())
+}
+
+/// Samples per second; clips may be few.
+fn rate(per_s: f64) -> String {
+    if per_s < 10.0 { format!("{per_s:.2}") } else { format!("{per_s:.0}") }
 }
 
 struct Bench {

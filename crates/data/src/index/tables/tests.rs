@@ -161,8 +161,8 @@ fn a_packed_copy_of_an_arrow_file_is_the_same() {
         images.iter().map(|(_, class, bytes)| (Some(bytes.as_slice()), Some(*class as i64))).collect();
     let dir = data(&[("train.arrow", arrow(&rows, Some(&CLASSES), Kind::Stream))]);
     let out = dir.path().join("out.mnpack");
-    let options = PackOptions { splits: Vec::new(), max_side: None, store: Store::Raw, quality: 90 };
-    assert_eq!(pack(dir.path(), &out, &options, &Progress::default()).unwrap().n_images, rows.len());
+    let options = PackOptions { store: Store::Raw, ..PackOptions::default() };
+    assert_eq!(pack(dir.path(), &out, &options, &Progress::default()).unwrap().n_samples, rows.len());
     assert!(batches(&Dataset::open_split(&out, Split::Train).unwrap()) == batches(&expected));
 }
 

@@ -4,18 +4,19 @@
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use mutualnet_core::ClipSampling;
 use mutualnet_core::rng::Purpose;
 use mutualnet_image::decode::Undecoded;
-use mutualnet_image::{Image, timed};
-use mutualnet_video::{Error, Ffmpeg, FrameIndex, Video, VideoError};
+use mutualnet_video::{Ffmpeg, FrameIndex, Video};
 use rand::Rng;
 
 use super::{Job, Work};
 use crate::order::Draw;
 use crate::scratch::Scratch;
-use crate::{SampleError, SampleRef};
+use crate::video_source::{VideoSource, reason};
+use crate::{Place, SampleError, SampleRef};
 
 /// Reads clips from the videos of a data set.
 #[derive(Debug, Clone)]
@@ -37,35 +38,26 @@ impl ClipReader {
         self.sampling.frames.get() as usize
     }
 
-    /// Decodes a clip; `start` chooses its first frame from those up to the last one that leaves room for it.
-    fn read(
-        &self,
-        path: &Path,
-        sample: u32,
-        start: impl FnOnce(usize) -> usize,
-    ) -> Result<Vec<Image>, SampleError> {
-        let video = self.open(path, sample)?;
-        let index = video.index();
-        let frames = index.clip(start(index.last_start(self.sampling)), self.sampling);
-        Ok(video.frames(&frames).map_err(reason)?)
+    /// The frames of a clip; `start` chooses the first one from those up to the last one that leaves room for the clip.
+    fn choose(&self, index: &FrameIndex, start: impl FnOnce(usize) -> usize) -> Vec<usize> {
+        index.clip(start(index.last_start(self.sampling)), self.sampling)
     }
 
-    fn open(&self, path: &Path, sample: u32) -> Result<Video, SampleError> {
-        let known = &self.indices[sample as usize];
-        if let Some(index) = known.get() {
-            return Ok(Video::open_indexed(path, &self.ffmpeg, index.clone()).map_err(reason)?);
+    fn open(&self, dir: &Path, (number, place): (u32, &Place)) -> Result<VideoSource, SampleError> {
+        let known = &self.indices[number as usize];
+        match (place, known.get()) {
+            (Place::File { path, .. }, Some(index)) => {
+                let video = Video::open_indexed(&dir.join(path), &self.ffmpeg, index.clone());
+                Ok(VideoSource::File(video.map_err(reason)?))
+            }
+            _ => {
+                let video = VideoSource::open(dir, place, &self.ffmpeg)?;
+                if let VideoSource::File(video) = &video {
+                    known.get_or_init(|| video.index().clone());
+                }
+                Ok(video)
+            }
         }
-        let video = Video::open(path, &self.ffmpeg).map_err(reason)?;
-        known.get_or_init(|| video.index().clone());
-        Ok(video)
-    }
-}
-
-/// Why a video cannot be read, without its path.
-fn reason(error: Error) -> VideoError {
-    match error {
-        Error::Read { source, .. } => source,
-        error => VideoError::Damaged { reason: error.to_string() },
     }
 }
 
@@ -79,17 +71,34 @@ impl Job {
         scratch: &mut Scratch,
         out: &mut [f32],
     ) -> Result<(), SampleError> {
-        let canvas = &mut scratch.canvas;
+        let Scratch { file, canvas, .. } = scratch;
         let start = |last: usize| match self.work {
             Work::Train { .. } => draw.key(self.seed, Purpose::Clip, epoch).stream().random_range(0..=last),
             // The middle of the video.
             _ => last / 2,
         };
-        let path = self.dataset.dir().join(sample.place.name());
-        let frames = timed(&mut canvas.times.decode, || clips.read(&path, number, start))?;
-        let len = out.len() / frames.len();
-        for (frame, out) in frames.into_iter().zip(out.chunks_exact_mut(len)) {
-            self.write_image(Undecoded::decoded(frame), (draw, epoch), canvas, out)?;
+        let (dir, begun) = (self.dataset.dir(), Instant::now());
+        let opened = clips.open(dir, (number, &sample.place))?;
+        let numbers = clips.choose(opened.index(), start);
+        let outs = out.chunks_exact_mut(out.len() / numbers.len());
+        match opened {
+            VideoSource::File(video) => {
+                let frames = video.frames(&numbers).map_err(reason)?;
+                canvas.times.decode += begun.elapsed();
+                for (frame, out) in frames.into_iter().zip(outs) {
+                    self.write_image(Undecoded::decoded(frame), (draw, epoch), canvas, out)?;
+                }
+            }
+            VideoSource::Packed(mut video) => {
+                canvas.times.read += begun.elapsed();
+                for (&frame, out) in numbers.iter().zip(outs) {
+                    let begun = Instant::now();
+                    let image = video.frame(frame, file, &mut canvas.decoded)?;
+                    canvas.times.read += begun.elapsed().saturating_sub(image.decoding());
+                    canvas.times.decode += image.decoding();
+                    self.write_image(image, (draw, epoch), canvas, out)?;
+                }
+            }
         }
         canvas.times.images += 1;
         Ok(())

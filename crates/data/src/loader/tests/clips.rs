@@ -119,7 +119,7 @@ fn images_and_videos_are_told_apart() {
     assert!(error.to_string().starts_with("no JPEG, PNG or WebP files of the 8 classes in"), "{error}");
     let loader = Loader::new(Arc::new(open(Rank::Clip).unwrap()), config(1)).unwrap();
     let error = loader.evaluate(&preprocess()).unwrap_err();
-    assert!(error.to_string().ends_with("has clips, but the preprocessing is for images"), "{error}");
+    assert!(error.to_string().ends_with("has clips, but the network reads images"), "{error}");
     let images = data(6);
     fs::create_dir(dir.path().join("images")).unwrap();
     fs::rename(images.path().join("ant"), dir.path().join("images/ant")).unwrap();
