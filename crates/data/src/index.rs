@@ -18,6 +18,7 @@ use mutualnet_image::decode;
 
 use mutualnet_image::Others;
 
+use crate::frame_cache::FrameCache;
 use crate::pack;
 use crate::quarantine_list;
 use crate::table::CACHE_BYTES;
@@ -134,6 +135,8 @@ pub struct Dataset {
     /// Where each class begins and ends in `samples`.
     ranges: Vec<Range<usize>>,
     notices: Vec<Notice>,
+    /// When the frames of the videos are shown, as far as it is known.
+    frames: Arc<FrameCache>,
 }
 
 /// The notice about tables whose images do not fit into a cache.
@@ -279,7 +282,14 @@ impl Dataset {
         if samples.len() < n_found {
             notices.push(Notice::Quarantined { files: n_found - samples.len() });
         }
-        Ok(Self { dir: dir.to_owned(), task, rank, classes, truth, samples, ranges, notices })
+        let are_files = samples.iter().any(|sample| matches!(sample.place, Place::File { .. }));
+        let (frames, odd) = match rank {
+            Rank::Clip if are_files => FrameCache::open(dir),
+            _ => Default::default(),
+        };
+        notices.extend(odd);
+        let frames = Arc::new(frames);
+        Ok(Self { dir: dir.to_owned(), task, rank, classes, truth, samples, ranges, notices, frames })
     }
 
     /// The directory that sample paths are relative to.
@@ -295,6 +305,11 @@ impl Dataset {
     /// Whether its samples are images or videos.
     pub fn rank(&self) -> Rank {
         self.rank
+    }
+
+    /// When the frames of its videos are shown.
+    pub(crate) fn frames(&self) -> &FrameCache {
+        &self.frames
     }
 
     /// Names of the classes, in the order of the labels.

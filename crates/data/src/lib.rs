@@ -15,6 +15,7 @@ mod shard;
 pub use shard::{Member, Shard};
 mod table;
 pub use table::Table;
+mod frame_cache;
 mod text_file;
 mod video_source;
 

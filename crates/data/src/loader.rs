@@ -7,7 +7,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mutualnet_core::Preprocess;
@@ -15,7 +15,6 @@ use mutualnet_core::network::Rank;
 use mutualnet_core::rng::Purpose;
 
 use mutualnet_image::StageTimes;
-use mutualnet_video::FrameIndex;
 
 use crate::order::{Epochs, Order, Part, Position};
 use crate::progress::Reads;
@@ -62,8 +61,6 @@ pub struct Loader {
     scratch: Arc<ScratchPool>,
     reads: Arc<Reads<u32>>,
     buffers: Arc<Buffers>,
-    /// The index of each video, once it is known.
-    indices: Arc<[OnceLock<FrameIndex>]>,
 }
 
 impl Loader {
@@ -87,7 +84,6 @@ impl Loader {
             .map_err(|source| Error::Threads { workers, source })?;
         let n_samples = dataset.samples().len();
         let quarantine = Quarantine::new(n_samples, config.broken_limit);
-        let n_videos = if dataset.rank() == Rank::Clip { n_samples } else { 0 };
         Ok(Self {
             dataset,
             config,
@@ -96,7 +92,6 @@ impl Loader {
             scratch: Arc::default(),
             reads: Arc::default(),
             buffers: Arc::new(Buffers::new(Arc::new(Heap))),
-            indices: (0..n_videos).map(|_| OnceLock::new()).collect(),
         })
     }
 
@@ -239,7 +234,7 @@ impl Loader {
     fn job(&self, work: Work, order: Order, preprocess: &Preprocess) -> Result<Job> {
         let clips = match (self.dataset.rank(), preprocess.clip) {
             (Rank::Image, None) => None,
-            (Rank::Clip, Some(sampling)) => Some(ClipReader::new(sampling, Arc::clone(&self.indices))),
+            (Rank::Clip, Some(sampling)) => Some(ClipReader::new(sampling)),
             (rank, _) => return Err(Error::OtherRank { rank, path: self.dataset.dir().to_owned() }),
         };
         Ok(Job {

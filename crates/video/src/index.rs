@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use mutualnet_core::ClipSampling;
 
+mod bytes;
+
 /// Length of one tick in seconds, as a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeBase {

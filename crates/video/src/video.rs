@@ -56,15 +56,11 @@ impl Video {
         Self::open_with(path, ffmpeg, |path| ffmpeg.index(path))
     }
 
-    /// Opens a file whose index was made before.
+    /// As [`Self::open`], with an index from elsewhere, such as [`Ffmpeg::index`], for a file that is not read here.
     ///
     /// # Errors
-    /// As [`Self::open`]. A file that has changed since then gives wrong frames, or none.
-    pub fn open_indexed(path: &Path, ffmpeg: &Ffmpeg, index: FrameIndex) -> Result<Self> {
-        Self::open_with(path, ffmpeg, |_| Ok(index))
-    }
-
-    fn open_with(
+    /// As [`Self::open`]. The index of another file, or of an older one, gives wrong frames, or none.
+    pub fn open_with(
         path: &Path,
         ffmpeg: &Ffmpeg,
         index: impl FnOnce(&Path) -> Result<FrameIndex, VideoError>,

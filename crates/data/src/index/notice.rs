@@ -65,6 +65,20 @@ pub enum Notice {
         /// The first of them.
         first: String,
     },
+    /// What is kept about the frames of videos is damaged.
+    FramesDamaged {
+        /// The file.
+        path: PathBuf,
+        /// How many videos it still tells about.
+        kept: usize,
+    },
+    /// A file in the place of what is kept about the frames of videos.
+    FramesIgnored {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Test images that are training images as well.
     Overlap {
         /// How many of the test images.
@@ -86,9 +100,15 @@ pub enum SameBy {
 }
 
 impl Notice {
-    /// Whether it makes results misleading.
+    /// Whether it makes results misleading, or is about a damaged file.
     pub fn is_warning(&self) -> bool {
-        matches!(self, Self::Overlap { .. } | Self::LooksMasked)
+        matches!(
+            self,
+            Self::Overlap { .. }
+                | Self::LooksMasked
+                | Self::FramesDamaged { .. }
+                | Self::FramesIgnored { .. }
+        )
     }
 }
 
@@ -132,6 +152,17 @@ impl fmt::Display for Notice {
                 f,
                 "{} with annotations, such as {first}; `mutualnet data check --task detect` names all",
                 counted(*problems, "problem")
+            ),
+            Self::FramesDamaged { path, kept } => write!(
+                f,
+                "{} is damaged behind the frames of {}; the other videos are indexed again",
+                shown(path),
+                counted(*kept, "video")
+            ),
+            Self::FramesIgnored { path, reason } => write!(
+                f,
+                "{} is not used: {reason}; every start indexes the videos again until it is deleted",
+                shown(path)
             ),
             Self::Overlap { n, of, by } => {
                 match n == of {

@@ -197,9 +197,7 @@ impl Job {
         let attempt = |candidate: u32, sample: &SampleRef| {
             let out = Out { image: &mut *image, mask: &mut *mask, objects: &mut *objects };
             self.reads.during(candidate, || match &self.clips {
-                Some(clips) => {
-                    self.attempt_clip(clips, (candidate, sample), (draw, epoch), scratch, out.image)
-                }
+                Some(clips) => self.attempt_clip(clips, sample, (draw, epoch), scratch, out.image),
                 None => self.attempt(sample, (draw, epoch), scratch, out),
             })
         };

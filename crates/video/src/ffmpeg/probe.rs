@@ -72,8 +72,11 @@ struct Frame {
 }
 
 impl Ffmpeg {
-    /// When the frames of a file are shown.
-    pub(crate) fn index(&self, path: &Path) -> Result<FrameIndex, VideoError> {
+    /// When the frames of a file are shown, of any format that `ffprobe` knows.
+    ///
+    /// # Errors
+    /// The file is no video or is damaged, `ffprobe` is not installed, or it takes too long.
+    pub fn index(&self, path: &Path) -> Result<FrameIndex, VideoError> {
         let described = self.describe(path, "packet=pts,flags", "-show_packets")?;
         let stream = described.streams.first().ok_or(VideoError::NoStream)?;
         let times =

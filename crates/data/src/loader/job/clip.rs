@@ -3,7 +3,6 @@
 //! Invariant: which frames a clip has depends on the video and the draw alone.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use mutualnet_core::ClipSampling;
@@ -16,21 +15,18 @@ use super::{Job, Work};
 use crate::order::Draw;
 use crate::scratch::Scratch;
 use crate::video_source::{VideoSource, reason};
-use crate::{Place, SampleError, SampleRef};
+use crate::{Dataset, Place, SampleError, SampleRef};
 
 /// Reads clips from the videos of a data set.
 #[derive(Debug, Clone)]
 pub(in crate::loader) struct ClipReader {
     sampling: ClipSampling,
     ffmpeg: Ffmpeg,
-    /// When the frames of each video are shown, once it has been opened: that may start another program.
-    indices: Arc<[OnceLock<FrameIndex>]>,
 }
 
 impl ClipReader {
-    /// A reader for the videos whose indices go to `indices`.
-    pub(in crate::loader) fn new(sampling: ClipSampling, indices: Arc<[OnceLock<FrameIndex>]>) -> Self {
-        Self { sampling, ffmpeg: Ffmpeg::default(), indices }
+    pub(in crate::loader) fn new(sampling: ClipSampling) -> Self {
+        Self { sampling, ffmpeg: Ffmpeg::default() }
     }
 
     /// Frames of a clip.
@@ -43,21 +39,13 @@ impl ClipReader {
         index.clip(start(index.last_start(self.sampling)), self.sampling)
     }
 
-    fn open(&self, dir: &Path, (number, place): (u32, &Place)) -> Result<VideoSource, SampleError> {
-        let known = &self.indices[number as usize];
-        match (place, known.get()) {
-            (Place::File { path, .. }, Some(index)) => {
-                let video = Video::open_indexed(&dir.join(path), &self.ffmpeg, index.clone());
-                Ok(VideoSource::File(video.map_err(reason)?))
-            }
-            _ => {
-                let video = VideoSource::open(dir, place, &self.ffmpeg)?;
-                if let VideoSource::File(video) = &video {
-                    known.get_or_init(|| video.index().clone());
-                }
-                Ok(video)
-            }
-        }
+    fn open(&self, dataset: &Dataset, place: &Place) -> Result<VideoSource, SampleError> {
+        let Place::File { path: name, .. } = place else {
+            return VideoSource::open(dataset.dir(), place, &self.ffmpeg);
+        };
+        let index = |path: &Path| dataset.frames().index(name, path, &self.ffmpeg);
+        let video = Video::open_with(&dataset.dir().join(name), &self.ffmpeg, index);
+        Ok(VideoSource::File(video.map_err(reason)?))
     }
 }
 
@@ -66,7 +54,7 @@ impl Job {
     pub(super) fn attempt_clip(
         &self,
         clips: &ClipReader,
-        (number, sample): (u32, &SampleRef),
+        sample: &SampleRef,
         (draw, epoch): (Draw, u32),
         scratch: &mut Scratch,
         out: &mut [f32],
@@ -77,8 +65,8 @@ impl Job {
             // The middle of the video.
             _ => last / 2,
         };
-        let (dir, begun) = (self.dataset.dir(), Instant::now());
-        let opened = clips.open(dir, (number, &sample.place))?;
+        let begun = Instant::now();
+        let opened = clips.open(&self.dataset, &sample.place)?;
         let numbers = clips.choose(opened.index(), start);
         let outs = out.chunks_exact_mut(out.len() / numbers.len());
         match opened {
