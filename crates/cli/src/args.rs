@@ -146,6 +146,9 @@ pub(crate) struct PackArgs {
     /// Split to pack; may be repeated [default: those of train, val, validation and test that exist]
     #[arg(long, value_name = "NAME")]
     pub(crate) split: Vec<String>,
+    /// The data are videos or folders of frames; without it, they are if there are videos and no images
+    #[arg(long)]
+    pub(crate) clips: bool,
     /// Scale images, or the frames of videos, down so that their longer side has at most N pixels
     #[arg(long, value_name = "N")]
     pub(crate) max_side: Option<Resolution>,
@@ -176,6 +179,9 @@ pub(crate) enum StoreArg {
 pub(crate) struct CheckArgs {
     /// Data set, one of its splits, or any folder of images
     pub(crate) dir: PathBuf,
+    /// The data are videos or folders of frames; without it, they are if there are videos and no images
+    #[arg(long, conflicts_with = "task")]
+    pub(crate) clips: bool,
     /// What the data are for; without it, `segment` if a split has the folders `images` and `masks`
     #[arg(long, value_name = "classify|segment|detect")]
     pub(crate) task: Option<Task>,

@@ -86,6 +86,18 @@ pub enum VideoError {
     /// The file is empty.
     #[error("the file is empty")]
     Empty,
+    /// A folder that has no frames.
+    #[error("a folder without JPEG, PNG or WebP files")]
+    NoPictures,
+    /// A frame of a folder cannot be decoded.
+    #[error("{}: {source}", shown(file))]
+    Picture {
+        /// Its file in the folder.
+        file: PathBuf,
+        /// The reason.
+        #[source]
+        source: DecodeError,
+    },
     /// A program that decodes the format is not installed.
     #[error("`{program}` is not installed, and only Motion JPEG in AVI can be decoded without it")]
     NoProgram {
@@ -159,7 +171,7 @@ impl VideoError {
                 "install the package `ffmpeg` (apt-get install ffmpeg, brew install ffmpeg), or convert the videos to \
                  Motion JPEG in AVI: ffmpeg -i in.mp4 -c:v mjpeg -q:v 3 out.avi",
             ),
-            Self::Frame { source, .. } => source.hint(),
+            Self::Frame { source, .. } | Self::Picture { source, .. } => source.hint(),
             Self::TimeLimit { .. } => {
                 Some("convert the video to a codec that decodes faster, or raise the limit")
             }

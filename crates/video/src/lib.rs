@@ -10,6 +10,8 @@ pub use error::{Error, Result, VideoError};
 mod avi;
 pub use avi::AviWriter;
 
+mod folder;
+
 mod ffmpeg;
 pub use ffmpeg::Ffmpeg;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mutualnet_image::{Image, decode};
 
 use crate::avi::{self, Movie};
-use crate::{Error, Ffmpeg, FrameIndex, Result, VideoError};
+use crate::{Error, Ffmpeg, FrameIndex, Result, VideoError, folder};
 
 /// Endings of the names of videos.
 const ENDINGS: [&str; 12] =
@@ -19,7 +19,7 @@ pub fn is_video_name(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
-/// A video file.
+/// A video file, or a folder with a picture for each frame.
 #[derive(Debug)]
 pub struct Video {
     path: PathBuf,
@@ -30,7 +30,7 @@ pub struct Video {
 /// A frame, as a file gives it.
 #[derive(Debug)]
 pub enum Frame {
-    /// An image file of its own, as it is stored in Motion JPEG.
+    /// An image file of its own, as it is stored in Motion JPEG or in a folder.
     File(Vec<u8>),
     /// A decoded frame, upright.
     Decoded(Image),
@@ -45,10 +45,12 @@ enum Reader {
     /// Positions and lengths of the JPEGs of all frames.
     MotionJpeg(Vec<(u64, u32)>),
     Ffmpeg(Ffmpeg),
+    /// The files of all frames, in the folder.
+    Folder(Vec<PathBuf>),
 }
 
 impl Video {
-    /// Opens a file and finds out when its frames are shown.
+    /// Opens a file, or a folder of pictures, and finds out when its frames are shown.
     ///
     /// # Errors
     /// [`Error::Read`]: the file is no video, is damaged, or needs a program that is not installed.
@@ -66,6 +68,11 @@ impl Video {
         index: impl FnOnce(&Path) -> Result<FrameIndex, VideoError>,
     ) -> Result<Self> {
         let read = |source| Error::Read { path: path.to_owned(), source };
+        if path.is_dir() {
+            let files = folder::files(path).map_err(read)?;
+            let index = folder::index(path, &files).map_err(read)?;
+            return Ok(Self { path: path.to_owned(), index, reader: Reader::Folder(files) });
+        }
         let opened = match motion_jpeg(path).map_err(read)? {
             Some(Movie { index, frames }) => (index, Reader::MotionJpeg(frames)),
             None => (index(path).map_err(read)?, Reader::Ffmpeg(ffmpeg.clone())),
@@ -77,6 +84,14 @@ impl Video {
     /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The files of its frames, in order, if it is a folder of pictures.
+    pub fn pictures(&self) -> Option<&[PathBuf]> {
+        match &self.reader {
+            Reader::Folder(files) => Some(files),
+            _ => None,
+        }
     }
 
     /// When its frames are shown.
@@ -101,6 +116,9 @@ impl Video {
     pub fn map_frames<T>(&self, mut map: impl FnMut(Frame) -> T) -> Result<Vec<T>> {
         let mapped = match &self.reader {
             Reader::MotionJpeg(places) => read_jpegs(&self.path, places, |jpeg| map(Frame::File(jpeg))),
+            Reader::Folder(files) => {
+                files.iter().map(|file| Ok(map(Frame::File(folder::read(&self.path, file)?)))).collect()
+            }
             Reader::Ffmpeg(ffmpeg) => self.index.stretches(STRETCH).into_iter().try_fold(
                 Vec::with_capacity(self.index.n_frames()),
                 |mut mapped, stretch| {
@@ -123,6 +141,10 @@ impl Video {
         ordered.dedup();
         let images = match &self.reader {
             Reader::MotionJpeg(places) => decode_jpegs(&self.path, places, &ordered)?,
+            Reader::Folder(files) => {
+                let decode = |&number: &usize| folder::decode(&self.path, &files[number]);
+                ordered.iter().map(decode).collect::<Result<_, _>>()?
+            }
             Reader::Ffmpeg(ffmpeg) => ffmpeg.frames(&self.path, &self.index, &ordered)?,
         };
         if ordered == numbers {

@@ -102,7 +102,7 @@ impl From<BrokenFile> for Broken {
 }
 
 fn run_check(args: &CheckArgs) -> Result<()> {
-    if args.task.is_none() && has_videos(&args.dir) {
+    if args.clips || args.task.is_none() && has_videos(&args.dir) {
         return videos::run(args);
     }
     let task = args.task.unwrap_or_else(|| task_of(&args.dir));
@@ -252,7 +252,8 @@ fn run_pack(args: &PackArgs) -> Result<()> {
     };
     let longer = args.max_side.map(|side| SideLimit::Longer(side.get()));
     let limit = longer.or_else(|| args.shorter_side.map(|side| SideLimit::Shorter(side.get())));
-    let (rank, sample) = if has_videos(&args.dir) { (Rank::Clip, "video") } else { (Rank::Image, "image") };
+    let (rank, sample) =
+        if args.clips || has_videos(&args.dir) { (Rank::Clip, "video") } else { (Rank::Image, "image") };
     let options = PackOptions { splits: args.split.clone(), rank, limit, store, quality: args.quality };
     let report =
         watch::watched(&format!("{sample}s"), |progress| pack(&args.dir, &args.out, &options, progress))?;

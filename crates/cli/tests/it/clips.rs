@@ -35,6 +35,21 @@ fn videos_are_classified_by_a_row_of_frames() {
     let videos = report["images"].as_array().unwrap();
     assert_eq!(videos.len(), 8);
     assert_eq!(videos[0]["macs"].as_u64().unwrap(), 2 * report["row"]["macs"].as_u64().unwrap());
+    let frames = program.path("frames/a/clip");
+    fs::create_dir_all(&frames).unwrap();
+    let png = mutualnet_image::encode_png(&mutualnet_image::Image::new(30, 24, vec![90; 30 * 24 * 3]));
+    (0..5).for_each(|number| fs::write(frames.join(format!("{number}.png")), &png).unwrap());
+    let report = program.json(&["predict", "run", "frames/a/clip", "--json"]);
+    assert_eq!(report["images"].as_array().unwrap().len(), 1);
+    assert!(
+        program
+            .told(&["data", "check", "frames", "--clips"])
+            .contains("1 video checked, 0 broken\npng: 1 video")
+    );
+    fs::create_dir(program.path("set")).unwrap();
+    fs::rename(program.path("frames"), program.path("set/train")).unwrap();
+    let told = program.told(&["data", "pack", "set", "frames.mnpack", "--clips"]);
+    assert!(told.contains("1 video (train: 1) in frames.mnpack"), "{told}");
     fs::create_dir(program.path("empty")).unwrap();
     let told = program.told(&["predict", "run", "empty"]);
     assert!(told.contains("error: no videos in empty"), "{told}");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use mutualnet_core::network::Rank;
 use mutualnet_image::Others;
 use mutualnet_image::decode::check_variable;
-use mutualnet_video::{Ffmpeg, FrameIndex};
+use mutualnet_video::{Ffmpeg, FrameIndex, Video};
 use rayon::prelude::*;
 
 use super::no_directory;
@@ -19,6 +19,9 @@ use crate::{BrokenFile, Error, Place, Progress, Result, SampleError};
 
 /// A clip starts anywhere, so half of this many frames are decoded for nothing; training reads about as many.
 const SLOW_KEY_DISTANCE: usize = 64;
+
+/// The most broken frames of a folder that are named.
+const MOST_NAMED: usize = 10;
 
 /// What a check of videos found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,8 +70,8 @@ pub fn has_videos(dir: &Path) -> bool {
         && !folders::find_videos(dir, Path::new("")).places.is_empty()
 }
 
-/// Opens every video below a directory and decodes its first, its middle and its last frame, on all cores; in a packed data
-/// set, all frames.
+/// Opens every video below a directory and decodes its first, its middle and its last frame, on all cores; of folders of
+/// frames and in a packed data set, all frames.
 ///
 /// # Errors
 /// The directory does not exist or has no videos, the packed data set is damaged, or `ffmpeg` is needed and not installed. Broken videos are not errors;
@@ -78,7 +81,7 @@ pub fn check_videos(dir: &Path, ffmpeg: &Ffmpeg, progress: &Progress) -> Result<
         return Err(no_directory(dir));
     }
     check_variable()?;
-    let found = if dir.is_dir() { folders::find_videos(dir, Path::new("")) } else { packed(dir)? };
+    let found = if dir.is_dir() { folders::find_clips(dir, Path::new("")) } else { packed(dir)? };
     if found.places.is_empty() && found.broken.is_empty() {
         return Err(Error::NothingFound { path: dir.to_owned(), others: found.others });
     }
@@ -129,10 +132,26 @@ fn open(dir: &Path, place: &Place, ffmpeg: &Ffmpeg) -> Result<FrameIndex, Sample
     let mut source = VideoSource::open(dir, place, ffmpeg)?;
     let last = source.index().n_frames() - 1;
     match &mut source {
+        VideoSource::File(video) if video.pictures().is_some() => check_pictures(video)?,
         VideoSource::File(video) => drop(video.frames(&[0, last / 2, last]).map_err(reason)?),
         VideoSource::Packed(video) => (0..=last).try_for_each(|number| video.verify(number))?,
     }
     Ok(source.index().clone())
+}
+
+/// Decodes all frames of a folder, and names those that are broken.
+fn check_pictures(video: &Video) -> Result<(), SampleError> {
+    let files = video.pictures().unwrap_or_default();
+    let decode = |number: usize| video.frames(&[number]).map(drop).map_err(reason).err();
+    let broken: Vec<_> = (0..files.len()).filter_map(decode).map(|reason| reason.to_string()).collect();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    let mut listed = broken.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join("; ");
+    if broken.len() > MOST_NAMED {
+        listed += "; …";
+    }
+    Err(SampleError::Frames { frames: broken.len(), listed })
 }
 
 #[cfg(test)]
@@ -172,5 +191,31 @@ mod tests {
         fs::write(dir.path().join("a.mp4"), b"\0\0\0\x18ftypmp42").unwrap();
         let error = check_videos(dir.path(), &without_ffmpeg(), &Progress::default()).unwrap_err();
         assert!(error.hint().unwrap().contains("apt-get install ffmpeg"), "{error}");
+    }
+
+    #[test]
+    fn broken_frames_of_folders_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("train/a/clip");
+        fs::create_dir_all(&folder).unwrap();
+        let png = mutualnet_image::encode_png(&mutualnet_image::Image::new(4, 3, vec![9; 36]));
+        (1..=4).for_each(|number| fs::write(folder.join(format!("{number:03}.png")), &png).unwrap());
+        assert!(!has_videos(dir.path()), "they may as well be images");
+        let check = || check_videos(dir.path(), &without_ffmpeg(), &Progress::default()).unwrap();
+        let whole = check();
+        assert_eq!((whole.n_videos, whole.broken.len(), whole.bytes), (1, 0, 4 * png.len() as u64));
+        assert_eq!(
+            (whole.videos[0].index.container.as_str(), whole.videos[0].index.size),
+            ("folder", [4, 3])
+        );
+        fs::write(folder.join("002.png"), b"").unwrap();
+        fs::write(folder.join("004.png"), &png[..png.len() / 2]).unwrap();
+        let broken = check().broken[0].to_string();
+        assert!(
+            broken.starts_with(
+                "train/a/clip: 2 of the frames cannot be decoded: 002.png: the file is empty; 004.png: PNG: "
+            ),
+            "{broken}"
+        );
     }
 }

@@ -57,6 +57,20 @@ pub enum SampleError {
     /// The bytes of a packed image have changed.
     #[error("the checksum does not match: the image has changed since it was packed")]
     Checksum,
+    /// A video that is too long to be packed.
+    #[error("its frames take more than {mib} MiB: cut it into parts, or scale it down with --shorter-side")]
+    LargeVideo {
+        /// The most that they may take.
+        mib: u64,
+    },
+    /// Frames of a folder cannot be decoded.
+    #[error("{frames} of the frames cannot be decoded: {listed}")]
+    Frames {
+        /// How many.
+        frames: usize,
+        /// The first few of them, with the reason.
+        listed: String,
+    },
     /// The list of frames of a packed video has bytes that nobody wrote.
     #[error("its list of frames is malformed")]
     PackedFrames,

@@ -29,12 +29,12 @@ pub(super) fn contents(dir: &Path, rank: Rank) -> Result<Contents> {
         return Err(Error::NoClasses { path: dir.to_owned(), there });
     }
     let mut contents = Contents { rank, ..Contents::default() };
-    let is_sample = match rank {
-        Rank::Image => is_image_name,
-        Rank::Clip => is_video_name,
+    let sample = match rank {
+        Rank::Image => Sample::File(is_image_name),
+        Rank::Clip => CLIP,
     };
     for (ClassFolder { class, path }, number) in folders.into_iter().zip(0..) {
-        let found = find(dir, &path, is_sample);
+        let found = find(dir, &path, sample);
         contents.others.extend(found.others);
         found.shards.iter().for_each(|shard| contents.others.add(shard));
         contents.broken.extend(found.broken);
@@ -69,29 +69,61 @@ const OWN: [&str; 4] = [labels::FILE, quarantine_list::FILE, shapes::FILE, clips
 /// Finds JPEG, PNG and WebP files and shards below `root/below`, at any depth; a link to a folder that contains it is not
 /// followed.
 pub(crate) fn find_images(root: &Path, below: &Path) -> Found {
-    find(root, below, is_image_name)
+    find(root, below, Sample::File(is_image_name))
 }
 
-/// Finds videos in the same way.
+/// Finds videos in the same way, without folders of frames, which may as well be images.
 pub(crate) fn find_videos(root: &Path, below: &Path) -> Found {
-    find(root, below, is_video_name)
+    find(root, below, Sample::File(is_video_name))
 }
 
-fn find(root: &Path, below: &Path, is_sample: fn(&Path) -> bool) -> Found {
+/// Finds videos and folders of frames in the same way.
+pub(crate) fn find_clips(root: &Path, below: &Path) -> Found {
+    find(root, below, CLIP)
+}
+
+/// What counts as a sample.
+#[derive(Debug, Clone, Copy)]
+enum Sample {
+    /// Files with such names.
+    File(fn(&Path) -> bool),
+    /// These, and the folders that have files with such names, except the one that is searched.
+    FileOrFolder(fn(&Path) -> bool, fn(&Path) -> bool),
+}
+
+const CLIP: Sample = Sample::FileOrFolder(is_video_name, is_image_name);
+
+impl Sample {
+    fn is_file(self, path: &Path) -> bool {
+        let (Self::File(is_file) | Self::FileOrFolder(is_file, _)) = self;
+        is_file(path)
+    }
+
+    fn is_part(self, path: &Path) -> bool {
+        matches!(self, Self::FileOrFolder(_, is_part) if is_part(path))
+    }
+}
+
+/// Bytes of the frames in a folder; 0 if it cannot be listed.
+pub(super) fn bytes_of_frames(folder: &Path) -> u64 {
+    let entries = list(folder).unwrap_or_default().into_iter();
+    let frames = entries.filter_map(|(name, kind)| match kind {
+        Kind::File(bytes) if is_image_name(&name) => Some(bytes),
+        _ => None,
+    });
+    frames.sum()
+}
+
+fn find(root: &Path, below: &Path, sample: Sample) -> Found {
     let mut found = Found::default();
-    descend((root, below), is_sample, &mut Vec::new(), &mut found);
+    descend((root, below), sample, &mut Vec::new(), &mut found);
     found.places.sort();
     found.shards.sort();
     found
 }
 
 /// Walks a folder; `above` are the folders that contain it, by their real paths.
-fn descend(
-    (root, below): (&Path, &Path),
-    is_sample: fn(&Path) -> bool,
-    above: &mut Vec<PathBuf>,
-    found: &mut Found,
-) {
+fn descend((root, below): (&Path, &Path), sample: Sample, above: &mut Vec<PathBuf>, found: &mut Found) {
     let folder = root.join(below);
     let (here, entries) = match folder.canonicalize().and_then(|here| Ok((here, list(&folder)?))) {
         Ok((here, _)) if above.contains(&here) => return,
@@ -101,18 +133,26 @@ fn descend(
             return found.broken.push((place, SampleError::read(source)));
         }
     };
+    let is_inside = !above.is_empty();
+    let mut parts = None;
     above.push(here);
     for (name, kind) in entries {
         let path = below.join(&name);
         match kind {
-            Kind::Folder => descend((root, &path), is_sample, above, found),
-            Kind::File(bytes) if is_sample(&path) => found.places.push(Place::File { path, bytes }),
+            Kind::Folder => descend((root, &path), sample, above, found),
+            Kind::File(bytes) if is_inside && sample.is_part(&path) => {
+                parts = Some(parts.unwrap_or(0) + bytes);
+            }
+            Kind::File(bytes) if sample.is_file(&path) => found.places.push(Place::File { path, bytes }),
             Kind::File(_) if is_shard_name(&path) => found.shards.push(path),
             Kind::File(_) if OWN.iter().any(|own| name == **own) => {}
             Kind::File(_) => found.others.add(&path),
         }
     }
     above.pop();
+    if let Some(bytes) = parts {
+        found.places.push(Place::File { path: below.to_owned(), bytes });
+    }
 }
 
 /// Whether a name has the extension of an image.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use mutualnet_core::text::{escape_invalid, shown};
 
-use super::folders::is_image_name;
+use super::folders::{bytes_of_frames, is_image_name};
 use super::labels::{self, WrittenLabel};
 use super::{Contents, Notice};
 use mutualnet_video::is_video_name;
@@ -66,7 +66,13 @@ pub(super) fn entries<L: PartialEq>(list: &Path, read_label: impl Fn(&[u8]) -> L
 ///
 /// Lists that were written on Windows may have `\` between folders.
 pub(super) fn find(root: &Path, path: PathBuf) -> Result<(PathBuf, u64), PathBuf> {
-    let bytes = |path: &Path| fs::metadata(root.join(path)).map(|metadata| metadata.len());
+    let bytes = |path: &Path| {
+        let path = root.join(path);
+        let metadata = fs::metadata(&path)?;
+        // A folder is a clip, with a file for each frame.
+        let bytes = if metadata.is_dir() { bytes_of_frames(&path) } else { metadata.len() };
+        Ok::<_, std::io::Error>(bytes)
+    };
     if let Ok(bytes) = bytes(&path) {
         return Ok((path, bytes));
     }

@@ -28,6 +28,9 @@ use mutualnet_image::resize::{Rect, Resizer};
 /// Most image files in memory at the same time.
 const AT_ONCE: usize = 256;
 
+/// The most bytes of the frames of one video, which are in memory together.
+const VIDEO_BYTES: u64 = 1 << 30;
+
 /// How a data set is packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackOptions {
@@ -54,7 +57,8 @@ impl PackOptions {
     /// How many samples are in memory at the same time; as pixels, a photograph takes up to a hundred megabytes.
     fn at_once(&self) -> usize {
         match (self.rank, self.store, self.limit) {
-            (Rank::Clip, _, _) | (_, Store::Raw, None) => 2 * rayon::current_num_threads(),
+            (Rank::Clip, _, _) => rayon::current_num_threads(),
+            (_, Store::Raw, None) => 2 * rayon::current_num_threads(),
             _ => AT_ONCE,
         }
     }
@@ -280,8 +284,11 @@ fn stored(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, Sa
 
 fn stored_video(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stored, SampleError> {
     let mut video = VideoSource::open(dir, place, &Ffmpeg::default())?;
-    let mut size = video.index().size;
+    let (mut size, mut bytes) = (video.index().size, 0);
     let frames = video.map_frames(|frame| {
+        if bytes > VIDEO_BYTES {
+            return Err(SampleError::LargeVideo { mib: VIDEO_BYTES >> 20 });
+        }
         let (image, stored_size) = match frame {
             Frame::File(mut file) => {
                 let (image, size) = stored_image(Undecoded::new(&mut file, &mut Vec::new())?, options)?;
@@ -290,6 +297,7 @@ fn stored_video(dir: &Path, place: &Place, options: &PackOptions) -> Result<Stor
             Frame::Decoded(image) => stored_pixels(image, options)?,
         };
         size = stored_size;
+        bytes += image.bytes.len() as u64;
         Ok(image)
     })?;
     let index = FrameIndex { size, ..video.index().clone() };

@@ -30,7 +30,7 @@ fn what_is_no_video_is_told_apart() {
     let bytes = fs::read(whole).unwrap();
     fs::write(path("cut.mp4"), &bytes[..bytes.len() / 2]).unwrap();
     assert_eq!(reason(&path("empty.mp4")), "the file is empty");
-    assert_eq!(reason(dir.path()), "not a regular file");
+    assert_eq!(reason(dir.path()), "a folder without JPEG, PNG or WebP files");
     assert_eq!(reason(&path("sound.mp4")), "the file has no video stream");
     for name in ["text.mp4", "list.mp4", "cut.mp4"] {
         let reason = reason(&path(name));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Error;
 use mutualnet_core::network::Rank;
-use mutualnet_image::{FolderImages, find_files, find_images};
+use mutualnet_image::{FolderImages, find_files, find_images, is_image_name};
 use mutualnet_predict::is_video_name;
 
 use crate::failure::with_hint;
@@ -49,7 +49,7 @@ pub(super) fn named(args: &[PathBuf], rank: Rank) -> Vec<Named> {
 }
 
 fn add(path: PathBuf, rank: Rank, found: &mut Vec<Named>) {
-    if !path.is_dir() {
+    if !path.is_dir() || rank == Rank::Clip && has_images(&path) {
         return found.push(Named::file(path));
     }
     let inside = match rank {
@@ -80,6 +80,12 @@ fn add(path: PathBuf, rank: Rank, found: &mut Vec<Named>) {
         }
         Err(error) => found.push(Named { path, problem: Some(error.into()) }),
     }
+}
+
+/// Whether a folder has images in it, which are then the frames of a clip.
+fn has_images(folder: &Path) -> bool {
+    let listed = std::fs::read_dir(folder).into_iter().flatten();
+    listed.filter_map(Result::ok).any(|entry| is_image_name(Path::new(&entry.file_name())))
 }
 
 /// The files that match a pattern of `*` and `?`, in order; hidden ones only where the pattern begins with a dot.

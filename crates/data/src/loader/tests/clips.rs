@@ -1,6 +1,7 @@
 //! Batches of clips.
 
 use mutualnet_core::{ClipSampling, Frames, Task};
+use mutualnet_image::encode_png;
 
 use super::*;
 use crate::Split;
@@ -150,4 +151,63 @@ fn a_list_may_name_videos() {
     fs::write(dir.path().join("few.csv"), "train/left/00000.avi 0\n").unwrap();
     let error = Dataset::open_for(Task::Classify, Rank::Clip, dir.path(), "few").unwrap_err();
     assert!(error.to_string().starts_with("the split exists twice"), "{error}");
+}
+
+/// Writes the frames of the first training clips as folders of files, beside the videos of the others.
+fn unpacked() -> tempfile::TempDir {
+    let dir = clips();
+    for i in 0..8 {
+        let class = crate::clips::class_names()[i];
+        let folder = dir.path().join("train").join(class).join("00000");
+        fs::create_dir(&folder).unwrap();
+        for (number, frame) in clip(&SPEC, Split::Train, i).iter().enumerate() {
+            fs::write(folder.join(format!("{}.png", number + 5)), encode_png(frame)).unwrap();
+        }
+        fs::remove_file(folder.with_extension("avi")).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn folders_of_frames_are_clips_beside_videos() {
+    let dir = unpacked();
+    // Beside the clips of a class, and not in one of them.
+    fs::write(dir.path().join("train/left/cover.png"), b"x").unwrap();
+    let loader = open(dir.path(), Split::Train, config(2));
+    let names: Vec<_> = loader.dataset().samples().iter().map(|sample| sample.place.name()).collect();
+    assert_eq!(names.len(), 16);
+    let i = names.iter().position(|name| name == Path::new("left/00000")).unwrap();
+    assert_eq!(names[i + 1], Path::new("left/00001.avi"));
+    assert!(loader.dataset().notices().iter().any(|notice| notice.to_string().contains("1 .png")));
+    let label = crate::clips::class_names().iter().position(|&class| class == "left").unwrap();
+    let drawn = clip(&SPEC, Split::Train, label);
+    let batches: Vec<_> = loader.evaluate(&sampling(3, 2)).unwrap().map(|batch| batch.unwrap()).collect();
+    let (indices, images): (Vec<_>, Vec<_>) =
+        batches.iter().map(|batch| (batch.indices.clone(), batch.images.to_vec())).unzip();
+    let at = indices.concat().iter().position(|&index| index as usize == i).unwrap();
+    let len = 3 * 16 * 16 * 3;
+    // `5.png` to `10.png`, of which the middle is taken.
+    assert_eq!(shown(&images.concat()[at * len..(at + 1) * len], &drawn), [0, 2, 4]);
+    let hash = loader.dataset().hash();
+    fs::write(dir.path().join("train/left/00000/7.png"), b"").unwrap();
+    let loader = open(dir.path(), Split::Train, config(2));
+    assert_ne!(loader.dataset().hash(), hash);
+    let n: usize = loader.evaluate(&sampling(3, 2)).unwrap().map(|batch| batch.unwrap().n).sum();
+    assert_eq!(
+        (n, loader.broken_files()[0].to_string().as_str()),
+        (15, "left/00000: 7.png: the file is empty")
+    );
+}
+
+#[test]
+fn a_list_may_name_folders_of_frames() {
+    let dir = unpacked();
+    fs::write(dir.path().join("few.txt"), "train/left/00000 0\ntrain/right/00001.avi 1\n").unwrap();
+    let dataset = Dataset::open_for(Task::Classify, Rank::Clip, dir.path(), "few").unwrap();
+    let files = fs::read_dir(dir.path().join("train/left/00000")).unwrap();
+    let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert_eq!(dataset.samples()[0].place.bytes(), bytes);
+    let loader = Loader::new(Arc::new(dataset), config(1)).unwrap();
+    let batch = loader.evaluate(&sampling(2, 1)).unwrap().next().unwrap().unwrap();
+    assert_eq!(batch.n, 2);
 }
