@@ -6,6 +6,7 @@
 mod clips;
 mod coco;
 mod data;
+mod data_clips;
 mod interleave;
 pub(crate) mod peers;
 mod runtime;
@@ -27,10 +28,11 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
         ["train", "segment"] => segment::run(root)?,
         ["train", "clips"] => clips::run(root)?,
         ["data"] => data::run(root)?,
+        ["data", "clips"] => data_clips::run(root)?,
         ["coco"] => coco::run(root)?,
         ["runtime", ref rest @ ..] => runtime::run(root, rest)?,
         _ => bail!(
-            "usage: cargo xtask bench train [segment|clips]|data|coco|runtime [--json]; runtime also takes --quick and networks"
+            "usage: cargo xtask bench train [segment|clips]|data [clips]|coco|runtime [--json]; runtime also takes --quick and networks"
         ),
     };
     print!("{}", report.table);

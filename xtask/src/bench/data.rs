@@ -177,7 +177,7 @@ fn requests() -> Vec<String> {
 }
 
 /// Runs a program on one core, if the system has `taskset`.
-fn on_one_core(program: &Path) -> Command {
+pub(super) fn on_one_core(program: &Path) -> Command {
     let has_taskset = process::output(Command::new("taskset").arg("--version")).is_ok();
     if !has_taskset {
         return Command::new(program);
