@@ -177,7 +177,7 @@ impl Session {
         let (program, model) = (self.program().clone(), self.model.clone());
         let is_largest = image_len != self.input_len();
         let resize = model.resize(self.row).filter(|_| is_largest);
-        self.execute(&program, &[Source { resize, ..Source::of(program.input(), input) }], n);
+        self.execute(&program, n, |_, feature| Source { resize, ..Source::of(feature, input) });
         Ok(self.output(0).data)
     }
 
@@ -199,11 +199,10 @@ impl Session {
         self.check_input(input, (n, [frames, size[0], size[1]]), &program)?;
         self.make_room(&program)?;
         let resize = (to != size).then(|| Resize::new(size, to));
-        self.execute(
-            &program,
-            &[Source { resize: resize.as_ref(), ..Source::of(program.input(), input) }],
-            n,
-        );
+        self.execute(&program, n, |_, feature| Source {
+            resize: resize.as_ref(),
+            ..Source::of(feature, input)
+        });
         Ok(self.output(0).data)
     }
 
@@ -226,18 +225,23 @@ impl Session {
         let to = self.size_of(size);
         let program = self.program_at(to)?;
         self.check_input(clips, (n, [frames, height, width]), &program)?;
+        for (index, whole) in program.inputs.iter().enumerate().skip(1) {
+            if (whole.frames, whole.size) != (frames, size) {
+                let expected = n.saturating_mul(whole.pixels() * whole.channels);
+                return Err(Error::ListInput {
+                    list: List::MAIN.to_owned(),
+                    index,
+                    expected,
+                    got: clips.len(),
+                });
+            }
+        }
         self.make_room(&program)?;
         let resize = (to != size).then(|| Resize::new(size, to));
-        let mut sources = vec![Source { numbers: clips, frames, resize: resize.as_ref() }];
-        for (index, &whole) in program.inputs.iter().enumerate().skip(1) {
-            let (expected, got) = (n * whole.pixels() * whole.channels, clips.len());
-            if (whole.frames, whole.size) != (frames, size) {
-                let list = List::MAIN.to_owned();
-                return Err(Error::ListInput { list, index, expected, got });
-            }
-            sources.push(Source::of(whole, clips));
-        }
-        self.execute(&program, &sources, n);
+        self.execute(&program, n, |index, feature| match index {
+            0 => Source { numbers: clips, frames, resize: resize.as_ref() },
+            _ => Source::of(feature, clips),
+        });
         Ok(self.output(0).data)
     }
 
@@ -260,7 +264,7 @@ impl Session {
         let frames = program.input().frames;
         self.check_input(input, (n, [frames, size[0], size[1]]), &program)?;
         self.make_room(&program)?;
-        self.execute(&program, &[Source::of(program.input(), input)], n);
+        self.execute(&program, n, |_, feature| Source::of(feature, input));
         Ok(self.output(0).data)
     }
 
@@ -276,15 +280,15 @@ impl Session {
     /// Fails if the network has no such list, or if the number of inputs or the length of one is not the list's.
     pub fn run_list(&mut self, list: &str, inputs: &[&[f32]], n: usize) -> Result<&[f32]> {
         let program = self.model.list_program(list, self.row, self.precision)?.clone();
-        let sources = sources(&program, list, (inputs, n))?;
-        self.execute(&program, &sources, n);
+        check_inputs(&program, list, (inputs, n))?;
+        self.execute(&program, n, |index, feature| Source::of(feature, inputs[index]));
         Ok(self.output(0).data)
     }
 
     /// Whether the input holds `n` images or clips of this size.
     fn check_input(&self, input: &[f32], (n, extent): (usize, [usize; 3]), program: &Program) -> Result<()> {
         let image_len = extent.into_iter().fold(program.input().channels, usize::saturating_mul);
-        if n.checked_mul(image_len) == Some(input.len()) {
+        if image_len > 0 && n.checked_mul(image_len) == Some(input.len()) {
             return Ok(());
         }
         let expected = n.saturating_mul(image_len);
@@ -300,15 +304,21 @@ impl Session {
         Ok(())
     }
 
-    fn execute(&mut self, program: &Arc<Program>, sources: &[Source<'_>], n: usize) {
-        self.execute_observed(program, sources, n, |_| ());
-    }
-
-    fn execute_observed(
+    /// Runs a program on `n` images or clips, whose inputs come from where `source` says by index and feature map.
+    fn execute<'a>(
         &mut self,
         program: &Arc<Program>,
-        sources: &[Source<'_>],
         n: usize,
+        source: impl Fn(usize, Feature) -> Source<'a>,
+    ) {
+        self.execute_observed(program, n, source, |_| ());
+    }
+
+    fn execute_observed<'a>(
+        &mut self,
+        program: &Arc<Program>,
+        n: usize,
+        source: impl Fn(usize, Feature) -> Source<'a>,
         mut after: impl FnMut(Option<usize>),
     ) {
         self.outputs.resize_with(self.outputs.len().max(program.outputs.len()), Vec::new);
@@ -320,10 +330,11 @@ impl Session {
         let mut done = 0;
         while done < n {
             let pass = capacity.min(n - done);
-            for (&feature, source) in program.inputs.iter().zip(sources) {
+            for (index, &feature) in program.inputs.iter().enumerate() {
+                let source = source(index, feature);
                 let image_len = source.numbers.len() / n;
                 let numbers = &source.numbers[done * image_len..][..pass * image_len];
-                self.load(feature, Source { numbers, ..*source }, pass);
+                self.load(feature, Source { numbers, ..source }, pass);
             }
             after(None);
             self.team.run(program, pass, |call| after(Some(call)));
@@ -345,8 +356,8 @@ impl Session {
         after: impl FnMut(Option<usize>),
     ) -> Result<()> {
         let program = self.program().clone();
-        let sources = sources(&program, List::MAIN, (inputs, n))?;
-        self.execute_observed(&program, &sources, n, after);
+        check_inputs(&program, List::MAIN, (inputs, n))?;
+        self.execute_observed(&program, n, |index, feature| Source::of(feature, inputs[index]), after);
         Ok(())
     }
 
@@ -431,20 +442,19 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The sources for `n` of whatever a list reads.
-fn sources<'a>(program: &Program, list: &str, (inputs, n): (&[&'a [f32]], usize)) -> Result<Vec<Source<'a>>> {
+/// Whether the inputs hold `n` of whatever a list reads.
+fn check_inputs(program: &Program, list: &str, (inputs, n): (&[&[f32]], usize)) -> Result<()> {
     let (expected, got) = (program.inputs.len(), inputs.len());
     if expected != got {
         return Err(Error::Inputs { list: list.to_owned(), expected, got });
     }
-    let sources = program.inputs.iter().zip(inputs).enumerate().map(|(index, (&feature, input))| {
+    for (index, (feature, input)) in program.inputs.iter().zip(inputs).enumerate() {
         let (expected, got) = (n.saturating_mul(feature.pixels() * feature.channels), input.len());
         if expected != got {
             return Err(Error::ListInput { list: list.to_owned(), index, expected, got });
         }
-        Ok(Source::of(feature, input))
-    });
-    sources.collect()
+    }
+    Ok(())
 }
 
 /// Copies images or clips into a feature map, frame by frame, resized if necessary, with numbers that `of` converts.

@@ -35,7 +35,8 @@ pub trait BareSteps: std::fmt::Debug {
     fn step(&mut self, subnets: &StepSubnets) -> Result<()>;
 }
 
-/// Steps of a new network on `n` images or clips of a size, or of that of its [`Network::whole_clip`], for the first task that the network fits.
+/// Steps of a new network on `n` images or clips of a size, or of that of its [`Network::whole_clip`], for the first task
+/// that the network fits.
 ///
 /// # Errors
 /// The network fits no task, or the engine has no memory.

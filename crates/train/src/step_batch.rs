@@ -74,8 +74,8 @@ impl Pyramid {
         Ok(Self { resized, whole: images.alias() })
     }
 
-    /// What the list [`List::MAIN`](mutualnet_core::network::List::MAIN) of a network reads for one of the sizes: the images or clips at that size, and then the
-    /// whole clips if it has a [`Network::whole_clip`].
+    /// What the list [`List::MAIN`](mutualnet_core::network::List::MAIN) of a network reads for one of the sizes: the images
+    /// or clips at that size, and then the whole clips if it has a [`Network::whole_clip`].
     ///
     /// # Panics
     /// As [`Self::at`].

@@ -83,7 +83,7 @@ fn clips() -> Study {
         [Arm::new(names[0], recipe, EPOCHS), Arm { keys, ..Arm::new(names[1], recipe, "") }]
     };
     let x3d = ["0.5-64-8", "0.375-56-6", "0.25-48-4", "0.25-40-2"];
-    let slowfast = ["0.5-64-4", "0.4075-56-3", "0.315-48-2", "0.315-40-1"];
+    let slowfast = ["0.5-56-4", "0.4075-48-3", "0.315-40-2", "0.315-32-1"];
     let arms = [
         pair(["mutual", "independent"], "recipes/clips_x3d_xs.toml", x3d),
         pair(["slowfast-mutual", "slowfast-independent"], "recipes/clips_slowfast_r14.toml", slowfast),

@@ -131,6 +131,7 @@ fn switching_and_running_do_not_allocate() {
             for (row, input) in inputs.iter().chain(&inputs) {
                 session.switch(*row).unwrap();
                 session.run(input, 2).unwrap();
+                session.run_list("main", &[input], 2).unwrap();
             }
         });
         assert_eq!(allocated, 0, "{name}");

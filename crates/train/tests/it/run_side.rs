@@ -169,6 +169,15 @@ fn two_pathways_give_the_engines_logits_on_the_run_side() {
         assert_near(ours, &engine, &subnet.to_string());
         let error = session.run(&clips[0].0, N).unwrap_err().to_string();
         assert!(error.contains("does not read one image or clip"), "{error}");
+
+        // All of the Fast pathway's clips; then too few frames, or none, or frames of another shape.
+        let whole = &clips[1].0;
+        let [frames, height, width] = FAST;
+        session.run_clips(whole, (N, FAST)).unwrap();
+        for extent in [[frames / 2, 2 * height, width], [0, height, width], [frames - 1, height, width]] {
+            assert!(session.run_clips(whole, (N, extent)).is_err(), "{extent:?}");
+        }
+        assert!(session.run_clips(&[], (N, [0, height, width])).is_err());
     }
 }
 
