@@ -13,7 +13,7 @@ use mutualnet_core::{
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
-use mutualnet_zoo::{NetworkConfig, segment};
+use mutualnet_zoo::{Head, NetworkConfig, segment, ssdlite};
 use rand::Rng;
 
 use crate::fixture::small_network;
@@ -85,7 +85,7 @@ fn bundle(net: &Net, parameters: &Parameters, rows: &[EngineRow]) -> Bundle {
         let layers = statistics.to_vecs().unwrap().into_iter();
         (*subnet, layers.map(|(mean, var)| BatchNormStats { mean, var }).collect())
     };
-    let task = [Task::Classify, Task::Segment].into_iter().find(|task| task.check(net.network()).is_ok());
+    let task = Task::ALL.into_iter().find(|task| task.check(net.network()).is_ok());
     let task = task.unwrap();
     let frames = rows.iter().map(|row| row.subnet.input.frames).max();
     Bundle::new(BundleParts {
@@ -195,6 +195,20 @@ fn segmentation_gives_the_engines_scores_at_every_row_and_three_aspects() {
             for size in [[side, side], [side, side * 4 / 3], [side * 3 / 2 + 1, side]] {
                 both.assert_equal(at, size, TOLERANCE);
             }
+        }
+    }
+}
+
+#[test]
+fn detection_gives_the_engines_maps_at_every_row() {
+    set_threads(1).unwrap();
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
+    let config = NetworkConfig { classes: 5, widths, output_stride: None };
+    for head in [Head::Whole, Head::Slim] {
+        let both = BothSides::new(ssdlite::ssdlite(&config, head).unwrap(), [160, 128, 96]);
+        for at in 0..both.rows.len() {
+            let side = both.rows[at].subnet.input.resolution.get() as usize;
+            both.assert_equal(at, [side; 2], TOLERANCE);
         }
     }
 }
