@@ -16,8 +16,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{process, setup};
 
-const TARGETS: [&str; 9] =
-    ["decode", "archive", "arrow", "parquet", "pack", "coco", "checkpoint", "bundle", RECIPE];
+const TARGETS: [&str; 10] =
+    ["decode", "archive", "arrow", "parquet", "pack", "frames", "coco", "checkpoint", "bundle", RECIPE];
 /// The target that links libtorch, behind a feature of its name.
 const RECIPE: &str = "recipe";
 const USAGE: &str = "usage: cargo xtask fuzz [--seconds N | --runs N]";
