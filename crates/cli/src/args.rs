@@ -4,10 +4,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-#[cfg(feature = "train")]
-use mutualnet_core::Task;
 use mutualnet_core::{Budget, Frames, Precision, Resolution, Width, WidthRange};
 use mutualnet_runtime::Convolution;
+
+mod bench;
+pub(crate) use bench::*;
+#[cfg(feature = "train")]
+mod data;
+#[cfg(feature = "train")]
+pub(crate) use data::*;
 
 /// Train one network once, and run it on any budget by choosing its channel width and input resolution
 #[derive(Debug, Parser)]
@@ -48,146 +53,6 @@ pub(crate) enum Command {
     /// Measure speed on this machine
     #[command(subcommand)]
     Bench(BenchCommand),
-}
-
-#[cfg(feature = "train")]
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataCommand {
-    /// Generate a labeled data set of image files
-    #[command(subcommand)]
-    Make(MakeCommand),
-    /// Decode every image, list the broken ones and write a quarantine list
-    Check(CheckArgs),
-    /// Pack a data set into one file, for disks that are slow with many small files
-    Pack(PackArgs),
-}
-
-#[cfg(feature = "train")]
-#[derive(Debug, Subcommand)]
-pub(crate) enum MakeCommand {
-    /// Textured shapes in clutter; telling the classes apart takes both detail and outline
-    Shapes(ShapesArgs),
-    /// Pictures of several overlapping shapes, with masks for segmentation, and boxes and polygons in COCO's format
-    Scenes(ScenesArgs),
-    /// Videos of a shape that moves; the classes are motions, so that one frame does not tell them apart
-    Clips(ClipsArgs),
-}
-
-#[cfg(feature = "train")]
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ClipsArgs {
-    /// Directory to write to; must be empty or not exist
-    pub(crate) dir: PathBuf,
-    /// Number of training clips
-    #[arg(long, default_value_t = 1_600)]
-    pub(crate) train: usize,
-    /// Number of test clips
-    #[arg(long, default_value_t = 400)]
-    pub(crate) test: usize,
-    /// Side of the square frames in pixels
-    #[arg(long, default_value_t = Resolution::new(64).expect("64 is a resolution"))]
-    pub(crate) side: Resolution,
-    /// Number of frames of a clip
-    #[arg(long, default_value_t = 16)]
-    pub(crate) frames: u32,
-    /// Random seed; the same seed makes the same files
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-}
-
-#[cfg(feature = "train")]
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ScenesArgs {
-    /// Directory to write to; must be empty or not exist
-    pub(crate) dir: PathBuf,
-    /// Number of training pictures
-    #[arg(long, default_value_t = 1_500)]
-    pub(crate) train: usize,
-    /// Number of test pictures
-    #[arg(long, default_value_t = 300)]
-    pub(crate) test: usize,
-    /// Side of the square pictures in pixels
-    #[arg(long, default_value_t = Resolution::new(160).expect("160 is a resolution"))]
-    pub(crate) side: Resolution,
-    /// Smallest diameter of an object in pixels
-    #[arg(long, default_value_t = 24)]
-    pub(crate) min_object: u32,
-    /// Random seed; the same seed makes the same files
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-}
-
-#[cfg(feature = "train")]
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ShapesArgs {
-    /// Directory to write to; must be empty or not exist
-    pub(crate) dir: PathBuf,
-    /// Number of training images
-    #[arg(long, default_value_t = 12_000)]
-    pub(crate) train: usize,
-    /// Number of test images
-    #[arg(long, default_value_t = 2_000)]
-    pub(crate) test: usize,
-    /// Side of the square images in pixels
-    #[arg(long, default_value_t = Resolution::new(32).expect("32 is a resolution"))]
-    pub(crate) side: Resolution,
-    /// Random seed; the same seed makes the same files
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-}
-
-#[cfg(feature = "train")]
-#[derive(Debug, ClapArgs)]
-pub(crate) struct PackArgs {
-    /// Data set, in any layout
-    pub(crate) dir: PathBuf,
-    /// File to write (.mnpack); recipes name it as `data.path`
-    pub(crate) out: PathBuf,
-    /// Split to pack; may be repeated [default: those of train, val, validation and test that exist]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) split: Vec<String>,
-    /// The data are videos or folders of frames; without it, they are if there are videos and no images
-    #[arg(long)]
-    pub(crate) clips: bool,
-    /// Scale images, or the frames of videos, down so that their longer side has at most N pixels
-    #[arg(long, value_name = "N")]
-    pub(crate) max_side: Option<Resolution>,
-    /// Scale them down so that their shorter side has at most N pixels
-    #[arg(long, value_name = "N", conflicts_with = "max_side")]
-    pub(crate) shorter_side: Option<Resolution>,
-    /// jpeg keeps files as they are and stores scaled images and the frames of videos as JPEG; raw stores pixels, which
-    /// load fastest and take about ten times the space
-    #[arg(long, value_enum, default_value = "jpeg")]
-    pub(crate) store: StoreArg,
-    /// JPEG quality of scaled images and of the frames of videos
-    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub(crate) quality: u8,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[cfg(feature = "train")]
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(crate) enum StoreArg {
-    Jpeg,
-    Raw,
-}
-
-#[cfg(feature = "train")]
-#[derive(Debug, ClapArgs)]
-pub(crate) struct CheckArgs {
-    /// Data set, one of its splits, or any folder of images
-    pub(crate) dir: PathBuf,
-    /// The data are videos or folders of frames; without it, they are if there are videos and no images
-    #[arg(long, conflicts_with = "task")]
-    pub(crate) clips: bool,
-    /// What the data are for; without it, `segment` if a split has the folders `images` and `masks`
-    #[arg(long, value_name = "classify|segment|detect")]
-    pub(crate) task: Option<Task>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[cfg(feature = "train")]
@@ -348,7 +213,8 @@ pub(crate) struct PredictArgs {
     pub(crate) views: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(crate) arithmetic: ArithmeticArgs,
-    /// Draw the classes or the boxes over the image, with a legend, if the network segments or detects: a PNG file, or for several images a directory
+    /// Draw the classes or the boxes over the image, with a legend, if the network segments or detects: a PNG file, or for
+    /// several images a directory
     #[arg(long, value_name = "PNG")]
     pub(crate) save: Option<PathBuf>,
     /// Write the number of the class of every pixel, if the network segments: a PNG file, or for several images a directory
@@ -451,105 +317,6 @@ pub(crate) struct InspectNetworkArgs {
 pub(crate) struct InspectBundleArgs {
     /// Bundle (.mnb) or run directory
     pub(crate) bundle: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchCommand {
-    /// Time mutual steps on random images
-    #[cfg(feature = "train")]
-    Train(BenchTrainArgs),
-    /// Time the data path of a recipe stage by stage: read, decode, resize, augment, normalize
-    #[cfg(feature = "train")]
-    Data(BenchDataArgs),
-    /// Time a row of a bundle layer by layer, and compare each layer with what the processor can do
-    Runtime(BenchRuntimeArgs),
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct BenchRuntimeArgs {
-    /// Bundle (.mnb) or run directory
-    pub(crate) bundle: PathBuf,
-    #[command(flatten)]
-    pub(crate) row: RowArgs,
-    /// Images per run
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub(crate) batch: NonZeroUsize,
-    /// Number of threads [default: one per core]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<NonZeroUsize>,
-    /// Number of runs to time, after a few that do not count
-    #[arg(long, value_name = "N", default_value = "100")]
-    pub(crate) runs: NonZeroUsize,
-    #[command(flatten)]
-    pub(crate) arithmetic: ArithmeticArgs,
-    /// Answer requests on stdin, so that runs can be interleaved with those of other programs: `outputs FROM TO` runs the
-    /// images of a file, and `step N` runs them N times and prints the mean seconds
-    #[arg(long)]
-    pub(crate) lockstep: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[cfg(feature = "train")]
-#[derive(Debug, ClapArgs)]
-pub(crate) struct BenchTrainArgs {
-    /// Network
-    #[arg(long, default_value = "mobilenet_v1")]
-    pub(crate) network: String,
-    /// Images per step
-    #[arg(long, default_value_t = 16)]
-    pub(crate) batch: usize,
-    /// Resolutions in pixels, largest first
-    #[arg(long, value_delimiter = ',', default_value = "224,192,160,128")]
-    pub(crate) resolutions: Vec<Resolution>,
-    /// Numbers of frames of a clip, largest first, for a network that reads clips
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) frames: Vec<Frames>,
-    /// Number of frames of the clip that a Fast pathway reads [default: as published]
-    #[arg(long, value_name = "N")]
-    pub(crate) fast_frames: Option<Frames>,
-    /// Narrowest width; the widest is 1.0
-    #[arg(long, default_value = "0.25")]
-    pub(crate) smallest: Width,
-    /// Number of classes
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub(crate) classes: usize,
-    /// Time plain steps, of the full network alone
-    #[arg(long, conflicts_with = "lockstep")]
-    pub(crate) plain: bool,
-    /// Device: cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
-    pub(crate) device: String,
-    /// Number of threads [default: one per core]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
-    /// Number of steps to time, after two warm-up steps
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(crate) steps: usize,
-    /// Run one step for every line `step` or `plain` on stdin and answer with its seconds, so that runs can be interleaved
-    #[arg(long)]
-    pub(crate) lockstep: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[cfg(feature = "train")]
-#[derive(Debug, ClapArgs)]
-pub(crate) struct BenchDataArgs {
-    #[command(flatten)]
-    pub(crate) recipe: RecipeArgs,
-    /// Number of images or clips to load, after a warm-up round
-    #[arg(long, value_name = "N", default_value_t = 2000)]
-    pub(crate) images: usize,
-    /// Load one batch for every line `step FIRST N` on stdin and answer with its seconds, so that runs can be
-    /// interleaved
-    #[arg(long)]
-    pub(crate) lockstep: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -181,7 +181,8 @@ impl Dataset {
         }
     }
 
-    /// Indexes the videos of a split, in class folders, in a list or in a packed file. Unlike a table of images, `SPLIT.csv` is a list.
+    /// Indexes the videos of a split, in class folders, in a list or in a packed file. Unlike a table of images, `SPLIT.csv`
+    /// is a list.
     fn open_videos(root: &Path, split: &str) -> Result<Self> {
         let csv = root.join(format!("{split}.csv"));
         let csv = csv.is_file().then_some(csv);
@@ -379,8 +380,9 @@ impl Dataset {
 
     /// SHA-256 over classes and the name and size of every sample, in hexadecimal: which data a result belongs to.
     ///
-    /// A sample's class is hashed too if its name does not begin with it, or the name and size of its mask, or its objects, and so is
-    /// whatever else tells files apart if their names do not. The hash does not depend on where the data are, and no image file is read for it.
+    /// A sample's class is hashed too if its name does not begin with it, or the name and size of its mask, or its objects,
+    /// and so is whatever else tells files apart if their names do not. The hash does not depend on where the data are, and
+    /// no image file is read for it.
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         for class in &self.classes {

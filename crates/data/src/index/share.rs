@@ -10,7 +10,8 @@ use crate::{Error, Result};
 impl Dataset {
     /// The same classes with this share of the samples of each, but at least one if the class has any.
     ///
-    /// Images with masks or objects are shared as if they were of one class. The samples are evenly spaced over those of their class, in the data set's order, beginning with the first.
+    /// Images with masks or objects are shared as if they were of one class. The samples are evenly spaced over those of
+    /// their class, in the data set's order, beginning with the first.
     ///
     /// # Errors
     /// A share outside (0, 1].
