@@ -19,7 +19,6 @@ import math
 import pathlib
 import sys
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pytorchvideo.models import slowfast
@@ -27,22 +26,13 @@ from pytorchvideo.models.resnet import create_resnet
 from pytorchvideo.models.x3d import create_x3d
 from torch.utils._python_dispatch import TorchDispatchMode
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "testkit/golden"))
+from filled import fill
+
 torch.set_default_dtype(torch.float64)
 
 ATEN = torch.ops.aten
 CLASSES, LABELS, CONTRASTS, KEPT = 10, [3, 7], [1.7, 0.4], 5
-
-
-def fill(seed, shape):
-    """Uniform numbers in [-1, 1) out of an integer hash of seed and position."""
-    n = int(np.prod(shape))
-    x = np.arange(n, dtype=np.uint64) * 2654435761 + np.uint64(seed) * 40503 + 12345
-    x &= 0xFFFFFFFF
-    for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
-        x ^= x >> np.uint64(shift)
-        x = (x * factor) & 0xFFFFFFFF
-    x ^= x >> np.uint64(15)
-    return torch.from_numpy((x >> np.uint64(8)).astype(np.float64) / 2**23 - 1).reshape(shape)
 
 
 def network(name, frames, side, fast):

@@ -14,60 +14,16 @@ import json
 import pathlib
 import sys
 
-import numpy as np
 import torch
 import torchvision
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "testkit/golden"))
+from filled import conv_macs, every, fill, values
 
 torch.set_default_dtype(torch.float64)
 
 IMAGES = [4, 3, 160, 192]
 CLASSES = 21
-
-
-def fill(seed, shape):
-    """Uniform numbers in [-1, 1) out of an integer hash of seed and position."""
-    n = int(np.prod(shape))
-    x = np.arange(n, dtype=np.uint64) * 2654435761 + np.uint64(seed) * 40503 + 12345
-    x &= 0xFFFFFFFF
-    for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
-        x ^= x >> np.uint64(shift)
-        x = (x * factor) & 0xFFFFFFFF
-    x ^= x >> np.uint64(15)
-    return torch.from_numpy((x >> np.uint64(8)).astype(np.float64) / 2**23 - 1).reshape(shape)
-
-
-def values(name, parameter, seed):
-    shape = tuple(parameter.shape)
-    if len(shape) == 4:
-        scale, mean = (6 / (shape[2] * shape[3] * shape[0])) ** 0.5, 0
-    elif parameter is not None and name.endswith("weight"):
-        scale, mean = 0.1, 0.4
-    else:
-        # A shift of a batch norm or a bias of a convolution.
-        scale, mean = 0.3, 0.5
-    return fill(seed, shape) * scale + mean
-
-
-def conv_macs(model, side):
-    macs = 0
-
-    def hook(module, inputs, output):
-        nonlocal macs
-        fan_in = inputs[0].shape[1] // module.groups
-        macs += output[0].numel() * module.kernel_size[0] * module.kernel_size[1] * fan_in
-
-    handles = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
-    with torch.no_grad():
-        maps = model.eval().backbone(torch.zeros(1, 3, side, side))
-        model.head(list(maps.values()))
-    for handle in handles:
-        handle.remove()
-    return macs
-
-
-def every(output):
-    numbers = output.flatten()
-    return numbers[:: max(1, len(numbers) // 256)][:256].tolist()
 
 
 def maps(model, images):
@@ -89,7 +45,8 @@ def main(facts):
     with torch.no_grad():
         for idx, path in enumerate(sorted(parameters)):
             parameters[path].copy_(values(path, parameters[path], 1000 + idx))
-    macs = {side: conv_macs(model, side) for side in (320, 100)}
+    model.eval()
+    macs = {side: conv_macs(model, lambda: maps(model, torch.zeros(1, 3, side, side))) for side in (320, 100)}
     model.train()
     with torch.no_grad():
         outputs = maps(model, fill(7, IMAGES) * 1.7)

@@ -13,12 +13,15 @@ It computes in double precision.
 
 import json
 import pathlib
+import sys
 
-import numpy as np
 import torch
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import boxes as box_ops
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "testkit/golden"))
+from filled import fill
 
 torch.set_default_dtype(torch.float64)
 
@@ -31,18 +34,6 @@ BOXES = [
     [[2, 70, 12, 95], [44, 44, 52, 52]],
 ]
 LABELS = [[1, 2, 3, 1, 3], [], [2, 2]]
-
-
-def fill(seed, shape):
-    """Uniform numbers in [-1, 1) out of an integer hash of seed and position."""
-    n = int(np.prod(shape))
-    x = np.arange(n, dtype=np.uint64) * 2654435761 + np.uint64(seed) * 40503 + 12345
-    x &= 0xFFFFFFFF
-    for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
-        x ^= x >> np.uint64(shift)
-        x = (x * factor) & 0xFFFFFFFF
-    x ^= x >> np.uint64(15)
-    return torch.from_numpy((x >> np.uint64(8)).astype(np.float64) / 2**23 - 1).reshape(shape)
 
 
 def main():

@@ -22,11 +22,13 @@ import json
 import pathlib
 import sys
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
 from safetensors.torch import save_file
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "testkit/golden"))
+from filled import fill
 
 torch.set_default_dtype(torch.float64)
 
@@ -36,18 +38,6 @@ CLASSES, BATCH, SIDE = 10, 16, 32
 # How many of SUBNETS are run, and how many numbers of a tensor are kept at most.
 ALL, SOME = (1, 256), (3, 64)
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-3
-
-
-def fill(seed, shape):
-    """Uniform numbers in [-1, 1) out of an integer hash of seed and position."""
-    n = int(np.prod(shape))
-    x = np.arange(n, dtype=np.uint64) * 2654435761 + np.uint64(seed) * 40503 + 12345
-    x &= 0xFFFFFFFF
-    for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
-        x ^= x >> np.uint64(shift)
-        x = (x * factor) & 0xFFFFFFFF
-    x ^= x >> np.uint64(15)
-    return torch.from_numpy((x >> np.uint64(8)).astype(np.float64) / 2**23 - 1).reshape(shape)
 
 
 def make_divisible(v, divisor=8):
