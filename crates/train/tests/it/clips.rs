@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use mutualnet_bundle::{Bundle, BundleParts};
 use mutualnet_core::{ClipSampling, Frames, Preprocess, Task};
@@ -11,7 +10,9 @@ use mutualnet_engine::{Device, Tensor, no_grad};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_predict::{Clips, Config, Predictor};
 use mutualnet_train::step_batch::Pyramid;
-use mutualnet_train::{Outcome, Plan, Recipe, RunDir, tabulate};
+use mutualnet_train::{Plan, tabulate};
+
+use crate::fixture::{recipe_in, train_in};
 
 /// Largest difference relative to the largest logit.
 const TOLERANCE: f32 = 1e-4;
@@ -26,12 +27,6 @@ const RECIPE: &str = r#"
 
 /// The same with a Fast pathway.
 const TWO_PATHWAYS: [&str; 2] = ["network.name=slowfast_r14_4x16", "network.fast_frames=8"];
-
-fn recipe(dir: &Path, overrides: &[&str]) -> Result<Recipe, mutualnet_train::Error> {
-    let mut keys = vec![format!("data.path={:?}", dir.join("data"))];
-    keys.extend(overrides.iter().map(|&key| key.to_owned()));
-    Recipe::parse(RECIPE, &keys)
-}
 
 fn clips(dir: &Path) {
     let spec = ClipsSpec { seed: 5, train: 24, test: 8, side: 32, frames: 9 };
@@ -52,10 +47,7 @@ fn from_videos_to_a_class_by_two_pathways() {
 fn goes_all_the_way(keys: &[&str], clip: ClipSampling) {
     let dir = tempfile::tempdir().unwrap();
     clips(dir.path());
-    let recipe = recipe(dir.path(), keys).unwrap();
-    let run = RunDir::new(dir.path().join("run"));
-    let stop = AtomicBool::new(false);
-    assert_eq!(mutualnet_train::train(&recipe, &run, &stop, &mut ()).unwrap(), Outcome::Finished);
+    let run = train_in(dir.path(), RECIPE, keys);
     let table = tabulate(&run, "test", &mut ()).unwrap();
     let names: Vec<_> = table.rows().iter().map(|row| row.subnet.to_string()).collect();
     assert_eq!(names.len(), 8);
@@ -144,7 +136,7 @@ fn frames_are_for_networks_that_read_clips() {
     let dir = tempfile::tempdir().unwrap();
     clips(dir.path());
     let told = |overrides: &[&str]| {
-        let made = recipe(dir.path(), overrides).and_then(|recipe| Plan::make(&recipe));
+        let made = recipe_in(dir.path(), RECIPE, overrides).and_then(|recipe| Plan::make(&recipe));
         let error = made.err().unwrap();
         (error.to_string(), error.hint().unwrap_or_default())
     };

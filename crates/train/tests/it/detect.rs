@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use mutualnet_bundle::Bundle;
 use mutualnet_core::network::Rank;
@@ -19,10 +18,10 @@ use mutualnet_image::preprocess_file;
 use mutualnet_predict::{Config, Predictor};
 use mutualnet_train::events::Event;
 use mutualnet_train::task::{BoxAnswer, BoxTargets, Detect, Objective};
-use mutualnet_train::{Outcome, Plan, Recipe, RunDir, tabulate};
+use mutualnet_train::{Plan, Recipe, tabulate};
 use serde::Deserialize;
 
-use crate::fixture::events;
+use crate::fixture::{events, train_in};
 
 const RECIPE: &str = r#"
     seed = 3
@@ -33,22 +32,12 @@ const RECIPE: &str = r#"
     tabulate = { width_step = 0.25, calibration_batches = 2, latency_runs = 2 }
 "#;
 
-fn train(dir: &Path, overrides: &[&str]) -> RunDir {
-    let mut keys = vec![format!("data.path={:?}", dir.join("data"))];
-    keys.extend(overrides.iter().map(|&key| key.to_owned()));
-    let recipe = Recipe::parse(RECIPE, &keys).unwrap();
-    let run = RunDir::new(dir.join("run"));
-    let outcome = mutualnet_train::train(&recipe, &run, &AtomicBool::new(false), &mut ()).unwrap();
-    assert_eq!(outcome, Outcome::Finished);
-    run
-}
-
 #[test]
 fn from_scenes_to_boxes() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     generate(&data, &ScenesSpec { seed: 5, train: 16, test: 6, side: 96, min_object: 24 }).unwrap();
-    let run = train(dir.path(), &[]);
+    let run = train_in(dir.path(), RECIPE, &[]);
     assert_eq!(Plan::read(&run.plan()).unwrap().derived.classes, class_names());
     assert!(events(&run).iter().any(|event| matches!(event, Event::Start { task: Task::Detect, .. })));
     let table = tabulate(&run, "test", &mut ()).unwrap();
@@ -112,7 +101,7 @@ fn a_few_scenes_are_learned_by_heart() {
         "train.checkpoint_steps=1000",
         "tabulate.calibration_batches=1",
     ];
-    let run = train(dir.path(), &keys);
+    let run = train_in(dir.path(), RECIPE, &keys);
     let table = tabulate(&run, "train", &mut ()).unwrap();
     let row = &table.rows()[0];
     let ap50 = row.others[&Metric::BoxAp50];

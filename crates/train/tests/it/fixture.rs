@@ -28,9 +28,7 @@ impl Fixture {
     }
 
     pub(crate) fn recipe(&self, overrides: &[&str]) -> Recipe {
-        let mut all = vec![format!("data.path={:?}", self.data())];
-        all.extend(overrides.iter().map(|&text| text.to_owned()));
-        Recipe::parse(include_str!("recipe.toml"), &all).unwrap()
+        recipe_in(self.dir.path(), include_str!("recipe.toml"), overrides).unwrap()
     }
 
     pub(crate) fn run(&self, name: &str) -> RunDir {
@@ -44,6 +42,26 @@ impl Fixture {
         assert_eq!(outcome.unwrap(), Outcome::Finished);
         run
     }
+}
+
+/// A recipe for the data set `data` of a directory.
+pub(crate) fn recipe_in(
+    dir: &Path,
+    text: &str,
+    overrides: &[&str],
+) -> Result<Recipe, mutualnet_train::Error> {
+    let mut keys = vec![format!("data.path={:?}", dir.join("data"))];
+    keys.extend(overrides.iter().map(|&key| key.to_owned()));
+    Recipe::parse(text, &keys)
+}
+
+/// The same, trained to the end.
+pub(crate) fn train_in(dir: &Path, text: &str, overrides: &[&str]) -> RunDir {
+    let recipe = recipe_in(dir, text, overrides).unwrap();
+    let run = RunDir::new(dir.join("run"));
+    let outcome = mutualnet_train::train(&recipe, &run, &AtomicBool::new(false), &mut ()).unwrap();
+    assert_eq!(outcome, Outcome::Finished);
+    run
 }
 
 /// The weights and momentum after `step` steps, as they lie in the files.

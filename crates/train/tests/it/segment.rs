@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use mutualnet_bundle::{Bundle, safetensors};
 use mutualnet_core::network::Output;
@@ -22,10 +21,10 @@ use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::task::{Objective, Pass, PixelLabels, Score, Segment};
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
-use mutualnet_train::{Outcome, Plan, Recipe, RunDir, tabulate};
+use mutualnet_train::{Plan, Recipe, tabulate};
 use mutualnet_zoo::NetworkConfig;
 
-use crate::fixture::events;
+use crate::fixture::{events, train_in};
 
 /// Largest difference relative to the largest score.
 const TOLERANCE: f32 = 1e-4;
@@ -43,21 +42,11 @@ fn scenes(dir: &Path) {
     generate(dir, &ScenesSpec { seed: 5, train: 16, test: 6, side: 64, min_object: 16 }).unwrap();
 }
 
-fn train(dir: &Path, overrides: &[&str]) -> RunDir {
-    let mut keys = vec![format!("data.path={:?}", dir.join("data"))];
-    keys.extend(overrides.iter().map(|&key| key.to_owned()));
-    let recipe = Recipe::parse(RECIPE, &keys).unwrap();
-    let run = RunDir::new(dir.join("run"));
-    let outcome = mutualnet_train::train(&recipe, &run, &AtomicBool::new(false), &mut ()).unwrap();
-    assert_eq!(outcome, Outcome::Finished);
-    run
-}
-
 #[test]
 fn from_scenes_to_a_map() {
     let dir = tempfile::tempdir().unwrap();
     scenes(&dir.path().join("data"));
-    let run = train(dir.path(), &[]);
+    let run = train_in(dir.path(), RECIPE, &[]);
     let plan = Plan::read(&run.plan()).unwrap();
     assert_eq!(plan.derived.classes, class_names());
     let table = tabulate(&run, "test", &mut ()).unwrap();
@@ -121,7 +110,7 @@ fn a_backbone_starts_from_a_classifiers_weights() {
 
     let init = format!("train.init={:?}", file.to_str().unwrap());
     let keys = [init.as_str(), "train.zero_init_residual=false", "train.max_steps=1", "train.lr=1e-9"];
-    let run = train(dir.path(), &keys);
+    let run = train_in(dir.path(), RECIPE, &keys);
     let told = events(&run).into_iter().find_map(|event| match event {
         Event::Notice { text } => text.strip_prefix("train.init: ").map(str::to_owned),
         _ => None,
@@ -154,7 +143,7 @@ fn a_backbone_starts_from_a_classifiers_weights() {
 fn the_tables_miou_is_that_of_the_masks() {
     let dir = tempfile::tempdir().unwrap();
     scenes(&dir.path().join("data"));
-    let run = train(dir.path(), &["train.max_steps=3", "network.widths=[0.5, 0.5]"]);
+    let run = train_in(dir.path(), RECIPE, &["train.max_steps=3", "network.widths=[0.5, 0.5]"]);
     let table = tabulate(&run, "test", &mut ()).unwrap();
     let bundle = Bundle::read(&run.bundle()).unwrap();
     let n_classes = class_names().len();
