@@ -32,8 +32,42 @@ const NETWORKS: [&str; 7] = [
 const ROWS: [[&str; 2]; 3] = [["1.0", "224"], ["0.5", "160"], ["0.25", "128"]];
 const BATCHES: [usize; 2] = [1, 16];
 
-/// The programs that ours is compared with, as `run_row.py` knows them.
-const PEERS: [&str; 4] = ["onnxruntime", "openvino", "ncnn", "torch"];
+/// What a point is computed in, and whom ours is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arithmetic {
+    F32,
+    /// On processors that multiply bf16.
+    Bf16,
+}
+
+/// Our own direct kernels in single precision, which those in bf16 are compared with.
+const OURS_F32: &str = "ours-f32";
+
+impl Arithmetic {
+    /// The name in JSON, on our command line and on that of `run_row.py`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// The other programs, as `run_row.py` knows them; onnxruntime has no bf16 on the CPU.
+    fn peers(self) -> &'static [&'static str] {
+        match self {
+            Self::F32 => &["onnxruntime", "openvino", "ncnn", "torch"],
+            Self::Bf16 => &["openvino", "ncnn", "torch"],
+        }
+    }
+
+    /// The largest difference of an output from ours, as a share of our largest one.
+    fn tolerance(self) -> f32 {
+        match self {
+            Self::F32 => 1e-3,
+            Self::Bf16 => 5e-2,
+        }
+    }
+}
 
 /// What they need from PyPI besides PyTorch.
 const PACKAGES: [&str; 6] = ["onnx", "onnxruntime", "openvino", "ncnn", "pnnx", "safetensors"];
@@ -43,9 +77,6 @@ const N_ROUNDS: usize = 15;
 
 /// The seconds that a program runs before it is the next one's turn.
 const TURN: f64 = 0.05;
-
-/// The largest difference of an output from ours, as a share of our largest one.
-const TOLERANCE: f32 = 1e-3;
 
 /// Which networks are measured, and at how many points.
 struct Selection {
@@ -61,6 +92,7 @@ struct Point {
     row: [&'static str; 2],
     batch: usize,
     threads: usize,
+    arithmetic: Arithmetic,
 }
 
 impl Selection {
@@ -80,14 +112,17 @@ impl Selection {
         Ok(Self { networks: networks?, quick: !flags.is_empty() })
     }
 
-    fn points(&self, all_threads: usize) -> Vec<Point> {
+    fn points(&self, all_threads: usize, arithmetics: &[Arithmetic]) -> Vec<Point> {
         let [rows, batches] = if self.quick { [1, 1] } else { [ROWS.len(), BATCHES.len()] };
         let threads = if self.quick || all_threads == 1 { vec![1] } else { vec![1, all_threads] };
         let mut points = Vec::new();
-        for &network in &self.networks {
-            for &row in &ROWS[..rows] {
-                for &batch in &BATCHES[..batches] {
-                    points.extend(threads.iter().map(|&threads| Point { network, row, batch, threads }));
+        for &arithmetic in arithmetics {
+            for &network in &self.networks {
+                for &row in &ROWS[..rows] {
+                    for &batch in &BATCHES[..batches] {
+                        let point = |&threads| Point { network, row, batch, threads, arithmetic };
+                        points.extend(threads.iter().map(point));
+                    }
                 }
             }
         }
@@ -99,7 +134,11 @@ impl Selection {
 pub(super) fn run(root: &Path, args: &[&str]) -> Result<Report> {
     let selection = Selection::parse(args)?;
     let bench = Bench::prepare(root, &selection)?;
-    let points = selection.points(available_parallelism()?.get());
+    let arithmetics = arithmetics(&instruction_sets());
+    if !arithmetics.contains(&Arithmetic::Bf16) {
+        eprintln!("this processor does not multiply bf16, so only f32 is measured");
+    }
+    let points = selection.points(available_parallelism()?.get(), arithmetics);
     let mut measured = Vec::new();
     for (idx, point) in points.into_iter().enumerate() {
         eprintln!("point {}: {point:?}", idx + 1);
@@ -131,7 +170,8 @@ impl Bench {
             let rows = ROWS.map(|row| row.join("-"));
             process::run(Command::new(&make).args([*network]).arg(bench.bundle(network)).args(rows))?;
         }
-        for Point { network, row, .. } in selection.points(1).iter().filter(|point| point.batch == 1) {
+        let points = selection.points(1, &[Arithmetic::F32]);
+        for Point { network, row, .. } in points.iter().filter(|point| point.batch == 1) {
             bench.convert(network, *row)?;
         }
         Ok(bench)
@@ -166,11 +206,18 @@ impl Bench {
 
     fn measure(&self, point: Point) -> Result<Measured> {
         let directory = self.directory(point.network, point.row);
-        let mut programs = vec![Program::start("ours", &mut self.ours(&point))?];
-        for peer in PEERS {
+        let arithmetic = point.arithmetic;
+        let mut programs =
+            vec![Program::start("ours", self.ours(&point).args(["--precision", arithmetic.name()]))?];
+        if arithmetic == Arithmetic::Bf16 {
+            let mut ours = self.ours(&point);
+            programs.push(Program::start(OURS_F32, ours.args(["--precision", "f32", "--no-winograd"]))?);
+        }
+        for peer in arithmetic.peers() {
             let mut script = self.script("run_row.py");
             let numbers = [point.batch, point.threads].map(|n| n.to_string());
-            programs.push(Program::start(peer, script.args([peer, "f32"]).args(numbers).arg(&directory))?);
+            script.args([*peer, arithmetic.name()]).args(numbers).arg(&directory);
+            programs.push(Program::start(peer, &mut script)?);
         }
         let images = self.images(&point)?;
         let mut outputs = Vec::new();
@@ -183,7 +230,7 @@ impl Bench {
         for (program, output) in programs.iter().zip(&outputs).skip(1) {
             let difference = difference(&outputs[0], output)?;
             ensure!(
-                difference <= TOLERANCE,
+                difference <= arithmetic.tolerance(),
                 "{} differs from ours by {difference:e} of the largest output: {point:?}",
                 program.name
             );
@@ -228,6 +275,14 @@ impl Bench {
     }
 }
 
+/// What is worth measuring on a processor with these instruction sets.
+fn arithmetics(instruction_sets: &[String]) -> &'static [Arithmetic] {
+    match instruction_sets.iter().any(|name| name.ends_with("bf16")) {
+        true => &[Arithmetic::F32, Arithmetic::Bf16],
+        false => &[Arithmetic::F32],
+    }
+}
+
 /// The vector instruction sets of the processor, according to the system.
 fn instruction_sets() -> Vec<String> {
     const KNOWN: [&str; 8] =
@@ -269,13 +324,22 @@ mod tests {
 
     #[test]
     fn a_selection_is_of_networks_and_points() {
-        let points = |args: &[&str], threads| Selection::parse(args).map(|s| s.points(threads));
-        assert_eq!(points(&[], 4).unwrap().len(), NETWORKS.len() * 3 * 2 * 2);
-        assert_eq!(points(&[], 1).unwrap().len(), NETWORKS.len() * 3 * 2);
-        let only = Point { network: "resnet18", row: ["1.0", "224"], batch: 1, threads: 1 };
-        assert_eq!(points(&["--quick", "resnet18"], 4).unwrap(), [only]);
+        let both = arithmetics(&["avx512f".to_owned(), "avx512_bf16".to_owned()]);
+        let points = |args: &[&str], threads| Selection::parse(args).map(|s| s.points(threads, both));
+        assert_eq!(points(&[], 4).unwrap().len(), NETWORKS.len() * 3 * 2 * 2 * 2);
+        assert_eq!(points(&[], 1).unwrap().len(), NETWORKS.len() * 3 * 2 * 2);
+        let of =
+            |arithmetic| Point { network: "resnet18", row: ["1.0", "224"], batch: 1, threads: 1, arithmetic };
+        let quick = points(&["--quick", "resnet18"], 4).unwrap();
+        assert_eq!(quick, [Arithmetic::F32, Arithmetic::Bf16].map(of));
         assert!(points(&["resnet19"], 4).unwrap_err().to_string().contains("resnet18"));
         assert!(points(&["--fast"], 4).is_err());
+    }
+
+    #[test]
+    fn bf16_is_measured_where_processors_multiply_it() {
+        let of = |names: &[&str]| arithmetics(&names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>()).len();
+        assert_eq!([of(&["avx2", "avx512f"]), of(&["avx512_bf16"]), of(&["asimd", "bf16"])], [1, 2, 2]);
     }
 
     #[test]

@@ -62,19 +62,24 @@ impl Measured {
 }
 
 pub(super) fn report(measured: &[Measured], conditions: Value) -> Result<Report> {
-    let mut json = json!({ "ratios": { "f32": {} }, "points": {}, "conditions": conditions });
+    let mut json = json!({ "ratios": {}, "points": {}, "conditions": conditions });
     let mut table = format!("{}\n\nms per run, and the time of each program relative to ours\n", conditions);
-    writeln!(table, "{:<26} {:<26} {:>10} others", "network", "point", "ours")?;
+    writeln!(table, "{:<26} {:<4} {:<26} {:>10} others", "network", "", "point", "ours")?;
     for measured in measured {
         let (network, key) = (measured.point.network, measured.key());
+        let arithmetic = measured.point.arithmetic.name();
         if key == MAIN {
-            json["ratios"]["f32"][network] = measured.ratios();
+            json["ratios"][arithmetic][network] = measured.ratios();
         }
-        let points = &mut json["points"][&key]["f32"];
+        let points = &mut json["points"][&key][arithmetic];
         points["ratios"][network] = measured.ratios();
         points["seconds"][network] = measured.seconds();
         points["differences"][network] = measured.differences();
-        write!(table, "{network:<26} {key:<26} {:10.3}", measured.programs[0].spread.median * 1e3)?;
+        write!(
+            table,
+            "{network:<26} {arithmetic:<4} {key:<26} {:10.3}",
+            measured.programs[0].spread.median * 1e3
+        )?;
         for timing in &measured.programs[1..] {
             write!(table, "  {} {:.3} ({:.2})", timing.name, timing.spread.median * 1e3, timing.ratio)?;
         }
@@ -85,6 +90,7 @@ pub(super) fn report(measured: &[Measured], conditions: Value) -> Result<Report>
 
 #[cfg(test)]
 mod tests {
+    use super::super::Arithmetic::{Bf16, F32};
     use super::*;
 
     #[test]
@@ -95,12 +101,15 @@ mod tests {
             ratio,
             difference: 0.0,
         };
-        let measured = |batch, ratio| Measured {
-            point: Point { network: "resnet18", row: ["1.0", "224"], batch, threads: 1 },
+        let measured = |arithmetic, batch, ratio| Measured {
+            point: Point { network: "resnet18", row: ["1.0", "224"], batch, threads: 1, arithmetic },
             programs: vec![timing("ours", 1.0), timing("ncnn", ratio)],
         };
-        let report = report(&[measured(1, 1.5), measured(16, 0.5)], json!({ "processor": "x" })).unwrap();
-        assert_eq!(report.json["ratios"], json!({ "f32": { "resnet18": { "ncnn": 1.5 } } }));
+        let all = [(F32, 1, 1.5), (F32, 16, 0.5), (Bf16, 1, 0.9)];
+        let all = all.map(|(arithmetic, batch, ratio)| measured(arithmetic, batch, ratio));
+        let report = report(&all, json!({ "processor": "x" })).unwrap();
+        let main = json!({ "f32": { "resnet18": { "ncnn": 1.5 } }, "bf16": { "resnet18": { "ncnn": 0.9 } } });
+        assert_eq!(report.json["ratios"], main);
         let other = &report.json["points"]["1.0-224 batch 16 threads 1"]["f32"]["ratios"]["resnet18"]["ncnn"];
         assert_eq!(other, 0.5);
         assert!(report.table.contains("ncnn 10.000 (1.50)"), "{}", report.table);
