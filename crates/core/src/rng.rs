@@ -32,6 +32,8 @@ pub enum Purpose {
     Bootstrap = 10,
     /// Which part of a video a clip shows.
     Clip = 11,
+    /// Which anchors and regions a detector learns from.
+    Regions = 12,
 }
 
 /// The key of a stream.

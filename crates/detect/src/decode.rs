@@ -45,6 +45,8 @@ impl ProposalRules {
     pub const TRAINING: Self = Self { before: 2000, after: 2000, score: 0.0, overlap: 0.7 };
     /// Otherwise.
     pub const TESTING: Self = Self { before: 1000, after: 1000, score: 0.0, overlap: 0.7 };
+    /// Smallest score of `fasterrcnn_mobilenet_v3_large_fpn`, while training and otherwise.
+    pub const MOBILE_SCORE: f32 = 0.05;
     /// Shortest side of a box, in pixels.
     const SIDE: f32 = 1e-3;
 

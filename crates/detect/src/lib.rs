@@ -13,6 +13,7 @@ mod matcher;
 pub use matcher::{Matcher, Rescue, Target};
 mod hardest;
 pub use hardest::hardest;
+pub mod balanced;
 mod suppress;
 pub use suppress::{suppress, suppress_in_groups};
 pub mod decode;

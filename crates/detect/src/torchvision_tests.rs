@@ -1,9 +1,11 @@
-//! Anchors, coding, matching, suppression, decoding and pasting against torchvision.
+//! Anchors, coding, matching, suppression, what is learned, decoding and pasting against torchvision.
 
+use mutualnet_core::rng::{Key, Purpose};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::anchors::{Anchors, DefaultBoxes};
+use crate::balanced::{Balance, LearnedAnchor, learned_anchors, learned_regions};
 use crate::boxes::{Levels, overlap, resized};
 use crate::decode::{Answers, DetectionRules, Found, ProposalRules};
 use crate::drawn::Stream;
@@ -190,6 +192,55 @@ fn proposals_are_torchvisions() {
         assert_eq!(corners, part::<Vec<Corners>>(&golden[name], "boxes"), "{name}");
         let scores: Vec<f32> = part(&golden[name], "scores");
         assert!(found.iter().zip(scores).all(|(found, score)| (found.score - score).abs() < 1e-6), "{name}");
+    }
+}
+
+#[test]
+fn as_much_is_learned_as_in_torchvision() {
+    let golden = golden(include_str!("../golden/torchvision/balanced.json"));
+    let (anchors, regions): (Vec<Value>, Vec<Value>) = (part(&golden, "anchors"), part(&golden, "regions"));
+    assert_eq!((anchors.len(), regions.len()), (12, 12));
+    for (case, (of_anchors, of_regions)) in anchors.iter().zip(&regions).enumerate() {
+        let mut stream = Stream::new(700 + case as u64);
+        let side = [32, 512][case % 2];
+        let n = stream.between(0, 5) as usize;
+        let objects = draw_boxes(&mut stream, n, side, 8);
+        let boxes = draw_boxes(&mut stream, 60, side, 8);
+        let mut rng = Key::new(0, Purpose::Regions).sample(case as u64).stream();
+
+        let learned = learned_anchors(&boxes, &objects, &mut rng);
+        let (found, background): (Vec<_>, Vec<_>) =
+            learned.into_iter().partition(|learned| learned.object.is_some());
+        let indices = |learned: &[LearnedAnchor]| learned.iter().map(|one| one.anchor).collect::<Vec<_>>();
+        assert_eq!(indices(&found), part::<Vec<usize>>(of_anchors, "found"), "case {case}");
+        assert_eq!(indices(&background), part::<Vec<usize>>(of_anchors, "background"), "case {case}");
+        let encode =
+            |one: &LearnedAnchor| BoxCoder::ANCHORS.encode(objects[one.object.unwrap()], boxes[one.anchor]);
+        let codes: Vec<_> = found.iter().map(encode).collect();
+        close(&format!("anchors {case}"), &codes, &part::<Vec<Corners>>(of_anchors, "codes"), 1e-6);
+
+        let learned = learned_regions(&boxes, &objects, &mut rng);
+        let corners: Vec<_> = learned.iter().map(|learned| learned.corners).collect();
+        assert_eq!(corners, part::<Vec<Corners>>(of_regions, "boxes"), "case {case}");
+        let classes: Vec<_> = learned.iter().map(|one| one.object.map_or(0, |object| 1 + object)).collect();
+        assert_eq!(classes, part::<Vec<usize>>(of_regions, "classes"), "case {case}");
+        let with_object = learned.iter().filter_map(|one| one.object.map(|object| (object, one.corners)));
+        let codes = with_object.map(|(object, corners)| BoxCoder::REGIONS.encode(objects[object], corners));
+        let codes: Vec<_> = codes.collect();
+        close(&format!("regions {case}"), &codes, &part::<Vec<Corners>>(of_regions, "codes"), 1e-6);
+    }
+    type Counts = ([usize; 3], [usize; 2], [usize; 2]);
+    for (candidates, of_anchors, of_regions) in part::<Vec<Counts>>(&golden, "counts") {
+        let kinds = [Target::Object(0), Target::Ignored, Target::Background];
+        let targets: Vec<_> =
+            kinds.into_iter().zip(candidates).flat_map(|(kind, n)| std::iter::repeat_n(kind, n)).collect();
+        for (balance, expected) in [(Balance::ANCHORS, of_anchors), (Balance::REGIONS, of_regions)] {
+            let mut rng = Key::new(0, Purpose::Regions).stream();
+            let drawn = balance.draw(&targets, &mut rng);
+            let [found, _, background] =
+                kinds.map(|kind| drawn.iter().filter(|&&idx| targets[idx] == kind).count());
+            assert_eq!([found, background], expected, "{balance:?} of {candidates:?}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
     python make.py
 
 All files are JSON: anchors.json (base anchors; grids, of which every 97th box is kept), coder.json, matcher.json, nms.json,
-proposals.json, detections.json and paste.json (sums of scanlines, and the mask above one half as compressed runs).
+proposals.json, balanced.json, detections.json and paste.json (sums of scanlines, and the mask above one half as compressed runs).
 Coordinates lie on coarse grids, so that overlaps and scores are often equal.
 """
 
@@ -136,6 +136,36 @@ def proposals():
     return answers
 
 
+def balanced():
+    # So few boxes that all are taken: which of more are taken is random.
+    answers = {"anchors": [], "regions": []}
+    network = rpn.RegionProposalNetwork(None, None, 0.7, 0.3, 256, 0.5, {}, {}, 0.7)
+    heads = roi_heads.RoIHeads(None, None, None, 0.5, 0.5, 512, 0.25, None, 0.05, 0.5, 100)
+    for case in range(12):
+        stream = Stream(700 + case)
+        side = (32, 512)[case % 2]
+        objects = draw_boxes(stream, stream.between(0, 5), side, 8)
+        boxes = draw_boxes(stream, 60, side, 8)
+        labels, matched = network.assign_targets_to_anchors([boxes], [{"boxes": objects}])
+        found, background = (masks[0].bool() for masks in network.fg_bg_sampler(labels))
+        codes = network.box_coder.encode(matched, [boxes])[0]
+        answers["anchors"].append(
+            {"found": torch.where(found)[0].tolist(), "background": torch.where(background)[0].tolist(), "codes": codes[found].tolist()}
+        )
+        target = {"boxes": objects, "labels": torch.arange(1, 1 + len(objects))}
+        regions, _, labels, codes = heads.select_training_samples([boxes], [target])
+        answers["regions"].append(
+            {"boxes": regions[0].tolist(), "classes": labels[0].tolist(), "codes": codes[0][labels[0] > 0].tolist()}
+        )
+    # Candidates with an object, ignored ones and those without, and how many of the first and the last are taken.
+    answers["counts"] = []
+    for n in ((0, 5, 0), (0, 0, 900), (7, 3, 900), (200, 90, 900), (200, 0, 100), (128, 1, 128), (129, 0, 127), (600, 9, 0)):
+        labels = torch.cat([torch.full((count,), label) for count, label in zip(n, (1, -1, 0))])
+        taken = [[int(masks[0].sum()) for masks in sampler([labels])] for sampler in (network.fg_bg_sampler, heads.fg_bg_sampler)]
+        answers["counts"].append([n, *taken])
+    return answers
+
+
 def detections():
     stream = Stream(500)
     n, classes, image = 200, 5, (90, 110)
@@ -170,5 +200,5 @@ def paste():
 
 
 for name, answer in (("anchors", anchors), ("coder", coder), ("matcher", matcher), ("nms", suppress),
-                     ("proposals", proposals), ("detections", detections), ("paste", paste)):
+                     ("proposals", proposals), ("balanced", balanced), ("detections", detections), ("paste", paste)):
     write(name, answer())
