@@ -1,32 +1,15 @@
 //! Real photographs through the public interface.
-//!
-//! The files are not part of the project: `MUTUALNET_DATA` or `../shared/data` beside the workspace holds them,
-//! and the tests say so and pass where they are missing.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used)]
 
 mod large;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 
 use mutualnet_core::{Preprocess, Resolution};
 use mutualnet_data::{Dataset, Loader, LoaderConfig, Part, Position, Split, TrainTransform, check};
-
-/// Extracts an archive of the real data into a temporary directory.
-fn extract(archive: &str) -> Option<tempfile::TempDir> {
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
-    let path = std::env::var_os("MUTUALNET_DATA").map_or_else(beside, PathBuf::from).join(archive);
-    if !path.is_file() {
-        eprintln!("skipped: {} is missing, set MUTUALNET_DATA", path.display());
-        return None;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let status = Command::new("tar").arg("xf").arg(&path).arg("-C").arg(dir.path()).status().unwrap();
-    assert!(status.success(), "tar cannot read {}", path.display());
-    Some(dir)
-}
+use mutualnet_testkit::extract;
 
 fn preprocess(resize: Option<u32>, crop: u32) -> Preprocess {
     let side = |n| Resolution::new(n).unwrap();

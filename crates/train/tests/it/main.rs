@@ -17,6 +17,9 @@ mod operations;
 
 /// Against a straightforward PyTorch program.
 mod parity;
+
+/// Photographs of COCO are learned by heart.
+mod photographs;
 mod precisions;
 
 /// Interruptions, worker counts and damage leave no trace in the result.
