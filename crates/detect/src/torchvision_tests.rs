@@ -9,7 +9,9 @@ use crate::balanced::{Balance, LearnedAnchor, learned_anchors, learned_regions};
 use crate::boxes::{Levels, overlap, resized};
 use crate::decode::{Answers, DetectionRules, Found, ProposalRules};
 use crate::drawn::Stream;
-use crate::{BoxCoder, Corners, Extent, Matcher, Rescue, SquareMask, Target, suppress, suppress_in_groups};
+use crate::{
+    BoxCoder, Corners, Extent, Matcher, Rescue, RoiAlign, SquareMask, Target, suppress, suppress_in_groups,
+};
 
 fn golden(file: &str) -> Value {
     serde_json::from_str(file).unwrap()
@@ -44,6 +46,14 @@ fn close(what: &str, found: &[Corners], expected: &[Corners], tolerance: f32) {
         let is_close =
             |(found, expected): (&f32, &f32)| (found - expected).abs() <= tolerance * expected.abs().max(1.0);
         assert!(found.iter().zip(expected).all(is_close), "{what} {i}: {found:?}, expected {expected:?}");
+    }
+}
+
+fn near(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!((found - expected).abs() <= 1e-6 * largest, "{what} {i}: {found}, expected {expected}");
     }
 }
 
@@ -271,6 +281,75 @@ fn detections_are_torchvisions() {
     assert_eq!(DetectionRules::TWO_STAGE.two_stage(&[], &[], &[], image), []);
     let nothing = Answers { anchors: &[], logits: &[], codes: &[] };
     assert_eq!(rules.one_stage(nothing, 60, image), []);
+}
+
+#[test]
+fn regions_are_cut_as_in_torchvision() {
+    const CHANNELS: usize = 2;
+    const IMAGES: usize = 2;
+    let golden = golden(include_str!("../golden/torchvision/roi_align.json"));
+    for name in ["pyramid", "mobile", "one"] {
+        let golden = &golden[name];
+        let side: usize = part(golden, "side");
+        let extent = |[height, width]: [u32; 2]| Extent { height, width };
+        let extents: Vec<_> = part::<Vec<_>>(golden, "maps").into_iter().map(extent).collect();
+        let mut stream = Stream::new((800 + side + extents.len()) as u64);
+        let pixels = |extent: &Extent| (extent.height * extent.width) as usize;
+        let numbers = |extent| draw_numbers(&mut stream, IMAGES * pixels(extent) * CHANNELS, 4.0);
+        let maps: Vec<_> = extents.iter().map(numbers).collect();
+        let mut regions_of_image = || {
+            let mut draw = |n, side, scale: f32, shift: f32| {
+                let boxes = draw_boxes(&mut stream, n, side, 8);
+                boxes.into_iter().map(move |corners| corners.map(|at| at * scale - shift)).collect::<Vec<_>>()
+            };
+            [draw(8, 400, 1.0, 40.0), draw(4, 400, 1.0 / 16.0, 0.0), draw(2, 64, 1.0, 300.0)].concat()
+        };
+        let regions = [regions_of_image(), regions_of_image()];
+
+        let align = RoiAlign::new(&extents, extent(part(golden, "image")), side).unwrap();
+        let of_image = |image: usize| {
+            let map = |(map, extent): (&'_ Vec<f32>, _)| {
+                let n = pixels(extent) * CHANNELS;
+                map[image * n..][..n].to_vec()
+            };
+            let maps: Vec<_> = maps.iter().zip(&extents).map(map).collect();
+            align.cut(&maps.iter().map(Vec::as_slice).collect::<Vec<_>>(), CHANNELS, &regions[image])
+        };
+        let squares = [of_image(0), of_image(1)].concat();
+        let some: Vec<_> = squares.iter().copied().step_by(11).collect();
+        near(name, &some, &part::<Vec<f32>>(golden, "squares"));
+
+        // The gradient of a pixel sums what the cells that read it are given.
+        let taps = align.taps(&regions);
+        assert_eq!(taps.cells() * CHANNELS, squares.len());
+        let upstream = draw_numbers(&mut stream, squares.len(), 1.0);
+        let mut gradient = vec![0.0; IMAGES * align.pixels() * CHANNELS];
+        let ends = taps.starts.iter().skip(1).copied().chain([taps.pixels.len() as i64]);
+        for ((start, end), upstream) in taps.starts.iter().zip(ends).zip(upstream.chunks(CHANNELS)) {
+            for tap in *start as usize..end as usize {
+                let pixel = &mut gradient[taps.pixels[tap] as usize * CHANNELS..][..CHANNELS];
+                pixel.iter_mut().zip(upstream).for_each(|(sum, one)| *sum += taps.weights[tap] * one);
+            }
+        }
+        let mut first = 0;
+        for (extent, expected) in extents.iter().zip(part::<Vec<Vec<f32>>>(golden, "gradients")) {
+            let n = pixels(extent) * CHANNELS;
+            let of_image =
+                |image: usize| &gradient[image * align.pixels() * CHANNELS + first * CHANNELS..][..n];
+            let some: Vec<_> = [of_image(0), of_image(1)].concat().into_iter().step_by(7).collect();
+            near(&format!("gradient, {name}"), &some, &expected);
+            first += pixels(extent);
+        }
+    }
+}
+
+#[test]
+fn maps_that_do_not_fit_regions_are_refused() {
+    let extent = |side| Extent { height: side, width: side };
+    for sides in [&[][..], &[64, 8], &[8, 16], &[8, 0]] {
+        let maps: Vec<_> = sides.iter().copied().map(extent).collect();
+        assert_eq!(RoiAlign::new(&maps, extent(256), 7), None, "{sides:?}");
+    }
 }
 
 #[test]

@@ -299,6 +299,44 @@ impl Tensor {
         self.0.f_index_select(0, &places.0).map(Self).map_err(failed("rows", [self, places]))
     }
 
+    /// Sums of weighted entries of a matrix's first dimension: `[rows, c]` to `[starts, c]`; recorded by autograd. Sum `i` has the
+    /// entries `places[j]` (`i64`) times `weights[j]`, with `j` from `starts[i]` (`i64`) to the next start; it is 0 without any.
+    ///
+    /// # Errors
+    /// Fails if a place is outside the tensor, if there are more or fewer weights than places, or if the first start is not 0.
+    pub fn weighted_rows(&self, [places, starts]: [&Self; 2], weights: &Self) -> Result<Self> {
+        const SUM: i64 = 0;
+        let failure = failed("weighted_rows", [self, places, starts, weights]);
+        if starts.elements() == 0 {
+            return self.narrow(0, 0, 0);
+        }
+        let sums = tch::Tensor::f_embedding_bag(
+            &self.0,
+            &places.0,
+            &starts.0,
+            false,
+            SUM,
+            false,
+            Some(&weights.0),
+            false,
+        );
+        sums.map(|(sums, ..)| Self(sums)).map_err(failure)
+    }
+
+    /// Rows as pixels of images in channels-last memory: `[n × h × w, c]` to `[n, c, h, w]`, the reverse of [`Self::by_pixel`];
+    /// recorded by autograd. Row-major memory is not copied.
+    ///
+    /// # Errors
+    /// Fails if there are more or fewer rows.
+    pub fn as_pixels(&self, [n, height, width]: [usize; 3]) -> Result<Self> {
+        let channels = self.shape().last().copied().unwrap_or(0);
+        let pixels = self.0.f_reshape(signed(&[n, height, width, channels]).as_slice());
+        pixels
+            .and_then(|pixels| pixels.f_permute([0, 3, 1, 2]))
+            .map(Self)
+            .map_err(failed("as_pixels", [self]))
+    }
+
     /// The same values with another shape.
     ///
     /// # Errors

@@ -9,6 +9,8 @@ pub mod step_batch;
 
 pub mod task;
 
+pub mod regions;
+
 pub mod step_rules;
 
 mod divergence;

@@ -3,7 +3,9 @@
     python make.py
 
 All files are JSON: anchors.json (base anchors; grids, of which every 97th box is kept), coder.json, matcher.json, nms.json,
-proposals.json, balanced.json, detections.json and paste.json (sums of scanlines, and the mask above one half as compressed runs).
+proposals.json, balanced.json, detections.json,
+roi_align.json (some of the numbers, and of the gradients of the maps) and paste.json (sums of scanlines, and the mask above one half
+as compressed runs).
 Coordinates lie on coarse grids, so that overlaps and scores are often equal.
 """
 
@@ -18,7 +20,7 @@ from torchvision.models.detection import _utils, roi_heads, rpn, ssd
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms, box_iou, nms
-from torchvision.ops.poolers import LevelMapper
+from torchvision.ops.poolers import LevelMapper, MultiScaleRoIAlign
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -185,6 +187,36 @@ def detections():
     return answers
 
 
+def roi_align():
+    # Maps of two images, one with a feature pyramid, and one whose maps have the same stride, so that only the first is used.
+    answers = {}
+    for name, image, strides, side in (("pyramid", (256, 320), (4, 8, 16, 32), 7), ("mobile", (224, 352), (32, 32), 7), ("one", (40, 72), (8,), 14)):
+        stream = Stream(800 + side + len(strides))
+        pooler = MultiScaleRoIAlign([str(level) for level in range(len(strides))], side, 2)
+        channels = 2
+        maps = {}
+        for level, stride in enumerate(strides):
+            height, width = (-(-pixels // stride) for pixels in image)
+            # Channels last, as they are drawn.
+            numbers = draw_numbers(stream, 2 * height * width * channels, 4.0)
+            maps[str(level)] = numbers.reshape(2, height, width, channels).permute(0, 3, 1, 2).requires_grad_()
+        # Small ones, large ones, and some that are partly or wholly outside of the image.
+        regions = [torch.cat([draw_boxes(stream, 8, 400, 8) - 40, draw_boxes(stream, 4, 400, 8) / 16, draw_boxes(stream, 2, 64, 8) - 300]) for _ in range(2)]
+        squares = pooler(maps, regions, [image] * 2)
+        upstream = draw_numbers(stream, squares.numel(), 1.0).reshape(len(squares), side, side, channels).permute(0, 3, 1, 2)
+        squares.backward(upstream)
+        # The gradient of a map that is not used is none.
+        gradients = [map.grad.permute(0, 2, 3, 1).flatten() if map.grad is not None else None for map in maps.values()]
+        answers[name] = {
+            "image": image,
+            "side": side,
+            "maps": [list(map.shape[2:]) for map in maps.values()],
+            "squares": squares.permute(0, 2, 3, 1).flatten()[::11].tolist(),
+            "gradients": [gradient[::7].tolist() if gradient is not None else None for gradient in gradients],
+        }
+    return answers
+
+
 def paste():
     answers = {"sums": [], "runs": []}
     for case in range(8):
@@ -200,5 +232,6 @@ def paste():
 
 
 for name, answer in (("anchors", anchors), ("coder", coder), ("matcher", matcher), ("nms", suppress),
-                     ("proposals", proposals), ("balanced", balanced), ("detections", detections), ("paste", paste)):
+                     ("proposals", proposals), ("balanced", balanced), ("detections", detections),
+                     ("roi_align", roi_align), ("paste", paste)):
     write(name, answer())

@@ -330,3 +330,36 @@ fn changes_in_place_follow_their_formulas() {
     assert_close(&values(&changed), &expected, 1e-6);
     assert!(changed.lerp_(&Tensor::ones(&[4], CPU).unwrap(), 0.5).is_err());
 }
+
+#[test]
+fn weighted_rows_are_sums_with_gradients() {
+    let rows =
+        Tensor::from_slice(&[1.0, 10.0, 2.0, 20.0, 3.0, 30.0], &[3, 2]).unwrap().require_grad().unwrap();
+    let places = Tensor::from_slice_i64(&[0, 2, 2, 1, 2], &[5]).unwrap();
+    let weights = Tensor::from_slice(&[1.0, 0.5, 0.25, -1.0, 2.0], &[5]).unwrap();
+    // The second sum has no rows.
+    let starts = Tensor::from_slice_i64(&[0, 3, 3], &[3]).unwrap();
+    let sums = rows.weighted_rows([&places, &starts], &weights).unwrap();
+    assert_eq!(values(&sums), [3.25, 32.5, 0.0, 0.0, 4.0, 40.0]);
+    let upstream = Tensor::from_slice(&[1.0, 0.0, 5.0, 5.0, 3.0, 1.0], &[3, 2]).unwrap();
+    sums.multiply(&upstream).unwrap().sum().unwrap().backward().unwrap();
+    let gradient = rows.grad().unwrap().unwrap();
+    assert_eq!(values(&gradient), [1.0, 0.0, -3.0, -1.0, 6.75, 2.0]);
+
+    let none = Tensor::from_slice_i64(&[], &[0]).unwrap();
+    let no_weights = Tensor::from_slice(&[], &[0]).unwrap();
+    assert_eq!(rows.weighted_rows([&none, &none], &no_weights).unwrap().shape(), [0, 2]);
+    let outside = Tensor::from_slice_i64(&[0, 3, 2, 1, 2], &[5]).unwrap();
+    assert!(rows.weighted_rows([&outside, &starts], &weights).is_err());
+    assert!(rows.weighted_rows([&places, &starts], &no_weights).is_err());
+}
+
+#[test]
+fn rows_become_the_pixels_that_they_were() {
+    let images = random(&[2, 3, 4, 5], 1);
+    let rows = images.by_pixel().unwrap();
+    let again = rows.as_pixels([2, 4, 5]).unwrap();
+    assert!(again.is_channels_last());
+    assert_eq!((again.shape(), values(&again)), (images.shape(), values(&images)));
+    assert!(rows.as_pixels([2, 4, 4]).is_err());
+}

@@ -137,7 +137,7 @@ struct Golden {
 }
 
 /// The script's `fill`: uniform numbers in [-1, 1) out of an integer hash of seed and position.
-fn fill(seed: u32, n: usize) -> Vec<f32> {
+pub(crate) fn fill(seed: u32, n: usize) -> Vec<f32> {
     let number = |i: u32| {
         let mut x =
             i.wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503)).wrapping_add(12_345);

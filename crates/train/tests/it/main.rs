@@ -21,6 +21,7 @@ mod parity;
 /// Photographs of COCO are learned by heart.
 mod photographs;
 mod precisions;
+mod regions;
 
 /// Interruptions, worker counts and damage leave no trace in the result.
 mod resume;
