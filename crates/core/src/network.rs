@@ -73,6 +73,10 @@ pub struct Node {
     pub op: Op,
     /// The nodes it reads, each earlier in the list.
     pub inputs: Vec<NodeId>,
+    /// An earlier node of the list whose parameters it uses, instead of some of its own. Both are the same convolution, and
+    /// read as many channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<NodeId>,
 }
 
 /// A network that can run at every width of a range.
@@ -162,9 +166,22 @@ impl Network {
                 return Err(wrong(&node.path, "inputs must come earlier in the list"));
             }
             node.op.check().map_err(|reason| wrong(&node.path, reason))?;
+            if !node.shares.is_none_or(|owner| self.may_share(NodeId(idx), owner)) {
+                let reason = "parameters are shared with an earlier node of the list that is the same \
+                              convolution and has its own";
+                return Err(wrong(&node.path, reason));
+            }
         }
         output::check(&self)?;
         Ok(self)
+    }
+
+    /// Whether a node can use the parameters of another one, as far as channels of inputs do not matter.
+    fn may_share(&self, id: NodeId, owner: NodeId) -> bool {
+        let in_one_list = self.lists.iter().any(|list| list.contains(id) && list.contains(owner));
+        let (node, owner_is_earlier) = (self.node(id), owner < id);
+        let of = |owner: &Node| owner.op == node.op && owner.shares.is_none();
+        in_one_list && owner_is_earlier && matches!(node.op, Op::Conv(_)) && of(self.node(owner))
     }
 
     /// The name of the network, for example `mobilenet_v2`.
@@ -198,6 +215,14 @@ impl Network {
     /// Panics if the id belongs to another network and is out of range.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
+    }
+
+    /// The node that has the parameters of a node: itself, unless it shares those of another one.
+    ///
+    /// # Panics
+    /// Panics in the same case as [`Self::node`].
+    pub fn owner(&self, id: NodeId) -> NodeId {
+        self.node(id).shares.unwrap_or(id)
     }
 
     /// For every node, the last node that reads it, or the node itself if none does. An executor can then drop its value.
@@ -254,6 +279,20 @@ impl Network {
                 reason: format!("{reason} at width {width}"),
             })?;
             channels.push(out);
+            if let Some(owner) = node.shares {
+                let of_owner: Vec<usize> =
+                    self.node(owner).inputs.iter().map(|input| channels[input.0]).collect();
+                if of_owner != inputs {
+                    return Err(Error::Network {
+                        path: node.path.clone(),
+                        reason: format!(
+                            "it shares the parameters of `{}`, which reads {of_owner:?} channels, and reads {inputs:?} \
+                             at width {width}",
+                            self.node(owner).path
+                        ),
+                    });
+                }
+            }
         }
         Ok(channels)
     }

@@ -100,6 +100,10 @@ impl ChannelGroups {
 /// Whether a node makes channels of its own, instead of passing on those of its inputs.
 fn begins_group(node: &Node) -> Result<bool> {
     match &node.op {
+        _ if node.shares.is_some() => Err(Error::Tensor {
+            name: node.path.clone(),
+            reason: "channels cannot be sorted if layers share their weights".to_owned(),
+        }),
         Op::Input { .. } => Ok(true),
         Op::Conv(Conv { groups: Groups::Dense, .. }) | Op::Linear(_) if node.inputs.len() == 1 => Ok(true),
         Op::Conv(Conv { groups: Groups::Depthwise, .. })

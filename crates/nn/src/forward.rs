@@ -100,14 +100,30 @@ struct Fused {
     done_with: Vec<NodeId>,
 }
 
+/// How many parameters a node has.
+fn n_parameters(op: &Op) -> usize {
+    match op {
+        Op::Conv(network::Conv { bias, .. }) | Op::TransposedConv(network::TransposedConv { bias, .. }) => {
+            1 + usize::from(*bias)
+        }
+        Op::BatchNorm(_) | Op::Linear(_) => 2,
+        _ => 0,
+    }
+}
+
 impl Net {
     /// Looks the list over: which nodes are run as one, and when values can go.
     pub fn new(network: Network) -> Self {
         let last_uses = network.last_uses();
         let mut fused_nodes: Vec<Fused> = Vec::new();
-        let (mut parameter, mut norm) = (0, 0);
+        let (mut next, mut norm) = (0, 0);
+        // The index of the first parameter of every node.
+        let mut firsts: Vec<usize> = Vec::with_capacity(network.nodes().len());
         for (idx, node) in network.nodes().iter().enumerate() {
             let id = NodeId(idx);
+            let parameter = node.shares.map_or(next, |owner| firsts[owner.0]);
+            firsts.push(parameter);
+            next += if node.shares.is_some() { 0 } else { n_parameters(&node.op) };
             // What only its successor reads is run with it.
             let previous = fused_nodes.last_mut().filter(|fused| {
                 let follows = node.inputs == [fused.out] && last_uses[fused.out.0] == id;
@@ -121,7 +137,6 @@ impl Net {
                 }
                 (Op::Conv(conv), Some(fused)) if !conv.bias => {
                     (fused.out, fused.kernel) = (id, Some(parameter));
-                    parameter += 1;
                     continue;
                 }
                 _ => {}
@@ -135,15 +150,7 @@ impl Net {
                 norm,
                 done_with: node.inputs.iter().copied().filter(|input| last_uses[input.0] == id).collect(),
             });
-            match node.op {
-                Op::Conv(network::Conv { bias, .. })
-                | Op::TransposedConv(network::TransposedConv { bias, .. }) => {
-                    parameter += if bias { 2 } else { 1 };
-                }
-                Op::BatchNorm(_) => (parameter, norm) = (parameter + 2, norm + 1),
-                Op::Linear(_) => parameter += 2,
-                _ => {}
-            }
+            norm += usize::from(matches!(node.op, Op::BatchNorm(_)));
         }
         let outputs = network.outputs().iter().map(|output| output.node);
         let unresized = outputs.filter_map(|output| Some([output, unresized(&network, output)?])).collect();

@@ -181,7 +181,8 @@ fn pack(network: &Network, parameters: &Parameters<'_>, precision: Precision) ->
         Precision::Bf16 => (pack::dense_pairs, pack::depthwise_rounded),
     };
     let pack = |(idx, node): (usize, &Node)| {
-        if !matches!(node.op, Op::Conv(_) | Op::TransposedConv(_) | Op::Linear(_)) {
+        let has_weights = matches!(node.op, Op::Conv(_) | Op::TransposedConv(_) | Op::Linear(_));
+        if !has_weights || node.shares.is_some() {
             return Ok(Vec::new());
         }
         let (shape, numbers) = parameters.factor(NodeId(idx));
@@ -217,7 +218,7 @@ fn program(
     let statistics =
         if norms.is_empty() { Vec::new() } else { (source.statistics)(row).ok_or_else(missing)? };
     Program::new(source.network, (list, fused), (row, how), |fused, channels| {
-        let bias = fused.producer.and_then(|node| parameters.addends.get(&node));
+        let bias = fused.producer.and_then(|node| parameters.addends.get(&source.network.owner(node)));
         let shift = bias.map_or(vec![0.0; channels], |bias| bias[..channels].to_vec());
         let plain = ScaleShift { scale: vec![1.0; channels], shift };
         let Some(node) = fused.norm else { return Ok(plain) };

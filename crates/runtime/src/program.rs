@@ -355,8 +355,8 @@ const UNBOUNDED: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 
 /// The kernel of a fused node.
 fn work(network: &Network, fused: &Fused) -> Result<Work> {
-    let Some(weights) = fused.producer else { return Ok(Work::Pointwise) };
-    let node = network.node(weights);
+    let Some(producer) = fused.producer else { return Ok(Work::Pointwise) };
+    let (node, weights) = (network.node(producer), network.owner(producer));
     let unsupported = |what: &str| Error::Unsupported { what: what.to_owned(), path: node.path.clone() };
     match &node.op {
         // The weights of an image network have no axis for it.

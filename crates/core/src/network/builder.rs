@@ -23,7 +23,7 @@ impl NetworkBuilder {
     }
 
     fn push(&mut self, path: &str, op: Op, inputs: &[NodeId]) -> NodeId {
-        self.nodes.push(Node { path: path.to_owned(), op, inputs: inputs.to_vec() });
+        self.nodes.push(Node { path: path.to_owned(), op, inputs: inputs.to_vec(), shares: None });
         NodeId(self.nodes.len() - 1)
     }
 
@@ -40,6 +40,16 @@ impl NetworkBuilder {
     /// A convolution with the weight `path.weight` and, if it has one, the bias `path.bias`.
     pub fn conv(&mut self, path: &str, input: NodeId, conv: Conv) -> NodeId {
         self.push(path, Op::Conv(conv), &[input])
+    }
+
+    /// The convolution `owner` once more, with the same parameters, for another input.
+    ///
+    /// # Panics
+    /// There is no node `owner`.
+    pub fn conv_again(&mut self, path: &str, input: NodeId, owner: NodeId) -> NodeId {
+        let op = self.nodes[owner.0].op.clone();
+        self.nodes.push(Node { path: path.to_owned(), op, inputs: vec![input], shares: Some(owner) });
+        NodeId(self.nodes.len() - 1)
     }
 
     /// A convolution that reads several nodes of the same size, as if they were concatenated along their channels.

@@ -99,7 +99,7 @@ impl Network {
             let Self { nodes, outputs, .. } = list;
             all.lists.push(List { name, nodes: start..start + nodes.len() });
             all.nodes.extend(nodes.into_iter().map(|mut node| {
-                node.inputs.iter_mut().for_each(|input| input.0 += start);
+                node.inputs.iter_mut().chain(&mut node.shares).for_each(|id| id.0 += start);
                 node
             }));
             all.outputs.extend(
@@ -116,7 +116,8 @@ impl Network {
         let one = |list: &List| {
             let start = list.nodes.start;
             let mut nodes = self.nodes[list.nodes()].to_vec();
-            nodes.iter_mut().flat_map(|node| &mut node.inputs).for_each(|input| input.0 -= start);
+            let ids = nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().chain(&mut node.shares));
+            ids.for_each(|id| id.0 -= start);
             let outputs = self.outputs_of(list);
             let outputs =
                 outputs.map(|output| Output { node: NodeId(output.node.0 - start), ..output.clone() });

@@ -64,11 +64,12 @@ pub struct Parameter {
 }
 
 impl Network {
-    /// All learnable tensors in the order of the nodes, weight before bias.
+    /// All learnable tensors in the order of the nodes, weight before bias. Those that nodes share are listed once.
     pub fn parameters(&self) -> Vec<Parameter> {
         let auxiliary = self.auxiliary();
         let mut parameters = Vec::new();
-        for (idx, node) in self.nodes().iter().enumerate() {
+        let own = self.nodes().iter().enumerate().filter(|(_, node)| node.shares.is_none());
+        for (idx, node) in own {
             let mut push = |suffix: &str, kind| {
                 parameters.push(Parameter {
                     name: format!("{}.{suffix}", node.path),

@@ -338,3 +338,66 @@ fn a_transposed_convolution_enlarges() {
         }
     }
 }
+
+/// Two convolutions with the same weights, one behind the other.
+fn sharing() -> NetworkBuilder {
+    let mut net = NetworkBuilder::new("sharing", Rank::Image, widths());
+    let x = net.input(3);
+    let x = net.conv("stem", x, conv(ChannelRule::slim(64), 3, Groups::Dense));
+    let op = Conv { bias: true, ..conv(ChannelRule::slim(64), 3, Groups::Dense) };
+    let first = net.conv("first", x, op);
+    let again = net.conv_again("again", first, first);
+    let x = net.global_pool("pool", again);
+    net.linear("fc", x, 10);
+    net
+}
+
+#[test]
+fn shared_parameters_are_listed_once() {
+    let net = sharing().finish().unwrap();
+    let names: Vec<_> = net.parameters().into_iter().map(|parameter| parameter.name).collect();
+    assert_eq!(names, ["stem.weight", "first.weight", "first.bias", "fc.weight", "fc.bias"]);
+    assert_eq!([2, 3, 4].map(|id| net.owner(NodeId(id))), [2, 2, 4].map(NodeId));
+    assert_eq!(net.params(Width::ONE).unwrap(), 64 * 27 + 64 * (64 * 9 + 1) + 650);
+    // Both cost what they compute.
+    let per_map = 64 * 64 * (64 * 9);
+    assert_eq!(net.macs(subnet(1.0, 8)).unwrap().0, 64 * 64 * 27 + 2 * per_map + 64 * 64 + 640);
+    let text = serde_json::to_string(&net).unwrap();
+    assert_eq!(text.matches("shares").count(), 1);
+    assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), net);
+    for (from, to, says) in [
+        ("\"shares\":2", "\"shares\":3", "the same convolution"),
+        ("\"shares\":2", "\"shares\":4", "the same convolution"),
+        ("\"shares\":2", "\"shares\":1", "the same convolution"),
+        (
+            "\"inputs\":[2],\"shares\"",
+            "\"inputs\":[0],\"shares\"",
+            "which reads [16] channels, and reads [3]",
+        ),
+    ] {
+        assert!(text.contains(from), "{text}");
+        let error = serde_json::from_str::<Network>(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn parameters_are_shared_within_a_list() {
+    let more = std::collections::BTreeMap::from([("more".to_owned(), sharing_list())]);
+    let net = small().finish().unwrap().with_lists(more).unwrap();
+    let again = net.nodes().iter().position(|node| node.path == "again").unwrap();
+    assert_eq!(net.owner(NodeId(again)), NodeId(again - 1));
+    let text = serde_json::to_string(&Lists::from(&net)).unwrap();
+    let read: Network = serde_json::from_str::<Lists>(&text).unwrap().try_into().unwrap();
+    assert_eq!(read, net);
+}
+
+/// A list whose only weights are used twice.
+fn sharing_list() -> Network {
+    let mut list = NetworkBuilder::new("small", Rank::Image, widths());
+    let x = list.stream("more.input", 8, Some([1, 4, 4]));
+    let first = list.conv("first", x, conv(ChannelRule::whole(8), 3, Groups::Dense));
+    let again = list.conv_again("again", first, first);
+    list.output("more", again);
+    list.finish().unwrap()
+}

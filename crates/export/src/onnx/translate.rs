@@ -210,7 +210,8 @@ impl Translation<'_> {
 
     /// The learned tensor of a node.
     fn parameter(&self, id: NodeId, kind: &str) -> Option<&Tensor> {
-        let path = &self.row.network().node(id).path;
+        let network = self.row.network();
+        let path = &network.node(network.owner(id)).path;
         self.row.weights().get(&format!("{path}.{kind}"))
     }
 

@@ -104,6 +104,16 @@ fn cases() -> Vec<Case> {
         case(|list, [x, _]| list.conv("op", x, depthwise), |weights, _| weights * POSITIONS),
         case(|list, [x, _]| list.transposed_conv("op", x, twice), |weights, _| weights * POSITIONS),
         case(|list, [x, _]| list.transposed_conv("op", x, odd), |weights, _| weights * POSITIONS),
+        // The same weights twice, at two sizes.
+        case(
+            |list, [x, _]| {
+                let op = list.conv("op", x, Conv { out: ChannelRule::slim(32), ..conv(slim, Groups::Dense) });
+                let half = list.max_pool("half", op, pools.0);
+                let again = list.conv_again("again", half, op);
+                list.batch_norm("bn", again)
+            },
+            |weights, _| weights * POSITIONS,
+        ),
         case(|list, [x, _]| list.batch_norm("op", x), |_, _| 0),
         case(|list, [x, _]| list.max_pool("op", x, pools.0), |_, _| 0),
         case(|list, [x, _]| list.avg_pool("op", x, pools.1), |_, c| 9 * c * POSITIONS / 4),
