@@ -15,6 +15,7 @@ mod clips;
 mod detect;
 mod heads;
 mod pytorchvideo;
+mod regions;
 mod segment;
 
 fn width(fraction: f64) -> Width {

@@ -20,14 +20,17 @@ def fill(seed, shape):
 
 
 def values(name, parameter, seed):
-    """Numbers for a parameter of a network of convolutions and batch norms, with which maps keep their scale."""
+    """Numbers for a parameter of a network, with which maps and features keep their scale."""
     shape = tuple(parameter.shape)
     if len(shape) == 4:
         scale, mean = (6 / (shape[2] * shape[3] * shape[0])) ** 0.5, 0
+    elif len(shape) == 2:
+        # Of a linear layer.
+        scale, mean = (6 / shape[1]) ** 0.5, 0
     elif name.endswith("weight"):
         scale, mean = 0.1, 0.4
     else:
-        # A shift of a batch norm or a bias of a convolution.
+        # A shift of a batch norm or a bias.
         scale, mean = 0.3, 0.5
     return fill(seed, shape) * scale + mean
 

@@ -11,7 +11,7 @@ use mutualnet_zoo::{
     Error, FAMILIES, Family, NetworkConfig, OutputStride, Purpose, all_names, build_small, family, golden,
     origin,
 };
-use mutualnet_zoo::{segment, ssdlite};
+use mutualnet_zoo::{fasterrcnn, segment, ssdlite};
 use serde_json::{Value, json};
 
 /// The side of the images for which MACs are told: of most networks, and of those that are for small images. A network that
@@ -71,6 +71,7 @@ fn listed(name: &'static str) -> Result<Value, Error> {
     let usual_side = SIDES[usize::from(is_for_small)];
     let (task, side, classes) = match name {
         ssdlite::NAME => (Task::Detect.name(), ssdlite::SIDE, DETECT_CLASSES),
+        fasterrcnn::NAME => (Task::Detect.name(), fasterrcnn::SIDE, DETECT_CLASSES),
         name if segment::NAMES.contains(&name) => (Task::Segment.name(), SEGMENT_SIDE, SEGMENT_CLASSES),
         _ => (Task::Classify.name(), usual_side, usual.classes),
     };
@@ -82,7 +83,7 @@ fn listed(name: &'static str) -> Result<Value, Error> {
         None => InputSize::image(Resolution::new(side)?),
     };
     let subnet = Subnet { width: Width::ONE, input };
-    let others = || segment::TORCHVISION.contains(&name) || name == ssdlite::NAME;
+    let others = || segment::TORCHVISION.contains(&name) || task == Task::Detect.name();
     Ok(json!({
         "name": name,
         "task": task,

@@ -5,7 +5,7 @@
 
 use mutualnet_core::network::Rank;
 
-use crate::{family, segment, ssdlite};
+use crate::{family, fasterrcnn, segment, ssdlite};
 
 /// A folder of golden files, below `crates`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Folder {
     Segment,
     /// Scores and box codes of torchvision's one-stage detector.
     Detect,
+    /// Maps, proposed boxes and answers for regions of torchvision's two-stage detector.
+    Regions,
     /// Parameters, MACs, logits and gradients of pytorchvideo's network.
     Clips,
 }
@@ -33,6 +35,7 @@ impl Folder {
             Self::Steps => "train/golden/mutual_step",
             Self::Segment => "nn/golden/segment",
             Self::Detect => "nn/golden/detect",
+            Self::Regions => "nn/golden/regions",
             Self::Clips => "nn/golden/clips",
         }
     }
@@ -51,6 +54,9 @@ pub fn folders(network: &str) -> Vec<Folder> {
     }
     if network == ssdlite::NAME {
         return vec![Folder::Detect];
+    }
+    if network == fasterrcnn::NAME {
+        return vec![Folder::Regions];
     }
     let Some(family) = family(network) else { return Vec::new() };
     if family.rank() == Rank::Clip {

@@ -10,6 +10,7 @@ use mutualnet_core::network::{Activation, ChannelRule, Groups, NetworkBuilder, R
 use mutualnet_core::{Network, NodeId};
 
 pub mod efficientnet;
+pub mod fasterrcnn;
 pub mod mnasnet;
 pub mod mobilenet_v1;
 pub mod mobilenet_v2;
@@ -169,7 +170,7 @@ pub const FAMILIES: &[Family] = &[
 
 /// The names that [`build`] accepts; for families with numbers in their names, the common members.
 pub fn all_names() -> impl Iterator<Item = &'static str> {
-    names().chain(segment::NAMES.iter().copied()).chain([ssdlite::NAME])
+    names().chain(segment::NAMES.iter().copied()).chain([ssdlite::NAME, fasterrcnn::NAME])
 }
 
 /// Those of [`all_names`] that classify.
@@ -195,7 +196,7 @@ pub fn family(name: &str) -> Option<&'static Family> {
 
 /// Whose names the parameters of a network have; those of a network that is not here count as the authors'.
 pub fn origin(name: &str) -> Origin {
-    if segment::NAMES.contains(&name) || name == ssdlite::NAME {
+    if segment::NAMES.contains(&name) || [ssdlite::NAME, fasterrcnn::NAME].contains(&name) {
         return Origin::Torchvision;
     }
     family(name).map_or(Origin::Authors, |family| family.origin)
@@ -219,6 +220,8 @@ pub fn build_for(variant: impl Into<Variant>, name: &str, config: &NetworkConfig
     let network = FAMILIES.iter().find_map(|family| (family.build)(name, config));
     let network = network.or_else(|| segment::segment(name, config, variant));
     let network = network.or_else(|| (name == ssdlite::NAME).then(|| ssdlite::ssdlite(config, variant.head)));
+    let of_regions = || (name == fasterrcnn::NAME).then(|| fasterrcnn::fasterrcnn(config, variant.head));
+    let network = network.or_else(of_regions);
     network.unwrap_or_else(|| Err(Error::Unknown { name: name.to_owned() }))
 }
 

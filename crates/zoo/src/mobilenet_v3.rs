@@ -102,14 +102,33 @@ pub(crate) enum Moves {
 /// Appends everything up to the last convolution under `path`; returns the last node with an eighth of the side, and the
 /// last one.
 pub(crate) fn trunk(net: &mut NetworkBuilder, path: &str, input: NodeId, moves: Moves) -> (NodeId, NodeId) {
+    let layers = layers(STYLE, net, (path, input), moves);
+    (layers[LOW_BLOCK], layers[BLOCKS.len() + 1])
+}
+
+/// The trunk of Faster R-CNN under `path`, whose batch norms have the usual eps; returns the last strided block, which has no
+/// non-linearity at its end, and the last convolution.
+pub(crate) fn two_maps(net: &mut NetworkBuilder, path: &str, input: NodeId) -> [NodeId; 2] {
+    let style = Style { norm: BatchNorm { eps: BatchNorm::EPS }, ..STYLE };
+    let layers = layers(style, net, (path, input), Moves::Strided(None));
+    [layers[BLOCKS.len() + 1 - N_LAST], layers[BLOCKS.len() + 1]]
+}
+
+/// Appends everything up to the last convolution; returns the stem, every block and that convolution.
+fn layers(
+    style: Style,
+    net: &mut NetworkBuilder,
+    (path, input): (&str, NodeId),
+    moves: Moves,
+) -> Vec<NodeId> {
     let mut strides = Strides::new(match moves {
         Moves::Strided(output_stride) => output_stride,
         Moves::Dilated => None,
     });
     let last_activation = Some(Activation::HardSwish);
     let stem = dense(ChannelRule::slim(STEM_CHANNELS), 3, strides.next(2));
-    let mut x = STYLE.layer(net, &format!("{path}.0"), input, (stem, last_activation));
-    let (mut channels, mut low) = (STEM_CHANNELS, x);
+    let mut x = style.layer(net, &format!("{path}.0"), input, (stem, last_activation));
+    let (mut channels, mut layers) = (STEM_CHANNELS, vec![x]);
     for (idx, spec) in (1..).zip(BLOCKS) {
         let block_path = format!("{path}.{idx}");
         let is_dilated = matches!(moves, Moves::Dilated) && idx > BLOCKS.len() - N_LAST;
@@ -119,16 +138,17 @@ pub(crate) fn trunk(net: &mut NetworkBuilder, path: &str, input: NodeId, moves: 
             dilation: if is_dilated { 2 } else { 1 },
             ..block(spec, channels)
         };
-        let y = STYLE.block(net, &block_path, x, &block);
+        let y = style.block(net, &block_path, x, &block);
         // The shortcut depends on the published stride.
         let residual = channels == out && stride == 1;
         x = if residual { net.add(&format!("{block_path}.add"), y, x) } else { y };
         channels = out;
-        low = if idx == LOW_BLOCK { x } else { low };
+        layers.push(x);
     }
     let last = dense(ChannelRule::slim(LAST_CHANNELS), 1, 1);
     let path = format!("{path}.{}", BLOCKS.len() + 1);
-    (low, STYLE.layer(net, &path, x, (last, last_activation)))
+    layers.push(style.layer(net, &path, x, (last, last_activation)));
+    layers
 }
 
 /// Appends the trunk of SSDlite under `path`, in two parts: up to the expansion of the last strided block, and up to the

@@ -22,6 +22,8 @@ pub struct List {
 impl List {
     /// The list that reads images or clips, the only one of most networks.
     pub const MAIN: &'static str = "main";
+    /// The list of a two-stage detector that looks at regions.
+    pub const BOX: &'static str = "box";
 
     pub(super) fn main(n_nodes: usize) -> Self {
         Self { name: Self::MAIN.to_owned(), nodes: 0..n_nodes }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Network, Node, NodeId, Op};
+use super::{List, Network, Node, NodeId, Op};
 use crate::{Error, Result};
 
 /// The most outputs that a network may have.
@@ -35,6 +35,14 @@ impl Output {
     /// What the names of its maps of boxes begin with: `[n, boxes × 4, h, w]`, for every box its codes.
     pub const BOXES: &'static str = "boxes";
 
+    /// What the names of the maps begin with that a two-stage detector cuts regions out of, from the finest to the coarsest.
+    pub const FEATURES: &'static str = "features";
+    /// What the names of its maps of logits begin with, one for every box of a position: whether there is an object in it.
+    pub const OBJECTS: &'static str = "objects";
+    /// What the names of its maps of codes begin with, for every box of a position; and the name of the codes that the list
+    /// [`List::BOX`] computes, for every class of a region.
+    pub const CODES: &'static str = "codes";
+
     /// Whether it is a map of boxes.
     fn is_boxes(&self) -> bool {
         self.name.strip_prefix(Self::BOXES).is_some_and(|rest| rest.starts_with('.'))
@@ -50,10 +58,11 @@ impl Output {
 }
 
 impl Network {
-    /// The number of classes: the channels of the first output, for each box if it is a detector's.
+    /// The number of classes: the channels of the first output, that of [`List::BOX`] if there is one, for each box if it is a
+    /// one-stage detector's.
     pub fn classes(&self) -> usize {
         let channels = self.channels(self.widths().full()).expect("checked at construction");
-        let first = channels[self.outputs()[0].node.0];
+        let first = channels[self.answers().next().expect("every list has an output").node.0];
         first / self.boxes_per_position().unwrap_or(1).max(1)
     }
 
@@ -64,17 +73,28 @@ impl Network {
         Some(channels[boxes.node.0] / 4)
     }
 
-    /// The last layers with parameters before each output but boxes, which depend on the number of classes: the
+    /// The outputs that depend on the number of classes, and maps of boxes: those of [`List::BOX`], or all if there is no such
+    /// list.
+    fn answers(&self) -> impl Iterator<Item = &Output> {
+        let of_regions = self.list(List::BOX).ok().map(List::nodes);
+        let is_answer = move |output: &&Output| match &of_regions {
+            Some(nodes) => nodes.contains(&output.node.0),
+            None => true,
+        };
+        self.outputs().iter().filter(is_answer)
+    }
+
+    /// The last layers with parameters before each output but maps of boxes, which depend on the number of classes: the
     /// classifier.
     pub fn heads(&self) -> BTreeSet<NodeId> {
         let mut heads = BTreeSet::new();
-        let scores = self.outputs().iter().filter(|output| !output.is_boxes());
+        let scores = self.answers().filter(|output| !output.is_boxes());
         let mut open: Vec<_> = scores.map(|output| output.node).collect();
         while let Some(id) = open.pop() {
             let Node { op, inputs, .. } = self.node(id);
             match op {
                 Op::Conv(_) | Op::TransposedConv(_) | Op::Linear(_) | Op::BatchNorm(_) => {
-                    heads.insert(id);
+                    heads.insert(self.owner(id));
                 }
                 // The second input gives the size only.
                 Op::ResizeLike(_) => open.push(inputs[0]),

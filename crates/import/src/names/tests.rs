@@ -130,9 +130,8 @@ fn with_classes(name: &str, classes: usize) -> Network {
 
 #[test]
 fn every_tensor_of_networks_that_segment_or_detect_has_its_place() {
-    let detector = ("detect", mutualnet_zoo::ssdlite::NAME);
-    for (folder, name) in
-        mutualnet_zoo::segment::NAMES.iter().map(|name| ("segment", *name)).chain([detector])
+    let detectors = [("detect", mutualnet_zoo::ssdlite::NAME), ("regions", mutualnet_zoo::fasterrcnn::NAME)];
+    for (folder, name) in mutualnet_zoo::segment::NAMES.iter().map(|name| ("segment", *name)).chain(detectors)
     {
         let shapes = golden_shapes(folder, name);
         let state = state(&shapes);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mutualnet_core::network::List;
 use mutualnet_core::{Resolution, Subnet};
 use mutualnet_zoo::Purpose;
 use mutualnet_zoo::segment::{NAMES, segment};
@@ -17,7 +18,11 @@ const TOLERANCE: f32 = 2e-4;
 #[derive(Deserialize)]
 pub(super) struct Golden {
     parameters: Vec<(String, Vec<usize>)>,
+    /// Of the list `main`.
     macs: BTreeMap<u32, u64>,
+    /// Of another list, for one region; 0 if there is none.
+    #[serde(default)]
+    region_macs: u64,
     outputs: BTreeMap<String, Output>,
 }
 
@@ -53,29 +58,45 @@ impl Golden {
 
     pub(super) fn assert_names_shapes_and_macs(&self, network: &Network) {
         let shapes = network.parameter_shapes(Width::ONE).unwrap();
-        let ours: Vec<_> = network.parameters().into_iter().map(|p| p.name).zip(shapes).collect();
-        let [ours, theirs] = [&ours, &self.parameters].map(|all| all.iter().cloned().collect());
-        let (ours, theirs): (BTreeMap<_, _>, BTreeMap<_, _>) = (ours, theirs);
-        assert_eq!(ours, theirs);
+        let ours: BTreeMap<_, _> = network.parameters().into_iter().map(|p| p.name).zip(shapes).collect();
+        let theirs: BTreeMap<_, _> = self.parameters.iter().cloned().collect();
+        assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
+        for (name, shape) in &ours {
+            // A linear layer over all positions is a convolution here.
+            let flat = [shape[0], shape[1..].iter().product()];
+            assert!(theirs[name] == *shape || theirs[name] == flat, "{name}: {shape:?}, {:?}", theirs[name]);
+        }
         for (&side, &macs) in &self.macs {
             let subnet = Subnet::image(Width::ONE, Resolution::new(side).unwrap());
             let costs = network.nodes().iter().zip(network.costs(subnet).unwrap());
+            let costs = costs.take(network.main().nodes().end);
             let convolutions = costs.filter(|(node, _)| node.op.name().ends_with("conv"));
             let ours = convolutions.map(|(_, cost)| cost.macs.0).sum::<u64>();
             assert_eq!(ours, macs, "{} at {side}", network.name());
+            let others = network.lists()[1..].iter().map(|list| network.list_macs(list, subnet).unwrap().0);
+            assert_eq!(others.sum::<u64>(), self.region_macs, "{}", network.name());
         }
     }
 
     /// Runs the network on the script's images with its weights.
     pub(super) fn assert_outputs(&self, network: Network, images: [usize; 4]) {
+        self.assert_outputs_of_lists(network, &[(List::MAIN, 7, images)]);
+    }
+
+    /// Runs lists with the script's weights, each on what it fills with a seed.
+    pub(super) fn assert_outputs_of_lists(&self, network: Network, inputs: &[(&str, u32, [usize; 4])]) {
         let net = Net::new(network);
         let parameters =
             Parameters::from_weights(net.network(), &weights(net.network()), Device::Cpu).unwrap();
-        let pixels: Vec<_> = fill(7, images.iter().product()).map(|value| (value * 1.7) as f32).collect();
-        let images = Tensor::from_slice(&pixels, &images).unwrap().channels_last().unwrap();
         let slice = net.slice(&parameters, Width::ONE).unwrap();
-        let outputs =
-            mutualnet_engine::no_grad(|| net.run_all(&slice, &[&images], Norm::Batch, None)).unwrap();
+        let outputs = inputs.iter().flat_map(|&(list, seed, shape)| {
+            let numbers: Vec<_> =
+                fill(seed, shape.iter().product()).map(|value| (value * 1.7) as f32).collect();
+            let input = Tensor::from_slice(&numbers, &shape).unwrap().channels_last().unwrap();
+            let list = (net.network().list(list).unwrap(), &[&input][..]);
+            mutualnet_engine::no_grad(|| net.run_list(&slice, list, Norm::Batch, None)).unwrap()
+        });
+        let outputs: Vec<_> = outputs.collect();
         assert_eq!(outputs.len(), self.outputs.len());
         for (output, tensor) in net.network().outputs().iter().zip(outputs) {
             let Output { shape, numbers } = &self.outputs[&output.name];
@@ -99,6 +120,9 @@ fn weights(network: &Network) -> Weights {
     names.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     let tensors = names.into_iter().enumerate().map(|(idx, (parameter, shape))| {
         let (scale, mean) = match parameter.kind {
+            _ if parameter.name.ends_with("fc6.weight") || parameter.kind == ParameterKind::LinearWeight => {
+                ((6.0 / shape[1..].iter().product::<usize>() as f64).sqrt(), 0.0)
+            }
             ParameterKind::ConvWeight | ParameterKind::DepthwiseWeight => {
                 ((6.0 / (shape[2] * shape[3] * shape[0]) as f64).sqrt(), 0.0)
             }

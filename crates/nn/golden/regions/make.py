@@ -1,0 +1,67 @@
+"""Runs one of torchvision's two-stage detectors, with which ours is compared at width 1.
+
+    python make.py FACTS      (torch 2.11.0, torchvision 0.26.0, numpy; `cargo xtask golden NETWORK` does this)
+
+FACTS is a JSON file with the name; NAME.json is written into the script's own folder.
+Weights, images and regions come from `fill`, which the tests repeat, so the files contain only names, shapes and results.
+It computes in double precision and with the statistics of the batch. Images are those that the backbone sees, normalized.
+    parameters   names and shapes, in torchvision's order
+    macs         multiply-accumulates of convolutions for square images, by side: trunk, pyramid and proposals
+    region_macs  multiply-accumulates of linear layers for one region
+    outputs      of every map, and for six regions: shape, and every n-th number of the row-major output, at most 256
+"""
+
+import json
+import pathlib
+import sys
+
+import torch
+import torchvision
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "testkit/golden"))
+from filled import conv_macs, every, fill, values
+
+torch.set_default_dtype(torch.float64)
+
+IMAGES = [4, 3, 160, 192]
+REGIONS = [6, 256, 7, 7]
+CLASSES = 21
+
+
+def maps(model, images):
+    """The maps that regions are cut from, and those of proposals, before they are rearranged into lists of boxes."""
+    features = model.backbone(images)
+    objects, codes = model.rpn.head(list(features.values()))
+    # Regions are not cut from the map that is pooled.
+    named = {"features": [features[name] for name in features if name != "pool"], "objects": objects, "codes": codes}
+    return {f"{name}.{idx}": out for name, outs in named.items() for idx, out in enumerate(outs)}
+
+
+def main(facts):
+    name = json.loads(pathlib.Path(facts).read_text())["name"]
+    detection = torchvision.models.detection
+    model = getattr(detection, name)(weights=None, weights_backbone=None, num_classes=CLASSES)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for idx, path in enumerate(sorted(parameters)):
+            parameters[path].copy_(values(path, parameters[path], 1000 + idx))
+    model.eval()
+    macs = {side: conv_macs(model, lambda: maps(model, torch.zeros(1, 3, side, side))) for side in (320, 100)}
+    linear = [module for module in model.roi_heads.modules() if isinstance(module, torch.nn.Linear)]
+    model.train()
+    with torch.no_grad():
+        outputs = maps(model, fill(7, IMAGES) * 1.7)
+        features = model.roi_heads.box_head(fill(8, REGIONS) * 1.7)
+        outputs["scores"], outputs["codes"] = model.roi_heads.box_predictor(features)
+    golden = {
+        "network": name,
+        "parameters": [[path, list(p.shape)] for path, p in parameters.items()],
+        "macs": macs,
+        "region_macs": sum(module.weight.numel() for module in linear),
+        "outputs": {key: {"shape": list(out.shape), "numbers": every(out)} for key, out in outputs.items()},
+    }
+    (pathlib.Path(__file__).parent / f"{name}.json").write_text(json.dumps(golden, indent=0) + "\n")
+    print(name, sum(p.numel() for p in parameters.values()))
+
+
+main(*sys.argv[1:])

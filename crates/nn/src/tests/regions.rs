@@ -1,0 +1,42 @@
+//! Faster R-CNN at full size against torchvision: `golden/regions/make.py`.
+
+use mutualnet_core::network::List;
+use mutualnet_zoo::Head;
+use mutualnet_zoo::fasterrcnn::{NAME, fasterrcnn};
+
+use super::segment::Golden;
+use super::*;
+
+const IMAGES: [usize; 4] = [4, 3, 160, 192];
+const REGIONS: [usize; 4] = [6, 256, 7, 7];
+
+fn network() -> Network {
+    let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
+    fasterrcnn(&NetworkConfig { classes: 21, widths, output_stride: None }, Head::Whole).unwrap()
+}
+
+#[test]
+fn names_shapes_macs_maps_and_answers_are_torchvisions() {
+    let golden = Golden::read("regions", NAME);
+    golden.assert_names_shapes_and_macs(&network());
+    let inputs = [(List::MAIN, 7, IMAGES), (List::BOX, 8, REGIONS)];
+    golden.assert_outputs_of_lists(network(), &inputs);
+}
+
+#[test]
+fn every_width_gives_the_same_maps() {
+    let net = Net::new(network());
+    let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+    let of_regions = net.network().list(List::BOX).unwrap();
+    for fraction in [0.25, 0.6, 1.0] {
+        let slice = net.slice(&parameters, width(fraction)).unwrap();
+        let maps = net.run_all(&slice, &[&batch(2, 96)], Norm::Batch, None).unwrap();
+        let ours: Vec<_> = maps.iter().map(Tensor::shape).collect();
+        let sides = [3, 3, 2];
+        let of = |channels| sides.map(|side| [2, channels, side, side]);
+        assert_eq!(ours, [&of(256)[..2], &of(15), &of(60)].concat());
+        let regions = Tensor::zeros(&[5, 256, 7, 7], Device::Cpu).unwrap().channels_last().unwrap();
+        let answers = net.run_list(&slice, (of_regions, &[&regions]), Norm::Batch, None).unwrap();
+        assert_eq!([answers[0].shape(), answers[1].shape()], [[5, 21], [5, 84]]);
+    }
+}

@@ -1,0 +1,194 @@
+//! Faster R-CNN with a feature pyramid behind MobileNetV3: one list proposes regions, the other one looks at them.
+//!
+//! The trunk is slimmed as in classification. The pyramid and the layers behind it are the same at every width, or are slimmed too,
+//! except for the maps that regions are cut from and a linear layer, which never are.
+//!
+//! # Source
+//! arXiv 1506.01497 and 1612.03144. Names and shapes are those of torchvision's `fasterrcnn_mobilenet_v3_large_fpn`; only `fc6`, a
+//! linear layer over all positions of a region, is a convolution here, with the same numbers in the same order. Batch norms have
+//! the usual eps, as there, and not that of the classification network.
+
+use std::collections::BTreeMap;
+
+use mutualnet_core::network::{Activation, ChannelRule, Conv, List, NetworkBuilder, Output, Rank, Resize};
+use mutualnet_core::{Network, NodeId};
+
+use crate::layers::{dense, max_pool};
+use crate::{Error, Head, NetworkConfig, mobilenet_v3};
+
+/// The name of the network in recipes.
+pub const NAME: &str = "fasterrcnn_mobilenet_v3_large_fpn";
+
+/// The length of the shorter side of the images that the network is published for.
+pub const SIDE: u32 = 800;
+
+/// Boxes that are proposed at every position of a map: five sizes, each with three ratios.
+pub const BOXES_PER_POSITION: usize = 15;
+
+/// Cells along a side of a region that the list [`List::BOX`] reads.
+pub const REGION_SIDE: u32 = 7;
+
+/// Channels of the maps of the pyramid.
+const PYRAMID_CHANNELS: u32 = 256;
+
+/// Features of a region behind each of the first two layers.
+const REGION_FEATURES: u32 = 1024;
+
+/// Numbers of a box's codes.
+const CODES: usize = 4;
+
+/// Builds the network. `config.classes` counts the background, which is the first class.
+///
+/// - [`List::MAIN`] computes the maps that regions are cut from, from the finest to the coarsest ([`Output::FEATURES`]), and for
+///   these and one more, half as large as the last, a logit ([`Output::OBJECTS`]) and the codes ([`Output::CODES`]) of every box.
+/// - [`List::BOX`] computes the logits of the classes of a region, and for each class the codes of a box.
+///
+/// # Errors
+/// `config.output_stride` is given, or the width range leaves a layer without channels.
+pub fn fasterrcnn(config: &NetworkConfig, head: Head) -> Result<Network, Error> {
+    if config.output_stride.is_some() {
+        return Err(Error::FixedOutputStride { name: NAME.to_owned(), stride: 32 });
+    }
+    let mut main = NetworkBuilder::new(NAME, Rank::Image, config.widths);
+    let input = main.input(3);
+    let trunk = mobilenet_v3::two_maps(&mut main, "backbone.body", input);
+    let features = pyramid(&mut main, &trunk, head);
+    for (idx, &map) in features.iter().enumerate() {
+        main.output(&format!("{}.{idx}", Output::FEATURES), map);
+    }
+    propose(&mut main, features, head);
+    let of_regions = BTreeMap::from([(List::BOX.to_owned(), regions(config, head)?)]);
+    Ok(main.finish()?.with_lists(of_regions)?)
+}
+
+/// The maps of the pyramid: each map of the trunk, plus all coarser ones at its size.
+fn pyramid(net: &mut NetworkBuilder, trunk: &[NodeId], head: Head) -> Vec<NodeId> {
+    let biased = |conv: Conv| Conv { bias: true, ..conv };
+    let inner = biased(head.conv(PYRAMID_CHANNELS, 1));
+    let layer = biased(dense(ChannelRule::whole(PYRAMID_CHANNELS as usize), 3, 1));
+    let path = "backbone.fpn";
+    let lateral =
+        |(idx, &map): (usize, &NodeId)| net.conv(&format!("{path}.inner_blocks.{idx}.0"), map, inner.clone());
+    let mut sums: Vec<_> = trunk.iter().enumerate().map(lateral).collect();
+    for idx in (0..sums.len() - 1).rev() {
+        let (fine, coarse) = (sums[idx], sums[idx + 1]);
+        let resized = net.resize_like(&format!("{path}.top_down.{idx}"), coarse, fine, Resize::Nearest);
+        sums[idx] = net.add(&format!("{path}.sum.{idx}"), fine, resized);
+    }
+    let out = |(idx, sum)| net.conv(&format!("{path}.layer_blocks.{idx}.0"), sum, layer.clone());
+    sums.into_iter().enumerate().map(out).collect()
+}
+
+/// Appends the layers that propose boxes: the same ones for every map, and for one more, every second position of the coarsest.
+fn propose(net: &mut NetworkBuilder, mut maps: Vec<NodeId>, head: Head) {
+    let coarsest = *maps.last().expect("a pyramid has a map");
+    maps.push(net.max_pool("backbone.fpn.pool", coarsest, max_pool(1, 2, 0)));
+    let point = |n: usize| Conv { bias: true, ..dense(ChannelRule::whole(n), 1, 1) };
+    let hidden = Conv { bias: true, ..head.conv(PYRAMID_CHANNELS, 3) };
+    let [objects, codes] = [point(BOXES_PER_POSITION), point(BOXES_PER_POSITION * CODES)];
+    // Of the first map, whose parameters the others share.
+    let mut owners: [Option<NodeId>; 3] = [None; 3];
+    let mut outputs = Vec::new();
+    for (idx, map) in maps.into_iter().enumerate() {
+        let path = if idx == 0 { "rpn.head".to_owned() } else { format!("rpn.maps.{idx}") };
+        let mut layer = |net: &mut NetworkBuilder, (number, name): (usize, &str), input, conv: &Conv| {
+            let path = format!("{path}.{name}");
+            match owners[number] {
+                Some(owner) => net.conv_again(&path, input, owner),
+                None => *owners[number].insert(net.conv(&path, input, conv.clone())),
+            }
+        };
+        let x = layer(net, (0, "conv.0.0"), map, &hidden);
+        let x = net.activation(&format!("{path}.conv.0.1"), x, Activation::Relu);
+        outputs.push([layer(net, (1, "cls_logits"), x, &objects), layer(net, (2, "bbox_pred"), x, &codes)]);
+    }
+    for (kind, name) in [Output::OBJECTS, Output::CODES].into_iter().enumerate() {
+        for (idx, of_map) in outputs.iter().enumerate() {
+            net.output(&format!("{name}.{idx}"), of_map[kind]);
+        }
+    }
+}
+
+/// The list that looks at regions.
+fn regions(config: &NetworkConfig, head: Head) -> Result<Network, Error> {
+    let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
+    let size = [1, REGION_SIDE, REGION_SIDE];
+    let x = net.stream("roi_heads.box_roi_pool", PYRAMID_CHANNELS, Some(size));
+    let all_positions =
+        Conv { kernel: size, padding: [0; 3], bias: true, ..dense(head.rule(REGION_FEATURES), 1, 1) };
+    let x = net.conv("roi_heads.box_head.fc6", x, all_positions);
+    let x = net.activation("roi_heads.box_head.relu6", x, Activation::Relu);
+    let x = net.linear("roi_heads.box_head.fc7", x, REGION_FEATURES as usize);
+    let x = net.activation("roi_heads.box_head.relu7", x, Activation::Relu);
+    for (name, layer, per_class) in [(Output::SCORES, "cls_score", 1), (Output::CODES, "bbox_pred", CODES)] {
+        let x = net.linear(&format!("roi_heads.box_predictor.{layer}"), x, config.classes * per_class);
+        net.output(name, x);
+    }
+    Ok(net.finish()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use mutualnet_core::{Resolution, Subnet, Width, WidthRange};
+
+    use super::*;
+    use crate::OutputStride;
+
+    fn config() -> NetworkConfig {
+        let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
+        NetworkConfig { classes: 91, widths, output_stride: None }
+    }
+
+    /// As torchvision says of its checkpoint, whose batch norms are frozen and do not count: 19,386,354 parameters.
+    #[test]
+    fn it_has_the_size_that_torchvision_publishes() {
+        let net = fasterrcnn(&config(), Head::Whole).unwrap();
+        let channels = net.channels(Width::ONE).unwrap();
+        let of_norms: usize = net.batch_norms().map(|id| 2 * channels[id.0]).sum();
+        assert_eq!(net.params(Width::ONE).unwrap() - of_norms as u64, 19_386_354);
+        assert_eq!(net.classes(), 91);
+        let lists: Vec<_> = net.lists().iter().map(List::name).collect();
+        assert_eq!(lists, ["main", "box"]);
+        let outputs: Vec<_> = net.outputs().iter().map(|output| output.name.as_str()).collect();
+        let of_main = [
+            "features.0",
+            "features.1",
+            "objects.0",
+            "objects.1",
+            "objects.2",
+            "codes.0",
+            "codes.1",
+            "codes.2",
+        ];
+        assert_eq!(outputs, [&of_main[..], &["scores", "codes"]].concat());
+        // Of an image with 256 pixels along a side: the same stride twice, and half of that.
+        let costs = net.costs(Subnet::image(Width::ONE, Resolution::new(256).unwrap())).unwrap();
+        let sides = net.outputs().iter().map(|output| costs[output.node.0].shape.extent[1]);
+        assert_eq!(sides.collect::<Vec<_>>(), [8, 8, 8, 8, 4, 8, 8, 4, 1, 1]);
+    }
+
+    #[test]
+    fn a_head_is_whole_unless_it_is_slimmed() {
+        for (head, inner) in [(Head::Whole, 256), (Head::Slim, 64)] {
+            let net = fasterrcnn(&config(), head).unwrap();
+            let channels = net.channels(Width::new(0.25).unwrap()).unwrap();
+            let of = |path: &str| channels[net.nodes().iter().position(|node| node.path == path).unwrap()];
+            assert_eq!([of("backbone.body.13.block.3.0"), of("backbone.body.16.0")], [40, 240]);
+            assert_eq!([of("backbone.fpn.inner_blocks.0.0"), of("rpn.head.conv.0.0")], [inner; 2]);
+            assert_eq!([of("rpn.maps.2.conv.0.0"), of("roi_heads.box_head.fc6")], [inner, 4 * inner]);
+            assert_eq!([of("backbone.fpn.layer_blocks.1.0"), of("rpn.maps.2.cls_logits")], [256, 15]);
+        }
+        let names = |head| {
+            let net = fasterrcnn(&config(), head).unwrap();
+            net.parameters().into_iter().map(|parameter| parameter.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Head::Whole), names(Head::Slim));
+    }
+
+    #[test]
+    fn the_stride_is_fixed() {
+        let config = NetworkConfig { output_stride: Some(OutputStride::S16), ..config() };
+        let error = fasterrcnn(&config, Head::Whole).unwrap_err();
+        assert!(matches!(error, Error::FixedOutputStride { stride: 32, .. }), "{error}");
+    }
+}
