@@ -5,7 +5,8 @@ use std::arch::x86_64::*;
 use super::lanes::dot_by_halves;
 use super::{Lanes, kernels_for};
 
-/// With `DOT`, products of pairs are computed by the instruction for them, which treats denormal numbers as zeros.
+/// With `DOT`, products of pairs and the rounding to bf16 are instructions of their own, which treat denormal numbers as
+/// zeros.
 #[derive(Clone, Copy)]
 struct F32x16<const DOT: bool>(__m512);
 
@@ -48,6 +49,11 @@ impl<const DOT: bool> Lanes for F32x16<DOT> {
     unsafe fn store_half(self, to: *mut u16) {
         // SAFETY: the trait's contract.
         unsafe {
+            if DOT {
+                let halves = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self.0));
+                _mm256_storeu_si256(to.cast(), halves);
+                return;
+            }
             let bits = _mm512_castps_si512(self.0);
             let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
             let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
@@ -134,7 +140,8 @@ impl<const DOT: bool> Lanes for F32x16<DOT> {
         // SAFETY: the trait's contract; with `DOT`, kernels are compiled for the instruction.
         unsafe {
             if DOT {
-                let [pair, by] = [pair, by].map(|pairs| std::mem::transmute::<__m512, __m512bh>(pairs.0));
+                let pair = std::mem::transmute::<__m512, __m512bh>(pair.0);
+                let by = std::mem::transmute::<__m512, __m512bh>(by.0);
                 Self(_mm512_dpbf16_ps(self.0, pair, by))
             } else {
                 dot_by_halves(self, pair, by)

@@ -68,49 +68,67 @@ pub(super) unsafe fn tile<L: Lanes, const P: usize, const V: usize>(tile: &Tile)
     }
 }
 
+/// The most channels that a tile spans.
+const MOST_LANES: usize = 2 * PANEL;
+
 /// Computes a tile of bf16, whose weights and inputs are taken in pairs of input channels.
 ///
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
 pub(super) unsafe fn tile_of_pairs<L: Lanes, const P: usize, const V: usize>(tile: &Tile) {
-    // SAFETY: the contract above. A pair is read unaligned; of an odd number of channels the last one is read alone, and
-    // the weight beside its own is multiplied by 0.
+    // A tap with an odd number of channels counts as two parts, its pairs and its last channel, so that there is only one
+    // inner loop: with two of them, compilers keep the sums in memory.
+    let (pairs, parts) = (tile.numbers / 2, 1 + tile.numbers % 2);
+    // SAFETY: the contract above. Pairs are read unaligned. The weight beside that of a last channel is multiplied by 0.
     unsafe {
         let mut sums = [[L::splat(0.0); V]; P];
-        for tap in 0..tile.taps {
+        for part in 0..tile.taps * parts {
+            let (tap, is_last) = (part / parts, part % parts == 1);
             let mut inputs = [std::ptr::null(); P];
-            for (p, input) in inputs.iter_mut().enumerate() {
-                *input = *tile.pointers.add(tap * P + p);
-            }
-            let weights = tile.weights.add(tap * tile.tap_stride);
-            let by = |k: usize, v: usize| {
-                let lane = v * L::N;
-                L::load(weights.add(lane / PANEL * tile.panel_stride + k * PANEL + lane % PANEL))
-            };
-            let pairs = tile.numbers / 2;
-            for k in 0..pairs {
-                let mut factors = [L::splat(0.0); V];
-                for (v, factor) in factors.iter_mut().enumerate() {
-                    *factor = by(k, v);
-                }
-                for (input, sums) in inputs.iter().zip(&mut sums) {
-                    let input = L::splat(input.cast::<f32>().add(k).read_unaligned());
-                    for (sum, &by) in sums.iter_mut().zip(&factors) {
-                        *sum = sum.dot(input, by);
-                    }
+            let mut lasts = [0_u32; P];
+            for p in 0..P {
+                inputs[p] = *tile.pointers.add(tap * P + p);
+                if is_last {
+                    lasts[p] = u32::from(inputs[p].cast::<u16>().add(2 * pairs).read_unaligned());
+                    inputs[p] = (&raw const lasts[p]).cast();
                 }
             }
-            if tile.numbers % 2 == 1 {
-                for (input, sums) in inputs.iter().zip(&mut sums) {
-                    let last = u32::from(input.cast::<u16>().add(2 * pairs).read_unaligned());
-                    for (v, sum) in sums.iter_mut().enumerate() {
-                        *sum = sum.dot(L::splat(f32::from_bits(last)), by(pairs, v));
+            let (first, n) = if is_last { (pairs, 1) } else { (0, pairs) };
+            let weights = tile.weights.add(tap * tile.tap_stride + first * PANEL);
+            for k in 0..n {
+                let mut by = [L::splat(0.0); V];
+                for (v, by) in by.iter_mut().enumerate() {
+                    let lane = v * L::N;
+                    *by = L::load(weights.add(lane / PANEL * tile.panel_stride + k * PANEL + lane % PANEL));
+                }
+                for p in 0..P {
+                    let input = L::splat(inputs[p].cast::<f32>().add(k).read_unaligned());
+                    for v in 0..V {
+                        sums[p][v] = sums[p][v].dot(input, by[v]);
                     }
                 }
             }
         }
-        finish(tile, &sums);
+        // A compiler that does not unroll the loop over stores would keep all sums in memory for it, so it gets a copy.
+        let mut copies = [[0.0; MOST_LANES]; P];
+        for p in 0..P {
+            for v in 0..V {
+                sums[p][v].store(copies[p].as_mut_ptr().add(v * L::N));
+            }
+        }
+        let epilogue = tile.epilogue.load::<L>();
+        for (p, copies) in copies.iter().enumerate() {
+            for lane in (0..V * L::N).step_by(L::N) {
+                epilogue.store(
+                    L::load(copies.as_ptr().add(lane)),
+                    lane,
+                    tile.out,
+                    p * tile.out_stride + lane,
+                );
+            }
+        }
+        bend::<L, P, V>(tile);
     }
 }
 
@@ -125,6 +143,15 @@ unsafe fn finish<L: Lanes, const P: usize, const V: usize>(tile: &Tile, sums: &[
                 epilogue.store(sum, v * L::N, tile.out, p * tile.out_stride + v * L::N);
             }
         }
+        bend::<L, P, V>(tile);
+    }
+}
+
+/// Applies the curve of the epilogue to the outputs of a tile.
+#[inline(always)]
+unsafe fn bend<L: Lanes, const P: usize, const V: usize>(tile: &Tile) {
+    // SAFETY: as `tile`.
+    unsafe {
         for p in 0..P {
             curve::bend::<L>(
                 &tile.epilogue,
