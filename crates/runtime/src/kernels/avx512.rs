@@ -136,6 +136,12 @@ impl<const DOT: bool> Lanes for F32x16<DOT> {
     }
 
     #[inline(always)]
+    unsafe fn times_power_of_two(self, power: Self) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { _mm512_scalef_ps(self.0, power.0) })
+    }
+
+    #[inline(always)]
     unsafe fn dot(self, pair: Self, by: Self) -> Self {
         // SAFETY: the trait's contract; with `DOT`, kernels are compiled for the instruction.
         unsafe {

@@ -70,9 +70,9 @@ unsafe fn of<L: Lanes>(curve: Curve, x: L) -> L {
     // SAFETY: same contract.
     unsafe {
         match curve {
-            Curve::Sigmoid => sigmoid(x),
+            Curve::Sigmoid => L::splat(1.0).div(inverse_sigmoid(x)),
             Curve::HardSigmoid => hard_sigmoid(x),
-            Curve::Swish => x.mul(sigmoid(x)),
+            Curve::Swish => x.div(inverse_sigmoid(x)),
             Curve::HardSwish => x.mul(hard_sigmoid(x)),
         }
     }
@@ -86,39 +86,35 @@ unsafe fn hard_sigmoid<L: Lanes>(x: L) -> L {
     unsafe { x.add(L::splat(3.0)).clamp(L::splat(0.0), L::splat(6.0)).mul(L::splat(1.0 / 6.0)) }
 }
 
+/// `1 / sigmoid(x)`, which is `1 + exp(-x)`. The rounding of the exponent adds a relative error of `|x| · 2⁻²⁴`.
+///
 /// # Safety
 /// That of [`Lanes`].
 #[inline(always)]
-unsafe fn sigmoid<L: Lanes>(x: L) -> L {
+unsafe fn inverse_sigmoid<L: Lanes>(x: L) -> L {
     // SAFETY: same contract.
-    unsafe {
-        let one = L::splat(1.0);
-        one.div(one.add(exp(x.mul(L::splat(-1.0)))))
-    }
+    unsafe { L::splat(1.0).add(power_of_two(x.mul(L::splat(-std::f32::consts::LOG2_E)))) }
 }
 
-/// `exp(x)` with an error of at most 2 units in the last place; `x` is clamped so that the result is a normal number.
+/// `2^y` with a relative error of at most `2 · 10⁻⁷`; `y` is clamped so that the result is a normal number.
 ///
-/// If `n` is the integer nearest to `x / ln 2`, the result is `2^n` times the exponential of the rest. The magnitude of the
-/// rest is at most `ln 2 / 2`, for which the first eight terms of the series are exact to single precision.
+/// If `n` is the integer nearest to `y`, the result is `2^n` times the power of the rest, whose magnitude is at most a half.
+/// There the polynomial has the least relative error among those of its degree that are 1 at 0.
 ///
 /// # Safety
 /// That of [`Lanes`].
 #[inline(always)]
-unsafe fn exp<L: Lanes>(x: L) -> L {
-    /// `ln 2` in two parts: its first 15 bits, so that products with small integers are exact, and the rest.
-    const LN_2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
-    const TERMS: [f32; 7] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 1.0 / 2.0, 1.0, 1.0];
-    // SAFETY: same contract; the clamp keeps `n` from -126 to 126.
+unsafe fn power_of_two<L: Lanes>(y: L) -> L {
+    const TERMS: [f32; 5] = [0.009_671_513, 0.055_507_336, 0.240_222_42, 0.693_147, 1.0];
+    // SAFETY: same contract.
     unsafe {
-        let x = x.clamp(L::splat(-87.0), L::splat(87.0));
-        let n = x.mul(L::splat(std::f32::consts::LOG2_E)).round();
-        let rest = n.fma(L::splat(-LN_2[0]), x);
-        let rest = n.fma(L::splat(-LN_2[1]), rest);
-        let mut sum = L::splat(1.0 / 5040.0);
+        let y = y.clamp(L::splat(-126.0), L::splat(126.0));
+        let n = y.round();
+        let rest = n.fma(L::splat(-1.0), y);
+        let mut sum = L::splat(0.001_326_472_7);
         for term in TERMS {
             sum = sum.fma(rest, L::splat(term));
         }
-        sum.mul(n.power_of_two())
+        sum.times_power_of_two(n)
     }
 }

@@ -1,6 +1,6 @@
 //! Depthwise convolutions: computes one or two scanlines of outputs, vectorized over channels.
 //!
-//! For 3×3 kernels with stride 1 or 2, which most networks use, and for kernels along time only, several neighbors are
+//! For 3×3 and 5×5 kernels with stride 1 or 2, which most networks use, and for kernels along time only, several neighbors are
 //! computed at once away from the borders, so that the inputs they share are loaded once; with stride 1 those of two
 //! scanlines, which share even more. Everything else goes tap by tap.
 //! Invariant: the taps of an output are summed in the same order, however many are computed at once.
@@ -57,8 +57,8 @@ pub(super) fn taps([start, padding]: Pair, [kernel, dilation]: Pair, size: usize
     (first, last.max(first))
 }
 
-/// The most columns of the input that neighbors depend on: 4 of a 3×3 kernel with stride 2.
-const MOST_COLUMNS: usize = 9;
+/// The most columns of the input that neighbors depend on: 4 of a 5×5 kernel with stride 2.
+const MOST_COLUMNS: usize = 11;
 
 /// How many scanlines can be computed at once.
 pub(super) fn most_rows(window: Window) -> usize {
@@ -78,6 +78,8 @@ pub(super) unsafe fn scanline<L: Lanes, const T: usize>(line: &Scanline) {
             ([3, 3], [1, 1], [1, 1]) if line.rows == 2 => by_neighbors::<L, T, 3, 1, 2>(line),
             ([3, 3], [1, 1], [1, 1]) => by_neighbors::<L, T, 3, 1, 1>(line),
             ([3, 3], [2, 2], [1, 1]) => by_neighbors::<L, T, 3, 2, 1>(line),
+            ([5, 5], [1, 1], [1, 1]) => by_neighbors::<L, T, 5, 1, 1>(line),
+            ([5, 5], [2, 2], [1, 1]) => by_neighbors::<L, T, 5, 2, 1>(line),
             ([1, 1], [1, 1], _) => by_neighbors::<L, T, 1, 1, 1>(line),
             _ => {
                 for x in 0..line.width {

@@ -112,6 +112,12 @@ impl<L: Lanes> Lanes for Half<L> {
     }
 
     #[inline(always)]
+    unsafe fn times_power_of_two(self, power: Self) -> Self {
+        // SAFETY: same contract.
+        Self(unsafe { self.0.times_power_of_two(power.0) })
+    }
+
+    #[inline(always)]
     unsafe fn clamp(self, low: Self, high: Self) -> Self {
         // SAFETY: same contract.
         Self(unsafe { self.0.clamp(low.0, high.0) })

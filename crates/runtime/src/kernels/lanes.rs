@@ -53,6 +53,12 @@ pub(super) trait Lanes: Copy {
     unsafe fn round(self) -> Self;
     /// `2^self` for integers from -126 to 127.
     unsafe fn power_of_two(self) -> Self;
+    /// `self · 2^power` for integers from -126 to 126, if the result is a normal number.
+    #[inline(always)]
+    unsafe fn times_power_of_two(self, power: Self) -> Self {
+        // SAFETY: same contract.
+        unsafe { self.mul(power.power_of_two()) }
+    }
     /// Adds two products to `self`: of the upper halves of `pair` and `by` as bf16, then of the lower halves.
     #[inline(always)]
     unsafe fn dot(self, pair: Self, by: Self) -> Self {
