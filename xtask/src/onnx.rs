@@ -19,8 +19,8 @@ const ROWS: &str = "10";
 pub(crate) fn run(root: &Path, names: &[&str]) -> Result<()> {
     let python = peers::small_python("onnx", &["numpy", "onnxruntime", "safetensors"])?;
     let all: Vec<Value> = serde_json::from_str(&networks::facts(root, &[])?)?;
-    // An ONNX file reads one image.
-    let all = all.iter().filter(|network| network["frames"].is_null());
+    // An ONNX file reads one image, and has one list.
+    let all = all.iter().filter(|network| network["frames"].is_null() && network["lists"] == 1);
     let all: Vec<_> = all.filter_map(|network| network["name"].as_str()).collect();
     let names = if names.is_empty() { &all } else { names };
     let mut compare = Command::new(python);

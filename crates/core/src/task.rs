@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Output, Rank};
+use crate::network::{List, Op, Output, Rank};
 use crate::{Error, Fit, Network, Result};
 
 /// What comes out of a network.
@@ -29,6 +29,12 @@ pub enum Task {
 /// Maps of a one-stage detector, and boxes at every position of one: those of SSDlite's default boxes.
 const MAPS: usize = 6;
 const BOXES_PER_POSITION: usize = 6;
+
+/// Maps on which a two-stage detector proposes boxes, with the boxes at every position: those of torchvision's networks behind
+/// MobileNetV3 and behind ResNets.
+const REGION_MAPS: [(usize, usize); 2] = [(3, 15), (5, 3)];
+/// Positions of a region.
+const REGION_POSITIONS: usize = 7 * 7;
 
 impl Task {
     /// All tasks.
@@ -74,12 +80,16 @@ impl Task {
     ///
     /// # Errors
     /// [`Error::Task`]: the first output of a classifier is [`Output::LOGITS`], that of a network that segments images is
-    /// [`Output::MAP`]. The outputs of a detector are maps of scores and maps of boxes, as SSDlite has them.
+    /// [`Output::MAP`]. The outputs of a detector are maps of scores and maps of boxes, as SSDlite has them, or those of Faster
+    /// R-CNN if it has a list [`List::BOX`].
     pub fn check(self, network: &Network) -> Result<()> {
         let reason = match self {
             Self::Classify => wrong_first(network, Output::LOGITS),
             Self::Segment => wrong_first(network, Output::MAP).or_else(|| no_images(network)),
-            Self::Detect => wrong_maps(network).or_else(|| no_images(network)),
+            Self::Detect => {
+                let wrong = if network.list(List::BOX).is_ok() { wrong_regions } else { wrong_maps };
+                wrong(network).or_else(|| no_images(network))
+            }
         };
         let Some(reason) = reason else { return Ok(()) };
         Err(Error::Task { task: self.name(), network: network.name().to_owned(), reason })
@@ -113,6 +123,44 @@ fn wrong_maps(network: &Network) -> Option<String> {
     let have = |maps: &[Output], n| maps.iter().all(|map| channels[map.node.0] == n * BOXES_PER_POSITION);
     let fit = have(boxes, 4) && have(scores, network.classes());
     (!fit).then(|| format!("its maps do not have {BOXES_PER_POSITION} boxes at every position"))
+}
+
+/// Why the lists of a network are not those of a two-stage detector, if so.
+fn wrong_regions(network: &Network) -> Option<String> {
+    let [Some(main), Some(of_region), None] = [0, 1, 2].map(|idx| network.lists().get(idx)) else {
+        return Some("it has other lists than `main` and `box`".to_owned());
+    };
+    let channels = network.channels(network.widths().full()).expect("checked at construction");
+    let outputs = |list: &List| -> Vec<_> {
+        network.outputs_of(list).map(|output| (output.name.clone(), channels[output.node.0])).collect()
+    };
+    let (maps, answers) = (outputs(main), outputs(of_region));
+    // Boxes are proposed on one map more than regions are cut from.
+    let n_features = maps.iter().filter(|(name, _)| name.starts_with(Output::FEATURES)).count();
+    let of = |kind: &str, n: usize, channels: usize| {
+        (0..n).map(|idx| (format!("{kind}.{idx}"), channels)).collect::<Vec<_>>()
+    };
+    let fits = REGION_MAPS.into_iter().any(|(n, boxes)| {
+        let features = maps.first().map_or(0, |(_, channels)| *channels);
+        let expected = [
+            of(Output::FEATURES, n_features, features),
+            of(Output::OBJECTS, n, boxes),
+            of(Output::CODES, n, 4 * boxes),
+        ];
+        n == n_features + 1 && maps == expected.concat()
+    });
+    if !fits {
+        return Some("the outputs of `main` are not those of Faster R-CNN with 3 or 5 maps".to_owned());
+    }
+    let classes = answers.first().map_or(0, |(_, channels)| *channels);
+    let expected = [(Output::SCORES.to_owned(), classes), (Output::CODES.to_owned(), 4 * classes)];
+    let inputs: Vec<_> = network.inputs(of_region).map(|input| &network.node(input).op).collect();
+    let reads_regions = match inputs[..] {
+        [&Op::Input { channels, size: Some([1, 1, 1]) }] => channels as usize == maps[0].1 * REGION_POSITIONS,
+        _ => false,
+    };
+    (!reads_regions || answers != expected || network.inputs(main).count() != 1)
+        .then(|| "the list `box` does not read regions, or does not answer with scores and codes".to_owned())
 }
 
 impl fmt::Display for Task {

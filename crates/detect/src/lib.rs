@@ -17,6 +17,8 @@ pub mod balanced;
 mod suppress;
 pub use suppress::{suppress, suppress_in_groups};
 pub mod decode;
+mod propose;
+pub use propose::Proposer;
 mod roi_align;
 pub use roi_align::{RoiAlign, Taps};
 mod paste;

@@ -98,7 +98,7 @@ impl RoiAlign {
     ///
     /// # Shapes
     /// - `maps`: `[h, w, channels]` each
-    /// - result: `[regions, side, side, channels]`
+    /// - result: `[regions, channels, side, side]`, as linear layers over all positions read it
     ///
     /// # Panics
     /// The maps have other sizes.
@@ -107,17 +107,20 @@ impl RoiAlign {
         for (map, numbers) in self.maps.iter().zip(maps) {
             assert_eq!(numbers.len(), pixels_of(map.extent) * channels, "a map has numbers for all pixels");
         }
-        let mut squares = vec![0.0; regions.len() * self.side * self.side * channels];
-        let mut taps = Taps::default();
-        for (square, &region) in squares.chunks_exact_mut(self.side * self.side * channels).zip(regions) {
+        let cells = self.side * self.side;
+        let mut squares = vec![0.0; regions.len() * cells * channels];
+        let (mut taps, mut sums) = (Taps::default(), vec![0.0; channels]);
+        for (square, &region) in squares.chunks_exact_mut((cells * channels).max(1)).zip(regions) {
             let map = self.map_of(region);
             taps.clear();
             self.add_taps(region, self.maps[map], 0, &mut taps);
-            for (cell, sum) in square.chunks_exact_mut(channels).enumerate() {
+            for cell in 0..cells {
+                sums.fill(0.0);
                 for (pixel, weight) in taps.of(cell) {
                     let pixel = &maps[map][pixel * channels..][..channels];
-                    sum.iter_mut().zip(pixel).for_each(|(sum, number)| *sum += weight * number);
+                    sums.iter_mut().zip(pixel).for_each(|(sum, number)| *sum += weight * number);
                 }
+                square[cell..].iter_mut().step_by(cells).zip(&sums).for_each(|(to, sum)| *to = *sum);
             }
         }
         squares

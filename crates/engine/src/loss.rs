@@ -31,14 +31,24 @@ impl Tensor {
         loss.map(Self).map_err(failed("cross_entropy_each", [self, labels]))
     }
 
-    /// Smooth L1 distance from `target`, summed over all elements: half the square of a difference below 1, and otherwise
-    /// its amount less a half.
+    /// Smooth L1 distance from `target`, summed over all elements: half the square of a difference below `beta`, divided by it,
+    /// and otherwise its amount less half of `beta`.
     ///
     /// # Errors
     /// Fails if the shapes differ.
-    pub fn smooth_l1(&self, target: &Self) -> Result<Self> {
-        let loss = self.0.f_smooth_l1_loss(&target.0, tch::Reduction::Sum, 1.0);
+    pub fn smooth_l1(&self, target: &Self, beta: f64) -> Result<Self> {
+        let loss = self.0.f_smooth_l1_loss(&target.0, tch::Reduction::Sum, beta);
         loss.map(Self).map_err(failed("smooth_l1", [self, target]))
+    }
+
+    /// Cross-entropy of logits against the probabilities `target`, each by itself, summed over all elements.
+    ///
+    /// # Errors
+    /// Fails if the shapes differ.
+    pub fn binary_cross_entropy(&self, target: &Self) -> Result<Self> {
+        let (none, sum) = (None::<&tch::Tensor>, tch::Reduction::Sum);
+        let loss = self.0.f_binary_cross_entropy_with_logits(&target.0, none, none, sum);
+        loss.map(Self).map_err(failed("binary_cross_entropy", [self, target]))
     }
 
     /// Mean cross-entropy of the logits `[n, classes]` of mixed images. The cross-entropy against the first labels `[n]`

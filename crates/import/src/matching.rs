@@ -235,16 +235,14 @@ pub(crate) fn by_name<'s, 'a>(
     })
 }
 
-/// Shapes must be equal, except that a linear layer may be a 1×1 convolution, and one over all positions of a map a convolution
-/// that reads all of them: their numbers are the same.
+/// Shapes must be equal, except that a linear layer may be a 1×1 convolution: their numbers are the same.
 fn check_shape(network: &Network, ours: (&str, &[usize]), theirs: (&str, &Stored<'_>)) -> Result<()> {
     let ((ours, expected), (from, found)) = (ours, theirs);
     let without_ones = |shape: &[usize]| {
         let kept = shape.len() - shape.iter().skip(2).rev().take_while(|n| **n == 1).count();
         shape[..kept].to_vec()
     };
-    let is_flat = expected.len() == 4 && found.shape == [expected[0], expected[1..].iter().product()];
-    if is_flat || without_ones(expected) == without_ones(&found.shape) {
+    if without_ones(expected) == without_ones(&found.shape) {
         return Ok(());
     }
     Err(Error::Shape {

@@ -2,15 +2,17 @@
 //!
 //! Invariant: the one place on the run side that chooses by the task.
 
-use mutualnet_core::Task;
+use mutualnet_core::network::List;
+use mutualnet_core::{Network, Task};
 use mutualnet_image::Image;
 use mutualnet_runtime::Output;
 use serde_json::{Map, Value};
 
 use crate::classify::Classify;
 use crate::detect::Detect;
+use crate::regions::DetectRegions;
 use crate::segment::Segment;
-use crate::{Config, Result};
+use crate::{Config, Error, Regions, Result};
 
 /// Turns the outputs of a network into an answer.
 pub trait Decoder: Send + Sync {
@@ -19,6 +21,28 @@ pub trait Decoder: Send + Sync {
 
     /// Whether its answers have masks.
     fn has_masks(&self) -> bool;
+
+    /// The regions that another list of the network has to run on before the image can be decoded, which the network saw at
+    /// a height and a width; `None` if there is no such list.
+    ///
+    /// # Errors
+    /// The outputs are not those of the task.
+    fn regions(&self, _outputs: &[Output<'_>], _seen: [usize; 2]) -> Result<Option<Regions>> {
+        Ok(None)
+    }
+
+    /// As [`Self::decode`], from the outputs of that list; of none if there are no regions.
+    ///
+    /// # Errors
+    /// The outputs are not those of the task, or the network has no regions.
+    fn decode_regions(
+        &self,
+        _regions: &Regions,
+        _outputs: &[Output<'_>],
+        _size: [u32; 2],
+    ) -> Result<Box<dyn Prediction>> {
+        Err(Error::NoDetector)
+    }
 
     /// The answer for one image, or for one video of which the network saw one or several clips, from the outputs in the
     /// order of the network. `size` is the height and the width of the image before it was resized.
@@ -44,12 +68,15 @@ pub trait Prediction: Send {
     fn mask(&self, size: [u32; 2]) -> Option<(Vec<u8>, Vec<[u8; 3]>)>;
 }
 
-/// The decoder of a task, for classes of these names.
-pub fn decoder(task: Task, classes: &[String], config: Config) -> Box<dyn Decoder> {
+/// The decoder of a task with a network, for classes of these names.
+pub fn decoder(task: Task, network: &Network, classes: &[String], config: Config) -> Box<dyn Decoder> {
     let classes = classes.to_vec();
     match task {
         Task::Classify => Box::new(Classify { classes, top: config.top }),
         Task::Segment => Box::new(Segment { classes: classes.into() }),
+        Task::Detect if network.list(List::BOX).is_ok() => {
+            Box::new(DetectRegions { classes: classes.into() })
+        }
         Task::Detect => Box::new(Detect { classes: classes.into() }),
         other => unreachable!("no such task: {other}"),
     }

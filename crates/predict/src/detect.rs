@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mutualnet_detect::anchors::DefaultBoxes;
 use mutualnet_detect::boxes::left_top_sides;
-use mutualnet_detect::decode::{Answers, DetectionRules};
+use mutualnet_detect::decode::{Answers, DetectionRules, Found};
 use mutualnet_detect::{Corners, Extent};
 use mutualnet_image::Image;
 use mutualnet_runtime::Output;
@@ -16,7 +16,7 @@ use crate::{Decoder, Error, Prediction, Result};
 /// Objects are told and drawn from this score on; JSON has all.
 const SHOWN: f32 = 0.5;
 /// Numbers of a box's codes.
-const CODES: usize = 4;
+pub(crate) const CODES: usize = 4;
 
 pub(crate) struct Detect {
     /// The background first.
@@ -71,16 +71,18 @@ impl Decoder for Detect {
         }
         let answers = Answers { anchors: &anchors, logits: &logits, codes };
         let found = DetectionRules::SSDLITE.one_stage(answers, DetectionRules::SSDLITE_CANDIDATES, extent);
-        let found = found.into_iter().map(|found| FoundBox {
-            class: found.class,
-            score: found.score,
-            corners: found.corners,
-        });
-        Ok(Box::new(Boxes { classes: Arc::clone(&self.classes), found: found.collect() }))
+        Ok(Box::new(Boxes::new(Arc::clone(&self.classes), found)))
     }
 }
 
 impl Boxes {
+    /// Objects in pixels of the image.
+    pub(crate) fn new(classes: Arc<[String]>, found: impl IntoIterator<Item = Found>) -> Self {
+        let found =
+            found.into_iter().map(|Found { class, score, corners }| FoundBox { class, score, corners });
+        Self { classes, found: found.collect() }
+    }
+
     /// All objects, surest first, also those with a low score.
     pub fn found(&self) -> &[FoundBox] {
         &self.found

@@ -36,6 +36,9 @@ pub use classify::{ClassProbability, Classes};
 mod detect;
 pub use detect::{Boxes, FoundBox};
 
+mod regions;
+pub use regions::Regions;
+
 mod segment;
 pub use segment::ClassMap;
 

@@ -1,17 +1,19 @@
 //! One caller's way from files to answers.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mutualnet_bundle::Bundle;
+use mutualnet_core::network::List;
 use mutualnet_core::{Macs, Precision, Preprocess, Subnet};
 use mutualnet_image::{DecodeError, Error as ImageError, Preprocessed, preprocess_file};
-use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
+use mutualnet_runtime::{Convolution, Model, ModelConfig, Output, Session};
 
-use crate::{Clips, Decoder, Prediction, Result, decoder};
+use crate::{Clips, Decoder, Prediction, Regions, Result, decoder};
 
 /// What answers should have in them, and how they are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +64,7 @@ impl Predictor {
         let precisions = precision.map_or_else(|| bundle.table().precisions(), |precision| vec![precision]);
         let how = ModelConfig { convolution, precisions, ..ModelConfig::choose()? };
         let session = Session::new(Arc::new(Model::with_config(bundle, how)?), threads)?;
-        let decoder = decoder(bundle.task(), bundle.classes(), config);
+        let decoder = decoder(bundle.task(), bundle.network(), bundle.classes(), config);
         Ok(Self { session, decoder, preprocess: *bundle.preprocess(), views })
     }
 
@@ -131,20 +133,48 @@ impl Predictor {
 
     /// The answer to the latest run, on `n` images or clips of the same thing.
     fn answer_after(
-        &self,
+        &mut self,
         time: Duration,
         (n, size): (usize, [usize; 2]),
         own_size: [u32; 2],
     ) -> Result<Answer> {
-        let network = self.session.model().network();
-        let outputs: Vec<_> = (0..network.outputs().len()).map(|idx| self.session.output(idx)).collect();
-        let prediction = self.decoder.decode(&outputs, own_size)?;
         let size = self.session.size_of(size);
+        let outputs = latest(&self.session, List::MAIN)?;
+        let begun = Instant::now();
+        let regions = self.decoder.regions(&outputs, size)?;
+        let Some(regions) = regions else {
+            let prediction = self.decoder.decode(&outputs, own_size)?;
+            return Ok(Answer { prediction, time, size, macs: self.macs((n, 0), size)? });
+        };
+        let mut outputs = Vec::new();
+        if regions.n() > 0 {
+            self.session.run_list(Regions::LIST, &[regions.input()], regions.n())?;
+            outputs = latest(&self.session, Regions::LIST)?;
+        }
+        let time = time + begun.elapsed();
+        let prediction = self.decoder.decode_regions(&regions, &outputs, own_size)?;
+        Ok(Answer { prediction, time, size, macs: self.macs((n, regions.n()), size)? })
+    }
+
+    /// What `n` images or clips cost that are seen at this size, with the regions that were looked at.
+    fn macs(&self, (n, n_regions): (usize, usize), size: [usize; 2]) -> Result<Macs> {
+        let network = self.session.model().network();
         let [height, image_width] =
             size.map(|side| u32::try_from(side).expect("images have fewer than 2^32 pixels to a side"));
         let Subnet { width, input } = self.session.subnet();
         let costs = network.costs_of_clip(width, [input.frames.get(), height, image_width])?;
-        let macs: Macs = costs.iter().map(|cost| cost.macs).sum();
-        Ok(Answer { prediction, time, size, macs: Macs(macs.0 * n as u64) })
+        let of = |nodes: Range<usize>| costs[nodes].iter().map(|cost| cost.macs.0).sum::<u64>();
+        let of_regions = match network.list(Regions::LIST) {
+            Ok(list) if n_regions > 0 => of(list.nodes()) * n_regions as u64,
+            _ => 0,
+        };
+        Ok(Macs(of(network.main().nodes()) * n as u64 + of_regions))
     }
+}
+
+/// The outputs of the list that a session ran last.
+fn latest<'a>(session: &'a Session, list: &str) -> Result<Vec<Output<'a>>> {
+    let network = session.model().network();
+    let n_outputs = network.outputs_of(network.list(list)?).count();
+    Ok((0..n_outputs).map(|idx| session.output(idx)).collect())
 }

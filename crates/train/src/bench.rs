@@ -48,7 +48,7 @@ pub fn bare_steps(
     let fitting = Task::ALL.into_iter().find(|task| task.check(&network).is_ok());
     let task = fitting.unwrap_or_default();
     task.check(&network)?;
-    for_task!(task, O => Ok(Box::new(Bare::<O>::new(network, (n, input), device)?)))
+    for_task!(task, network, O => Ok(Box::new(Bare::<O>::new(network, (n, input), device)?)))
 }
 
 #[derive(Debug)]
@@ -78,6 +78,7 @@ impl<O: Objective> Bare<O> {
             n,
             frames: None,
             size: [side; 2],
+            seed: 0,
             epoch: 0,
             step: 0,
         };

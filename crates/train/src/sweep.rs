@@ -9,7 +9,7 @@ use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use crate::Result;
 use crate::calibrate::for_each_row;
 use crate::step_batch::StepBatch;
-use crate::task::{Objective, Pass, Score};
+use crate::task::{Objective, Pass, Score, extent_of};
 
 /// The score of every row so far.
 #[derive(Debug)]
@@ -32,7 +32,10 @@ impl<'a, O: Objective> Sweep<'a, O> {
         let StepBatch { images, targets } = batch;
         for_each_row(net, parameters, images, &mut self.rows, |slice, inputs, (statistics, score)| {
             let mut pass = Pass { net, slice, inputs, norm: Norm::Fixed(statistics), dropout: None };
-            O::count(score, &pass.run()?, targets)
+            let outputs = pass.run()?;
+            let seen = extent_of(inputs[0]);
+            let outputs = O::all_outputs(outputs, seen, &mut |list, input| pass.run_list(list, &[input]))?;
+            O::count(score, (&outputs, seen), targets)
         })
     }
 

@@ -88,8 +88,9 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
         parameters,
         device,
     };
-    let statistics = for_task!(recipe.task, O => tabulation.calibrate::<O>(&planned.train))?;
-    let rows = for_task!(recipe.task, O => tabulation.evaluate::<O>(&planned.test, &statistics))?;
+    let statistics = for_task!(recipe.task, planned.shipped, O => tabulation.calibrate::<O>(&planned.train))?;
+    let rows =
+        for_task!(recipe.task, planned.shipped, O => tabulation.evaluate::<O>(&planned.test, &statistics))?;
     let Planned { plan: now, shipped: network, test, .. } = planned;
     let mut bundle = Bundle::new(BundleParts {
         task: recipe.task,
@@ -104,7 +105,7 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
     if let [_, further @ ..] = &recipe.tabulate.precisions[..]
         && !further.is_empty()
     {
-        let rows = for_task!(recipe.task, O => tabulation.evaluate_in::<O>(further, &test, &bundle))?;
+        let rows = for_task!(recipe.task, bundle.network(), O => tabulation.evaluate_in::<O>(further, &test, &bundle))?;
         bundle = with_rows(bundle, rows)?;
     }
     let rows = tabulation.time(&bundle)?;

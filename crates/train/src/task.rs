@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use mutualnet_bundle::Quality;
 use mutualnet_core::{Metric, Network, Task};
 use mutualnet_data::Batch;
+use mutualnet_detect::Extent;
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_nn::{Dropout, Net, Norm, Slice};
 
@@ -19,6 +20,9 @@ pub use classify::{Classify, Labels, SecondLabels};
 
 mod detect;
 pub use detect::{BoxAnswer, BoxTargets, Detect, DetectionScore};
+
+mod regions;
+pub use regions::{RegionAnswer, Regions};
 
 mod segment;
 pub use segment::{PixelAnswer, PixelLabels, Segment};
@@ -154,12 +158,36 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     /// The engine reports an error.
     fn information(answer: &Self::Answer, targets: &Self::Targets) -> Result<Tensor>;
 
-    /// Adds the outputs of the network for a batch to a score: those of [`Pass::run`], or those of the run side, which are all
-    /// `[n, channels, h, w]`.
+    /// All outputs that [`Self::count`] reads, given those of [`Pass::run`] for images of the size `seen`: the same, unless the
+    /// task has more lists than [`List::MAIN`](mutualnet_core::network::List::MAIN), which `run` runs by name.
+    ///
+    /// # Errors
+    /// Whatever `run` reports, or the engine does.
+    fn all_outputs(
+        outputs: Vec<Tensor>,
+        _seen: Extent,
+        _run: &mut dyn FnMut(&str, &Tensor) -> Result<Vec<Tensor>>,
+    ) -> Result<Vec<Tensor>> {
+        Ok(outputs)
+    }
+
+    /// Adds all outputs of the network for a batch to a score, which saw images of a size: in the engine, or on the run side,
+    /// where they are all `[n, channels, h, w]`.
     ///
     /// # Errors
     /// The engine reports an error.
-    fn count(score: &mut Self::Score, outputs: &[Tensor], targets: &Self::Targets) -> Result<()>;
+    fn count(
+        score: &mut Self::Score,
+        outputs_and_seen: (&[Tensor], Extent),
+        targets: &Self::Targets,
+    ) -> Result<()>;
+}
+
+/// Height and width of images `[n, c, h, w]` or clips `[n, c, t, h, w]`.
+pub(crate) fn extent_of(images: &Tensor) -> Extent {
+    let shape = images.shape();
+    let [height, width] = [2, 1].map(|from_end| shape[shape.len() - from_end] as u32);
+    Extent { height, width }
 }
 
 /// What is counted over the batches of a split.
@@ -179,9 +207,9 @@ pub trait Score: std::fmt::Debug + Default {
     }
 }
 
-/// Evaluates an expression with the type `$objective` standing for the [`Objective`] of a task.
+/// Evaluates an expression with the type `$objective` standing for the [`Objective`] of a task with a network.
 macro_rules! for_task {
-    ($task:expr, $objective:ident => $run:expr) => {
+    ($task:expr, $network:expr, $objective:ident => $run:expr) => {
         match $task {
             mutualnet_core::Task::Classify => {
                 type $objective = $crate::task::Classify;
@@ -189,6 +217,10 @@ macro_rules! for_task {
             }
             mutualnet_core::Task::Segment => {
                 type $objective = $crate::task::Segment;
+                $run
+            }
+            mutualnet_core::Task::Detect if $network.list(mutualnet_core::network::List::BOX).is_ok() => {
+                type $objective = $crate::task::Regions;
                 $run
             }
             mutualnet_core::Task::Detect => {

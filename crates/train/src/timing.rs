@@ -91,7 +91,7 @@ pub const STEP_TIME: Duration = Duration::from_secs(8);
 /// # Errors
 /// Whatever would stop training: the device, the first weights, broken files.
 pub fn measure(planned: &Planned, time: Duration, console: &mut dyn Reporter) -> Result<Timing> {
-    for_task!(planned.plan.recipe.task, O => measure_task::<O>(planned, time, console))
+    for_task!(planned.plan.recipe.task, planned.network, O => measure_task::<O>(planned, time, console))
 }
 
 fn measure_task<O: Objective>(

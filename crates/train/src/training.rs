@@ -55,7 +55,9 @@ pub fn train(
     planned.plan.derived.init_sha256 = recipe.train.init.as_deref().map(digest::of_file).transpose()?;
     run.create()?;
     planned.plan.write(&run.plan())?;
-    for_task!(recipe.task, O => Training::<O>::new(planned, run, device, state, console)?.run(stop, Vec::new()))
+    for_task!(recipe.task, planned.network, O => {
+        Training::<O>::new(planned, run, device, state, console)?.run(stop, Vec::new())
+    })
 }
 
 /// Continues a run from its newest intact checkpoint, or from the start if it has none.
@@ -89,7 +91,9 @@ pub fn resume(
         Err(Error::NoCheckpoint { .. }) => (State::first(&planned, device)?, Vec::new()),
         Err(error) => return Err(error),
     };
-    for_task!(recipe.task, O => Training::<O>::new(planned, run, device, state, console)?.run(stop, damaged))
+    for_task!(recipe.task, planned.network, O => {
+        Training::<O>::new(planned, run, device, state, console)?.run(stop, damaged)
+    })
 }
 
 /// Sets the number of threads and returns the device, as the recipe says.

@@ -95,5 +95,6 @@ fn listed(name: &'static str) -> Result<Value, Error> {
         "torchvision": family.map_or_else(others, |family| family.torchvision.contains(&name)),
         "timm": family.and_then(|family| family.timm(name)),
         "pytorchvideo": clip.is_some(),
+        "lists": network.lists().len(),
     }))
 }

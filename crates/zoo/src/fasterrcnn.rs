@@ -4,9 +4,9 @@
 //! except for the maps that regions are cut from and a linear layer, which never are.
 //!
 //! # Source
-//! arXiv 1506.01497 and 1612.03144. Names and shapes are those of torchvision's `fasterrcnn_mobilenet_v3_large_fpn`; only `fc6`, a
-//! linear layer over all positions of a region, is a convolution here, with the same numbers in the same order. Batch norms have
-//! the usual eps, as there, and not that of the classification network.
+//! arXiv 1506.01497 and 1612.03144. Names and shapes are those of torchvision's `fasterrcnn_mobilenet_v3_large_fpn`; only `fc6` is
+//! a 1×1 convolution here, which can be slimmed, instead of a linear layer. Batch norms have the usual eps, as there, and not
+//! that of the classification network.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +25,8 @@ pub const SIDE: u32 = 800;
 /// Boxes that are proposed at every position of a map: five sizes, each with three ratios.
 pub const BOXES_PER_POSITION: usize = 15;
 
-/// Cells along a side of a region that the list [`List::BOX`] reads.
-pub const REGION_SIDE: u32 = 7;
+/// Positions of a region, 7 × 7.
+const REGION_POSITIONS: u32 = 7 * 7;
 
 /// Channels of the maps of the pyramid.
 const PYRAMID_CHANNELS: u32 = 256;
@@ -41,7 +41,8 @@ const CODES: usize = 4;
 ///
 /// - [`List::MAIN`] computes the maps that regions are cut from, from the finest to the coarsest ([`Output::FEATURES`]), and for
 ///   these and one more, half as large as the last, a logit ([`Output::OBJECTS`]) and the codes ([`Output::CODES`]) of every box.
-/// - [`List::BOX`] computes the logits of the classes of a region, and for each class the codes of a box.
+/// - [`List::BOX`] reads the numbers of a region, channel by channel those of all positions, as channels of a single one. It
+///   computes the logits of its classes, and for each class the codes of a box.
 ///
 /// # Errors
 /// `config.output_stride` is given, or the width range leaves a layer without channels.
@@ -112,11 +113,8 @@ fn propose(net: &mut NetworkBuilder, mut maps: Vec<NodeId>, head: Head) {
 /// The list that looks at regions.
 fn regions(config: &NetworkConfig, head: Head) -> Result<Network, Error> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
-    let size = [1, REGION_SIDE, REGION_SIDE];
-    let x = net.stream("roi_heads.box_roi_pool", PYRAMID_CHANNELS, Some(size));
-    let all_positions =
-        Conv { kernel: size, padding: [0; 3], bias: true, ..dense(head.rule(REGION_FEATURES), 1, 1) };
-    let x = net.conv("roi_heads.box_head.fc6", x, all_positions);
+    let x = net.stream("roi_heads.box_roi_pool", PYRAMID_CHANNELS * REGION_POSITIONS, Some([1; 3]));
+    let x = net.conv("roi_heads.box_head.fc6", x, Conv { bias: true, ..head.conv(REGION_FEATURES, 1) });
     let x = net.activation("roi_heads.box_head.relu6", x, Activation::Relu);
     let x = net.linear("roi_heads.box_head.fc7", x, REGION_FEATURES as usize);
     let x = net.activation("roi_heads.box_head.relu7", x, Activation::Relu);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mutualnet_core::network::{Op, ParameterKind};
+use mutualnet_core::network::{Lists, Op, ParameterKind};
 use mutualnet_core::{Frames, Resolution, Subnet, Task, Width, WidthRange};
 use mutualnet_testkit::assert_same;
 
@@ -518,6 +518,22 @@ fn every_network_can_do_its_own_task_alone() {
     for task in [Task::Classify, Task::Segment] {
         assert!(task.check(&detector).is_err(), "{task}");
     }
+    let with_regions = crate::build(fasterrcnn::NAME, &config).unwrap();
+    assert_eq!((with_regions.classes(), with_regions.boxes_per_position()), (1000, None));
+    Task::Detect.check(&with_regions).unwrap();
+    assert!(Task::Classify.check(&with_regions).is_err());
+    for (from, to, says) in [
+        ("\"objects.1\"", "\"objects.7\"", "the outputs of `main` are not those"),
+        ("\"scores\"", "\"logits\"", "the list `box` does not read regions, or"),
+        ("\"channels\":12544", "\"channels\":12545", "the list `box` does not read regions, or"),
+    ] {
+        let text = serde_json::to_string(&Lists::from(&with_regions)).unwrap();
+        assert!(text.contains(from), "{from}");
+        let other: Network =
+            serde_json::from_str::<Lists>(&text.replace(from, to)).unwrap().try_into().unwrap();
+        let error = Task::Detect.check(&other).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
     let error = Task::Detect.check(&crate::build("mobilenet_v2", &config).unwrap()).unwrap_err().to_string();
     assert!(error.starts_with("network `mobilenet_v2` cannot detect: its outputs, of which"), "{error}");
 }
@@ -540,4 +556,6 @@ fn heads_are_the_layers_that_know_the_classes() {
     assert_eq!(heads("deeplabv3_mobilenet_v2"), ["classifier.4"]);
     let of_map = |idx: u32| format!("head.classification_head.module_list.{idx}.1");
     assert_eq!(heads(ssdlite::NAME), (0..6).map(of_map).collect::<Vec<_>>());
+    let of_regions = ["cls_score", "bbox_pred"].map(|layer| format!("roi_heads.box_predictor.{layer}"));
+    assert_eq!(heads(fasterrcnn::NAME), of_regions);
 }

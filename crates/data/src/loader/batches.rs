@@ -35,6 +35,8 @@ pub struct Batch {
     pub frames: Option<usize>,
     /// Height and width of the images, in pixels.
     pub size: [usize; 2],
+    /// The seed of what a step draws at random.
+    pub seed: u64,
     /// Epoch, from 0; 0 outside training.
     pub epoch: u32,
     /// Step within the epoch, from 0.

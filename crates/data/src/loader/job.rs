@@ -164,7 +164,8 @@ impl Job {
             self.work.mixing().map(|mixing| self.mix(mixing, (&plan, &mut images), labels))
         });
         let BatchPlan { epoch, step, .. } = plan;
-        Ok(Batch { images, targets, indices, n, frames, size: [side as usize; 2], epoch, step })
+        let size = [side as usize; 2];
+        Ok(Batch { images, targets, indices, n, frames, size, seed: self.seed, epoch, step })
     }
 
     fn has_masks(&self) -> bool {

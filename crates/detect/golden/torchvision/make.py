@@ -211,7 +211,7 @@ def roi_align():
             "image": image,
             "side": side,
             "maps": [list(map.shape[2:]) for map in maps.values()],
-            "squares": squares.permute(0, 2, 3, 1).flatten()[::11].tolist(),
+            "squares": squares.flatten()[::11].tolist(),
             "gradients": [gradient[::7].tolist() if gradient is not None else None for gradient in gradients],
         }
     return answers

@@ -114,8 +114,16 @@ fn losses_of_a_detector() {
     assert!(each.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{each:?}");
     // Half of 0.5 squared, and 3 less a half.
     let codes = Tensor::from_slice(&[0.5, -3.0], &[2]).unwrap();
-    let loss = codes.smooth_l1(&Tensor::from_slice(&[0.0, 0.0], &[2]).unwrap()).unwrap();
+    let loss = codes.smooth_l1(&Tensor::from_slice(&[0.0, 0.0], &[2]).unwrap(), 1.0).unwrap();
     assert!((loss.scalar().unwrap() - 2.625).abs() < 1e-6);
+    // 0.5 less 0.125, and 3 less 0.125.
+    let loss = codes.smooth_l1(&Tensor::from_slice(&[0.0, 0.0], &[2]).unwrap(), 0.25).unwrap();
+    assert!((loss.scalar().unwrap() - 3.25).abs() < 1e-6);
     let none = Tensor::from_slice(&[], &[0, 4]).unwrap();
-    assert_eq!(none.smooth_l1(&none).unwrap().scalar().unwrap(), 0.0);
+    assert_eq!(none.smooth_l1(&none, 1.0).unwrap().scalar().unwrap(), 0.0);
+    // Of a logit of 0 and one of 3, for what is there and what is not.
+    let logits = Tensor::from_slice(&[0.0, 3.0], &[2]).unwrap();
+    let loss = logits.binary_cross_entropy(&Tensor::from_slice(&[1.0, 0.0], &[2]).unwrap()).unwrap();
+    let expected = 2.0_f64.ln() + (1.0 + 3.0_f64.exp()).ln();
+    assert!((loss.scalar().unwrap() - expected).abs() < 1e-6);
 }

@@ -8,7 +8,8 @@ use super::segment::Golden;
 use super::*;
 
 const IMAGES: [usize; 4] = [4, 3, 160, 192];
-const REGIONS: [usize; 4] = [6, 256, 7, 7];
+/// The script's have 256 channels and 7 × 7 positions.
+const REGIONS: [usize; 4] = [6, 256 * 7 * 7, 1, 1];
 
 fn network() -> Network {
     let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
@@ -35,7 +36,7 @@ fn every_width_gives_the_same_maps() {
         let sides = [3, 3, 2];
         let of = |channels| sides.map(|side| [2, channels, side, side]);
         assert_eq!(ours, [&of(256)[..2], &of(15), &of(60)].concat());
-        let regions = Tensor::zeros(&[5, 256, 7, 7], Device::Cpu).unwrap().channels_last().unwrap();
+        let regions = Tensor::zeros(&[5, 256 * 7 * 7, 1, 1], Device::Cpu).unwrap();
         let answers = net.run_list(&slice, (of_regions, &[&regions]), Norm::Batch, None).unwrap();
         assert_eq!([answers[0].shape(), answers[1].shape()], [[5, 21], [5, 84]]);
     }

@@ -1,13 +1,24 @@
-"""Computes what torchvision cuts out of feature maps, with which ours is compared.
+"""Computes what torchvision cuts out of feature maps, and the losses of its two-stage detectors, with which ours are compared.
 
     python make.py      (torch 2.11.0, torchvision 0.26.0, numpy)
 
-`cut.json` is written into the script's own folder. Maps come from `fill`, which the test repeats.
-It computes in double precision. For two images of 128 x 192 pixels:
+Files are written into the script's own folder. Maps come from `fill`, which the test repeats. It computes in double precision.
+
+`cut.json`, for two images of 128 x 192 pixels:
     regions           boxes in each image
     maps              heights and widths
     squares           every n-th number of the regions, at most 256
     gradients         of every map, of the sum of squares with upstream numbers from `fill`; every n-th, at most 256
+
+`losses.json`, of `fasterrcnn_mobilenet_v3_large_fpn` for three images of 64 x 64 pixels, so few anchors and regions that all are
+learned from, and none are drawn at random. The second layer behind regions is the only one: what a region is answered is a linear
+function of it, of which the numbers come from `fill` too.
+    boxes, labels     of every image; the second has no objects
+    losses            of the proposals' logits and boxes, and of the regions' classes and boxes
+    n                 anchors and regions that are learned from, with and without an object
+    gradients         of every map, every n-th number of the row-major gradient, at most 256
+    sums              of the absolute values of the gradient of every map
+    proposals         of the first image, before objects are added
 """
 
 import json
@@ -15,6 +26,8 @@ import pathlib
 import sys
 
 import torch
+import torchvision
+from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign
 
 HERE = pathlib.Path(__file__).parent
@@ -49,4 +62,91 @@ def cut():
     }
 
 
+CLASSES = 4
+LOSS_SIDE = 64
+LOSS_SIDES = [2, 2, 1]
+FEATURES = 6
+BOXES = [
+    [[3, 2, 40, 44], [20, 20, 63, 60], [30.5, 5.25, 52, 20]],
+    [],
+    [[2, 40, 28, 63], [0, 0, 64, 64]],
+]
+LABELS = [[1, 2, 3], [], [2, 2]]
+
+
+class Answers(torch.nn.Module):
+    """In the place of the head's layers: scores and codes are sums of a region's numbers."""
+
+    def __init__(self):
+        super().__init__()
+        numbers = FEATURES * SIDE * SIDE
+        self.scores = fill(97, [CLASSES, numbers]) * 0.2
+        self.codes = fill(98, [CLASSES * 4, numbers]) * 0.2
+
+    def forward(self, squares):
+        flat = squares.flatten(1)
+        return flat @ self.scores.T, flat @ self.codes.T
+
+
+def losses():
+    detection = torchvision.models.detection
+    model = detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None, num_classes=CLASSES)
+    model.train()
+    n = len(BOXES)
+    features = {
+        name: fill(90 + i, [n, FEATURES, side, side]).requires_grad_()
+        for i, (name, side) in enumerate(zip(("0", "1", "pool"), LOSS_SIDES))
+    }
+    objects = [(2 * fill(100 + i, [n, 15, side, side])).requires_grad_() for i, side in enumerate(LOSS_SIDES)]
+    codes = [(0.5 * fill(110 + i, [n, 60, side, side])).requires_grad_() for i, side in enumerate(LOSS_SIDES)]
+    del model.rpn.head
+    model.rpn.head = lambda _: (objects, codes)
+    heads = model.roi_heads
+    heads.box_head, heads.box_predictor = torch.nn.Identity(), Answers()
+    targets = [
+        {"boxes": torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4), "labels": torch.tensor(labels, dtype=torch.int64)}
+        for boxes, labels in zip(BOXES, LABELS)
+    ]
+    images = ImageList(torch.zeros(n, 3, LOSS_SIDE, LOSS_SIDE), [(LOSS_SIDE, LOSS_SIDE)] * n)
+    counts = []
+    for sampler in (model.rpn.fg_bg_sampler, heads.fg_bg_sampler):
+        counts.append(count_samples(sampler))
+    model.rpn.fg_bg_sampler, heads.fg_bg_sampler = counts
+    proposals, of_proposals = model.rpn(images, features, targets)
+    _, of_regions = heads(features, proposals, images.image_sizes, targets)
+    names = {"loss_objectness": of_proposals, "loss_rpn_box_reg": of_proposals, "loss_classifier": of_regions, "loss_box_reg": of_regions}
+    parts = [of[name] for name, of in names.items()]
+    sum(parts).backward()
+    maps = {"features": [features["0"], features["1"]], "objects": objects, "codes": codes}
+    return {
+        "classes": CLASSES,
+        "side": LOSS_SIDE,
+        "sides": LOSS_SIDES,
+        "features": FEATURES,
+        "boxes": BOXES,
+        "labels": LABELS,
+        "losses": [part.item() for part in parts],
+        "n": [sampler.counted for sampler in counts],
+        "gradients": {
+            f"{name}.{i}": every(m.grad) if m.grad is not None else [0.0] * len(every(m)) for name, of in maps.items() for i, m in enumerate(of)
+        },
+        "sums": {f"{name}.{i}": m.grad.abs().sum().item() if m.grad is not None else 0.0 for name, of in maps.items() for i, m in enumerate(of)},
+        "proposals": proposals[0].tolist(),
+    }
+
+
+def count_samples(sampler):
+    """The sampler, which counts what it takes, and refuses to choose at random."""
+
+    def counting(labels):
+        chosen = sampler(labels)
+        counting.counted = [sum(int(mask.sum()) for mask in masks) for masks in chosen]
+        for label, found, background in zip(labels, *chosen):
+            assert int(found.sum()) == int((label >= 1).sum()) and int(background.sum()) == int((label == 0).sum())
+        return chosen
+
+    return counting
+
+
 (HERE / "cut.json").write_text(json.dumps(cut()) + "\n")
+(HERE / "losses.json").write_text(json.dumps(losses()) + "\n")

@@ -10,6 +10,7 @@ use mutualnet_bundle::{Bundle, Latency, Row};
 use mutualnet_core::Precision;
 use mutualnet_core::text::counted;
 use mutualnet_data::Dataset;
+use mutualnet_detect::Extent;
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_runtime::{Model, ModelConfig, Output, Session};
 
@@ -53,8 +54,15 @@ impl Tabulation<'_> {
                     Some(frames) => session.run_clips(&images, (n, [frames, size[0], size[1]]))?,
                     None => session.run_whole(&images, n, size)?,
                 };
-                let outputs = (0..n_outputs).map(|idx| tensor(n, session.output(idx)));
-                O::count(score, &outputs.collect::<Result<Vec<_>>>()?, &targets)?;
+                let outputs = outputs_of(&session, n, n_outputs)?;
+                let [height, width] = session.size_of(size).map(|side| side as u32);
+                let seen = Extent { height, width };
+                let outputs = O::all_outputs(outputs, seen, &mut |list, input| {
+                    let (n, numbers) = (input.shape()[0], input.by_pixel()?.to_vec_f32()?);
+                    session.run_list(list, &[&numbers], n)?;
+                    outputs_of(&session, n, network.outputs_of(network.list(list)?).count())
+                })?;
+                O::count(score, (&outputs, seen), &targets)?;
             }
             done += n * precisions.len();
             self.tell(Stage::Evaluate, done, n_test * (1 + precisions.len()))?;
@@ -93,6 +101,11 @@ fn by_speed(rows: Vec<Row>) -> (Vec<Row>, Vec<Row>) {
     let single: BTreeMap<_, _> = single.map(|row| (row.subnet, medians(row))).collect();
     let is_faster = |row: &Row| medians(row).iter().zip(&single[&row.subnet]).any(|(ours, f32)| ours < f32);
     rows.into_iter().partition(|row| row.precision.is_f32() || is_faster(row))
+}
+
+/// The outputs of the list that was run last, on `n` things.
+fn outputs_of(session: &Session, n: usize, n_outputs: usize) -> Result<Vec<Tensor>> {
+    (0..n_outputs).map(|idx| tensor(n, session.output(idx))).collect()
 }
 
 /// An output of the run side as a tensor `[n, channels, h, w]`.

@@ -3,6 +3,7 @@
 use mutualnet_bundle::Quality;
 use mutualnet_core::Task;
 use mutualnet_data::Batch;
+use mutualnet_detect::Extent;
 use mutualnet_engine::{Device, Tensor};
 
 use super::{Objective, Pass, Score};
@@ -98,7 +99,7 @@ impl Objective for Classify {
         Ok(logits.information()?)
     }
 
-    fn count(score: &mut Correct, outputs: &[Tensor], targets: &Labels) -> Result<()> {
+    fn count(score: &mut Correct, (outputs, _): (&[Tensor], Extent), targets: &Labels) -> Result<()> {
         let n = targets.labels.elements();
         // The run side gives logits a height and a width of 1.
         let logits = outputs[0].reshape(&[n, outputs[0].shape()[1]])?;

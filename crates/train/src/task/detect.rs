@@ -12,21 +12,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mutualnet_bundle::Quality;
+use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::{Metric, Network, Task};
 use mutualnet_data::{Batch, Objects, Targets};
 use mutualnet_detect::anchors::DefaultBoxes;
 use mutualnet_detect::coco::{Detection, Instances};
-use mutualnet_detect::decode::{Answers, DetectionRules};
+use mutualnet_detect::decode::{Answers, DetectionRules, Found};
 use mutualnet_detect::evaluate::{Compare, Evaluation, Measure, evaluate};
 use mutualnet_detect::{BoxCoder, Corners, Extent, Matcher, Target, boxes, hardest};
 use mutualnet_engine::{Device, Tensor};
 
-use super::{Objective, Pass, Score};
+use super::{Objective, Pass, Score, extent_of};
 use crate::Result;
 use crate::divergence::Divergence;
 
 /// Numbers of a box's codes.
-const CODES: usize = 4;
+pub(super) const CODES: usize = 4;
 /// Anchors whose scores are learned, for each one with an object.
 const LEARNED: f64 = 4.0;
 
@@ -38,16 +39,27 @@ pub enum Detect {}
 #[derive(Debug)]
 pub struct BoxTargets {
     truth: Arc<Instances>,
-    images: Vec<Objects>,
+    pub(super) images: Vec<Objects>,
     /// Size of the images that the boxes are in.
-    extent: Extent,
-    device: Device,
+    pub(super) extent: Extent,
+    /// For every image, the key of what is drawn at random.
+    pub(super) draws: Vec<Key>,
+    pub(super) device: Device,
 }
 
 impl BoxTargets {
-    /// Objects of images of a size, which belong to a ground truth.
-    pub fn new(truth: Arc<Instances>, images: Vec<Objects>, extent: Extent, device: Device) -> Self {
-        Self { truth, images, extent, device }
+    /// Objects of images of a size, which belong to a ground truth, with a key for each image of what is drawn at random.
+    ///
+    /// # Panics
+    /// There are more or fewer keys than images.
+    pub fn new(
+        truth: Arc<Instances>,
+        (images, draws): (Vec<Objects>, Vec<Key>),
+        extent: Extent,
+        device: Device,
+    ) -> Self {
+        assert_eq!(images.len(), draws.len(), "every image has a key");
+        Self { truth, images, extent, draws, device }
     }
 }
 
@@ -139,7 +151,7 @@ impl BoxAnswer {
         let learned = self.wanted.learned(&losses.detach()?.to_vec_f32()?);
         let of_classes = losses.rows(&self.wanted.labels(&learned)?)?.sum()?;
         let codes = Tensor::from_slice(codes, &[found.len(), CODES])?.to_device(*device)?;
-        let of_boxes = self.codes.rows(&self.wanted.labels(found)?)?.smooth_l1(&codes)?;
+        let of_boxes = self.codes.rows(&self.wanted.labels(found)?)?.smooth_l1(&codes, 1.0)?;
         Ok(of_classes.add(&of_boxes)?.scale(1.0 / found.len().max(1) as f64)?)
     }
 
@@ -151,13 +163,13 @@ impl BoxAnswer {
 }
 
 /// Height and width of maps.
-fn extents(maps: &[Tensor]) -> Vec<Extent> {
+pub(super) fn extents(maps: &[Tensor]) -> Vec<Extent> {
     let extent = |map: &Tensor| Extent { height: map.shape()[2] as u32, width: map.shape()[3] as u32 };
     maps.iter().map(extent).collect()
 }
 
 /// The numbers of maps `[n, boxes × m, h, w]`, anchor by anchor: `[n × anchors, m]`.
-fn by_anchor(maps: &[Tensor], (n, m): (usize, usize)) -> Result<Tensor> {
+pub(super) fn by_anchor(maps: &[Tensor], (n, m): (usize, usize)) -> Result<Tensor> {
     let listed = maps.iter().map(|map| {
         let anchors = map.elements() / (n * m);
         Ok(map.by_pixel()?.reshape(&[n, anchors, m])?)
@@ -183,12 +195,14 @@ impl Objective for Detect {
             panic!("the data set was opened for detection");
         };
         let [height, width] = batch.size.map(|side| side as u32);
-        Ok(BoxTargets::new(Arc::clone(truth), images.clone(), Extent { height, width }, device))
+        let key = Key::new(batch.seed, Purpose::Regions).epoch(batch.epoch).step(batch.step as u64);
+        let draws = batch.indices.iter().map(|&sample| key.sample(sample.into())).collect();
+        let extent = Extent { height, width };
+        Ok(BoxTargets::new(Arc::clone(truth), (images.clone(), draws), extent, device))
     }
 
     fn answer(mut pass: Pass<'_>, targets: &BoxTargets) -> Result<BoxAnswer> {
-        let shape = pass.inputs[0].shape();
-        let seen = Extent { height: shape[2] as u32, width: shape[3] as u32 };
+        let seen = extent_of(pass.inputs[0]);
         BoxAnswer::new(&pass.run()?, seen, targets)
     }
 
@@ -238,7 +252,11 @@ impl Objective for Detect {
         Ok(Tensor::from_slice(&[0.0], &[])?)
     }
 
-    fn count(score: &mut DetectionScore, outputs: &[Tensor], targets: &BoxTargets) -> Result<()> {
+    fn count(
+        score: &mut DetectionScore,
+        (outputs, _): (&[Tensor], Extent),
+        targets: &BoxTargets,
+    ) -> Result<()> {
         let (scores, boxes) = outputs.split_at(outputs.len() / 2);
         let n = targets.images.len();
         if n == 0 {
@@ -249,28 +267,16 @@ impl Objective for Detect {
         let logits = by_anchor(scores, (n, n_classes))?.to_vec_f32()?;
         let codes = by_anchor(boxes, (n, CODES))?.to_vec_f32()?;
         let n_anchors = codes.len() / (n * CODES);
-        let truth = score.truth.get_or_insert_with(|| Arc::clone(&targets.truth));
         let images = logits.chunks_exact(n_anchors * n_classes).zip(codes.chunks_exact(n_anchors * CODES));
         for ((logits, codes), objects) in images.zip(&targets.images) {
             // Boxes are relative to the image, which was stretched to a square.
-            let extent = truth.images()[objects.image].extent;
+            let extent = targets.truth.images()[objects.image].extent;
             let anchors = DefaultBoxes::ssdlite().grid(extent, &maps);
             let (codes, _) = codes.as_chunks::<CODES>();
             let answers = Answers { anchors: &anchors, logits, codes };
             let found =
                 DetectionRules::SSDLITE.one_stage(answers, DetectionRules::SSDLITE_CANDIDATES, extent);
-            score.detections.extend(found.into_iter().map(|found| {
-                let bounds = boxes::left_top_sides(found.corners).map(f64::from);
-                Detection {
-                    image: objects.image,
-                    category: found.class - 1,
-                    score: f64::from(found.score),
-                    bounds,
-                    area: bounds[2] * bounds[3],
-                    mask: None,
-                }
-            }));
-            score.images.push(objects.image);
+            score.add((targets, objects), found, extent);
         }
         Ok(())
     }
@@ -286,6 +292,30 @@ pub struct DetectionScore {
 }
 
 impl DetectionScore {
+    /// Adds what was found in an image, with boxes in pixels of a size at which it was seen.
+    pub(super) fn add(
+        &mut self,
+        (targets, objects): (&BoxTargets, &Objects),
+        found: Vec<Found>,
+        seen: Extent,
+    ) {
+        let truth = self.truth.get_or_insert_with(|| Arc::clone(&targets.truth));
+        let extent = truth.images()[objects.image].extent;
+        self.detections.extend(found.into_iter().map(|found| {
+            let corners = boxes::resized(found.corners, seen, extent);
+            let bounds = boxes::left_top_sides(corners).map(f64::from);
+            Detection {
+                image: objects.image,
+                category: found.class - 1,
+                score: f64::from(found.score),
+                bounds,
+                area: bounds[2] * bounds[3],
+                mask: None,
+            }
+        }));
+        self.images.push(objects.image);
+    }
+
     /// COCO's evaluation of the images seen; objects of other images do not count as missed. `None` without images.
     ///
     /// # Errors

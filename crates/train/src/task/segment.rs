@@ -14,6 +14,7 @@ use std::rc::Rc;
 use mutualnet_bundle::Quality;
 use mutualnet_core::{Metric, Network, Task};
 use mutualnet_data::{Batch, IGNORE, Targets};
+use mutualnet_detect::Extent;
 use mutualnet_engine::{Device, Filter, NO_CLASS, PixelSummary, Tensor};
 
 use super::classify::mean;
@@ -162,7 +163,7 @@ impl Objective for Segment {
     }
 
     /// The network resizes its scores to its input, as it does in a prediction, and they are resized to the mask then.
-    fn count(score: &mut Overlap, outputs: &[Tensor], targets: &PixelLabels) -> Result<()> {
+    fn count(score: &mut Overlap, (outputs, _): (&[Tensor], Extent), targets: &PixelLabels) -> Result<()> {
         let map = &outputs[0];
         let answers = map.pixel_answers(targets.size)?;
         let pixels = targets.size[0] * targets.size[1];

@@ -1,12 +1,26 @@
-//! Regions of feature maps, and what is learned from them, against torchvision.
+//! Regions of feature maps, and what is learned from them, against torchvision; and detection with regions from files to boxes.
 
-use mutualnet_detect::{Corners, Extent, RoiAlign};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mutualnet_bundle::Bundle;
+use mutualnet_core::network::List;
+use mutualnet_core::{Metric, Task};
+use mutualnet_data::Objects;
+use mutualnet_data::scenes::{ScenesSpec, generate};
+use mutualnet_detect::coco::Instances;
+use mutualnet_detect::decode::ProposalRules;
+use mutualnet_detect::{Corners, Extent, Proposer, RoiAlign};
 use mutualnet_engine::{Device, Tensor};
+use mutualnet_train::Divergence;
 use mutualnet_train::regions::cut;
+use mutualnet_train::tabulate;
+use mutualnet_train::task::{BoxTargets, Objective, RegionAnswer, Regions};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::detect::fill;
+use crate::detect::{check_rows, fill, keys};
+use crate::fixture::train_in;
 
 const CHANNELS: usize = 5;
 
@@ -73,8 +87,8 @@ fn regions_and_their_gradients_are_torchvisions() {
         align.cut(&maps, CHANNELS, &golden.regions[image])
     };
     let on_run_side = [of_image(0), of_image(1)].concat();
-    let on_run_side = Tensor::from_nhwc(&on_run_side, [8, golden.side, golden.side, CHANNELS], Device::Cpu);
-    assert_every("on the run side", &on_run_side.unwrap(), &golden.squares);
+    let on_run_side = Tensor::from_slice(&on_run_side, &squares.shape()).unwrap();
+    assert_every("on the run side", &on_run_side, &golden.squares);
 }
 
 #[test]
@@ -82,4 +96,146 @@ fn there_may_be_no_regions() {
     let map = Tensor::zeros(&[2, 3, 4, 4], Device::Cpu).unwrap();
     let align = RoiAlign::new(&[extent([4, 4])], extent([64, 64]), 7).unwrap();
     assert_eq!(cut(&align, &[map], &[vec![], vec![]]).unwrap().shape(), [0, 3, 7, 7]);
+}
+
+#[derive(Deserialize)]
+struct Losses {
+    classes: usize,
+    side: u32,
+    sides: Vec<usize>,
+    features: usize,
+    boxes: Vec<Vec<Corners>>,
+    labels: Vec<Vec<u32>>,
+    losses: [f64; 4],
+    gradients: BTreeMap<String, Vec<f32>>,
+    sums: BTreeMap<String, f64>,
+    proposals: Vec<Corners>,
+}
+
+/// Filled maps `[n, c, side, side]` that collect gradients, of numbers up to `scale`.
+fn maps(seed: u32, scale: f32, (n, c): (usize, usize), sides: &[usize]) -> Vec<Tensor> {
+    let map = |(seed, &side): (u32, &usize)| {
+        let shape = [n, c, side, side];
+        let values: Vec<_> = fill(seed, shape.iter().product()).into_iter().map(|x| scale * x).collect();
+        Tensor::from_slice(&values, &shape).unwrap().channels_last().unwrap().require_grad().unwrap()
+    };
+    (seed..).zip(sides).map(map).collect()
+}
+
+/// What is proposed for the first image.
+fn assert_proposals(objects: &[Tensor], codes: &[Tensor], golden: &Losses) {
+    let numbers = |maps: &[Tensor]| -> Vec<f32> {
+        let of_first = |map: &Tensor| map.detach().unwrap().narrow(0, 0, 1).unwrap().by_pixel().unwrap();
+        maps.iter().flat_map(|map| of_first(map).to_vec_f32().unwrap()).collect()
+    };
+    let extents: Vec<_> = golden.sides.iter().map(|&side| extent([side as u32; 2])).collect();
+    let proposer = Proposer::new(extent([golden.side; 2]), &extents, 15).unwrap();
+    let codes = numbers(codes);
+    let found = proposer.proposals(ProposalRules::TRAINING, &numbers(objects), codes.as_chunks().0);
+    assert_eq!(found.len(), golden.proposals.len());
+    for (ours, theirs) in found.iter().flatten().zip(golden.proposals.iter().flatten()) {
+        assert!((ours - theirs).abs() <= 1e-3, "{ours} and {theirs}");
+    }
+    assert_eq!(Proposer::new(extent([64; 2]), &extents, 3), None);
+}
+
+#[test]
+fn losses_and_gradients_are_torchvisions() {
+    let golden: Losses = golden("losses.json");
+    let n = golden.boxes.len();
+    let images = golden.boxes.iter().zip(&golden.labels);
+    let images: Vec<_> = images
+        .map(|(boxes, classes)| Objects { image: 0, boxes: boxes.clone(), classes: classes.clone() })
+        .collect();
+    let truth = Instances::from_json(br#"{"images":[],"annotations":[],"categories":[]}"#).unwrap();
+    let seen = extent([golden.side; 2]);
+    let targets = BoxTargets::new(Arc::new(truth), (images, keys(n)), seen, Device::Cpu);
+    // Regions are cut from all maps but the last.
+    let features = maps(90, 1.0, (n, golden.features), &golden.sides[..golden.sides.len() - 1]);
+    let objects = maps(100, 2.0, (n, 15), &golden.sides);
+    let codes = maps(110, 0.5, (n, 60), &golden.sides);
+    let main: Vec<_> = features.iter().chain(&objects).chain(&codes).map(Tensor::alias).collect();
+    let numbers = golden.features * 7 * 7;
+    let answers = |squares: &Tensor| {
+        let flat = squares.reshape(&[squares.shape()[0], numbers]).unwrap();
+        let linear = |seed, out: usize| {
+            let weight: Vec<_> = fill(seed, out * numbers).into_iter().map(|x| 0.2 * x).collect();
+            flat.linear(&Tensor::from_slice(&weight, &[out, numbers]).unwrap(), None).unwrap()
+        };
+        Ok(vec![linear(97, golden.classes), linear(98, 4 * golden.classes)])
+    };
+    assert_proposals(&objects, &codes, &golden);
+    let answer = RegionAnswer::new(&main, seen, &targets, answers).unwrap();
+    let losses = answer.losses(0.0).unwrap().map(|loss| loss.scalar().unwrap());
+    for (ours, theirs) in losses.into_iter().zip(golden.losses) {
+        assert!((ours / theirs - 1.0).abs() < 1e-5, "{losses:?} and {:?}", golden.losses);
+    }
+    let loss = Regions::supervised_loss(&answer, &targets, 0.0).unwrap();
+    assert!((loss.scalar().unwrap() / golden.losses.iter().sum::<f64>() - 1.0).abs() < 1e-5);
+    // A student learns the same from the same objects, whatever its teacher says.
+    let of_student = Regions::student_loss(&answer, &answer, &targets, Divergence::Kl).unwrap();
+    assert_eq!(of_student.scalar().unwrap(), loss.scalar().unwrap());
+    loss.backward().unwrap();
+    for (kind, maps) in [("features", &features), ("objects", &objects), ("codes", &codes)] {
+        for (idx, map) in maps.iter().enumerate() {
+            let name = format!("{kind}.{idx}");
+            let gradient = map.grad().unwrap().unwrap();
+            assert_every(&name, &gradient, &golden.gradients[&name]);
+            let numbers = gradient.contiguous().unwrap().to_vec_f32().unwrap();
+            let sum: f64 = numbers.into_iter().map(|x| f64::from(x.abs())).sum();
+            assert!((sum - golden.sums[&name]).abs() <= 1e-5 * golden.sums[&name], "{name}: {sum}");
+        }
+    }
+}
+
+const RECIPE: &str = r#"
+    seed = 3
+    task = "detect"
+    network = { name = "fasterrcnn_mobilenet_v3_large_fpn", widths = [0.25, 0.5], resolutions = [96, 64] }
+    data = { path = "data", mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }
+    train = { epochs = 1, batch = 4, lr = 0.0005, optimizer = "adamw", weight_decay = 0.0, threads = 1 }
+    tabulate = { width_step = 0.25, calibration_batches = 2, latency_runs = 2 }
+"#;
+
+/// Trains, calibrates, evaluates and bundles, and finds the same on the run side.
+#[test]
+fn from_scenes_to_boxes_with_regions() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    generate(&data, &ScenesSpec { seed: 5, train: 8, test: 3, side: 96, min_object: 24 }).unwrap();
+    let run = train_in(dir.path(), RECIPE, &[]);
+    let table = tabulate(&run, "test", &mut ()).unwrap();
+    assert_eq!((table.metric(), table.rows().len()), (Metric::BoxAp, 4));
+    assert!(table.rows().iter().all(|row| row.quality.n == 3 && !row.latency.is_empty()));
+    let bundle = Bundle::read(&run.bundle()).unwrap();
+    assert_eq!(bundle.task(), Task::Detect);
+    assert!(bundle.network().list(List::BOX).is_ok());
+    check_rows(&bundle, &data);
+}
+
+/// Eight scenes are learned by heart: the row that was trained finds every object. It takes minutes, so it runs with
+/// `MUTUALNET_SLOW=1` only.
+#[test]
+fn a_few_scenes_are_learned_by_heart_with_regions() {
+    if std::env::var_os("MUTUALNET_SLOW").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    generate(&data, &ScenesSpec { seed: 5, train: 8, test: 1, side: 128, min_object: 32 }).unwrap();
+    let keys = [
+        "network.resolutions=[128]",
+        "data.augment={ crop = { kind = \"center\" }, flip = false }",
+        "data.test=train",
+        "train.method=plain",
+        "train.epochs=160",
+        "train.batch=8",
+        "train.checkpoint_steps=1000",
+        "tabulate.calibration_batches=1",
+    ];
+    let run = train_in(dir.path(), RECIPE, &keys);
+    let table = tabulate(&run, "train", &mut ()).unwrap();
+    let row = &table.rows()[0];
+    let ap50 = row.others[&Metric::BoxAp50];
+    assert!(row.quality.value >= 0.6 && ap50 >= 0.9, "AP {}, AP50 {ap50}", row.quality.value);
 }

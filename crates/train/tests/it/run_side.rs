@@ -13,7 +13,7 @@ use mutualnet_core::{
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
-use mutualnet_zoo::{Head, NetworkConfig, segment, ssdlite};
+use mutualnet_zoo::{Head, NetworkConfig, fasterrcnn, segment, ssdlite};
 use rand::Rng;
 
 use crate::fixture::small_network;
@@ -209,6 +209,34 @@ fn detection_gives_the_engines_maps_at_every_row() {
         for at in 0..both.rows.len() {
             let side = both.rows[at].subnet.input.resolution.get() as usize;
             both.assert_equal(at, [side; 2], TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn a_detector_with_regions_gives_the_engines_maps_and_answers_at_every_row() {
+    const REGIONS: [usize; 4] = [5, 1, 1, 256 * 7 * 7];
+    set_threads(1).unwrap();
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.5).unwrap()).unwrap();
+    let config = NetworkConfig { classes: 5, widths, output_stride: None };
+    for head in [Head::Whole, Head::Slim] {
+        let both = BothSides::new(fasterrcnn::fasterrcnn(&config, head).unwrap(), [96, 64, 80]);
+        let mut rng = Key::new(3, Purpose::Generate).stream();
+        let regions: Vec<f32> =
+            (0..REGIONS.iter().product()).map(|_| rng.random_range(-1.0_f32..1.0)).collect();
+        let tensor = Tensor::from_nhwc(&regions, REGIONS, Device::Cpu).unwrap();
+        for (at, EngineRow { subnet, slice, statistics }) in both.rows.iter().enumerate() {
+            both.assert_equal(at, [subnet.input.resolution.get() as usize; 2], TOLERANCE);
+            let list = both.net.network().list(List::BOX).unwrap();
+            let norm = Norm::Fixed(statistics);
+            let engine = no_grad(|| both.net.run_list(slice, (list, &[&tensor]), norm, None)).unwrap();
+            let mut session = Session::new(both.models[0].0.clone(), NonZeroUsize::new(2).unwrap()).unwrap();
+            session.switch(*subnet).unwrap();
+            session.run_list(List::BOX, &[&regions], REGIONS[0]).unwrap();
+            for (idx, engine) in engine.iter().enumerate() {
+                let output = session.output(idx);
+                assert_near(output.data, &engine.to_vec_f32().unwrap(), output.name);
+            }
         }
     }
 }

@@ -244,7 +244,8 @@ fn ignored_pixels_change_neither_loss_nor_score() {
     let expected = mean(labelled.iter().filter(is_right).count() as f64);
     assert!((Segment::accuracy(&answer, &labels).unwrap() - expected).abs() < 1e-3);
     let mut score = <Segment as Objective>::Score::default();
-    Segment::count(&mut score, &pass().run().unwrap(), &labels).unwrap();
+    let seen = mutualnet_detect::Extent { height: 64, width: 64 };
+    Segment::count(&mut score, (&pass().run().unwrap(), seen), &labels).unwrap();
     assert_eq!(score.n(), 2);
 }
 

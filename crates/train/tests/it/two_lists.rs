@@ -12,6 +12,7 @@ use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::StepSubnets;
 use mutualnet_core::{Network, Preprocess, Subnet, Task, Width, WidthRange};
 use mutualnet_data::Batch;
+use mutualnet_detect::Extent;
 use mutualnet_engine::{Affine, ConvGeometry, Device, Filter, NormStatistics, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_runtime::{Model, Session};
@@ -177,7 +178,7 @@ impl Objective for Regions {
         Ok(answer.image.information()?)
     }
 
-    fn count(_: &mut NoScore, _: &[Tensor], _: &Targets) -> mutualnet_train::Result<()> {
+    fn count(_: &mut NoScore, _: (&[Tensor], Extent), _: &Targets) -> mutualnet_train::Result<()> {
         Ok(())
     }
 }

@@ -43,7 +43,8 @@ impl Job {
                 masks = mask;
             }
             let targets = self.targets(&indices, Labels { masks, ..Labels::default() }, |_| None);
-            Ok(Batch { images, targets, n: indices.len(), indices, frames: None, size, epoch, step })
+            let (n, seed) = (indices.len(), self.seed);
+            Ok(Batch { images, targets, n, indices, frames: None, size, seed, epoch, step })
         })
     }
 
