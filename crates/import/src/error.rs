@@ -222,7 +222,7 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         if let Self::Missing { network, .. } = self
-            && let Some(trunk) = mutualnet_zoo::segment::backbone_name(network)
+            && let Some(trunk) = mutualnet_zoo::backbone_name(network)
         {
             return Some(format!(
                 "to start {network} from a classification network, import with --network {trunk} and name the \

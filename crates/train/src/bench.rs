@@ -120,6 +120,7 @@ mod tests {
         for (name, full, student) in [
             ("mobilenet_v2", "0.5-64", "0.4-48"),
             ("lraspp_mobilenet_v3_large", "0.5-64", "0.4-48"),
+            ("ssdlite320_mobilenet_v3_large", "0.5-64", "0.4-48"),
             ("x3d_xs", "0.5-32-4", "0.4-24-2"),
             ("slowfast_r14_4x16", "0.5-32-4", "0.4-24-2"),
         ] {

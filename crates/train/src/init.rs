@@ -11,7 +11,7 @@ use mutualnet_core::text::shown;
 use mutualnet_core::{FileKind, Network, Wanted, Weights};
 use mutualnet_engine::Device;
 use mutualnet_nn::Parameters;
-use mutualnet_zoo::segment::{self, Backbone};
+use mutualnet_zoo::Backbone;
 
 use crate::recipe::Recipe;
 use crate::{Error, Result};
@@ -37,7 +37,7 @@ pub(crate) fn read(recipe: &Recipe, network: &Network, path: &Path, device: Devi
         _ => safetensors::read(path)?,
     };
     let n_file = file.len();
-    let trunk = segment::backbone(network).filter(|trunk| is_of_classifier(&file, network, trunk));
+    let trunk = mutualnet_zoo::backbone(network).filter(|trunk| is_of_classifier(&file, network, trunk));
     let (mut weights, random) = match &trunk {
         Some(trunk) => (of_trunk(file, trunk, path)?, behind(network, trunk)),
         None => {

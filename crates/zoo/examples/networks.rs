@@ -71,7 +71,7 @@ fn listed(name: &'static str) -> Result<Value, Error> {
     let usual_side = SIDES[usize::from(is_for_small)];
     let (task, side, classes) = match name {
         ssdlite::NAME => (Task::Detect.name(), ssdlite::SIDE, DETECT_CLASSES),
-        fasterrcnn::NAME => (Task::Detect.name(), fasterrcnn::SIDE, DETECT_CLASSES),
+        name if fasterrcnn::NAMES.contains(&name) => (Task::Detect.name(), fasterrcnn::SIDE, DETECT_CLASSES),
         name if segment::NAMES.contains(&name) => (Task::Segment.name(), SEGMENT_SIDE, SEGMENT_CLASSES),
         _ => (Task::Classify.name(), usual_side, usual.classes),
     };

@@ -1,12 +1,12 @@
-//! Faster R-CNN with a feature pyramid behind MobileNetV3: one list proposes regions, the other one looks at them.
+//! Faster R-CNN with a feature pyramid behind MobileNetV3 or ResNet-50: one list proposes regions, the other one looks at them.
 //!
 //! The trunk is slimmed as in classification. The pyramid and the layers behind it are the same at every width, or are slimmed too,
 //! except for the maps that regions are cut from and a linear layer, which never are.
 //!
 //! # Source
-//! arXiv 1506.01497 and 1612.03144. Names and shapes are those of torchvision's `fasterrcnn_mobilenet_v3_large_fpn`; only `fc6` is
-//! a 1×1 convolution here, which can be slimmed, instead of a linear layer. Batch norms have the usual eps, as there, and not
-//! that of the classification network.
+//! arXiv 1506.01497 and 1612.03144. Names and shapes are those of torchvision's networks without weights; only `fc6` is a 1×1
+//! convolution here, which can be slimmed, instead of a linear layer. Batch norms have the usual eps, as there, and not that of
+//! MobileNetV3 for classification; only in torchvision's checkpoint of `fasterrcnn_resnet50_fpn` they have none.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,19 @@ use mutualnet_core::network::{Activation, ChannelRule, Conv, List, NetworkBuilde
 use mutualnet_core::{Network, NodeId};
 
 use crate::layers::{dense, max_pool};
-use crate::{Error, Head, NetworkConfig, mobilenet_v3};
+use crate::{Error, Head, NetworkConfig, mobilenet_v3, resnet};
 
-/// The name of the network in recipes.
-pub const NAME: &str = "fasterrcnn_mobilenet_v3_large_fpn";
+/// The names of the networks in recipes.
+pub const NAMES: [&str; 2] = ["fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_resnet50_fpn"];
 
-/// The length of the shorter side of the images that the network is published for.
+/// The length of the shorter side of the images that the networks are published for.
 pub const SIDE: u32 = 800;
-
-/// Boxes that are proposed at every position of a map: five sizes, each with three ratios.
-pub const BOXES_PER_POSITION: usize = 15;
 
 /// Positions of a region, 7 × 7.
 const REGION_POSITIONS: u32 = 7 * 7;
+
+/// Path of the trunk.
+const BODY: &str = "backbone.body";
 
 /// Channels of the maps of the pyramid.
 const PYRAMID_CHANNELS: u32 = 256;
@@ -37,7 +37,8 @@ const REGION_FEATURES: u32 = 1024;
 /// Numbers of a box's codes.
 const CODES: usize = 4;
 
-/// Builds the network. `config.classes` counts the background, which is the first class.
+/// Builds a network. `config.classes` counts the background, which is the first class. `None` for a name that is not one of
+/// [`NAMES`].
 ///
 /// - [`List::MAIN`] computes the maps that regions are cut from, from the finest to the coarsest ([`Output::FEATURES`]), and for
 ///   these and one more, half as large as the last, a logit ([`Output::OBJECTS`]) and the codes ([`Output::CODES`]) of every box.
@@ -46,19 +47,43 @@ const CODES: usize = 4;
 ///
 /// # Errors
 /// `config.output_stride` is given, or the width range leaves a layer without channels.
-pub fn fasterrcnn(config: &NetworkConfig, head: Head) -> Result<Network, Error> {
+pub fn fasterrcnn(name: &str, config: &NetworkConfig, head: Head) -> Option<Result<Network, Error>> {
+    let trunk = match name {
+        "fasterrcnn_mobilenet_v3_large_fpn" => mobile,
+        "fasterrcnn_resnet50_fpn" => residual,
+        _ => return None,
+    };
+    Some(build(name, trunk, config, head))
+}
+
+/// Appends a trunk, and returns its maps, and the boxes that are proposed at every position.
+type Trunk = fn(&mut NetworkBuilder, NodeId) -> (Vec<NodeId>, usize);
+
+/// Two maps of the same size; boxes of five sizes, each with three ratios.
+fn mobile(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
+    (mobilenet_v3::two_maps(net, BODY, input).to_vec(), 15)
+}
+
+/// The ends of the four stages; boxes of one size on each map, with three ratios.
+fn residual(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
+    let names = resnet::Names::Torchvision("backbone.body.");
+    let block = resnet::Block::of("resnet50").expect("it is a ResNet");
+    (resnet::trunk(net, input, block, names, resnet::Moves::strided(None)).to_vec(), 3)
+}
+
+fn build(name: &str, trunk: Trunk, config: &NetworkConfig, head: Head) -> Result<Network, Error> {
     if config.output_stride.is_some() {
-        return Err(Error::FixedOutputStride { name: NAME.to_owned(), stride: 32 });
+        return Err(Error::FixedOutputStride { name: name.to_owned(), stride: 32 });
     }
-    let mut main = NetworkBuilder::new(NAME, Rank::Image, config.widths);
+    let mut main = NetworkBuilder::new(name, Rank::Image, config.widths);
     let input = main.input(3);
-    let trunk = mobilenet_v3::two_maps(&mut main, "backbone.body", input);
-    let features = pyramid(&mut main, &trunk, head);
+    let (maps, boxes_per_position) = trunk(&mut main, input);
+    let features = pyramid(&mut main, &maps, head);
     for (idx, &map) in features.iter().enumerate() {
         main.output(&format!("{}.{idx}", Output::FEATURES), map);
     }
-    propose(&mut main, features, head);
-    let of_regions = BTreeMap::from([(List::BOX.to_owned(), regions(config, head)?)]);
+    propose(&mut main, features, boxes_per_position, head);
+    let of_regions = BTreeMap::from([(List::BOX.to_owned(), regions(name, config, head)?)]);
     Ok(main.finish()?.with_lists(of_regions)?)
 }
 
@@ -81,12 +106,12 @@ fn pyramid(net: &mut NetworkBuilder, trunk: &[NodeId], head: Head) -> Vec<NodeId
 }
 
 /// Appends the layers that propose boxes: the same ones for every map, and for one more, every second position of the coarsest.
-fn propose(net: &mut NetworkBuilder, mut maps: Vec<NodeId>, head: Head) {
+fn propose(net: &mut NetworkBuilder, mut maps: Vec<NodeId>, boxes_per_position: usize, head: Head) {
     let coarsest = *maps.last().expect("a pyramid has a map");
     maps.push(net.max_pool("backbone.fpn.pool", coarsest, max_pool(1, 2, 0)));
     let point = |n: usize| Conv { bias: true, ..dense(ChannelRule::whole(n), 1, 1) };
     let hidden = Conv { bias: true, ..head.conv(PYRAMID_CHANNELS, 3) };
-    let [objects, codes] = [point(BOXES_PER_POSITION), point(BOXES_PER_POSITION * CODES)];
+    let [objects, codes] = [point(boxes_per_position), point(boxes_per_position * CODES)];
     // Of the first map, whose parameters the others share.
     let mut owners: [Option<NodeId>; 3] = [None; 3];
     let mut outputs = Vec::new();
@@ -111,8 +136,8 @@ fn propose(net: &mut NetworkBuilder, mut maps: Vec<NodeId>, head: Head) {
 }
 
 /// The list that looks at regions.
-fn regions(config: &NetworkConfig, head: Head) -> Result<Network, Error> {
-    let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
+fn regions(name: &str, config: &NetworkConfig, head: Head) -> Result<Network, Error> {
+    let mut net = NetworkBuilder::new(name, Rank::Image, config.widths);
     let x = net.stream("roi_heads.box_roi_pool", PYRAMID_CHANNELS * REGION_POSITIONS, Some([1; 3]));
     let x = net.conv("roi_heads.box_head.fc6", x, Conv { bias: true, ..head.conv(REGION_FEATURES, 1) });
     let x = net.activation("roi_heads.box_head.relu6", x, Activation::Relu);
@@ -137,38 +162,42 @@ mod tests {
         NetworkConfig { classes: 91, widths, output_stride: None }
     }
 
-    /// As torchvision says of its checkpoint, whose batch norms are frozen and do not count: 19,386,354 parameters.
+    fn network(name: &str, head: Head) -> Network {
+        fasterrcnn(name, &config(), head).unwrap().unwrap()
+    }
+
+    /// As torchvision says of its checkpoints, whose batch norms are frozen and do not count: 19,386,354 and 41,755,286
+    /// parameters.
     #[test]
-    fn it_has_the_size_that_torchvision_publishes() {
-        let net = fasterrcnn(&config(), Head::Whole).unwrap();
-        let channels = net.channels(Width::ONE).unwrap();
-        let of_norms: usize = net.batch_norms().map(|id| 2 * channels[id.0]).sum();
-        assert_eq!(net.params(Width::ONE).unwrap() - of_norms as u64, 19_386_354);
-        assert_eq!(net.classes(), 91);
-        let lists: Vec<_> = net.lists().iter().map(List::name).collect();
-        assert_eq!(lists, ["main", "box"]);
-        let outputs: Vec<_> = net.outputs().iter().map(|output| output.name.as_str()).collect();
-        let of_main = [
-            "features.0",
-            "features.1",
-            "objects.0",
-            "objects.1",
-            "objects.2",
-            "codes.0",
-            "codes.1",
-            "codes.2",
-        ];
-        assert_eq!(outputs, [&of_main[..], &["scores", "codes"]].concat());
-        // Of an image with 256 pixels along a side: the same stride twice, and half of that.
-        let costs = net.costs(Subnet::image(Width::ONE, Resolution::new(256).unwrap())).unwrap();
-        let sides = net.outputs().iter().map(|output| costs[output.node.0].shape.extent[1]);
-        assert_eq!(sides.collect::<Vec<_>>(), [8, 8, 8, 8, 4, 8, 8, 4, 1, 1]);
+    fn they_have_the_sizes_that_torchvision_publishes() {
+        // For images with 256 pixels along a side: the sides of the maps that regions are cut from.
+        for (name, params, sides) in
+            [(NAMES[0], 19_386_354, &[8, 8][..]), (NAMES[1], 41_755_286, &[64, 32, 16, 8])]
+        {
+            let net = network(name, Head::Whole);
+            let channels = net.channels(Width::ONE).unwrap();
+            let of_norms: usize = net.batch_norms().map(|id| 2 * channels[id.0]).sum();
+            assert_eq!(net.params(Width::ONE).unwrap() - of_norms as u64, params, "{name}");
+            assert_eq!(net.classes(), 91);
+            let lists: Vec<_> = net.lists().iter().map(List::name).collect();
+            assert_eq!(lists, ["main", "box"]);
+            let proposed = [sides, &[4]].concat();
+            let maps = [("features", sides), ("objects", &proposed), ("codes", &proposed)];
+            let maps = maps.into_iter().flat_map(|(kind, sides)| {
+                sides.iter().enumerate().map(move |(idx, &side)| (format!("{kind}.{idx}"), side))
+            });
+            let answers = ["scores", "codes"].map(|name| (name.to_owned(), 1));
+            let costs = net.costs(Subnet::image(Width::ONE, Resolution::new(256).unwrap())).unwrap();
+            let outputs = net.outputs().iter();
+            let ours = outputs.map(|output| (output.name.clone(), costs[output.node.0].shape.extent[1]));
+            assert_eq!(ours.collect::<Vec<_>>(), maps.chain(answers).collect::<Vec<_>>(), "{name}");
+        }
     }
 
     #[test]
     fn a_head_is_whole_unless_it_is_slimmed() {
         for (head, inner) in [(Head::Whole, 256), (Head::Slim, 64)] {
-            let net = fasterrcnn(&config(), head).unwrap();
+            let net = network(NAMES[0], head);
             let channels = net.channels(Width::new(0.25).unwrap()).unwrap();
             let of = |path: &str| channels[net.nodes().iter().position(|node| node.path == path).unwrap()];
             assert_eq!([of("backbone.body.13.block.3.0"), of("backbone.body.16.0")], [40, 240]);
@@ -177,7 +206,7 @@ mod tests {
             assert_eq!([of("backbone.fpn.layer_blocks.1.0"), of("rpn.maps.2.cls_logits")], [256, 15]);
         }
         let names = |head| {
-            let net = fasterrcnn(&config(), head).unwrap();
+            let net = network(NAMES[0], head);
             net.parameters().into_iter().map(|parameter| parameter.name).collect::<Vec<_>>()
         };
         assert_eq!(names(Head::Whole), names(Head::Slim));
@@ -186,7 +215,8 @@ mod tests {
     #[test]
     fn the_stride_is_fixed() {
         let config = NetworkConfig { output_stride: Some(OutputStride::S16), ..config() };
-        let error = fasterrcnn(&config, Head::Whole).unwrap_err();
+        let error = fasterrcnn(NAMES[0], &config, Head::Whole).unwrap().unwrap_err();
         assert!(matches!(error, Error::FixedOutputStride { stride: 32, .. }), "{error}");
+        assert!(fasterrcnn("fasterrcnn", &config, Head::Whole).is_none());
     }
 }

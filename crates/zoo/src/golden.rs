@@ -55,7 +55,7 @@ pub fn folders(network: &str) -> Vec<Folder> {
     if network == ssdlite::NAME {
         return vec![Folder::Detect];
     }
-    if network == fasterrcnn::NAME {
+    if fasterrcnn::NAMES.contains(&network) {
         return vec![Folder::Regions];
     }
     let Some(family) = family(network) else { return Vec::new() };

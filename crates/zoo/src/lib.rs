@@ -31,6 +31,9 @@ mod inverted_residual;
 
 mod layers;
 
+mod backbone;
+pub use backbone::{Backbone, backbone, backbone_name};
+
 mod config;
 pub use config::NetworkConfig;
 
@@ -170,7 +173,7 @@ pub const FAMILIES: &[Family] = &[
 
 /// The names that [`build`] accepts; for families with numbers in their names, the common members.
 pub fn all_names() -> impl Iterator<Item = &'static str> {
-    names().chain(segment::NAMES.iter().copied()).chain([ssdlite::NAME, fasterrcnn::NAME])
+    names().chain(segment::NAMES.iter().copied()).chain([ssdlite::NAME]).chain(fasterrcnn::NAMES)
 }
 
 /// Those of [`all_names`] that classify.
@@ -196,7 +199,7 @@ pub fn family(name: &str) -> Option<&'static Family> {
 
 /// Whose names the parameters of a network have; those of a network that is not here count as the authors'.
 pub fn origin(name: &str) -> Origin {
-    if segment::NAMES.contains(&name) || [ssdlite::NAME, fasterrcnn::NAME].contains(&name) {
+    if segment::NAMES.contains(&name) || name == ssdlite::NAME || fasterrcnn::NAMES.contains(&name) {
         return Origin::Torchvision;
     }
     family(name).map_or(Origin::Authors, |family| family.origin)
@@ -220,8 +223,7 @@ pub fn build_for(variant: impl Into<Variant>, name: &str, config: &NetworkConfig
     let network = FAMILIES.iter().find_map(|family| (family.build)(name, config));
     let network = network.or_else(|| segment::segment(name, config, variant));
     let network = network.or_else(|| (name == ssdlite::NAME).then(|| ssdlite::ssdlite(config, variant.head)));
-    let of_regions = || (name == fasterrcnn::NAME).then(|| fasterrcnn::fasterrcnn(config, variant.head));
-    let network = network.or_else(of_regions);
+    let network = network.or_else(|| fasterrcnn::fasterrcnn(name, config, variant.head));
     network.unwrap_or_else(|| Err(Error::Unknown { name: name.to_owned() }))
 }
 

@@ -17,9 +17,6 @@ use crate::layers::dense;
 use crate::output_stride::{OutputStride, Steps};
 use crate::{Error, Head, NetworkConfig, Purpose, Variant, mobilenet_v2, mobilenet_v3, resnet};
 
-mod backbone;
-pub use backbone::{Backbone, backbone, backbone_name};
-
 /// The names of the networks.
 pub const NAMES: &[&str] = &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50", "deeplabv3_mobilenet_v2"];
 

@@ -518,10 +518,13 @@ fn every_network_can_do_its_own_task_alone() {
     for task in [Task::Classify, Task::Segment] {
         assert!(task.check(&detector).is_err(), "{task}");
     }
-    let with_regions = crate::build(fasterrcnn::NAME, &config).unwrap();
-    assert_eq!((with_regions.classes(), with_regions.boxes_per_position()), (1000, None));
-    Task::Detect.check(&with_regions).unwrap();
-    assert!(Task::Classify.check(&with_regions).is_err());
+    for name in fasterrcnn::NAMES {
+        let with_regions = crate::build(name, &config).unwrap();
+        assert_eq!((with_regions.classes(), with_regions.boxes_per_position()), (1000, None));
+        Task::Detect.check(&with_regions).unwrap();
+        assert!(Task::Classify.check(&with_regions).is_err());
+    }
+    let with_regions = crate::build(fasterrcnn::NAMES[0], &config).unwrap();
     for (from, to, says) in [
         ("\"objects.1\"", "\"objects.7\"", "the outputs of `main` are not those"),
         ("\"scores\"", "\"logits\"", "the list `box` does not read regions, or"),
@@ -557,5 +560,5 @@ fn heads_are_the_layers_that_know_the_classes() {
     let of_map = |idx: u32| format!("head.classification_head.module_list.{idx}.1");
     assert_eq!(heads(ssdlite::NAME), (0..6).map(of_map).collect::<Vec<_>>());
     let of_regions = ["cls_score", "bbox_pred"].map(|layer| format!("roi_heads.box_predictor.{layer}"));
-    assert_eq!(heads(fasterrcnn::NAME), of_regions);
+    assert_eq!(heads(fasterrcnn::NAMES[1]), of_regions);
 }

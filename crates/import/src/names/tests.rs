@@ -130,7 +130,8 @@ fn with_classes(name: &str, classes: usize) -> Network {
 
 #[test]
 fn every_tensor_of_networks_that_segment_or_detect_has_its_place() {
-    let detectors = [("detect", mutualnet_zoo::ssdlite::NAME), ("regions", mutualnet_zoo::fasterrcnn::NAME)];
+    let with_regions = mutualnet_zoo::fasterrcnn::NAMES.map(|name| ("regions", name));
+    let detectors = [("detect", mutualnet_zoo::ssdlite::NAME)].into_iter().chain(with_regions);
     for (folder, name) in mutualnet_zoo::segment::NAMES.iter().map(|name| ("segment", *name)).chain(detectors)
     {
         let shapes = golden_shapes(folder, name);
@@ -147,18 +148,19 @@ fn every_tensor_of_networks_that_segment_or_detect_has_its_place() {
     }
 }
 
-/// torchvision builds its segmentation networks around its classification networks, whose names remain.
+/// torchvision builds its networks for segmentation and detection around its classification networks, whose names remain.
 #[test]
 fn the_names_of_a_trunk_are_torchvisions_of_its_classification_network() {
-    for name in mutualnet_zoo::segment::NAMES {
-        let trunk = mutualnet_zoo::segment::backbone(&with_classes(name, 21)).unwrap();
+    for name in mutualnet_zoo::segment::NAMES.iter().copied().chain(mutualnet_zoo::fasterrcnn::NAMES) {
+        let trunk = mutualnet_zoo::backbone(&with_classes(name, 21)).unwrap();
         let classifier = network(trunk.network);
         for (ours, of_classifier) in &trunk.names {
             let (module, kind) = of_classifier.rsplit_once('.').unwrap();
             let theirs = Source::Torchvision.module(&classifier, module).unwrap();
             let theirs = format!("{theirs}.{kind}");
             let theirs = theirs.strip_prefix("features.").unwrap_or(&theirs);
-            assert_eq!(ours.strip_prefix("backbone."), Some(theirs), "{name}");
+            let ours = ours.strip_prefix("backbone.").unwrap();
+            assert_eq!(ours.strip_prefix("body.").unwrap_or(ours), theirs, "{name}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use mutualnet_core::network::List;
 use mutualnet_zoo::Head;
-use mutualnet_zoo::fasterrcnn::{NAME, fasterrcnn};
+use mutualnet_zoo::fasterrcnn::{NAMES, fasterrcnn};
 
 use super::segment::Golden;
 use super::*;
@@ -11,22 +11,26 @@ const IMAGES: [usize; 4] = [4, 3, 160, 192];
 /// The script's have 256 channels and 7 × 7 positions.
 const REGIONS: [usize; 4] = [6, 256 * 7 * 7, 1, 1];
 
-fn network() -> Network {
+fn network(name: &str) -> Network {
     let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
-    fasterrcnn(&NetworkConfig { classes: 21, widths, output_stride: None }, Head::Whole).unwrap()
+    fasterrcnn(name, &NetworkConfig { classes: 21, widths, output_stride: None }, Head::Whole)
+        .unwrap()
+        .unwrap()
 }
 
 #[test]
 fn names_shapes_macs_maps_and_answers_are_torchvisions() {
-    let golden = Golden::read("regions", NAME);
-    golden.assert_names_shapes_and_macs(&network());
-    let inputs = [(List::MAIN, 7, IMAGES), (List::BOX, 8, REGIONS)];
-    golden.assert_outputs_of_lists(network(), &inputs);
+    for name in NAMES {
+        let golden = Golden::read("regions", name);
+        golden.assert_names_shapes_and_macs(&network(name));
+        let inputs = [(List::MAIN, 7, IMAGES), (List::BOX, 8, REGIONS)];
+        golden.assert_outputs_of_lists(network(name), &inputs);
+    }
 }
 
 #[test]
 fn every_width_gives_the_same_maps() {
-    let net = Net::new(network());
+    let net = Net::new(network(NAMES[0]));
     let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
     let of_regions = net.network().list(List::BOX).unwrap();
     for fraction in [0.25, 0.6, 1.0] {

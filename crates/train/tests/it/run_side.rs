@@ -215,12 +215,14 @@ fn detection_gives_the_engines_maps_at_every_row() {
 
 #[test]
 fn a_detector_with_regions_gives_the_engines_maps_and_answers_at_every_row() {
+    use fasterrcnn::NAMES;
     const REGIONS: [usize; 4] = [5, 1, 1, 256 * 7 * 7];
     set_threads(1).unwrap();
     let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.5).unwrap()).unwrap();
     let config = NetworkConfig { classes: 5, widths, output_stride: None };
-    for head in [Head::Whole, Head::Slim] {
-        let both = BothSides::new(fasterrcnn::fasterrcnn(&config, head).unwrap(), [96, 64, 80]);
+    for (name, head) in [(NAMES[0], Head::Whole), (NAMES[0], Head::Slim), (NAMES[1], Head::Whole)] {
+        let network = fasterrcnn::fasterrcnn(name, &config, head).unwrap().unwrap();
+        let both = BothSides::new(network, [96, 64, 80]);
         let mut rng = Key::new(3, Purpose::Generate).stream();
         let regions: Vec<f32> =
             (0..REGIONS.iter().product()).map(|_| rng.random_range(-1.0_f32..1.0)).collect();

@@ -67,11 +67,15 @@ fn strides_behind_the_output_stride_are_dilations() {
 
 #[test]
 fn a_trunk_has_the_shapes_of_its_classification_network() {
-    for (name, classifier, n) in
-        [(NAMES[0], "mobilenet_v3_large", 170), (NAMES[1], "resnet50", 159), (NAMES[2], "mobilenet_v2", 153)]
-    {
-        let net = network(name, Head::Whole);
-        let trunk = backbone(&net).unwrap();
+    for (name, classifier, n) in [
+        (NAMES[0], "mobilenet_v3_large", 170),
+        (NAMES[1], "resnet50", 159),
+        (NAMES[2], "mobilenet_v2", 153),
+        (crate::fasterrcnn::NAMES[0], "mobilenet_v3_large", 170),
+        (crate::fasterrcnn::NAMES[1], "resnet50", 159),
+    ] {
+        let net = crate::build(name, &config(None)).unwrap();
+        let trunk = crate::backbone(&net).unwrap();
         assert_eq!((trunk.network, trunk.names.len()), (classifier, n), "{name}");
         let classifier = crate::build(classifier, &config(None)).unwrap();
         for width in [0.25, 0.6, 1.0].map(|width| Width::new(width).unwrap()) {
@@ -85,6 +89,6 @@ fn a_trunk_has_the_shapes_of_its_classification_network() {
                 assert_eq!(ours[name], theirs[of_classifier], "{name} {of_classifier}");
             }
         }
-        assert_eq!(backbone(&classifier), None);
+        assert_eq!(crate::backbone(&classifier), None);
     }
 }
