@@ -19,6 +19,11 @@ function of it, of which the numbers come from `fill` too.
     gradients         of every map, every n-th number of the row-major gradient, at most 256
     sums              of the absolute values of the gradient of every map
     proposals         of the first image, before objects are added
+
+`detections.json`, of `fasterrcnn_mobilenet_v3_large_fpn` as a whole, with the statistics of the batch, for two images of 96 x 96
+pixels from `fill`. Weights are `values` of the testkit; those of the layers that give boxes and objects are smaller, so that
+boxes and scores differ.
+    images            for each, the boxes, classes and scores of what is found, surest first
 """
 
 import json
@@ -32,7 +37,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.resolve().parents[2] / "testkit/golden"))
-from filled import every, fill
+from filled import every, fill, values
 
 torch.set_default_dtype(torch.float64)
 
@@ -64,6 +69,7 @@ def cut():
 
 CLASSES = 4
 LOSS_SIDE = 64
+DETECTION_SIDE = 96
 LOSS_SIDES = [2, 2, 1]
 FEATURES = 6
 BOXES = [
@@ -148,5 +154,31 @@ def count_samples(sampler):
     return counting
 
 
+def detections():
+    detection = torchvision.models.detection
+    model = detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None, num_classes=CLASSES)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for idx, path in enumerate(sorted(parameters)):
+            factor = 0.05 if "bbox_pred" in path else 0.1 if "cls_logits" in path else 1
+            parameters[path].copy_(factor * values(path, parameters[path], 1000 + idx))
+    model.eval()
+    model.backbone.train()
+    side = (DETECTION_SIDE, DETECTION_SIDE)
+    pixels = fill(7, [2, 3, *side]) * 1.7
+    with torch.no_grad():
+        features = model.backbone(pixels)
+        images = ImageList(pixels, [side] * 2)
+        proposals, _ = model.rpn(images, features)
+        found, _ = model.roi_heads(features, proposals, images.image_sizes)
+    return {
+        "classes": CLASSES,
+        "side": DETECTION_SIDE,
+        "n_proposals": [len(boxes) for boxes in proposals],
+        "images": [{key: one[key].tolist() for key in ("boxes", "labels", "scores")} for one in found],
+    }
+
+
 (HERE / "cut.json").write_text(json.dumps(cut()) + "\n")
 (HERE / "losses.json").write_text(json.dumps(losses()) + "\n")
+(HERE / "detections.json").write_text(json.dumps(detections()) + "\n")

@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mutualnet_bundle::Bundle;
-use mutualnet_core::network::List;
-use mutualnet_core::{Metric, Task};
+use mutualnet_core::network::{List, ParameterKind};
+use mutualnet_core::{Metric, Network, Task, Weights, Width, WidthRange};
 use mutualnet_data::Objects;
 use mutualnet_data::scenes::{ScenesSpec, generate};
+use mutualnet_detect::boxes::left_top_sides;
 use mutualnet_detect::coco::Instances;
 use mutualnet_detect::decode::ProposalRules;
 use mutualnet_detect::{Corners, Extent, Proposer, RoiAlign};
-use mutualnet_engine::{Device, Tensor};
+use mutualnet_engine::{Device, Tensor, no_grad};
+use mutualnet_nn::{Net, Norm, Parameters};
+use mutualnet_runtime::Output;
 use mutualnet_train::Divergence;
 use mutualnet_train::regions::cut;
 use mutualnet_train::tabulate;
 use mutualnet_train::task::{BoxTargets, Objective, RegionAnswer, Regions};
+use mutualnet_zoo::NetworkConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -238,4 +242,124 @@ fn a_few_scenes_are_learned_by_heart_with_regions() {
     let row = &table.rows()[0];
     let ap50 = row.others[&Metric::BoxAp50];
     assert!(row.quality.value >= 0.6 && ap50 >= 0.9, "AP {}, AP50 {ap50}", row.quality.value);
+}
+
+#[derive(Deserialize)]
+struct Detections {
+    classes: usize,
+    side: usize,
+    n_proposals: Vec<usize>,
+    images: Vec<Found>,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    boxes: Vec<Corners>,
+    labels: Vec<usize>,
+    scores: Vec<f32>,
+}
+
+/// The script's weights.
+fn weights(network: &Network) -> Weights {
+    let shapes = network.parameter_shapes(Width::ONE).unwrap();
+    let mut parameters: Vec<_> = network.parameters().into_iter().zip(shapes).collect();
+    parameters.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    let tensors = (1000..).zip(parameters).map(|(seed, (parameter, shape))| {
+        let of_output: usize = shape[1..].iter().product();
+        let (scale, mean) = match parameter.kind {
+            _ if parameter.name.ends_with("fc6.weight") => ((6.0 / of_output as f32).sqrt(), 0.0),
+            ParameterKind::LinearWeight => ((6.0 / of_output as f32).sqrt(), 0.0),
+            ParameterKind::ConvWeight | ParameterKind::DepthwiseWeight => {
+                ((6.0 / (shape[2] * shape[3] * shape[0]) as f32).sqrt(), 0.0)
+            }
+            ParameterKind::Scale => (0.1, 0.4),
+            _ => (0.3, 0.5),
+        };
+        let factor = match &parameter.name {
+            name if name.contains("bbox_pred") => 0.05,
+            name if name.contains("cls_logits") => 0.1,
+            _ => 1.0,
+        };
+        let data = fill(seed, shape.iter().product()).into_iter().map(|x| factor * (x * scale + mean));
+        (parameter.name, mutualnet_core::Tensor { data: data.collect(), shape })
+    });
+    tensors.collect()
+}
+
+/// Outputs of the engine for one image as those of the run side.
+fn outputs<'a>(
+    list: &'a List,
+    network: &'a Network,
+    numbers: &'a [(Vec<usize>, Vec<f32>)],
+) -> Vec<Output<'a>> {
+    let outputs = network.outputs_of(list).zip(numbers);
+    let output =
+        |(output, (shape, data)): (&'a mutualnet_core::network::Output, &'a (Vec<usize>, Vec<f32>))| {
+            let size = if let [_, _, height, width] = shape[..] { [height, width] } else { [1, 1] };
+            Output { name: &output.name, size, channels: shape[1], data }
+        };
+    outputs.map(output).collect()
+}
+
+/// Proposals, regions, answers and detections together: what torchvision finds with the same weights, the decoder of the run
+/// side finds in the engine's outputs.
+#[test]
+fn detections_are_torchvisions() {
+    let golden: Detections = golden("detections.json");
+    let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
+    let config = NetworkConfig { classes: golden.classes, widths, output_stride: None };
+    let network = mutualnet_zoo::build("fasterrcnn_mobilenet_v3_large_fpn", &config).unwrap();
+    let net = Net::new(network);
+    let parameters = Parameters::from_weights(net.network(), &weights(net.network()), Device::Cpu).unwrap();
+    let slice = net.slice(&parameters, Width::ONE).unwrap();
+    let side = golden.side;
+    let shape = [2, 3, side, side];
+    let pixels: Vec<_> = fill(7, shape.iter().product()).into_iter().map(|x| 1.7 * x).collect();
+    let images = Tensor::from_slice(&pixels, &shape).unwrap().channels_last().unwrap();
+    let run = |name: &str, input: &Tensor| {
+        let list = net.network().list(name).unwrap();
+        no_grad(|| net.run_list(&slice, (list, &[input]), Norm::Batch, None)).unwrap()
+    };
+    let main = run(List::MAIN, &images);
+    let classes: Vec<_> = (0..golden.classes).map(|class| class.to_string()).collect();
+    let decoder = mutualnet_predict::decoder(
+        Task::Detect,
+        net.network(),
+        &classes,
+        mutualnet_predict::Config::default(),
+    );
+    for (image, (expected, n)) in golden.images.iter().zip(golden.n_proposals).enumerate() {
+        let of_image = |map: &Tensor| {
+            let one = map.narrow(0, image, 1).unwrap();
+            (one.shape(), one.by_pixel().unwrap().to_vec_f32().unwrap())
+        };
+        let maps: Vec<_> = main.iter().map(of_image).collect();
+        let of_main = outputs(net.network().main(), net.network(), &maps);
+        let regions = decoder.regions(&of_main, [side; 2]).unwrap().unwrap();
+        // The overlap of two boxes may be on the other side of the limit in single precision.
+        assert!(regions.n().abs_diff(n) <= 2, "{} and {n} proposals", regions.n());
+        let input = Tensor::from_slice(regions.input(), &[regions.n(), 256 * 49, 1, 1]).unwrap();
+        let answers = run(List::BOX, &input);
+        let answers: Vec<_> =
+            answers.iter().map(|answer| (answer.shape(), answer.to_vec_f32().unwrap())).collect();
+        let of_regions = outputs(net.network().list(List::BOX).unwrap(), net.network(), &answers);
+        let size = [side as u32; 2];
+        let json = decoder.decode_regions(&regions, &of_regions, size).unwrap().json();
+        let found: Vec<FoundJson> = serde_json::from_value(json["objects"].clone()).unwrap();
+        for idx in 0..expected.boxes.len() {
+            let (corners, class, score) = (expected.boxes[idx], expected.labels[idx], expected.scores[idx]);
+            let is_same = |found: &FoundJson| {
+                let close = left_top_sides(corners).iter().zip(found.bbox).all(|(a, b)| (a - b).abs() < 0.02);
+                close && found.class == class.to_string() && (found.score - score).abs() < 1e-3
+            };
+            assert!(found.iter().any(is_same), "image {image}: no {class} with {score} at {corners:?}");
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct FoundJson {
+    class: String,
+    score: f32,
+    bbox: [f32; 4],
 }
