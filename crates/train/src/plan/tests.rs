@@ -99,6 +99,20 @@ fn every_experiment_of_the_paper_is_planned() {
 }
 
 #[test]
+fn every_recipe_that_ships_is_one_and_its_network_does_the_task() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let mut n = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let recipe = recipe(&name, &[]);
+        let network = network_for(Purpose::Training, &recipe, 20).unwrap();
+        recipe.task.check(&network).unwrap_or_else(|error| panic!("{name}: {error}"));
+        n += 1;
+    }
+    assert!(n > 20, "{n}");
+}
+
+#[test]
 fn the_cost_of_steps_is_on_average_what_is_expected() {
     use mutualnet_core::rng::{Key, Purpose};
     for overrides in [
