@@ -121,8 +121,8 @@ def back(compat, network, folder):
 
 
 def others(zoo):
-    """Their name of each of our networks that they have, by program."""
-    torchvision = {told["name"]: told["name"] for told in zoo if told["torchvision"]}
+    """Their name of each of our networks that they have, by program; detectors have no logits of an image to compare."""
+    torchvision = {told["name"]: told["name"] for told in zoo if told["torchvision"] and told["task"] != "detect"}
     timm = {told["name"]: told["timm"] for told in zoo if told["timm"] and ("timm", told["name"]) not in NOT_COMPARED}
     return {"torchvision": torchvision, "timm": timm}
 

@@ -17,7 +17,7 @@ pub enum Error {
         rows: Vec<Subnet>,
     },
     /// ONNX files are written of networks that read one image at a time.
-    #[error("{network} reads clips or several inputs, and cannot be exported to ONNX yet")]
+    #[error("{network} reads clips, several inputs or regions, and cannot be exported to ONNX yet")]
     NotOneImage {
         /// The network.
         network: String,
