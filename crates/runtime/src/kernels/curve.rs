@@ -105,6 +105,7 @@ unsafe fn inverse_sigmoid<L: Lanes>(x: L) -> L {
 /// That of [`Lanes`].
 #[inline(always)]
 unsafe fn power_of_two<L: Lanes>(y: L) -> L {
+    #[expect(clippy::approx_constant, reason = "a coefficient of the polynomial, which differs from ln 2")]
     const TERMS: [f32; 5] = [0.009_671_513, 0.055_507_336, 0.240_222_42, 0.693_147, 1.0];
     // SAFETY: same contract.
     unsafe {

@@ -76,6 +76,7 @@ const MOST_LANES: usize = 2 * PANEL;
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "an iterator over the sums would keep them in memory")]
 pub(super) unsafe fn tile_of_pairs<L: Lanes, const P: usize, const V: usize>(tile: &Tile) {
     // A tap with an odd number of channels counts as two parts, its pairs and its last channel, so that there is only one
     // inner loop: with two of them, compilers keep the sums in memory.

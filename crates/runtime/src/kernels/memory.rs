@@ -1,12 +1,12 @@
 //! The memory that kernels read and write: aligned, zeroed, and shared between the threads of a team.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use crate::{Error, Result};
 
-/// Numbers that begin at a cache line. Pages that are never touched are never committed.
+/// Numbers that begin at a cache line.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     start: NonNull<f32>,
@@ -22,32 +22,56 @@ impl Buffer {
     /// Where it begins is a multiple of so many bytes.
     pub(crate) const ALIGNMENT: usize = 64;
 
+    /// Buffers of at least so many bytes are in pages of that size, if the system has them: weights that are read once per
+    /// run are limited by the number of pages.
+    const HUGE: usize = 2 << 20;
+
     /// Allocates `len` zeros, or one if `len` is 0.
     ///
     /// # Errors
     /// Fails if there is not enough memory.
     pub(crate) fn zeroed(len: usize) -> Result<Self> {
         let len = len.max(1);
-        let bytes = len.checked_mul(size_of::<f32>());
-        let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, Self::ALIGNMENT).ok());
-        // SAFETY: the size is not 0.
-        let start = layout.and_then(|layout| NonNull::new(unsafe { alloc_zeroed(layout) }));
+        let start = Self::layout(len).and_then(|layout| match layout.align() {
+            // SAFETY: the size is not 0.
+            Self::ALIGNMENT => NonNull::new(unsafe { alloc_zeroed(layout) }),
+            _ => zeroed_huge(layout),
+        });
         match start {
             Some(start) => Ok(Self { start: start.cast(), len }),
             None => Err(Error::Memory { numbers: len }),
         }
     }
 
-    fn layout(&self) -> Layout {
-        Layout::from_size_align(self.len * size_of::<f32>(), Self::ALIGNMENT)
-            .expect("the same layout was allocated")
+    /// None if so many numbers cannot be addressed.
+    fn layout(len: usize) -> Option<Layout> {
+        let bytes = len.checked_mul(size_of::<f32>())?;
+        let alignment = if bytes < Self::HUGE { Self::ALIGNMENT } else { Self::HUGE };
+        Layout::from_size_align(bytes, alignment).ok()
+    }
+}
+
+/// Allocates zeros in huge pages, as far as they fill them.
+fn zeroed_huge(layout: Layout) -> Option<NonNull<u8>> {
+    // SAFETY: the size is not 0, and the pages are inside of what was allocated.
+    unsafe {
+        let start = NonNull::new(alloc(layout))?;
+        #[cfg(target_os = "linux")]
+        {
+            let whole = layout.size() / Buffer::HUGE * Buffer::HUGE;
+            // Advice: a system that does not follow it has smaller pages.
+            libc::madvise(start.as_ptr().cast(), whole, libc::MADV_HUGEPAGE);
+        }
+        start.write_bytes(0, layout.size());
+        Some(start)
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        let layout = Self::layout(self.len).expect("it was allocated with this layout");
         // SAFETY: allocated in `zeroed` with this layout.
-        unsafe { dealloc(self.start.as_ptr().cast(), self.layout()) }
+        unsafe { dealloc(self.start.as_ptr().cast(), layout) }
     }
 }
 
