@@ -67,8 +67,7 @@ fn mask(truth: &Instances, image: usize, categories: &[usize], side: u32) -> Vec
         }
     }
     let Rect { left, top, width, .. } = middle([extent.width, extent.height]);
-    let (left, top) = (left as u32, top as u32);
-    let source = |at: u32| (2 * at + 1) * width as u32 / (2 * side);
+    let source = |at: u32| (2 * at + 1) * width / (2 * side);
     let at = |y: u32, x: u32| whole[((top + source(y)) * extent.width + left + source(x)) as usize];
     (0..side * side).map(|i| at(i / side, i % side)).collect()
 }

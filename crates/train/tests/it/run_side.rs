@@ -21,6 +21,10 @@ use crate::fixture::small_network;
 /// Largest difference relative to the largest logit.
 const TOLERANCE: f32 = 1e-4;
 
+/// The same for networks whose random weights magnify rounding. Libtorch's own scores of DeepLabV3 and SSDlite are as much as
+/// 1.1e-4 away from those in double precision, and how much depends on the processor.
+const MAGNIFIED: f32 = 2e-4;
+
 const N: usize = 16;
 
 /// Normalized pixels of `n` images or clips, `[n, positions, 3]`: noise, with a contrast and a brightness for each image.
@@ -193,7 +197,7 @@ fn segmentation_gives_the_engines_scores_at_every_row_and_three_aspects() {
             let side = both.rows[at].subnet.input.resolution.get() as usize;
             // A square, 4:3, and an upright image whose sides are no multiples of anything.
             for size in [[side, side], [side, side * 4 / 3], [side * 3 / 2 + 1, side]] {
-                both.assert_equal(at, size, TOLERANCE);
+                both.assert_equal(at, size, MAGNIFIED);
             }
         }
     }
@@ -208,7 +212,7 @@ fn detection_gives_the_engines_maps_at_every_row() {
         let both = BothSides::new(ssdlite::ssdlite(&config, head).unwrap(), [160, 128, 96]);
         for at in 0..both.rows.len() {
             let side = both.rows[at].subnet.input.resolution.get() as usize;
-            both.assert_equal(at, [side; 2], TOLERANCE);
+            both.assert_equal(at, [side; 2], MAGNIFIED);
         }
     }
 }
