@@ -23,7 +23,7 @@ use mutualnet_zoo::NetworkConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::detect::{check_rows, fill, keys};
+use crate::detect::{check_rows, fill, keys, learned_by_heart};
 use crate::fixture::train_in;
 
 const CHANNELS: usize = 5;
@@ -217,31 +217,14 @@ fn from_scenes_to_boxes_with_regions() {
     check_rows(&bundle, &data);
 }
 
-/// Eight scenes are learned by heart: the row that was trained finds every object. It takes minutes, so it runs with
-/// `MUTUALNET_SLOW=1` only.
+/// It takes four minutes, so it runs with `MUTUALNET_SLOW=1` only.
 #[test]
 fn a_few_scenes_are_learned_by_heart_with_regions() {
     if std::env::var_os("MUTUALNET_SLOW").is_none() {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    generate(&data, &ScenesSpec { seed: 5, train: 8, test: 1, side: 128, min_object: 32 }).unwrap();
-    let keys = [
-        "network.resolutions=[128]",
-        "data.augment={ crop = { kind = \"center\" }, flip = false }",
-        "data.test=train",
-        "train.method=plain",
-        "train.epochs=160",
-        "train.batch=8",
-        "train.checkpoint_steps=1000",
-        "tabulate.calibration_batches=1",
-    ];
-    let run = train_in(dir.path(), RECIPE, &keys);
-    let table = tabulate(&run, "train", &mut ()).unwrap();
-    let row = &table.rows()[0];
-    let ap50 = row.others[&Metric::BoxAp50];
-    assert!(row.quality.value >= 0.6 && ap50 >= 0.9, "AP {}, AP50 {ap50}", row.quality.value);
+    let [ap, ap50] = learned_by_heart(RECIPE, 160);
+    assert!(ap >= 0.6 && ap50 >= 0.9, "AP {ap}, AP50 {ap50}");
 }
 
 #[derive(Deserialize)]
