@@ -81,6 +81,7 @@ pub(super) unsafe fn tile_of_pairs<L: Lanes, const P: usize, const V: usize>(til
     // A tap with an odd number of channels counts as two parts, its pairs and its last channel, so that there is only one
     // inner loop: with two of them, compilers keep the sums in memory.
     let (pairs, parts) = (tile.numbers / 2, 1 + tile.numbers % 2);
+    const { assert!(V * L::N <= MOST_LANES) };
     // SAFETY: the contract above. Pairs are read unaligned. The weight beside that of a last channel is multiplied by 0.
     unsafe {
         let mut sums = [[L::splat(0.0); V]; P];
