@@ -1,10 +1,9 @@
 //! The command line: commands, arguments and their help.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use mutualnet_core::{Budget, Frames, Precision, Resolution, Width, WidthRange};
+use mutualnet_core::{Budget, Frames, Precision, Resolution, Views, Width, WidthRange};
 use mutualnet_runtime::Convolution;
 
 mod bench;
@@ -208,9 +207,13 @@ pub(crate) struct PredictArgs {
     /// Print the N most probable classes of each image, if the network classifies
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) top: usize,
-    /// Average over N clips of each video, at equal distances [default: its middle]
-    #[arg(long, value_name = "N")]
-    pub(crate) views: Option<NonZeroUsize>,
+    /// Average over N clips of each video, at equal distances; 1 is its middle [default: as the table was measured]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(Views::MAX_CLIPS)))]
+    pub(crate) views: Option<u32>,
+    /// Average over N squares of each clip: 1, its middle, or 3, at the ends of the longer side too [default: as the table
+    /// was measured]
+    #[arg(long, value_name = "N", value_parser = crops)]
+    pub(crate) crops: Option<u32>,
     #[command(flatten)]
     pub(crate) arithmetic: ArithmeticArgs,
     /// Draw the classes or the boxes over the image, with a legend, if the network segments or detects: a PNG file, or for
@@ -273,6 +276,14 @@ pub(crate) struct ImportArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn crops(text: &str) -> Result<u32, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("must be 1 or 3".to_owned()),
+    }
 }
 
 fn widths(text: &str) -> Result<WidthRange, String> {

@@ -13,7 +13,7 @@ mod budget;
 pub use budget::{Budget, InMs, Macs, duration_of_ms};
 
 mod preprocess;
-pub use preprocess::{ClipSampling, Fit, Preprocess, shrunk};
+pub use preprocess::{ClipSampling, Fit, Preprocess, Views, shrunk};
 
 mod file_kind;
 pub use file_kind::{FileKind, Wanted};

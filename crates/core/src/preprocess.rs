@@ -49,6 +49,49 @@ impl ClipSampling {
     pub const MAX_STRIDE: u32 = 256;
 }
 
+/// Which parts of a video the answer for it is averaged over, at test time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Views {
+    /// Number of clips, at equal distances from the beginning of the video to its end; a single one is its middle.
+    pub clips: u32,
+    /// Number of squares of every clip: 1, its middle, or 3, at the ends of the longer side too.
+    pub crops: u32,
+}
+
+/// The middle of the video.
+impl Default for Views {
+    fn default() -> Self {
+        Self { clips: 1, crops: 1 }
+    }
+}
+
+impl Views {
+    /// More clips than any publication averages over.
+    pub const MAX_CLIPS: u32 = 100;
+
+    /// Number of inputs of the network for one video.
+    pub fn n(self) -> usize {
+        self.clips as usize * self.crops as usize
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check(self) -> Result<(), (&'static str, String)> {
+        let Self { clips, crops } = self;
+        let most = Self::MAX_CLIPS;
+        if !(1..=most).contains(&clips) {
+            return Err(("views", format!("must be from 1 to {most}, not {clips}")));
+        }
+        if !matches!(crops, 1 | 3) {
+            return Err(("crops", format!("must be 1 or 3, not {crops}")));
+        }
+        Ok(())
+    }
+}
+
 /// Test-time preprocessing: resize, center crop, scale to 0–1, normalize.
 ///
 /// A sub-network with a smaller resolution gets the result shrunk (bilinear, aligned corners, to the size that [`shrunk`]
@@ -76,6 +119,9 @@ pub struct Preprocess {
     /// images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<ClipSampling>,
+    /// Which parts of a video are averaged over; only those of clips are more than one.
+    #[serde(default, skip_serializing_if = "Views::is_default")]
+    pub views: Views,
 }
 
 /// Largest value of a color channel in an 8-bit image.
@@ -92,17 +138,23 @@ pub fn shrunk(size: [usize; 2], from: Resolution, to: Resolution) -> [usize; 2] 
 impl Preprocess {
     /// A center crop without a resize of its own; mean and standard deviation are on the scale 0–1.
     pub fn center_crop(crop: Resolution, mean: [f32; 3], std: [f32; 3]) -> Self {
-        Self { fit: Fit::CenterCrop, resize: None, crop, mean, std, clip: None }
+        Self { fit: Fit::CenterCrop, resize: None, crop, mean, std, clip: None, views: Views::default() }
     }
 
     /// Whether images can be preprocessed like this.
     ///
     /// # Errors
     /// [`Error::Preprocess`]: the crop is larger than the resized image, mean and standard deviation are not on the
-    /// scale 0–1, the frames of a clip are too far apart, or they are not all of one size.
+    /// scale 0–1, the frames of a clip are too far apart, or they are not all of one size, or the views are those of a video
+    /// where there is none.
     pub fn check(&self) -> Result<()> {
-        let Self { fit, resize, crop, mean, std, clip } = *self;
+        let Self { fit, resize, crop, mean, std, clip, views } = *self;
         self.check_clip(clip)?;
+        views.check().map_err(|(key, reason)| Error::Preprocess { key, reason, hint: None })?;
+        if clip.is_none() && !views.is_default() {
+            let reason = "only videos have several views, and the network reads images".to_owned();
+            return Err(Error::Preprocess { key: "views", reason, hint: Some("remove them".to_owned()) });
+        }
         if fit != Fit::CenterCrop && resize.is_some() {
             let reason = "whole images are resized to the largest resolution, and not cropped";
             let hint = Some("remove it".to_owned());
@@ -225,6 +277,12 @@ mod tests {
         let frames = Frames::new(8).unwrap();
         let with = |stride| Preprocess { clip: Some(ClipSampling { frames, stride }), ..imagenet() };
         with(ClipSampling::MAX_STRIDE).check().unwrap();
+        let views = |clips, crops| Preprocess { views: Views { clips, crops }, ..with(1) };
+        views(10, 3).check().unwrap();
+        for (wrong, key) in [(views(0, 1), "views"), (views(101, 1), "views"), (views(2, 2), "crops")] {
+            assert!(matches!(wrong.check(), Err(Error::Preprocess { key: named, .. }) if named == key));
+        }
+        assert!(Preprocess { clip: None, ..views(1, 3) }.check().is_err());
         for stride in [0, ClipSampling::MAX_STRIDE + 1] {
             assert!(told(with(stride)).0.starts_with("clip: the stride must be from 1 to 256"));
         }

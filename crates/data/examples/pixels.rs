@@ -10,7 +10,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use mutualnet_image::decode::decode_file;
-use mutualnet_image::resize::{Rect, Resizer};
+use mutualnet_image::resize::{Along, Rect, Resizer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         out.write_all(&image.width().to_le_bytes())?;
         out.write_all(&image.height().to_le_bytes())?;
         out.write_all(image.pixels())?;
-        let test = resizer.shorter_side_center_crop(image.view(), 256, 224, Vec::new());
+        let test = resizer.shorter_side_crop(image.view(), [256, 224], Along::Middle, Vec::new());
         out.write_all(test.pixels())?;
         let (width, height) = (image.width() * 6 / 10, image.height() * 6 / 10);
         let crop = Rect { left: image.width() / 5, top: image.height() / 5, width, height };

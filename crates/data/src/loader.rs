@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mutualnet_core::Preprocess;
 use mutualnet_core::network::Rank;
 use mutualnet_core::rng::Purpose;
+use mutualnet_core::{Preprocess, Views};
 
 use mutualnet_image::StageTimes;
 
@@ -146,6 +146,8 @@ impl Loader {
     ///
     /// A broken image is not replaced: its batch is one image smaller, and may be empty.
     ///
+    /// A video has as many places in a row as the preprocessing has [views](Preprocess::views), unless one of them is broken.
+    ///
     /// Whole images differ in size, so every batch, or every part of one, has one of them, whatever the batch size.
     ///
     /// # Errors
@@ -156,7 +158,10 @@ impl Loader {
             Some(_) => self.config.batch_size,
             None => self.config.part.of,
         };
-        let order = Order::sequential(self.dataset.samples().len(), batch_size);
+        let Views { clips, crops } = preprocess.views;
+        // All crops of a clip are made at once.
+        let batch_size = (batch_size / crops as usize).max(1);
+        let order = Order::sequential(self.dataset.samples().len(), clips as usize, batch_size);
         self.start(Work::Test { pipeline }, order, preprocess)
     }
 
@@ -194,7 +199,7 @@ impl Loader {
     ) -> Result<Batch> {
         let pipeline = self.train_pipeline(transform, preprocess)?;
         let work = Work::Train { pipeline, purpose: Purpose::Augment, mixing: pipeline.mixing() };
-        let order = Order::Listed { indices: indices.to_vec(), batch_size: indices.len() };
+        let order = Order::listed(indices.to_vec(), indices.len());
         batches::make_first(&self.job(work, order, preprocess)?, &self.buffers)
     }
 
@@ -234,7 +239,7 @@ impl Loader {
     fn job(&self, work: Work, order: Order, preprocess: &Preprocess) -> Result<Job> {
         let clips = match (self.dataset.rank(), preprocess.clip) {
             (Rank::Image, None) => None,
-            (Rank::Clip, Some(sampling)) => Some(ClipReader::new(sampling)),
+            (Rank::Clip, Some(sampling)) => Some(ClipReader::new(sampling, preprocess.views)),
             (rank, _) => return Err(Error::OtherRank { rank, path: self.dataset.dir().to_owned() }),
         };
         Ok(Job {

@@ -22,7 +22,7 @@ pub(crate) struct BatchPlan {
 pub(crate) struct Draw {
     /// Sample of the data set.
     pub(crate) index: u32,
-    /// Which copy of the sample in this epoch, from 0.
+    /// Which copy of the sample in this epoch, or which clip of the video in evaluation, from 0.
     pub(crate) copy: u32,
 }
 
@@ -106,8 +106,8 @@ impl Epochs {
 pub(crate) enum Order {
     /// Every epoch in a new order, without its last incomplete batch.
     Shuffled { epochs: Epochs, steps: Range<usize> },
-    /// A list of samples once, with its last incomplete batch.
-    Listed { indices: Vec<u32>, batch_size: usize },
+    /// A list of samples, each with all its copies, with its last incomplete batch.
+    Listed { indices: Vec<u32>, copies: usize, batch_size: usize },
 }
 
 impl Order {
@@ -117,9 +117,14 @@ impl Order {
         Self::Shuffled { epochs, steps }
     }
 
-    /// Every sample once, in the data set's order.
-    pub(crate) fn sequential(n_samples: usize, batch_size: usize) -> Self {
-        Self::Listed { indices: (0..n_samples as u32).collect(), batch_size }
+    /// Every sample in the data set's order, with all its copies.
+    pub(crate) fn sequential(n_samples: usize, copies: usize, batch_size: usize) -> Self {
+        Self::Listed { indices: (0..n_samples as u32).collect(), copies, batch_size }
+    }
+
+    /// A list of samples once, with its last incomplete batch.
+    pub(crate) fn listed(indices: Vec<u32>, batch_size: usize) -> Self {
+        Self::Listed { indices, copies: 1, batch_size }
     }
 
     /// Whole batches of randomly chosen samples, each at most once; the choice is always the same.
@@ -128,14 +133,14 @@ impl Order {
         // Step 1 keeps the choice apart from the augmentation of sample 0, which is at step 0.
         indices.shuffle(&mut Key::new(seed, Purpose::Calibrate).step(1).stream());
         indices.truncate(n_batches.min(n_samples / batch_size) * batch_size);
-        Self::Listed { indices, batch_size }
+        Self::listed(indices, batch_size)
     }
 
     /// Number of batches.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Shuffled { steps, .. } => steps.len(),
-            Self::Listed { indices, batch_size } => indices.len().div_ceil(*batch_size),
+            Self::Listed { indices, copies, batch_size } => (indices.len() * copies).div_ceil(*batch_size),
         }
     }
 
@@ -156,10 +161,11 @@ impl Order {
                 });
                 BatchPlan { epoch: epoch as u32, step, draws: draws.collect() }
             }
-            Self::Listed { indices, batch_size } => {
-                let draws = indices.iter().skip(number * batch_size).take(*batch_size);
-                let draws = draws.map(|&index| Draw { index, copy: 0 }).collect();
-                BatchPlan { epoch: 0, step: number, draws }
+            Self::Listed { indices, copies, batch_size } => {
+                let end = ((number + 1) * batch_size).min(indices.len() * copies);
+                let draws = (number * batch_size..end)
+                    .map(|place| Draw { index: indices[place / copies], copy: (place % copies) as u32 });
+                BatchPlan { epoch: 0, step: number, draws: draws.collect() }
             }
         })
     }
@@ -267,7 +273,7 @@ mod tests {
 
     #[test]
     fn evaluation_keeps_the_last_batch_and_calibration_has_whole_ones() {
-        let batches = all(&Order::sequential(12, 5));
+        let batches = all(&Order::sequential(12, 1, 5));
         assert_eq!(batches.iter().map(|b| b.draws.len()).collect::<Vec<_>>(), [5, 5, 2]);
         assert_eq!(indices(&batches[2]), [10, 11]);
         let chosen = all(&Order::chosen(1, 23, 5, 3));

@@ -8,7 +8,7 @@ use mutualnet_core::{Fit, Preprocess, Resolution};
 
 use crate::decode::{Undecoded, with_file};
 use crate::normalize::Normalize;
-use crate::resize::{Fitted, Rect};
+use crate::resize::{Along, Fitted, Rect};
 use crate::stages::timed;
 use crate::{Canvas, DecodeError, Error, Image, Result};
 
@@ -25,7 +25,8 @@ pub fn center(
     let Canvas { decoded, resized, resizer, times, .. } = canvas;
     let (pixels, _) = timed(&mut times.decode, || image.region(whole, [shorter; 2], decoded))?;
     let resized = std::mem::take(resized);
-    Ok(timed(&mut times.resize, || resizer.shorter_side_center_crop(pixels, shorter, side, resized)))
+    let crop = || resizer.shorter_side_crop(pixels, [shorter, side], Along::Middle, resized);
+    Ok(timed(&mut times.resize, crop))
 }
 
 /// The normalization of a checked preprocessing.
@@ -137,6 +138,37 @@ impl TestPipeline {
     ) -> Result<(), DecodeError> {
         let resized = self.resize(image, canvas)?;
         self.normalize(resized, canvas, out);
+        Ok(())
+    }
+
+    /// Decodes one image, and preprocesses squares along its longer side; of 1, the middle.
+    ///
+    /// # Shapes
+    /// - `outs`: 1 or 3 times `[side, side, 3]` f32, normalized
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    ///
+    /// # Panics
+    /// There are other numbers of squares, `outs` have other lengths, or images are not cropped.
+    pub fn write_crops<'o>(
+        &self,
+        image: Undecoded<'_>,
+        canvas: &mut Canvas,
+        outs: impl ExactSizeIterator<Item = &'o mut [f32]>,
+    ) -> Result<(), DecodeError> {
+        assert!(self.fit == Fit::CenterCrop, "there are no squares along images that are seen as a whole");
+        let Self { shorter, side, .. } = *self;
+        let whole = Rect::whole([image.width(), image.height()]);
+        let Canvas { decoded, resized, resizer, times, .. } = canvas;
+        let (pixels, _) = timed(&mut times.decode, || image.region(whole, [shorter; 2], decoded))?;
+        for (&along, out) in Along::several(outs.len() as u32).iter().zip(outs) {
+            let reused = std::mem::take(resized);
+            let crop = || resizer.shorter_side_crop(pixels, [shorter, side], along, reused);
+            let square = timed(&mut times.resize, crop);
+            timed(&mut times.normalize, || self.normalize.write(square.pixels(), [0.0; 3], out));
+            *resized = square.into_pixels();
+        }
         Ok(())
     }
 

@@ -53,9 +53,44 @@ pub struct Fitted {
 /// How much longer than the shorter side the longer one may be; the rest is cropped before resizing.
 const MAX_RATIO: u32 = 8;
 
+/// Where a square is cut out of an image that is longer than it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Along {
+    /// At the left or upper end.
+    Begin,
+    /// In the middle.
+    #[default]
+    Middle,
+    /// At the right or lower end.
+    End,
+}
+
+impl Along {
+    /// Where several squares are cut: 1 in the middle, 3 everywhere.
+    ///
+    /// # Panics
+    /// Other numbers, which callers check.
+    pub fn several(n: u32) -> &'static [Self] {
+        match n {
+            1 => &[Self::Middle],
+            3 => &[Self::Begin, Self::Middle, Self::End],
+            _ => panic!("{n} squares are neither 1 nor 3"),
+        }
+    }
+}
+
 impl Fitted {
     /// The middle `side` x `side` of an image of that many columns and rows, whose shorter side is resized to `shorter`.
     pub fn center(size: [u32; 2], shorter: u32, side: u32) -> Self {
+        Self::square(size, [shorter, side], Along::Middle)
+    }
+
+    /// A square of `side` along the longer side of an image of that many columns and rows, whose shorter side is resized to
+    /// `shorter`; along that it is in the middle.
+    ///
+    /// # Source
+    /// PySlowFast's `uniform_crop`; halves are rounded to even here.
+    pub fn square(size: [u32; 2], [shorter, side]: [u32; 2], along: Along) -> Self {
         let short = size[0].min(size[1]);
         // An image that is not resized costs nothing, however long it is.
         let whole = if short == shorter {
@@ -63,7 +98,19 @@ impl Fitted {
         } else {
             Self::whole(size, shorter)
         };
-        Self { window: Rect::center(whole.resized, side, side), ..whole }
+        let [width, height] = whole.resized;
+        let mut window = Rect::center(whole.resized, side, side);
+        let (place, room) = if width < height {
+            (&mut window.top, height - window.height)
+        } else {
+            (&mut window.left, width - window.width)
+        };
+        match along {
+            Along::Begin => *place = 0,
+            Along::Middle => {}
+            Along::End => *place = room,
+        }
+        Self { window, ..whole }
     }
 
     /// All of an image of that many columns and rows, stretched to `side` x `side`.
@@ -117,27 +164,27 @@ impl Resizer {
         Image::new(width, height, pixels)
     }
 
-    /// Resizes the shorter side to a length, then crops the middle `side` x `side`.
+    /// Resizes the shorter side to a length, then crops a square of `side`; see [`Fitted::square`].
     ///
     /// The longer side is rounded down, as torchvision does.
     /// Nothing is resampled when the shorter side already has the length.
     /// The new image reuses the memory of `pixels`, whose content does not matter.
     ///
-    /// Deviation: an image that is longer than eight times its shorter side is cropped to that first. The middle that is
-    /// kept is the same, and a file of 1 x 65535 pixels does not take gigabytes.
+    /// Deviation: an image that is longer than eight times its shorter side is cropped to that first. Its middle is the same,
+    /// and a file of 1 x 65535 pixels does not take gigabytes.
     ///
     /// # Panics
     /// `shorter < side`, which callers check.
-    pub fn shorter_side_center_crop(
+    pub fn shorter_side_crop(
         &mut self,
         image: ImageRef<'_>,
-        shorter: u32,
-        side: u32,
+        [shorter, side]: [u32; 2],
+        along: Along,
         pixels: Vec<u8>,
     ) -> Image {
         assert!(shorter >= side && side > 0, "a crop of {side} does not fit a side of {shorter}");
         let size = [image.width(), image.height()];
-        let Fitted { from, resized, window } = Fitted::center(size, shorter, side);
+        let Fitted { from, resized, window } = Fitted::square(size, [shorter, side], along);
         let resized = if resized == size {
             None
         } else {
@@ -192,9 +239,25 @@ mod tests {
     }
 
     #[test]
+    fn three_squares_lie_along_the_longer_side() {
+        let windows = |size| {
+            let square = |&along| Fitted::square(size, [20, 16], along).window;
+            Along::several(3).iter().map(square).map(|Rect { left, top, .. }| [left, top]).collect::<Vec<_>>()
+        };
+        assert_eq!(windows([60, 40]), [[0, 2], [7, 2], [14, 2]]);
+        assert_eq!(windows([40, 60]), [[2, 0], [2, 7], [2, 14]]);
+        assert_eq!(windows([20, 20]), [[0, 2], [2, 2], [4, 2]]);
+        let center = Fitted::center([60, 40], 20, 16);
+        assert_eq!(
+            Along::several(1).iter().map(|&a| Fitted::square([60, 40], [20, 16], a)).collect::<Vec<_>>(),
+            [center]
+        );
+    }
+
+    #[test]
     fn an_extreme_shape_is_cheap() {
         let image = Image::new(1, 60_000, vec![7; 180_000]);
-        let side = Resizer::default().shorter_side_center_crop(image.view(), 256, 224, Vec::new());
+        let side = Resizer::default().shorter_side_crop(image.view(), [256, 224], Along::Middle, Vec::new());
         assert_eq!((side.width(), side.height(), side.pixel(3, 3)), (224, 224, [7; 3]));
     }
 
@@ -212,7 +275,7 @@ mod tests {
         #[test]
         fn center_crop_has_its_size(width in 1u32..70, height in 1u32..70, side in 1u32..40, more in 0u32..20) {
             let image = Image::new(width, height, vec![9; (3 * width * height) as usize]);
-            let out = Resizer::default().shorter_side_center_crop(image.view(), side + more, side, vec![1; 5]);
+            let out = Resizer::default().shorter_side_crop(image.view(), [side + more, side], Along::Middle, vec![1; 5]);
             prop_assert_eq!((out.width(), out.height()), (side, side));
             prop_assert!(out.pixels().iter().all(|&v| v == 9));
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mutualnet_bundle::Bundle;
 use mutualnet_core::network::List;
-use mutualnet_core::{Macs, Precision, Preprocess, Subnet};
+use mutualnet_core::{Macs, Precision, Preprocess, Subnet, Views};
 use mutualnet_image::{DecodeError, Error as ImageError, Preprocessed, preprocess_file};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Output, Session};
 
@@ -20,8 +20,8 @@ use crate::{Clips, Decoder, Prediction, Regions, Result, decoder};
 pub struct Config {
     /// Number of classes in the answer of a classifier.
     pub top: usize,
-    /// Number of clips of a video whose probabilities are averaged.
-    pub views: NonZeroUsize,
+    /// The parts of a video that are averaged; `None` means those with which the table was measured.
+    pub views: Option<Views>,
     /// How convolutions are computed.
     pub convolution: Convolution,
     /// The precision of weights and feature maps; `None` prepares those of the table's rows, to switch between.
@@ -30,7 +30,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { top: 3, views: NonZeroUsize::MIN, convolution: Convolution::default(), precision: None }
+        Self { top: 3, views: None, convolution: Convolution::default(), precision: None }
     }
 }
 
@@ -51,7 +51,6 @@ pub struct Predictor {
     session: Session,
     decoder: Box<dyn Decoder>,
     preprocess: Preprocess,
-    views: NonZeroUsize,
 }
 
 impl Predictor {
@@ -65,7 +64,9 @@ impl Predictor {
         let how = ModelConfig { convolution, precisions, ..ModelConfig::choose()? };
         let session = Session::new(Arc::new(Model::with_config(bundle, how)?), threads)?;
         let decoder = decoder(bundle.task(), bundle.network(), bundle.classes(), config);
-        Ok(Self { session, decoder, preprocess: *bundle.preprocess(), views })
+        let mut preprocess = *bundle.preprocess();
+        preprocess.views = views.unwrap_or(preprocess.views);
+        Ok(Self { session, decoder, preprocess })
     }
 
     /// Whether answers have pictures.
@@ -93,14 +94,17 @@ impl Predictor {
         self.preprocess.clip.is_some()
     }
 
-    /// Reads an image file, or a video if the network reads clips, and answers. Of a video the middle is seen, or as many
-    /// clips as the configuration says.
+    /// Reads an image file, or a video if the network reads clips, and answers.
     ///
     /// # Errors
     /// The file cannot be decoded; one that makes a library panic is a broken file like others.
     pub fn predict(&mut self, path: &Path) -> Result<Answer> {
         if let Some(sampling) = self.preprocess.clip {
-            return self.answer_clips(&Clips::read(path, &self.preprocess, (sampling, self.views))?);
+            return self.answer_clips(&Clips::read(
+                path,
+                &self.preprocess,
+                (sampling, self.preprocess.views),
+            )?);
         }
         let read = catch_unwind(|| preprocess_file(path, &self.preprocess));
         let broken = || ImageError::Decode { path: path.to_owned(), source: DecodeError::Panic };
@@ -126,9 +130,9 @@ impl Predictor {
         let [height, width] = clips.size;
         let extent = [clips.frames(), height, width];
         let begun = Instant::now();
-        self.session.run_clips(&clips.pixels, (clips.views, extent))?;
+        self.session.run_clips(&clips.pixels, (clips.n, extent))?;
         let own_size = clips.size.map(|side| side as u32);
-        self.answer_after(begun.elapsed(), (clips.views, clips.size), own_size)
+        self.answer_after(begun.elapsed(), (clips.n, clips.size), own_size)
     }
 
     /// The answer to the latest run, on `n` images or clips of the same thing.

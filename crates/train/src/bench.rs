@@ -76,6 +76,7 @@ impl<O: Objective> Bare<O> {
             targets: Targets::made_up(O::TASK, n, [side; 2], network.classes()),
             indices: (0..n as u32).collect(),
             n,
+            views: 1,
             frames: None,
             size: [side; 2],
             seed: 0,

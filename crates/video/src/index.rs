@@ -83,6 +83,17 @@ impl FrameIndex {
         frames.map(|i| self.nearest(begin + f64::from(i) * distance)).collect()
     }
 
+    /// The frames of the clip with a number, from 0, of so many at equal distances, from the beginning of the video to its
+    /// end; a single one is its middle.
+    ///
+    /// # Panics
+    /// There is no such clip.
+    pub fn view(&self, number: usize, of: usize, sampling: ClipSampling) -> Vec<usize> {
+        assert!(number < of, "there is no clip {number} of {of}");
+        let last = self.last_start(sampling);
+        self.clip(if of == 1 { last / 2 } else { last * number / (of - 1) }, sampling)
+    }
+
     /// The last frame at which a clip can begin without reaching beyond the end of the video; 0 if it is too short.
     pub fn last_start(&self, sampling: ClipSampling) -> usize {
         let length = self.frame_ticks() * f64::from(sampling.stride * (sampling.frames.get() - 1));

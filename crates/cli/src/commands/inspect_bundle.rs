@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use mutualnet_bundle::Provenance;
-use mutualnet_core::{Macs, Preprocess, Task};
+use mutualnet_core::text::counted;
+use mutualnet_core::{Macs, Preprocess, Task, Views};
 use serde::Serialize;
 
 use super::open;
@@ -58,7 +59,17 @@ pub(super) fn run(args: &InspectBundleArgs) -> Result<()> {
                 "{} px{}, mean {:?}, std {:?}",
                 report.preprocess.crop,
                 report.preprocess.clip.map_or(String::new(), |clip| {
-                    format!(", {} frames with a stride of {}", clip.frames, clip.stride)
+                    let Views { clips, crops } = report.preprocess.views;
+                    let views = if clips * crops == 1 {
+                        String::new()
+                    } else {
+                        format!(
+                            ", mean of {} with {} each",
+                            counted(clips as usize, "clip"),
+                            counted(crops as usize, "crop")
+                        )
+                    };
+                    format!(", {} frames with a stride of {}{views}", clip.frames, clip.stride)
                 }),
                 report.preprocess.mean,
                 report.preprocess.std

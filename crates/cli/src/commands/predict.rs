@@ -3,10 +3,10 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use mutualnet_bundle::{Bundle, Row};
 use mutualnet_core::network::Rank;
-use mutualnet_core::{Budget, InputSize, Precision, Subnet};
+use mutualnet_core::{Budget, InputSize, Precision, Preprocess, Subnet, Views};
 use mutualnet_predict::{Answer, Config, Predictor};
 
 use super::open;
@@ -20,9 +20,6 @@ mod pictures;
 use images::Named;
 use output::Output;
 use pictures::{Pictures, no_mask, nothing_to_draw};
-
-/// More clips than any publication averages over.
-const MAX_VIEWS: usize = 100;
 
 pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let bundle = open::bundle(&args.bundle)?;
@@ -48,14 +45,9 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         ));
     }
     let precision = Some(precision);
-    let views = args.views.unwrap_or(NonZeroUsize::MIN);
-    ensure!(views.get() <= MAX_VIEWS, "--views must be at most {MAX_VIEWS}, not {views}");
-    let config = Config { top: args.top, views, convolution, precision };
+    let views = views(args, &bundle)?;
+    let config = Config { top: args.top, views: Some(views), convolution, precision };
     let mut predictor = Predictor::new(&bundle, threads, config)?;
-    if args.views.is_some() && !predictor.reads_clips() {
-        let hint = "remove --views".to_owned();
-        return Err(with_hint("--views is for videos, and this network reads images".to_owned(), hint));
-    }
     // The predictor holds a packed copy of the weights.
     drop(bundle);
     if (args.save.is_some() || args.mask.is_some()) && !predictor.draws() {
@@ -90,6 +82,18 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
         text::note(&format!("{n_failed} of {n_images} {files} could not be classified"));
     }
     Err(AlreadyTold.into())
+}
+
+/// The parts of a video to average over: those of the table, unless the arguments say something else.
+fn views(args: &PredictArgs, bundle: &Bundle) -> Result<Views> {
+    let Preprocess { views: measured, clip, .. } = *bundle.preprocess();
+    for (flag, is_given) in [("--views", args.views.is_some()), ("--crops", args.crops.is_some())] {
+        if is_given && clip.is_none() {
+            let hint = format!("remove {flag}");
+            return Err(with_hint(format!("{flag} is for videos, and this network reads images"), hint));
+        }
+    }
+    Ok(Views { clips: args.views.unwrap_or(measured.clips), crops: args.crops.unwrap_or(measured.crops) })
 }
 
 /// The answer for an image, once its pictures are written.

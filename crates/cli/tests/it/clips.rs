@@ -29,12 +29,14 @@ fn videos_are_classified_by_a_row_of_frames() {
     let told = predict(&row);
     assert!(told.contains("error: the table has no row 0.25-24\nhint: give --frames as well;"), "{told}");
     let told = predict(&["--views", "101"]);
-    assert!(told.contains("--views must be at most 100, not 101"), "{told}");
+    assert!(told.contains("invalid value '101' for '--views <N>': 101 is not in 1..=100"), "{told}");
+    let told = predict(&["--crops", "2"]);
+    assert!(told.contains("invalid value '2' for '--crops <N>': must be 1 or 3"), "{told}");
 
-    let report = program.json(&["predict", "run", "data/test", "--views", "2", "--json"]);
+    let report = program.json(&["predict", "run", "data/test", "--views", "2", "--crops", "3", "--json"]);
     let videos = report["images"].as_array().unwrap();
     assert_eq!(videos.len(), 8);
-    assert_eq!(videos[0]["macs"].as_u64().unwrap(), 2 * report["row"]["macs"].as_u64().unwrap());
+    assert_eq!(videos[0]["macs"].as_u64().unwrap(), 6 * report["row"]["macs"].as_u64().unwrap());
     let frames = program.path("frames/a/clip");
     fs::create_dir_all(&frames).unwrap();
     let png = mutualnet_image::encode_png(&mutualnet_image::Image::new(30, 24, vec![90; 30 * 24 * 3]));

@@ -31,6 +31,8 @@ pub struct Batch {
     pub indices: Vec<u32>,
     /// Number of images or clips.
     pub n: usize,
+    /// Number of clips that each video has in all batches together, next to each other; 1 but in evaluation.
+    pub views: usize,
     /// Frames of each clip; `None` for images.
     pub frames: Option<usize>,
     /// Height and width of the images, in pixels.

@@ -3,14 +3,15 @@
 //! Separate from the threads that ask for batches, which do not need to know what is in them.
 //! Invariant: a batch depends on its plan alone, whichever thread makes which of its images.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 #[cfg(test)]
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use mutualnet_core::Task;
 use mutualnet_core::rng::Purpose;
+use mutualnet_core::{Task, Views};
 use mutualnet_image::decode::Undecoded;
 use mutualnet_image::{Canvas, Mask, TestPipeline, timed};
 use rayon::prelude::*;
@@ -128,7 +129,9 @@ impl Job {
     ) -> Result<Batch> {
         let pixels = (side as usize).pow(2);
         let frames = self.clips.as_ref().map(ClipReader::frames);
-        let floats = frames.unwrap_or(1) * 3 * pixels;
+        let Views { clips, crops } = self.views();
+        let crops = crops as usize;
+        let floats = crops * frames.unwrap_or(1) * 3 * pixels;
         let mut images = buffers.take(plan.draws.len() * floats)?;
         let mut masks = vec![0; if self.has_masks() { plan.draws.len() * pixels } else { 0 }];
         let mut mask_chunks = masks.chunks_exact_mut(pixels);
@@ -159,13 +162,22 @@ impl Job {
         }
         let objects = objects.into_iter().zip(&written).filter_map(|(objects, index)| index.map(|_| objects));
         let labels = Labels { masks, objects: objects.collect() };
-        let indices: Vec<_> = written.into_iter().flatten().collect();
+        let indices: Vec<_> =
+            written.into_iter().flatten().flat_map(|index| repeat_n(index, crops)).collect();
         let targets = self.targets(&indices, labels, |labels| {
             self.work.mixing().map(|mixing| self.mix(mixing, (&plan, &mut images), labels))
         });
         let BatchPlan { epoch, step, .. } = plan;
-        let size = [side as usize; 2];
-        Ok(Batch { images, targets, indices, n, frames, size, seed: self.seed, epoch, step })
+        let (n, views, size) = (n * crops, clips as usize * crops, [side as usize; 2]);
+        Ok(Batch { images, targets, indices, n, views, frames, size, seed: self.seed, epoch, step })
+    }
+
+    /// How many clips and crops of each sample there are.
+    fn views(&self) -> Views {
+        match (&self.work, &self.clips) {
+            (Work::Test { .. }, Some(clips)) => clips.views(),
+            _ => Views::default(),
+        }
     }
 
     fn has_masks(&self) -> bool {

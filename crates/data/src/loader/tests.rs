@@ -336,7 +336,7 @@ fn batches_lie_in_the_memory_they_are_given_use_it_again_and_say_when_there_is_n
 fn a_panic_in_a_worker_comes_out_as_an_error() {
     let dir = data(26);
     let loader = loader(dir.path(), config(2));
-    let mut batches = loader.start(Work::Panic, Order::sequential(26, 4), &preprocess()).unwrap();
+    let mut batches = loader.start(Work::Panic, Order::sequential(26, 1, 4), &preprocess()).unwrap();
     let error = batches.next().unwrap().unwrap_err();
     assert!(error.is_internal());
     assert!(error.to_string().ends_with("is a test of panics"), "{error}");
@@ -350,7 +350,7 @@ fn a_read_that_hangs_is_named_and_does_not_hold_up_the_end() {
     let disk = Arc::new(Mutex::new(()));
     let stuck = disk.lock().unwrap();
     let mut batches =
-        loader.start(Work::Hang(Arc::clone(&disk)), Order::sequential(26, 4), &preprocess()).unwrap();
+        loader.start(Work::Hang(Arc::clone(&disk)), Order::sequential(26, 1, 4), &preprocess()).unwrap();
     batches.patience = Duration::from_millis(20);
     let long = |(_, time): &(_, Duration)| *time > Duration::from_millis(20);
     // The threads may take a while to start.
@@ -365,7 +365,7 @@ fn a_read_that_hangs_is_named_and_does_not_hold_up_the_end() {
     drop(batches);
 
     let mut batches =
-        loader.start(Work::Hang(Arc::clone(&disk)), Order::sequential(26, 4), &preprocess()).unwrap();
+        loader.start(Work::Hang(Arc::clone(&disk)), Order::sequential(26, 1, 4), &preprocess()).unwrap();
     drop(stuck);
     assert!(batches.wait(Duration::from_secs(60)));
     assert_eq!((batches.next().unwrap().unwrap().n, batches.count()), (4, 6));

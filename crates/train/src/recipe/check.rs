@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use mutualnet_bundle::QueryTable;
 use mutualnet_core::network::ChannelRule;
 use mutualnet_core::sample::{SubnetSampler, WidthChoice};
-use mutualnet_core::{ClipSampling, Frames, InputSize, Precision, Preprocess, Subnet, Task, WidthRange};
+use mutualnet_core::{
+    ClipSampling, Frames, InputSize, Precision, Preprocess, Subnet, Task, Views, WidthRange,
+};
 use mutualnet_data::TrainPipeline;
 
 use super::problem::Problem;
@@ -138,6 +140,7 @@ impl RecipeFile {
             fit: self.task.sees(),
             resize: data.resize,
             clip: self.clip_sampling(),
+            views: Views { clips: self.tabulate.views, crops: self.tabulate.crops },
             ..Preprocess::center_crop(crop, data.mean, data.std)
         };
         if let Err(error) = preprocess.check() {
@@ -145,7 +148,8 @@ impl RecipeFile {
                 mutualnet_core::Error::Preprocess { key, reason, hint } => {
                     let hint =
                         hint.map(|hint| hint.replace("mean=", "data.mean=").replace("std=", "data.std="));
-                    Problem { hint, ..Problem::is(&format!("data.{key}"), reason) }
+                    let section = if matches!(key, "views" | "crops") { "tabulate" } else { "data" };
+                    Problem { hint, ..Problem::is(&format!("{section}.{key}"), reason) }
                 }
                 other => Problem::is("data", other.to_string()),
             });

@@ -163,6 +163,12 @@ pub struct TabulateSection {
     /// The precisions in which every row is evaluated and timed: f32, and bf16 beside it if wanted. A row in bf16 that is not
     /// faster than the same row in f32 on this machine is left out.
     pub precisions: Vec<Precision>,
+    /// Clips of a test video, at equal distances from its beginning to its end, that its answer is averaged over; 1 is its
+    /// middle.
+    pub views: u32,
+    /// Squares of every clip of a test video that its answer is averaged over: 1, the middle, or 3, at the ends of the longer
+    /// side too.
+    pub crops: u32,
     /// Predictions of a single image that the latency of a row is measured over, per thread count.
     pub latency_runs: usize,
 }
@@ -186,6 +192,8 @@ impl Default for TabulateSection {
             calibration_batches: 16,
             calibration_batch: 0,
             precisions: vec![Precision::F32],
+            views: 1,
+            crops: 1,
             latency_runs: 60,
         }
     }

@@ -43,7 +43,6 @@ impl Tabulation<'_> {
         let batches = loader.evaluate(&self.recipe.preprocess())?;
         let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
         let n_test = test.samples().len();
-        let mut done = n_test;
         while let Some(mut batch) = feed.next_joined((EVALUATION_BATCH, EVALUATION_PIXELS), &mut self.log)? {
             let targets = O::targets(&batch, Device::Cpu)?;
             let (n, size, clip_frames, images) = (batch.n, batch.size, batch.frames, batch.take_images());
@@ -64,7 +63,8 @@ impl Tabulation<'_> {
                 })?;
                 O::count(score, (&outputs, seen), &targets)?;
             }
-            done += n * precisions.len();
+            let n_seen = scores.values().next().map_or(0, Score::n) as usize;
+            let done = n_test + n_seen * precisions.len();
             self.tell(Stage::Evaluate, done, n_test * (1 + precisions.len()))?;
         }
         self.log.flush()?;

@@ -14,13 +14,24 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub enum Classify {}
 
-/// The classes of the images of a batch.
+/// The classes of the images or clips of a batch.
 #[derive(Debug)]
 pub struct Labels {
     /// `[n]` i64, class numbers.
     pub labels: Tensor,
     /// The second labels, if images are mixed.
     pub second: Option<SecondLabels>,
+    /// The sample of each clip, if a video has several of them in evaluation.
+    pub views: Option<LabeledViews>,
+}
+
+/// Which clips of a batch are of the same video.
+#[derive(Debug)]
+pub struct LabeledViews {
+    /// How many clips each video has, one after another, in this batch and the next ones.
+    pub of_each: usize,
+    /// The video and the class of every clip.
+    pub clips: Vec<(u32, i64)>,
 }
 
 /// The second labels of mixed images, on the engine's device.
@@ -37,6 +48,40 @@ pub struct SecondLabels {
 pub struct Correct {
     correct: u64,
     n: u64,
+    /// The video of which some clips were seen.
+    current: Option<SomeViews>,
+}
+
+/// Clips of a video so far.
+#[derive(Debug)]
+struct SomeViews {
+    sample: u32,
+    n: usize,
+    /// The sum of their probabilities, of every class.
+    sum: Vec<f32>,
+}
+
+impl Correct {
+    /// Adds the probabilities of one clip to those of its video, and counts the video if it was the last one. A video of
+    /// which a clip could not be read is not counted.
+    fn add_view(&mut self, (sample, label): (u32, i64), of_each: usize, probabilities: &[f32]) {
+        let mut video = self
+            .current
+            .take()
+            .filter(|video| video.sample == sample)
+            .unwrap_or_else(|| SomeViews { sample, n: 0, sum: vec![0.0; probabilities.len()] });
+        video.n += 1;
+        video.sum.iter_mut().zip(probabilities).for_each(|(sum, probability)| *sum += probability);
+        if video.n < of_each {
+            self.current = Some(video);
+            return;
+        }
+        // The first of several largest ones, as the engine has it.
+        let largest = video.sum.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let answer = video.sum.iter().position(|&sum| sum == largest);
+        self.n += 1;
+        self.correct += u64::from(answer == Some(label as usize));
+    }
 }
 
 impl Objective for Classify {
@@ -52,7 +97,9 @@ impl Objective for Classify {
             let shares = Tensor::from_slice(&second.shares, &[batch.n])?.to_device(device)?;
             Ok::<_, Error>(SecondLabels { labels: labels(&second.labels)?, shares })
         });
-        Ok(Labels { labels: labels(first)?, second: second.transpose()? })
+        let clips = || batch.indices.iter().copied().zip(first.iter().copied()).collect();
+        let views = (batch.views > 1).then(|| LabeledViews { of_each: batch.views, clips: clips() });
+        Ok(Labels { labels: labels(first)?, second: second.transpose()?, views })
     }
 
     fn answer(mut pass: Pass<'_>, _: &Labels) -> Result<Tensor> {
@@ -102,7 +149,15 @@ impl Objective for Classify {
     fn count(score: &mut Correct, (outputs, _): (&[Tensor], Extent), targets: &Labels) -> Result<()> {
         let n = targets.labels.elements();
         // The run side gives logits a height and a width of 1.
-        let logits = outputs[0].reshape(&[n, outputs[0].shape()[1]])?;
+        let n_classes = outputs[0].shape()[1];
+        let logits = outputs[0].reshape(&[n, n_classes])?;
+        if let Some(LabeledViews { of_each, clips }) = &targets.views {
+            let probabilities = logits.softmax()?.to_vec_f32()?;
+            for (&clip, probabilities) in clips.iter().zip(probabilities.chunks_exact(n_classes)) {
+                score.add_view(clip, *of_each, probabilities);
+            }
+            return Ok(());
+        }
         score.n += n as u64;
         score.correct += logits.top1_correct(&targets.labels)? as u64;
         Ok(())

@@ -45,7 +45,7 @@ pub(super) fn measure<O: Objective>(
     let (statistics, per_mac) = rows.calibrate::<O>(&batch.images, device)?;
     let n_calibrate = (recipe.tabulate.calibration_batches * recipe.calibration_batch())
         .min(planned.plan.derived.n_train / recipe.calibration_batch() * recipe.calibration_batch());
-    let n_test = planned.plan.derived.n_test;
+    let n_test = planned.plan.derived.n_test * recipe.preprocess().views.n();
     let calibrate_seconds = rows.stage(n_calibrate, per_mac / n, load / n, device);
     let per_mac = rows.evaluate(&statistics, &batch)?;
     let evaluate_seconds = rows.stage(n_test, per_mac / n, load / n, device);

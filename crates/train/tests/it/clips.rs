@@ -1,16 +1,17 @@
 //! Action recognition from videos to a prediction: clips → train → calibrate → sweep → bundle → run.
 
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
 use mutualnet_bundle::{Bundle, BundleParts};
-use mutualnet_core::{ClipSampling, Frames, Preprocess, Task};
+use mutualnet_core::{ClipSampling, Frames, Preprocess, Task, Views};
 use mutualnet_data::clips::{ClipsSpec, class_names, generate};
 use mutualnet_engine::{Device, Tensor, no_grad};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_predict::{Clips, Config, Predictor};
 use mutualnet_train::step_batch::Pyramid;
-use mutualnet_train::{Plan, tabulate};
+use mutualnet_train::{Plan, RunDir, tabulate};
 
 use crate::fixture::{recipe_in, train_in};
 
@@ -57,8 +58,9 @@ fn goes_all_the_way(keys: &[&str], clip: ClipSampling) {
     let bundle = Bundle::read(&run.bundle()).unwrap();
     assert_eq!((bundle.task(), bundle.preprocess().clip), (Task::Classify, Some(clip)));
     let video = dir.path().join("data/test/left/00000.avi");
-    check_rows(&bundle, &Clips::read(&video, bundle.preprocess(), (clip, NonZeroUsize::MIN)).unwrap());
+    check_rows(&bundle, &Clips::read(&video, bundle.preprocess(), (clip, Views::default())).unwrap());
     check_views(&bundle, &video, clip);
+    measures_several_views(&run, &dir.path().join("data/test"));
 
     let mut predictor = Predictor::new(&bundle, NonZeroUsize::MIN, Config::default()).unwrap();
     let cheapest = &table.rows()[0];
@@ -102,18 +104,39 @@ fn check_rows(bundle: &Bundle, clip: &Clips) {
 /// Three views are the first, the middle and the last clip, and cost three times as much; a clip of 7 or 8 of the 9 frames
 /// has two or three places.
 fn check_views(bundle: &Bundle, video: &Path, clip: ClipSampling) {
-    let views = NonZeroUsize::new(3).unwrap();
+    let views = Views { clips: 3, crops: 1 };
     let read = |views| Clips::read(video, bundle.preprocess(), (clip, views)).unwrap();
-    let (one, three) = (read(NonZeroUsize::MIN), read(views));
+    let (one, three) = (read(Views::default()), read(views));
     assert_eq!(three.pixels[one.pixels.len()..2 * one.pixels.len()], one.pixels);
     let answer = |views| {
-        let config = Config { views, ..Config::default() };
+        let config = Config { views: Some(views), ..Config::default() };
         let mut predictor = Predictor::new(bundle, NonZeroUsize::MIN, config).unwrap();
         predictor.predict(video).unwrap()
     };
-    let (once, thrice) = (answer(NonZeroUsize::MIN), answer(views));
+    let (once, thrice) = (answer(Views::default()), answer(views));
     assert_eq!(3 * once.macs.0, thrice.macs.0);
     assert_ne!(once.prediction.text(), thrice.prediction.text());
+}
+
+/// A table over several views has the accuracy that predictions over the same views have.
+fn measures_several_views(run: &RunDir, test: &Path) {
+    let views = Views { clips: 3, crops: 3 };
+    let plan = fs::read_to_string(run.plan()).unwrap();
+    fs::write(run.plan(), plan.replace("views = 1", "views = 3").replace("crops = 1", "crops = 3")).unwrap();
+    let table = tabulate(run, "test", &mut ()).unwrap();
+    let bundle = Bundle::read(&run.bundle()).unwrap();
+    assert_eq!(bundle.preprocess().views, views);
+    let mut predictor = Predictor::new(&bundle, NonZeroUsize::MIN, Config::default()).unwrap();
+    for row in table.rows() {
+        predictor.session_mut().switch(row.subnet).unwrap();
+        let mut correct = 0;
+        for class in class_names() {
+            let answer = predictor.predict(&test.join(class).join("00000.avi")).unwrap();
+            assert_eq!(answer.macs.0, 9 * row.macs.0);
+            correct += usize::from(answer.prediction.text().starts_with(class));
+        }
+        assert_eq!((row.quality.value, row.quality.n), (correct as f64 / 8.0, 8), "{}", row.subnet);
+    }
 }
 
 /// A bundle says which frames its network sees: no row sees more, and a Fast pathway sees all of them.

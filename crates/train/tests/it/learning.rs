@@ -31,7 +31,7 @@ fn batch() -> StepBatch<Classify> {
     }
     StepBatch {
         images: Tensor::from_nhwc(&images, [8, 32, 32, 3], Device::Cpu).unwrap(),
-        targets: Labels { labels: Tensor::from_slice_i64(&LABELS, &[8]).unwrap(), second: None },
+        targets: Labels { labels: Tensor::from_slice_i64(&LABELS, &[8]).unwrap(), second: None, views: None },
     }
 }
 

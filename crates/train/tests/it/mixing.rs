@@ -41,7 +41,7 @@ fn step_with(
     });
     let batch = StepBatch::<Classify> {
         images: Tensor::from_nhwc(&images, [N, 32, 32, 3], Device::Cpu).unwrap(),
-        targets: Labels { labels: labels(first), second },
+        targets: Labels { labels: labels(first), second, views: None },
     };
     let subnets = StepSubnets {
         full: "1.0-32".parse().unwrap(),

@@ -205,7 +205,7 @@ fn check_steps(golden: &Golden<'_>, member: Member, net: &Net) {
         };
         let batch = StepBatch::<Classify> {
             images: images(20 + step as u32),
-            targets: Labels { labels: labels(), second: None },
+            targets: Labels { labels: labels(), second: None, views: None },
         };
         let (gradients, found) =
             mutual_step(net, &parameters, &batch, &subnets, &StepRules::default()).unwrap();

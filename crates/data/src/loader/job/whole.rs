@@ -44,7 +44,7 @@ impl Job {
             }
             let targets = self.targets(&indices, Labels { masks, ..Labels::default() }, |_| None);
             let (n, seed) = (indices.len(), self.seed);
-            Ok(Batch { images, targets, n, indices, frames: None, size, seed, epoch, step })
+            Ok(Batch { images, targets, n, views: 1, indices, frames: None, size, seed, epoch, step })
         })
     }
 

@@ -1,6 +1,6 @@
 //! Batches of clips.
 
-use mutualnet_core::{ClipSampling, Frames, Task};
+use mutualnet_core::{ClipSampling, Frames, Task, Views};
 use mutualnet_image::encode_png;
 
 use super::*;
@@ -60,6 +60,52 @@ fn a_test_clip_is_the_middle_of_its_video() {
             }
         }
     }
+}
+
+#[test]
+fn several_views_of_a_video_are_next_to_each_other() {
+    let dir = clips();
+    let preprocess = Preprocess { views: Views { clips: 3, crops: 1 }, ..sampling(2, 1) };
+    let loader = open(dir.path(), Split::Test, config(2));
+    let batches: Vec<_> = loader.evaluate(&preprocess).unwrap().map(|batch| batch.unwrap()).collect();
+    let indices: Vec<_> = batches.iter().flat_map(|batch| batch.indices.clone()).collect();
+    assert_eq!(indices, (0..8).flat_map(|i| [i; 3]).collect::<Vec<_>>());
+    assert!(batches.iter().all(|batch| batch.views == 3 && batch.indices.len() == batch.n));
+    let drawn = clip(&SPEC, Split::Test, 0);
+    let first = crate::clips::class_names()[0];
+    let classes = loader.dataset().classes();
+    let begin = 3 * classes.iter().position(|class| class == first).unwrap();
+    let all: Vec<f32> = batches.iter().flat_map(|batch| batch.images.to_vec()).collect();
+    let clips = all.chunks_exact(2 * 768).skip(begin).take(3);
+    let shown: Vec<_> = clips.map(|clip| shown(clip, &drawn)).collect();
+    assert_eq!(shown, [[0, 1], [2, 3], [4, 5]]);
+}
+
+#[test]
+fn three_squares_of_a_clip_lie_along_its_longer_side() {
+    let dir = tempfile::tempdir().unwrap();
+    // Every column of 40 has a color of its own.
+    let (columns, rows) = (40, 20);
+    let pixels: Vec<_> = (0..rows * columns).flat_map(|at| [(at % columns * 6) as u8; 3]).collect();
+    let frame = encode_png(&Image::new(columns, rows, pixels));
+    let frames = dir.path().join("test/a/clip");
+    fs::create_dir_all(&frames).unwrap();
+    (0..2).for_each(|number| fs::write(frames.join(format!("{number}.png")), &frame).unwrap());
+    let square = |crops| {
+        let preprocess = Preprocess {
+            views: Views { clips: 1, crops },
+            resize: Some(Resolution::new(20).unwrap()),
+            ..sampling(2, 1)
+        };
+        let loader = open(dir.path(), Split::Test, config(1));
+        loader.evaluate(&preprocess).unwrap().map(|batch| batch.unwrap()).next().unwrap()
+    };
+    let (one, three) = (square(1), square(3));
+    assert_eq!((three.n, three.views, three.indices.len()), (3, 3, 3));
+    let first_columns =
+        three.images.chunks_exact(768).map(|frame| ((frame[0] * 0.25 + 0.5) * 255.0 / 6.0).round());
+    assert_eq!(first_columns.collect::<Vec<_>>(), [0.0, 0.0, 12.0, 12.0, 24.0, 24.0]);
+    assert_eq!(three.images[2 * 768..4 * 768], one.images[..]);
 }
 
 #[test]
