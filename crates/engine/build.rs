@@ -16,6 +16,8 @@ const KERNELS: [&str; 4] = [
     "shim/kernels/resize.cpp",
     "shim/kernels/pixels.cpp",
 ];
+/// What only this file includes: names of gloo, of which libtorch has no headers.
+const GROUP: (&str, &str) = ("shim/group.cpp", "shim/gloo_names");
 const HEADERS: [&str; 4] = ["shim/guard.h", "shim/norm.h", "shim/kernels/kernels.h", "shim/kernels/vector.h"];
 
 /// The instruction sets that the kernels are compiled for, and the flags that select them.
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     match find().and_then(|libtorch| check_version(&libtorch).map(|()| libtorch)) {
         Ok(libtorch) => {
             compile(&libtorch);
+            compile_group(&libtorch);
             compile_kernels();
             link(&libtorch);
             ExitCode::SUCCESS
@@ -108,13 +111,23 @@ fn compile(libtorch: &Libtorch) {
     for file in SOURCES.iter().chain(&KERNELS).chain(&HEADERS) {
         println!("cargo::rerun-if-changed={file}");
     }
-    let api = libtorch.include.join("torch/csrc/api/include");
-    optimized()
-        .flag("-fopenmp")
-        .flag(format!("-isystem{}", libtorch.include.display()))
-        .flag(format!("-isystem{}", api.display()))
-        .files(SOURCES)
-        .compile("mutualnet_shim");
+    with_headers(libtorch).flag("-fopenmp").files(SOURCES).compile("mutualnet_shim");
+}
+
+fn compile_group(libtorch: &Libtorch) {
+    let (file, names) = GROUP;
+    for path in [file, names] {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    with_headers(libtorch).include(names).file(file).compile("mutualnet_group");
+}
+
+fn with_headers(libtorch: &Libtorch) -> cc::Build {
+    let mut build = optimized();
+    for include in [libtorch.include.clone(), libtorch.include.join("torch/csrc/api/include")] {
+        build.flag(format!("-isystem{}", include.display()));
+    }
+    build
 }
 
 fn compile_kernels() {

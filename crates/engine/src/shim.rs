@@ -10,6 +10,9 @@ use std::ptr;
 use crate::error::{EngineError, Result, Shapes, first_line};
 use crate::{AdamWStep, Affine, NormStatistics, PinnedFloats, SgdStep, Tensor};
 
+mod group;
+pub(crate) use group::*;
+
 /// An `at::Tensor*` whose tensor C++ reads or changes in place.
 type RawTensor = *mut c_void;
 /// Null, or a message that the caller must free.

@@ -4,6 +4,7 @@ mod adamw;
 mod autograd;
 mod depthwise;
 mod errors;
+mod group;
 mod layout;
 mod loss;
 mod norm;

@@ -1,0 +1,143 @@
+// Several processes that train together: rendezvous, sums and broadcasts, by the c10d that is part of libtorch.
+//
+// Every process of a group makes the same calls in the same order.
+
+#include "guard.h"
+
+#define USE_C10D_GLOO  // gloo_names/ declares what the header names of gloo.
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <random>
+#include <thread>
+
+namespace {
+
+using Milliseconds = std::chrono::milliseconds;
+using StorePtr = c10::intrusive_ptr<c10d::Store>;
+
+constexpr Milliseconds kPoll(10);
+
+struct Group {
+  StorePtr store;
+  c10::intrusive_ptr<c10d::Backend> backend;
+  int rank;
+  int size;
+};
+
+std::string random_name() {
+  std::random_device random;
+  return std::to_string(random()) + "-" + std::to_string(random());
+}
+
+// A name that the ranks of this start share and no earlier start had. A launcher's store outlives restarts, with the
+// addresses of processes that are gone, and launchers on several nodes may count restarts differently.
+//
+// Rank 0 numbers the session. Every other rank says hello with a name of its own, learns the session's number under that
+// name, and acknowledges it; a hello of an earlier start is answered too, but nobody acknowledges it.
+std::string agree_on_session(c10d::Store& store, int rank, int size, Milliseconds timeout) {
+  if (rank > 0) {
+    const std::string me = std::to_string(rank), name = random_name();
+    store.set("hello/" + me, name);
+    const std::string session = store.get_to_str("answer/" + name);
+    store.set("acknowledged/" + session + "/" + me, "1");
+    return session;
+  }
+  const std::string session = std::to_string(store.add("sessions", 1));
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  std::vector<std::string> answered(size);
+  for (int first_missing = 1; first_missing < size;) {
+    if (store.check({"acknowledged/" + session + "/" + std::to_string(first_missing)})) {
+      ++first_missing;
+      continue;
+    }
+    TORCH_CHECK(std::chrono::steady_clock::now() < end, "rank ", first_missing, " did not join in time");
+    for (int other = first_missing; other < size; ++other) {
+      const std::string hello = "hello/" + std::to_string(other);
+      if (!store.check({hello})) continue;
+      const std::string name = store.get_to_str(hello);
+      if (name == answered[other]) continue;
+      store.set("answer/" + name, session);
+      answered[other] = name;
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
+  return session;
+}
+
+void sum_in_place(Group* group, at::Tensor tensor) {
+  std::vector<at::Tensor> list{std::move(tensor)};
+  group->backend->allreduce(list)->wait();
+}
+
+}  // namespace
+
+extern "C" {
+
+// `hosts`: whether this process hosts the store, because no launcher does.
+char* mutualnet_group_join(const char* host, uint16_t port, int hosts, int rank, int size, int64_t timeout_ms, void** out) {
+  return guarded([&] {
+    const Milliseconds timeout(timeout_ms);
+    c10d::TCPStoreOptions options;
+    options.port = port;
+    options.isServer = hosts != 0;
+    options.waitWorkers = false;
+    options.timeout = timeout;
+    StorePtr tcp = c10::make_intrusive<c10d::TCPStore>(host, options);
+    StorePtr ours = c10::make_intrusive<c10d::PrefixStore>("mutualnet", tcp);
+    StorePtr store = c10::make_intrusive<c10d::PrefixStore>(agree_on_session(*ours, rank, size, timeout), ours);
+    auto gloo = c10d::ProcessGroupGloo::Options::create_default(timeout);
+    auto backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, gloo);
+    *out = new Group{store, backend, rank, size};
+  });
+}
+
+void mutualnet_group_leave(void* group) { delete static_cast<Group*>(group); }
+
+// Replaces tensors of one type by their sums over the ranks, in a single reduction.
+char* mutualnet_group_sum(void* group, void** tensors, int64_t n) {
+  return guarded([&] {
+    torch::NoGradGuard no_grad;
+    std::vector<at::Tensor> flat;
+    for (int64_t i = 0; i < n; ++i) flat.push_back(static_cast<at::Tensor*>(tensors[i])->reshape(-1));
+    at::Tensor all = at::cat(flat);
+    sum_in_place(static_cast<Group*>(group), all);
+    int64_t begin = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      at::Tensor& tensor = *static_cast<at::Tensor*>(tensors[i]);
+      tensor.copy_(all.narrow(0, begin, tensor.numel()).view(tensor.sizes()));
+      begin += tensor.numel();
+    }
+  });
+}
+
+char* mutualnet_group_sum_numbers(void* group, double* numbers, int64_t n) {
+  return guarded([&] { sum_in_place(static_cast<Group*>(group), at::from_blob(numbers, {n}, at::kDouble)); });
+}
+
+char* mutualnet_group_broadcast(void* group, uint8_t* bytes, int64_t n) {
+  return guarded([&] {
+    std::vector<at::Tensor> list{at::from_blob(bytes, {n}, at::kByte)};
+    static_cast<Group*>(group)->backend->broadcast(list)->wait();
+  });
+}
+
+// Says that this rank is alive, waits until all have said so, or for some time, and sets `is_missing` of the others.
+char* mutualnet_group_missing(void* group, int64_t wait_ms, uint8_t* is_missing) {
+  return guarded([&] {
+    const auto& [store, backend, rank, size] = *static_cast<Group*>(group);
+    store->set("alive/" + std::to_string(rank), "1");
+    const auto end = std::chrono::steady_clock::now() + Milliseconds(wait_ms);
+    for (bool is_complete = false; !is_complete;) {
+      is_complete = true;
+      for (int other = 0; other < size; ++other) {
+        is_missing[other] = !store->check({"alive/" + std::to_string(other)});
+        is_complete = is_complete && !is_missing[other];
+      }
+      if (std::chrono::steady_clock::now() >= end) break;
+      std::this_thread::sleep_for(kPoll);
+    }
+  });
+}
+}

@@ -1,0 +1,91 @@
+//! Several processes that train together: how they find each other, and what they exchange.
+//!
+//! The engine is libtorch's c10d with gloo, as in PyTorch, so `torchrun` and other launchers of PyTorch can start it.
+//! Invariant: all ranks of a group make the same calls in the same order, with tensors of the same shapes.
+
+use std::time::Duration;
+
+use crate::{Result, Tensor, shim};
+
+/// Where the ranks of a group meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendezvous {
+    /// Name or address of the machine with the store, over which ranks find each other.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether this process hosts the store; otherwise another rank or a launcher does.
+    pub is_host: bool,
+    /// Which process of the group this is, from 0.
+    pub rank: usize,
+    /// How many processes there are.
+    pub size: usize,
+    /// How long to wait for the others, here and in every exchange.
+    pub timeout: Duration,
+}
+
+/// Processes that work on the same steps; leaving it is dropping it.
+#[derive(Debug)]
+pub struct Group {
+    raw: shim::RawGroup,
+    rank: usize,
+    size: usize,
+}
+
+impl Group {
+    /// Waits until all ranks are there.
+    ///
+    /// # Errors
+    /// The store cannot be reached or hosted, or a rank does not come in time.
+    pub fn join(at: &Rendezvous) -> Result<Self> {
+        Ok(Self { raw: shim::group_join(at)?, rank: at.rank, size: at.size })
+    }
+
+    /// Which process this is, from 0.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// How many processes there are.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Replaces the tensors, which have one type, by their sums over the ranks, in one exchange. The sums are the same bits
+    /// on every rank.
+    ///
+    /// # Errors
+    /// A rank is gone or does not answer in time; the tensors may have any content then.
+    pub fn sum_(&self, tensors: &mut [Tensor]) -> Result<()> {
+        if tensors.is_empty() {
+            return Ok(());
+        }
+        shim::group_sum(&self.raw, tensors)
+    }
+
+    /// Replaces numbers by their sums over the ranks.
+    ///
+    /// # Errors
+    /// As [`Self::sum_`].
+    pub fn sum_numbers(&self, numbers: &mut [f64]) -> Result<()> {
+        shim::group_sum_numbers(&self.raw, numbers)
+    }
+
+    /// Replaces bytes by those of rank 0, which are as many.
+    ///
+    /// # Errors
+    /// As [`Self::sum_`].
+    pub fn broadcast(&self, bytes: &mut [u8]) -> Result<()> {
+        shim::group_broadcast(&self.raw, bytes)
+    }
+
+    /// The ranks that do not say within `wait` that they are alive, after an exchange failed. All ranks that are left ask.
+    ///
+    /// # Errors
+    /// The store is gone with the process that hosts it.
+    pub fn missing(&self, wait: Duration) -> Result<Vec<usize>> {
+        let mut is_missing = vec![0; self.size];
+        shim::group_missing(&self.raw, wait, &mut is_missing)?;
+        Ok((0..self.size).filter(|&rank| is_missing[rank] != 0).collect())
+    }
+}

@@ -1,0 +1,94 @@
+//! The foreign functions of `shim/group.cpp`.
+//!
+//! Invariant: a [`RawGroup`] is left exactly once, when it is dropped.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::ptr;
+use std::time::Duration;
+
+use super::{RawMessage, RawTensor, on_process, raw};
+use crate::{EngineError, Rendezvous, Result, Tensor};
+
+unsafe extern "C" {
+    fn mutualnet_group_join(
+        host: *const c_char,
+        port: u16,
+        hosts: c_int,
+        rank: c_int,
+        size: c_int,
+        timeout_ms: i64,
+        out: *mut *mut c_void,
+    ) -> RawMessage;
+    fn mutualnet_group_leave(group: *mut c_void);
+    fn mutualnet_group_sum(group: *mut c_void, tensors: *mut RawTensor, n: i64) -> RawMessage;
+    fn mutualnet_group_sum_numbers(group: *mut c_void, numbers: *mut f64, n: i64) -> RawMessage;
+    fn mutualnet_group_broadcast(group: *mut c_void, bytes: *mut u8, n: i64) -> RawMessage;
+    fn mutualnet_group_missing(group: *mut c_void, wait_ms: i64, is_missing: *mut u8) -> RawMessage;
+}
+
+/// A group that C++ owns.
+#[derive(Debug)]
+pub(crate) struct RawGroup(*mut c_void);
+
+// SAFETY: c10d's process groups and stores may be used from any thread. The type is not `Sync`, so no two do it at once.
+unsafe impl Send for RawGroup {}
+
+impl Drop for RawGroup {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from `mutualnet_group_join`, and nothing uses it afterwards.
+        unsafe { mutualnet_group_leave(self.0) }
+    }
+}
+
+pub(crate) fn group_join(at: &Rendezvous) -> Result<RawGroup> {
+    let Rendezvous { host, port, is_host, rank, size, timeout } = at;
+    let host = CString::new(host.as_str()).map_err(|_| EngineError::Call {
+        op: "join the group",
+        detail: "the name of the host contains a zero byte".to_owned(),
+    })?;
+    let mut out = ptr::null_mut();
+    // SAFETY: `host` and `out` outlive the call.
+    let message = unsafe {
+        let (rank, size) = (*rank as c_int, *size as c_int);
+        mutualnet_group_join(
+            host.as_ptr(),
+            *port,
+            c_int::from(*is_host),
+            rank,
+            size,
+            millis(*timeout),
+            &mut out,
+        )
+    };
+    on_process("join the group", message).map(|()| RawGroup(out))
+}
+
+pub(crate) fn group_sum(group: &RawGroup, tensors: &mut [Tensor]) -> Result<()> {
+    let mut pointers: Vec<_> = tensors.iter().map(raw).collect();
+    // SAFETY: the tensors are borrowed exclusively for the call, and `pointers` holds as many.
+    let message = unsafe { mutualnet_group_sum(group.0, pointers.as_mut_ptr(), pointers.len() as i64) };
+    on_process("sum over the ranks", message)
+}
+
+pub(crate) fn group_sum_numbers(group: &RawGroup, numbers: &mut [f64]) -> Result<()> {
+    // SAFETY: the numbers are borrowed exclusively for the call.
+    let message = unsafe { mutualnet_group_sum_numbers(group.0, numbers.as_mut_ptr(), numbers.len() as i64) };
+    on_process("sum over the ranks", message)
+}
+
+pub(crate) fn group_broadcast(group: &RawGroup, bytes: &mut [u8]) -> Result<()> {
+    // SAFETY: the bytes are borrowed exclusively for the call.
+    let message = unsafe { mutualnet_group_broadcast(group.0, bytes.as_mut_ptr(), bytes.len() as i64) };
+    on_process("broadcast", message)
+}
+
+/// `is_missing` has one byte for every rank.
+pub(crate) fn group_missing(group: &RawGroup, wait: Duration, is_missing: &mut [u8]) -> Result<()> {
+    // SAFETY: the bytes are borrowed exclusively for the call, and callers have one for every rank.
+    let message = unsafe { mutualnet_group_missing(group.0, millis(wait), is_missing.as_mut_ptr()) };
+    on_process("look for the ranks", message)
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
