@@ -68,6 +68,12 @@ pub trait Prediction: Send {
     fn mask(&self, size: [u32; 2]) -> Option<(Vec<u8>, Vec<[u8; 3]>)>;
 }
 
+/// The outputs of a kind, which are named `kind.0`, `kind.1` and so on.
+pub(crate) fn maps<'a>(outputs: &[Output<'a>], kind: &str) -> Vec<Output<'a>> {
+    let is_of_kind = |name: &str| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('.'));
+    outputs.iter().filter(|output| is_of_kind(output.name)).copied().collect()
+}
+
 /// The decoder of a task with a network, for classes of these names.
 pub fn decoder(task: Task, network: &Network, classes: &[String], config: Config) -> Box<dyn Decoder> {
     let classes = classes.to_vec();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mutualnet_core::network::Output as Name;
 use mutualnet_detect::anchors::DefaultBoxes;
 use mutualnet_detect::boxes::left_top_sides;
 use mutualnet_detect::decode::{Answers, DetectionRules, Found};
@@ -10,6 +11,7 @@ use mutualnet_image::Image;
 use mutualnet_runtime::Output;
 use serde_json::{Map, Value, json};
 
+use crate::decoder::maps;
 use crate::legend::with_legend;
 use crate::{Decoder, Error, Prediction, Result};
 
@@ -51,17 +53,18 @@ impl Decoder for Detect {
     }
 
     fn decode(&self, outputs: &[Output<'_>], [height, width]: [u32; 2]) -> Result<Box<dyn Prediction>> {
-        let (scores, boxes) = outputs.split_at(outputs.len() / 2);
+        let [scores, boxes] = [Name::SCORES, Name::BOXES].map(|kind| maps(outputs, kind));
         let extent = Extent { height, width };
         let map = |output: &Output<'_>| output.size.map(|side| side as u32);
-        let maps: Vec<_> = scores.iter().map(map).map(|[height, width]| Extent { height, width }).collect();
+        let extents: Vec<_> =
+            scores.iter().map(map).map(|[height, width]| Extent { height, width }).collect();
         let default_boxes = DefaultBoxes::ssdlite();
-        if maps.len() != default_boxes.levels().len() {
+        if extents.len() != default_boxes.levels().len() {
             return Err(Error::NoDetector);
         }
-        let anchors = default_boxes.grid(extent, &maps);
+        let anchors = default_boxes.grid(extent, &extents);
         let all = |outputs: &[Output<'_>]| outputs.iter().flat_map(|output| output.data).copied().collect();
-        let (logits, codes): (Vec<f32>, Vec<f32>) = (all(scores), all(boxes));
+        let (logits, codes): (Vec<f32>, Vec<f32>) = (all(&scores), all(&boxes));
         let (codes, rest) = codes.as_chunks::<CODES>();
         if codes.len() != anchors.len()
             || !rest.is_empty()

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use mutualnet_core::network::List;
+use mutualnet_core::network::{List, Output as Name};
 use mutualnet_detect::boxes::resized;
 use mutualnet_detect::decode::{DetectionRules, ProposalRules};
 use mutualnet_detect::{Corners, Extent, Proposer, RoiAlign};
 use mutualnet_runtime::Output;
 
+use crate::decoder::maps;
 use crate::detect::{Boxes, CODES};
 use crate::{Decoder, Error, Prediction, Result};
 
@@ -61,19 +62,17 @@ impl Decoder for DetectRegions {
     }
 
     fn regions(&self, outputs: &[Output<'_>], seen: [usize; 2]) -> Result<Option<Regions>> {
-        // One map more is proposed from than is cut from.
-        let n_features = outputs.len().checked_sub(2).ok_or(Error::NoDetector)? / 3;
-        let (features, rest) = outputs.split_at(n_features);
-        let (objects, codes) = rest.split_at(rest.len() / 2);
+        let [features, objects, codes] =
+            [Name::FEATURES, Name::OBJECTS, Name::CODES].map(|kind| maps(outputs, kind));
         let [height, width] = seen.map(|side| side as u32);
         let seen = Extent { height, width };
-        let (maps, cut_from): (Vec<_>, Vec<_>) =
+        let (proposed_from, cut_from): (Vec<_>, Vec<_>) =
             (objects.iter().map(extent).collect(), features.iter().map(extent).collect());
         let per_position = objects.first().map_or(0, |map| map.channels);
-        let proposer = Proposer::new(seen, &maps, per_position).ok_or(Error::NoDetector)?;
+        let proposer = Proposer::new(seen, &proposed_from, per_position).ok_or(Error::NoDetector)?;
         let align = RoiAlign::new(&cut_from, seen, SIDE).ok_or(Error::NoDetector)?;
         let all = |outputs: &[Output<'_>]| outputs.iter().flat_map(|output| output.data).copied().collect();
-        let (logits, codes): (Vec<f32>, Vec<f32>) = (all(objects), all(codes));
+        let (logits, codes): (Vec<f32>, Vec<f32>) = (all(&objects), all(&codes));
         let (codes, _) = codes.as_chunks::<CODES>();
         if [logits.len(), codes.len()] != [proposer.anchors().len(); 2] {
             return Err(Error::NoDetector);
@@ -94,8 +93,10 @@ impl Decoder for DetectRegions {
         outputs: &[Output<'_>],
         [height, width]: [u32; 2],
     ) -> Result<Box<dyn Prediction>> {
-        let numbers = |idx: usize| outputs.get(idx).map_or(&[][..], |output| output.data);
-        let (logits, (codes, _)) = (numbers(0), numbers(1).as_chunks::<CODES>());
+        let numbers = |name: &str| {
+            outputs.iter().find(|output| output.name == name).map_or(&[][..], |output| output.data)
+        };
+        let (logits, (codes, _)) = (numbers(Name::SCORES), numbers(Name::CODES).as_chunks::<CODES>());
         let n_classes = self.classes.len();
         if [logits.len(), codes.len()] != [regions.n() * n_classes; 2] {
             return Err(Error::NoDetector);

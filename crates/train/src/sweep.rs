@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use mutualnet_bundle::Row;
 use mutualnet_core::{Network, Subnet};
+use mutualnet_engine::Tensor;
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 
 use crate::Result;
 use crate::calibrate::for_each_row;
 use crate::step_batch::StepBatch;
-use crate::task::{Objective, Pass, Score, extent_of};
+use crate::task::{Evaluated, Objective, Pass, Score, extent_of};
 
 /// The score of every row so far.
 #[derive(Debug)]
@@ -34,8 +35,8 @@ impl<'a, O: Objective> Sweep<'a, O> {
             let mut pass = Pass { net, slice, inputs, norm: Norm::Fixed(statistics), dropout: None };
             let outputs = pass.run()?;
             let seen = extent_of(inputs[0]);
-            let outputs = O::all_outputs(outputs, seen, &mut |list, input| pass.run_list(list, &[input]))?;
-            O::count(score, (&outputs, seen), targets)
+            let run = &mut |list: &str, input: &Tensor| pass.run_list(list, &[input]);
+            O::count(score, Evaluated { outputs, seen, run }, targets)
         })
     }
 

@@ -18,6 +18,9 @@ use crate::divergence::Divergence;
 mod classify;
 pub use classify::{Classify, Labels, SecondLabels};
 
+mod outputs;
+pub use outputs::{Evaluated, Outputs, RunList};
+
 mod detect;
 pub use detect::{BoxAnswer, BoxTargets, Detect, DetectionScore};
 
@@ -43,30 +46,33 @@ pub struct Pass<'a> {
     pub dropout: Option<Dropout>,
 }
 
-impl Pass<'_> {
-    /// Runs the list [`List::MAIN`](mutualnet_core::network::List::MAIN) on the images or clips. Returns its outputs, in the order of the network.
+impl<'a> Pass<'a> {
+    /// Runs the list [`List::MAIN`](mutualnet_core::network::List::MAIN) on the images or clips.
     ///
     /// # Errors
     /// The inputs do not fit the network, or the engine has no memory.
-    pub fn run(&mut self) -> Result<Vec<Tensor>> {
-        Ok(self.net.run_all(self.slice, self.inputs, self.norm.again(), self.dropout)?)
+    pub fn run(&mut self) -> Result<Outputs<'a>> {
+        let outputs = self.net.run_all(self.slice, self.inputs, self.norm.again(), self.dropout)?;
+        Ok(Outputs::of(self.net.network(), self.net.network().main(), outputs))
     }
 
     /// Runs another list, for example on regions `[n, c, h, w]` that were cut out of the outputs of [`Self::run`].
     ///
     /// # Errors
     /// The network has no such list, the inputs do not fit it, or the engine has no memory.
-    pub fn run_list(&mut self, name: &str, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    pub fn run_list(&mut self, name: &str, inputs: &[&Tensor]) -> Result<Outputs<'a>> {
         let list = self.net.network().list(name).map_err(mutualnet_nn::Error::from)?;
-        Ok(self.net.run_list(self.slice, (list, inputs), self.norm.again(), None)?)
+        let outputs = self.net.run_list(self.slice, (list, inputs), self.norm.again(), None)?;
+        Ok(Outputs::of(self.net.network(), list, outputs))
     }
 
     /// Like [`Self::run`], but maps that the network ends by resizing to its input are given as they were before.
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub fn run_unresized(&mut self) -> Result<Vec<Tensor>> {
-        Ok(self.net.run_unresized(self.slice, self.inputs, self.norm.again(), self.dropout)?)
+    pub fn run_unresized(&mut self) -> Result<Outputs<'a>> {
+        let outputs = self.net.run_unresized(self.slice, self.inputs, self.norm.again(), self.dropout)?;
+        Ok(Outputs::of(self.net.network(), self.net.network().main(), outputs))
     }
 }
 
@@ -158,29 +164,12 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     /// The engine reports an error.
     fn information(answer: &Self::Answer, targets: &Self::Targets) -> Result<Tensor>;
 
-    /// All outputs that [`Self::count`] reads, given those of [`Pass::run`] for images of the size `seen`: the same, unless the
-    /// task has more lists than [`List::MAIN`](mutualnet_core::network::List::MAIN), which `run` runs by name.
+    /// Adds what a network answers for a batch to a score. A task with more lists than
+    /// [`List::MAIN`](mutualnet_core::network::List::MAIN) runs those too.
     ///
     /// # Errors
-    /// Whatever `run` reports, or the engine does.
-    fn all_outputs(
-        outputs: Vec<Tensor>,
-        _seen: Extent,
-        _run: &mut dyn FnMut(&str, &Tensor) -> Result<Vec<Tensor>>,
-    ) -> Result<Vec<Tensor>> {
-        Ok(outputs)
-    }
-
-    /// Adds all outputs of the network for a batch to a score, which saw images of a size: in the engine, or on the run side,
-    /// where they are all `[n, channels, h, w]`.
-    ///
-    /// # Errors
-    /// The engine reports an error.
-    fn count(
-        score: &mut Self::Score,
-        outputs_and_seen: (&[Tensor], Extent),
-        targets: &Self::Targets,
-    ) -> Result<()>;
+    /// The engine reports an error, or running a list does.
+    fn count(score: &mut Self::Score, network: Evaluated<'_>, targets: &Self::Targets) -> Result<()>;
 }
 
 /// Height and width of images `[n, c, h, w]` or clips `[n, c, t, h, w]`.

@@ -7,8 +7,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use mutualnet_bundle::{Bundle, Latency, Row};
-use mutualnet_core::Precision;
+use mutualnet_core::network::List;
 use mutualnet_core::text::counted;
+use mutualnet_core::{Network, Precision};
 use mutualnet_data::Dataset;
 use mutualnet_detect::Extent;
 use mutualnet_engine::{Device, Tensor};
@@ -18,7 +19,7 @@ use super::{EVALUATION_BATCH, EVALUATION_PIXELS, Tabulation, evaluation_batch};
 use crate::Result;
 use crate::events::{Event, Stage};
 use crate::feed::{Feed, IfBroken, loader};
-use crate::task::{Objective, Score};
+use crate::task::{Evaluated, Objective, Outputs, Score};
 
 impl Tabulation<'_> {
     /// Evaluates every row of a bundle in further precisions. Returns the rows that it has with these.
@@ -32,7 +33,6 @@ impl Tabulation<'_> {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut session = Session::new(Arc::new(Model::with_config(bundle, config)?), threads)?;
         let network = bundle.network();
-        let n_outputs = network.outputs_of(network.main()).count();
         let rows = bundle.table().rows();
         let mut scores: BTreeMap<_, _> = precisions
             .iter()
@@ -53,15 +53,15 @@ impl Tabulation<'_> {
                     Some(frames) => session.run_clips(&images, (n, [frames, size[0], size[1]]))?,
                     None => session.run_whole(&images, n, size)?,
                 };
-                let outputs = outputs_of(&session, n, n_outputs)?;
+                let outputs = outputs_of(&session, (network, network.main()), n)?;
                 let [height, width] = session.size_of(size).map(|side| side as u32);
                 let seen = Extent { height, width };
-                let outputs = O::all_outputs(outputs, seen, &mut |list, input| {
+                let run = &mut |list: &str, input: &Tensor| {
                     let (n, numbers) = (input.shape()[0], input.by_pixel()?.to_vec_f32()?);
                     session.run_list(list, &[&numbers], n)?;
-                    outputs_of(&session, n, network.outputs_of(network.list(list)?).count())
-                })?;
-                O::count(score, (&outputs, seen), &targets)?;
+                    outputs_of(&session, (network, network.list(list)?), n)
+                };
+                O::count(score, Evaluated { outputs, seen, run }, &targets)?;
             }
             let n_seen = scores.values().next().map_or(0, Score::n) as usize;
             let done = n_test + n_seen * precisions.len();
@@ -104,8 +104,10 @@ fn by_speed(rows: Vec<Row>) -> (Vec<Row>, Vec<Row>) {
 }
 
 /// The outputs of the list that was run last, on `n` things.
-fn outputs_of(session: &Session, n: usize, n_outputs: usize) -> Result<Vec<Tensor>> {
-    (0..n_outputs).map(|idx| tensor(n, session.output(idx))).collect()
+fn outputs_of<'a>(session: &Session, (network, list): (&'a Network, &List), n: usize) -> Result<Outputs<'a>> {
+    let n_outputs = network.outputs_of(list).count();
+    let tensors = (0..n_outputs).map(|idx| tensor(n, session.output(idx))).collect::<Result<_>>()?;
+    Ok(Outputs::of(network, list, tensors))
 }
 
 /// An output of the run side as a tensor `[n, channels, h, w]`.

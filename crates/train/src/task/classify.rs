@@ -2,11 +2,11 @@
 
 use mutualnet_bundle::Quality;
 use mutualnet_core::Task;
+use mutualnet_core::network::Output;
 use mutualnet_data::Batch;
-use mutualnet_detect::Extent;
 use mutualnet_engine::{Device, Tensor};
 
-use super::{Objective, Pass, Score};
+use super::{Evaluated, Objective, Pass, Score};
 use crate::divergence::Divergence;
 use crate::{Error, Result};
 
@@ -103,7 +103,7 @@ impl Objective for Classify {
     }
 
     fn answer(mut pass: Pass<'_>, _: &Labels) -> Result<Tensor> {
-        Ok(pass.run()?.swap_remove(0))
+        Ok(pass.run()?.get(Output::LOGITS).alias())
     }
 
     /// Cross-entropy, mean over the batch; of mixed images, each label counts by its share.
@@ -146,11 +146,12 @@ impl Objective for Classify {
         Ok(logits.information()?)
     }
 
-    fn count(score: &mut Correct, (outputs, _): (&[Tensor], Extent), targets: &Labels) -> Result<()> {
+    fn count(score: &mut Correct, network: Evaluated<'_>, targets: &Labels) -> Result<()> {
         let n = targets.labels.elements();
         // The run side gives logits a height and a width of 1.
-        let n_classes = outputs[0].shape()[1];
-        let logits = outputs[0].reshape(&[n, n_classes])?;
+        let logits = network.outputs.get(Output::LOGITS);
+        let n_classes = logits.shape()[1];
+        let logits = logits.reshape(&[n, n_classes])?;
         if let Some(LabeledViews { of_each, clips }) = &targets.views {
             let probabilities = logits.softmax()?.to_vec_f32()?;
             for (&clip, probabilities) in clips.iter().zip(probabilities.chunks_exact(n_classes)) {

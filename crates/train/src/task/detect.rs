@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mutualnet_bundle::Quality;
+use mutualnet_core::network::Output;
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::{Metric, Network, Task};
 use mutualnet_data::{Batch, Objects, Targets};
@@ -22,7 +23,7 @@ use mutualnet_detect::evaluate::{Compare, Evaluation, Measure, evaluate};
 use mutualnet_detect::{BoxCoder, Corners, Extent, Matcher, Target, boxes, hardest};
 use mutualnet_engine::{Device, Tensor};
 
-use super::{Objective, Pass, Score, extent_of};
+use super::{Evaluated, Objective, Outputs, Pass, Score, extent_of};
 use crate::Result;
 use crate::divergence::Divergence;
 
@@ -127,20 +128,19 @@ impl Wanted {
 }
 
 impl BoxAnswer {
-    /// From the maps of a network, `[n, boxes × classes, h, w]` and then `[n, boxes × 4, h, w]`, for images of the size
-    /// `seen`.
+    /// From the maps of a network, [`Output::SCORES`] and [`Output::BOXES`], for images of the size `seen`.
     ///
     /// # Errors
     /// The engine has no memory.
-    pub fn new(maps: &[Tensor], seen: Extent, targets: &BoxTargets) -> Result<Self> {
-        let (scores, boxes) = maps.split_at(maps.len() / 2);
-        let anchors = DefaultBoxes::ssdlite().grid(seen, &extents(scores));
+    pub fn new(outputs: &Outputs<'_>, seen: Extent, targets: &BoxTargets) -> Result<Self> {
+        let [scores, boxes] = [Output::SCORES, Output::BOXES].map(|kind| outputs.maps(kind));
+        let anchors = DefaultBoxes::ssdlite().grid(seen, &extents(&scores));
         let wanted = Wanted::new(targets, seen, &anchors);
         let n_classes = scores[0].shape()[1] * CODES / boxes[0].shape()[1];
         let n = targets.images.len();
         Ok(Self {
-            scores: by_anchor(scores, (n, n_classes))?,
-            codes: by_anchor(boxes, (n, CODES))?,
+            scores: by_anchor(&scores, (n, n_classes))?,
+            codes: by_anchor(&boxes, (n, CODES))?,
             wanted: Rc::new(wanted),
         })
     }
@@ -252,20 +252,16 @@ impl Objective for Detect {
         Ok(Tensor::from_slice(&[0.0], &[])?)
     }
 
-    fn count(
-        score: &mut DetectionScore,
-        (outputs, _): (&[Tensor], Extent),
-        targets: &BoxTargets,
-    ) -> Result<()> {
-        let (scores, boxes) = outputs.split_at(outputs.len() / 2);
+    fn count(score: &mut DetectionScore, network: Evaluated<'_>, targets: &BoxTargets) -> Result<()> {
+        let [scores, boxes] = [Output::SCORES, Output::BOXES].map(|kind| network.outputs.maps(kind));
         let n = targets.images.len();
         if n == 0 {
             return Ok(());
         }
         let n_classes = scores[0].shape()[1] * CODES / boxes[0].shape()[1];
-        let maps = extents(scores);
-        let logits = by_anchor(scores, (n, n_classes))?.to_vec_f32()?;
-        let codes = by_anchor(boxes, (n, CODES))?.to_vec_f32()?;
+        let maps = extents(&scores);
+        let logits = by_anchor(&scores, (n, n_classes))?.to_vec_f32()?;
+        let codes = by_anchor(&boxes, (n, CODES))?.to_vec_f32()?;
         let n_anchors = codes.len() / (n * CODES);
         let images = logits.chunks_exact(n_anchors * n_classes).zip(codes.chunks_exact(n_anchors * CODES));
         for ((logits, codes), objects) in images.zip(&targets.images) {

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use mutualnet_core::network::List;
+use mutualnet_core::network::{List, Output};
 use mutualnet_core::rng::RngStream;
 use mutualnet_core::{Network, Task};
 use mutualnet_data::Batch;
@@ -19,7 +19,7 @@ use mutualnet_detect::{BoxCoder, Corners, Extent, Proposer, RoiAlign, boxes};
 use mutualnet_engine::{Device, Tensor};
 
 use super::detect::{CODES, DetectionScore, by_anchor, extents};
-use super::{BoxTargets, Detect, Objective, Pass, extent_of};
+use super::{BoxTargets, Detect, Evaluated, Objective, Outputs, Pass, extent_of};
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::regions::cut;
@@ -50,33 +50,32 @@ pub struct RegionAnswer {
 
 /// The outputs of the list [`List::MAIN`].
 #[derive(Debug)]
-struct Maps<'a> {
+struct Maps {
     /// Those that regions are cut from.
-    features: &'a [Tensor],
-    objects: &'a [Tensor],
-    codes: &'a [Tensor],
+    features: Vec<Tensor>,
+    objects: Vec<Tensor>,
+    codes: Vec<Tensor>,
     n: usize,
     seen: Extent,
     proposer: Proposer,
 }
 
-impl<'a> Maps<'a> {
+impl Maps {
     /// # Panics
     /// They are not those of a two-stage detector, which [`Task::check`] asks for.
-    fn new(main: &'a [Tensor], seen: Extent) -> Self {
-        // One map more is proposed from than is cut from.
-        let (features, rest) = main.split_at((main.len() - 2) / 3);
-        let (objects, codes) = rest.split_at(rest.len() / 2);
+    fn new(main: &Outputs<'_>, seen: Extent) -> Self {
+        let [features, objects, codes] =
+            [Output::FEATURES, Output::OBJECTS, Output::CODES].map(|kind| main.maps(kind));
         let shape = objects[0].shape();
         let proposer =
-            Proposer::new(seen, &extents(objects), shape[1]).expect("the task checked the network");
+            Proposer::new(seen, &extents(&objects), shape[1]).expect("the task checked the network");
         Self { features, objects, codes, n: shape[0], seen, proposer }
     }
 
     /// `[n × anchors]` and `[n × anchors, 4]`.
     fn by_anchor(&self) -> Result<[Tensor; 2]> {
-        let objects = by_anchor(self.objects, (self.n, 1))?;
-        Ok([objects.reshape(&[objects.elements()])?, by_anchor(self.codes, (self.n, CODES))?])
+        let objects = by_anchor(&self.objects, (self.n, 1))?;
+        Ok([objects.reshape(&[objects.elements()])?, by_anchor(&self.codes, (self.n, CODES))?])
     }
 
     /// The boxes proposed for every image.
@@ -89,10 +88,17 @@ impl<'a> Maps<'a> {
         Ok(images.map(|(objects, codes)| self.proposer.proposals(rules, objects, codes)).collect())
     }
 
+    /// Regions of one image of the batch, image by image.
+    fn of_image(&self, image: usize, regions: &[Corners]) -> Vec<Vec<Corners>> {
+        let mut all = vec![Vec::new(); self.n];
+        all[image] = regions.to_vec();
+        all
+    }
+
     /// What the list [`List::BOX`] reads, for the regions of every image: `[regions, channels × 7 × 7, 1, 1]`.
     fn cut(&self, regions: &[Vec<Corners>]) -> Result<Tensor> {
-        let align = RoiAlign::new(&extents(self.features), self.seen, REGION_SIDE);
-        let squares = cut(&align.expect("the task checked the network"), self.features, regions)?;
+        let align = RoiAlign::new(&extents(&self.features), self.seen, REGION_SIDE);
+        let squares = cut(&align.expect("the task checked the network"), &self.features, regions)?;
         let [n, channels] = [squares.shape()[0], squares.shape()[1]];
         Ok(squares.contiguous()?.reshape(&[n, channels * REGION_SIDE * REGION_SIDE, 1, 1])?)
     }
@@ -164,11 +170,11 @@ impl RegionAnswer {
     ///
     /// # Errors
     /// The engine has no memory.
-    pub fn new(
-        main: &[Tensor],
+    pub fn new<'a>(
+        main: &Outputs<'_>,
         seen: Extent,
         targets: &BoxTargets,
-        run: impl FnOnce(&Tensor) -> Result<Vec<Tensor>>,
+        run: impl FnOnce(&Tensor) -> Result<Outputs<'a>>,
     ) -> Result<Self> {
         let maps = Maps::new(main, seen);
         let device = targets.device;
@@ -181,8 +187,9 @@ impl RegionAnswer {
         }
         let [objects, codes] = maps.by_anchor()?;
         let answers = run(&maps.cut(&lesson.regions)?)?;
-        let n_classes = answers[0].shape()[1];
-        let of_classes = answers[1].reshape(&[lesson.classes.len() * n_classes, CODES])?;
+        let scores = answers.get(Output::SCORES);
+        let n_classes = scores.shape()[1];
+        let of_classes = answers.get(Output::CODES).reshape(&[lesson.classes.len() * n_classes, CODES])?;
         let found = lesson.code_places(n_classes);
         Ok(Self {
             objects: [
@@ -197,7 +204,7 @@ impl RegionAnswer {
                 of_classes.rows(&places(&found, device)?)?,
                 numbers(&lesson.region_codes, &[found.len(), CODES], device)?,
             ],
-            scores: answers[0].alias(),
+            scores: scores.alias(),
             classes: lesson.classes,
         })
     }
@@ -312,53 +319,20 @@ impl Objective for Regions {
         Ok(Tensor::from_slice(&[0.0], &[])?)
     }
 
-    /// The scores and the codes of the regions of all images, behind the outputs of [`List::MAIN`]. The regions of one image are
-    /// run at a time: a thousand of them take 50 MB.
-    fn all_outputs(
-        mut outputs: Vec<Tensor>,
-        seen: Extent,
-        run: &mut dyn FnMut(&str, &Tensor) -> Result<Vec<Tensor>>,
-    ) -> Result<Vec<Tensor>> {
+    /// The regions of one image are run at a time: a thousand of them take 50 MB.
+    fn count(score: &mut DetectionScore, network: Evaluated<'_>, targets: &BoxTargets) -> Result<()> {
+        let Evaluated { outputs, seen, run } = network;
         let maps = Maps::new(&outputs, seen);
-        let mut answers: [Vec<Tensor>; 2] = Default::default();
-        for (image, proposals) in maps.proposals(ProposalRules::TESTING)?.into_iter().enumerate() {
-            if proposals.is_empty() {
-                continue;
-            }
-            let mut regions = vec![Vec::new(); maps.n];
-            regions[image] = proposals;
-            for (all, answer) in answers.iter_mut().zip(run(List::BOX, &maps.cut(&regions)?)?) {
-                let flat = [answer.shape()[0], answer.elements() / answer.shape()[0]];
-                all.push(answer.reshape(&flat)?);
-            }
-        }
-        for all in answers.iter().filter(|all| !all.is_empty()) {
-            outputs.push(Tensor::concatenate(&all.iter().collect::<Vec<_>>(), 0)?);
-        }
-        Ok(outputs)
-    }
-
-    fn count(
-        score: &mut DetectionScore,
-        (outputs, seen): (&[Tensor], Extent),
-        targets: &BoxTargets,
-    ) -> Result<()> {
-        // `main` has n maps that regions are cut from and twice n + 1 others. Without any proposal there are no answers behind
-        // them.
-        let has_answers = outputs.len() % 3 == 1;
-        let (main, answers) = outputs.split_at(if has_answers { outputs.len() - 2 } else { outputs.len() });
-        let maps = Maps::new(main, seen);
-        let (scores, codes) = match answers {
-            [scores, codes] => (scores.to_vec_f32()?, codes.to_vec_f32()?),
-            _ => Default::default(),
-        };
-        let (mut scores, mut codes) = (&scores[..], codes.as_chunks::<CODES>().0);
-        for (regions, objects) in maps.proposals(ProposalRules::TESTING)?.iter().zip(&targets.images) {
-            let n_classes = answers.first().map_or(0, |scores| scores.shape()[1]);
-            let (of_image, codes_of_image);
-            (of_image, scores) = scores.split_at(regions.len() * n_classes);
-            (codes_of_image, codes) = codes.split_at(regions.len() * n_classes);
-            let found = DetectionRules::TWO_STAGE.two_stage(regions, of_image, codes_of_image, seen);
+        let proposals = maps.proposals(ProposalRules::TESTING)?;
+        for (image, (regions, objects)) in proposals.into_iter().zip(&targets.images).enumerate() {
+            let found = if regions.is_empty() {
+                Vec::new()
+            } else {
+                let answers = run(List::BOX, &maps.cut(&maps.of_image(image, &regions))?)?;
+                let [scores, codes] =
+                    [Output::SCORES, Output::CODES].map(|name| answers.get(name).to_vec_f32());
+                DetectionRules::TWO_STAGE.two_stage(&regions, &scores?, codes?.as_chunks::<CODES>().0, seen)
+            };
             score.add((targets, objects), found, seen);
         }
         Ok(())

@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use mutualnet_bundle::Quality;
+use mutualnet_core::network::Output;
 use mutualnet_core::{Metric, Network, Task};
 use mutualnet_data::{Batch, IGNORE, Targets};
-use mutualnet_detect::Extent;
 use mutualnet_engine::{Device, Filter, NO_CLASS, PixelSummary, Tensor};
 
 use super::classify::mean;
-use super::{Objective, Pass, Score};
+use super::{Evaluated, Objective, Pass, Score};
 use crate::Result;
 use crate::divergence::Divergence;
 
@@ -106,7 +106,7 @@ impl Objective for Segment {
     }
 
     fn answer(mut pass: Pass<'_>, _: &PixelLabels) -> Result<PixelAnswer> {
-        let mut maps = pass.run_unresized()?.into_iter();
+        let mut maps = pass.run_unresized()?.into_tensors();
         let map = maps.next().expect("a network has an output");
         Ok(PixelAnswer::new(map, maps.collect()))
     }
@@ -163,8 +163,8 @@ impl Objective for Segment {
     }
 
     /// The network resizes its scores to its input, as it does in a prediction, and they are resized to the mask then.
-    fn count(score: &mut Overlap, (outputs, _): (&[Tensor], Extent), targets: &PixelLabels) -> Result<()> {
-        let map = &outputs[0];
+    fn count(score: &mut Overlap, network: Evaluated<'_>, targets: &PixelLabels) -> Result<()> {
+        let map = network.outputs.get(Output::MAP);
         let answers = map.pixel_answers(targets.size)?;
         let pixels = targets.size[0] * targets.size[1];
         for (answers, labels) in answers.chunks_exact(pixels).zip(targets.masks.chunks_exact(pixels)) {

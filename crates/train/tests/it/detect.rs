@@ -18,7 +18,7 @@ use mutualnet_engine::{Device, Tensor};
 use mutualnet_image::preprocess_file;
 use mutualnet_predict::{Config, Predictor};
 use mutualnet_train::events::Event;
-use mutualnet_train::task::{BoxAnswer, BoxTargets, Detect, Objective};
+use mutualnet_train::task::{BoxAnswer, BoxTargets, Detect, Objective, Outputs};
 use mutualnet_train::{Plan, Recipe, tabulate};
 use serde::Deserialize;
 
@@ -183,7 +183,11 @@ fn losses_and_gradients_are_torchvisions() {
             maps.push(Tensor::from_slice(&values, &shape).unwrap().require_grad().unwrap());
         }
     }
-    let answer = BoxAnswer::new(&maps, extent, &targets).unwrap();
+    let names =
+        ["scores", "boxes"].into_iter().flat_map(|kind| (0..6).map(move |idx| format!("{kind}.{idx}")));
+    let names: Vec<_> = names.collect();
+    let outputs = Outputs::new(names.iter().map(String::as_str).zip(maps.iter().map(Tensor::alias)));
+    let answer = BoxAnswer::new(&outputs, extent, &targets).unwrap();
     let loss = Detect::supervised_loss(&answer, &targets, 0.0).unwrap();
     let value = loss.scalar().unwrap();
     assert!((golden.loss[1] + golden.loss[2] - golden.loss[0]).abs() < 1e-9);
@@ -193,14 +197,12 @@ fn losses_and_gradients_are_torchvisions() {
         Detect::student_loss(&answer, &answer, &targets, mutualnet_train::Divergence::Kl).unwrap();
     assert_eq!(of_student.scalar().unwrap(), value);
     loss.backward().unwrap();
-    let names =
-        ["scores", "boxes"].into_iter().flat_map(|kind| (0..6).map(move |idx| format!("{kind}.{idx}")));
-    for (name, map) in names.zip(&maps) {
+    for (name, map) in names.iter().zip(&maps) {
         let gradient = map.grad().unwrap().unwrap().to_vec_f32().unwrap();
         let sum: f64 = gradient.iter().map(|x| f64::from(x.abs())).sum();
-        assert!((sum - golden.sums[&name]).abs() <= 1e-5 * golden.sums[&name].max(0.1), "{name}: {sum}");
+        assert!((sum - golden.sums[name]).abs() <= 1e-5 * golden.sums[name].max(0.1), "{name}: {sum}");
         let step = (gradient.len() / 64).max(1);
-        for (ours, theirs) in gradient.iter().step_by(step).zip(&golden.gradients[&name]) {
+        for (ours, theirs) in gradient.iter().step_by(step).zip(&golden.gradients[name]) {
             assert!((ours - theirs).abs() <= 1e-5, "{name}: {ours} and {theirs}");
         }
     }

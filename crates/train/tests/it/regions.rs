@@ -18,7 +18,7 @@ use mutualnet_runtime::Output;
 use mutualnet_train::Divergence;
 use mutualnet_train::regions::cut;
 use mutualnet_train::tabulate;
-use mutualnet_train::task::{BoxTargets, Objective, RegionAnswer, Regions};
+use mutualnet_train::task::{BoxTargets, Objective, Outputs, RegionAnswer, Regions};
 use mutualnet_zoo::NetworkConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -158,7 +158,11 @@ fn losses_and_gradients_are_torchvisions() {
     let features = maps(90, 1.0, (n, golden.features), &golden.sides[..golden.sides.len() - 1]);
     let objects = maps(100, 2.0, (n, 15), &golden.sides);
     let codes = maps(110, 0.5, (n, 60), &golden.sides);
-    let main: Vec<_> = features.iter().chain(&objects).chain(&codes).map(Tensor::alias).collect();
+    let kinds = [("features", &features), ("objects", &objects), ("codes", &codes)];
+    let names = kinds.map(|(kind, maps)| (0..maps.len()).map(move |idx| format!("{kind}.{idx}")));
+    let names: Vec<_> = names.into_iter().flatten().collect();
+    let maps = kinds.into_iter().flat_map(|(_, maps)| maps);
+    let main = Outputs::new(names.iter().map(String::as_str).zip(maps.map(Tensor::alias)));
     let numbers = golden.features * 7 * 7;
     let answers = |squares: &Tensor| {
         let flat = squares.reshape(&[squares.shape()[0], numbers]).unwrap();
@@ -166,7 +170,7 @@ fn losses_and_gradients_are_torchvisions() {
             let weight: Vec<_> = fill(seed, out * numbers).into_iter().map(|x| 0.2 * x).collect();
             flat.linear(&Tensor::from_slice(&weight, &[out, numbers]).unwrap(), None).unwrap()
         };
-        Ok(vec![linear(97, golden.classes), linear(98, 4 * golden.classes)])
+        Ok(Outputs::new([("scores", linear(97, golden.classes)), ("codes", linear(98, 4 * golden.classes))]))
     };
     assert_proposals(&objects, &codes, &golden);
     let answer = RegionAnswer::new(&main, seen, &targets, answers).unwrap();
@@ -180,7 +184,7 @@ fn losses_and_gradients_are_torchvisions() {
     let of_student = Regions::student_loss(&answer, &answer, &targets, Divergence::Kl).unwrap();
     assert_eq!(of_student.scalar().unwrap(), loss.scalar().unwrap());
     loss.backward().unwrap();
-    for (kind, maps) in [("features", &features), ("objects", &objects), ("codes", &codes)] {
+    for (kind, maps) in kinds {
         for (idx, map) in maps.iter().enumerate() {
             let name = format!("{kind}.{idx}");
             let gradient = map.grad().unwrap().unwrap();

@@ -12,7 +12,6 @@ use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::StepSubnets;
 use mutualnet_core::{Network, Preprocess, Subnet, Task, Width, WidthRange};
 use mutualnet_data::Batch;
-use mutualnet_detect::Extent;
 use mutualnet_engine::{Affine, ConvGeometry, Device, Filter, NormStatistics, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_runtime::{Model, Session};
@@ -21,7 +20,7 @@ use mutualnet_train::calibrate::Calibration;
 use mutualnet_train::mutual_step::mutual_step;
 use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
-use mutualnet_train::task::{Objective, Pass, Score};
+use mutualnet_train::task::{Evaluated, Objective, Pass, Score};
 use rand::Rng;
 
 use crate::run_side::{assert_near, channels_last};
@@ -127,15 +126,15 @@ impl Objective for Regions {
     }
 
     fn answer(mut pass: Pass<'_>, targets: &Targets) -> mutualnet_train::Result<Answer> {
-        let mut main = pass.run()?;
-        let cut = regions(&main[1], &targets.corners);
-        let regions = pass.run_list("box", &[&cut])?.swap_remove(0);
-        Ok(Answer { image: main.swap_remove(0), regions })
+        let main = pass.run()?;
+        let cut = regions(main.get("features"), &targets.corners);
+        let regions = pass.run_list("box", &[&cut])?.get("box").alias();
+        Ok(Answer { image: main.get("logits").alias(), regions })
     }
 
     fn calibrate(pass: &mut Pass<'_>) -> mutualnet_train::Result<()> {
         let main = pass.run()?;
-        pass.run_list("box", &[&regions(&main[1], &quarters())])?;
+        pass.run_list("box", &[&regions(main.get("features"), &quarters())])?;
         Ok(())
     }
 
@@ -178,7 +177,7 @@ impl Objective for Regions {
         Ok(answer.image.information()?)
     }
 
-    fn count(_: &mut NoScore, _: (&[Tensor], Extent), _: &Targets) -> mutualnet_train::Result<()> {
+    fn count(_: &mut NoScore, _: Evaluated<'_>, _: &Targets) -> mutualnet_train::Result<()> {
         Ok(())
     }
 }
