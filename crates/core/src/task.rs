@@ -35,6 +35,8 @@ const BOXES_PER_POSITION: usize = 6;
 const REGION_MAPS: [(usize, usize); 2] = [(3, 15), (5, 3)];
 /// Positions of a region.
 const REGION_POSITIONS: usize = 7 * 7;
+/// Cells along a side of a region that masks are drawn from.
+const MASK_SIDE: u32 = 14;
 
 impl Task {
     /// All tasks.
@@ -81,7 +83,7 @@ impl Task {
     /// # Errors
     /// [`Error::Task`]: the first output of a classifier is [`Output::LOGITS`], that of a network that segments images is
     /// [`Output::MAP`]. The outputs of a detector are maps of scores and maps of boxes, as SSDlite has them, or those of Faster
-    /// R-CNN if it has a list [`List::BOX`].
+    /// R-CNN if it has a list [`List::BOX`], and of Mask R-CNN if it has a list [`List::MASK`] too.
     pub fn check(self, network: &Network) -> Result<()> {
         let reason = match self {
             Self::Classify => wrong_first(network, Output::LOGITS),
@@ -127,9 +129,13 @@ fn wrong_maps(network: &Network) -> Option<String> {
 
 /// Why the lists of a network are not those of a two-stage detector, if so.
 fn wrong_regions(network: &Network) -> Option<String> {
-    let [Some(main), Some(of_region), None] = [0, 1, 2].map(|idx| network.lists().get(idx)) else {
-        return Some("it has other lists than `main` and `box`".to_owned());
+    let [Some(main), Some(of_region), of_mask, None] = [0, 1, 2, 3].map(|idx| network.lists().get(idx))
+    else {
+        return Some("it has other lists than `main`, `box` and `mask`".to_owned());
     };
+    if of_mask.is_some_and(|list| list.name() != List::MASK) {
+        return Some("it has other lists than `main`, `box` and `mask`".to_owned());
+    }
     let channels = network.channels(network.widths().full()).expect("checked at construction");
     let outputs = |list: &List| -> Vec<_> {
         network.outputs_of(list).map(|output| (output.name.clone(), channels[output.node.0])).collect()
@@ -154,13 +160,21 @@ fn wrong_regions(network: &Network) -> Option<String> {
     }
     let classes = answers.first().map_or(0, |(_, channels)| *channels);
     let expected = [(Output::SCORES.to_owned(), classes), (Output::CODES.to_owned(), 4 * classes)];
-    let inputs: Vec<_> = network.inputs(of_region).map(|input| &network.node(input).op).collect();
-    let reads_regions = match inputs[..] {
-        [&Op::Input { channels, size: Some([1, 1, 1]) }] => channels as usize == maps[0].1 * REGION_POSITIONS,
-        _ => false,
+    let reads = |list: &List, n: usize, size: [u32; 3]| {
+        let inputs: Vec<_> = network.inputs(list).map(|input| &network.node(input).op).collect();
+        matches!(inputs[..], [&Op::Input { channels, size: Some(own) }] if channels as usize == n && own == size)
     };
-    (!reads_regions || answers != expected || network.inputs(main).count() != 1)
-        .then(|| "the list `box` does not read regions, or does not answer with scores and codes".to_owned())
+    let features = maps[0].1;
+    let reads_regions = reads(of_region, features * REGION_POSITIONS, [1; 3]);
+    if !reads_regions || answers != expected || network.inputs(main).count() != 1 {
+        return Some(
+            "the list `box` does not read regions, or does not answer with scores and codes".to_owned(),
+        );
+    }
+    let of_mask = of_mask?;
+    let draws = outputs(of_mask) == [(Output::MASKS.to_owned(), classes)];
+    (!draws || !reads(of_mask, features, [1, MASK_SIDE, MASK_SIDE]))
+        .then(|| "the list `mask` does not read regions, or does not answer with a mask per class".to_owned())
 }
 
 impl fmt::Display for Task {
@@ -197,6 +211,10 @@ pub enum Metric {
     BoxAp,
     /// The same at an overlap of 0.5.
     BoxAp50,
+    /// COCO's average precision of masks: mean over the classes, and over overlaps from 0.5 to 0.95.
+    MaskAp,
+    /// The same at an overlap of 0.5.
+    MaskAp50,
 }
 
 impl Metric {
@@ -208,6 +226,8 @@ impl Metric {
             Self::PixelAccuracy => "pixel accuracy",
             Self::BoxAp => "box AP",
             Self::BoxAp50 => "box AP50",
+            Self::MaskAp => "mask AP",
+            Self::MaskAp50 => "mask AP50",
         }
     }
 
@@ -219,6 +239,8 @@ impl Metric {
             Self::PixelAccuracy => "Pixel accuracy",
             Self::BoxAp => "Box AP",
             Self::BoxAp50 => "Box AP50",
+            Self::MaskAp => "Mask AP",
+            Self::MaskAp50 => "Mask AP50",
         }
     }
 }

@@ -11,7 +11,7 @@ use mutualnet_zoo::{
     Error, FAMILIES, Family, NetworkConfig, OutputStride, Purpose, all_names, build_small, family, golden,
     origin,
 };
-use mutualnet_zoo::{fasterrcnn, segment, ssdlite};
+use mutualnet_zoo::{fasterrcnn, maskrcnn, segment, ssdlite, two_stage};
 use serde_json::{Value, json};
 
 /// The side of the images for which MACs are told: of most networks, and of those that are for small images. A network that
@@ -71,7 +71,9 @@ fn listed(name: &'static str) -> Result<Value, Error> {
     let usual_side = SIDES[usize::from(is_for_small)];
     let (task, side, classes) = match name {
         ssdlite::NAME => (Task::Detect.name(), ssdlite::SIDE, DETECT_CLASSES),
-        name if fasterrcnn::NAMES.contains(&name) => (Task::Detect.name(), fasterrcnn::SIDE, DETECT_CLASSES),
+        name if two_stage().any(|other| other == name) => {
+            (Task::Detect.name(), fasterrcnn::SIDE, DETECT_CLASSES)
+        }
         name if segment::NAMES.contains(&name) => (Task::Segment.name(), SEGMENT_SIDE, SEGMENT_CLASSES),
         _ => (Task::Classify.name(), usual_side, usual.classes),
     };
@@ -83,7 +85,8 @@ fn listed(name: &'static str) -> Result<Value, Error> {
         None => InputSize::image(Resolution::new(side)?),
     };
     let subnet = Subnet { width: Width::ONE, input };
-    let others = || segment::TORCHVISION.contains(&name) || task == Task::Detect.name();
+    let is_composed = name == maskrcnn::NAMES[0];
+    let others = || segment::TORCHVISION.contains(&name) || (task == Task::Detect.name() && !is_composed);
     Ok(json!({
         "name": name,
         "task": task,

@@ -5,7 +5,7 @@
 
 use mutualnet_core::Network;
 
-use crate::{NetworkConfig, build, fasterrcnn, mobilenet_v2, mobilenet_v3};
+use crate::{NetworkConfig, build, mobilenet_v2, mobilenet_v3, two_stage};
 
 /// The trunk of a network that segments or detects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +20,10 @@ pub struct Backbone {
 /// network, and for SSDlite, whose last blocks have other channels.
 pub fn backbone_name(name: &str) -> Option<&'static str> {
     match name {
-        "lraspp_mobilenet_v3_large" | "fasterrcnn_mobilenet_v3_large_fpn" => Some(mobilenet_v3::NAME),
-        "deeplabv3_resnet50" | "fasterrcnn_resnet50_fpn" => Some("resnet50"),
+        "lraspp_mobilenet_v3_large"
+        | "fasterrcnn_mobilenet_v3_large_fpn"
+        | "maskrcnn_mobilenet_v3_large_fpn" => Some(mobilenet_v3::NAME),
+        "deeplabv3_resnet50" | "fasterrcnn_resnet50_fpn" | "maskrcnn_resnet50_fpn" => Some("resnet50"),
         "deeplabv3_mobilenet_v2" => Some(mobilenet_v2::NAME),
         _ => None,
     }
@@ -29,7 +31,7 @@ pub fn backbone_name(name: &str) -> Option<&'static str> {
 
 /// What the names of the parameters of a trunk begin with: a detector has its pyramid in the backbone too.
 fn prefix(name: &str) -> &'static str {
-    if fasterrcnn::NAMES.contains(&name) { "backbone.body." } else { "backbone." }
+    if two_stage().any(|other| other == name) { "backbone.body." } else { "backbone." }
 }
 
 /// The trunk of a network that has a [`backbone_name`].

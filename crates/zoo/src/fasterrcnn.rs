@@ -29,7 +29,7 @@ const REGION_POSITIONS: u32 = 7 * 7;
 const BODY: &str = "backbone.body";
 
 /// Channels of the maps of the pyramid.
-const PYRAMID_CHANNELS: u32 = 256;
+pub(crate) const PYRAMID_CHANNELS: u32 = 256;
 
 /// Features of a region behind each of the first two layers.
 const REGION_FEATURES: u32 = 1024;
@@ -48,16 +48,21 @@ const CODES: usize = 4;
 /// # Errors
 /// `config.output_stride` is given, or the width range leaves a layer without channels.
 pub fn fasterrcnn(name: &str, config: &NetworkConfig, head: Head) -> Option<Result<Network, Error>> {
-    let trunk = match name {
-        "fasterrcnn_mobilenet_v3_large_fpn" => mobile,
-        "fasterrcnn_resnet50_fpn" => residual,
-        _ => return None,
-    };
-    Some(build(name, trunk, config, head))
+    let trunk = trunk(name.strip_prefix("fasterrcnn_")?)?;
+    Some(build(name, trunk, config, head, BTreeMap::new()))
 }
 
 /// Appends a trunk, and returns its maps, and the boxes that are proposed at every position.
-type Trunk = fn(&mut NetworkBuilder, NodeId) -> (Vec<NodeId>, usize);
+pub(crate) type Trunk = fn(&mut NetworkBuilder, NodeId) -> (Vec<NodeId>, usize);
+
+/// The trunk with a pyramid of a name.
+pub(crate) fn trunk(name: &str) -> Option<Trunk> {
+    match name {
+        "mobilenet_v3_large_fpn" => Some(mobile),
+        "resnet50_fpn" => Some(residual),
+        _ => None,
+    }
+}
 
 /// Two maps of the same size; boxes of five sizes, each with three ratios.
 fn mobile(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
@@ -71,7 +76,14 @@ fn residual(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
     (resnet::trunk(net, input, block, names, resnet::Moves::strided(None)).to_vec(), 3)
 }
 
-fn build(name: &str, trunk: Trunk, config: &NetworkConfig, head: Head) -> Result<Network, Error> {
+/// A network with the lists [`List::MAIN`] and [`List::BOX`], and with `more`.
+pub(crate) fn build(
+    name: &str,
+    trunk: Trunk,
+    config: &NetworkConfig,
+    head: Head,
+    mut more: BTreeMap<String, Network>,
+) -> Result<Network, Error> {
     if config.output_stride.is_some() {
         return Err(Error::FixedOutputStride { name: name.to_owned(), stride: 32 });
     }
@@ -83,8 +95,8 @@ fn build(name: &str, trunk: Trunk, config: &NetworkConfig, head: Head) -> Result
         main.output(&format!("{}.{idx}", Output::FEATURES), map);
     }
     propose(&mut main, features, boxes_per_position, head);
-    let of_regions = BTreeMap::from([(List::BOX.to_owned(), regions(name, config, head)?)]);
-    Ok(main.finish()?.with_lists(of_regions)?)
+    more.insert(List::BOX.to_owned(), regions(name, config, head)?);
+    Ok(main.finish()?.with_lists(more)?)
 }
 
 /// The maps of the pyramid: each map of the trunk, plus all coarser ones at its size.

@@ -5,7 +5,7 @@
 
 use mutualnet_core::network::Rank;
 
-use crate::{family, fasterrcnn, segment, ssdlite};
+use crate::{family, segment, ssdlite, two_stage};
 
 /// A folder of golden files, below `crates`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Folder {
     Segment,
     /// Scores and box codes of torchvision's one-stage detector.
     Detect,
-    /// Maps, proposed boxes and answers for regions of torchvision's two-stage detector.
+    /// Maps, proposed boxes, and answers and masks for regions of torchvision's two-stage detector.
     Regions,
     /// Parameters, MACs, logits and gradients of pytorchvideo's network.
     Clips,
@@ -55,7 +55,7 @@ pub fn folders(network: &str) -> Vec<Folder> {
     if network == ssdlite::NAME {
         return vec![Folder::Detect];
     }
-    if fasterrcnn::NAMES.contains(&network) {
+    if two_stage().any(|name| name == network) {
         return vec![Folder::Regions];
     }
     let Some(family) = family(network) else { return Vec::new() };

@@ -11,6 +11,7 @@ use mutualnet_core::{Network, NodeId};
 
 pub mod efficientnet;
 pub mod fasterrcnn;
+pub mod maskrcnn;
 pub mod mnasnet;
 pub mod mobilenet_v1;
 pub mod mobilenet_v2;
@@ -173,7 +174,12 @@ pub const FAMILIES: &[Family] = &[
 
 /// The names that [`build`] accepts; for families with numbers in their names, the common members.
 pub fn all_names() -> impl Iterator<Item = &'static str> {
-    names().chain(segment::NAMES.iter().copied()).chain([ssdlite::NAME]).chain(fasterrcnn::NAMES)
+    names().chain(segment::NAMES.iter().copied()).chain([ssdlite::NAME]).chain(two_stage())
+}
+
+/// Those of [`all_names`] that propose regions and look at each.
+pub fn two_stage() -> impl Iterator<Item = &'static str> {
+    fasterrcnn::NAMES.into_iter().chain(maskrcnn::NAMES)
 }
 
 /// Those of [`all_names`] that classify.
@@ -199,7 +205,7 @@ pub fn family(name: &str) -> Option<&'static Family> {
 
 /// Whose names the parameters of a network have; those of a network that is not here count as the authors'.
 pub fn origin(name: &str) -> Origin {
-    if segment::NAMES.contains(&name) || name == ssdlite::NAME || fasterrcnn::NAMES.contains(&name) {
+    if segment::NAMES.contains(&name) || name == ssdlite::NAME || two_stage().any(|other| other == name) {
         return Origin::Torchvision;
     }
     family(name).map_or(Origin::Authors, |family| family.origin)
@@ -224,6 +230,7 @@ pub fn build_for(variant: impl Into<Variant>, name: &str, config: &NetworkConfig
     let network = network.or_else(|| segment::segment(name, config, variant));
     let network = network.or_else(|| (name == ssdlite::NAME).then(|| ssdlite::ssdlite(config, variant.head)));
     let network = network.or_else(|| fasterrcnn::fasterrcnn(name, config, variant.head));
+    let network = network.or_else(|| maskrcnn::maskrcnn(name, config, variant.head));
     network.unwrap_or_else(|| Err(Error::Unknown { name: name.to_owned() }))
 }
 

@@ -518,7 +518,7 @@ fn every_network_can_do_its_own_task_alone() {
     for task in [Task::Classify, Task::Segment] {
         assert!(task.check(&detector).is_err(), "{task}");
     }
-    for name in fasterrcnn::NAMES {
+    for name in crate::two_stage() {
         let with_regions = crate::build(name, &config).unwrap();
         assert_eq!((with_regions.classes(), with_regions.boxes_per_position()), (1000, None));
         Task::Detect.check(&with_regions).unwrap();
@@ -531,6 +531,19 @@ fn every_network_can_do_its_own_task_alone() {
         ("\"channels\":12544", "\"channels\":12545", "the list `box` does not read regions, or"),
     ] {
         let text = serde_json::to_string(&Lists::from(&with_regions)).unwrap();
+        assert!(text.contains(from), "{from}");
+        let other: Network =
+            serde_json::from_str::<Lists>(&text.replace(from, to)).unwrap().try_into().unwrap();
+        let error = Task::Detect.check(&other).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    let with_masks = crate::build(maskrcnn::NAMES[0], &config).unwrap();
+    for (from, to, says) in [
+        ("\"mask\":{", "\"outline\":{", "other lists than `main`, `box` and `mask`"),
+        ("\"masks\"", "\"outlines\"", "the list `mask` does not read regions, or"),
+        ("[1,14,14]", "[1,7,7]", "the list `mask` does not read regions, or"),
+    ] {
+        let text = serde_json::to_string(&Lists::from(&with_masks)).unwrap();
         assert!(text.contains(from), "{from}");
         let other: Network =
             serde_json::from_str::<Lists>(&text.replace(from, to)).unwrap().try_into().unwrap();
@@ -561,4 +574,6 @@ fn heads_are_the_layers_that_know_the_classes() {
     assert_eq!(heads(ssdlite::NAME), (0..6).map(of_map).collect::<Vec<_>>());
     let of_regions = ["cls_score", "bbox_pred"].map(|layer| format!("roi_heads.box_predictor.{layer}"));
     assert_eq!(heads(fasterrcnn::NAMES[1]), of_regions);
+    let with_masks = of_regions.into_iter().chain(["roi_heads.mask_predictor.mask_fcn_logits".to_owned()]);
+    assert_eq!(heads(maskrcnn::NAMES[1]), with_masks.collect::<Vec<_>>());
 }

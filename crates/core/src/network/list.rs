@@ -24,6 +24,8 @@ impl List {
     pub const MAIN: &'static str = "main";
     /// The list of a two-stage detector that looks at regions.
     pub const BOX: &'static str = "box";
+    /// The list of a two-stage detector that draws a mask for every class of a region.
+    pub const MASK: &'static str = "mask";
 
     pub(super) fn main(n_nodes: usize) -> Self {
         Self { name: Self::MAIN.to_owned(), nodes: 0..n_nodes }

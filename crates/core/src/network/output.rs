@@ -42,6 +42,9 @@ impl Output {
     /// What the names of its maps of codes begin with, for every box of a position; and the name of the codes that the list
     /// [`List::BOX`] computes, for every class of a region.
     pub const CODES: &'static str = "codes";
+    /// The name of the maps of logits that the list [`List::MASK`] computes, `[regions, classes, h, w]`: whether a pixel of a
+    /// region belongs to the object in it, if that is of the class.
+    pub const MASKS: &'static str = "masks";
 
     /// Whether it is a map of boxes.
     fn is_boxes(&self) -> bool {
@@ -73,14 +76,11 @@ impl Network {
         Some(channels[boxes.node.0] / 4)
     }
 
-    /// The outputs that depend on the number of classes, and maps of boxes: those of [`List::BOX`], or all if there is no such
-    /// list.
+    /// The outputs that depend on the number of classes, and maps of boxes: those of all lists but [`List::MAIN`] if there is a
+    /// list [`List::BOX`], or all if there is no such list.
     fn answers(&self) -> impl Iterator<Item = &Output> {
-        let of_regions = self.list(List::BOX).ok().map(List::nodes);
-        let is_answer = move |output: &&Output| match &of_regions {
-            Some(nodes) => nodes.contains(&output.node.0),
-            None => true,
-        };
+        let has_regions = self.list(List::BOX).is_ok();
+        let is_answer = move |output: &&Output| !(has_regions && self.main().contains(output.node));
         self.outputs().iter().filter(is_answer)
     }
 

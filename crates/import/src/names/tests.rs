@@ -130,7 +130,7 @@ fn with_classes(name: &str, classes: usize) -> Network {
 
 #[test]
 fn every_tensor_of_networks_that_segment_or_detect_has_its_place() {
-    let with_regions = mutualnet_zoo::fasterrcnn::NAMES.map(|name| ("regions", name));
+    let with_regions = mutualnet_zoo::two_stage().map(|name| ("regions", name));
     let detectors = [("detect", mutualnet_zoo::ssdlite::NAME)].into_iter().chain(with_regions);
     for (folder, name) in mutualnet_zoo::segment::NAMES.iter().map(|name| ("segment", *name)).chain(detectors)
     {
@@ -151,7 +151,7 @@ fn every_tensor_of_networks_that_segment_or_detect_has_its_place() {
 /// torchvision builds its networks for segmentation and detection around its classification networks, whose names remain.
 #[test]
 fn the_names_of_a_trunk_are_torchvisions_of_its_classification_network() {
-    for name in mutualnet_zoo::segment::NAMES.iter().copied().chain(mutualnet_zoo::fasterrcnn::NAMES) {
+    for name in mutualnet_zoo::segment::NAMES.iter().copied().chain(mutualnet_zoo::two_stage()) {
         let trunk = mutualnet_zoo::backbone(&with_classes(name, 21)).unwrap();
         let classifier = network(trunk.network);
         for (ours, of_classifier) in &trunk.names {

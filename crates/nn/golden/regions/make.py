@@ -7,7 +7,7 @@ Weights, images and regions come from `fill`, which the tests repeat, so the fil
 It computes in double precision and with the statistics of the batch. Images are those that the backbone sees, normalized.
     parameters   names and shapes, in torchvision's order
     macs         multiply-accumulates of convolutions for square images, by side: trunk, pyramid and proposals
-    region_macs  multiply-accumulates of linear layers for one region
+    region_macs  multiply-accumulates for one region, of linear layers and of the layers that draw masks
     outputs      of every map, and for six regions: shape, and every n-th number of the row-major output, at most 256
 """
 
@@ -25,6 +25,7 @@ torch.set_default_dtype(torch.float64)
 
 IMAGES = [4, 3, 160, 192]
 REGIONS = [6, 256, 7, 7]
+MASK_REGIONS = [6, 256, 14, 14]
 CLASSES = 21
 
 
@@ -37,10 +38,20 @@ def maps(model, images):
     return {f"{name}.{idx}": out for name, outs in named.items() for idx, out in enumerate(outs)}
 
 
+def build(name):
+    detection = torchvision.models.detection
+    if hasattr(detection, name):
+        return getattr(detection, name)(weights=None, weights_backbone=None, num_classes=CLASSES)
+    # As `fasterrcnn_mobilenet_v3_large_fpn` is put together, with masks.
+    assert name == "maskrcnn_mobilenet_v3_large_fpn"
+    boxes_only = detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None, num_classes=CLASSES)
+    anchors = boxes_only.rpn.anchor_generator
+    return detection.MaskRCNN(boxes_only.backbone, CLASSES, rpn_anchor_generator=anchors, rpn_score_thresh=0.05)
+
+
 def main(facts):
     name = json.loads(pathlib.Path(facts).read_text())["name"]
-    detection = torchvision.models.detection
-    model = getattr(detection, name)(weights=None, weights_backbone=None, num_classes=CLASSES)
+    model = build(name)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for idx, path in enumerate(sorted(parameters)):
@@ -48,16 +59,24 @@ def main(facts):
     model.eval()
     macs = {side: conv_macs(model, lambda: maps(model, torch.zeros(1, 3, side, side))) for side in (320, 100)}
     linear = [module for module in model.roi_heads.modules() if isinstance(module, torch.nn.Linear)]
+    region_macs = sum(module.weight.numel() for module in linear)
+    heads = model.roi_heads
+    if heads.has_mask():
+        draw = lambda regions: heads.mask_predictor(heads.mask_head(regions))
+        region_macs += conv_macs(model, lambda: draw(torch.zeros(1, *MASK_REGIONS[1:])))
+        region_macs += heads.mask_predictor.conv5_mask.weight.numel() * MASK_REGIONS[2] * MASK_REGIONS[3]
     model.train()
     with torch.no_grad():
         outputs = maps(model, fill(7, IMAGES) * 1.7)
         features = model.roi_heads.box_head(fill(8, REGIONS) * 1.7)
-        outputs["scores"], outputs["codes"] = model.roi_heads.box_predictor(features)
+        outputs["scores"], outputs["codes"] = heads.box_predictor(features)
+        if heads.has_mask():
+            outputs["masks"] = draw(fill(9, MASK_REGIONS) * 1.7)
     golden = {
         "network": name,
         "parameters": [[path, list(p.shape)] for path, p in parameters.items()],
         "macs": macs,
-        "region_macs": sum(module.weight.numel() for module in linear),
+        "region_macs": region_macs,
         "outputs": {key: {"shape": list(out.shape), "numbers": every(out)} for key, out in outputs.items()},
     }
     (pathlib.Path(__file__).parent / f"{name}.json").write_text(json.dumps(golden, indent=0) + "\n")

@@ -1,8 +1,7 @@
-//! Faster R-CNN at full size against torchvision: `golden/regions/make.py`.
+//! Faster and Mask R-CNN at full size against torchvision: `golden/regions/make.py`.
 
 use mutualnet_core::network::List;
-use mutualnet_zoo::Head;
-use mutualnet_zoo::fasterrcnn::{NAMES, fasterrcnn};
+use mutualnet_zoo::two_stage;
 
 use super::segment::Golden;
 use super::*;
@@ -10,29 +9,30 @@ use super::*;
 const IMAGES: [usize; 4] = [4, 3, 160, 192];
 /// The script's have 256 channels and 7 × 7 positions.
 const REGIONS: [usize; 4] = [6, 256 * 7 * 7, 1, 1];
+const MASK_REGIONS: [usize; 4] = [6, 256, 14, 14];
 
 fn network(name: &str) -> Network {
     let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
-    fasterrcnn(name, &NetworkConfig { classes: 21, widths, output_stride: None }, Head::Whole)
-        .unwrap()
-        .unwrap()
+    mutualnet_zoo::build(name, &NetworkConfig { classes: 21, widths, output_stride: None }).unwrap()
 }
 
 #[test]
-fn names_shapes_macs_maps_and_answers_are_torchvisions() {
-    for name in NAMES {
+fn names_shapes_macs_maps_answers_and_masks_are_torchvisions() {
+    for name in two_stage() {
         let golden = Golden::read("regions", name);
-        golden.assert_names_shapes_and_macs(&network(name));
-        let inputs = [(List::MAIN, 7, IMAGES), (List::BOX, 8, REGIONS)];
-        golden.assert_outputs_of_lists(network(name), &inputs);
+        let network = network(name);
+        golden.assert_names_shapes_and_macs(&network);
+        let inputs = [(List::MAIN, 7, IMAGES), (List::BOX, 8, REGIONS), (List::MASK, 9, MASK_REGIONS)];
+        let n_lists = network.lists().len();
+        golden.assert_outputs_of_lists(network, &inputs[..n_lists]);
     }
 }
 
 #[test]
 fn every_width_gives_the_same_maps() {
-    let net = Net::new(network(NAMES[0]));
+    let net = Net::new(network("maskrcnn_mobilenet_v3_large_fpn"));
     let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
-    let of_regions = net.network().list(List::BOX).unwrap();
+    let [of_regions, of_masks] = [List::BOX, List::MASK].map(|list| net.network().list(list).unwrap());
     for fraction in [0.25, 0.6, 1.0] {
         let slice = net.slice(&parameters, width(fraction)).unwrap();
         let maps = net.run_all(&slice, &[&batch(2, 96)], Norm::Batch, None).unwrap();
@@ -43,5 +43,8 @@ fn every_width_gives_the_same_maps() {
         let regions = Tensor::zeros(&[5, 256 * 7 * 7, 1, 1], Device::Cpu).unwrap();
         let answers = net.run_list(&slice, (of_regions, &[&regions]), Norm::Batch, None).unwrap();
         assert_eq!([answers[0].shape(), answers[1].shape()], [[5, 21], [5, 84]]);
+        let regions = Tensor::zeros(&[5, 256, 14, 14], Device::Cpu).unwrap();
+        let masks = net.run_list(&slice, (of_masks, &[&regions]), Norm::Batch, None).unwrap();
+        assert_eq!(masks[0].shape(), [5, 21, 28, 28]);
     }
 }

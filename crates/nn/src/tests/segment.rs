@@ -124,7 +124,9 @@ fn weights(network: &Network) -> Weights {
             _ if parameter.name.ends_with("fc6.weight") || parameter.kind == ParameterKind::LinearWeight => {
                 ((6.0 / shape[1..].iter().product::<usize>() as f64).sqrt(), 0.0)
             }
-            ParameterKind::ConvWeight | ParameterKind::DepthwiseWeight => {
+            ParameterKind::ConvWeight
+            | ParameterKind::DepthwiseWeight
+            | ParameterKind::TransposedConvWeight => {
                 ((6.0 / (shape[2] * shape[3] * shape[0]) as f64).sqrt(), 0.0)
             }
             ParameterKind::Scale => (0.1, 0.4),

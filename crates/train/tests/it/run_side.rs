@@ -13,7 +13,7 @@ use mutualnet_core::{
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
-use mutualnet_zoo::{Head, NetworkConfig, fasterrcnn, segment, ssdlite};
+use mutualnet_zoo::{Head, NetworkConfig, Variant, segment, ssdlite};
 use rand::Rng;
 
 use crate::fixture::small_network;
@@ -219,29 +219,45 @@ fn detection_gives_the_engines_maps_at_every_row() {
 
 #[test]
 fn a_detector_with_regions_gives_the_engines_maps_and_answers_at_every_row() {
-    use fasterrcnn::NAMES;
-    const REGIONS: [usize; 4] = [5, 1, 1, 256 * 7 * 7];
+    // What each list reads: regions as channels of one position, and as squares.
+    const REGIONS: [(&str, [usize; 4]); 2] =
+        [(List::BOX, [5, 1, 1, 256 * 7 * 7]), (List::MASK, [5, 14, 14, 256])];
     set_threads(1).unwrap();
     let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.5).unwrap()).unwrap();
     let config = NetworkConfig { classes: 5, widths, output_stride: None };
-    for (name, head) in [(NAMES[0], Head::Whole), (NAMES[0], Head::Slim), (NAMES[1], Head::Whole)] {
-        let network = fasterrcnn::fasterrcnn(name, &config, head).unwrap().unwrap();
+    for (name, head) in [
+        ("maskrcnn_mobilenet_v3_large_fpn", Head::Whole),
+        ("maskrcnn_mobilenet_v3_large_fpn", Head::Slim),
+        ("fasterrcnn_resnet50_fpn", Head::Whole),
+    ] {
+        let variant = Variant { purpose: mutualnet_zoo::Purpose::Training, head };
+        let network = mutualnet_zoo::build_for(variant, name, &config).unwrap();
         let both = BothSides::new(network, [96, 64, 80]);
         let mut rng = Key::new(3, Purpose::Generate).stream();
-        let regions: Vec<f32> =
-            (0..REGIONS.iter().product()).map(|_| rng.random_range(-1.0_f32..1.0)).collect();
-        let tensor = Tensor::from_nhwc(&regions, REGIONS, Device::Cpu).unwrap();
+        let lists = REGIONS.map(|(list, shape)| {
+            let regions: Vec<f32> =
+                (0..shape.iter().product()).map(|_| rng.random_range(-1.0_f32..1.0)).collect();
+            (list, Tensor::from_nhwc(&regions, shape, Device::Cpu).unwrap(), regions)
+        });
+        let lists = &lists[..both.net.network().lists().len() - 1];
         for (at, EngineRow { subnet, slice, statistics }) in both.rows.iter().enumerate() {
             both.assert_equal(at, [subnet.input.resolution.get() as usize; 2], TOLERANCE);
-            let list = both.net.network().list(List::BOX).unwrap();
-            let norm = Norm::Fixed(statistics);
-            let engine = no_grad(|| both.net.run_list(slice, (list, &[&tensor]), norm, None)).unwrap();
             let mut session = Session::new(both.models[0].0.clone(), NonZeroUsize::new(2).unwrap()).unwrap();
             session.switch(*subnet).unwrap();
-            session.run_list(List::BOX, &[&regions], REGIONS[0]).unwrap();
-            for (idx, engine) in engine.iter().enumerate() {
-                let output = session.output(idx);
-                assert_near(output.data, &engine.to_vec_f32().unwrap(), output.name);
+            for (name, tensor, regions) in lists {
+                let list = both.net.network().list(name).unwrap();
+                let norm = Norm::Fixed(statistics);
+                let engine = no_grad(|| both.net.run_list(slice, (list, &[tensor]), norm, None)).unwrap();
+                session.run_list(name, &[regions], tensor.shape()[0]).unwrap();
+                for (idx, engine) in engine.iter().enumerate() {
+                    let output = session.output(idx);
+                    let engine = if engine.shape().len() == 4 {
+                        channels_last(engine)
+                    } else {
+                        engine.to_vec_f32().unwrap()
+                    };
+                    assert_near(output.data, &engine, output.name);
+                }
             }
         }
     }

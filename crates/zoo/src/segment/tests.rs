@@ -73,6 +73,8 @@ fn a_trunk_has_the_shapes_of_its_classification_network() {
         (NAMES[2], "mobilenet_v2", 153),
         (crate::fasterrcnn::NAMES[0], "mobilenet_v3_large", 170),
         (crate::fasterrcnn::NAMES[1], "resnet50", 159),
+        (crate::maskrcnn::NAMES[0], "mobilenet_v3_large", 170),
+        (crate::maskrcnn::NAMES[1], "resnet50", 159),
     ] {
         let net = crate::build(name, &config(None)).unwrap();
         let trunk = crate::backbone(&net).unwrap();
