@@ -1,10 +1,10 @@
 //! Where the pixels of a finished image come from: crop, resize, shift and flip, as they were drawn for it.
 //!
 //! Separate from the pipeline because the labels of an image follow it: its mask takes the same way, by nearest neighbour,
-//! and so do boxes.
+//! and so do boxes and masks of objects.
 //! Invariant: a geometry says all of it; pixels and labels that are moved by one geometry stay together.
 
-use mutualnet_detect::Corners;
+use mutualnet_detect::{Corners, Extent, Rle, RleFault};
 use mutualnet_image::Mask;
 use mutualnet_image::resize::{Fitted, Rect};
 
@@ -98,6 +98,25 @@ impl Geometry {
         let is_seen = center.iter().all(|at| (0.0..=1.0).contains(at));
         let seen = [left.max(0.0), top.max(0.0), right.min(columns), bottom.min(rows)];
         is_seen.then(|| seen.map(|at| at as f32))
+    }
+
+    /// Moves the mask of an object of the image like its pixels: every pixel takes that at its centre.
+    ///
+    /// # Errors
+    /// Never for images of batches, which have pixels.
+    ///
+    /// # Panics
+    /// The image is shifted, which no image with objects is, or the mask is not of its size.
+    pub fn moved_mask(&self, mask: &Rle) -> Result<Rle, RleFault> {
+        assert!(self.shift.is_none(), "masks of objects are not shifted");
+        let Rect { left, top, width, height } = self.fitted.window;
+        let [columns, rows] = [(0, [left, width]), (1, [top, height])].map(|(axis, seen)| {
+            // What is not filled comes last.
+            let places = self.line(axis, seen).into_iter().map_while(|place| place);
+            places.map(|place| place as u32).collect::<Vec<_>>()
+        });
+        let [width, height] = self.size;
+        mask.moved(&columns, &rows, Extent { height, width })
     }
 
     /// The column (axis 0) or row (axis 1) of the image that each one of the finished image shows.

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mutualnet_core::Task;
-use mutualnet_detect::Corners;
+use mutualnet_detect::boxes::left_top_sides;
 use mutualnet_detect::coco::Instances;
+use mutualnet_detect::{Corners, Extent, Rle};
 
 /// The number in a mask for pixels without a class; they count neither in training nor in a score.
 pub const IGNORE: u8 = 255;
@@ -34,6 +35,8 @@ pub struct Objects {
     pub boxes: Vec<Corners>,
     /// The class of each; 0 is the background, which no object has.
     pub classes: Vec<u32>,
+    /// The mask of each, of the batch's size, or `None` if its outline is not known. Empty unless the loader was asked for masks.
+    pub masks: Vec<Option<Rle>>,
 }
 
 /// The labels of a batch.
@@ -82,7 +85,7 @@ impl Targets {
     }
 
     /// Labels of a batch of `n` images of a height and a width that nobody has seen, for benchmarks: a different class for
-    /// each image, masks of squares of 16 pixels with a frame that has no class, or two objects in every image.
+    /// each image, masks of squares of 16 pixels with a frame that has no class, or two objects that fill their boxes in every image.
     ///
     /// # Panics
     /// The task is not known here.
@@ -109,7 +112,12 @@ impl Targets {
                     let boxes =
                         vec![[0.1 * w, 0.2 * h, 0.4 * w, 0.5 * h], [0.5 * w, 0.3 * h, 0.9 * w, 0.9 * h]];
                     let class = |object: usize| (1 + (image * 2 + object) % (classes - 1).max(1)) as u32;
-                    Objects { image: 0, boxes, classes: vec![class(0), class(1)] }
+                    let extent = Extent { height: height as u32, width: width as u32 };
+                    let filled = |&corners: &Corners| {
+                        Rle::from_box(extent, left_top_sides(corners).map(f64::from)).ok()
+                    };
+                    let masks = boxes.iter().map(filled).collect();
+                    Objects { image: 0, boxes, classes: vec![class(0), class(1)], masks }
                 };
                 let truth = Instances::from_json(br#"{"images":[],"annotations":[],"categories":[]}"#);
                 let truth = Arc::new(truth.expect("it has all lists"));

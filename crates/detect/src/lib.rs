@@ -21,6 +21,8 @@ mod propose;
 pub use propose::Proposer;
 mod roi_align;
 pub use roi_align::{RoiAlign, Taps};
+mod project;
+pub use project::ObjectMask;
 mod paste;
 pub use paste::SquareMask;
 

@@ -35,17 +35,11 @@ impl<'a> SquareMask<'a> {
     /// torchvision, `paste_masks_in_image`.
     pub fn paste(self, corners: Corners, image: Extent) -> Vec<f32> {
         let mut pixels = vec![0.0; image.height as usize * image.width as usize];
-        let (columns, rows) =
-            (Axis::new(self.side, corners[0], corners[2]), Axis::new(self.side, corners[1], corners[3]));
+        let [columns, rows] = self.axes(corners);
         for y in rows.inside(image.height) {
-            let (row, below) = rows.taps(y);
             for x in columns.inside(image.width) {
-                let (column, right) = columns.taps(x);
-                let across = |row: usize| {
-                    self.at(row, column.idx) * column.weight + self.at(row, right.idx) * right.weight
-                };
                 pixels[y as usize * image.width as usize + x as usize] =
-                    across(row.idx) * row.weight + across(below.idx) * below.weight;
+                    self.value(&columns.taps(x), &rows.taps(y));
             }
         }
         pixels
@@ -56,9 +50,38 @@ impl<'a> SquareMask<'a> {
     /// # Errors
     /// The image has no pixels, or too many.
     pub fn paste_runs(self, corners: Corners, image: Extent) -> Result<Rle, RleFault> {
-        let inside: Vec<_> =
-            self.paste(corners, image).into_iter().map(|pixel| u8::from(pixel > INSIDE)).collect();
-        Rle::encode(image, &inside)
+        let [columns, rows] = self.axes(corners);
+        let (height, width) = (i64::from(image.height), i64::from(image.width));
+        let (of_box, inside) = (columns.inside(image.width), rows.inside(image.height));
+        let row_taps: Vec<_> = inside.clone().map(|y| rows.taps(y)).collect();
+        let n_pixels = |columns: i64, rows: i64| (columns.max(0) * height + rows) as u32;
+        // What is outside of the box is run through without looking at its pixels.
+        let mut pieces = Vec::new();
+        if row_taps.is_empty() || of_box.is_empty() {
+            pieces.push((false, n_pixels(width, 0)));
+        } else {
+            pieces.push((false, n_pixels(of_box.start, inside.start)));
+            for x in of_box.clone() {
+                let taps = columns.taps(x);
+                pieces.extend(row_taps.iter().map(|rows| (self.value(&taps, rows) > INSIDE, 1)));
+                let above_next = if x + 1 < of_box.end { inside.start } else { 0 };
+                pieces.push((false, n_pixels(0, height - inside.end + above_next)));
+            }
+            pieces.push((false, n_pixels(width - of_box.end, 0)));
+        }
+        Rle::from_pieces(image, pieces)
+    }
+
+    /// The axes of columns and of rows.
+    fn axes(self, corners: Corners) -> [Axis; 2] {
+        [Axis::new(self.side, corners[0], corners[2]), Axis::new(self.side, corners[1], corners[3])]
+    }
+
+    /// The probability between two columns and two rows.
+    fn value(self, [column, right]: &[Tap; 2], [row, below]: &[Tap; 2]) -> f32 {
+        let across =
+            |row: usize| self.at(row, column.idx) * column.weight + self.at(row, right.idx) * right.weight;
+        across(row.idx) * row.weight + across(below.idx) * below.weight
     }
 
     /// A probability of the mask with its border, from 0 to `side + 1`.
@@ -103,12 +126,12 @@ impl Axis {
         self.first.max(0)..(self.first + self.len).min(i64::from(pixels))
     }
 
-    fn taps(&self, pixel: i64) -> (Tap, Tap) {
+    fn taps(&self, pixel: i64) -> [Tap; 2] {
         let scale = self.cells as f32 / self.len as f32;
         let at = (scale * ((pixel - self.first) as f32 + 0.5) - 0.5).max(0.0);
         let idx = (at as usize).min(self.cells - 1);
         let weight = at - idx as f32;
         let next = (idx + 1).min(self.cells - 1);
-        (Tap { idx, weight: 1.0 - weight }, Tap { idx: next, weight })
+        [Tap { idx, weight: 1.0 - weight }, Tap { idx: next, weight }]
     }
 }

@@ -4,6 +4,7 @@
 //! answered from its runs, without its pixels.
 //! Invariant: the runs cover the mask exactly, and only the first run may be empty; equal masks are therefore equal values.
 
+mod moved;
 mod polygon;
 mod text;
 
@@ -114,6 +115,21 @@ impl Rle {
             for pixel in pixels[column..].iter().step_by(width) {
                 runs.push(*pixel != 0, 1);
             }
+        }
+        Ok(Self { extent, counts: runs.counts })
+    }
+
+    /// The mask of pieces that are inside or outside as a whole, with their lengths: pixels column by column.
+    pub(crate) fn from_pieces(
+        extent: Extent,
+        pieces: impl IntoIterator<Item = (bool, u32)>,
+    ) -> Result<Self, RleFault> {
+        check(extent)?;
+        let mut runs = Runs::default();
+        pieces.into_iter().for_each(|(is_inside, count)| runs.push(is_inside, count));
+        let covered = runs.counts.iter().map(|&count| u64::from(count)).sum();
+        if covered != extent.pixels() {
+            return Err(RleFault::Cover { covered, pixels: extent.pixels() });
         }
         Ok(Self { extent, counts: runs.counts })
     }

@@ -103,27 +103,51 @@ impl RoiAlign {
     /// # Panics
     /// The maps have other sizes.
     pub fn cut(&self, maps: &[&[f32]], channels: usize, regions: &[Corners]) -> Vec<f32> {
+        let cells = self.side * self.side;
+        let mut squares = vec![0.0; regions.len() * cells * channels];
+        self.each_cell(maps, channels, regions, |region, cell, sums| {
+            let square = &mut squares[region * cells * channels..][..cells * channels];
+            square[cell..].iter_mut().step_by(cells).zip(sums).for_each(|(to, sum)| *to = *sum);
+        });
+        squares
+    }
+
+    /// As [`Self::cut`], but `[regions, side, side, channels]`, as convolutions of the run side read it.
+    ///
+    /// # Panics
+    /// The maps have other sizes.
+    pub fn cut_by_pixel(&self, maps: &[&[f32]], channels: usize, regions: &[Corners]) -> Vec<f32> {
+        let mut squares = Vec::with_capacity(regions.len() * self.side * self.side * channels);
+        self.each_cell(maps, channels, regions, |_, _, sums| squares.extend_from_slice(sums));
+        squares
+    }
+
+    /// Calls `take` with every region and cell, in order, and the numbers of its channels.
+    fn each_cell(
+        &self,
+        maps: &[&[f32]],
+        channels: usize,
+        regions: &[Corners],
+        mut take: impl FnMut(usize, usize, &[f32]),
+    ) {
         assert_eq!(maps.len(), self.maps.len(), "all maps are given");
         for (map, numbers) in self.maps.iter().zip(maps) {
             assert_eq!(numbers.len(), pixels_of(map.extent) * channels, "a map has numbers for all pixels");
         }
-        let cells = self.side * self.side;
-        let mut squares = vec![0.0; regions.len() * cells * channels];
         let (mut taps, mut sums) = (Taps::default(), vec![0.0; channels]);
-        for (square, &region) in squares.chunks_exact_mut((cells * channels).max(1)).zip(regions) {
+        for (number, &region) in regions.iter().enumerate() {
             let map = self.map_of(region);
             taps.clear();
             self.add_taps(region, self.maps[map], 0, &mut taps);
-            for cell in 0..cells {
+            for cell in 0..self.side * self.side {
                 sums.fill(0.0);
                 for (pixel, weight) in taps.of(cell) {
                     let pixel = &maps[map][pixel * channels..][..channels];
                     sums.iter_mut().zip(pixel).for_each(|(sum, number)| *sum += weight * number);
                 }
-                square[cell..].iter_mut().step_by(cells).zip(&sums).for_each(|(to, sum)| *to = *sum);
+                take(number, cell, &sums);
             }
         }
-        squares
     }
 
     /// The index of the map that a region is taken from.
@@ -133,8 +157,8 @@ impl RoiAlign {
 
     fn add_taps(&self, region: Corners, map: Map, first: usize, taps: &mut Taps) {
         let [left, top, right, bottom] = region.map(|at| at * map.scale);
-        let rows = lines([top, bottom], self.side, map.extent.height);
-        let columns = lines([left, right], self.side, map.extent.width);
+        let rows = lines([top, bottom], (self.side, POINTS), map.extent.height);
+        let columns = lines([left, right], (self.side, POINTS), map.extent.width);
         let width = map.extent.width as usize;
         for (rows, columns) in rows.iter().flat_map(|rows| columns.iter().map(move |columns| (rows, columns)))
         {
@@ -180,18 +204,22 @@ fn exponent(map: Extent, image: Extent) -> f32 {
 
 /// For each cell along an axis, the lines of pixels that it reads, with their weights: those beside its points, of which the ones
 /// outside of the map count as 0. The map has `n` lines, and a border that is one line wide.
-fn lines([start, end]: [f32; 2], cells: usize, n: u32) -> Vec<Vec<(usize, f32)>> {
+pub(crate) fn lines(
+    [start, end]: [f32; 2],
+    (cells, points): (usize, usize),
+    n: u32,
+) -> Vec<Vec<(usize, f32)>> {
     let cell = (end - start).max(1.0) / cells as f32;
     let last = n as usize - 1;
     let beside = |at: f32| {
         let at = at.max(0.0);
         let line = (at as usize).min(last);
         let share = if line == last { 0.0 } else { at - line as f32 };
-        [(line, 1.0 - share), (line + 1, share)].map(|(line, share)| (line, share / POINTS as f32))
+        [(line, 1.0 - share), (line + 1, share)].map(|(line, share)| (line, share / points as f32))
     };
     let of_cell = |idx: usize| {
-        let point = |point: usize| start + idx as f32 * cell + (point as f32 + 0.5) * cell / POINTS as f32;
-        let inside = (0..POINTS).map(point).filter(|&at| !(at < -1.0 || at > n as f32));
+        let point = |point: usize| start + idx as f32 * cell + (point as f32 + 0.5) * cell / points as f32;
+        let inside = (0..points).map(point).filter(|&at| !(at < -1.0 || at > n as f32));
         inside.flat_map(beside).filter(|&(_, weight)| weight != 0.0).collect()
     };
     (0..cells).map(of_cell).collect()

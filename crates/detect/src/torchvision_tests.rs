@@ -10,7 +10,8 @@ use crate::boxes::{Levels, overlap, resized};
 use crate::decode::{Answers, DetectionRules, Found, ProposalRules};
 use crate::drawn::Stream;
 use crate::{
-    BoxCoder, Corners, Extent, Matcher, Rescue, RoiAlign, SquareMask, Target, suppress, suppress_in_groups,
+    BoxCoder, Corners, Extent, Matcher, ObjectMask, Rescue, Rle, RoiAlign, SquareMask, Target, suppress,
+    suppress_in_groups,
 };
 
 fn golden(file: &str) -> Value {
@@ -349,6 +350,25 @@ fn maps_that_do_not_fit_regions_are_refused() {
     for sides in [&[][..], &[64, 8], &[8, 16], &[8, 0]] {
         let maps: Vec<_> = sides.iter().copied().map(extent).collect();
         assert_eq!(RoiAlign::new(&maps, extent(256), 7), None, "{sides:?}");
+    }
+}
+
+#[test]
+fn masks_are_projected_as_in_torchvision() {
+    let golden = golden(include_str!("../golden/torchvision/project.json"));
+    let cells: Vec<Vec<f32>> = part(&golden, "cells");
+    assert_eq!(cells.len(), 8);
+    for (case, cells) in cells.iter().enumerate() {
+        let mut stream = Stream::new(700 + case as u64);
+        let side = [28, 5][case % 2];
+        let [height, width] = [(); 2].map(|()| stream.between(20, 60) as u32);
+        let numbers = draw_numbers(&mut stream, (height * width) as usize, 1.0);
+        let pixels: Vec<_> = numbers.into_iter().map(|number| u8::from(number > 0.0)).collect();
+        let mask = ObjectMask::new(&Rle::encode(Extent { height, width }, &pixels).unwrap());
+        let boxes = draw_boxes(&mut stream, 4, 72, 3).into_iter();
+        let boxes = boxes.map(|corners| corners.map(|at| at / [1.0, 4.0][case / 4] - 4.0));
+        let ours: Vec<_> = boxes.flat_map(|corners| mask.project(corners, side)).step_by(7).collect();
+        near(&format!("case {case}"), &ours, cells);
     }
 }
 

@@ -74,6 +74,16 @@ proptest! {
             pipeline.write(Undecoded::decoded(image), &mut rng, &mut Canvas::default(), &mut pixels).unwrap();
         let mut moved = vec![77; (SIDE * SIDE) as usize];
         geometry.write_mask(&mask, &mut moved);
+        if geometry.shift.is_none() {
+            // The pixels of one number are moved alike as an object's.
+            let extent = |[width, height]: [u32; 2]| Extent { height, width };
+            let of_number = |numbers: &[u8], size| {
+                let pixels: Vec<_> = numbers.iter().map(|&number| u8::from(number == 1)).collect();
+                Rle::encode(extent(size), &pixels).unwrap()
+            };
+            let object = of_number(mask.numbers(), mask.size());
+            prop_assert_eq!(geometry.moved_mask(&object).unwrap(), of_number(&moved, [SIDE; 2]));
+        }
         let inside: Vec<_> = (0..SIDE * SIDE).filter(|i| is_inside(&moved, &geometry, [i % SIDE, i / SIDE])).collect();
         prop_assert!(inside.len() > 200, "only {} pixels can be compared", inside.len());
         for i in inside {

@@ -67,7 +67,8 @@ impl Work {
         }
     }
 
-    /// Whether another image of the class may replace a broken one; accuracy must count every image at most once.
+    /// Whether it is training, where another image of the class may replace a broken one; accuracy must count every image at most
+    /// once.
     fn may_replace(&self) -> bool {
         !matches!(self, Self::Test { .. })
     }
@@ -91,6 +92,8 @@ pub(super) struct Job {
     pub(super) scratch: Arc<ScratchPool>,
     pub(super) reads: Arc<Reads<u32>>,
     pub(super) part: Part,
+    /// Whether objects get their masks, in training.
+    pub(super) object_masks: bool,
     /// Reads the videos of the data set; `None` if it has images.
     pub(super) clips: Option<ClipReader>,
     pub(super) work: Work,
@@ -239,7 +242,8 @@ impl Job {
         Ok(())
     }
 
-    /// The objects of an image of the ground truth, where they are seen after its augmentation. Crowds are left out.
+    /// The objects of an image of the ground truth, where they are seen after its augmentation. Crowds are left out. An outline
+    /// that cannot be drawn counts as not known; reading the ground truth has told it.
     fn objects(&self, image: usize, geometry: &Geometry) -> Objects {
         let truth = self.dataset.truth().expect("samples with objects have their ground truth");
         let extent = truth.images()[image].extent;
@@ -252,6 +256,10 @@ impl Job {
                 objects.boxes.push(seen);
                 // The background is class 0.
                 objects.classes.push(object.category as u32 + 1);
+                if self.object_masks && self.work.may_replace() {
+                    let whole = object.shape.as_ref().and_then(|shape| shape.mask(extent).ok());
+                    objects.masks.push(whole.and_then(|mask| geometry.moved_mask(&mask).ok()));
+                }
             }
         }
         objects

@@ -4,8 +4,8 @@
 
 All files are JSON: anchors.json (base anchors; grids, of which every 97th box is kept), coder.json, matcher.json, nms.json,
 proposals.json, balanced.json, detections.json,
-roi_align.json (some of the numbers, and of the gradients of the maps) and paste.json (sums of scanlines, and the mask above one half
-as compressed runs).
+roi_align.json (some of the numbers, and of the gradients of the maps), project.json (what should be drawn in regions) and paste.json
+(sums of scanlines, and the mask above one half as compressed runs).
 Coordinates lie on coarse grids, so that overlaps and scores are often equal.
 """
 
@@ -217,6 +217,18 @@ def roi_align():
     return answers
 
 
+def project():
+    cells = []
+    for case in range(8):
+        stream = Stream(700 + case)
+        side, height, width = (28, 5)[case % 2], stream.between(20, 60), stream.between(20, 60)
+        mask = (draw_numbers(stream, height * width, 1.0) > 0).reshape(1, height, width).to(torch.uint8)
+        boxes = draw_boxes(stream, 4, 72, 3) / (1, 4)[case // 4] - 4
+        of_regions = roi_heads.project_masks_on_boxes(mask, boxes, torch.zeros(4, dtype=torch.int64), side)
+        cells.append(of_regions.flatten()[::7].tolist())
+    return {"cells": cells}
+
+
 def paste():
     answers = {"sums": [], "runs": []}
     for case in range(8):
@@ -233,5 +245,5 @@ def paste():
 
 for name, answer in (("anchors", anchors), ("coder", coder), ("matcher", matcher), ("nms", suppress),
                      ("proposals", proposals), ("balanced", balanced), ("detections", detections),
-                     ("roi_align", roi_align), ("paste", paste)):
+                     ("roi_align", roi_align), ("project", project), ("paste", paste)):
     write(name, answer())

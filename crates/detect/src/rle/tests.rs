@@ -26,6 +26,29 @@ fn extent(stream: &mut Stream, largest: i64) -> Extent {
 }
 
 #[test]
+fn a_moved_mask_has_the_pixels_that_are_shown() {
+    for case in 0..200 {
+        let mut stream = Stream::new(case);
+        let (from, to) = (extent(&mut stream, 40), extent(&mut stream, 60));
+        let mask = Rle::from_polygon(from, &polygon(&mut stream, from)).unwrap();
+        let mut places = |most: u32, n: u32| -> Vec<u32> {
+            let n_shown = stream.between(0, i64::from(n));
+            (0..n_shown).map(|_| stream.between(0, i64::from(most) - 1) as u32).collect()
+        };
+        let (columns, mut rows) = (places(from.width, to.width), places(from.height, to.height));
+        rows.sort_unstable();
+        let pixels = mask.decode();
+        let pixel = |y: u32, x: u32| {
+            let (row, column) = (rows.get(y as usize)?, columns.get(x as usize)?);
+            Some(pixels[(row * from.width + column) as usize])
+        };
+        let shown = (0..to.height).flat_map(|y| (0..to.width).map(move |x| (y, x)));
+        let shown: Vec<_> = shown.map(|(y, x)| pixel(y, x).unwrap_or(0)).collect();
+        assert_eq!(mask.moved(&columns, &rows, to).unwrap(), Rle::encode(to, &shown).unwrap(), "case {case}");
+    }
+}
+
+#[test]
 fn polygons_become_pycocotools_masks() {
     for (case, line) in include_str!("../../golden/masks/polygons.txt").lines().enumerate() {
         let mut stream = Stream::new(case as u64);

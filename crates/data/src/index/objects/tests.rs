@@ -4,6 +4,7 @@ use std::fs;
 
 use mutualnet_core::network::Rank;
 use mutualnet_core::{Fit, Preprocess, Resolution};
+use mutualnet_detect::Extent;
 use mutualnet_image::{Image, encode_png};
 
 use super::*;
@@ -139,6 +140,41 @@ fn what_is_missing_is_named() {
     assert!(error.to_string().contains("not COCO instances") && error.hint().is_some(), "{error}");
     fs::write(dir.path().join("train2017/instances.json"), "{}").unwrap();
     assert!(matches!(open(dir.path(), "train2017").unwrap_err(), Error::TwoLayouts { .. }));
+}
+
+/// In every batch of scenes, what is seen of an object lies in its moved box, and touches all sides of the box that are not the
+/// image's.
+#[test]
+fn masks_take_the_way_of_their_boxes() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    generate(&data, &ScenesSpec { seed: 8, train: 12, test: 1, side: 96, min_object: 24 }).unwrap();
+    let transform = TrainTransform { flip: true, ..TrainTransform::default() };
+    let loader = loader(open(&data, "train").unwrap(), 0.0).with_object_masks();
+    let all: Vec<_> = (0..12).collect();
+    let batch = loader.batch_of(transform, &preprocess(64), &all).unwrap();
+    let Targets::Objects { images, .. } = &batch.targets else { panic!("{:?}", batch.targets) };
+    let mut n_whole = 0;
+    for objects in images {
+        assert_eq!(objects.masks.len(), objects.boxes.len());
+        for (mask, corners) in objects.masks.iter().zip(&objects.boxes) {
+            let mask = mask.as_ref().unwrap();
+            assert_eq!(mask.extent(), Extent { height: 64, width: 64 });
+            let [left, top, width, height] = mask.bounds().map(|number| number as f32);
+            let bounds = [left, top, left + width, top + height];
+            let off = bounds.iter().zip(corners).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            // An outline that a crop cuts may lie in a part of its box.
+            let is_cut = corners.iter().any(|&at| at == 0.0 || at == 64.0);
+            assert!(is_cut || off <= 1.5, "{bounds:?} and {corners:?}");
+            n_whole += u32::from(!is_cut);
+        }
+    }
+    assert!(n_whole > 5, "{n_whole}");
+    let batches: Vec<_> = loader.evaluate(&preprocess(64)).unwrap().map(Result::unwrap).collect();
+    for batch in &batches {
+        let Targets::Objects { images, .. } = &batch.targets else { panic!("{:?}", batch.targets) };
+        assert!(images.iter().all(|objects| objects.masks.is_empty()));
+    }
 }
 
 /// The boxes of scenes follow crop and flip as their masks do: around what is seen of an object lies its moved box.
