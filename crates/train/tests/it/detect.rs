@@ -169,7 +169,12 @@ fn losses_and_gradients_are_torchvisions() {
     let extent = Extent { height: golden.side, width: golden.side };
     let images = golden.boxes.iter().zip(&golden.labels);
     let images: Vec<_> = images
-        .map(|(boxes, classes)| Objects { image: 0, boxes: boxes.clone(), classes: classes.clone() })
+        .map(|(boxes, classes)| Objects {
+            image: 0,
+            boxes: boxes.clone(),
+            classes: classes.clone(),
+            masks: Vec::new(),
+        })
         .collect();
     let n = images.len();
     let truth = Instances::from_json(br#"{"images":[],"annotations":[],"categories":[]}"#).unwrap();

@@ -149,7 +149,12 @@ fn losses_and_gradients_are_torchvisions() {
     let n = golden.boxes.len();
     let images = golden.boxes.iter().zip(&golden.labels);
     let images: Vec<_> = images
-        .map(|(boxes, classes)| Objects { image: 0, boxes: boxes.clone(), classes: classes.clone() })
+        .map(|(boxes, classes)| Objects {
+            image: 0,
+            boxes: boxes.clone(),
+            classes: classes.clone(),
+            masks: Vec::new(),
+        })
         .collect();
     let truth = Instances::from_json(br#"{"images":[],"annotations":[],"categories":[]}"#).unwrap();
     let seen = extent([golden.side; 2]);
