@@ -94,6 +94,9 @@ pub(crate) struct TrainArgs {
     /// Continue from the last checkpoint, or start the run if there is none yet
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Seconds to wait for another process that does not answer, if a launcher such as torchrun started several
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) timeout: u64,
 }
 
 #[cfg(feature = "train")]

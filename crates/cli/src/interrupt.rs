@@ -72,14 +72,15 @@ impl Signals {
     }
 }
 
-/// What shells report for a program that a signal ended.
+/// What shells report for a program that a signal ended; without a signal of its own, as for SIGTERM.
 fn exit_code(signal: i32) -> i32 {
-    128 + signal
+    128 + if signal == 0 { SIGTERM } else { signal }
 }
 
 /// A command ended because of a signal.
 #[derive(Debug)]
 pub(crate) struct Interrupted {
+    /// 0 if the signal went to another process, with which this one trains.
     signal: i32,
     /// What is saved, or that nothing is.
     state: String,
@@ -101,7 +102,11 @@ impl Interrupted {
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+        let name = match self.signal {
+            0 => "another process",
+            SIGINT => "SIGINT",
+            _ => "SIGTERM",
+        };
         write!(f, "interrupted by {name}: {}", self.state)
     }
 }

@@ -21,10 +21,17 @@ constexpr Milliseconds kPoll(10);
 
 struct Group {
   StorePtr store;
+  // Null once the group has ended.
   c10::intrusive_ptr<c10d::Backend> backend;
   int rank;
   int size;
 };
+
+template <typename Condition>
+void wait_for(Milliseconds most, Condition holds) {
+  const auto end = std::chrono::steady_clock::now() + most;
+  while (!holds() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(kPoll);
+}
 
 std::string random_name() {
   std::random_device random;
@@ -66,9 +73,15 @@ std::string agree_on_session(c10d::Store& store, int rank, int size, Millisecond
   return session;
 }
 
-void sum_in_place(Group* group, at::Tensor tensor) {
+c10d::Backend& backend_of(void* group) {
+  const auto& backend = static_cast<Group*>(group)->backend;
+  TORCH_CHECK(backend, "the group has ended");
+  return *backend;
+}
+
+void sum_in_place(void* group, at::Tensor tensor) {
   std::vector<at::Tensor> list{std::move(tensor)};
-  group->backend->allreduce(list)->wait();
+  backend_of(group).allreduce(list)->wait();
 }
 
 }  // namespace
@@ -102,7 +115,7 @@ char* mutualnet_group_sum(void* group, void** tensors, int64_t n) {
     std::vector<at::Tensor> flat;
     for (int64_t i = 0; i < n; ++i) flat.push_back(static_cast<at::Tensor*>(tensors[i])->reshape(-1));
     at::Tensor all = at::cat(flat);
-    sum_in_place(static_cast<Group*>(group), all);
+    sum_in_place(group, all);
     int64_t begin = 0;
     for (int64_t i = 0; i < n; ++i) {
       at::Tensor& tensor = *static_cast<at::Tensor*>(tensors[i]);
@@ -113,31 +126,39 @@ char* mutualnet_group_sum(void* group, void** tensors, int64_t n) {
 }
 
 char* mutualnet_group_sum_numbers(void* group, double* numbers, int64_t n) {
-  return guarded([&] { sum_in_place(static_cast<Group*>(group), at::from_blob(numbers, {n}, at::kDouble)); });
+  return guarded([&] { sum_in_place(group, at::from_blob(numbers, {n}, at::kDouble)); });
 }
 
 char* mutualnet_group_broadcast(void* group, uint8_t* bytes, int64_t n) {
   return guarded([&] {
     std::vector<at::Tensor> list{at::from_blob(bytes, {n}, at::kByte)};
-    static_cast<Group*>(group)->backend->broadcast(list)->wait();
+    backend_of(group).broadcast(list)->wait();
   });
 }
 
-// Says that this rank is alive, waits until all have said so, or for some time, and sets `is_missing` of the others.
-char* mutualnet_group_missing(void* group, int64_t wait_ms, uint8_t* is_missing) {
+// Ends the group: closes the connections, so that a rank that still waits for another one notices. Says that this rank is
+// alive, waits until all have said so, or for some time, and sets `is_missing` of the others.
+char* mutualnet_group_end(void* group, int64_t wait_ms, uint8_t* is_missing) {
   return guarded([&] {
-    const auto& [store, backend, rank, size] = *static_cast<Group*>(group);
+    auto& [store, backend, rank, size] = *static_cast<Group*>(group);
+    backend.reset();
     store->set("alive/" + std::to_string(rank), "1");
-    const auto end = std::chrono::steady_clock::now() + Milliseconds(wait_ms);
-    for (bool is_complete = false; !is_complete;) {
-      is_complete = true;
+    wait_for(Milliseconds(wait_ms), [&] {
+      bool is_complete = true;
       for (int other = 0; other < size; ++other) {
         is_missing[other] = !store->check({"alive/" + std::to_string(other)});
         is_complete = is_complete && !is_missing[other];
       }
-      if (std::chrono::steady_clock::now() >= end) break;
-      std::this_thread::sleep_for(kPoll);
-    }
+      return is_complete;
+    });
+    // The others look into the store too, which may end with rank 0.
+    if (rank > 0) return store->set("done/" + std::to_string(rank), "1");
+    wait_for(Milliseconds(wait_ms), [&] {
+      for (int other = 1; other < size; ++other) {
+        if (!is_missing[other] && !store->check({"done/" + std::to_string(other)})) return false;
+      }
+      return true;
+    });
   });
 }
 }

@@ -112,5 +112,8 @@ pub(crate) fn failed_shapes(
 /// The first line of a message from libtorch, which appends a C++ backtrace.
 pub(crate) fn first_line(message: &str) -> String {
     let message = message.strip_prefix("Internal torch error: ").unwrap_or(message);
-    message.lines().next().unwrap_or_default().to_string()
+    let line = message.lines().next().unwrap_or_default();
+    // gloo begins with a line of its source code: `[/path/pair.cc:538] `.
+    let place = line.strip_prefix("[/").and_then(|line| line.split_once("] "));
+    place.map_or(line, |(_, text)| text).to_string()
 }

@@ -79,13 +79,14 @@ impl Group {
         shim::group_broadcast(&self.raw, bytes)
     }
 
-    /// The ranks that do not say within `wait` that they are alive, after an exchange failed. All ranks that are left ask.
+    /// Ends the group after an exchange failed, so that ranks that still wait for this one notice, and returns the ranks that
+    /// do not do the same within `wait`. Every exchange afterwards is an error.
     ///
     /// # Errors
     /// The store is gone with the process that hosts it.
-    pub fn missing(&self, wait: Duration) -> Result<Vec<usize>> {
+    pub fn end(&self, wait: Duration) -> Result<Vec<usize>> {
         let mut is_missing = vec![0; self.size];
-        shim::group_missing(&self.raw, wait, &mut is_missing)?;
+        shim::group_end(&self.raw, wait, &mut is_missing)?;
         Ok((0..self.size).filter(|&rank| is_missing[rank] != 0).collect())
     }
 }

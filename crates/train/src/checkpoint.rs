@@ -100,6 +100,35 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Everything in memory, to be sent to other processes.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let parts: Vec<_> =
+            self.parts.iter().map(|(part, tensors)| (part, safetensors::to_bytes(tensors))).collect();
+        let lengths: Vec<_> = parts.iter().map(|(part, bytes)| (part, bytes.len())).collect();
+        let header = serde_json::to_vec(&(self.step, self.n_non_finite, lengths)).expect("plain values");
+        let mut all = (header.len() as u64).to_le_bytes().to_vec();
+        all.extend(header);
+        parts.into_iter().for_each(|(_, bytes)| all.extend(bytes));
+        all
+    }
+
+    /// What [`Self::to_bytes`] made in another process of the same program.
+    ///
+    /// # Panics
+    /// It was something else.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let (len, bytes) = bytes.split_first_chunk().expect("the length comes first");
+        let (header, mut bytes) = bytes.split_at(u64::from_le_bytes(*len) as usize);
+        let (step, n_non_finite, lengths): (_, _, Vec<(String, usize)>) =
+            serde_json::from_slice(header).expect("the header is ours");
+        let parts = lengths.into_iter().map(|(part, len)| {
+            let (own, rest) = bytes.split_at(len);
+            bytes = rest;
+            (part, safetensors::from_bytes(own).expect("the tensors are ours"))
+        });
+        Self { step, n_non_finite, parts: parts.collect() }
+    }
+
     /// The newest complete checkpoint of `dir`, and why newer ones were skipped.
     ///
     /// # Errors
@@ -198,6 +227,11 @@ mod tests {
         assert_eq!(list(dir.path()).unwrap().keys().copied().collect::<Vec<_>>(), [10, 20]);
         let (latest, damaged) = Checkpoint::latest(dir.path()).unwrap();
         assert_eq!((latest, damaged.len()), (checkpoint(20), 0));
+    }
+
+    #[test]
+    fn bytes_hold_everything() {
+        assert_eq!(Checkpoint::from_bytes(&checkpoint(7).to_bytes()), checkpoint(7));
     }
 
     #[test]

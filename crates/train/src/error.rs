@@ -153,6 +153,40 @@ pub enum Error {
         /// Its sub-network.
         subnet: mutualnet_core::Subnet,
     },
+    /// The variables by which a launcher tells its processes about each other are wrong.
+    #[error("the launcher's variables are wrong: {reason}")]
+    Launch {
+        /// Which of them, and why.
+        reason: String,
+    },
+    /// The processes that should train together do not find each other.
+    #[error("process {rank} of {of} did not meet the others at {address}")]
+    Rendezvous {
+        /// Which process this is, from 0.
+        rank: usize,
+        /// How many there should be.
+        of: usize,
+        /// Where they meet.
+        address: String,
+        /// Why not.
+        source: mutualnet_engine::EngineError,
+    },
+    /// A process that trains with this one is gone, or does not answer.
+    #[error("{}", gone_processes(.gone))]
+    Exchange {
+        /// Which ones, from 0; empty if that is not known.
+        gone: Vec<usize>,
+        /// What the engine says.
+        source: mutualnet_engine::EngineError,
+    },
+    /// Processes that should train the same do not.
+    #[error("{what} of {} differ{} from that of process 0", processes(.ranks), if .ranks.len() == 1 { "s" } else { "" })]
+    Unlike {
+        /// What differs.
+        what: &'static str,
+        /// Whose, from 0.
+        ranks: Vec<usize>,
+    },
     /// The data do not fit the recipe.
     #[error("{reason}: {}", .path.display())]
     Data {
@@ -261,6 +295,23 @@ impl Error {
             Self::Diverged { .. } => {
                 Some("lower train.lr, or clip gradients with train.clip; events.jsonl names the layers and images".to_owned())
             }
+            Self::Launch { .. } => Some(
+                "set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT as torchrun does, or unset WORLD_SIZE to train in one process"
+                    .to_owned(),
+            ),
+            Self::Rendezvous { .. } => Some(
+                "check that all processes are started with the same MASTER_ADDR and MASTER_PORT, and that the port is free and not blocked"
+                    .to_owned(),
+            ),
+            Self::Exchange { .. } => {
+                Some("see what that process said last; then start all of them again with --resume".to_owned())
+            }
+            Self::Unlike { what, .. } if *what == WEIGHTS_OF_ALL => {
+                Some("look for broken memory on that machine; then start all again with --resume".to_owned())
+            }
+            Self::Unlike { .. } => {
+                Some("give all processes the same program, recipe and data".to_owned())
+            }
             Self::Core(error) => error.hint(),
             Self::Zoo(error) => error.hint(),
             Self::Loader(error) => error.hint(),
@@ -270,6 +321,23 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// What [`Error::Unlike`] calls weights that have drifted apart.
+pub(crate) const WEIGHTS_OF_ALL: &str = "the weights";
+
+fn gone_processes(gone: &[usize]) -> String {
+    match gone {
+        [] => "a process that trains with this one does not answer".to_owned(),
+        [_] => format!("{} is gone or does not answer", processes(gone)),
+        _ => format!("{} are gone or do not answer", processes(gone)),
+    }
+}
+
+/// `process 1` or `processes 1, 3`.
+fn processes(ranks: &[usize]) -> String {
+    let list = ranks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!("process{} {list}", if ranks.len() == 1 { "" } else { "es" })
 }
 
 /// Changes of a recipe on one line.

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mutualnet_data::{Batch, Batches, BrokenFile, Dataset, HANGS_AFTER, Loader, LoaderConfig, Part};
+use mutualnet_data::{Batch, Batches, BrokenFile, Dataset, HANGS_AFTER, Loader, LoaderConfig};
 use mutualnet_engine::Device;
 
 use crate::Result;
 use crate::events::{Event, EventLog};
 use crate::pinned::PinnedMemory;
+use crate::ranks::Ranks;
 use crate::recipe::Recipe;
 
 /// Batches made ahead of the step that needs them.
@@ -23,10 +24,24 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// The loader of a split, set up as the recipe says, for batches that go to `device`.
 pub(crate) fn loader(recipe: &Recipe, dataset: Dataset, batch_size: usize, device: Device) -> Result<Loader> {
+    loader_of(recipe, dataset, batch_size, device, &Ranks::alone())
+}
+
+/// The same for one of several processes, which loads its part of every batch.
+pub(crate) fn loader_of(
+    recipe: &Recipe,
+    dataset: Dataset,
+    batch_size: usize,
+    device: Device,
+    ranks: &Ranks,
+) -> Result<Loader> {
     let config = LoaderConfig {
         batch_size,
-        part: Part::default(),
-        workers: recipe.data.workers,
+        part: ranks.part(),
+        workers: match recipe.data.workers {
+            0 => ranks.cores(),
+            workers => workers,
+        },
         prefetch: PREFETCH,
         seed: recipe.seed,
         broken_limit: recipe.data.broken_limit,
@@ -150,7 +165,7 @@ impl Feed {
 mod tests {
     use mutualnet_core::network::Rank;
     use mutualnet_core::{Fit, Preprocess, Resolution, Task};
-    use mutualnet_data::LoaderConfig;
+    use mutualnet_data::{LoaderConfig, Part};
     use mutualnet_image::{Image, encode_palette_png, encode_png};
 
     use super::*;

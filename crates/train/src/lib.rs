@@ -29,7 +29,9 @@ pub mod events;
 pub use events::{Event, Reporter};
 
 pub mod training;
-pub use training::{Outcome, resume, train};
+pub use training::{Outcome, resume, train, train_together};
+mod ranks;
+pub use ranks::Ranks;
 mod feed;
 mod learning;
 mod pinned;

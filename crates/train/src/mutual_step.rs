@@ -26,6 +26,16 @@ pub struct StepLosses {
     pub students: Vec<StudentLoss>,
 }
 
+impl StepLosses {
+    /// Every number, to be averaged over processes that share a batch.
+    pub(crate) fn numbers(&mut self) -> impl Iterator<Item = &mut f64> {
+        let Self { full, full_accuracy, full_most_frequent, constant, students } = self;
+        let of_students =
+            students.iter_mut().flat_map(|student| [&mut student.loss, &mut student.most_frequent]);
+        [full, full_accuracy, full_most_frequent, constant].into_iter().chain(of_students)
+    }
+}
+
 /// The gradient of one step for every parameter, in the order of the network, and the losses it is made of:
 ///
 /// 1. The full network sees the batch (at the largest resolution) and learns from the labels (cross-entropy).

@@ -22,6 +22,7 @@ use crate::checkpoint::{Checkpoint, EMA, WEIGHTS};
 use crate::events::{Event, EventLog, Reporter, Stage};
 use crate::feed::{Feed, IfBroken, loader};
 use crate::plan::{Plan, Planned};
+use crate::ranks::Ranks;
 use crate::recipe::{Recipe, TabulateWeights};
 use crate::run_dir::RunDir;
 use crate::step_batch::{StepBatch, images};
@@ -70,7 +71,7 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
         // If the last checkpoint is there but damaged, that is the error to report.
         return Err(damaged.into_iter().next().unwrap_or(unfinished));
     }
-    let device = set_up(recipe)?;
+    let device = set_up(recipe, &Ranks::alone())?;
     let weights = checkpoint.take(match recipe.tabulate.weights {
         TabulateWeights::Last => WEIGHTS,
         TabulateWeights::Ema => EMA,

@@ -5,6 +5,7 @@
 //! Separate from training because it keeps nothing: no run directory, no log.
 //! Invariant: it takes about 20 seconds however long the recipe takes.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use mutualnet_nn::Net;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::events::{EventLog, Reporter};
 use crate::plan::Planned;
+use crate::ranks::Ranks;
 use crate::state::State;
 use crate::task::{Objective, for_task};
 use crate::trainer::Trainer;
@@ -99,10 +101,11 @@ fn measure_task<O: Objective>(
     time: Duration,
     console: &mut dyn Reporter,
 ) -> Result<Timing> {
-    let device = set_up(&planned.plan.recipe)?;
+    let device = set_up(&planned.plan.recipe, &Ranks::alone())?;
     let mut log = EventLog::without_record(console);
     let state = State::first(planned, device)?;
-    let mut trainer = Trainer::<O>::new(&planned.plan, Net::new(planned.network.clone()), device, state)?;
+    let net = Net::new(planned.network.clone());
+    let mut trainer = Trainer::<O>::new(&planned.plan, net, device, Rc::default(), state);
     let (train, training_memory) = steps::measure(planned, &mut trainer, time, &mut log)?;
     let mut tabulate = rows::measure(planned, &trainer, &mut log)?;
     // Tabulating reads the last checkpoint first, which takes about as long as writing it.

@@ -3,6 +3,7 @@
 //! Separate from the run itself so that `plan` times exactly what `train` does.
 
 use std::marker::PhantomData;
+use std::rc::Rc;
 
 use mutualnet_core::Subnet;
 use mutualnet_core::rng::{Key, Purpose};
@@ -14,6 +15,7 @@ use mutualnet_nn::Net;
 use crate::Result;
 use crate::mutual_step::{StepLosses, mutual_step};
 use crate::plan::Plan;
+use crate::ranks::Ranks;
 use crate::recipe::Recipe;
 use crate::schedule::{LearningRate, StudentRamp};
 use crate::state::State;
@@ -30,6 +32,7 @@ pub(crate) struct Trainer<O> {
     sampler: SubnetSampler,
     lr: LearningRate,
     ramp: StudentRamp,
+    ranks: Rc<Ranks>,
     pub(crate) state: State,
 }
 
@@ -42,11 +45,11 @@ pub(crate) enum Stepped {
 }
 
 impl<O: Objective> Trainer<O> {
-    pub(crate) fn new(plan: &Plan, net: Net, device: Device, state: State) -> Result<Self> {
+    pub(crate) fn new(plan: &Plan, net: Net, device: Device, ranks: Rc<Ranks>, state: State) -> Self {
         let recipe = plan.recipe.clone();
         let (lr, ramp) = (plan.learning_rate(), plan.student_ramp());
         let sampler = recipe.sampler().clone();
-        Ok(Self { objective: PhantomData, sampler, lr, ramp, recipe, net, device, state })
+        Self { objective: PhantomData, sampler, lr, ramp, recipe, net, device, ranks, state }
     }
 
     pub(crate) fn device(&self) -> Device {
@@ -68,11 +71,12 @@ impl<O: Objective> Trainer<O> {
         self.sampler.sample(key, self.state.regret.as_ref())
     }
 
-    /// Does the next step.
+    /// Does the next step, of which every process does its part.
     pub(crate) fn step(&mut self, batch: &mut Batch, subnets: &StepSubnets) -> Result<Stepped> {
         let on_device = StepBatch::<O>::new(batch, self.device)?;
-        let (mut gradients, losses) =
+        let (mut gradients, mut losses) =
             mutual_step(&self.net, &self.state.parameters, &on_device, subnets, &self.rules())?;
+        self.ranks.average(&mut gradients, &mut losses)?;
         let stepped = if is_finite(&losses, &gradients)? {
             let lr = self.lr.at(self.state.step);
             if let Some(clip) = self.recipe.train.clip {
@@ -91,7 +95,9 @@ impl<O: Objective> Trainer<O> {
 
     fn rules(&self) -> StepRules<'_> {
         let train = &self.recipe.train;
-        let key = Key::new(self.recipe.seed, Purpose::Dropout).step(self.state.step);
+        // Every process leaves out other features.
+        let process = self.ranks.part().index as u32;
+        let key = Key::new(self.recipe.seed, Purpose::Dropout).step(self.state.step).epoch(process);
         let dropout = StepDropout { share: train.dropout, regularize: train.regularize, key };
         let teacher = match (train.teacher, &self.state.average) {
             (TeacherKind::Ema, Some(average)) => Teacher::Ema(average.parameters()),

@@ -3,6 +3,7 @@
 //! Invariant: the state after a step depends on the plan alone, not on interruptions, threads or the time of day;
 //! a run killed at any instant and resumed ends in the same bits as one that was not.
 
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -11,10 +12,12 @@ use mutualnet_engine::Device;
 use mutualnet_nn::Net;
 
 use crate::checkpoint::Checkpoint;
+use crate::error::WEIGHTS_OF_ALL;
 use crate::events::{Event, EventLog, Reporter};
-use crate::feed::{Feed, IfBroken, loader};
+use crate::feed::{Feed, IfBroken, loader_of};
 use crate::learning::LearningWatch;
 use crate::plan::{Plan, Planned};
+use crate::ranks::Ranks;
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
 use crate::state::State;
@@ -48,16 +51,8 @@ pub fn train(
     stop: &AtomicBool,
     console: &mut dyn Reporter,
 ) -> Result<Outcome> {
-    run.check_new()?;
-    let mut planned = Plan::start(recipe)?;
-    let device = set_up(recipe)?;
-    let state = State::first(&planned, device)?;
-    planned.plan.derived.init_sha256 = recipe.train.init.as_deref().map(digest::of_file).transpose()?;
-    run.create()?;
-    planned.plan.write(&run.plan())?;
-    for_task!(recipe.task, planned.network, O => {
-        Training::<O>::new(planned, run, device, state, console)?.run(stop, Vec::new())
-    })
+    let start = Start::new(recipe, run, set_up(recipe, &Ranks::alone())?)?;
+    start.go(run, Rc::default(), stop, console)
 }
 
 /// Continues a run from its newest intact checkpoint, or from the start if it has none.
@@ -70,37 +65,140 @@ pub fn resume(
     stop: &AtomicBool,
     console: &mut dyn Reporter,
 ) -> Result<Outcome> {
-    let stored = Plan::read(&run.plan())?;
-    let planned = Plan::make(recipe)?;
-    // Compared key by key, not by the stored hash: a newer program may know more keys, which the stored recipe then has
-    // at their defaults.
-    let changes = recipe.changes_since(&stored.recipe);
-    if !changes.is_empty() {
-        return Err(Error::OtherRecipe { changes, path: run.path().to_owned() });
+    let start = Start::continued(recipe, run, set_up(recipe, &Ranks::alone())?)?;
+    start.go(run, Rc::default(), stop, console)
+}
+
+/// As [`train`], or as [`resume`] if `resumes` and there is a run, together with other processes that make the same call.
+///
+/// Each makes its part of every batch, and batch norms use the statistics of that part. The first process alone reads and
+/// writes the run directory; the others get the state from it. If one is told to stop, all do.
+///
+/// # Errors
+/// As those two; or a process is gone ([`Error::Exchange`]), in which case the first one saves the state; or programs, recipes
+/// or data differ ([`Error::Unlike`]).
+pub fn train_together(
+    recipe: &Recipe,
+    (run, resumes): (&RunDir, bool),
+    ranks: Ranks,
+    stop: &AtomicBool,
+    console: &mut dyn Reporter,
+) -> Result<Outcome> {
+    ranks.check_batch(recipe)?;
+    let device = set_up(recipe, &ranks)?;
+    let ranks = Rc::new(ranks);
+    let start = Start::agreed(recipe, (run, resumes), device, &ranks).map_err(|error| ranks.blame(error))?;
+    start.go(run, ranks, stop, console)
+}
+
+/// Where a run begins or goes on.
+struct Start {
+    planned: Planned,
+    state: State,
+    device: Device,
+    /// Checkpoints that were passed over.
+    damaged: Vec<Error>,
+}
+
+impl Start {
+    /// A new run, whose directory is made.
+    fn new(recipe: &Recipe, run: &RunDir, device: Device) -> Result<Self> {
+        run.check_new()?;
+        let mut planned = Plan::start(recipe)?;
+        let state = State::first(&planned, device)?;
+        planned.plan.derived.init_sha256 = recipe.train.init.as_deref().map(digest::of_file).transpose()?;
+        run.create()?;
+        planned.plan.write(&run.plan())?;
+        Ok(Self { planned, state, device, damaged: Vec::new() })
     }
-    if planned.plan.derived.train_sha256 != stored.derived.train_sha256 {
-        return Err(Error::OtherData { path: recipe.data.path.clone() });
+
+    /// A run that has begun.
+    fn continued(recipe: &Recipe, run: &RunDir, device: Device) -> Result<Self> {
+        let stored = Plan::read(&run.plan())?;
+        let planned = Plan::make(recipe)?;
+        // Compared key by key, not by the stored hash: a newer program may know more keys, which the stored recipe then has
+        // at their defaults.
+        let changes = recipe.changes_since(&stored.recipe);
+        if !changes.is_empty() {
+            return Err(Error::OtherRecipe { changes, path: run.path().to_owned() });
+        }
+        if planned.plan.derived.train_sha256 != stored.derived.train_sha256 {
+            return Err(Error::OtherData { path: recipe.data.path.clone() });
+        }
+        if *recipe != stored.recipe {
+            // Tabulating reads from it where the data are now and how many files may be broken.
+            Plan { recipe: recipe.clone(), ..stored }.write(&run.plan())?;
+        }
+        let (state, damaged) = match Checkpoint::latest(&run.checkpoints()) {
+            Ok((checkpoint, damaged)) => (State::restore(&planned, checkpoint, device)?, damaged),
+            Err(Error::NoCheckpoint { .. }) => (State::first(&planned, device)?, Vec::new()),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { planned, state, device, damaged })
     }
-    if *recipe != stored.recipe {
-        // Tabulating reads from it where the data are now and how many files may be broken.
-        Plan { recipe: recipe.clone(), ..stored }.write(&run.plan())?;
+
+    /// The same for all processes: the first one begins or goes on, and sends its state to the others.
+    fn agreed(
+        recipe: &Recipe,
+        (run, resumes): (&RunDir, bool),
+        device: Device,
+        ranks: &Ranks,
+    ) -> Result<Self> {
+        let mut own = None;
+        let sent = ranks.share_first(|| {
+            let start = if resumes && run.plan().exists() {
+                Self::continued(recipe, run, device)?
+            } else {
+                Self::new(recipe, run, device)?
+            };
+            let bytes = if ranks.n() == 1 { Vec::new() } else { start.state.checkpoint()?.to_bytes() };
+            own = Some(start);
+            Ok(bytes)
+        })?;
+        let start = match own {
+            Some(start) => start,
+            None => {
+                let planned = Plan::make(recipe)?;
+                let state = State::restore(&planned, Checkpoint::from_bytes(&sent), device)?;
+                Self { planned, state, device, damaged: Vec::new() }
+            }
+        };
+        let derived = &start.planned.plan.derived;
+        for (what, own) in
+            [("the recipe", &derived.recipe_sha256), ("the training data", &derived.train_sha256)]
+        {
+            let unlike = ranks.unlike_first(own.as_bytes())?;
+            if !unlike.is_empty() {
+                return Err(Error::Unlike { what, ranks: unlike });
+            }
+        }
+        Ok(start)
     }
-    let device = set_up(recipe)?;
-    let (state, damaged) = match Checkpoint::latest(&run.checkpoints()) {
-        Ok((checkpoint, damaged)) => (State::restore(&planned, checkpoint, device)?, damaged),
-        Err(Error::NoCheckpoint { .. }) => (State::first(&planned, device)?, Vec::new()),
-        Err(error) => return Err(error),
-    };
-    for_task!(recipe.task, planned.network, O => {
-        Training::<O>::new(planned, run, device, state, console)?.run(stop, damaged)
-    })
+
+    /// Does all steps that are left.
+    fn go(
+        self,
+        run: &RunDir,
+        ranks: Rc<Ranks>,
+        stop: &AtomicBool,
+        console: &mut dyn Reporter,
+    ) -> Result<Outcome> {
+        let damaged = self.damaged;
+        let (planned, state, device) = (self.planned, self.state, self.device);
+        for_task!(planned.plan.recipe.task, planned.network, O => {
+            Training::<O>::new(planned, run, (device, ranks), state, console)?.run(stop, damaged)
+        })
+    }
 }
 
 /// Sets the number of threads and returns the device, as the recipe says.
-pub(crate) fn set_up(recipe: &Recipe) -> Result<Device> {
+pub(crate) fn set_up(recipe: &Recipe, ranks: &Ranks) -> Result<Device> {
     let device = Device::parse(&recipe.train.device)?;
+    if ranks.n() > 1 && device != Device::Cpu {
+        return Err(Error::Launch { reason: "several processes train on CPUs only so far".to_owned() });
+    }
     let threads = match recipe.train.threads {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+        0 => ranks.cores(),
         threads => threads,
     };
     mutualnet_engine::set_threads(threads)?;
@@ -112,6 +210,7 @@ pub(crate) fn set_up(recipe: &Recipe) -> Result<Device> {
 struct Training<'a, O> {
     plan: Plan,
     run: &'a RunDir,
+    ranks: Rc<Ranks>,
     trainer: Trainer<O>,
     feed: Feed,
     watch: LearningWatch,
@@ -122,21 +221,33 @@ impl<'a, O: Objective> Training<'a, O> {
     fn new(
         planned: Planned,
         run: &'a RunDir,
-        device: Device,
+        (device, ranks): (Device, Rc<Ranks>),
         state: State,
         console: &'a mut dyn Reporter,
     ) -> Result<Self> {
-        let mut log = EventLog::open(&run.events(), console)?;
+        let mut log = match ranks.is_first() {
+            true => EventLog::open(&run.events(), console)?,
+            false => EventLog::without_record(console),
+        };
         planned.tell_notices(&mut log)?;
         let Planned { plan, network, train, .. } = planned;
-        let feed = feed(&plan, train, state.step, device)?;
+        let feed = feed(&plan, train, state.step, (device, &ranks))?;
         let watch = LearningWatch::new(&plan, O::guessing_loss(&network));
-        let trainer = Trainer::new(&plan, Net::new(network), device, state)?;
-        Ok(Self { watch, plan, run, trainer, feed, log })
+        let trainer = Trainer::new(&plan, Net::new(network), device, Rc::clone(&ranks), state);
+        Ok(Self { watch, plan, run, ranks, trainer, feed, log })
     }
 
     /// Does all steps that are left; `damaged` are checkpoints that were passed over.
     fn run(mut self, stop: &AtomicBool, damaged: Vec<Error>) -> Result<Outcome> {
+        let outcome = self.steps(stop, damaged);
+        match outcome.map_err(|error| self.ranks.blame(error)) {
+            // The step in which the others were lost has changed nothing here.
+            Err(error @ Error::Exchange { .. }) => self.save().and(Err(error)),
+            outcome => outcome,
+        }
+    }
+
+    fn steps(&mut self, stop: &AtomicBool, damaged: Vec<Error>) -> Result<Outcome> {
         for error in damaged {
             self.log.log(&Event::DamagedCheckpoint { reason: error.to_string() })?;
         }
@@ -153,13 +264,15 @@ impl<'a, O: Objective> Training<'a, O> {
         })?;
         while self.trainer.state.step < total_steps {
             let step_begun = Instant::now();
-            let must_stop = || stop.load(Ordering::Relaxed);
+            let is_told = || stop.load(Ordering::Relaxed);
+            // Several processes stop between the same two steps.
+            let must_stop = || self.ranks.n() == 1 && is_told();
             let next = match self.feed.next(&mut self.log, must_stop) {
                 Ok(next) => next,
                 // Save first: nothing is lost when the data cannot be loaded.
                 Err(error) => return self.save().and(Err(error)),
             };
-            if must_stop() {
+            if self.ranks.any(is_told())? {
                 self.save()?;
                 let step = self.trainer.state.step;
                 self.log.log(&Event::Interrupted { step })?;
@@ -171,6 +284,7 @@ impl<'a, O: Objective> Training<'a, O> {
             let step = self.trainer.state.step;
             if step.is_multiple_of(checkpoint_steps) || step == total_steps {
                 self.save()?;
+                self.compare()?;
             }
         }
         let seconds = begun.elapsed().as_secs_f64();
@@ -192,7 +306,7 @@ impl<'a, O: Objective> Training<'a, O> {
                     full_loss: losses.full,
                     full_accuracy: losses.full_accuracy,
                     students: losses.students,
-                    images_per_s: batch.n as f64 / begun.elapsed().as_secs_f64(),
+                    images_per_s: (self.ranks.n() * batch.n) as f64 / begun.elapsed().as_secs_f64(),
                 })?;
                 for symptom in symptoms {
                     let hint = symptom.hint(&self.plan.recipe);
@@ -213,7 +327,20 @@ impl<'a, O: Objective> Training<'a, O> {
         }
     }
 
+    /// Whether all processes have the same weights.
+    fn compare(&self) -> Result<()> {
+        if self.ranks.n() == 1 {
+            return Ok(());
+        }
+        let own = digest::hex(&self.trainer.state.checkpoint()?.to_bytes());
+        let unlike = self.ranks.unlike_first(own.as_bytes())?;
+        if unlike.is_empty() { Ok(()) } else { Err(Error::Unlike { what: WEIGHTS_OF_ALL, ranks: unlike }) }
+    }
+
     fn save(&mut self) -> Result<()> {
+        if !self.ranks.is_first() {
+            return Ok(());
+        }
         let state = &self.trainer.state;
         state.checkpoint()?.save(&self.run.checkpoints())?;
         self.log.log(&Event::Checkpoint { step: state.step })?;
@@ -222,10 +349,10 @@ impl<'a, O: Objective> Training<'a, O> {
 }
 
 /// The training batches from a step on.
-fn feed(plan: &Plan, train: Dataset, step: u64, device: Device) -> Result<Feed> {
+fn feed(plan: &Plan, train: Dataset, step: u64, (device, ranks): (Device, &Ranks)) -> Result<Feed> {
     let (recipe, steps_per_epoch) = (&plan.recipe, plan.derived.steps_per_epoch);
     let from = Position { epoch: (step / steps_per_epoch) as u32, step: (step % steps_per_epoch) as usize };
-    let loader = loader(recipe, train, recipe.train.batch, device)?;
+    let loader = loader_of(recipe, train, recipe.train.batch, device, ranks)?;
     let batches = loader.train(recipe.data.augment, &recipe.preprocess(), from, recipe.train.epochs)?;
     Ok(Feed::new(loader, batches, IfBroken::Replaced))
 }

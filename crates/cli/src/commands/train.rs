@@ -1,7 +1,9 @@
-//! `mutualnet train`: runs a recipe; Ctrl-C and `kill` save the state first.
+//! `mutualnet train`: runs a recipe, alone or as one of several processes; Ctrl-C and `kill` save the state first.
+
+use std::time::Duration;
 
 use anyhow::Result;
-use mutualnet_train::{Outcome, Recipe, RunDir};
+use mutualnet_train::{Outcome, Ranks, Recipe, Reporter, RunDir};
 
 use crate::args::TrainArgs;
 use crate::interrupt::Signals;
@@ -11,15 +13,16 @@ use crate::text;
 pub(super) fn run(args: &TrainArgs) -> Result<()> {
     let recipe = Recipe::load(&args.recipe.recipe, &args.recipe.overrides)?;
     let run = RunDir::new(&args.out);
+    let ranks = Ranks::from_environment(Duration::from_secs(args.timeout))?;
+    let is_first = ranks.is_first();
     let signals = Signals::listen()?;
     let mut progress = Progress::new();
-    let outcome = if args.resume && run.plan().exists() {
-        mutualnet_train::resume(&recipe, &run, signals.stop(), &mut progress)?
-    } else {
-        mutualnet_train::train(&recipe, &run, signals.stop(), &mut progress)?
-    };
+    let console: &mut dyn Reporter = if is_first { &mut progress } else { &mut () };
+    let outcome =
+        mutualnet_train::train_together(&recipe, (&run, args.resume), ranks, signals.stop(), console)?;
     let out = args.out.display();
     match outcome {
+        Outcome::Finished if !is_first => Ok(()),
         Outcome::Finished => {
             text::note(&format!("next: mutualnet tabulate {out}"));
             Ok(())

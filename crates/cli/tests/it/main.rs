@@ -28,6 +28,10 @@ mod data;
 /// What is typed wrongly.
 mod mistakes;
 
+/// Several processes that train together.
+#[cfg(feature = "train")]
+mod ranks;
+
 /// Recipes, training, interruption.
 #[cfg(feature = "train")]
 mod train;

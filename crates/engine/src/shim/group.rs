@@ -23,7 +23,7 @@ unsafe extern "C" {
     fn mutualnet_group_sum(group: *mut c_void, tensors: *mut RawTensor, n: i64) -> RawMessage;
     fn mutualnet_group_sum_numbers(group: *mut c_void, numbers: *mut f64, n: i64) -> RawMessage;
     fn mutualnet_group_broadcast(group: *mut c_void, bytes: *mut u8, n: i64) -> RawMessage;
-    fn mutualnet_group_missing(group: *mut c_void, wait_ms: i64, is_missing: *mut u8) -> RawMessage;
+    fn mutualnet_group_end(group: *mut c_void, wait_ms: i64, is_missing: *mut u8) -> RawMessage;
 }
 
 /// A group that C++ owns.
@@ -83,10 +83,10 @@ pub(crate) fn group_broadcast(group: &RawGroup, bytes: &mut [u8]) -> Result<()> 
 }
 
 /// `is_missing` has one byte for every rank.
-pub(crate) fn group_missing(group: &RawGroup, wait: Duration, is_missing: &mut [u8]) -> Result<()> {
+pub(crate) fn group_end(group: &RawGroup, wait: Duration, is_missing: &mut [u8]) -> Result<()> {
     // SAFETY: the bytes are borrowed exclusively for the call, and callers have one for every rank.
-    let message = unsafe { mutualnet_group_missing(group.0, millis(wait), is_missing.as_mut_ptr()) };
-    on_process("look for the ranks", message)
+    let message = unsafe { mutualnet_group_end(group.0, millis(wait), is_missing.as_mut_ptr()) };
+    on_process("end the group", message)
 }
 
 fn millis(time: Duration) -> i64 {

@@ -21,6 +21,9 @@ mod parity;
 /// Photographs of COCO are learned by heart.
 mod photographs;
 mod precisions;
+
+/// Several processes, which are threads here.
+mod ranks;
 mod regions;
 
 /// Interruptions, worker counts and damage leave no trace in the result.

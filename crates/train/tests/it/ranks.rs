@@ -1,0 +1,191 @@
+//! Runs of several ranks, which are threads here: the same steps as by hand, and what happens when one is lost.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use mutualnet_core::rng::{Key, Purpose};
+use mutualnet_data::{Batches, Loader, LoaderConfig, Part, Position};
+use mutualnet_engine::{Device, Rendezvous, Tensor};
+use mutualnet_nn::{Net, Parameters};
+use mutualnet_train::checkpoint::Checkpoint;
+use mutualnet_train::mutual_step::mutual_step;
+use mutualnet_train::step_batch::StepBatch;
+use mutualnet_train::step_rules::StepRules;
+use mutualnet_train::task::Classify;
+use mutualnet_train::update::Optimizer;
+use mutualnet_train::{Error, Event, Outcome, Plan, Ranks, Recipe, Result, RunDir, train_together};
+
+use crate::fixture::{Fixture, StopAfter, events, state};
+
+/// Joins threads that train together, and returns what became of each.
+fn on_ranks(n: usize, work: impl Fn(usize, Ranks) -> Result<Outcome> + Sync) -> Vec<Result<Outcome>> {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let work = &work;
+    thread::scope(|scope| {
+        let spawn = |rank| {
+            let timeout = Duration::from_secs(20);
+            let host = "127.0.0.1".to_owned();
+            let meet = Rendezvous { host, port, is_host: rank == 0, rank, size: n, timeout };
+            scope.spawn(move || work(rank, Ranks::join(&meet)?))
+        };
+        let ranks: Vec<_> = (0..n).map(spawn).collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    })
+}
+
+fn train_on_two(recipe: &Recipe, run: &RunDir, resumes: bool) {
+    let stop = AtomicBool::new(false);
+    let outcomes = on_ranks(2, |_, ranks| train_together(recipe, (run, resumes), ranks, &stop, &mut ()));
+    for outcome in outcomes {
+        assert_eq!(outcome.unwrap(), Outcome::Finished);
+    }
+}
+
+/// The losses of the first steps, and the weights after them, if two halves of every batch are worked on one after another.
+fn by_hand(recipe: &Recipe, learning_rates: &[f64]) -> (Vec<f64>, Parameters) {
+    let planned = Plan::make(recipe).unwrap();
+    let net = Net::new(planned.network.clone());
+    let parameters = Parameters::init(net.network(), recipe.seed, Device::Cpu).unwrap();
+    let mut optimizer = Optimizer::new(&parameters, &recipe.train.optimizer()).unwrap();
+    let mut halves = [0, 1].map(|index| batches(recipe, planned.train.clone(), Part { index, of: 2 }));
+    let mut losses = Vec::new();
+    for (step, &lr) in learning_rates.iter().enumerate() {
+        let key = Key::new(recipe.seed, Purpose::Sample).step(step as u64);
+        let subnets = recipe.sampler().sample(key, None);
+        let [first, second] = halves.each_mut().map(|batches| {
+            let mut batch = batches.next().unwrap().unwrap();
+            let batch = StepBatch::<Classify>::new(&mut batch, Device::Cpu).unwrap();
+            mutual_step(&net, &parameters, &batch, &subnets, &StepRules::default()).unwrap()
+        });
+        let mean = |(a, b): (&Tensor, &Tensor)| a.add(b).unwrap().scale(0.5).unwrap();
+        let gradients: Vec<_> = first.0.iter().zip(&second.0).map(mean).collect();
+        optimizer.step(&parameters, &gradients, lr).unwrap();
+        losses.push((first.1.full + second.1.full) / 2.0);
+    }
+    (losses, parameters)
+}
+
+fn batches(recipe: &Recipe, dataset: mutualnet_data::Dataset, part: Part) -> Batches {
+    let config = LoaderConfig {
+        batch_size: recipe.train.batch,
+        part,
+        workers: 1,
+        prefetch: 2,
+        seed: recipe.seed,
+        broken_limit: 0.0,
+    };
+    let loader = Loader::new(Arc::new(dataset), config).unwrap();
+    loader.train(recipe.data.augment, &recipe.preprocess(), Position::default(), 1).unwrap()
+}
+
+#[test]
+fn two_ranks_take_the_steps_of_two_halves_by_hand() {
+    let fixture = Fixture::new();
+    let recipe = fixture.recipe(&["train.epochs=1"]);
+    let run = fixture.run("run");
+    train_on_two(&recipe, &run, false);
+    let (learning_rates, losses): (Vec<_>, Vec<_>) = events(&run)
+        .iter()
+        .filter_map(|event| match event {
+            Event::Step { lr, full_loss, .. } => Some((*lr, *full_loss)),
+            _ => None,
+        })
+        .unzip();
+    assert_eq!(losses.len(), 12);
+    let (expected, parameters) = by_hand(&recipe, &learning_rates);
+    for (step, (ours, expected)) in losses.iter().zip(&expected).take(3).enumerate() {
+        assert!((ours - expected).abs() <= 1e-5, "step {step}: {ours} instead of {expected}");
+    }
+    let (mut checkpoint, _) = Checkpoint::latest(&run.checkpoints()).unwrap();
+    let ours = checkpoint.take(mutualnet_train::checkpoint::WEIGHTS).unwrap();
+    for (name, expected) in parameters.to_weights().unwrap() {
+        let difference = ours[&name].data.iter().zip(&expected.data).map(|(a, b)| (a - b).abs());
+        let largest = difference.fold(0.0, f32::max);
+        assert!(largest <= 1e-3, "{name}: {largest}");
+    }
+}
+
+#[test]
+fn a_run_of_two_ranks_that_is_stopped_ends_in_the_same_bits() {
+    let fixture = Fixture::new();
+    let recipe = fixture.recipe(&["train.epochs=1"]);
+    let (straight, stopped) = (fixture.run("straight"), fixture.run("stopped"));
+    train_on_two(&recipe, &straight, false);
+    let stop = [AtomicBool::new(false), AtomicBool::new(false)];
+    // The second rank is told by nobody but the first.
+    let outcomes = on_ranks(2, |rank, ranks| {
+        let mut console = StopAfter { step: 5, stop: &stop[rank] };
+        train_together(&recipe, (&stopped, false), ranks, &stop[rank], &mut console)
+    });
+    for outcome in outcomes {
+        assert_eq!(outcome.unwrap(), Outcome::Interrupted { step: 5, total_steps: 12 });
+    }
+    train_on_two(&recipe, &stopped, true);
+    assert_eq!(state(&straight, 12), state(&stopped, 12));
+}
+
+/// The third rank leaves after some steps; the first saves the state, and both name it.
+#[test]
+fn a_rank_that_is_lost_is_named_and_the_state_is_saved() {
+    let fixture = Fixture::new();
+    let recipe = fixture.recipe(&["train.batch=12"]);
+    let run = fixture.run("run");
+    let outcomes = on_ranks(3, |rank, ranks| {
+        let never = AtomicBool::new(false);
+        if rank < 2 {
+            return train_together(&recipe, (&run, false), ranks, &never, &mut ());
+        }
+        let left = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            train_together(&recipe, (&run, false), ranks, &never, &mut LeaveAfter(4))
+        }));
+        assert!(left.is_err());
+        Ok(Outcome::Finished)
+    });
+    for outcome in &outcomes[..2] {
+        let error = outcome.as_ref().unwrap_err();
+        assert_eq!(error.to_string(), "process 2 is gone or does not answer");
+        assert!(error.hint().unwrap().contains("--resume"));
+    }
+    let (checkpoint, _) = Checkpoint::latest(&run.checkpoints()).unwrap();
+    assert_eq!(checkpoint.step, 4);
+}
+
+/// Panics after a number of steps, in place of a process that is killed.
+struct LeaveAfter(u64);
+
+impl mutualnet_train::Reporter for LeaveAfter {
+    fn report(&mut self, event: &Event) {
+        if matches!(event, Event::Step { step, .. } if *step + 1 == self.0) {
+            std::panic::resume_unwind(Box::new(()));
+        }
+    }
+}
+
+#[test]
+fn ranks_that_do_not_train_the_same_are_refused() {
+    let fixture = Fixture::new();
+    let run = fixture.run("run");
+    let never = AtomicBool::new(false);
+    let recipes = [fixture.recipe(&[]), fixture.recipe(&["train.lr=0.04"])];
+    let outcomes =
+        on_ranks(2, |rank, ranks| train_together(&recipes[rank], (&run, false), ranks, &never, &mut ()));
+    for outcome in outcomes {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.to_string(), "the recipe of process 1 differs from that of process 0");
+    }
+    let odd = fixture.recipe(&["train.batch=7"]);
+    let outcomes =
+        on_ranks(2, |_, ranks| train_together(&odd, (&fixture.run("odd"), false), ranks, &never, &mut ()));
+    for outcome in outcomes {
+        let error = outcome.unwrap_err();
+        assert!(matches!(&error, Error::Recipe { .. }));
+        assert!(
+            error.to_string().contains("train.batch is 7, which 2 processes cannot share equally"),
+            "{error}"
+        );
+        assert!(error.hint().unwrap().contains("train.batch=8"));
+    }
+}
