@@ -29,6 +29,12 @@ pub enum Error {
         /// The run directory.
         path: PathBuf,
     },
+    /// Another process writes into the run directory.
+    #[error("another process is working on this run: {}", .path.display())]
+    InUse {
+        /// The run directory.
+        path: PathBuf,
+    },
     /// There is no run, or it has not come far enough.
     #[error("{what} is missing: {}", .path.display())]
     NoRun {
@@ -257,6 +263,9 @@ impl Error {
             Self::Recipe { hint, .. } => hint.clone(),
             Self::RunExists { .. } => {
                 Some("continue it with --resume, or choose another directory for --out".to_owned())
+            }
+            Self::InUse { .. } => {
+                Some("wait until it ends, or choose another directory for --out".to_owned())
             }
             Self::NoRun { .. } => Some("train first: mutualnet train RECIPE --out RUN".to_owned()),
             Self::Unfinished { .. } => {

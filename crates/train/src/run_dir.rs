@@ -1,6 +1,7 @@
 //! The run directory: the path of every file that a run writes.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use mutualnet_core::Metric;
@@ -65,12 +66,37 @@ impl RunDir {
         Ok(())
     }
 
-    /// Makes the directory for a new run.
+    /// Makes the directory for a new run, and locks it.
     ///
     /// # Errors
-    /// It cannot be created, or holds a run already.
-    pub(crate) fn create(&self) -> Result<()> {
+    /// It cannot be created, holds a run already, or another process makes one there.
+    pub(crate) fn create(&self) -> Result<RunLock> {
+        fs::create_dir_all(self.checkpoints()).map_err(|source| Error::write(&self.0, source))?;
+        let lock = self.lock()?;
         self.check_new()?;
-        fs::create_dir_all(self.checkpoints()).map_err(|source| Error::write(&self.0, source))
+        Ok(lock)
     }
+
+    /// Keeps other processes from writing here until the lock is dropped, or this process ends in whatever way. Where the file
+    /// system has no locks, nothing is kept away.
+    ///
+    /// # Errors
+    /// Another process writes here, or there is no such directory.
+    pub(crate) fn lock(&self) -> Result<RunLock> {
+        let path = self.0.join("lock");
+        let file = File::create(&path).map_err(|source| Error::write(&path, source))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(Error::InUse { path: self.0.clone() }),
+            Err(TryLockError::Error(source)) if source.kind() != io::ErrorKind::Unsupported => {
+                Err(Error::write(&path, source))
+            }
+            _ => Ok(RunLock { _file: file }),
+        }
+    }
+}
+
+/// A lock on a run directory.
+#[derive(Debug)]
+pub(crate) struct RunLock {
+    _file: File,
 }

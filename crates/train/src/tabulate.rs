@@ -58,6 +58,7 @@ pub(crate) fn evaluation_batch(recipe: &Recipe) -> usize {
 /// The run is not finished, its data are gone, or something cannot be written.
 pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Result<QueryTable> {
     let stored = Plan::read(&run.plan())?;
+    let _held = run.lock()?;
     let recipe = &stored.recipe;
     let planned = Plan::make(recipe)?;
     let derived = &stored.derived;

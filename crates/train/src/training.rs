@@ -19,7 +19,7 @@ use crate::learning::LearningWatch;
 use crate::plan::{Plan, Planned};
 use crate::ranks::Ranks;
 use crate::recipe::Recipe;
-use crate::run_dir::RunDir;
+use crate::run_dir::{RunDir, RunLock};
 use crate::state::State;
 use crate::task::{Objective, for_task};
 use crate::trainer::{Stepped, Trainer};
@@ -98,6 +98,8 @@ struct Start {
     device: Device,
     /// Checkpoints that were passed over.
     damaged: Vec<Error>,
+    /// Keeps the directory; only the process that writes it has one.
+    lock: Option<RunLock>,
 }
 
 impl Start {
@@ -107,14 +109,15 @@ impl Start {
         let mut planned = Plan::start(recipe)?;
         let state = State::first(&planned, device)?;
         planned.plan.derived.init_sha256 = recipe.train.init.as_deref().map(digest::of_file).transpose()?;
-        run.create()?;
+        let lock = Some(run.create()?);
         planned.plan.write(&run.plan())?;
-        Ok(Self { planned, state, device, damaged: Vec::new() })
+        Ok(Self { planned, state, device, damaged: Vec::new(), lock })
     }
 
     /// A run that has begun.
     fn continued(recipe: &Recipe, run: &RunDir, device: Device) -> Result<Self> {
         let stored = Plan::read(&run.plan())?;
+        let lock = Some(run.lock()?);
         let planned = Plan::make(recipe)?;
         // Compared key by key, not by the stored hash: a newer program may know more keys, which the stored recipe then has
         // at their defaults.
@@ -134,7 +137,7 @@ impl Start {
             Err(Error::NoCheckpoint { .. }) => (State::first(&planned, device)?, Vec::new()),
             Err(error) => return Err(error),
         };
-        Ok(Self { planned, state, device, damaged })
+        Ok(Self { planned, state, device, damaged, lock })
     }
 
     /// The same for all processes: the first one begins or goes on, and sends its state to the others.
@@ -160,7 +163,7 @@ impl Start {
             None => {
                 let planned = Plan::make(recipe)?;
                 let state = State::restore(&planned, Checkpoint::from_bytes(&sent), device)?;
-                Self { planned, state, device, damaged: Vec::new() }
+                Self { planned, state, device, damaged: Vec::new(), lock: None }
             }
         };
         let derived = &start.planned.plan.derived;
@@ -183,8 +186,7 @@ impl Start {
         stop: &AtomicBool,
         console: &mut dyn Reporter,
     ) -> Result<Outcome> {
-        let damaged = self.damaged;
-        let (planned, state, device) = (self.planned, self.state, self.device);
+        let Self { planned, state, device, damaged, lock: _held } = self;
         for_task!(planned.plan.recipe.task, planned.network, O => {
             Training::<O>::new(planned, run, (device, ranks), state, console)?.run(stop, damaged)
         })

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::AtomicBool;
 
-use mutualnet_train::{Error, Event, Outcome, resume, tabulate, train};
+use mutualnet_train::{Error, Event, Outcome, Recipe, Reporter, RunDir, resume, tabulate, train};
 
 use crate::fixture::{Fixture, STEPS_PER_EPOCH, StopAfter, events, forget, state};
 
@@ -104,4 +104,25 @@ fn a_run_that_diverges_says_where_and_stops() {
     let found: Vec<_> = found.collect();
     assert_eq!(found.len(), 3);
     assert!(found.iter().all(|(layer, n)| layer.is_some() && *n == 8), "{found:?}");
+}
+
+/// A second process is refused while the first one trains, and not afterwards.
+#[test]
+fn a_run_is_trained_by_one_process_at_a_time() {
+    struct Second<'a>(&'a Recipe, &'a RunDir, Option<String>);
+    impl Reporter for Second<'_> {
+        fn report(&mut self, event: &Event) {
+            if matches!(event, Event::Step { step: 3, .. }) {
+                let error = resume(self.0, self.1, &AtomicBool::new(false), &mut ()).unwrap_err();
+                self.2 = Some(error.to_string());
+            }
+        }
+    }
+    let fixture = Fixture::new();
+    let (recipe, run) = (fixture.recipe(&["train.epochs=1"]), fixture.run("run"));
+    let mut second = Second(&recipe, &run, None);
+    train(&recipe, &run, &AtomicBool::new(false), &mut second).unwrap();
+    let told = second.2.unwrap();
+    assert!(told.starts_with("another process is working on this run: "), "{told}");
+    resume(&recipe, &run, &AtomicBool::new(false), &mut ()).unwrap();
 }
