@@ -9,6 +9,7 @@ mod data;
 mod data_clips;
 mod interleave;
 pub(crate) mod peers;
+mod processes;
 mod runtime;
 mod segment;
 mod train;
@@ -27,12 +28,13 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
         ["train"] => train::run(root)?,
         ["train", "segment"] => segment::run(root)?,
         ["train", "clips"] => clips::run(root)?,
+        ["train", "processes"] => processes::run(root)?,
         ["data"] => data::run(root)?,
         ["data", "clips"] => data_clips::run(root)?,
         ["coco"] => coco::run(root)?,
         ["runtime", ref rest @ ..] => runtime::run(root, rest)?,
         _ => bail!(
-            "usage: cargo xtask bench train [segment|clips]|data [clips]|coco|runtime [--json]; runtime also takes --quick and networks"
+            "usage: cargo xtask bench train [segment|clips|processes]|data [clips]|coco|runtime [--json]; runtime also takes --quick and networks"
         ),
     };
     print!("{}", report.table);

@@ -116,7 +116,7 @@ pub(super) fn run(programs: &mut [Program], requests: &[String], n_warm_up: usiz
     Ok(())
 }
 
-fn spread(seconds: &[f64]) -> Spread {
+pub(super) fn spread(seconds: &[f64]) -> Spread {
     let mut sorted = seconds.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = |share: f64| {
