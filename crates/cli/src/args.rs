@@ -1,6 +1,8 @@
 //! The command line: commands, arguments and their help.
 
 use std::path::PathBuf;
+#[cfg(feature = "train")]
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use mutualnet_core::{Budget, Frames, Precision, Resolution, Views, Width, WidthRange};
@@ -94,9 +96,24 @@ pub(crate) struct TrainArgs {
     /// Continue from the last checkpoint, or start the run if there is none yet
     #[arg(long)]
     pub(crate) resume: bool,
+    #[command(flatten)]
+    pub(crate) processes: ProcessesArgs,
+}
+
+/// For a command that a launcher may start several times.
+#[cfg(feature = "train")]
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ProcessesArgs {
     /// Seconds to wait for another process that does not answer, if a launcher such as torchrun started several
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) timeout: u64,
+    timeout: u64,
+}
+
+#[cfg(feature = "train")]
+impl ProcessesArgs {
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
 }
 
 #[cfg(feature = "train")]
@@ -104,6 +121,8 @@ pub(crate) struct TrainArgs {
 pub(crate) struct TabulateArgs {
     /// Run directory of a finished training
     pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) processes: ProcessesArgs,
 }
 
 #[derive(Debug, ClapArgs)]

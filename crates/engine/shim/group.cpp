@@ -129,10 +129,12 @@ char* mutualnet_group_sum_numbers(void* group, double* numbers, int64_t n) {
   return guarded([&] { sum_in_place(group, at::from_blob(numbers, {n}, at::kDouble)); });
 }
 
-char* mutualnet_group_broadcast(void* group, uint8_t* bytes, int64_t n) {
+char* mutualnet_group_broadcast(void* group, int from, uint8_t* bytes, int64_t n) {
   return guarded([&] {
     std::vector<at::Tensor> list{at::from_blob(bytes, {n}, at::kByte)};
-    backend_of(group).broadcast(list)->wait();
+    c10d::BroadcastOptions options;
+    options.rootRank = from;
+    backend_of(group).broadcast(list, options)->wait();
   });
 }
 

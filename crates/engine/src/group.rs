@@ -71,12 +71,12 @@ impl Group {
         shim::group_sum_numbers(&self.raw, numbers)
     }
 
-    /// Replaces bytes by those of rank 0, which are as many.
+    /// Replaces bytes by those of a rank, which are as many.
     ///
     /// # Errors
     /// As [`Self::sum_`].
-    pub fn broadcast(&self, bytes: &mut [u8]) -> Result<()> {
-        shim::group_broadcast(&self.raw, bytes)
+    pub fn broadcast(&self, from: usize, bytes: &mut [u8]) -> Result<()> {
+        shim::group_broadcast(&self.raw, from, bytes)
     }
 
     /// Ends the group after an exchange failed, so that ranks that still wait for this one notice, and returns the ranks that

@@ -12,6 +12,7 @@ use mutualnet_bundle::{safetensors, write_atomically};
 use mutualnet_core::Weights;
 use serde::{Deserialize, Serialize};
 
+use crate::ranks::{join, split};
 use crate::{Error, Result, digest};
 
 /// The part that every checkpoint has: the parameters.
@@ -102,14 +103,9 @@ impl Checkpoint {
 
     /// Everything in memory, to be sent to other processes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let parts: Vec<_> =
-            self.parts.iter().map(|(part, tensors)| (part, safetensors::to_bytes(tensors))).collect();
-        let lengths: Vec<_> = parts.iter().map(|(part, bytes)| (part, bytes.len())).collect();
-        let header = serde_json::to_vec(&(self.step, self.n_non_finite, lengths)).expect("plain values");
-        let mut all = (header.len() as u64).to_le_bytes().to_vec();
-        all.extend(header);
-        parts.into_iter().for_each(|(_, bytes)| all.extend(bytes));
-        all
+        let names: Vec<_> = self.parts.keys().collect();
+        let header = serde_json::to_vec(&(self.step, self.n_non_finite, names)).expect("plain values");
+        join(std::iter::once(header).chain(self.parts.values().map(safetensors::to_bytes)))
     }
 
     /// What [`Self::to_bytes`] made in another process of the same program.
@@ -117,16 +113,12 @@ impl Checkpoint {
     /// # Panics
     /// It was something else.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
-        let (len, bytes) = bytes.split_first_chunk().expect("the length comes first");
-        let (header, mut bytes) = bytes.split_at(u64::from_le_bytes(*len) as usize);
-        let (step, n_non_finite, lengths): (_, _, Vec<(String, usize)>) =
-            serde_json::from_slice(header).expect("the header is ours");
-        let parts = lengths.into_iter().map(|(part, len)| {
-            let (own, rest) = bytes.split_at(len);
-            bytes = rest;
-            (part, safetensors::from_bytes(own).expect("the tensors are ours"))
-        });
-        Self { step, n_non_finite, parts: parts.collect() }
+        let pieces = split(bytes);
+        let (step, n_non_finite, names): (_, _, Vec<String>) =
+            serde_json::from_slice(pieces[0]).expect("the header is ours");
+        let tensors =
+            pieces[1..].iter().map(|part| safetensors::from_bytes(part).expect("the tensors are ours"));
+        Self { step, n_non_finite, parts: names.into_iter().zip(tensors).collect() }
     }
 
     /// The newest complete checkpoint of `dir`, and why newer ones were skipped.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mutualnet_data::{Batch, Batches, BrokenFile, Dataset, HANGS_AFTER, Loader, LoaderConfig};
+use mutualnet_data::{Batch, Batches, BrokenFile, Dataset, HANGS_AFTER, Loader, LoaderConfig, Part};
 use mutualnet_engine::Device;
 
 use crate::Result;
@@ -24,22 +24,22 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// The loader of a split, set up as the recipe says, for batches that go to `device`.
 pub(crate) fn loader(recipe: &Recipe, dataset: Dataset, batch_size: usize, device: Device) -> Result<Loader> {
-    loader_of(recipe, dataset, batch_size, device, &Ranks::alone())
+    loader_of(recipe, dataset, batch_size, device, (Part::default(), Ranks::alone().cores()))
 }
 
-/// The same for one of several processes, which loads its part of every batch.
+/// The same for one of several processes, which loads a part of every batch and has so many cores.
 pub(crate) fn loader_of(
     recipe: &Recipe,
     dataset: Dataset,
     batch_size: usize,
     device: Device,
-    ranks: &Ranks,
+    (part, cores): (Part, usize),
 ) -> Result<Loader> {
     let config = LoaderConfig {
         batch_size,
-        part: ranks.part(),
+        part,
         workers: match recipe.data.workers {
-            0 => ranks.cores(),
+            0 => cores,
             workers => workers,
         },
         prefetch: PREFETCH,
@@ -165,7 +165,7 @@ impl Feed {
 mod tests {
     use mutualnet_core::network::Rank;
     use mutualnet_core::{Fit, Preprocess, Resolution, Task};
-    use mutualnet_data::{LoaderConfig, Part};
+    use mutualnet_data::LoaderConfig;
     use mutualnet_image::{Image, encode_palette_png, encode_png};
 
     use super::*;

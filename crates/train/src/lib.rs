@@ -51,7 +51,7 @@ pub mod calibrate;
 pub mod sweep;
 
 mod tabulate;
-pub use tabulate::tabulate;
+pub use tabulate::{tabulate, tabulate_together};
 
 pub mod bench;
 pub mod timing;

@@ -273,9 +273,13 @@ impl Plan {
         if !path.exists() {
             return Err(Error::NoRun { what: "the plan of a run", path: path.to_owned() });
         }
-        let text = std::fs::read_to_string(path).map_err(|source| Error::read(path, source))?;
+        Self::from_text(&std::fs::read_to_string(path).map_err(|source| Error::read(path, source))?, path)
+    }
+
+    /// The plan in the text of the file at a path.
+    pub(crate) fn from_text(text: &str, path: &Path) -> Result<Self> {
         let wrong = |reason| Error::Format { what: "plan", reason, path: path.to_owned() };
-        let plan: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let plan: Self = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
         if plan.format_version != FORMAT_VERSION {
             return Err(wrong(format!(
                 "format version {} (this program reads {FORMAT_VERSION})",
@@ -286,8 +290,11 @@ impl Plan {
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let text = toml::to_string(self).expect("a plan holds nothing that TOML cannot");
-        Ok(write_atomically(path, text.as_bytes())?)
+        Ok(write_atomically(path, self.to_text().as_bytes())?)
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        toml::to_string(self).expect("a plan holds nothing that TOML cannot")
     }
 }
 

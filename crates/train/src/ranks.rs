@@ -50,14 +50,6 @@ impl Ranks {
         }
     }
 
-    /// How many processes a launcher started, without waiting for them.
-    ///
-    /// # Errors
-    /// As [`Self::from_environment`].
-    pub fn n_launched() -> Result<usize> {
-        Ok(launch(from_environment, Duration::ZERO)?.map_or(1, |launch| launch.meet.size))
-    }
-
     /// Waits for the other processes.
     ///
     /// # Errors
@@ -141,31 +133,50 @@ impl Ranks {
         Ok(n[0] > 0.0)
     }
 
-    /// What the first process makes, for all of them.
+    /// What the first process makes, in all of them.
     ///
     /// # Errors
     /// That of `make`, which the others see as [`Error::Exchange`]; or the first process is gone.
-    pub(crate) fn share_first(&self, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    pub(crate) fn share<T>(
+        &self,
+        make: impl FnOnce() -> Result<T>,
+        to_bytes: impl FnOnce(&T) -> Result<Vec<u8>>,
+        from_bytes: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         let Some(group) = &self.group else { return make() };
-        let mut bytes = if self.is_first() { make()? } else { Vec::new() };
-        let mut len = (bytes.len() as u64).to_le_bytes();
-        group.broadcast(&mut len).map_err(exchange)?;
-        bytes.resize(u64::from_le_bytes(len) as usize, 0);
-        group.broadcast(&mut bytes).map_err(exchange)?;
-        Ok(bytes)
+        if group.rank() > 0 {
+            return from_bytes(&broadcast(group, 0, Vec::new())?);
+        }
+        let made = make()?;
+        broadcast(group, 0, to_bytes(&made)?)?;
+        Ok(made)
     }
 
-    /// The processes, from 0, for which something differs from the first one's.
+    /// What every process makes, in the order of their numbers.
     ///
     /// # Errors
-    /// [`Error::Exchange`].
-    pub(crate) fn unlike_first(&self, own: &[u8]) -> Result<Vec<usize>> {
-        let Some(group) = &self.group else { return Ok(Vec::new()) };
-        let firsts = self.share_first(|| Ok(own.to_vec()))?;
+    /// As [`Self::share`].
+    pub(crate) fn gather(&self, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+        let mut own = make()?;
+        let Some(group) = &self.group else { return Ok(vec![own]) };
+        let of = |rank| {
+            broadcast(group, rank, if rank == group.rank() { std::mem::take(&mut own) } else { Vec::new() })
+        };
+        (0..group.size()).map(of).collect()
+    }
+
+    /// Whether something, of which this is the hash, is the same in all processes.
+    ///
+    /// # Errors
+    /// [`Error::Unlike`] in all of them, or [`Error::Exchange`].
+    pub(crate) fn check_alike(&self, what: &'static str, own: &str) -> Result<()> {
+        let Some(group) = &self.group else { return Ok(()) };
+        let firsts = broadcast(group, 0, own.as_bytes().to_vec())?;
         let mut is_unlike = vec![0.0; group.size()];
-        is_unlike[group.rank()] = f64::from(u8::from(firsts != own));
+        is_unlike[group.rank()] = f64::from(u8::from(firsts != own.as_bytes()));
         group.sum_numbers(&mut is_unlike).map_err(exchange)?;
-        Ok((0..group.size()).filter(|&rank| is_unlike[rank] > 0.0).collect())
+        let ranks: Vec<_> = (0..group.size()).filter(|&rank| is_unlike[rank] > 0.0).collect();
+        if ranks.is_empty() { Ok(()) } else { Err(Error::Unlike { what, ranks }) }
     }
 
     /// A failed exchange with the processes that are gone named, any other error as it is.
@@ -179,6 +190,35 @@ impl Ranks {
             (error, _) => error,
         }
     }
+}
+
+/// The bytes of one process, in all of them; those of the others do not matter.
+fn broadcast(group: &Group, rank: usize, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let mut len = (bytes.len() as u64).to_le_bytes();
+    group.broadcast(rank, &mut len).map_err(exchange)?;
+    bytes.resize(u64::from_le_bytes(len) as usize, 0);
+    group.broadcast(rank, &mut bytes).map_err(exchange)?;
+    Ok(bytes)
+}
+
+/// Pieces one after another, each with its length in front of it.
+pub(crate) fn join(pieces: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let with_length = |piece: Vec<u8>| [&(piece.len() as u64).to_le_bytes(), &piece[..]].concat();
+    pieces.into_iter().flat_map(with_length).collect()
+}
+
+/// The pieces that [`join`] was given.
+///
+/// # Panics
+/// The bytes are something else.
+pub(crate) fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut pieces = Vec::new();
+    while let Some((len, rest)) = bytes.split_first_chunk() {
+        let (piece, rest) = rest.split_at(u64::from_le_bytes(*len) as usize);
+        pieces.push(piece);
+        bytes = rest;
+    }
+    pieces
 }
 
 fn exchange(source: EngineError) -> Error {

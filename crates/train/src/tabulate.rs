@@ -11,19 +11,18 @@ use mutualnet_bundle::{
 };
 use mutualnet_core::text::counted;
 use mutualnet_core::{Frames, Network, Preprocess, Subnet, Weights};
-use mutualnet_data::Dataset;
+use mutualnet_data::{Dataset, Loader, Part};
 use mutualnet_engine::Device;
 use mutualnet_nn::{Net, Parameters, Statistics};
 use mutualnet_report::{Cost, Page, page, plot};
 use mutualnet_runtime::{MeasureConfig, Model, Session, measure};
 
 use crate::calibrate::Calibration;
-use crate::checkpoint::{Checkpoint, EMA, WEIGHTS};
 use crate::events::{Event, EventLog, Reporter, Stage};
-use crate::feed::{Feed, IfBroken, loader};
+use crate::feed::{Feed, IfBroken, loader_of};
 use crate::plan::{Plan, Planned};
 use crate::ranks::Ranks;
-use crate::recipe::{Recipe, TabulateWeights};
+use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
 use crate::step_batch::{StepBatch, images};
 use crate::sweep::Sweep;
@@ -32,6 +31,9 @@ use crate::training::set_up;
 use crate::{Error, Result};
 
 mod precisions;
+mod shares;
+
+use shares::{Evaluated, Opened};
 
 /// Images per evaluation batch, unless they are large. Memory depends on it, results do not.
 const EVALUATION_BATCH: usize = 64;
@@ -57,42 +59,64 @@ pub(crate) fn evaluation_batch(recipe: &Recipe) -> usize {
 /// # Errors
 /// The run is not finished, its data are gone, or something cannot be written.
 pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Result<QueryTable> {
-    let stored = Plan::read(&run.plan())?;
-    let _held = run.lock()?;
+    let table = tabulate_together(run, program, &Ranks::alone(), console)?;
+    Ok(table.expect("a process of its own is the first one"))
+}
+
+/// As [`tabulate`], together with other processes that make the same call: each calibrates and evaluates some of the rows on
+/// all images. The first one alone reads and writes the run directory, times the rows, and returns the table.
+///
+/// # Errors
+/// As [`tabulate`]; or a process is gone ([`Error::Exchange`]), or the data differ ([`Error::Unlike`]).
+pub fn tabulate_together(
+    run: &RunDir,
+    program: &str,
+    ranks: &Ranks,
+    console: &mut dyn Reporter,
+) -> Result<Option<QueryTable>> {
+    tabulate_own(run, program, ranks, console).map_err(|error| ranks.blame(error))
+}
+
+fn tabulate_own(
+    run: &RunDir,
+    program: &str,
+    ranks: &Ranks,
+    console: &mut dyn Reporter,
+) -> Result<Option<QueryTable>> {
+    let opened = ranks.share(
+        || Opened::read(run),
+        |opened| Ok(opened.to_bytes()),
+        |bytes| Opened::from_bytes(bytes, run),
+    )?;
+    let Opened { plan: stored, weights, lock: _held } = opened;
     let recipe = &stored.recipe;
     let planned = Plan::make(recipe)?;
     let derived = &stored.derived;
+    ranks.check_alike("the training data", &planned.plan.derived.train_sha256)?;
+    ranks.check_alike("the test data", &planned.plan.derived.test_sha256)?;
     if planned.plan.derived.classes != derived.classes {
         return Err(Error::RunClasses { path: recipe.data.path.clone() });
     }
-    let (mut checkpoint, damaged) = Checkpoint::latest(&run.checkpoints())?;
-    if checkpoint.step < derived.total_steps {
-        let (step, total_steps) = (checkpoint.step, derived.total_steps);
-        let unfinished = Error::Unfinished { step, total_steps, path: run.path().to_owned() };
-        // If the last checkpoint is there but damaged, that is the error to report.
-        return Err(damaged.into_iter().next().unwrap_or(unfinished));
-    }
-    let device = set_up(recipe, &Ranks::alone())?;
-    let weights = checkpoint.take(match recipe.tabulate.weights {
-        TabulateWeights::Last => WEIGHTS,
-        TabulateWeights::Ema => EMA,
-    })?;
+    let device = set_up(recipe, ranks)?;
     let weights = shipped(&planned.shipped, weights);
     let parameters = Parameters::from_weights(&planned.shipped, &weights, device)?;
-    let mut log = EventLog::open(&run.events(), console)?;
+    let mut log = match ranks.is_first() {
+        true => EventLog::open(&run.events(), console)?,
+        false => EventLog::without_record(console),
+    };
     planned.tell_notices(&mut log)?;
     tell_changes(&stored, &planned.plan, &mut log)?;
     let mut tabulation = Tabulation {
         net: Net::new(planned.shipped.clone()),
-        rows: recipe.table_rows().to_vec(),
+        rows: shares::own_rows(&planned.shipped, recipe.table_rows(), ranks)?,
+        cores: ranks.cores(),
         log,
         recipe,
         parameters,
         device,
     };
-    let statistics = for_task!(recipe.task, planned.shipped, O => tabulation.calibrate::<O>(&planned.train))?;
-    let rows =
-        for_task!(recipe.task, planned.shipped, O => tabulation.evaluate::<O>(&planned.test, &statistics))?;
+    let own = for_task!(recipe.task, planned.shipped, O => tabulation.own_rows::<O>(&planned))?;
+    let Some(Evaluated { rows, stats }) = own.gather(ranks, recipe.task.metric())? else { return Ok(None) };
     let Planned { plan: now, shipped: network, test, .. } = planned;
     let mut bundle = Bundle::new(BundleParts {
         task: recipe.task,
@@ -101,7 +125,7 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
         preprocess: recipe.preprocess(),
         table: QueryTable::new(rows)?.measuring(recipe.task.metric()),
         weights,
-        stats: to_stats(&statistics)?,
+        stats,
         provenance: provenance(&stored, program),
     })?;
     if let [_, further @ ..] = &recipe.tabulate.precisions[..]
@@ -117,7 +141,7 @@ pub fn tabulate(run: &RunDir, program: &str, console: &mut dyn Reporter) -> Resu
     Bundle::new(BundleParts { table: table.clone(), ..bundle.into_parts() })?.write(&run.bundle())?;
     table.write(&run.table())?;
     write_pictures(run, &stored, &table)?;
-    Ok(table)
+    Ok(Some(table))
 }
 
 /// Reports splits that changed since the run was started.
@@ -140,14 +164,31 @@ struct Tabulation<'a> {
     net: Net,
     parameters: Parameters,
     device: Device,
+    /// Those that this process evaluates.
     rows: Vec<Subnet>,
+    /// How many cores it has.
+    cores: usize,
     log: EventLog<'a>,
 }
 
 impl Tabulation<'_> {
+    fn own_rows<O: Objective>(&mut self, planned: &Planned) -> Result<Evaluated> {
+        if self.rows.is_empty() {
+            return Ok(Evaluated { rows: Vec::new(), stats: BTreeMap::new() });
+        }
+        let statistics = self.calibrate::<O>(&planned.train)?;
+        let rows = self.evaluate::<O>(&planned.test, &statistics)?;
+        Ok(Evaluated { rows, stats: to_stats(&statistics)? })
+    }
+
+    /// A loader of whole batches.
+    fn loader(&self, dataset: &Dataset, batch: usize, device: Device) -> Result<Loader> {
+        loader_of(self.recipe, dataset.clone(), batch, device, (Part::default(), self.cores))
+    }
+
     fn calibrate<O: Objective>(&mut self, train: &Dataset) -> Result<BTreeMap<Subnet, Statistics>> {
         let section = &self.recipe.tabulate;
-        let loader = loader(self.recipe, train.clone(), self.recipe.calibration_batch(), self.device)?;
+        let loader = self.loader(train, self.recipe.calibration_batch(), self.device)?;
         let data = &self.recipe.data;
         let batches =
             loader.calibrate(data.augment, &self.recipe.preprocess(), section.calibration_batches)?;
@@ -169,7 +210,7 @@ impl Tabulation<'_> {
         test: &Dataset,
         statistics: &BTreeMap<Subnet, Statistics>,
     ) -> Result<Vec<Row>> {
-        let loader = loader(self.recipe, test.clone(), evaluation_batch(self.recipe), self.device)?;
+        let loader = self.loader(test, evaluation_batch(self.recipe), self.device)?;
         let batches = loader.evaluate(&self.recipe.preprocess())?;
         let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
         let mut sweep = Sweep::<O>::new(statistics);

@@ -147,34 +147,21 @@ impl Start {
         device: Device,
         ranks: &Ranks,
     ) -> Result<Self> {
-        let mut own = None;
-        let sent = ranks.share_first(|| {
-            let start = if resumes && run.plan().exists() {
-                Self::continued(recipe, run, device)?
-            } else {
-                Self::new(recipe, run, device)?
-            };
-            let bytes = if ranks.n() == 1 { Vec::new() } else { start.state.checkpoint()?.to_bytes() };
-            own = Some(start);
-            Ok(bytes)
-        })?;
-        let start = match own {
-            Some(start) => start,
-            None => {
+        let start = ranks.share(
+            || match resumes && run.plan().exists() {
+                true => Self::continued(recipe, run, device),
+                false => Self::new(recipe, run, device),
+            },
+            |start| Ok(start.state.checkpoint()?.to_bytes()),
+            |sent| {
                 let planned = Plan::make(recipe)?;
-                let state = State::restore(&planned, Checkpoint::from_bytes(&sent), device)?;
-                Self { planned, state, device, damaged: Vec::new(), lock: None }
-            }
-        };
+                let state = State::restore(&planned, Checkpoint::from_bytes(sent), device)?;
+                Ok(Self { planned, state, device, damaged: Vec::new(), lock: None })
+            },
+        )?;
         let derived = &start.planned.plan.derived;
-        for (what, own) in
-            [("the recipe", &derived.recipe_sha256), ("the training data", &derived.train_sha256)]
-        {
-            let unlike = ranks.unlike_first(own.as_bytes())?;
-            if !unlike.is_empty() {
-                return Err(Error::Unlike { what, ranks: unlike });
-            }
-        }
+        ranks.check_alike("the recipe", &derived.recipe_sha256)?;
+        ranks.check_alike("the training data", &derived.train_sha256)?;
         Ok(start)
     }
 
@@ -335,8 +322,7 @@ impl<'a, O: Objective> Training<'a, O> {
             return Ok(());
         }
         let own = digest::hex(&self.trainer.state.checkpoint()?.to_bytes());
-        let unlike = self.ranks.unlike_first(own.as_bytes())?;
-        if unlike.is_empty() { Ok(()) } else { Err(Error::Unlike { what: WEIGHTS_OF_ALL, ranks: unlike }) }
+        self.ranks.check_alike(WEIGHTS_OF_ALL, &own)
     }
 
     fn save(&mut self) -> Result<()> {
@@ -354,7 +340,7 @@ impl<'a, O: Objective> Training<'a, O> {
 fn feed(plan: &Plan, train: Dataset, step: u64, (device, ranks): (Device, &Ranks)) -> Result<Feed> {
     let (recipe, steps_per_epoch) = (&plan.recipe, plan.derived.steps_per_epoch);
     let from = Position { epoch: (step / steps_per_epoch) as u32, step: (step % steps_per_epoch) as usize };
-    let loader = loader_of(recipe, train, recipe.train.batch, device, ranks)?;
+    let loader = loader_of(recipe, train, recipe.train.batch, device, (ranks.part(), ranks.cores()))?;
     let batches = loader.train(recipe.data.augment, &recipe.preprocess(), from, recipe.train.epochs)?;
     Ok(Feed::new(loader, batches, IfBroken::Replaced))
 }

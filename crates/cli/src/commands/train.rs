@@ -1,7 +1,5 @@
 //! `mutualnet train`: runs a recipe, alone or as one of several processes; Ctrl-C and `kill` save the state first.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use mutualnet_train::{Outcome, Ranks, Recipe, Reporter, RunDir};
 
@@ -13,7 +11,7 @@ use crate::text;
 pub(super) fn run(args: &TrainArgs) -> Result<()> {
     let recipe = Recipe::load(&args.recipe.recipe, &args.recipe.overrides)?;
     let run = RunDir::new(&args.out);
-    let ranks = Ranks::from_environment(Duration::from_secs(args.timeout))?;
+    let ranks = Ranks::from_environment(args.processes.timeout())?;
     let is_first = ranks.is_first();
     let signals = Signals::listen()?;
     let mut progress = Progress::new();

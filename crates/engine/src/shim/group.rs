@@ -22,7 +22,7 @@ unsafe extern "C" {
     fn mutualnet_group_leave(group: *mut c_void);
     fn mutualnet_group_sum(group: *mut c_void, tensors: *mut RawTensor, n: i64) -> RawMessage;
     fn mutualnet_group_sum_numbers(group: *mut c_void, numbers: *mut f64, n: i64) -> RawMessage;
-    fn mutualnet_group_broadcast(group: *mut c_void, bytes: *mut u8, n: i64) -> RawMessage;
+    fn mutualnet_group_broadcast(group: *mut c_void, from: c_int, bytes: *mut u8, n: i64) -> RawMessage;
     fn mutualnet_group_end(group: *mut c_void, wait_ms: i64, is_missing: *mut u8) -> RawMessage;
 }
 
@@ -76,9 +76,10 @@ pub(crate) fn group_sum_numbers(group: &RawGroup, numbers: &mut [f64]) -> Result
     on_process("sum over the ranks", message)
 }
 
-pub(crate) fn group_broadcast(group: &RawGroup, bytes: &mut [u8]) -> Result<()> {
+pub(crate) fn group_broadcast(group: &RawGroup, from: usize, bytes: &mut [u8]) -> Result<()> {
     // SAFETY: the bytes are borrowed exclusively for the call.
-    let message = unsafe { mutualnet_group_broadcast(group.0, bytes.as_mut_ptr(), bytes.len() as i64) };
+    let message =
+        unsafe { mutualnet_group_broadcast(group.0, from as c_int, bytes.as_mut_ptr(), bytes.len() as i64) };
     on_process("broadcast", message)
 }
 

@@ -50,13 +50,13 @@ fn tensors_and_numbers_are_summed() {
 }
 
 #[test]
-fn bytes_are_those_of_rank_0() {
+fn bytes_are_those_of_one_rank() {
     let bytes = on_ranks(2, |group| {
         let mut bytes = [group.rank() as u8 + 7; 5];
-        group.broadcast(&mut bytes).unwrap();
+        group.broadcast(1, &mut bytes).unwrap();
         bytes
     });
-    assert_eq!(bytes, [[7; 5]; 2]);
+    assert_eq!(bytes, [[8; 5]; 2]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use mutualnet_runtime::{Model, ModelConfig, Output, Session};
 use super::{EVALUATION_BATCH, EVALUATION_PIXELS, Tabulation, evaluation_batch};
 use crate::Result;
 use crate::events::{Event, Stage};
-use crate::feed::{Feed, IfBroken, loader};
+use crate::feed::{Feed, IfBroken};
 use crate::task::{Evaluated, Objective, Outputs, Score};
 
 impl Tabulation<'_> {
@@ -39,7 +39,7 @@ impl Tabulation<'_> {
             .flat_map(|&precision| rows.iter().map(move |row| (precision, row.subnet)))
             .map(|key| (key, O::Score::default()))
             .collect();
-        let loader = loader(self.recipe, test.clone(), evaluation_batch(self.recipe), Device::Cpu)?;
+        let loader = self.loader(test, evaluation_batch(self.recipe), Device::Cpu)?;
         let batches = loader.evaluate(&self.recipe.preprocess())?;
         let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
         let n_test = test.samples().len();
@@ -188,6 +188,7 @@ mod tests {
         let mut tabulation = Tabulation {
             net: Net::new(network.clone()),
             rows: recipe.table_rows().to_vec(),
+            cores: 1,
             log: EventLog::open(&dir.join("events.jsonl"), &mut console).unwrap(),
             recipe: &recipe,
             parameters,

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
+use mutualnet_bundle::{Bundle, QueryTable, Row};
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_data::{Batches, Loader, LoaderConfig, Part, Position};
 use mutualnet_engine::{Device, Rendezvous, Tensor};
@@ -16,12 +17,14 @@ use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::task::Classify;
 use mutualnet_train::update::Optimizer;
-use mutualnet_train::{Error, Event, Outcome, Plan, Ranks, Recipe, Result, RunDir, train_together};
+use mutualnet_train::{
+    Error, Event, Outcome, Plan, Ranks, Recipe, Result, RunDir, tabulate, tabulate_together, train_together,
+};
 
 use crate::fixture::{Fixture, StopAfter, events, state};
 
-/// Joins threads that train together, and returns what became of each.
-fn on_ranks(n: usize, work: impl Fn(usize, Ranks) -> Result<Outcome> + Sync) -> Vec<Result<Outcome>> {
+/// Joins threads that work together, and returns what became of each.
+fn on_ranks<T: Send>(n: usize, work: impl Fn(usize, Ranks) -> Result<T> + Sync) -> Vec<Result<T>> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let work = &work;
     thread::scope(|scope| {
@@ -187,5 +190,26 @@ fn ranks_that_do_not_train_the_same_are_refused() {
             "{error}"
         );
         assert!(error.hint().unwrap().contains("train.batch=8"));
+    }
+}
+
+#[test]
+fn rows_of_several_ranks_are_those_of_one() {
+    let fixture = Fixture::new();
+    // Four rows, so that one of five ranks has none.
+    let run =
+        fixture.train("run", &["train.epochs=1", "tabulate.width_step=0.75", "network.resolutions=[32, 20]"]);
+    let measured = |table: &QueryTable| {
+        let bundle = Bundle::read(&run.bundle()).unwrap();
+        let of = |row: &Row| (row.subnet, row.macs, row.quality, bundle.stats(row.subnet).unwrap().clone());
+        table.rows().iter().map(of).collect::<Vec<_>>()
+    };
+    let alone = measured(&tabulate(&run, "test", &mut ()).unwrap());
+    assert_eq!(alone.len(), 4);
+    for n in [2, 5] {
+        let tables = on_ranks(n, |_, ranks| tabulate_together(&run, "test", &ranks, &mut ()));
+        let mut tables: Vec<_> = tables.into_iter().map(Result::unwrap).collect();
+        assert!(tables[1..].iter().all(Option::is_none));
+        assert!(alone == measured(&tables.remove(0).unwrap()), "{n} ranks");
     }
 }
