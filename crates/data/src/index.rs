@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use mutualnet_core::Task;
 use mutualnet_core::network::Rank;
-use mutualnet_detect::coco::Instances;
+use mutualnet_detect::coco::{Instances, Shape};
 use mutualnet_image::Image;
 use mutualnet_image::decode;
 
@@ -131,6 +131,7 @@ pub struct Dataset {
     rank: Rank,
     classes: Vec<String>,
     truth: Option<Arc<Instances>>,
+    object_masks: bool,
     samples: Vec<SampleRef>,
     /// Where each class begins and ends in `samples`.
     ranges: Vec<Range<usize>>,
@@ -290,7 +291,29 @@ impl Dataset {
         };
         notices.extend(odd);
         let frames = Arc::new(frames);
-        Ok(Self { dir: dir.to_owned(), task, rank, classes, truth, samples, ranges, notices, frames })
+        Ok(Self {
+            dir: dir.to_owned(),
+            task,
+            rank,
+            classes,
+            truth,
+            object_masks: false,
+            samples,
+            ranges,
+            notices,
+            frames,
+        })
+    }
+
+    /// Makes batches for training have the masks of their objects too, which takes time.
+    #[must_use]
+    pub fn with_object_masks(self) -> Self {
+        Self { object_masks: true, ..self }
+    }
+
+    /// Whether batches for training have them.
+    pub(crate) fn object_masks(&self) -> bool {
+        self.object_masks
     }
 
     /// The directory that sample paths are relative to.
@@ -410,6 +433,18 @@ impl Dataset {
             hasher.update((object.category as u64).to_le_bytes());
             hasher.update([u8::from(object.is_crowd)]);
             object.bounds.iter().for_each(|side| hasher.update(side.to_le_bytes()));
+            match &object.shape {
+                None => {}
+                Some(Shape::Polygons(polygons)) => {
+                    for polygon in polygons {
+                        hasher.update((polygon.len() as u64).to_le_bytes());
+                        polygon.iter().flatten().for_each(|at| hasher.update(at.to_le_bytes()));
+                    }
+                }
+                Some(Shape::Runs(mask)) => {
+                    mask.counts().iter().for_each(|count| hasher.update(count.to_le_bytes()));
+                }
+            }
         }
     }
 

@@ -61,7 +61,6 @@ pub struct Loader {
     scratch: Arc<ScratchPool>,
     reads: Arc<Reads<u32>>,
     buffers: Arc<Buffers>,
-    object_masks: bool,
 }
 
 impl Loader {
@@ -93,7 +92,6 @@ impl Loader {
             scratch: Arc::default(),
             reads: Arc::default(),
             buffers: Arc::new(Buffers::new(Arc::new(Heap))),
-            object_masks: false,
         })
     }
 
@@ -102,12 +100,6 @@ impl Loader {
     pub fn with_memory(mut self, memory: Arc<dyn BatchMemory>) -> Self {
         self.buffers = Arc::new(Buffers::new(memory));
         self
-    }
-
-    /// Makes batches for training have the masks of their objects too.
-    #[must_use]
-    pub fn with_object_masks(self) -> Self {
-        Self { object_masks: true, ..self }
     }
 
     /// The data set.
@@ -258,7 +250,6 @@ impl Loader {
             pool: Arc::clone(&self.pool),
             seed: self.config.seed,
             part: self.config.part,
-            object_masks: self.object_masks,
             clips,
             work,
             order,

@@ -35,7 +35,7 @@ pub struct Objects {
     pub boxes: Vec<Corners>,
     /// The class of each; 0 is the background, which no object has.
     pub classes: Vec<u32>,
-    /// The mask of each, of the batch's size, or `None` if its outline is not known. Empty unless the loader was asked for masks.
+    /// The mask of each, of the batch's size, or `None` if its outline is not known. Empty unless the data set was asked for masks.
     pub masks: Vec<Option<Rle>>,
 }
 

@@ -12,7 +12,7 @@ use crate::classify::Classify;
 use crate::detect::Detect;
 use crate::regions::DetectRegions;
 use crate::segment::Segment;
-use crate::{Config, Error, Regions, Result};
+use crate::{Config, Error, FoundObject, Regions, Result};
 
 /// Turns the outputs of a network into an answer.
 pub trait Decoder: Send + Sync {
@@ -22,8 +22,8 @@ pub trait Decoder: Send + Sync {
     /// Whether its answers have masks.
     fn has_masks(&self) -> bool;
 
-    /// The regions that another list of the network has to run on before the image can be decoded, which the network saw at
-    /// a height and a width; `None` if there is no such list.
+    /// The regions that another list of the network has to run on first before the image can be decoded, which the network saw
+    /// at a height and a width; `None` if there is no such list.
     ///
     /// # Errors
     /// The outputs are not those of the task.
@@ -31,16 +31,11 @@ pub trait Decoder: Send + Sync {
         Ok(None)
     }
 
-    /// As [`Self::decode`], from the outputs of that list; of none if there are no regions.
+    /// What comes of the outputs of that list; of none if there are no regions. `size` is as for [`Self::decode`].
     ///
     /// # Errors
     /// The outputs are not those of the task, or the network has no regions.
-    fn decode_regions(
-        &self,
-        _regions: &Regions,
-        _outputs: &[Output<'_>],
-        _size: [u32; 2],
-    ) -> Result<Box<dyn Prediction>> {
+    fn decode_regions(&self, _regions: Regions, _outputs: &[Output<'_>], _size: [u32; 2]) -> Result<Step> {
         Err(Error::NoDetector)
     }
 
@@ -50,6 +45,14 @@ pub trait Decoder: Send + Sync {
     /// # Errors
     /// The outputs are not those of the task.
     fn decode(&self, outputs: &[Output<'_>], size: [u32; 2]) -> Result<Box<dyn Prediction>>;
+}
+
+/// What comes of the outputs of a list that ran on regions.
+pub enum Step {
+    /// Regions that one more list has to run on.
+    Regions(Regions),
+    /// The answer.
+    Answer(Box<dyn Prediction>),
 }
 
 /// An answer for one image.
@@ -62,6 +65,11 @@ pub trait Prediction: Send {
 
     /// The answer drawn over the image, upright; `None` if there is nothing to draw.
     fn picture(&self, image: &Image) -> Option<Image>;
+
+    /// The objects of the image, surest first; `None` if the task finds none.
+    fn objects(&self) -> Option<&[FoundObject]> {
+        None
+    }
 
     /// The class of every pixel of the image, `[height, width]`, and the color of every class; `None` if pixels have no
     /// classes. Pixels that the network did not see have the number 255.
@@ -81,7 +89,8 @@ pub fn decoder(task: Task, network: &Network, classes: &[String], config: Config
         Task::Classify => Box::new(Classify { classes, top: config.top }),
         Task::Segment => Box::new(Segment { classes: classes.into() }),
         Task::Detect if network.list(List::BOX).is_ok() => {
-            Box::new(DetectRegions { classes: classes.into() })
+            let draws_masks = network.list(List::MASK).is_ok();
+            Box::new(DetectRegions { classes: classes.into(), draws_masks })
         }
         Task::Detect => Box::new(Detect { classes: classes.into() }),
         other => unreachable!("no such task: {other}"),

@@ -6,7 +6,7 @@ use mutualnet_core::network::Output as Name;
 use mutualnet_detect::anchors::DefaultBoxes;
 use mutualnet_detect::boxes::left_top_sides;
 use mutualnet_detect::decode::{Answers, DetectionRules, Found};
-use mutualnet_detect::{Corners, Extent};
+use mutualnet_detect::{Corners, Extent, Rle};
 use mutualnet_image::Image;
 use mutualnet_runtime::Output;
 use serde_json::{Map, Value, json};
@@ -27,20 +27,22 @@ pub(crate) struct Detect {
 
 /// An object that was found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FoundBox {
+pub struct FoundObject {
     /// Index of its class; 0, the background, is none of an object.
     pub class: usize,
     /// From 0 to 1.
     pub score: f32,
     /// Its box, in pixels of the image.
     pub corners: Corners,
+    /// Its mask, of the image's size, if the network draws masks.
+    pub mask: Option<Rle>,
 }
 
 /// The objects of an image, surest first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Boxes {
     classes: Arc<[String]>,
-    found: Vec<FoundBox>,
+    found: Vec<FoundObject>,
 }
 
 impl Decoder for Detect {
@@ -74,32 +76,36 @@ impl Decoder for Detect {
         }
         let answers = Answers { anchors: &anchors, logits: &logits, codes };
         let found = DetectionRules::SSDLITE.one_stage(answers, DetectionRules::SSDLITE_CANDIDATES, extent);
-        Ok(Box::new(Boxes::new(Arc::clone(&self.classes), found)))
+        let found = found.into_iter().map(|Found { class, score, corners }| FoundObject {
+            class,
+            score,
+            corners,
+            mask: None,
+        });
+        Ok(Box::new(Boxes::new(Arc::clone(&self.classes), found.collect())))
     }
 }
 
 impl Boxes {
-    /// Objects in pixels of the image.
-    pub(crate) fn new(classes: Arc<[String]>, found: impl IntoIterator<Item = Found>) -> Self {
-        let found =
-            found.into_iter().map(|Found { class, score, corners }| FoundBox { class, score, corners });
-        Self { classes, found: found.collect() }
+    /// Objects in pixels of the image, surest first.
+    pub(crate) fn new(classes: Arc<[String]>, found: Vec<FoundObject>) -> Self {
+        Self { classes, found }
     }
 
     /// All objects, surest first, also those with a low score.
-    pub fn found(&self) -> &[FoundBox] {
+    pub fn found(&self) -> &[FoundObject] {
         &self.found
     }
 
     /// Those that are sure enough to be shown.
-    fn shown(&self) -> impl Iterator<Item = &FoundBox> {
+    fn shown(&self) -> impl Iterator<Item = &FoundObject> {
         self.found.iter().take_while(|found| found.score >= SHOWN)
     }
 }
 
 impl Prediction for Boxes {
     fn text(&self) -> String {
-        let each = self.shown().map(|FoundBox { class, score, corners }| {
+        let each = self.shown().map(|FoundObject { class, score, corners, .. }| {
             let [left, top, right, bottom] = corners.map(f32::round);
             format!("{} {:.1} % at {left},{top}–{right},{bottom}", self.classes[*class], score * 100.0)
         });
@@ -108,8 +114,13 @@ impl Prediction for Boxes {
     }
 
     fn json(&self) -> Map<String, Value> {
-        let objects = self.found.iter().map(|FoundBox { class, score, corners }| {
-            json!({ "class": self.classes[*class], "score": score, "bbox": left_top_sides(*corners) })
+        let objects = self.found.iter().map(|FoundObject { class, score, corners, mask }| {
+            let mut object =
+                json!({ "class": self.classes[*class], "score": score, "bbox": left_top_sides(*corners) });
+            if let Some(mask) = mask {
+                object["segmentation"] = json!(mask);
+            }
+            object
         });
         Map::from_iter([("objects".to_owned(), objects.collect())])
     }
@@ -119,8 +130,13 @@ impl Prediction for Boxes {
         let mut pixels = image.pixels().to_vec();
         let thickness = (width.min(height) / 200).max(1);
         let mut names: Vec<(usize, [u8; 3])> = Vec::new();
-        for FoundBox { class, corners, .. } in self.shown() {
+        // The surest one is drawn last, over the others.
+        let shown: Vec<_> = self.shown().collect();
+        for FoundObject { class, corners, mask, .. } in shown.into_iter().rev() {
             let color = color(*class);
+            if let Some(mask) = mask.as_ref().filter(|mask| mask.extent() == Extent { height, width }) {
+                tint(&mut pixels, mask, color);
+            }
             draw(&mut pixels, [width, height], *corners, (thickness, color));
             names.push((*class, color));
         }
@@ -130,8 +146,22 @@ impl Prediction for Boxes {
         Some(with_legend(&Image::new(width, height, pixels), &names))
     }
 
+    fn objects(&self) -> Option<&[FoundObject]> {
+        Some(&self.found)
+    }
+
     fn mask(&self, _: [u32; 2]) -> Option<(Vec<u8>, Vec<[u8; 3]>)> {
         None
+    }
+}
+
+/// Colors the pixels of a mask, half and half.
+fn tint(pixels: &mut [u8], mask: &Rle, color: [u8; 3]) {
+    let inside = mask.decode();
+    for (pixel, _) in pixels.chunks_exact_mut(3).zip(&inside).filter(|(_, inside)| **inside != 0) {
+        for (number, color) in pixel.iter_mut().zip(color) {
+            *number = u8::midpoint(*number, color);
+        }
     }
 }
 
@@ -170,7 +200,8 @@ mod tests {
 
     fn boxes(found: &[(usize, f32, Corners)]) -> Boxes {
         let classes = ["background", "cat", "dog"].map(str::to_owned);
-        let found = found.iter().map(|&(class, score, corners)| FoundBox { class, score, corners });
+        let found =
+            found.iter().map(|&(class, score, corners)| FoundObject { class, score, corners, mask: None });
         Boxes { classes: classes.into(), found: found.collect() }
     }
 
@@ -192,6 +223,22 @@ mod tests {
         assert_eq!([(2, 1), (7, 1), (2, 5), (7, 5), (4, 1)].map(|(x, y)| picture.pixel(x, y)), [red; 5]);
         assert_eq!([(4, 3), (8, 1), (2, 6), (0, 0)].map(|(x, y)| picture.pixel(x, y)), [[7; 3]; 4]);
         assert!(picture.height() > 10 && boxes.mask([10, 20]).is_none());
+    }
+
+    #[test]
+    fn masks_are_in_json_and_colored() {
+        let mut boxes = boxes(&[(1, 0.9, [2.0, 1.0, 8.0, 6.0])]);
+        let extent = Extent { height: 10, width: 20 };
+        boxes.found[0].mask = Some(Rle::from_box(extent, [2.0, 1.0, 6.0, 5.0]).unwrap());
+        let json = boxes.json();
+        assert_eq!(json["objects"][0]["segmentation"]["size"], json!([10, 20]));
+        let picture = boxes.picture(&Image::new(20, 10, vec![7; 600])).unwrap();
+        let tinted = color(1).map(|color| u8::midpoint(7, color));
+        assert_eq!(
+            [picture.pixel(4, 3), picture.pixel(2, 1), picture.pixel(8, 3)],
+            [tinted, color(1), [7; 3]]
+        );
+        assert_eq!(boxes.objects().unwrap().len(), 1);
     }
 
     #[test]

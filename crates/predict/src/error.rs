@@ -1,5 +1,7 @@
 //! The error type of this crate.
 
+use std::path::PathBuf;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -22,6 +24,25 @@ pub enum Error {
     /// The outputs are not the maps of a detector.
     #[error("the outputs are not maps of scores and of boxes")]
     NoDetector,
+    /// A ground truth cannot be read.
+    #[error(transparent)]
+    Detect(#[from] mutualnet_detect::Error),
+    /// A ground truth has no category of one of the network's classes.
+    #[error("no category is called `{class}`, as a class of the network is, in {path}")]
+    NoCategory {
+        /// The class.
+        class: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A ground truth does not have an image, or has several of its name.
+    #[error("{image} is not exactly one of the images of {path}")]
+    NoCocoImage {
+        /// The image.
+        image: PathBuf,
+        /// The file.
+        path: PathBuf,
+    },
     /// Classes are asked for, and the network answers for many positions of an image.
     #[error("output `{output}` has {height}x{width} positions; only one position can be classified")]
     NoClassifier {
@@ -43,6 +64,14 @@ impl Error {
             Self::Bundle(error) => error.hint(),
             Self::Runtime(error) => error.hint(),
             Self::Core(error) => error.hint(),
+            Self::Detect(error) => error.hint().map(str::to_owned),
+            Self::NoCategory { .. } => {
+                Some("give the annotations of the data that the network was trained with".to_owned())
+            }
+            Self::NoCocoImage { .. } => Some(
+                "an image belongs to the entry whose `file_name` is the end of its path; give it with its folders"
+                    .to_owned(),
+            ),
             Self::NoClassifier { .. } | Self::NoDetector => None,
         }
     }

@@ -28,19 +28,22 @@ pub use clip::Clips;
 pub use mutualnet_video::is_video_name;
 
 mod decoder;
-pub use decoder::{Decoder, Prediction, decoder};
+pub use decoder::{Decoder, Prediction, Step, decoder};
 
 mod classify;
 pub use classify::{ClassProbability, Classes};
 
 mod detect;
-pub use detect::{Boxes, FoundBox};
+pub use detect::{Boxes, FoundObject};
 
 mod regions;
 pub use regions::Regions;
 
 mod segment;
 pub use segment::ClassMap;
+
+mod coco;
+pub use coco::CocoIds;
 
 mod legend;
 

@@ -13,7 +13,7 @@ use mutualnet_core::{Macs, Precision, Preprocess, Subnet, Views};
 use mutualnet_image::{DecodeError, Error as ImageError, Preprocessed, preprocess_file};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Output, Session};
 
-use crate::{Clips, Decoder, Prediction, Regions, Result, decoder};
+use crate::{Clips, Decoder, Prediction, Result, Step, decoder};
 
 /// What answers should have in them, and how they are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,34 +145,42 @@ impl Predictor {
         let size = self.session.size_of(size);
         let outputs = latest(&self.session, List::MAIN)?;
         let begun = Instant::now();
-        let regions = self.decoder.regions(&outputs, size)?;
-        let Some(regions) = regions else {
+        let Some(mut regions) = self.decoder.regions(&outputs, size)? else {
             let prediction = self.decoder.decode(&outputs, own_size)?;
-            return Ok(Answer { prediction, time, size, macs: self.macs((n, 0), size)? });
+            return Ok(Answer { prediction, time, size, macs: self.macs(n, &[], size)? });
         };
-        let mut outputs = Vec::new();
-        if regions.n() > 0 {
-            self.session.run_list(Regions::LIST, &[regions.input()], regions.n())?;
-            outputs = latest(&self.session, Regions::LIST)?;
+        let mut ran = Vec::new();
+        loop {
+            let (list, n_regions) = (regions.list(), regions.n());
+            let mut outputs = Vec::new();
+            if n_regions > 0 {
+                self.session.run_list(list, &[regions.input()], n_regions)?;
+                outputs = latest(&self.session, list)?;
+            }
+            ran.push((list, n_regions));
+            let time = time + begun.elapsed();
+            match self.decoder.decode_regions(regions, &outputs, own_size)? {
+                Step::Regions(next) => regions = next,
+                Step::Answer(prediction) => {
+                    return Ok(Answer { prediction, time, size, macs: self.macs(n, &ran, size)? });
+                }
+            }
         }
-        let time = time + begun.elapsed();
-        let prediction = self.decoder.decode_regions(&regions, &outputs, own_size)?;
-        Ok(Answer { prediction, time, size, macs: self.macs((n, regions.n()), size)? })
     }
 
-    /// What `n` images or clips cost that are seen at this size, with the regions that were looked at.
-    fn macs(&self, (n, n_regions): (usize, usize), size: [usize; 2]) -> Result<Macs> {
+    /// What `n` images or clips cost that are seen at this size, with the regions that other lists ran on.
+    fn macs(&self, n: usize, others: &[(&str, usize)], size: [usize; 2]) -> Result<Macs> {
         let network = self.session.model().network();
         let [height, image_width] =
             size.map(|side| u32::try_from(side).expect("images have fewer than 2^32 pixels to a side"));
         let Subnet { width, input } = self.session.subnet();
         let costs = network.costs_of_clip(width, [input.frames.get(), height, image_width])?;
         let of = |nodes: Range<usize>| costs[nodes].iter().map(|cost| cost.macs.0).sum::<u64>();
-        let of_regions = match network.list(Regions::LIST) {
-            Ok(list) if n_regions > 0 => of(list.nodes()) * n_regions as u64,
-            _ => 0,
-        };
-        Ok(Macs(of(network.main().nodes()) * n as u64 + of_regions))
+        let mut macs = of(network.main().nodes()) * n as u64;
+        for &(list, n_regions) in others {
+            macs += of(network.list(list)?.nodes()) * n_regions as u64;
+        }
+        Ok(Macs(macs))
     }
 }
 

@@ -1,39 +1,68 @@
-//! Detection with two stages: the network proposes regions, and then looks at each of them.
+//! Detection with two stages: the network proposes regions, then looks at each of them, and may draw masks of what it finds.
 //!
-//! Separate from detection with one stage because a second list of the network runs in between.
+//! Separate from detection with one stage because other lists of the network run in between.
 //! Invariant: boxes are in pixels of the image as the network sees it, until they are decoded.
 
 use std::sync::Arc;
 
 use mutualnet_core::network::{List, Output as Name};
 use mutualnet_detect::boxes::resized;
-use mutualnet_detect::decode::{DetectionRules, ProposalRules};
-use mutualnet_detect::{Corners, Extent, Proposer, RoiAlign};
+use mutualnet_detect::decode::{DetectionRules, Found, ProposalRules};
+use mutualnet_detect::{Corners, Extent, Proposer, RoiAlign, SquareMask};
 use mutualnet_runtime::Output;
 
+use crate::decoder::Step;
 use crate::decoder::maps;
-use crate::detect::{Boxes, CODES};
+use crate::detect::{Boxes, CODES, FoundObject};
 use crate::{Decoder, Error, Prediction, Result};
 
-/// Cells along a side of a region.
+/// Cells along a side of a region whose class is asked for.
 const SIDE: usize = 7;
+/// Cells along a side of a region whose mask is asked for.
+const MASK_SIDE: usize = 14;
 
 /// Regions of an image that another list of the network has to run on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Regions {
-    boxes: Vec<Corners>,
-    /// Cut out of the feature maps: `[regions, channels × 7 × 7]`.
+    /// Cut out of the feature maps: `[regions, channels × 7 × 7]`, or for masks `[regions, 14, 14, channels]`.
     squares: Vec<f32>,
     seen: Extent,
+    wanted: Wanted,
+}
+
+/// What the list shall say about regions.
+#[derive(Debug, Clone, PartialEq)]
+enum Wanted {
+    /// What is in them, and where exactly. Masks are cut out of the maps then.
+    Objects { boxes: Vec<Corners>, maps: Option<Maps> },
+    /// The masks of what was found.
+    Masks { found: Vec<Found> },
+}
+
+/// The feature maps of an image, kept while another list runs.
+#[derive(Debug, Clone, PartialEq)]
+struct Maps {
+    extents: Vec<Extent>,
+    channels: usize,
+    /// `[h, w, channels]` each.
+    numbers: Vec<Vec<f32>>,
 }
 
 impl Regions {
     /// The list.
-    pub const LIST: &'static str = List::BOX;
+    pub fn list(&self) -> &'static str {
+        match self.wanted {
+            Wanted::Objects { .. } => List::BOX,
+            Wanted::Masks { .. } => List::MASK,
+        }
+    }
 
     /// How many there are.
     pub fn n(&self) -> usize {
-        self.boxes.len()
+        match &self.wanted {
+            Wanted::Objects { boxes, .. } => boxes.len(),
+            Wanted::Masks { found } => found.len(),
+        }
     }
 
     /// What the list reads.
@@ -42,9 +71,75 @@ impl Regions {
     }
 }
 
+impl Maps {
+    fn of(features: &[Output<'_>]) -> Self {
+        Self {
+            extents: features.iter().map(extent).collect(),
+            channels: features.first().map_or(0, |map| map.channels),
+            numbers: features.iter().map(|map| map.data.to_vec()).collect(),
+        }
+    }
+
+    /// The regions of what was found.
+    fn cut(&self, found: Vec<Found>, seen: Extent) -> Result<Regions> {
+        let align = RoiAlign::new(&self.extents, seen, MASK_SIDE).ok_or(Error::NoDetector)?;
+        let maps: Vec<_> = self.numbers.iter().map(Vec::as_slice).collect();
+        let corners: Vec<_> = found.iter().map(|found| found.corners).collect();
+        let squares = align.cut_by_pixel(&maps, self.channels, &corners);
+        Ok(Regions { squares, seen, wanted: Wanted::Masks { found } })
+    }
+}
+
 pub(crate) struct DetectRegions {
     /// The background first.
     pub(crate) classes: Arc<[String]>,
+    /// Whether the network has the list [`List::MASK`].
+    pub(crate) draws_masks: bool,
+}
+
+/// The output with a name; nothing if there is none.
+fn named<'a>(outputs: &[Output<'a>], name: &str) -> Option<Output<'a>> {
+    outputs.iter().find(|output| output.name == name).copied()
+}
+
+impl DetectRegions {
+    /// What is in regions of the image.
+    fn found(&self, boxes: &[Corners], outputs: &[Output<'_>], seen: Extent) -> Result<Vec<Found>> {
+        let numbers = |name: &str| named(outputs, name).map_or(&[][..], |output| output.data);
+        let (logits, (codes, _)) = (numbers(Name::SCORES), numbers(Name::CODES).as_chunks::<CODES>());
+        if [logits.len(), codes.len()] != [boxes.len() * self.classes.len(); 2] {
+            return Err(Error::NoDetector);
+        }
+        Ok(DetectionRules::TWO_STAGE.two_stage(boxes, logits, codes, seen))
+    }
+
+    /// The answer for an image of the size `own`, of which the network saw `seen`.
+    fn answer(&self, found: Vec<Found>, masks: Vec<Vec<f32>>, [seen, own]: [Extent; 2]) -> Result<Step> {
+        let objects = found.into_iter().enumerate().map(|(idx, Found { corners, score, class })| {
+            let corners = resized(corners, seen, own);
+            let pasted = masks.get(idx).map(|square| SquareMask::new(square).paste_runs(corners, own));
+            let mask = pasted.transpose().map_err(|_| Error::NoDetector)?;
+            Ok(FoundObject { class, score, corners, mask })
+        });
+        let objects = objects.collect::<Result<_>>()?;
+        Ok(Step::Answer(Box::new(Boxes::new(Arc::clone(&self.classes), objects))))
+    }
+}
+
+/// The square masks of what was found, for its class each: probabilities row by row.
+fn squares(found: &[Found], outputs: &[Output<'_>]) -> Result<Vec<Vec<f32>>> {
+    let output = named(outputs, Name::MASKS).ok_or(Error::NoDetector)?;
+    let ([height, width], classes) = (output.size, output.channels);
+    let pixels = height * width;
+    if height != width || output.data.len() != found.len() * pixels * classes {
+        return Err(Error::NoDetector);
+    }
+    let of_all = output.data.chunks_exact(pixels * classes).zip(found);
+    let of_class = of_all.map(|(logits, found)| {
+        let of_class = logits.iter().skip(found.class).step_by(classes);
+        of_class.map(|&logit| 1.0 / (1.0 + (-logit).exp())).collect()
+    });
+    Ok(of_class.collect())
 }
 
 fn extent(output: &Output<'_>) -> Extent {
@@ -80,7 +175,8 @@ impl Decoder for DetectRegions {
         let boxes = proposer.proposals(ProposalRules::TESTING, &logits, codes);
         let maps: Vec<_> = features.iter().map(|output| output.data).collect();
         let squares = align.cut(&maps, features[0].channels, &boxes);
-        Ok(Some(Regions { boxes, squares, seen }))
+        let maps = self.draws_masks.then(|| Maps::of(&features));
+        Ok(Some(Regions { squares, seen, wanted: Wanted::Objects { boxes, maps } }))
     }
 
     fn decode(&self, _: &[Output<'_>], _: [u32; 2]) -> Result<Box<dyn Prediction>> {
@@ -89,25 +185,25 @@ impl Decoder for DetectRegions {
 
     fn decode_regions(
         &self,
-        regions: &Regions,
+        regions: Regions,
         outputs: &[Output<'_>],
         [height, width]: [u32; 2],
-    ) -> Result<Box<dyn Prediction>> {
-        let numbers = |name: &str| {
-            outputs.iter().find(|output| output.name == name).map_or(&[][..], |output| output.data)
-        };
-        let (logits, (codes, _)) = (numbers(Name::SCORES), numbers(Name::CODES).as_chunks::<CODES>());
-        let n_classes = self.classes.len();
-        if [logits.len(), codes.len()] != [regions.n() * n_classes; 2] {
-            return Err(Error::NoDetector);
+    ) -> Result<Step> {
+        let Regions { seen, wanted, .. } = regions;
+        let sizes = [seen, Extent { height, width }];
+        match wanted {
+            Wanted::Objects { boxes, maps } => {
+                let found = self.found(&boxes, outputs, seen)?;
+                match maps.filter(|_| !found.is_empty()) {
+                    Some(maps) => Ok(Step::Regions(maps.cut(found, seen)?)),
+                    None => self.answer(found, Vec::new(), sizes),
+                }
+            }
+            Wanted::Masks { found } => {
+                let masks = squares(&found, outputs)?;
+                self.answer(found, masks, sizes)
+            }
         }
-        let own = Extent { height, width };
-        let found = DetectionRules::TWO_STAGE.two_stage(&regions.boxes, logits, codes, regions.seen);
-        let found = found.into_iter().map(|mut found| {
-            found.corners = resized(found.corners, regions.seen, own);
-            found
-        });
-        Ok(Box::new(Boxes::new(Arc::clone(&self.classes), found)))
     }
 }
 
@@ -117,7 +213,7 @@ mod tests {
 
     #[test]
     fn outputs_of_another_network_are_refused() {
-        let decoder = DetectRegions { classes: Arc::new([]) };
+        let decoder = DetectRegions { classes: Arc::new([]), draws_masks: false };
         let output = Output { name: "logits", size: [1, 1], channels: 3, data: &[0.0; 3] };
         for n in [0, 1, 2, 5, 8] {
             let regions = decoder.regions(&vec![output; n], [32, 32]);

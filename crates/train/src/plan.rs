@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mutualnet_bundle::write_atomically;
-use mutualnet_core::network::Rank;
+use mutualnet_core::network::{List, Rank};
 use mutualnet_core::text::shown;
 use mutualnet_core::{Macs, Network, Subnet, WidthRange};
 use mutualnet_data::Dataset;
@@ -145,6 +145,7 @@ impl Plan {
             test_sha256: test.hash(),
         };
         let (plan, network) = Self::of(recipe, facts)?;
+        let train = if network.list(List::MASK).is_ok() { with_masks(&network, train)? } else { train };
         let shipped = network_for(Purpose::Inference, recipe, plan.derived.classes.len())?;
         Ok(Planned { plan, network, shipped, train, test, first_weights: None })
     }
@@ -321,6 +322,16 @@ fn first_weights(recipe: &Recipe, network: &Network) -> Result<Option<String>> {
         Some(path) => Ok(init::read(recipe, network, path, Device::Cpu)?.notice),
         None => Ok(None),
     }
+}
+
+/// The training data of a network that draws masks, if there are some to learn from.
+fn with_masks(network: &Network, train: Dataset) -> Result<Dataset> {
+    let objects = train.truth().map(|truth| truth.annotations()).unwrap_or_default();
+    if objects.iter().any(|object| object.shape.is_some()) {
+        return Ok(train.with_object_masks());
+    }
+    let reason = format!("{} draws masks, and no training annotation has a segmentation", network.name());
+    Err(Error::Data { reason, path: train.dir().to_owned() })
 }
 
 /// The network that the recipe trains, for a number of classes.

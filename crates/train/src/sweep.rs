@@ -10,7 +10,7 @@ use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use crate::Result;
 use crate::calibrate::for_each_row;
 use crate::step_batch::StepBatch;
-use crate::task::{Evaluated, Objective, Pass, Score, extent_of};
+use crate::task::{Objective, Pass, Score, Staged, extent_of, others};
 
 /// The score of every row so far.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl<'a, O: Objective> Sweep<'a, O> {
             let outputs = pass.run()?;
             let seen = extent_of(inputs[0]);
             let run = &mut |list: &str, input: &Tensor| pass.run_list(list, &[input]);
-            O::count(score, Evaluated { outputs, seen, run }, targets)
+            O::count(score, Staged { outputs, seen, others: others(net.network()), run }, targets)
         })
     }
 

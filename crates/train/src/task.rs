@@ -19,7 +19,8 @@ mod classify;
 pub use classify::{Classify, Labels, SecondLabels};
 
 mod outputs;
-pub use outputs::{Evaluated, Outputs, RunList};
+pub(crate) use outputs::others;
+pub use outputs::{Outputs, RunList, Staged};
 
 mod detect;
 pub use detect::{BoxAnswer, BoxTargets, Detect, DetectionScore};
@@ -169,7 +170,7 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     ///
     /// # Errors
     /// The engine reports an error, or running a list does.
-    fn count(score: &mut Self::Score, network: Evaluated<'_>, targets: &Self::Targets) -> Result<()>;
+    fn count(score: &mut Self::Score, network: Staged<'_>, targets: &Self::Targets) -> Result<()>;
 }
 
 /// Height and width of images `[n, c, h, w]` or clips `[n, c, t, h, w]`.

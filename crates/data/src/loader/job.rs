@@ -92,8 +92,6 @@ pub(super) struct Job {
     pub(super) scratch: Arc<ScratchPool>,
     pub(super) reads: Arc<Reads<u32>>,
     pub(super) part: Part,
-    /// Whether objects get their masks, in training.
-    pub(super) object_masks: bool,
     /// Reads the videos of the data set; `None` if it has images.
     pub(super) clips: Option<ClipReader>,
     pub(super) work: Work,
@@ -256,7 +254,7 @@ impl Job {
                 objects.boxes.push(seen);
                 // The background is class 0.
                 objects.classes.push(object.category as u32 + 1);
-                if self.object_masks && self.work.may_replace() {
+                if self.dataset.object_masks() && self.work.may_replace() {
                     let whole = object.shape.as_ref().and_then(|shape| shape.mask(extent).ok());
                     objects.masks.push(whole.and_then(|mask| geometry.moved_mask(&mask).ok()));
                 }

@@ -20,18 +20,27 @@ function of it, of which the numbers come from `fill` too.
     sums              of the absolute values of the gradient of every map
     proposals         of the first image, before objects are added
 
+`mask_losses.json`, the same with a head that draws masks, which are a linear function of every cell of a region. Pixels belong to an
+object where numbers from `fill` are above -0.2.
+    mask_loss         of the masks; `losses` and `gradients` are those of all losses together
+
 `detections.json`, of `fasterrcnn_mobilenet_v3_large_fpn` as a whole, with the statistics of the batch, for two images of 96 x 96
 pixels from `fill`. Weights are `values` of the testkit; those of the layers that give boxes and objects are smaller, so that
 boxes and scores differ.
     images            for each, the boxes, classes and scores of what is found, surest first
+
+`mask_detections.json`, the same with masks: MaskRCNN around the same backbone.
+    images            for each, also the masks as COCO's compressed runs
 """
 
 import json
 import pathlib
 import sys
 
+import numpy
 import torch
 import torchvision
+from pycocotools import mask as coco
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign
 
@@ -94,9 +103,28 @@ class Answers(torch.nn.Module):
         return flat @ self.scores.T, flat @ self.codes.T
 
 
-def losses():
+class Masks(torch.nn.Module):
+    """In the place of the head that draws masks: logits are sums of a cell's numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = fill(99, [CLASSES, FEATURES, 1, 1])
+
+    def forward(self, squares):
+        return torch.nn.functional.conv2d(squares, self.weight)
+
+
+def build(with_masks):
     detection = torchvision.models.detection
     model = detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None, num_classes=CLASSES)
+    if not with_masks:
+        return model
+    anchors = model.rpn.anchor_generator
+    return detection.MaskRCNN(model.backbone, CLASSES, rpn_anchor_generator=anchors, rpn_score_thresh=0.05)
+
+
+def losses(with_masks):
+    model = build(with_masks)
     model.train()
     n = len(BOXES)
     features = {
@@ -109,10 +137,16 @@ def losses():
     model.rpn.head = lambda _: (objects, codes)
     heads = model.roi_heads
     heads.box_head, heads.box_predictor = torch.nn.Identity(), Answers()
+    if with_masks:
+        heads.mask_head, heads.mask_predictor = torch.nn.Identity(), Masks()
     targets = [
         {"boxes": torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4), "labels": torch.tensor(labels, dtype=torch.int64)}
         for boxes, labels in zip(BOXES, LABELS)
     ]
+    if with_masks:
+        for image, target in enumerate(targets):
+            pixels = fill(200 + image, [len(target["boxes"]), LOSS_SIDE, LOSS_SIDE])
+            target["masks"] = (pixels > -0.2).to(torch.uint8)
     images = ImageList(torch.zeros(n, 3, LOSS_SIDE, LOSS_SIDE), [(LOSS_SIDE, LOSS_SIDE)] * n)
     counts = []
     for sampler in (model.rpn.fg_bg_sampler, heads.fg_bg_sampler):
@@ -122,9 +156,11 @@ def losses():
     _, of_regions = heads(features, proposals, images.image_sizes, targets)
     names = {"loss_objectness": of_proposals, "loss_rpn_box_reg": of_proposals, "loss_classifier": of_regions, "loss_box_reg": of_regions}
     parts = [of[name] for name, of in names.items()]
-    sum(parts).backward()
+    all_parts = parts + ([of_regions["loss_mask"]] if with_masks else [])
+    sum(all_parts).backward()
+    extra = {"mask_loss": all_parts[-1].item()} if with_masks else {}
     maps = {"features": [features["0"], features["1"]], "objects": objects, "codes": codes}
-    return {
+    return extra | {
         "classes": CLASSES,
         "side": LOSS_SIDE,
         "sides": LOSS_SIDES,
@@ -154,9 +190,13 @@ def count_samples(sampler):
     return counting
 
 
-def detections():
-    detection = torchvision.models.detection
-    model = detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None, num_classes=CLASSES)
+def runs(mask):
+    pixels = (mask[0] > 0.5).numpy().astype(numpy.uint8)
+    return coco.encode(numpy.asfortranarray(pixels))["counts"].decode()
+
+
+def detections(with_masks):
+    model = build(with_masks)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for idx, path in enumerate(sorted(parameters)):
@@ -171,14 +211,20 @@ def detections():
         images = ImageList(pixels, [side] * 2)
         proposals, _ = model.rpn(images, features)
         found, _ = model.roi_heads(features, proposals, images.image_sizes)
+        found = model.transform.postprocess(found, [side] * 2, [side] * 2)
+    images = [{key: one[key].tolist() for key in ("boxes", "labels", "scores")} for one in found]
+    if with_masks:
+        for image, one in zip(images, found):
+            image["masks"] = [runs(mask) for mask in one["masks"]]
     return {
         "classes": CLASSES,
         "side": DETECTION_SIDE,
         "n_proposals": [len(boxes) for boxes in proposals],
-        "images": [{key: one[key].tolist() for key in ("boxes", "labels", "scores")} for one in found],
+        "images": images,
     }
 
 
 (HERE / "cut.json").write_text(json.dumps(cut()) + "\n")
-(HERE / "losses.json").write_text(json.dumps(losses()) + "\n")
-(HERE / "detections.json").write_text(json.dumps(detections()) + "\n")
+for prefix, with_masks in (("", False), ("mask_", True)):
+    (HERE / f"{prefix}losses.json").write_text(json.dumps(losses(with_masks)) + "\n")
+    (HERE / f"{prefix}detections.json").write_text(json.dumps(detections(with_masks)) + "\n")

@@ -19,7 +19,7 @@ use super::{EVALUATION_BATCH, EVALUATION_PIXELS, Tabulation, evaluation_batch};
 use crate::Result;
 use crate::events::{Event, Stage};
 use crate::feed::{Feed, IfBroken};
-use crate::task::{Evaluated, Objective, Outputs, Score};
+use crate::task::{Objective, Outputs, Score, Staged, others};
 
 impl Tabulation<'_> {
     /// Evaluates every row of a bundle in further precisions. Returns the rows that it has with these.
@@ -61,7 +61,7 @@ impl Tabulation<'_> {
                     session.run_list(list, &[&numbers], n)?;
                     outputs_of(&session, (network, network.list(list)?), n)
                 };
-                O::count(score, Evaluated { outputs, seen, run }, &targets)?;
+                O::count(score, Staged { outputs, seen, others: others(network), run }, &targets)?;
             }
             let n_seen = scores.values().next().map_or(0, Score::n) as usize;
             let done = n_test + n_seen * precisions.len();

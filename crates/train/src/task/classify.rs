@@ -6,7 +6,7 @@ use mutualnet_core::network::Output;
 use mutualnet_data::Batch;
 use mutualnet_engine::{Device, Tensor};
 
-use super::{Evaluated, Objective, Pass, Score};
+use super::{Objective, Pass, Score, Staged};
 use crate::divergence::Divergence;
 use crate::{Error, Result};
 
@@ -146,7 +146,7 @@ impl Objective for Classify {
         Ok(logits.information()?)
     }
 
-    fn count(score: &mut Correct, network: Evaluated<'_>, targets: &Labels) -> Result<()> {
+    fn count(score: &mut Correct, network: Staged<'_>, targets: &Labels) -> Result<()> {
         let n = targets.labels.elements();
         // The run side gives logits a height and a width of 1.
         let logits = network.outputs.get(Output::LOGITS);

@@ -20,10 +20,10 @@ use mutualnet_detect::anchors::DefaultBoxes;
 use mutualnet_detect::coco::{Detection, Instances};
 use mutualnet_detect::decode::{Answers, DetectionRules, Found};
 use mutualnet_detect::evaluate::{Compare, Evaluation, Measure, evaluate};
-use mutualnet_detect::{BoxCoder, Corners, Extent, Matcher, Target, boxes, hardest};
+use mutualnet_detect::{BoxCoder, Corners, Extent, Matcher, SquareMask, Target, boxes, hardest};
 use mutualnet_engine::{Device, Tensor};
 
-use super::{Evaluated, Objective, Outputs, Pass, Score, extent_of};
+use super::{Objective, Outputs, Pass, Score, Staged, extent_of};
 use crate::Result;
 use crate::divergence::Divergence;
 
@@ -252,7 +252,7 @@ impl Objective for Detect {
         Ok(Tensor::from_slice(&[0.0], &[])?)
     }
 
-    fn count(score: &mut DetectionScore, network: Evaluated<'_>, targets: &BoxTargets) -> Result<()> {
+    fn count(score: &mut DetectionScore, network: Staged<'_>, targets: &BoxTargets) -> Result<()> {
         let [scores, boxes] = [Output::SCORES, Output::BOXES].map(|kind| network.outputs.maps(kind));
         let n = targets.images.len();
         if n == 0 {
@@ -272,7 +272,7 @@ impl Objective for Detect {
             let answers = Answers { anchors: &anchors, logits, codes };
             let found =
                 DetectionRules::SSDLITE.one_stage(answers, DetectionRules::SSDLITE_CANDIDATES, extent);
-            score.add((targets, objects), found, extent);
+            score.add((targets, objects), (found, None), extent);
         }
         Ok(())
     }
@@ -282,22 +282,27 @@ impl Objective for Detect {
 #[derive(Debug, Default)]
 pub struct DetectionScore {
     truth: Option<Arc<Instances>>,
+    /// Whether the network draws masks.
+    has_masks: bool,
     /// The images, as indices in the ground truth.
     images: Vec<usize>,
     detections: Vec<Detection>,
 }
 
 impl DetectionScore {
-    /// Adds what was found in an image, with boxes in pixels of a size at which it was seen.
+    /// Adds what was found in an image, with boxes in pixels of a size at which it was seen, and the square mask of each if the
+    /// network draws them.
     pub(super) fn add(
         &mut self,
         (targets, objects): (&BoxTargets, &Objects),
-        found: Vec<Found>,
+        (found, masks): (Vec<Found>, Option<Vec<Vec<f32>>>),
         seen: Extent,
     ) {
+        self.has_masks |= masks.is_some();
+        let masks = masks.unwrap_or_default();
         let truth = self.truth.get_or_insert_with(|| Arc::clone(&targets.truth));
         let extent = truth.images()[objects.image].extent;
-        self.detections.extend(found.into_iter().map(|found| {
+        self.detections.extend(found.into_iter().enumerate().map(|(idx, found)| {
             let corners = boxes::resized(found.corners, seen, extent);
             let bounds = boxes::left_top_sides(corners).map(f64::from);
             Detection {
@@ -306,7 +311,10 @@ impl DetectionScore {
                 score: f64::from(found.score),
                 bounds,
                 area: bounds[2] * bounds[3],
-                mask: None,
+                mask: masks.get(idx).map(|square| {
+                    let pasted = SquareMask::new(square).paste_runs(corners, extent);
+                    pasted.expect("images have pixels")
+                }),
             }
         }));
         self.images.push(objects.image);
@@ -315,12 +323,24 @@ impl DetectionScore {
     /// COCO's evaluation of the images seen; objects of other images do not count as missed. `None` without images.
     ///
     /// # Errors
-    /// Never for boxes.
+    /// Never.
     pub fn evaluation(&self) -> Result<Option<Evaluation>> {
+        self.compared(Compare::Boxes)
+    }
+
+    /// That of masks.
+    ///
+    /// # Errors
+    /// The network draws none, or the objects have none.
+    pub fn mask_evaluation(&self) -> Result<Option<Evaluation>> {
+        self.compared(Compare::Masks)
+    }
+
+    fn compared(&self, compare: Compare) -> Result<Option<Evaluation>> {
         let Some(truth) = &self.truth else { return Ok(None) };
         let seen: BTreeSet<_> = self.images.iter().collect();
         let truth = truth.restricted(|image| seen.contains(&image));
-        Ok(Some(evaluate(&truth, &self.detections, Compare::Boxes)?))
+        Ok(Some(evaluate(&truth, &self.detections, compare)?))
     }
 }
 
@@ -341,8 +361,18 @@ impl Score for DetectionScore {
     }
 
     fn others(&self) -> BTreeMap<Metric, f64> {
-        let evaluation = self.evaluation().ok().flatten();
-        let ap50 = evaluation.and_then(|evaluation| evaluation.summary().get(Measure::Ap50));
-        ap50.map(|ap50| (Metric::BoxAp50, ap50)).into_iter().collect()
+        let mut others = BTreeMap::new();
+        let mut add = |evaluation: Result<Option<Evaluation>>, wanted: &[(Metric, Measure)]| {
+            let Ok(Some(evaluation)) = evaluation else { return };
+            let summary = evaluation.summary();
+            let found = wanted.iter().filter_map(|&(metric, measure)| Some((metric, summary.get(measure)?)));
+            others.extend(found);
+        };
+        add(self.evaluation(), &[(Metric::BoxAp50, Measure::Ap50)]);
+        if self.has_masks {
+            let wanted = [(Metric::MaskAp, Measure::Ap), (Metric::MaskAp50, Measure::Ap50)];
+            add(self.mask_evaluation(), &wanted);
+        }
+        others
     }
 }

@@ -47,15 +47,23 @@ impl<'a> Outputs<'a> {
     }
 }
 
-/// A network that is evaluated on a batch, in the engine or on the run side, where all tensors are `[n, channels, h, w]`.
-pub struct Evaluated<'a> {
+/// A pass of a network between two of its lists, in the engine or on the run side, where all tensors are
+/// `[n, channels, h, w]`.
+pub struct Staged<'a> {
     /// The outputs of [`List::MAIN`].
     pub outputs: Outputs<'a>,
     /// The size at which it saw the images.
     pub seen: Extent,
-    /// Runs another list, by its name, on what that reads.
+    /// The other lists.
+    pub others: Vec<&'a str>,
+    /// Runs one of them, by its name, on what that reads.
     pub run: &'a mut RunList<'a>,
 }
 
 /// Runs a list of a network.
 pub type RunList<'a> = dyn FnMut(&str, &Tensor) -> Result<Outputs<'a>> + 'a;
+
+/// The names of a network's lists but for [`List::MAIN`].
+pub(crate) fn others(network: &Network) -> Vec<&str> {
+    network.lists()[1..].iter().map(List::name).collect()
+}

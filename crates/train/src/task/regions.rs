@@ -1,33 +1,39 @@
-//! Detection with two stages: boxes are proposed, and each is looked at, as Faster R-CNN learns and answers them.
+//! Detection with two stages: boxes are proposed, and each is looked at, as Faster R-CNN learns and answers them; and Mask R-CNN,
+//! which draws the masks of those that it finds.
 //!
-//! The list [`List::MAIN`] proposes regions, which are cut out of its maps for the list [`List::BOX`]. Every network of a step
+//! The list [`List::MAIN`] proposes regions, which are cut out of its maps for the list [`List::BOX`], and for [`List::MASK`] if
+//! the network has it. Every network of a step
 //! learns from the objects, as in the paper's detectors, with proposals of its own.
-//! Invariant: whatever a loss or a score says equals torchvision's `FasterRCNN`, but for which anchors and regions are drawn.
+//! Invariant: whatever a loss or a score says equals torchvision's `FasterRCNN` and `MaskRCNN`, but for which anchors and regions are drawn.
 //!
 //! # Source
-//! `[MN-ECCV §4.4]` for what students learn from; arXiv 1506.01497 and torchvision's `FasterRCNN` for losses and answers.
+//! `[MN-ECCV §4.4]` for what students learn from; arXiv 1506.01497, 1703.06870 and torchvision's `FasterRCNN` and
+//! `MaskRCNN` for losses and answers.
 
 use std::collections::HashMap;
 
 use mutualnet_core::network::{List, Output};
-use mutualnet_core::rng::RngStream;
 use mutualnet_core::{Network, Task};
 use mutualnet_data::Batch;
-use mutualnet_detect::balanced::{LearnedAnchor, LearnedRegion, learned_anchors, learned_regions};
 use mutualnet_detect::decode::{DetectionRules, ProposalRules};
-use mutualnet_detect::{BoxCoder, Corners, Extent, Proposer, RoiAlign, boxes};
 use mutualnet_engine::{Device, Tensor};
 
-use super::detect::{CODES, DetectionScore, by_anchor, extents};
-use super::{BoxTargets, Detect, Evaluated, Objective, Outputs, Pass, extent_of};
+use super::detect::{CODES, DetectionScore};
+use super::{BoxTargets, Detect, Objective, Pass, Staged, extent_of, others};
 use crate::Result;
 use crate::divergence::Divergence;
-use crate::regions::cut;
+
+mod maps;
+use maps::Maps;
+
+mod lesson;
+use lesson::Lesson;
+
+mod masks;
+use masks::{MaskAnswer, drawn};
 
 /// Where the distance of codes becomes linear.
 const BETA: f64 = 1.0 / 9.0;
-/// Cells along a side of a region.
-const REGION_SIDE: usize = 7;
 
 /// The objective of [`Task::Detect`] for networks with the list [`List::BOX`].
 #[derive(Debug)]
@@ -46,62 +52,8 @@ pub struct RegionAnswer {
     classes: Vec<i64>,
     /// Codes of the regions with an object for its class, and those of the objects: both `[regions with an object, 4]`.
     region_codes: [Tensor; 2],
-}
-
-/// The outputs of the list [`List::MAIN`].
-#[derive(Debug)]
-struct Maps {
-    /// Those that regions are cut from.
-    features: Vec<Tensor>,
-    objects: Vec<Tensor>,
-    codes: Vec<Tensor>,
-    n: usize,
-    seen: Extent,
-    proposer: Proposer,
-}
-
-impl Maps {
-    /// # Panics
-    /// They are not those of a two-stage detector, which [`Task::check`] asks for.
-    fn new(main: &Outputs<'_>, seen: Extent) -> Self {
-        let [features, objects, codes] =
-            [Output::FEATURES, Output::OBJECTS, Output::CODES].map(|kind| main.maps(kind));
-        let shape = objects[0].shape();
-        let proposer =
-            Proposer::new(seen, &extents(&objects), shape[1]).expect("the task checked the network");
-        Self { features, objects, codes, n: shape[0], seen, proposer }
-    }
-
-    /// `[n × anchors]` and `[n × anchors, 4]`.
-    fn by_anchor(&self) -> Result<[Tensor; 2]> {
-        let objects = by_anchor(&self.objects, (self.n, 1))?;
-        Ok([objects.reshape(&[objects.elements()])?, by_anchor(&self.codes, (self.n, CODES))?])
-    }
-
-    /// The boxes proposed for every image.
-    fn proposals(&self, rules: ProposalRules) -> Result<Vec<Vec<Corners>>> {
-        let [objects, codes] = self.by_anchor()?;
-        let (objects, codes) = (objects.detach()?.to_vec_f32()?, codes.detach()?.to_vec_f32()?);
-        let n_anchors = self.proposer.anchors().len();
-        let images =
-            objects.chunks_exact(n_anchors).zip(codes.as_chunks::<CODES>().0.chunks_exact(n_anchors));
-        Ok(images.map(|(objects, codes)| self.proposer.proposals(rules, objects, codes)).collect())
-    }
-
-    /// Regions of one image of the batch, image by image.
-    fn of_image(&self, image: usize, regions: &[Corners]) -> Vec<Vec<Corners>> {
-        let mut all = vec![Vec::new(); self.n];
-        all[image] = regions.to_vec();
-        all
-    }
-
-    /// What the list [`List::BOX`] reads, for the regions of every image: `[regions, channels × 7 × 7, 1, 1]`.
-    fn cut(&self, regions: &[Vec<Corners>]) -> Result<Tensor> {
-        let align = RoiAlign::new(&extents(&self.features), self.seen, REGION_SIDE);
-        let squares = cut(&align.expect("the task checked the network"), &self.features, regions)?;
-        let [n, channels] = [squares.shape()[0], squares.shape()[1]];
-        Ok(squares.contiguous()?.reshape(&[n, channels * REGION_SIDE * REGION_SIDE, 1, 1])?)
-    }
+    /// The masks of those whose object has one, if the network draws masks and there are such.
+    masks: Option<MaskAnswer>,
 }
 
 /// Numbers as a tensor on a device.
@@ -113,80 +65,22 @@ fn places(places: &[i64], device: Device) -> Result<Tensor> {
     Ok(Tensor::from_slice_i64(places, &[places.len()])?.to_device(device)?)
 }
 
-/// What is learned from the images of a batch.
-#[derive(Debug, Default)]
-struct Lesson {
-    /// The learned anchors, counted through all images, with 1 for those with an object and 0 for others.
-    anchors: Vec<i64>,
-    is_object: Vec<f32>,
-    /// The anchors with an object, and the codes of their objects.
-    found: Vec<i64>,
-    anchor_codes: Vec<f32>,
-    /// The learned regions image by image, and the class of each.
-    regions: Vec<Vec<Corners>>,
-    classes: Vec<i64>,
-    region_codes: Vec<f32>,
-}
-
-impl Lesson {
-    /// Chooses what is learned from an image with these objects.
-    fn add(
-        &mut self,
-        proposer: &Proposer,
-        proposals: &[Corners],
-        (objects, classes): (&[Corners], &[u32]),
-        rng: &mut RngStream,
-    ) {
-        let anchors = proposer.anchors();
-        let first = (self.regions.len() * anchors.len()) as i64;
-        for LearnedAnchor { anchor, object } in learned_anchors(anchors, objects, rng) {
-            let place = first + anchor as i64;
-            self.anchors.push(place);
-            self.is_object.push(if object.is_some() { 1.0 } else { 0.0 });
-            if let Some(object) = object {
-                self.found.push(place);
-                self.anchor_codes.extend(BoxCoder::ANCHORS.encode(objects[object], anchors[anchor]));
-            }
-        }
-        let learned = learned_regions(proposals, objects, rng);
-        for LearnedRegion { corners, object } in &learned {
-            self.classes.push(object.map_or(0, |object| i64::from(classes[object])));
-            if let Some(object) = *object {
-                self.region_codes.extend(BoxCoder::REGIONS.encode(objects[object], *corners));
-            }
-        }
-        self.regions.push(learned.into_iter().map(|learned| learned.corners).collect());
-    }
-
-    /// Regions with an object times classes plus its class: where its codes are.
-    fn code_places(&self, n_classes: usize) -> Vec<i64> {
-        let with_object = self.classes.iter().zip(0..).filter(|(class, _)| **class > 0);
-        with_object.map(|(class, region): (_, i64)| region * n_classes as i64 + class).collect()
-    }
-}
-
 impl RegionAnswer {
-    /// From the outputs of [`List::MAIN`] for images of the size `seen`; `run` runs [`List::BOX`].
+    /// Runs the other lists on regions of the images.
     ///
     /// # Errors
     /// The engine has no memory.
-    pub fn new<'a>(
-        main: &Outputs<'_>,
-        seen: Extent,
-        targets: &BoxTargets,
-        run: impl FnOnce(&Tensor) -> Result<Outputs<'a>>,
-    ) -> Result<Self> {
-        let maps = Maps::new(main, seen);
+    pub fn new(network: Staged<'_>, targets: &BoxTargets) -> Result<Self> {
+        let Staged { outputs, seen, others, run } = network;
+        let maps = Maps::new(&outputs, seen);
         let device = targets.device;
-        let mut lesson = Lesson::default();
-        let proposals = maps.proposals(ProposalRules::TRAINING)?;
-        for ((proposals, objects), key) in proposals.iter().zip(&targets.images).zip(&targets.draws) {
-            let resized = |&corners: &Corners| boxes::resized(corners, targets.extent, seen);
-            let of_image: Vec<_> = objects.boxes.iter().map(resized).collect();
-            lesson.add(&maps.proposer, proposals, (&of_image, &objects.classes), &mut key.stream());
-        }
+        let lesson = Lesson::new(&maps, targets)?;
+        let masks = match others.contains(&List::MASK) {
+            true => MaskAnswer::new(&maps, &lesson, targets, run)?,
+            false => None,
+        };
         let [objects, codes] = maps.by_anchor()?;
-        let answers = run(&maps.cut(&lesson.regions)?)?;
+        let answers = run(List::BOX, &maps.cut(&lesson.corners())?)?;
         let scores = answers.get(Output::SCORES);
         let n_classes = scores.shape()[1];
         let of_classes = answers.get(Output::CODES).reshape(&[lesson.classes.len() * n_classes, CODES])?;
@@ -206,6 +100,7 @@ impl RegionAnswer {
             ],
             scores: scores.alias(),
             classes: lesson.classes,
+            masks,
         })
     }
 
@@ -230,9 +125,21 @@ impl RegionAnswer {
         ])
     }
 
+    /// The loss of the masks: torchvision's `loss_mask`. `None` if no mask is learned from.
+    ///
+    /// # Errors
+    /// The engine has no memory.
+    pub fn mask_loss(&self) -> Result<Option<Tensor>> {
+        self.masks.as_ref().map(MaskAnswer::loss).transpose()
+    }
+
     fn loss(&self, smoothing: f64) -> Result<Tensor> {
         let [a, b, c, d] = self.losses(smoothing)?;
-        Ok(a.add(&b)?.add(&c)?.add(&d)?)
+        let of_boxes = a.add(&b)?.add(&c)?.add(&d)?;
+        match self.mask_loss()? {
+            Some(of_masks) => Ok(of_boxes.add(&of_masks)?),
+            None => Ok(of_boxes),
+        }
     }
 
     /// The class of every region with an object, and the surest one.
@@ -249,9 +156,10 @@ impl Objective for Regions {
     type Answer = RegionAnswer;
     type Score = DetectionScore;
 
-    /// That of the proposals' logits and of the regions' scores.
+    /// That of the proposals' logits and of the regions' scores, and of the pixels of masks.
     fn guessing_loss(network: &Network) -> f64 {
-        2.0_f64.ln() + (network.classes() as f64).ln()
+        let two_answers = if network.list(List::MASK).is_ok() { 2.0 } else { 1.0 };
+        two_answers * 2.0_f64.ln() + (network.classes() as f64).ln()
     }
 
     fn targets(batch: &Batch, device: Device) -> Result<BoxTargets> {
@@ -259,9 +167,10 @@ impl Objective for Regions {
     }
 
     fn answer(mut pass: Pass<'_>, targets: &BoxTargets) -> Result<RegionAnswer> {
-        let seen = extent_of(pass.inputs[0]);
-        let main = pass.run()?;
-        RegionAnswer::new(&main, seen, targets, |regions| pass.run_list(List::BOX, &[regions]))
+        let (seen, outputs) = (extent_of(pass.inputs[0]), pass.run()?);
+        let others = others(pass.net.network());
+        let run = &mut |list: &str, input: &Tensor| pass.run_list(list, &[input]);
+        RegionAnswer::new(Staged { outputs, seen, others, run }, targets)
     }
 
     /// Cross-entropy of the learned anchors and of the learned regions, and the smooth L1 distances of the codes of those with
@@ -288,6 +197,7 @@ impl Objective for Regions {
             scores: answer.scores.detach()?,
             classes: answer.classes.clone(),
             region_codes: both(&answer.region_codes)?,
+            masks: answer.masks.as_ref().map(MaskAnswer::detached).transpose()?,
         })
     }
 
@@ -320,9 +230,10 @@ impl Objective for Regions {
     }
 
     /// The regions of one image are run at a time: a thousand of them take 50 MB.
-    fn count(score: &mut DetectionScore, network: Evaluated<'_>, targets: &BoxTargets) -> Result<()> {
-        let Evaluated { outputs, seen, run } = network;
+    fn count(score: &mut DetectionScore, network: Staged<'_>, targets: &BoxTargets) -> Result<()> {
+        let Staged { outputs, seen, others, run } = network;
         let maps = Maps::new(&outputs, seen);
+        let draws_masks = others.contains(&List::MASK);
         let proposals = maps.proposals(ProposalRules::TESTING)?;
         for (image, (regions, objects)) in proposals.into_iter().zip(&targets.images).enumerate() {
             let found = if regions.is_empty() {
@@ -333,7 +244,11 @@ impl Objective for Regions {
                     [Output::SCORES, Output::CODES].map(|name| answers.get(name).to_vec_f32());
                 DetectionRules::TWO_STAGE.two_stage(&regions, &scores?, codes?.as_chunks::<CODES>().0, seen)
             };
-            score.add((targets, objects), found, seen);
+            let masks = match draws_masks {
+                true => Some(drawn(&maps, (image, &found), run)?),
+                false => None,
+            };
+            score.add((targets, objects), (found, masks), seen);
         }
         Ok(())
     }

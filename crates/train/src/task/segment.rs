@@ -18,7 +18,7 @@ use mutualnet_data::{Batch, IGNORE, Targets};
 use mutualnet_engine::{Device, Filter, NO_CLASS, PixelSummary, Tensor};
 
 use super::classify::mean;
-use super::{Evaluated, Objective, Pass, Score};
+use super::{Objective, Pass, Score, Staged};
 use crate::Result;
 use crate::divergence::Divergence;
 
@@ -163,7 +163,7 @@ impl Objective for Segment {
     }
 
     /// The network resizes its scores to its input, as it does in a prediction, and they are resized to the mask then.
-    fn count(score: &mut Overlap, network: Evaluated<'_>, targets: &PixelLabels) -> Result<()> {
+    fn count(score: &mut Overlap, network: Staged<'_>, targets: &PixelLabels) -> Result<()> {
         let map = network.outputs.get(Output::MAP);
         let answers = map.pixel_answers(targets.size)?;
         let pixels = targets.size[0] * targets.size[1];

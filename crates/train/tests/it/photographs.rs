@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use mutualnet_bundle::Row;
 use mutualnet_core::Metric;
 use mutualnet_data::IGNORE;
 use mutualnet_detect::Extent;
@@ -132,12 +133,11 @@ fn masks_of_photographs_are_learned_by_heart() {
     assert!(quality.value >= 0.9, "mIoU {}", quality.value);
 }
 
-#[test]
-fn boxes_of_photographs_are_learned_by_heart() {
-    let Some(coco) = extract(ARCHIVE) else { return };
+/// Trains a detector on photographs with several objects whose smallest one is largest, and returns the row that was trained.
+fn row_of_detector(keys: &[&str]) -> Option<Row> {
+    let coco = extract(ARCHIVE)?;
     let annotations = coco.path().join("annotations/instances_train2017.json");
     let truth = Instances::read(&annotations).unwrap();
-    // Those with several objects whose smallest one is largest.
     let images = chosen(&truth, |image, objects| {
         let [width, height] = size(&truth, image).map(f64::from);
         let sides = objects.iter().map(|object| (object.bounds[2] / width).min(object.bounds[3] / height));
@@ -145,6 +145,15 @@ fn boxes_of_photographs_are_learned_by_heart() {
     });
     let dir = tempfile::tempdir().unwrap();
     restrict(&coco.path().join("train2017"), &annotations, (&truth, &images), &dir.path().join("data/train"));
+    let run = train_in(dir.path(), RECIPE, keys);
+    let table = tabulate(&run, "train", &mut ()).unwrap();
+    let row = table.rows()[0].clone();
+    assert_eq!(row.quality.n, N as u64);
+    Some(row)
+}
+
+#[test]
+fn boxes_of_photographs_are_learned_by_heart() {
     let keys = [
         "task=detect",
         "network={ name = \"ssdlite320_mobilenet_v3_large\", widths = [0.25, 0.5], resolutions = [320] }",
@@ -152,12 +161,28 @@ fn boxes_of_photographs_are_learned_by_heart() {
         "data.std=[0.5, 0.5, 0.5]",
         "train.epochs=100",
     ];
-    let run = train_in(dir.path(), RECIPE, &keys);
-    let table = tabulate(&run, "train", &mut ()).unwrap();
-    let row = &table.rows()[0];
+    let Some(row) = row_of_detector(&keys) else { return };
     let ap50 = row.others[&Metric::BoxAp50];
-    assert_eq!(row.quality.n, N as u64);
     assert!(row.quality.value >= 0.75 && ap50 >= 0.95, "AP {}, AP50 {ap50}", row.quality.value);
+}
+
+/// It takes minutes, so it runs with `MUTUALNET_SLOW=1` only.
+#[test]
+fn outlines_of_photographs_are_learned_by_heart() {
+    if std::env::var_os("MUTUALNET_SLOW").is_none() {
+        return;
+    }
+    let keys = [
+        "task=detect",
+        "network={ name = \"maskrcnn_mobilenet_v3_large_fpn\", widths = [0.25, 0.5], resolutions = [256] }",
+        "data.mean=[0.5, 0.5, 0.5]",
+        "data.std=[0.5, 0.5, 0.5]",
+        "train.epochs=100",
+        "train.lr=0.0005",
+    ];
+    let Some(row) = row_of_detector(&keys) else { return };
+    let [of_boxes, of_masks] = [Metric::BoxAp50, Metric::MaskAp50].map(|metric| row.others[&metric]);
+    assert!(of_boxes >= 0.9 && of_masks >= 0.9, "AP50 of boxes {of_boxes}, of masks {of_masks}");
 }
 
 /// Writes a split with some of the images, and with the categories that they have.

@@ -11,14 +11,15 @@ use mutualnet_data::scenes::{ScenesSpec, generate};
 use mutualnet_detect::boxes::left_top_sides;
 use mutualnet_detect::coco::Instances;
 use mutualnet_detect::decode::ProposalRules;
-use mutualnet_detect::{Corners, Extent, Proposer, RoiAlign};
-use mutualnet_engine::{Device, Tensor, no_grad};
+use mutualnet_detect::{Corners, Extent, Proposer, Rle, RoiAlign};
+use mutualnet_engine::{ConvGeometry, Device, Tensor, no_grad};
 use mutualnet_nn::{Net, Norm, Parameters};
+use mutualnet_predict::Step;
 use mutualnet_runtime::Output;
-use mutualnet_train::Divergence;
 use mutualnet_train::regions::cut;
 use mutualnet_train::tabulate;
-use mutualnet_train::task::{BoxTargets, Objective, Outputs, RegionAnswer, Regions};
+use mutualnet_train::task::{BoxTargets, Objective, Outputs, RegionAnswer, Regions, RunList, Staged};
+use mutualnet_train::{Divergence, Plan, Recipe};
 use mutualnet_zoo::NetworkConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -111,6 +112,8 @@ struct Losses {
     boxes: Vec<Vec<Corners>>,
     labels: Vec<Vec<u32>>,
     losses: [f64; 4],
+    /// Of a network that draws masks.
+    mask_loss: Option<f64>,
     gradients: BTreeMap<String, Vec<f32>>,
     sums: BTreeMap<String, f64>,
     proposals: Vec<Corners>,
@@ -145,15 +148,36 @@ fn assert_proposals(objects: &[Tensor], codes: &[Tensor], golden: &Losses) {
 
 #[test]
 fn losses_and_gradients_are_torchvisions() {
-    let golden: Losses = golden("losses.json");
+    assert_losses(golden("losses.json"));
+}
+
+#[test]
+fn losses_and_gradients_of_masks_are_torchvisions() {
+    let golden: Losses = golden("mask_losses.json");
+    assert!(golden.mask_loss.is_some());
+    assert_losses(golden);
+}
+
+/// The script's masks of an image's objects.
+fn masks(image: usize, n: usize, side: usize) -> Vec<Option<Rle>> {
+    let numbers = fill(200 + image as u32, n * side * side);
+    let mask = |numbers: &[f32]| {
+        let pixels: Vec<_> = numbers.iter().map(|&number| u8::from(number > -0.2)).collect();
+        Rle::encode(extent([side as u32; 2]), &pixels).unwrap()
+    };
+    numbers.chunks_exact(side * side).map(|numbers| Some(mask(numbers))).collect()
+}
+
+fn assert_losses(golden: Losses) {
     let n = golden.boxes.len();
     let images = golden.boxes.iter().zip(&golden.labels);
     let images: Vec<_> = images
-        .map(|(boxes, classes)| Objects {
+        .enumerate()
+        .map(|(image, (boxes, classes))| Objects {
             image: 0,
             boxes: boxes.clone(),
             classes: classes.clone(),
-            masks: Vec::new(),
+            masks: masks(image, boxes.len(), golden.side as usize),
         })
         .collect();
     let truth = Instances::from_json(br#"{"images":[],"annotations":[],"categories":[]}"#).unwrap();
@@ -169,7 +193,14 @@ fn losses_and_gradients_are_torchvisions() {
     let maps = kinds.into_iter().flat_map(|(_, maps)| maps);
     let main = Outputs::new(names.iter().map(String::as_str).zip(maps.map(Tensor::alias)));
     let numbers = golden.features * 7 * 7;
-    let answers = |squares: &Tensor| {
+    let run: &mut RunList<'_> = &mut |list, squares: &Tensor| {
+        if list == List::MASK {
+            let weight = fill(99, golden.classes * golden.features);
+            let weight = Tensor::from_slice(&weight, &[golden.classes, golden.features, 1, 1]).unwrap();
+            let geometry = ConvGeometry { stride: &[1; 2], padding: &[0; 2], dilation: &[1; 2], groups: 1 };
+            let masks = squares.convolution(&weight, None, &geometry).unwrap();
+            return Ok(Outputs::new([("masks", masks)]));
+        }
         let flat = squares.reshape(&[squares.shape()[0], numbers]).unwrap();
         let linear = |seed, out: usize| {
             let weight: Vec<_> = fill(seed, out * numbers).into_iter().map(|x| 0.2 * x).collect();
@@ -178,13 +209,24 @@ fn losses_and_gradients_are_torchvisions() {
         Ok(Outputs::new([("scores", linear(97, golden.classes)), ("codes", linear(98, 4 * golden.classes))]))
     };
     assert_proposals(&objects, &codes, &golden);
-    let answer = RegionAnswer::new(&main, seen, &targets, answers).unwrap();
+    let others = match golden.mask_loss {
+        Some(_) => vec![List::BOX, List::MASK],
+        None => vec![List::BOX],
+    };
+    let network = Staged { outputs: main, seen, others, run };
+    let answer = RegionAnswer::new(network, &targets).unwrap();
     let losses = answer.losses(0.0).unwrap().map(|loss| loss.scalar().unwrap());
     for (ours, theirs) in losses.into_iter().zip(golden.losses) {
         assert!((ours / theirs - 1.0).abs() < 1e-5, "{losses:?} and {:?}", golden.losses);
     }
+    let of_masks = answer.mask_loss().unwrap().map(|loss| loss.scalar().unwrap());
+    assert_eq!(of_masks.is_some(), golden.mask_loss.is_some());
+    for (ours, theirs) in of_masks.iter().zip(&golden.mask_loss) {
+        assert!((ours / theirs - 1.0).abs() < 1e-5, "{ours} and {theirs}");
+    }
     let loss = Regions::supervised_loss(&answer, &targets, 0.0).unwrap();
-    assert!((loss.scalar().unwrap() / golden.losses.iter().sum::<f64>() - 1.0).abs() < 1e-5);
+    let sum = golden.losses.iter().chain(&golden.mask_loss).sum::<f64>();
+    assert!((loss.scalar().unwrap() / sum - 1.0).abs() < 1e-5);
     // A student learns the same from the same objects, whatever its teacher says.
     let of_student = Regions::student_loss(&answer, &answer, &targets, Divergence::Kl).unwrap();
     assert_eq!(of_student.scalar().unwrap(), loss.scalar().unwrap());
@@ -210,20 +252,41 @@ const RECIPE: &str = r#"
     tabulate = { width_step = 0.25, calibration_batches = 2, latency_runs = 2 }
 "#;
 
-/// Trains, calibrates, evaluates and bundles, and finds the same on the run side.
+/// Trains, calibrates, evaluates and bundles, and finds the same on the run side: boxes, and masks.
 #[test]
-fn from_scenes_to_boxes_with_regions() {
+fn from_scenes_to_boxes_and_masks_with_regions() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     generate(&data, &ScenesSpec { seed: 5, train: 8, test: 2, side: 96, min_object: 24 }).unwrap();
-    let run = train_in(dir.path(), RECIPE, &[]);
+    let run = train_in(dir.path(), RECIPE, &["network.name=maskrcnn_mobilenet_v3_large_fpn"]);
     let table = tabulate(&run, "test", &mut ()).unwrap();
     assert_eq!((table.metric(), table.rows().len()), (Metric::BoxAp, 4));
+    let others: Vec<_> = table.rows()[0].others.keys().copied().collect();
+    assert_eq!(others, [Metric::BoxAp50, Metric::MaskAp, Metric::MaskAp50]);
     assert!(table.rows().iter().all(|row| row.quality.n == 2 && !row.latency.is_empty()));
     let bundle = Bundle::read(&run.bundle()).unwrap();
     assert_eq!(bundle.task(), Task::Detect);
-    assert!(bundle.network().list(List::BOX).is_ok());
+    assert!(bundle.network().list(List::MASK).is_ok());
     check_rows(&bundle, &data);
+}
+
+#[test]
+fn a_network_that_draws_masks_needs_outlines() {
+    let dir = tempfile::tempdir().unwrap();
+    generate(dir.path(), &ScenesSpec { seed: 5, train: 8, test: 2, side: 96, min_object: 24 }).unwrap();
+    let file = dir.path().join("train/instances.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    for annotation in json["annotations"].as_array_mut().unwrap() {
+        annotation.as_object_mut().unwrap().remove("segmentation");
+    }
+    std::fs::write(&file, json.to_string()).unwrap();
+    let make = |network: &str| {
+        let keys = [format!("network.name={network}"), format!("data.path={:?}", dir.path())];
+        Plan::make(&Recipe::parse(RECIPE, &keys).unwrap())
+    };
+    let error = make("maskrcnn_mobilenet_v3_large_fpn").unwrap_err().to_string();
+    assert!(error.contains("draws masks, and no training annotation has a segmentation"), "{error}");
+    make("fasterrcnn_mobilenet_v3_large_fpn").unwrap();
 }
 
 /// It takes four minutes, so it runs with `MUTUALNET_SLOW=1` only.
@@ -249,6 +312,9 @@ struct Found {
     boxes: Vec<Corners>,
     labels: Vec<usize>,
     scores: Vec<f32>,
+    /// Compressed runs, of a network that draws masks.
+    #[serde(default)]
+    masks: Vec<String>,
 }
 
 /// The script's weights.
@@ -261,7 +327,9 @@ fn weights(network: &Network) -> Weights {
         let (scale, mean) = match parameter.kind {
             _ if parameter.name.ends_with("fc6.weight") => ((6.0 / of_output as f32).sqrt(), 0.0),
             ParameterKind::LinearWeight => ((6.0 / of_output as f32).sqrt(), 0.0),
-            ParameterKind::ConvWeight | ParameterKind::DepthwiseWeight => {
+            ParameterKind::ConvWeight
+            | ParameterKind::DepthwiseWeight
+            | ParameterKind::TransposedConvWeight => {
                 ((6.0 / (shape[2] * shape[3] * shape[0]) as f32).sqrt(), 0.0)
             }
             ParameterKind::Scale => (0.1, 0.4),
@@ -297,10 +365,20 @@ fn outputs<'a>(
 /// side finds in the engine's outputs.
 #[test]
 fn detections_are_torchvisions() {
-    let golden: Detections = golden("detections.json");
+    assert_detections(&golden("detections.json"), "fasterrcnn_mobilenet_v3_large_fpn");
+}
+
+#[test]
+fn masks_of_detections_are_torchvisions() {
+    let golden: Detections = golden("mask_detections.json");
+    assert!(golden.images.iter().all(|image| image.masks.len() == image.boxes.len()));
+    assert_detections(&golden, "maskrcnn_mobilenet_v3_large_fpn");
+}
+
+fn assert_detections(golden: &Detections, name: &str) {
     let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
     let config = NetworkConfig { classes: golden.classes, widths, output_stride: None };
-    let network = mutualnet_zoo::build("fasterrcnn_mobilenet_v3_large_fpn", &config).unwrap();
+    let network = mutualnet_zoo::build(name, &config).unwrap();
     let net = Net::new(network);
     let parameters = Parameters::from_weights(net.network(), &weights(net.network()), Device::Cpu).unwrap();
     let slice = net.slice(&parameters, Width::ONE).unwrap();
@@ -320,7 +398,7 @@ fn detections_are_torchvisions() {
         &classes,
         mutualnet_predict::Config::default(),
     );
-    for (image, (expected, n)) in golden.images.iter().zip(golden.n_proposals).enumerate() {
+    for (image, (expected, n)) in golden.images.iter().zip(&golden.n_proposals).enumerate() {
         let of_image = |map: &Tensor| {
             let one = map.narrow(0, image, 1).unwrap();
             (one.shape(), one.by_pixel().unwrap().to_vec_f32().unwrap())
@@ -329,20 +407,39 @@ fn detections_are_torchvisions() {
         let of_main = outputs(net.network().main(), net.network(), &maps);
         let regions = decoder.regions(&of_main, [side; 2]).unwrap().unwrap();
         // The overlap of two boxes may be on the other side of the limit in single precision.
-        assert!(regions.n().abs_diff(n) <= 2, "{} and {n} proposals", regions.n());
+        assert!(regions.n().abs_diff(*n) <= 2, "{} and {n} proposals", regions.n());
         let input = Tensor::from_slice(regions.input(), &[regions.n(), 256 * 49, 1, 1]).unwrap();
         let answers = run(List::BOX, &input);
         let answers: Vec<_> =
             answers.iter().map(|answer| (answer.shape(), answer.to_vec_f32().unwrap())).collect();
         let of_regions = outputs(net.network().list(List::BOX).unwrap(), net.network(), &answers);
         let size = [side as u32; 2];
-        let json = decoder.decode_regions(&regions, &of_regions, size).unwrap().json();
+        let mut step = decoder.decode_regions(regions, &of_regions, size).unwrap();
+        if let Step::Regions(found) = step {
+            assert_eq!((found.list(), found.n()), (List::MASK, expected.boxes.len()));
+            let input = Tensor::from_nhwc(found.input(), [found.n(), 14, 14, 256], Device::Cpu).unwrap();
+            let masks = run(List::MASK, &input);
+            let masks = [(masks[0].shape(), masks[0].by_pixel().unwrap().to_vec_f32().unwrap())];
+            let of_masks = outputs(net.network().list(List::MASK).unwrap(), net.network(), &masks);
+            step = decoder.decode_regions(found, &of_masks, size).unwrap();
+        }
+        let Step::Answer(prediction) = step else { panic!("there is no fourth list") };
+        let json = prediction.json();
         let found: Vec<FoundJson> = serde_json::from_value(json["objects"].clone()).unwrap();
         for idx in 0..expected.boxes.len() {
             let (corners, class, score) = (expected.boxes[idx], expected.labels[idx], expected.scores[idx]);
             let is_same = |found: &FoundJson| {
                 let close = left_top_sides(corners).iter().zip(found.bbox).all(|(a, b)| (a - b).abs() < 0.02);
-                close && found.class == class.to_string() && (found.score - score).abs() < 1e-3
+                let is_box = close && found.class == class.to_string() && (found.score - score).abs() < 1e-3;
+                is_box
+                    && expected.masks.get(idx).is_none_or(|runs| {
+                        let theirs = Rle::from_text(extent(size), runs).unwrap();
+                        let ours = Rle::from_text(extent(size), &found.segmentation.as_ref().unwrap().counts);
+                        let ours = ours.unwrap();
+                        // A probability may be on the other side of one half in single precision.
+                        ours.area().abs_diff(theirs.area()) <= 4
+                            && (ours == theirs || ours.iou(&theirs).unwrap() > 0.95)
+                    })
             };
             assert!(found.iter().any(is_same), "image {image}: no {class} with {score} at {corners:?}");
         }
@@ -354,4 +451,10 @@ struct FoundJson {
     class: String,
     score: f32,
     bbox: [f32; 4],
+    segmentation: Option<Segmentation>,
+}
+
+#[derive(Deserialize)]
+struct Segmentation {
+    counts: String,
 }

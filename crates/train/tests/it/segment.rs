@@ -19,7 +19,7 @@ use mutualnet_train::mutual_step::mutual_step;
 use mutualnet_train::plan::DataFacts;
 use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
-use mutualnet_train::task::{Evaluated, Objective, Pass, PixelLabels, RunList, Score, Segment};
+use mutualnet_train::task::{Objective, Pass, PixelLabels, RunList, Score, Segment, Staged};
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
 use mutualnet_train::{Plan, Recipe, tabulate};
 use mutualnet_zoo::NetworkConfig;
@@ -246,7 +246,7 @@ fn ignored_pixels_change_neither_loss_nor_score() {
     let mut score = <Segment as Objective>::Score::default();
     let seen = mutualnet_detect::Extent { height: 64, width: 64 };
     let run: &mut RunList<'_> = &mut |_, _| panic!("there is one list");
-    let network = Evaluated { outputs: pass().run().unwrap(), seen, run };
+    let network = Staged { outputs: pass().run().unwrap(), seen, others: Vec::new(), run };
     Segment::count(&mut score, network, &labels).unwrap();
     assert_eq!(score.n(), 2);
 }

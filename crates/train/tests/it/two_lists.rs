@@ -20,7 +20,7 @@ use mutualnet_train::calibrate::Calibration;
 use mutualnet_train::mutual_step::mutual_step;
 use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
-use mutualnet_train::task::{Evaluated, Objective, Pass, Score};
+use mutualnet_train::task::{Objective, Pass, Score, Staged};
 use rand::Rng;
 
 use crate::run_side::{assert_near, channels_last};
@@ -177,7 +177,7 @@ impl Objective for Regions {
         Ok(answer.image.information()?)
     }
 
-    fn count(_: &mut NoScore, _: Evaluated<'_>, _: &Targets) -> mutualnet_train::Result<()> {
+    fn count(_: &mut NoScore, _: Staged<'_>, _: &Targets) -> mutualnet_train::Result<()> {
         Ok(())
     }
 }

@@ -150,7 +150,7 @@ fn masks_take_the_way_of_their_boxes() {
     let data = dir.path().join("data");
     generate(&data, &ScenesSpec { seed: 8, train: 12, test: 1, side: 96, min_object: 24 }).unwrap();
     let transform = TrainTransform { flip: true, ..TrainTransform::default() };
-    let loader = loader(open(&data, "train").unwrap(), 0.0).with_object_masks();
+    let loader = loader(open(&data, "train").unwrap().with_object_masks(), 0.0);
     let all: Vec<_> = (0..12).collect();
     let batch = loader.batch_of(transform, &preprocess(64), &all).unwrap();
     let Targets::Objects { images, .. } = &batch.targets else { panic!("{:?}", batch.targets) };
