@@ -45,6 +45,7 @@ pub mod schedule;
 pub mod update;
 
 pub mod checkpoint;
+mod saver;
 
 pub mod calibrate;
 

@@ -20,6 +20,7 @@ use crate::plan::{Plan, Planned};
 use crate::ranks::Ranks;
 use crate::recipe::Recipe;
 use crate::run_dir::{RunDir, RunLock};
+use crate::saver::Saver;
 use crate::state::State;
 use crate::task::{Objective, for_task};
 use crate::trainer::{Stepped, Trainer};
@@ -198,11 +199,11 @@ pub(crate) fn set_up(recipe: &Recipe, ranks: &Ranks) -> Result<Device> {
 /// A run in progress.
 struct Training<'a, O> {
     plan: Plan,
-    run: &'a RunDir,
     ranks: Rc<Ranks>,
     trainer: Trainer<O>,
     feed: Feed,
     watch: LearningWatch,
+    saver: Saver,
     log: EventLog<'a>,
 }
 
@@ -223,7 +224,8 @@ impl<'a, O: Objective> Training<'a, O> {
         let feed = feed(&plan, train, state.step, (device, &ranks))?;
         let watch = LearningWatch::new(&plan, O::guessing_loss(&network));
         let trainer = Trainer::new(&plan, Net::new(network), device, Rc::clone(&ranks), state);
-        Ok(Self { watch, plan, run, ranks, trainer, feed, log })
+        let saver = Saver::new(run.checkpoints());
+        Ok(Self { watch, plan, ranks, trainer, feed, saver, log })
     }
 
     /// Does all steps that are left; `damaged` are checkpoints that were passed over.
@@ -231,7 +233,7 @@ impl<'a, O: Objective> Training<'a, O> {
         let outcome = self.steps(stop, damaged);
         match outcome.map_err(|error| self.ranks.blame(error)) {
             // The step in which the others were lost has changed nothing here.
-            Err(error @ Error::Exchange { .. }) => self.save().and(Err(error)),
+            Err(error @ Error::Exchange { .. }) => self.save_now().and(Err(error)),
             outcome => outcome,
         }
     }
@@ -259,10 +261,10 @@ impl<'a, O: Objective> Training<'a, O> {
             let next = match self.feed.next(&mut self.log, must_stop) {
                 Ok(next) => next,
                 // Save first: nothing is lost when the data cannot be loaded.
-                Err(error) => return self.save().and(Err(error)),
+                Err(error) => return self.save_now().and(Err(error)),
             };
             if self.ranks.any(is_told())? {
-                self.save()?;
+                self.save_now()?;
                 let step = self.trainer.state.step;
                 self.log.log(&Event::Interrupted { step })?;
                 self.log.flush()?;
@@ -271,7 +273,10 @@ impl<'a, O: Objective> Training<'a, O> {
             let mut batch = next.expect("the loader has a batch for every step of the plan");
             self.step(&mut batch, step_begun)?;
             let step = self.trainer.state.step;
-            if step.is_multiple_of(checkpoint_steps) || step == total_steps {
+            if step == total_steps {
+                self.save_now()?;
+                self.compare()?;
+            } else if step.is_multiple_of(checkpoint_steps) {
                 self.save()?;
                 self.compare()?;
             }
@@ -325,13 +330,26 @@ impl<'a, O: Objective> Training<'a, O> {
         self.ranks.check_alike(WEIGHTS_OF_ALL, &own)
     }
 
+    /// Starts to write a checkpoint.
     fn save(&mut self) -> Result<()> {
-        if !self.ranks.is_first() {
-            return Ok(());
+        if self.ranks.is_first() {
+            let written = self.saver.start(self.trainer.state.checkpoint()?)?;
+            self.tell_written(written)?;
         }
-        let state = &self.trainer.state;
-        state.checkpoint()?.save(&self.run.checkpoints())?;
-        self.log.log(&Event::Checkpoint { step: state.step })?;
+        Ok(())
+    }
+
+    /// Writes a checkpoint and waits for it.
+    fn save_now(&mut self) -> Result<()> {
+        self.save()?;
+        let written = self.saver.finish()?;
+        self.tell_written(written)
+    }
+
+    fn tell_written(&mut self, step: Option<u64>) -> Result<()> {
+        if let Some(step) = step {
+            self.log.log(&Event::Checkpoint { step })?;
+        }
         self.log.flush()
     }
 }
