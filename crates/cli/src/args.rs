@@ -238,13 +238,17 @@ pub(crate) struct PredictArgs {
     pub(crate) crops: Option<u32>,
     #[command(flatten)]
     pub(crate) arithmetic: ArithmeticArgs,
-    /// Draw the classes or the boxes over the image, with a legend, if the network segments or detects: a PNG file, or for
+    /// Draw the classes, or the boxes and masks, over the image, with a legend, if the network segments or detects: a PNG file, or for
     /// several images a directory
     #[arg(long, value_name = "PNG")]
     pub(crate) save: Option<PathBuf>,
     /// Write the number of the class of every pixel, if the network segments: a PNG file, or for several images a directory
     #[arg(long, value_name = "PNG")]
     pub(crate) mask: Option<PathBuf>,
+    /// Print what is found as a list in COCO's results format, if the network detects; FILE is the ground truth, which has the ids
+    /// of the images by their names, and those of the categories
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub(crate) coco: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

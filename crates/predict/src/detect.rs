@@ -1,5 +1,6 @@
 //! Detection: boxes with a class and a score.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use mutualnet_core::network::Output as Name;
@@ -130,13 +131,14 @@ impl Prediction for Boxes {
         let mut pixels = image.pixels().to_vec();
         let thickness = (width.min(height) / 200).max(1);
         let mut names: Vec<(usize, [u8; 3])> = Vec::new();
-        // The surest one is drawn last, over the others.
-        let shown: Vec<_> = self.shown().collect();
-        for FoundObject { class, corners, mask, .. } in shown.into_iter().rev() {
+        // Small masks lie over large ones, and boxes over all of them.
+        let with_mask = self.shown().filter_map(|found| Some((found.class, found.mask.as_ref()?)));
+        let mut masks: Vec<_> =
+            with_mask.filter(|(_, mask)| mask.extent() == Extent { height, width }).collect();
+        masks.sort_by_key(|(_, mask)| Reverse(mask.area()));
+        masks.into_iter().for_each(|(class, mask)| tint(&mut pixels, mask, color(class)));
+        for FoundObject { class, corners, .. } in self.shown() {
             let color = color(*class);
-            if let Some(mask) = mask.as_ref().filter(|mask| mask.extent() == Extent { height, width }) {
-                tint(&mut pixels, mask, color);
-            }
             draw(&mut pixels, [width, height], *corners, (thickness, color));
             names.push((*class, color));
         }

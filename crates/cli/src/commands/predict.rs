@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use mutualnet_bundle::{Bundle, Row};
 use mutualnet_core::network::Rank;
-use mutualnet_core::{Budget, InputSize, Precision, Preprocess, Subnet, Views};
-use mutualnet_predict::{Answer, Config, Predictor};
+use mutualnet_core::{Budget, InputSize, Precision, Preprocess, Subnet, Task, Views};
+use mutualnet_predict::{Answer, CocoIds, Config, Predictor};
 
 use super::open;
 use crate::args::{PredictArgs, RowArgs};
@@ -48,6 +48,11 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let views = views(args, &bundle)?;
     let config = Config { top: args.top, views: Some(views), convolution, precision };
     let mut predictor = Predictor::new(&bundle, threads, config)?;
+    if args.coco.is_some() && bundle.task() != Task::Detect {
+        let hint = "remove --coco".to_owned();
+        return Err(with_hint("--coco is for objects, and this network finds none".to_owned(), hint));
+    }
+    let ids = args.coco.as_deref().map(|file| CocoIds::read(file, bundle.classes())).transpose()?;
     // The predictor holds a packed copy of the weights.
     drop(bundle);
     if (args.save.is_some() || args.mask.is_some()) && !predictor.draws() {
@@ -61,10 +66,14 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let images = images::named(&args.images, rank);
     let (n_images, mut n_failed) = (images.len(), 0);
     let mut pictures = Pictures::new(args.save.as_deref(), args.mask.as_deref(), n_images)?;
-    let mut output =
-        if args.json { Output::json(&row, metric)? } else { Output::lines(&row, metric, latency_threads) };
+    let mut output = match ids {
+        Some(ids) => Output::coco(ids)?,
+        None if args.json => Output::json(&row, metric)?,
+        None => Output::lines(&row, metric, latency_threads),
+    };
     for Named { path, problem } in images {
-        let answer = problem.map_or_else(|| answer(&mut predictor, &mut pictures, &path), Err);
+        let taken = problem.map_or_else(|| output.check(&path), Err);
+        let answer = taken.and_then(|()| answer(&mut predictor, &mut pictures, &path));
         match answer {
             Ok(answer) => output.image(&path, &answer)?,
             Err(error) => {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use insta::assert_snapshot;
-use mutualnet_core::{Width, WidthRange};
-use mutualnet_zoo::NetworkConfig;
+use mutualnet_bundle::{Bundle, BundleParts};
+use mutualnet_core::{Fit, Metric, Preprocess, Task, Width, WidthRange};
+use mutualnet_zoo::{Head, NetworkConfig, Purpose, Variant};
 
 use crate::bundle::program;
 use crate::program::Program;
@@ -161,4 +162,69 @@ fn a_classifier_has_nothing_to_draw() {
     assert!(output.stdout.is_empty() && !program.path("drawn").exists());
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("nothing to draw") && stderr.contains("hint: --save and --mask"), "{stderr}");
+}
+
+/// A detector that draws masks, with random weights.
+fn with_detector() -> Program {
+    let program = with_images();
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.25).unwrap()).unwrap();
+    let config = NetworkConfig { classes: 3, widths, output_stride: None };
+    let variant = Variant { purpose: Purpose::Inference, head: Head::Slim };
+    let network = mutualnet_zoo::build_for(variant, "maskrcnn_mobilenet_v3_large_fpn", &config).unwrap();
+    let mut parts = mutualnet_testkit::parts(network, &["0.25-64".parse().unwrap()]);
+    // Boxes stay near their anchors, and scores are alike, so that something is found.
+    for (name, tensor) in &mut parts.weights {
+        if ["bbox_pred", "cls_logits", "cls_score"].iter().any(|layer| name.contains(layer)) {
+            tensor.data.iter_mut().for_each(|number| *number *= 0.01);
+        }
+    }
+    let bundle = Bundle::new(BundleParts {
+        task: Task::Detect,
+        classes: ["background", "cat", "dog"].map(str::to_owned).to_vec(),
+        preprocess: Preprocess { fit: Fit::Square, ..parts.preprocess },
+        table: parts.table.clone().measuring(Metric::BoxAp),
+        ..parts
+    });
+    bundle.unwrap().write(&program.path("detector.mnb")).unwrap();
+    program
+}
+
+/// What `--coco` prints is read as results for that ground truth, and has the objects of `--json`.
+#[test]
+fn objects_are_printed_in_cocos_format() {
+    let program = with_detector();
+    let truth = r#"{"images": [{"id": 9, "file_name": "images/b.jpg", "height": 32, "width": 32}],
+        "categories": [{"id": 3, "name": "dog"}, {"id": 70, "name": "cat"}], "annotations": []}"#;
+    fs::write(program.path("truth.json"), truth).unwrap();
+    let args = ["predict", "detector.mnb", "images/b.jpg"];
+    let json = program.json(&[args.as_slice(), &["--json"]].concat());
+    let coco = program.json(&[args.as_slice(), &["--coco", "truth.json"]].concat());
+    let (json, coco) = (json["images"][0]["objects"].as_array().unwrap(), coco.as_array().unwrap());
+    assert!(!json.is_empty() && json.len() == coco.len(), "{json:?}");
+    for (object, entry) in json.iter().zip(coco) {
+        let category = if object["class"] == "dog" { 3 } else { 70 };
+        assert_eq!((&entry["image_id"], &entry["category_id"]), (&9.into(), &category.into()));
+        assert_eq!(entry["segmentation"], object["segmentation"]);
+        assert!(entry["segmentation"]["size"].is_array() && entry["bbox"].is_array());
+    }
+
+    // An image without an id is named, and the list is complete.
+    let args = ["predict", "detector.mnb", "images/more/a.jpg", "images/b.jpg", "--coco", "truth.json"];
+    let output = program.run(&args);
+    assert_eq!(output.status.code(), Some(1));
+    let printed: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed.len(), coco.len());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("images/more/a.jpg is not exactly one of the images of truth.json"), "{stderr}");
+
+    let told = program.told(&["predict", "model.mnb", "images/b.jpg", "--coco", "truth.json"]);
+    assert!(told.contains("error: --coco is for objects, and this network finds none"), "{told}");
+}
+
+#[test]
+fn masks_are_drawn_over_the_image() {
+    let program = with_detector();
+    let told = program.told(&["predict", "detector.mnb", "images/b.jpg", "--save", "drawn.png"]);
+    assert!(told.starts_with("exit 0"), "{told}");
+    assert!(fs::metadata(program.path("drawn.png")).unwrap().len() > 100);
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Error, Result};
 use mutualnet_bundle::Row;
 use mutualnet_core::{InMs, Macs, Metric, Precision, Subnet};
-use mutualnet_predict::Answer;
+use mutualnet_predict::{Answer, CocoIds};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -42,10 +42,11 @@ struct FailedReport {
     error: String,
 }
 
-/// Lines, or one JSON object.
+/// Lines, one JSON object, or a list of objects as COCO's evaluation reads it.
 pub(super) enum Output {
     Lines,
     Json { n_printed: usize },
+    Coco { ids: CocoIds, n_printed: usize },
 }
 
 impl Output {
@@ -73,10 +74,31 @@ impl Output {
         Ok(Self::Json { n_printed: 0 })
     }
 
+    /// A list of what is found, with the ids of a ground truth.
+    pub(super) fn coco(ids: CocoIds) -> Result<Self> {
+        text::json_text("[")?;
+        Ok(Self::Coco { ids, n_printed: 0 })
+    }
+
+    /// Whether an answer for an image can be printed.
+    ///
+    /// # Errors
+    /// It has no id.
+    pub(super) fn check(&self, path: &Path) -> Result<()> {
+        if let Self::Coco { ids, .. } = self {
+            ids.of_image(path)?;
+        }
+        Ok(())
+    }
+
     /// The answer for one image.
     pub(super) fn image(&mut self, path: &Path, answer: &Answer) -> Result<()> {
-        let path = path.display().to_string();
         let Answer { prediction, time, size, macs } = answer;
+        if let Self::Coco { ids, .. } = self {
+            let entries = ids.entries(ids.of_image(path)?, prediction.objects().unwrap_or_default());
+            return entries.iter().try_for_each(|entry| self.entry(entry));
+        }
+        let path = path.display().to_string();
         let (ms, prediction) = (time.as_secs_f64() * 1e3, prediction.as_ref());
         if let Self::Json { .. } = self {
             let prediction = prediction.json();
@@ -93,7 +115,7 @@ impl Output {
     pub(super) fn failed(&mut self, path: &Path, error: &Error) -> Result<()> {
         failure::print(error);
         match self {
-            Self::Lines => Ok(()),
+            Self::Lines | Self::Coco { .. } => Ok(()),
             Self::Json { .. } => {
                 self.entry(&FailedReport { path: path.display().to_string(), error: failure::told(error) })
             }
@@ -101,18 +123,19 @@ impl Output {
     }
 
     fn entry(&mut self, entry: &impl Serialize) -> Result<()> {
-        let Self::Json { n_printed } = self else { return Ok(()) };
+        let (Self::Json { n_printed } | Self::Coco { n_printed, .. }) = self else { return Ok(()) };
         // The comma comes first, so that every line can be read once it is complete.
         let comma = if *n_printed > 0 { "," } else { " " };
         *n_printed += 1;
         text::json_text(&format!("{comma} {}", serde_json::to_string(entry)?))
     }
 
-    /// Ends the JSON object.
+    /// Ends the JSON.
     pub(super) fn end(self) -> Result<()> {
         match self {
             Self::Lines => Ok(()),
             Self::Json { .. } => text::json_text("]}"),
+            Self::Coco { .. } => text::json_text("]"),
         }
     }
 }
