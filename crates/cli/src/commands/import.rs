@@ -44,6 +44,9 @@ pub(super) fn run(args: &ImportArgs) -> Result<()> {
             text::line(&format!("{what:<12}{value}"))?;
         }
     }
+    if let Some(notice) = imported.report.notice() {
+        text::note(&format!("note: {notice}"));
+    }
     text::note(&format!("weights written to {}", args.output.display()));
     Ok(())
 }

@@ -159,3 +159,16 @@ fn classes_are_those_of_the_checkpoint() {
     assert_eq!(error.to_string(), "the checkpoint has no classifier `classifier.0`");
     assert!(error.hint().unwrap().contains("--new-head"));
 }
+
+/// Only a checkpoint with frozen batch norms, of a network that torchvision publishes with an eps of 0, has something to tell.
+#[test]
+fn an_eps_of_0_is_told() {
+    let report = imported(AUTHORS).unwrap().report;
+    assert_eq!(report.notice(), None);
+    let of_detector = |n_counters| {
+        let network = "maskrcnn_resnet50_fpn".to_owned();
+        mutualnet_import::Report { network, n_counters, ..report.clone() }.notice()
+    };
+    assert!(of_detector(0).unwrap().contains("eps of 0"));
+    assert_eq!(of_detector(53), None);
+}
