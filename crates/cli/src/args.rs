@@ -339,6 +339,12 @@ pub(crate) struct InspectNetworkArgs {
     /// Number of frames of a clip, for video networks
     #[arg(long, value_name = "N", default_value_t)]
     pub(crate) frames: Frames,
+    /// Number of frames that a Fast pathway reads [default: as published]
+    #[arg(long, value_name = "N")]
+    pub(crate) fast_frames: Option<Frames>,
+    /// Side of the frames that a Fast pathway reads, in pixels [default: as published]
+    #[arg(long, value_name = "RESOLUTION")]
+    pub(crate) fast_resolution: Option<Resolution>,
     /// Number of classes
     #[arg(long, default_value_t = 1000)]
     pub(crate) classes: usize,

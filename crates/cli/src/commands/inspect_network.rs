@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use mutualnet_core::network::Rank;
-use mutualnet_core::{InputSize, Macs, Subnet, WidthRange};
+use mutualnet_core::{Frames, InputSize, Macs, Network, Resolution, Subnet, WidthRange};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 use serde::Serialize;
 
 use crate::args::InspectNetworkArgs;
+use crate::failure::with_hint;
 use crate::text;
 
 #[derive(Serialize)]
@@ -38,7 +39,7 @@ pub(super) fn run(args: &InspectNetworkArgs) -> Result<()> {
         widths: WidthRange::new(args.width, args.width)?,
         output_stride: args.output_stride.map(OutputStride::try_from).transpose()?,
     };
-    let network = mutualnet_zoo::build(&args.name, &config)?;
+    let network = with_fast_clip(mutualnet_zoo::build(&args.name, &config)?, args)?;
     let costs = network.costs(subnet)?;
     let layers = network.nodes().iter().zip(&costs).map(|(node, cost)| Layer {
         path: node.path.clone(),
@@ -57,6 +58,19 @@ pub(super) fn run(args: &InspectNetworkArgs) -> Result<()> {
         layers: layers.collect(),
     };
     if args.json { text::json(&report) } else { print(&report, network.rank()) }
+}
+
+/// The network for the clip that its Fast pathway should read.
+fn with_fast_clip(network: Network, args: &InspectNetworkArgs) -> Result<Network> {
+    if args.fast_frames.is_none() && args.fast_resolution.is_none() {
+        return Ok(network);
+    }
+    let Some([frames, side, _]) = network.whole_clip() else {
+        let hint = "remove --fast-frames and --fast-resolution".to_owned();
+        return Err(with_hint(format!("network `{}` has no Fast pathway", args.name), hint));
+    };
+    let side = args.fast_resolution.map_or(side, Resolution::get);
+    Ok(network.with_whole_clip([args.fast_frames.map_or(frames, Frames::get), side, side])?)
 }
 
 fn print(report: &Report, rank: Rank) -> Result<()> {

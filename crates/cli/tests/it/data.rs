@@ -237,6 +237,19 @@ fn a_network_tells_its_cost() {
     let report = program.json(&["inspect", "network", "mobilenet_v1", "--json"]);
     assert_eq!((report["macs"].as_u64(), report["params"].as_u64()), (Some(568_790_528), Some(4_231_976)));
     assert_eq!(report["layers"].as_array().unwrap().len(), 84);
+    // The cost at 256 px that SlowFast's authors publish, and that of half as many frames.
+    let slowfast =
+        ["inspect", "network", "slowfast_r50_4x16", "--resolution", "256", "--classes", "400", "--json"];
+    let macs = |more: &[&str]| program.json(&[&slowfast[..], more].concat())["macs"].as_u64().unwrap() as f64;
+    let published = macs(&["--frames", "4", "--fast-frames", "32", "--fast-resolution", "256"]);
+    assert!((published / 36.098e9 - 1.0).abs() < 1e-3, "{published}");
+    let halved = macs(&["--frames", "2", "--fast-frames", "16", "--fast-resolution", "256"]);
+    assert!((halved / published - 0.5).abs() < 1e-2, "{halved}");
+    let told = program.told(&["inspect", "network", "x3d_xs", "--fast-frames", "8"]);
+    assert!(
+        told.contains("error: network `x3d_xs` has no Fast pathway\nhint: remove --fast-frames"),
+        "{told}"
+    );
     let args = ["inspect", "network", "mobilenet_v2", "--width", "0.7", "--resolution", "128", "--json"];
     assert_eq!(program.json(&args)["macs"].as_u64(), Some(57_582_080));
     let told = program.told(&["inspect", "network", "x3d_xs", "--resolution", "160", "--frames", "4"]);
