@@ -101,6 +101,12 @@ pub fn classes(state: &StateDict<'_>, network: &Network, rules: Rules<'_>) -> Re
     }
 }
 
+/// Whether a checkpoint has batch norms, of which none counts batches, as torchvision's frozen ones.
+fn is_frozen<'a>(names: impl Iterator<Item = &'a str> + Clone) -> bool {
+    let has = |last: &str| names.clone().any(|name| name.rsplit('.').next() == Some(last));
+    has("running_mean") && !has("num_batches_tracked")
+}
+
 /// Takes the weights of `network` from a checkpoint.
 ///
 /// # Errors
@@ -136,6 +142,7 @@ pub fn import(state: &StateDict<'_>, network: &Network, rules: Rules<'_>) -> Res
         params: weights.values().map(|tensor| tensor.data.len() as u64).sum(),
         matched,
         n_statistics: part.tensors.iter().filter(|(name, _)| is_statistic(name)).count(),
+        is_frozen: is_frozen(part.tensors.iter().map(|(name, _)| &**name)),
         n_counters: part.tensors.iter().filter(|(name, tensor)| is_counter(name, tensor)).count(),
         without_effect: found.without_effect,
         head_left_out: found.head_left_out,

@@ -48,6 +48,9 @@ pub struct Report {
     pub matched: Vec<Matched>,
     /// Batch-norm statistics, left out because every row is calibrated.
     pub n_statistics: usize,
+    /// Whether the batch norms were frozen: they have statistics, and do not count batches.
+    #[serde(skip)]
+    pub is_frozen: bool,
     /// Counters and other integers, left out.
     pub n_counters: usize,
     /// Biases before a batch norm, which would cancel them; left out.
@@ -67,14 +70,11 @@ impl Report {
     /// What else to know about the weights, if anything: torchvision's own weights of its two-stage detectors with ResNet-50 are
     /// for batch norms without an eps.
     ///
-    /// Frozen batch norms, as theirs are, have statistics and no counters.
-    ///
     /// # Source
     /// torchvision, `overwrite_eps`, called for `COCO_V1`.
     pub fn notice(&self) -> Option<String> {
-        let is_frozen = self.n_statistics > 0 && self.n_counters == 0;
         let may_lack_eps = ["fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn"].contains(&&*self.network);
-        (is_frozen && may_lack_eps).then(|| {
+        (self.is_frozen && may_lack_eps).then(|| {
             "the checkpoint has frozen batch norms: torchvision's weights for COCO are for an eps of 0, and here it is \
              1e-5, which changes scores slightly until the network is trained further"
                 .to_owned()

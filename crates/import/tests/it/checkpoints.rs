@@ -163,12 +163,28 @@ fn classes_are_those_of_the_checkpoint() {
 /// Only a checkpoint with frozen batch norms, of a network that torchvision publishes with an eps of 0, has something to tell.
 #[test]
 fn an_eps_of_0_is_told() {
-    let report = imported(AUTHORS).unwrap().report;
-    assert_eq!(report.notice(), None);
-    let of_detector = |n_counters| {
-        let network = "maskrcnn_resnet50_fpn".to_owned();
-        mutualnet_import::Report { network, n_counters, ..report.clone() }.notice()
-    };
-    assert!(of_detector(0).unwrap().contains("eps of 0"));
-    assert_eq!(of_detector(53), None);
+    let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
+    let config = mutualnet_zoo::NetworkConfig { classes: 2, widths, output_stride: None };
+    for (name, is_told) in
+        [("maskrcnn_resnet50_fpn", [true, false]), ("maskrcnn_mobilenet_v3_large_fpn", [false, false])]
+    {
+        let network = mutualnet_zoo::build(name, &config).unwrap();
+        let shapes = network.parameter_shapes(Width::ONE).unwrap();
+        let zeros =
+            |shape: Vec<usize>| mutualnet_core::Tensor { data: vec![0.0; shape.iter().product()], shape };
+        let names = network.parameters().into_iter().map(|parameter| parameter.name);
+        let mut weights: mutualnet_core::Weights = names.zip(shapes.into_iter().map(zeros)).collect();
+        let norm = network.node(network.batch_norms().next().unwrap()).path.clone();
+        for (statistic, is_told) in ["running_mean", "num_batches_tracked"].into_iter().zip(is_told) {
+            weights.insert(format!("{norm}.{statistic}"), zeros(vec![1]));
+            let bytes = safetensors::to_bytes(&weights);
+            let state = StateDict::read(&bytes, None).unwrap();
+            let notice = import(&state, &network, Rules::default()).unwrap().report.notice();
+            assert_eq!(
+                notice.is_some_and(|notice| notice.contains("eps of 0")),
+                is_told,
+                "{name} {statistic}"
+            );
+        }
+    }
 }
