@@ -161,6 +161,7 @@ mod tests {
             matched: vec![],
             n_statistics: 0,
             n_counters: 0,
+            is_frozen: false,
             without_effect: names.clone(),
             head_left_out: names.clone(),
             without_auxiliary: vec![],
