@@ -204,7 +204,7 @@ fn broadcast(group: &Group, rank: usize, mut bytes: Vec<u8>) -> Result<Vec<u8>> 
 /// Pieces one after another, each with its length in front of it.
 pub(crate) fn join(pieces: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     let with_length = |piece: Vec<u8>| [&(piece.len() as u64).to_le_bytes(), &piece[..]].concat();
-    pieces.into_iter().flat_map(with_length).collect()
+    pieces.into_iter().map(with_length).collect::<Vec<_>>().concat()
 }
 
 /// The pieces that [`join`] was given.
