@@ -108,18 +108,24 @@ char* mutualnet_group_join(const char* host, uint16_t port, int hosts, int rank,
 
 void mutualnet_group_leave(void* group) { delete static_cast<Group*>(group); }
 
-// Replaces tensors of one type by their sums over the ranks, in a single reduction.
-char* mutualnet_group_sum(void* group, void** tensors, int64_t n) {
+// Replaces tensors of one type by views of their means over the ranks, in a single reduction. Numbers meet in the order in
+// which they lie in memory.
+char* mutualnet_group_mean(void* group, void** tensors, int64_t n) {
   return guarded([&] {
     torch::NoGradGuard no_grad;
     std::vector<at::Tensor> flat;
-    for (int64_t i = 0; i < n; ++i) flat.push_back(static_cast<at::Tensor*>(tensors[i])->reshape(-1));
+    for (int64_t i = 0; i < n; ++i) {
+      const at::Tensor& tensor = *static_cast<at::Tensor*>(tensors[i]);
+      TORCH_CHECK(tensor.is_non_overlapping_and_dense(), "a tensor has gaps in memory");
+      flat.push_back(tensor.as_strided({tensor.numel()}, {1}));
+    }
     at::Tensor all = at::cat(flat);
     sum_in_place(group, all);
+    all.div_(static_cast<Group*>(group)->size);
     int64_t begin = 0;
     for (int64_t i = 0; i < n; ++i) {
       at::Tensor& tensor = *static_cast<at::Tensor*>(tensors[i]);
-      tensor.copy_(all.narrow(0, begin, tensor.numel()).view(tensor.sizes()));
+      tensor = all.as_strided(tensor.sizes(), tensor.strides(), begin);
       begin += tensor.numel();
     }
   });

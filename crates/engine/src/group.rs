@@ -1,7 +1,8 @@
 //! Several processes that train together: how they find each other, and what they exchange.
 //!
 //! The engine is libtorch's c10d with gloo, as in PyTorch, so `torchrun` and other launchers of PyTorch can start it.
-//! Invariant: all ranks of a group make the same calls in the same order, with tensors of the same shapes.
+//! Invariant: all ranks of a group make the same calls in the same order, with tensors of the same shapes and memory
+//! orders.
 
 use std::time::Duration;
 
@@ -51,22 +52,22 @@ impl Group {
         self.size
     }
 
-    /// Replaces the tensors, which have one type, by their sums over the ranks, in one exchange. The sums are the same bits
-    /// on every rank.
+    /// Replaces the tensors, which have one floating-point type, by their means over the ranks, in one exchange. The means
+    /// are the same bits on every rank, keep the memory order of their tensors, and share one allocation.
     ///
     /// # Errors
-    /// A rank is gone or does not answer in time; the tensors may have any content then.
-    pub fn sum_(&self, tensors: &mut [Tensor]) -> Result<()> {
+    /// A tensor has gaps in memory, or a rank is gone or does not answer in time.
+    pub fn average(&self, tensors: &mut [Tensor]) -> Result<()> {
         if tensors.is_empty() {
             return Ok(());
         }
-        shim::group_sum(&self.raw, tensors)
+        shim::group_mean(&self.raw, tensors)
     }
 
     /// Replaces numbers by their sums over the ranks.
     ///
     /// # Errors
-    /// As [`Self::sum_`].
+    /// As [`Self::average`]; the numbers may have any value then.
     pub fn sum_numbers(&self, numbers: &mut [f64]) -> Result<()> {
         shim::group_sum_numbers(&self.raw, numbers)
     }
@@ -74,7 +75,7 @@ impl Group {
     /// Replaces bytes by those of a rank, which are as many.
     ///
     /// # Errors
-    /// As [`Self::sum_`].
+    /// As [`Self::average`].
     pub fn broadcast(&self, from: usize, bytes: &mut [u8]) -> Result<()> {
         shim::group_broadcast(&self.raw, from, bytes)
     }

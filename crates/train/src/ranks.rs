@@ -115,11 +115,7 @@ impl Ranks {
         let mut numbers: Vec<_> = losses.numbers().map(|number| *number).collect();
         group.sum_numbers(&mut numbers).map_err(exchange)?;
         losses.numbers().zip(numbers).for_each(|(number, sum)| *number = sum * share);
-        group.sum_(gradients).map_err(exchange)?;
-        for gradient in gradients {
-            gradient.scale_(share)?;
-        }
-        Ok(())
+        group.average(gradients).map_err(exchange)
     }
 
     /// Whether something holds in any of the processes.

@@ -20,7 +20,7 @@ unsafe extern "C" {
         out: *mut *mut c_void,
     ) -> RawMessage;
     fn mutualnet_group_leave(group: *mut c_void);
-    fn mutualnet_group_sum(group: *mut c_void, tensors: *mut RawTensor, n: i64) -> RawMessage;
+    fn mutualnet_group_mean(group: *mut c_void, tensors: *mut RawTensor, n: i64) -> RawMessage;
     fn mutualnet_group_sum_numbers(group: *mut c_void, numbers: *mut f64, n: i64) -> RawMessage;
     fn mutualnet_group_broadcast(group: *mut c_void, from: c_int, bytes: *mut u8, n: i64) -> RawMessage;
     fn mutualnet_group_end(group: *mut c_void, wait_ms: i64, is_missing: *mut u8) -> RawMessage;
@@ -63,11 +63,11 @@ pub(crate) fn group_join(at: &Rendezvous) -> Result<RawGroup> {
     on_process("join the group", message).map(|()| RawGroup(out))
 }
 
-pub(crate) fn group_sum(group: &RawGroup, tensors: &mut [Tensor]) -> Result<()> {
+pub(crate) fn group_mean(group: &RawGroup, tensors: &mut [Tensor]) -> Result<()> {
     let mut pointers: Vec<_> = tensors.iter().map(raw).collect();
     // SAFETY: the tensors are borrowed exclusively for the call, and `pointers` holds as many.
-    let message = unsafe { mutualnet_group_sum(group.0, pointers.as_mut_ptr(), pointers.len() as i64) };
-    on_process("sum over the ranks", message)
+    let message = unsafe { mutualnet_group_mean(group.0, pointers.as_mut_ptr(), pointers.len() as i64) };
+    on_process("average over the ranks", message)
 }
 
 pub(crate) fn group_sum_numbers(group: &RawGroup, numbers: &mut [f64]) -> Result<()> {

@@ -30,21 +30,21 @@ fn on_ranks<T: Send>(size: usize, work: impl Fn(&Group) -> T + Sync) -> Vec<T> {
 }
 
 #[test]
-fn tensors_and_numbers_are_summed() {
-    let sums = on_ranks(3, |group| {
+fn tensors_are_averaged_and_numbers_summed() {
+    let found = on_ranks(3, |group| {
         let scale = 10.0_f32.powi(group.rank() as i32);
         let own = [1.0, 2.0, 3.0, 4.0].map(|value| value * scale);
         let rows = Tensor::from_slice(&own, &[2, 2]).unwrap();
         // The channels are next to each other in memory.
         let image = Tensor::from_slice(&own, &[1, 2, 2, 1]).unwrap().channels_last().unwrap();
         let mut tensors = [rows, image];
-        group.sum_(&mut tensors).unwrap();
+        group.average(&mut tensors).unwrap();
         let mut numbers = [group.rank() as f64, 0.5];
         group.sum_numbers(&mut numbers).unwrap();
         (tensors.map(|tensor| tensor.contiguous().unwrap().to_vec_f32().unwrap()), numbers)
     });
-    for (tensors, numbers) in sums {
-        assert_eq!(tensors, [(); 2].map(|()| vec![111.0, 222.0, 333.0, 444.0]));
+    for (tensors, numbers) in found {
+        assert_eq!(tensors, [(); 2].map(|()| vec![37.0, 74.0, 111.0, 148.0]));
         assert_eq!(numbers, [3.0, 1.5]);
     }
 }
