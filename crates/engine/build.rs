@@ -18,7 +18,8 @@ const KERNELS: [&str; 4] = [
 ];
 /// What only this file includes: names of gloo, of which libtorch has no headers.
 const GROUP: (&str, &str) = ("shim/group.cpp", "shim/gloo_names");
-const HEADERS: [&str; 4] = ["shim/guard.h", "shim/norm.h", "shim/kernels/kernels.h", "shim/kernels/vector.h"];
+const HEADERS: [&str; 5] =
+    ["shim/guard.h", "shim/norm.h", "shim/ranks.h", "shim/kernels/kernels.h", "shim/kernels/vector.h"];
 
 /// The instruction sets that the kernels are compiled for, and the flags that select them.
 const BASELINE: (&str, &[&str]) = ("baseline", &[]);

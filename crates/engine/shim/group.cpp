@@ -3,6 +3,7 @@
 // Every process of a group makes the same calls in the same order.
 
 #include "guard.h"
+#include "ranks.h"
 
 #define USE_C10D_GLOO  // gloo_names/ declares what the header names of gloo.
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -25,7 +26,12 @@ struct Group {
   c10::intrusive_ptr<c10d::Backend> backend;
   int rank;
   int size;
+  // Whether an exchange of batch norms failed.
+  bool has_lost_norms = false;
 };
+
+// The group whose ranks share batch norms with this thread, or null.
+thread_local Group* sharing = nullptr;
 
 template <typename Condition>
 void wait_for(Milliseconds most, Condition holds) {
@@ -86,6 +92,21 @@ void sum_in_place(void* group, at::Tensor tensor) {
 
 }  // namespace
 
+namespace mutualnet {
+
+bool shares_norms() { return sharing != nullptr; }
+
+void sum_over_ranks(std::vector<double>& numbers) {
+  try {
+    sum_in_place(sharing, at::from_blob(numbers.data(), {static_cast<int64_t>(numbers.size())}, at::kDouble));
+  } catch (...) {
+    sharing->has_lost_norms = true;
+    throw;
+  }
+}
+
+}  // namespace mutualnet
+
 extern "C" {
 
 // `hosts`: whether this process hosts the store, because no launcher does.
@@ -144,11 +165,18 @@ char* mutualnet_group_broadcast(void* group, int from, uint8_t* bytes, int64_t n
   });
 }
 
+// From here on, batch norms on this thread use the statistics of all ranks of a group; of this one alone if it is null.
+void mutualnet_group_share_norms(void* group) { sharing = static_cast<Group*>(group); }
+
+int mutualnet_shares_norms() { return mutualnet::shares_norms(); }
+
+int mutualnet_group_has_lost_norms(void* group) { return static_cast<Group*>(group)->has_lost_norms; }
+
 // Ends the group: closes the connections, so that a rank that still waits for another one notices. Says that this rank is
 // alive, waits until all have said so, or for some time, and sets `is_missing` of the others.
 char* mutualnet_group_end(void* group, int64_t wait_ms, uint8_t* is_missing) {
   return guarded([&] {
-    auto& [store, backend, rank, size] = *static_cast<Group*>(group);
+    auto& [store, backend, rank, size, has_lost_norms] = *static_cast<Group*>(group);
     backend.reset();
     store->set("alive/" + std::to_string(rank), "1");
     wait_for(Milliseconds(wait_ms), [&] {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/kernels.h"
+#include "ranks.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -90,7 +91,6 @@ struct Statistics {
              double momentum, double epsilon)
       : mean(at::empty({x.size(1)}, x.options())), inverse(at::empty({x.size(1)}, x.options())) {
     Pixels pixels(x);
-    TORCH_CHECK(pixels.count > 1, "expected more than 1 value per channel when training");
     const float* from = x.const_data_ptr<float>();
     std::vector<double> sums = pixels.two_sums(
         [&](int64_t offset, int64_t count, float* scratch, double* sum, double* square) {
@@ -99,9 +99,14 @@ struct Statistics {
     float* running_m = running_mean.defined() ? running_mean.data_ptr<float>() : nullptr;
     float* running_v = running_variance.defined() ? running_variance.data_ptr<float>() : nullptr;
     double n = static_cast<double>(pixels.count);
+    std::vector<double> center(from, from + pixels.channels);
+    if (mutualnet::shares_norms()) {
+      share(sums, center, n);
+    }
+    TORCH_CHECK(n > 1, "expected more than 1 value per channel when training");
     for (int64_t c = 0; c < pixels.channels; ++c) {
       double shift = sums[c] / n;
-      double m = from[c] + shift;
+      double m = center[c] + shift;
       double v = std::max(sums[pixels.channels + c] / n - shift * shift, 0.0);
       mean.data_ptr<float>()[c] = static_cast<float>(m);
       inverse.data_ptr<float>()[c] = static_cast<float>(1.0 / std::sqrt(v + epsilon));
@@ -110,6 +115,21 @@ struct Statistics {
         running_v[c] = static_cast<float>((1.0 - momentum) * running_v[c] + momentum * v * n / (n - 1.0));
       }
     }
+  }
+
+ private:
+  // Adds the two sums and the number of pixels of the other ranks. Every rank has a center of its own, so that the sums are
+  // moved to 0 before; in double precision nothing is lost.
+  static void share(std::vector<double>& sums, std::vector<double>& center, double& n) {
+    const size_t channels = center.size();
+    for (size_t c = 0; c < channels; ++c) {
+      sums[channels + c] += center[c] * (2.0 * sums[c] + n * center[c]);
+      sums[c] += n * center[c];
+      center[c] = 0.0;
+    }
+    sums.push_back(n);
+    mutualnet::sum_over_ranks(sums);
+    n = sums.back();
   }
 };
 
@@ -167,14 +187,19 @@ struct NormPass {
     Pixels pixels(x);
     at::Tensor d_weight = at::empty_like(weight), d_bias = at::empty_like(weight);
     std::vector<float> slope(pixels.channels), offset_of(pixels.channels);
-    double n = static_cast<double>(pixels.count);
+    // The statistics depend on the pixels of all ranks that share them; weight and bias get the gradient of this one.
+    std::vector<double> all(sums.begin(), sums.begin() + 2 * pixels.channels);
+    all.push_back(static_cast<double>(pixels.count));
+    if (mutualnet::shares_norms()) {
+      mutualnet::sum_over_ranks(all);
+    }
+    double n = all.back();
     for (int64_t c = 0; c < pixels.channels; ++c) {
-      double sum = sums[c], dot = sums[pixels.channels + c];
       double deviation = inverse.const_data_ptr<float>()[c];
-      d_weight.data_ptr<float>()[c] = static_cast<float>(dot * deviation);
-      d_bias.data_ptr<float>()[c] = static_cast<float>(sum);
-      slope[c] = static_cast<float>(-both[c] * deviation * deviation * dot / n);
-      offset_of[c] = static_cast<float>(-both[c] * sum / n);
+      d_weight.data_ptr<float>()[c] = static_cast<float>(sums[pixels.channels + c] * deviation);
+      d_bias.data_ptr<float>()[c] = static_cast<float>(sums[c]);
+      slope[c] = static_cast<float>(-both[c] * deviation * deviation * all[pixels.channels + c] / n);
+      offset_of[c] = static_cast<float>(-both[c] * all[c] / n);
     }
     mutualnet::ScaleShift norm = norm_of(both, limits);
     mutualnet::InputGradient gradient{both.data(), slope.data(), offset_of.data(),

@@ -80,6 +80,21 @@ impl Group {
         shim::group_broadcast(&self.raw, from, bytes)
     }
 
+    /// Does something while batch norms on this thread use the statistics of the batches of all ranks, in `backward` too.
+    /// The gradients of their weights and biases are those of this rank's part, as all gradients are.
+    ///
+    /// This is for floats on the CPU, `[n, c, h, w]` or `[n, c, t, h, w]`; other inputs are refused.
+    /// If a rank is gone, the operation at hand fails, and [`Self::has_lost_norms`] tells why.
+    pub fn sharing_norms<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _shared = shim::SharedNorms::of(&self.raw);
+        work()
+    }
+
+    /// Whether an exchange of batch norms failed, because a rank is gone or did not answer in time.
+    pub fn has_lost_norms(&self) -> bool {
+        shim::group_has_lost_norms(&self.raw)
+    }
+
     /// Ends the group after an exchange failed, so that ranks that still wait for this one notice, and returns the ranks that
     /// do not do the same within `wait`. Every exchange afterwards is an error.
     ///

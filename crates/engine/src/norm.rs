@@ -61,11 +61,14 @@ pub enum Activation {
     HardSwish,
 }
 
+/// No activation, in the form that is fused with a batch norm.
+const NOTHING: FusedActivation = FusedActivation::Clamp(f64::NEG_INFINITY, f64::INFINITY);
+
 impl Activation {
     /// The form that can be fused with a batch norm, if there is one.
     fn fused(self) -> Option<FusedActivation> {
         match self {
-            Self::Identity => Some(FusedActivation::Clamp(f64::NEG_INFINITY, f64::INFINITY)),
+            Self::Identity => Some(NOTHING),
             Self::Relu => Some(FusedActivation::Clamp(0.0, f64::INFINITY)),
             Self::Relu6 => Some(FusedActivation::Clamp(0.0, 6.0)),
             Self::HardSwish => Some(FusedActivation::HardSwish),
@@ -83,6 +86,10 @@ impl Tensor {
     /// # Errors
     /// Fails if a channel count differs, or if the statistics of the batch would be those of one value per channel.
     pub fn batch_norm(&self, affine: Affine<'_>, statistics: NormStatistics<'_>) -> Result<Self> {
+        // Only our own operation knows of other ranks.
+        if shim::shares_norms() && matches!(statistics, NormStatistics::Batch) {
+            return shim::norm_activation(self, affine, statistics, NOTHING);
+        }
         let (mean, variance, training, momentum) = match &statistics {
             NormStatistics::Batch => (None, None, true, 0.0),
             NormStatistics::Collect { mean, variance, momentum } => {

@@ -105,6 +105,22 @@ impl Ranks {
         Err(Error::Recipe { path: None, place: None, reason, hint })
     }
 
+    /// Does something while batch norms use the statistics of the batches of all processes.
+    ///
+    /// # Errors
+    /// Those of `work`, or [`Error::Exchange`].
+    pub(crate) fn sharing_norms<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some(group) = &self.group else { return work() };
+        group.sharing_norms(work).map_err(|error| match error {
+            Error::Engine(source) | Error::Nn(mutualnet_nn::Error::Engine(source))
+                if group.has_lost_norms() =>
+            {
+                exchange(source)
+            }
+            error => error,
+        })
+    }
+
     /// Averages the gradients and the losses of a step over the processes.
     ///
     /// # Errors
@@ -259,6 +275,8 @@ fn launch(variable: impl Fn(&str) -> Option<String>, timeout: Duration) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use mutualnet_engine::{Affine, Device, NormStatistics};
+
     use super::*;
 
     const TORCHRUN: [(&str, &str); 6] = [
@@ -288,6 +306,28 @@ mod tests {
         assert!(launched(&[("RANK", "0"), ("TORCHELASTIC_USE_AGENT_STORE", "")]).meet.is_host);
         assert_eq!(launch(&[("WORLD_SIZE", "1")]).unwrap(), None);
         assert_eq!(launch(&[("WORLD_SIZE", "")]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_process_that_is_lost_in_a_shared_batch_norm_is_named() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let join = move |rank| {
+            let (host, timeout) = ("127.0.0.1".to_owned(), Duration::from_secs(20));
+            Ranks::join(&Rendezvous { host, port, is_host: rank == 0, rank, size: 2, timeout }).unwrap()
+        };
+        // Both have joined once this exchange is done.
+        let leaves = std::thread::spawn(move || join(1).any(false).unwrap());
+        let ranks = join(0);
+        ranks.any(false).unwrap();
+        leaves.join().unwrap();
+        let norm = || -> Result<Tensor> {
+            let one = Tensor::ones(&[1], Device::Cpu)?;
+            let affine = Affine { weight: &one, bias: &one, eps: 1e-5 };
+            Ok(Tensor::ones(&[2, 1, 3, 3], Device::Cpu)?.batch_norm(affine, NormStatistics::Batch)?)
+        };
+        let error = ranks.blame(ranks.sharing_norms(norm).unwrap_err());
+        assert_eq!(error.to_string(), "process 1 is gone or does not answer");
+        norm().unwrap();
     }
 
     #[test]

@@ -74,8 +74,9 @@ impl<O: Objective> Trainer<O> {
     /// Does the next step, of which every process does its part.
     pub(crate) fn step(&mut self, batch: &mut Batch, subnets: &StepSubnets) -> Result<Stepped> {
         let on_device = StepBatch::<O>::new(batch, self.device)?;
+        let work = || mutual_step(&self.net, &self.state.parameters, &on_device, subnets, &self.rules());
         let (mut gradients, mut losses) =
-            mutual_step(&self.net, &self.state.parameters, &on_device, subnets, &self.rules())?;
+            if self.recipe.train.sync_batch_norm { self.ranks.sharing_norms(work)? } else { work()? };
         self.ranks.average(&mut gradients, &mut losses)?;
         let stepped = if is_finite(&losses, &gradients)? {
             let lr = self.lr.at(self.state.step);

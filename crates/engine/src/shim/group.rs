@@ -3,6 +3,7 @@
 //! Invariant: a [`RawGroup`] is left exactly once, when it is dropped.
 
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::marker::PhantomData;
 use std::ptr;
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ unsafe extern "C" {
     fn mutualnet_group_mean(group: *mut c_void, tensors: *mut RawTensor, n: i64) -> RawMessage;
     fn mutualnet_group_sum_numbers(group: *mut c_void, numbers: *mut f64, n: i64) -> RawMessage;
     fn mutualnet_group_broadcast(group: *mut c_void, from: c_int, bytes: *mut u8, n: i64) -> RawMessage;
+    fn mutualnet_group_share_norms(group: *mut c_void);
+    fn mutualnet_group_has_lost_norms(group: *mut c_void) -> c_int;
+    fn mutualnet_shares_norms() -> c_int;
     fn mutualnet_group_end(group: *mut c_void, wait_ms: i64, is_missing: *mut u8) -> RawMessage;
 }
 
@@ -81,6 +85,37 @@ pub(crate) fn group_broadcast(group: &RawGroup, from: usize, bytes: &mut [u8]) -
     let message =
         unsafe { mutualnet_group_broadcast(group.0, from as c_int, bytes.as_mut_ptr(), bytes.len() as i64) };
     on_process("broadcast", message)
+}
+
+/// While this lives, batch norms on its thread use the statistics of all ranks.
+pub(crate) struct SharedNorms<'a> {
+    /// It acts on one thread, so it is neither `Send` nor `Sync`.
+    group: PhantomData<(&'a RawGroup, *const ())>,
+}
+
+impl<'a> SharedNorms<'a> {
+    pub(crate) fn of(group: &'a RawGroup) -> Self {
+        // SAFETY: the group outlives this value, which ends the sharing when it is dropped.
+        unsafe { mutualnet_group_share_norms(group.0) };
+        Self { group: PhantomData }
+    }
+}
+
+impl Drop for SharedNorms<'_> {
+    fn drop(&mut self) {
+        // SAFETY: sets a thread-local pointer to null.
+        unsafe { mutualnet_group_share_norms(ptr::null_mut()) }
+    }
+}
+
+pub(crate) fn shares_norms() -> bool {
+    // SAFETY: reads a thread-local pointer.
+    unsafe { mutualnet_shares_norms() != 0 }
+}
+
+pub(crate) fn group_has_lost_norms(group: &RawGroup) -> bool {
+    // SAFETY: reads a flag of a live group.
+    unsafe { mutualnet_group_has_lost_norms(group.0) != 0 }
 }
 
 /// `is_missing` has one byte for every rank.

@@ -119,6 +119,10 @@ pub struct TrainSection {
     /// Start with a random classifier instead of the one in `init`, for other classes.
     #[serde(default)]
     pub new_head: bool,
+    /// Whether the batch norms of several processes use the statistics of the whole batch; otherwise each process uses those
+    /// of its part.
+    #[serde(default)]
+    pub sync_batch_norm: bool,
     /// `cpu`, `cuda` or `cuda:N`.
     #[serde(default = "TrainSection::default_device")]
     pub device: String,
