@@ -26,8 +26,10 @@ impl Parameters {
     pub fn init(network: &Network, seed: u64, device: Device) -> Result<Self> {
         let shapes = network.parameter_shapes(network.widths().full())?;
         let parameters = network.parameters();
+        let results = network.results();
         let tensors = parameters.iter().zip(shapes).enumerate().map(|(index, (parameter, shape))| {
-            on_device(&first_values(parameter.kind, &shape, seed, index), &shape, device)
+            let is_last = results.contains(&parameter.node);
+            on_device(&first_values((parameter.kind, is_last), &shape, seed, index), &shape, device)
         });
         Ok(Self { tensors: tensors.collect::<Result<_>>()?, parameters })
     }

@@ -87,21 +87,31 @@ impl Network {
     /// The last layers with parameters before each output but maps of boxes, which depend on the number of classes: the
     /// classifier.
     pub fn heads(&self) -> BTreeSet<NodeId> {
-        let mut heads = BTreeSet::new();
-        let scores = self.answers().filter(|output| !output.is_boxes());
-        let mut open: Vec<_> = scores.map(|output| output.node).collect();
+        self.last_layers(self.answers().filter(|output| !output.is_boxes()))
+    }
+
+    /// The last layers with parameters before each output that is a result: scores, boxes, masks, not features that regions
+    /// are cut out of.
+    pub fn results(&self) -> BTreeSet<NodeId> {
+        self.last_layers(self.outputs().iter().filter(|output| !output.name.starts_with(Output::FEATURES)))
+    }
+
+    /// The last layers with parameters before each of the outputs.
+    fn last_layers<'a>(&self, outputs: impl Iterator<Item = &'a Output>) -> BTreeSet<NodeId> {
+        let mut last = BTreeSet::new();
+        let mut open: Vec<_> = outputs.map(|output| output.node).collect();
         while let Some(id) = open.pop() {
             let Node { op, inputs, .. } = self.node(id);
             match op {
                 Op::Conv(_) | Op::TransposedConv(_) | Op::Linear(_) | Op::BatchNorm(_) => {
-                    heads.insert(self.owner(id));
+                    last.insert(self.owner(id));
                 }
                 // The second input gives the size only.
                 Op::ResizeLike(_) => open.push(inputs[0]),
                 _ => open.extend(inputs),
             }
         }
-        heads
+        last
     }
 
     /// The nodes that only [`Output::AUXILIARY`] needs.

@@ -28,6 +28,25 @@ fn names_shapes_macs_maps_answers_and_masks_are_torchvisions() {
     }
 }
 
+/// As in torchvision; a larger first answer is a box that is far off.
+#[test]
+fn layers_that_give_results_start_with_small_weights() {
+    let network = network("maskrcnn_mobilenet_v3_large_fpn");
+    let parameters = Parameters::init(&network, 1, Device::Cpu).unwrap();
+    let deviation = |name: &str| {
+        let idx = parameters.list().iter().position(|parameter| parameter.name == name).unwrap();
+        let values = parameters.tensors()[idx].to_vec_f32().unwrap();
+        (values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32).sqrt()
+    };
+    for layer in ["rpn.head.cls_logits", "rpn.head.bbox_pred", "roi_heads.mask_predictor.mask_fcn_logits"] {
+        let found = deviation(&format!("{layer}.weight"));
+        assert!((found / 0.01 - 1.0).abs() < 0.1, "{layer}: {found}");
+    }
+    // Features that regions are cut out of are no results: √(2 / (3 · 3 · 256)).
+    let features = deviation("backbone.fpn.layer_blocks.0.0.weight");
+    assert!((features / 0.0295 - 1.0).abs() < 0.1, "{features}");
+}
+
 #[test]
 fn every_width_gives_the_same_maps() {
     let net = Net::new(network("maskrcnn_mobilenet_v3_large_fpn"));
