@@ -17,6 +17,7 @@ mod product;
 mod quickstart;
 mod reference;
 mod setup;
+mod soak;
 mod tidy;
 
 use std::process::ExitCode;
@@ -41,6 +42,9 @@ usage: cargo xtask <task>
   fuzz [--seconds N | --runs N]
                         Fuzz every parser of untrusted files: each target for N seconds
                         (default 60), or with N inputs, as continuous integration does
+  soak [--minutes N] [--seed N]
+                        Kill trainings of all tasks at random instants for N minutes
+                        (default 10), resume them, and check that they end in the same bits
   golden NETWORK...     Write what other programs say about a network, with which tests
                         compare ours
   compat [PART...]      Compare our checkpoints and logits with the authors' code,
@@ -82,6 +86,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["experiment", args @ ..] => experiment::run(&root, args)?,
         ["bench", args @ ..] => bench::run(&root, args)?,
         ["fuzz", args @ ..] => fuzz::run(&root, args)?,
+        ["soak", args @ ..] => soak::run(&root, args)?,
         ["golden", names @ ..] => golden::run(&root, names)?,
         ["compat", parts @ ..] => compat::run(&root, parts)?,
         ["onnx", names @ ..] => onnx::run(&root, names)?,

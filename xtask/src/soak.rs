@@ -1,0 +1,308 @@
+//! `soak`: kills trainings at random instants, resumes them, and compares how they end with runs that were left alone.
+//!
+//! Separate from the tests because it goes on for as long as one likes, and uses the product as a user would.
+//! Invariants that it checks: a run ends in the same bits however often it was killed and however many workers its loader
+//! has; it continues from its newest checkpoint that is whole; a process whose partner is killed ends by itself.
+
+mod cases;
+
+use std::fmt;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::{process, product};
+use cases::{CASES, Case};
+
+const USAGE: &str = "usage: cargo xtask soak [--minutes N] [--seed N]";
+/// Seconds that a process waits for others.
+const TIMEOUT: u64 = 20;
+/// How long a process may take to end, once another one was killed.
+const PATIENCE: Duration = Duration::from_secs(3 * TIMEOUT);
+const POLL: Duration = Duration::from_millis(2);
+/// Steps between two checkpoints in all recipes.
+const INTERVAL: u64 = 3;
+const LEFT_ALONE: &str = "left-alone";
+
+/// Trains until the time is up.
+pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
+    let (mut minutes, mut seed) = (10.0, 1);
+    for pair in args.chunks(2) {
+        match pair {
+            ["--minutes", value] => minutes = value.parse().with_context(|| USAGE)?,
+            ["--seed", value] => seed = value.parse().with_context(|| USAGE)?,
+            _ => bail!(USAGE),
+        }
+    }
+    let dir = std::env::temp_dir().join(format!("mutualnet-soak-{}", std::process::id()));
+    let soak = Soak { binary: product::build(root)?, dir };
+    let outcome = soak.until(Duration::from_secs_f64(60.0 * minutes), &mut Random(seed));
+    match &outcome {
+        Ok(()) => fs::remove_dir_all(&soak.dir)?,
+        Err(_) => {
+            eprintln!("soak: what was found is in {}; `--seed {seed}` begins alike", soak.dir.display())
+        }
+    }
+    outcome
+}
+
+struct Soak {
+    binary: PathBuf,
+    /// Where data, recipes and runs are.
+    dir: PathBuf,
+}
+
+/// What befell the runs of a case so far.
+#[derive(Default, Clone, Copy)]
+struct Tally {
+    runs: usize,
+    kills: usize,
+    damaged: usize,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { runs, kills, damaged } = self;
+        write!(f, "runs that ended in the right bits: {runs}, kills: {kills}, damaged checkpoints: {damaged}")
+    }
+}
+
+/// How an attempt to finish a run ended.
+enum Attempt {
+    Finished,
+    Killed,
+}
+
+impl Soak {
+    fn until(&self, time: Duration, random: &mut Random) -> Result<()> {
+        let mut lengths = Vec::new();
+        for case in &CASES {
+            lengths.push(self.prepare(case)?);
+        }
+        let (begun, mut tally) = (Instant::now(), Tally::default());
+        while tally.runs == 0 || begun.elapsed() < time {
+            for (case, &length) in CASES.iter().zip(&lengths) {
+                self.torment(case, length, random, &mut tally)
+                    .with_context(|| format!("run {} ({})", tally.runs + 1, case.name))?;
+                tally.runs += 1;
+                let Tally { runs, kills, damaged } = tally;
+                eprintln!(
+                    "soak: {runs} runs ended in the right bits after {kills} kills and {damaged} damaged files"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the data and the run that is left alone, and returns how long the latter takes.
+    fn prepare(&self, case: &Case) -> Result<Duration> {
+        eprintln!("soak: training {} without a kill", case.name);
+        let home = self.home(case);
+        fs::create_dir_all(&home)?;
+        fs::write(home.join("recipe.toml"), case.recipe)?;
+        let make = [&["data", "make", case.data[0], case.data[0]], &case.data[1..]].concat();
+        process::run_quietly(process::command(&self.binary, &home).args(make))?;
+        let begun = Instant::now();
+        for process in self.start(case, LEFT_ALONE, 1)? {
+            let status = end(process)?;
+            ensure!(status.success(), "training ended with {status}: see {}", home.display());
+        }
+        Ok(begun.elapsed())
+    }
+
+    /// Kills a run until it is finished, and compares it with the one that was left alone.
+    fn torment(&self, case: &Case, length: Duration, random: &mut Random, tally: &mut Tally) -> Result<()> {
+        let run = self.home(case).join("killed");
+        if run.exists() {
+            fs::remove_dir_all(&run)?;
+        }
+        let mut damaged: Vec<Damage> = Vec::new();
+        loop {
+            let mut whole = checkpoints(&run)?;
+            whole.retain(|step| !damaged.iter().any(|damage| damage.step == *step && damage.is_there()));
+            // Not the only one: the run would have to begin again.
+            if whole.len() > 1 && random.below(4) == 0 {
+                damaged.push(Damage::to(&run, whole.remove(0), random)?);
+                tally.damaged += 1;
+            }
+            let attempt = self.attempt(case, length, random)?;
+            let log = fs::read_to_string(self.home(case).join("killed-0.log"))?;
+            check_start(&log, whole.first().copied())?;
+            match attempt {
+                Attempt::Killed => tally.kills += 1,
+                Attempt::Finished => break,
+            }
+        }
+        same_end(&self.home(case).join(LEFT_ALONE), &run)
+    }
+
+    /// Starts the run, and kills one of its processes at a random instant if it has not ended by then.
+    fn attempt(&self, case: &Case, length: Duration, random: &mut Random) -> Result<Attempt> {
+        let mut processes = self.start(case, "killed", 1 + random.below(3))?;
+        let instant = Instant::now() + length.mul_f64(random.below(1000) as f64 / 1000.0);
+        let victim = random.below(case.processes as u64) as usize;
+        while Instant::now() < instant && processes[victim].try_wait()?.is_none() {
+            sleep(POLL);
+        }
+        // What has ended by itself is not killed by this.
+        processes[victim].kill()?;
+        let ends = processes.into_iter().map(end).collect::<Result<Vec<_>>>()?;
+        if ends.iter().all(ExitStatus::success) {
+            return Ok(Attempt::Finished);
+        }
+        ensure!(
+            ends[victim].code().is_none(),
+            "process {victim} ended with {} before its time",
+            ends[victim]
+        );
+        Ok(Attempt::Killed)
+    }
+
+    /// Starts the processes of a run; what each prints goes to a file beside it.
+    fn start(&self, case: &Case, run: &str, workers: u64) -> Result<Vec<Child>> {
+        let home = self.home(case);
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
+        let start = |rank: usize| {
+            let log = File::create(home.join(format!("{run}-{rank}.log")))?;
+            let mut command = process::command(&self.binary, &home);
+            command.args(["train", "recipe.toml", "--out", run, "--resume", "train.threads=1"]);
+            command.arg(format!("data.workers={workers}"));
+            if case.processes > 1 {
+                command.args(["--timeout", &TIMEOUT.to_string()]);
+                command.envs([("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", port.as_str())]);
+                command.env("RANK", rank.to_string()).env("WORLD_SIZE", case.processes.to_string());
+            }
+            command.stdout(log.try_clone()?).stderr(log);
+            command.spawn().context("cannot start mutualnet")
+        };
+        (0..case.processes).map(start).collect()
+    }
+
+    fn home(&self, case: &Case) -> PathBuf {
+        self.dir.join(case.name)
+    }
+}
+
+/// Waits for a process, which must end in time.
+fn end(mut process: Child) -> Result<ExitStatus> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = process.try_wait()? {
+            return Ok(status);
+        }
+        if begun.elapsed() > PATIENCE {
+            process.kill()?;
+            bail!("a process did not end by itself within {} s", PATIENCE.as_secs());
+        }
+        sleep(POLL);
+    }
+}
+
+/// The steps of the checkpoints of a run, the newest first.
+fn checkpoints(run: &Path) -> Result<Vec<u64>> {
+    let Ok(entries) = fs::read_dir(run.join("checkpoints")) else { return Ok(Vec::new()) };
+    let mut steps = Vec::new();
+    for entry in entries {
+        steps.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+    }
+    steps.sort_unstable();
+    steps.reverse();
+    Ok(steps)
+}
+
+/// A file of a checkpoint that was damaged.
+struct Damage {
+    step: u64,
+    file: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Damage {
+    /// Changes one byte of one file of a checkpoint, or cuts the file off there.
+    fn to(run: &Path, step: u64, random: &mut Random) -> Result<Self> {
+        let files = fs::read_dir(run.join("checkpoints").join(step.to_string()))?;
+        let mut files = files.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        files.sort();
+        let file = files.swap_remove(random.below(files.len() as u64) as usize);
+        let mut bytes = fs::read(&file)?;
+        let at = random.below(bytes.len() as u64) as usize;
+        if random.below(2) == 0 {
+            bytes.truncate(at)
+        } else {
+            bytes[at] ^= 1 << random.below(8)
+        }
+        fs::write(&file, &bytes).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Self { step, file, bytes })
+    }
+
+    /// Whether the checkpoint was not written again since.
+    fn is_there(&self) -> bool {
+        fs::read(&self.file).is_ok_and(|bytes| bytes == self.bytes)
+    }
+}
+
+/// Whether a run says that it continues from the step that it should; it says nothing if it was killed before.
+fn check_start(log: &str, expected: Option<u64>) -> Result<()> {
+    let told = log.lines().find_map(|line| line.strip_prefix("continuing from step ")?.split(' ').next());
+    if let Some(told) = told {
+        ensure!(Some(told.parse()?) == expected, "it continued from step {told} instead of {expected:?}");
+    }
+    Ok(())
+}
+
+/// Whether two finished runs have the same state, and the second one took every step once.
+fn same_end(left_alone: &Path, killed: &Path) -> Result<()> {
+    let last = checkpoints(left_alone)?[0].to_string();
+    let [theirs, ours] = [left_alone, killed].map(|run| run.join("checkpoints").join(&last));
+    for entry in fs::read_dir(&theirs)? {
+        let name = entry?.file_name();
+        let same = fs::read(theirs.join(&name))? == fs::read(ours.join(&name))?;
+        ensure!(same, "{} differs from that of the run that was left alone", ours.join(&name).display());
+    }
+    check_steps(&fs::read_to_string(killed.join("events.jsonl"))?, last.parse()?)
+}
+
+/// Whether the events of a run have every step in order, and no more steps again than lie between two checkpoints, unless one
+/// was damaged.
+fn check_steps(events: &str, n_steps: u64) -> Result<()> {
+    let (mut next, mut is_damaged) = (0_u64, false);
+    for line in events.lines() {
+        let event: Value =
+            serde_json::from_str(line).with_context(|| format!("an event is cut off: {line}"))?;
+        let step = event["step"].as_u64();
+        match (event["event"].as_str(), step) {
+            (Some("damaged_checkpoint"), _) => is_damaged = true,
+            (Some("start"), Some(step)) => {
+                let again = next.checked_sub(step).with_context(|| format!("step {next} is left out"))?;
+                ensure!(is_damaged || again <= INTERVAL, "{again} steps before {next} were taken again");
+                (next, is_damaged) = (step, false);
+            }
+            (Some("step"), Some(step)) => {
+                ensure!(step == next, "step {step} follows where {next} should");
+                next += 1;
+            }
+            _ => {}
+        }
+    }
+    ensure!(next == n_steps, "the events end at step {next} of {n_steps}");
+    Ok(())
+}
+
+/// Numbers that a seed decides (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    /// A number below `n`.
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % n
+    }
+}
