@@ -42,7 +42,7 @@ usage: cargo xtask <task>
   fuzz [--seconds N | --runs N]
                         Fuzz every parser of untrusted files: each target for N seconds
                         (default 60), or with N inputs, as continuous integration does
-  soak [--minutes N] [--seed N]
+  soak [--minutes N] [--seed N] [CASE...]
                         Kill trainings of all tasks at random instants for N minutes
                         (default 10), resume them, and check that they end in the same bits
   golden NETWORK...     Write what other programs say about a network, with which tests

@@ -10,7 +10,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,11 +20,11 @@ use serde_json::Value;
 use crate::{process, product};
 use cases::{CASES, Case};
 
-const USAGE: &str = "usage: cargo xtask soak [--minutes N] [--seed N]";
+const USAGE: &str = "usage: cargo xtask soak [--minutes N] [--seed N] [CASE...]";
 /// Seconds that a process waits for others.
-const TIMEOUT: u64 = 20;
+const TIMEOUT: u64 = 10;
 /// How long a process may take to end, once another one was killed.
-const PATIENCE: Duration = Duration::from_secs(3 * TIMEOUT);
+const PATIENCE: Duration = Duration::from_secs(6 * TIMEOUT);
 const POLL: Duration = Duration::from_millis(2);
 /// Steps between two checkpoints in all recipes.
 const INTERVAL: u64 = 3;
@@ -32,17 +32,24 @@ const LEFT_ALONE: &str = "left-alone";
 
 /// Trains until the time is up.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
-    let (mut minutes, mut seed) = (10.0, 1);
-    for pair in args.chunks(2) {
-        match pair {
-            ["--minutes", value] => minutes = value.parse().with_context(|| USAGE)?,
-            ["--seed", value] => seed = value.parse().with_context(|| USAGE)?,
-            _ => bail!(USAGE),
+    let (mut minutes, mut seed, mut chosen) = (10.0, 1, Vec::new());
+    let mut args = args.iter();
+    while let Some(&arg) = args.next() {
+        match arg {
+            "--minutes" => minutes = args.next().context(USAGE)?.parse().context(USAGE)?,
+            "--seed" => seed = args.next().context(USAGE)?.parse().context(USAGE)?,
+            name => chosen.extend(CASES.iter().find(|case| case.name == name).with_context(|| {
+                let names: Vec<_> = CASES.iter().map(|case| case.name).collect();
+                format!("unknown case `{name}`, known are {}\n{USAGE}", names.join(", "))
+            })),
         }
+    }
+    if chosen.is_empty() {
+        chosen.extend(&CASES);
     }
     let dir = std::env::temp_dir().join(format!("mutualnet-soak-{}", std::process::id()));
     let soak = Soak { binary: product::build(root)?, dir };
-    let outcome = soak.until(Duration::from_secs_f64(60.0 * minutes), &mut Random(seed));
+    let outcome = soak.until(Duration::from_secs_f64(60.0 * minutes), &chosen, &mut Random(seed));
     match &outcome {
         Ok(()) => fs::remove_dir_all(&soak.dir)?,
         Err(_) => {
@@ -63,13 +70,17 @@ struct Soak {
 struct Tally {
     runs: usize,
     kills: usize,
+    hangs: usize,
     damaged: usize,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, kills, damaged } = self;
-        write!(f, "runs that ended in the right bits: {runs}, kills: {kills}, damaged checkpoints: {damaged}")
+        let Self { runs, kills, hangs, damaged } = self;
+        write!(
+            f,
+            "{runs} runs ended in the right bits after {kills} kills, {hangs} hangs and {damaged} damaged checkpoints"
+        )
     }
 }
 
@@ -77,25 +88,36 @@ impl fmt::Display for Tally {
 enum Attempt {
     Finished,
     Killed,
+    Hung,
+}
+
+/// The processes of a run; none of them outlives this.
+struct Running(Vec<Child>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for process in &mut self.0 {
+            // One that has ended is no error; nothing can be done about others.
+            let _ = process.kill().and_then(|()| process.wait());
+        }
+    }
 }
 
 impl Soak {
-    fn until(&self, time: Duration, random: &mut Random) -> Result<()> {
-        let mut lengths = Vec::new();
-        for case in &CASES {
-            lengths.push(self.prepare(case)?);
-        }
-        let (begun, mut tally) = (Instant::now(), Tally::default());
-        while tally.runs == 0 || begun.elapsed() < time {
-            for (case, &length) in CASES.iter().zip(&lengths) {
-                self.torment(case, length, random, &mut tally)
-                    .with_context(|| format!("run {} ({})", tally.runs + 1, case.name))?;
+    fn until(&self, time: Duration, cases: &[&Case], random: &mut Random) -> Result<()> {
+        let lengths = cases.iter().map(|case| self.prepare(case)).collect::<Result<Vec<_>>>()?;
+        let (begun, mut tallies) = (Instant::now(), vec![Tally::default(); cases.len()]);
+        while tallies[0].runs == 0 || begun.elapsed() < time {
+            for ((case, &length), tally) in cases.iter().zip(&lengths).zip(&mut tallies) {
+                let name = case.name;
+                self.torment(case, length, random, tally)
+                    .with_context(|| format!("run {} of {name}", tally.runs + 1))?;
                 tally.runs += 1;
-                let Tally { runs, kills, damaged } = tally;
-                eprintln!(
-                    "soak: {runs} runs ended in the right bits after {kills} kills and {damaged} damaged files"
-                );
+                eprintln!("soak: {name}: {tally}");
             }
+        }
+        for (case, tally) in cases.iter().zip(&tallies) {
+            println!("{:<10} {tally}", case.name);
         }
         Ok(())
     }
@@ -109,7 +131,7 @@ impl Soak {
         let make = [&["data", "make", case.data[0], case.data[0]], &case.data[1..]].concat();
         process::run_quietly(process::command(&self.binary, &home).args(make))?;
         let begun = Instant::now();
-        for process in self.start(case, LEFT_ALONE, 1)? {
+        for process in &mut self.start(case, LEFT_ALONE, 1)?.0 {
             let status = end(process)?;
             ensure!(status.success(), "training ended with {status}: see {}", home.display());
         }
@@ -136,6 +158,7 @@ impl Soak {
             check_start(&log, whole.first().copied())?;
             match attempt {
                 Attempt::Killed => tally.kills += 1,
+                Attempt::Hung => tally.hangs += 1,
                 Attempt::Finished => break,
             }
         }
@@ -144,15 +167,20 @@ impl Soak {
 
     /// Starts the run, and kills one of its processes at a random instant if it has not ended by then.
     fn attempt(&self, case: &Case, length: Duration, random: &mut Random) -> Result<Attempt> {
-        let mut processes = self.start(case, "killed", 1 + random.below(3))?;
+        let mut running = self.start(case, "killed", 1 + random.below(3))?;
+        let processes = &mut running.0;
         let instant = Instant::now() + length.mul_f64(random.below(1000) as f64 / 1000.0);
         let victim = random.below(case.processes as u64) as usize;
         while Instant::now() < instant && processes[victim].try_wait()?.is_none() {
             sleep(POLL);
         }
+        let halts = case.processes > 1 && random.below(3) == 0;
+        if halts && processes[victim].try_wait()?.is_none() {
+            self.halt(case, processes, victim)?;
+        }
         // What has ended by itself is not killed by this.
         processes[victim].kill()?;
-        let ends = processes.into_iter().map(end).collect::<Result<Vec<_>>>()?;
+        let ends = processes.iter_mut().map(end).collect::<Result<Vec<_>>>()?;
         if ends.iter().all(ExitStatus::success) {
             return Ok(Attempt::Finished);
         }
@@ -161,11 +189,32 @@ impl Soak {
             "process {victim} ended with {} before its time",
             ends[victim]
         );
-        Ok(Attempt::Killed)
+        Ok(if halts { Attempt::Hung } else { Attempt::Killed })
+    }
+
+    /// Halts a process, as a machine that hangs does, until the others have ended with an error that names it.
+    fn halt(&self, case: &Case, processes: &mut [Child], victim: usize) -> Result<()> {
+        let id = processes[victim].id().to_string();
+        process::run_quietly(Command::new("kill").args(["-STOP", &id]))?;
+        for (rank, process) in processes.iter_mut().enumerate().filter(|(rank, _)| *rank != victim) {
+            let status = end(process)?;
+            let log = fs::read_to_string(self.home(case).join(format!("killed-{rank}.log")))?;
+            // It may have finished before the other one was halted, or still wait for it to join.
+            let named = [
+                format!("process {victim} is gone or does not answer"),
+                "did not meet the others".to_owned(),
+            ];
+            let is_named = named.iter().any(|sentence| log.contains(sentence));
+            ensure!(
+                status.success() || is_named,
+                "process {rank} does not name {victim}, which hangs:\n{log}"
+            );
+        }
+        Ok(())
     }
 
     /// Starts the processes of a run; what each prints goes to a file beside it.
-    fn start(&self, case: &Case, run: &str, workers: u64) -> Result<Vec<Child>> {
+    fn start(&self, case: &Case, run: &str, workers: u64) -> Result<Running> {
         let home = self.home(case);
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
         let start = |rank: usize| {
@@ -181,7 +230,7 @@ impl Soak {
             command.stdout(log.try_clone()?).stderr(log);
             command.spawn().context("cannot start mutualnet")
         };
-        (0..case.processes).map(start).collect()
+        Ok(Running((0..case.processes).map(start).collect::<Result<_>>()?))
     }
 
     fn home(&self, case: &Case) -> PathBuf {
@@ -190,14 +239,13 @@ impl Soak {
 }
 
 /// Waits for a process, which must end in time.
-fn end(mut process: Child) -> Result<ExitStatus> {
+fn end(process: &mut Child) -> Result<ExitStatus> {
     let begun = Instant::now();
     loop {
         if let Some(status) = process.try_wait()? {
             return Ok(status);
         }
         if begun.elapsed() > PATIENCE {
-            process.kill()?;
             bail!("a process did not end by itself within {} s", PATIENCE.as_secs());
         }
         sleep(POLL);

@@ -10,6 +10,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <future>
 #include <random>
 #include <thread>
 
@@ -77,6 +78,39 @@ std::string agree_on_session(c10d::Store& store, int rank, int size, Millisecond
     std::this_thread::sleep_for(kPoll);
   }
   return session;
+}
+
+// Whether some work ends in time; it goes on in a thread of its own if it does not.
+template <typename Work>
+bool within(Milliseconds most, Work work) {
+  std::packaged_task<void()> task(std::move(work));
+  std::future<void> done = task.get_future();
+  std::thread(std::move(task)).detach();
+  if (done.wait_for(most) != std::future_status::ready) return false;
+  done.get();
+  return true;
+}
+
+// Says that this rank is alive, and finds out which of the others do not say so.
+void call_roll(c10d::Store& store, int rank, Milliseconds wait, std::vector<uint8_t>& is_missing) {
+  const int size = static_cast<int>(is_missing.size());
+  store.set("alive/" + std::to_string(rank), "1");
+  wait_for(wait, [&] {
+    bool is_complete = true;
+    for (int other = 0; other < size; ++other) {
+      is_missing[other] = !store.check({"alive/" + std::to_string(other)});
+      is_complete = is_complete && !is_missing[other];
+    }
+    return is_complete;
+  });
+  // The others look into the store too, which may end with rank 0.
+  if (rank > 0) return store.set("done/" + std::to_string(rank), "1");
+  wait_for(wait, [&] {
+    for (int other = 1; other < size; ++other) {
+      if (!is_missing[other] && !store.check({"done/" + std::to_string(other)})) return false;
+    }
+    return true;
+  });
 }
 
 c10d::Backend& backend_of(void* group) {
@@ -176,25 +210,16 @@ int mutualnet_group_has_lost_norms(void* group) { return static_cast<Group*>(gro
 // alive, waits until all have said so, or for some time, and sets `is_missing` of the others.
 char* mutualnet_group_end(void* group, int64_t wait_ms, uint8_t* is_missing) {
   return guarded([&] {
-    auto& [store, backend, rank, size, has_lost_norms] = *static_cast<Group*>(group);
-    backend.reset();
-    store->set("alive/" + std::to_string(rank), "1");
-    wait_for(Milliseconds(wait_ms), [&] {
-      bool is_complete = true;
-      for (int other = 0; other < size; ++other) {
-        is_missing[other] = !store->check({"alive/" + std::to_string(other)});
-        is_complete = is_complete && !is_missing[other];
-      }
-      return is_complete;
+    Group& ours = *static_cast<Group*>(group);
+    ours.backend.reset();
+    const Milliseconds wait(wait_ms);
+    auto missing = std::make_shared<std::vector<uint8_t>>(ours.size);
+    // A store whose process hangs never answers.
+    const bool has_answered = within(2 * wait + Milliseconds(2000), [store = ours.store, rank = ours.rank, wait, missing] {
+      call_roll(*store, rank, wait, *missing);
     });
-    // The others look into the store too, which may end with rank 0.
-    if (rank > 0) return store->set("done/" + std::to_string(rank), "1");
-    wait_for(Milliseconds(wait_ms), [&] {
-      for (int other = 1; other < size; ++other) {
-        if (!is_missing[other] && !store->check({"done/" + std::to_string(other)})) return false;
-      }
-      return true;
-    });
+    TORCH_CHECK(has_answered, "the store does not answer");
+    std::copy(missing->begin(), missing->end(), is_missing);
   });
 }
 }

@@ -99,7 +99,7 @@ impl Group {
     /// do not do the same within `wait`. Every exchange afterwards is an error.
     ///
     /// # Errors
-    /// The store is gone with the process that hosts it.
+    /// The store is gone with the process that hosts it, or does not answer because that process hangs.
     pub fn end(&self, wait: Duration) -> Result<Vec<usize>> {
         let mut is_missing = vec![0; self.size];
         shim::group_end(&self.raw, wait, &mut is_missing)?;
