@@ -31,6 +31,13 @@ struct Group {
   bool has_lost_norms = false;
 };
 
+// Means over the ranks that are on their way.
+struct Mean {
+  std::vector<at::Tensor> list;
+  c10::intrusive_ptr<c10d::Work> work;
+  int size;
+};
+
 // The group whose ranks share batch norms with this thread, or null.
 thread_local Group* sharing = nullptr;
 
@@ -163,9 +170,9 @@ char* mutualnet_group_join(const char* host, uint16_t port, int hosts, int rank,
 
 void mutualnet_group_leave(void* group) { delete static_cast<Group*>(group); }
 
-// Replaces tensors of one type by views of their means over the ranks, in a single reduction. Numbers meet in the order in
-// which they lie in memory.
-char* mutualnet_group_mean(void* group, void** tensors, int64_t n) {
+// Starts to average tensors of one type over the ranks, in a single reduction. Numbers meet in the order in which they lie in
+// memory; the tensors may change meanwhile.
+char* mutualnet_group_begin_mean(void* group, void** tensors, int64_t n, void** out) {
   return guarded([&] {
     torch::NoGradGuard no_grad;
     std::vector<at::Tensor> flat;
@@ -174,17 +181,31 @@ char* mutualnet_group_mean(void* group, void** tensors, int64_t n) {
       TORCH_CHECK(tensor.is_non_overlapping_and_dense(), "a tensor has gaps in memory");
       flat.push_back(tensor.as_strided({tensor.numel()}, {1}));
     }
-    at::Tensor all = at::cat(flat);
-    sum_in_place(group, all);
-    all.div_(static_cast<Group*>(group)->size);
+    auto mean = std::make_unique<Mean>();
+    mean->list = {at::cat(flat)};
+    mean->size = static_cast<Group*>(group)->size;
+    mean->work = backend_of(group).allreduce(mean->list);
+    *out = mean.release();
+  });
+}
+
+// Waits for the means, and replaces the tensors that they were made from by views of them.
+char* mutualnet_mean_end(void* mean, void** tensors, int64_t n) {
+  return guarded([&] {
+    torch::NoGradGuard no_grad;
+    auto& [list, work, size] = *static_cast<Mean*>(mean);
+    work->wait();
+    list[0].div_(size);
     int64_t begin = 0;
     for (int64_t i = 0; i < n; ++i) {
       at::Tensor& tensor = *static_cast<at::Tensor*>(tensors[i]);
-      tensor = all.as_strided(tensor.sizes(), tensor.strides(), begin);
+      tensor = list[0].as_strided(tensor.sizes(), tensor.strides(), begin);
       begin += tensor.numel();
     }
   });
 }
+
+void mutualnet_mean_drop(void* mean) { delete static_cast<Mean*>(mean); }
 
 char* mutualnet_group_sum_numbers(void* group, double* numbers, int64_t n) {
   return guarded([&] { sum_in_place(group, at::from_blob(numbers, {n}, at::kDouble)); });

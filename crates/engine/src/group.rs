@@ -57,11 +57,17 @@ impl Group {
     ///
     /// # Errors
     /// A tensor has gaps in memory, or a rank is gone or does not answer in time.
-    pub fn average(&self, tensors: &mut [Tensor]) -> Result<()> {
-        if tensors.is_empty() {
-            return Ok(());
-        }
-        shim::group_mean(&self.raw, tensors)
+    pub fn average(&self, tensors: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        self.begin_average(tensors)?.finish()
+    }
+
+    /// As [`Self::average`], but other work can be done before its end.
+    ///
+    /// # Errors
+    /// As [`Self::average`].
+    pub fn begin_average(&self, tensors: Vec<Tensor>) -> Result<Averaging> {
+        let raw = if tensors.is_empty() { None } else { Some(shim::group_begin_mean(&self.raw, &tensors)?) };
+        Ok(Averaging { raw, tensors })
     }
 
     /// Replaces numbers by their sums over the ranks.
@@ -104,5 +110,26 @@ impl Group {
         let mut is_missing = vec![0; self.size];
         shim::group_end(&self.raw, wait, &mut is_missing)?;
         Ok((0..self.size).filter(|&rank| is_missing[rank] != 0).collect())
+    }
+}
+
+/// Means over the ranks that are on their way.
+#[derive(Debug)]
+pub struct Averaging {
+    /// `None` if there are no tensors.
+    raw: Option<shim::RawMean>,
+    tensors: Vec<Tensor>,
+}
+
+impl Averaging {
+    /// Waits for the means.
+    ///
+    /// # Errors
+    /// A rank is gone or does not answer in time.
+    pub fn finish(mut self) -> Result<Vec<Tensor>> {
+        if let Some(raw) = &self.raw {
+            shim::mean_end(raw, &mut self.tensors)?;
+        }
+        Ok(self.tensors)
     }
 }

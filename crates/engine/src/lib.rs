@@ -34,7 +34,7 @@ pub use device::{
     Device, cuda_devices, flush_denormals, libtorch_version, manual_seed, set_threads, synchronize, threads,
 };
 pub use error::{EngineError, Result, Shapes};
-pub use group::{Group, Rendezvous};
+pub use group::{Averaging, Group, Rendezvous};
 pub use norm::{Activation, Affine, NormStatistics};
 pub use pinned::PinnedFloats;
 pub use pixels::{NO_CLASS, PixelSummary};

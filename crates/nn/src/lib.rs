@@ -8,7 +8,7 @@ mod error;
 pub use error::{Error, Result};
 
 mod parameters;
-pub use parameters::{Gradients, Parameters, Slice};
+pub use parameters::{Gradients, Parameters, Slice, SliceGradients};
 
 mod dropout;
 pub use dropout::Dropout;

@@ -159,6 +159,24 @@ impl Slice {
     pub fn tensors(&self) -> &[Tensor] {
         &self.leaves
     }
+
+    /// The gradients that it collected, zero where it has none.
+    ///
+    /// # Errors
+    /// Fails if the engine does not have enough memory.
+    pub fn into_gradients(self) -> Result<SliceGradients> {
+        let of = |leaf: &Tensor| leaf.grad()?.map_or_else(|| leaf.detach()?.zeros_like(), Ok);
+        let tensors = self.leaves.iter().map(of).collect::<Result<_, _>>()?;
+        Ok(SliceGradients { tensors, blocks: self.blocks })
+    }
+}
+
+/// The gradients of one sub-network, with its shapes.
+#[derive(Debug)]
+pub struct SliceGradients {
+    /// One for every parameter, in order.
+    pub tensors: Vec<Tensor>,
+    blocks: Vec<Vec<Range<usize>>>,
 }
 
 /// Adds a gradient to the blocks of input channels that it belongs to.
@@ -168,6 +186,23 @@ fn add_blocks(sum: &Tensor, gradient: &Tensor, blocks: &[Range<usize>]) -> Resul
         let mut place = sum.narrow(1, block.start, block.len())?;
         place.add_prefix_(&gradient.narrow(1, start, block.len())?)?;
         start += block.len();
+    }
+    Ok(())
+}
+
+/// Adds the gradient of a slice to the sum of a parameter, which has the shape of `full`.
+fn add_one(sum: &mut Option<Tensor>, gradient: Tensor, blocks: &[Range<usize>], full: &Tensor) -> Result<()> {
+    match sum {
+        sum if !blocks.is_empty() => {
+            if sum.is_none() {
+                *sum = Some(full.zeros_like()?);
+            }
+            add_blocks(sum.as_ref().expect("just made"), &gradient, blocks)?;
+        }
+        Some(sum) => sum.add_prefix_(&gradient)?,
+        // The first gradient of the full network becomes the sum without a copy.
+        None if gradient.shape() == full.shape() => *sum = Some(gradient),
+        None => sum.insert(full.zeros_like()?).add_prefix_(&gradient)?,
     }
     Ok(())
 }
@@ -184,6 +219,11 @@ impl Gradients {
         Self { sums: parameters.tensors.iter().map(|_| None).collect() }
     }
 
+    /// Starts with a sum for each of the parameters, in order.
+    pub fn of(sums: Vec<Tensor>) -> Self {
+        Self { sums: sums.into_iter().map(Some).collect() }
+    }
+
     /// Adds the gradients that `slice` collected to the leading channels of the sums, and consumes the slice.
     ///
     /// # Errors
@@ -191,19 +231,22 @@ impl Gradients {
     pub fn add(&mut self, parameters: &Parameters, slice: Slice) -> Result<()> {
         let sliced = slice.leaves.iter().zip(&slice.blocks);
         for ((sum, (leaf, blocks)), full) in self.sums.iter_mut().zip(sliced).zip(&parameters.tensors) {
-            let Some(gradient) = leaf.grad()? else { continue };
-            match sum {
-                sum if !blocks.is_empty() => {
-                    if sum.is_none() {
-                        *sum = Some(full.zeros_like()?);
-                    }
-                    add_blocks(sum.as_ref().expect("just made"), &gradient, blocks)?;
-                }
-                Some(sum) => sum.add_prefix_(&gradient)?,
-                // The first gradient of the full network becomes the sum without a copy.
-                None if gradient.shape() == full.shape() => *sum = Some(gradient),
-                None => sum.insert(full.zeros_like()?).add_prefix_(&gradient)?,
+            if let Some(gradient) = leaf.grad()? {
+                add_one(sum, gradient, blocks, full)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Adds the gradients of a sub-network to the leading channels of the sums.
+    ///
+    /// # Errors
+    /// Fails if the engine does not have enough memory.
+    pub fn add_sliced(&mut self, parameters: &Parameters, sliced: SliceGradients) -> Result<()> {
+        let SliceGradients { tensors, blocks } = sliced;
+        let sliced = tensors.into_iter().zip(&blocks);
+        for ((sum, (gradient, blocks)), full) in self.sums.iter_mut().zip(sliced).zip(&parameters.tensors) {
+            add_one(sum, gradient, blocks, full)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 pub mod mutual_step;
 
 pub mod step_batch;
+mod step_gradients;
 
 pub mod task;
 

@@ -2,11 +2,12 @@
 
 use mutualnet_core::sample::StepSubnets;
 use mutualnet_engine::Tensor;
-use mutualnet_nn::{Gradients, Net, Norm, Parameters, Slice};
+use mutualnet_nn::{Net, Norm, Parameters, Slice};
 
 use crate::Result;
 use crate::events::StudentLoss;
 use crate::step_batch::{Pyramid, StepBatch};
+use crate::step_gradients::StepGradients;
 use crate::step_rules::StepRules;
 use crate::task::{Objective, Pass};
 
@@ -42,14 +43,15 @@ impl StepLosses {
 /// 2. Every student sees the same images at a resolution of its own and learns from the full network's output
 ///    (KL divergence, temperature 1, no labels; the output is detached, so nothing flows back into the teacher).
 ///    What an output and a loss are is up to the task, `O`.
-/// 3. The gradients are summed; narrower networks reach the leading channels only.
+/// 3. The gradients are summed; narrower networks reach the leading channels only. If several processes share the batch,
+///    gradients and losses are averaged over them, most of the gradients while the last student works.
 ///
 /// Batch norms use the statistics of the current batch in every pass and keep none.
 /// `rules` can choose another teacher, another divergence, and weights other than 1; without students a step is plain
 /// training. The losses are returned without their weights.
 ///
 /// # Errors
-/// The batch does not fit the network, or the engine has no memory.
+/// The batch does not fit the network, the engine has no memory, or another process is gone.
 ///
 /// # Source
 /// `[MN-ECCV §3.3, Eq. 1–3]`, `[MN-code train.py train]`.
@@ -60,7 +62,7 @@ pub fn mutual_step<O: Objective>(
     subnets: &StepSubnets,
     rules: &StepRules<'_>,
 ) -> Result<(Vec<Tensor>, StepLosses)> {
-    let mut gradients = Gradients::none(parameters);
+    let mut gradients = StepGradients::new(parameters, rules.ranks);
     let seen = std::iter::once(&subnets.full).chain(&subnets.students).map(|subnet| subnet.input);
     let pyramid = Pyramid::new(&batch.images, seen.chain(rules.more_inputs().iter().copied()))?;
     let answer = |slice: &Slice, input, dropout| {
@@ -72,7 +74,7 @@ pub fn mutual_step<O: Objective>(
     let full = answer(&slice, subnets.full.input, rules.dropout_of(0))?;
     let full_loss = O::supervised_loss(&full, &batch.targets, rules.label_smoothing)?;
     full_loss.scale(rules.full_weight)?.backward()?;
-    gradients.add(parameters, slice)?;
+    gradients.add(slice)?;
     let full = O::detached(&full)?;
     let own_answer = O::detached(&full)?;
 
@@ -81,11 +83,14 @@ pub fn mutual_step<O: Objective>(
     if !subnets.students.is_empty() {
         let teacher = rules.teacher.answer(net, parameters, (batch, &pyramid), (subnets.full, full))?;
         for (idx, student) in subnets.students.iter().enumerate() {
+            if idx + 1 == subnets.students.len() {
+                gradients.send()?;
+            }
             let slice = net.slice(parameters, student.width)?;
             let own = answer(&slice, student.input, rules.dropout_of(idx + 1))?;
             let loss = O::student_loss(&own, &teacher, &batch.targets, rules.divergence)?;
             loss.scale(rules.weight_of(*student, subnets.full))?.backward()?;
-            gradients.add(parameters, slice)?;
+            gradients.add(slice)?;
             student_losses.push((loss, O::most_frequent_answer(&own, &batch.targets)?));
         }
         constant = Some(O::information(&teacher, &batch.targets)?);
@@ -93,7 +98,7 @@ pub fn mutual_step<O: Objective>(
 
     // Read last: on a GPU each of these waits for the device.
     let students = subnets.students.iter().zip(student_losses);
-    let losses = StepLosses {
+    let mut losses = StepLosses {
         full: full_loss.scalar()?,
         full_accuracy: O::accuracy(&own_answer, &batch.targets)?,
         full_most_frequent: O::most_frequent_answer(&own_answer, &batch.targets)?.scalar()?,
@@ -104,5 +109,8 @@ pub fn mutual_step<O: Objective>(
             })
             .collect::<Result<_>>()?,
     };
-    Ok((gradients.into_tensors(parameters)?, losses))
+    if let Some(ranks) = rules.ranks {
+        ranks.average(&mut losses)?;
+    }
+    Ok((gradients.finish()?, losses))
 }

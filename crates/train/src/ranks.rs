@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use mutualnet_data::Part;
-use mutualnet_engine::{EngineError, Group, Rendezvous, Tensor};
+use mutualnet_engine::{Averaging, EngineError, Group, Rendezvous, Tensor};
 
 use crate::mutual_step::StepLosses;
 use crate::recipe::Recipe;
@@ -30,6 +30,26 @@ pub struct Ranks {
 struct Launch {
     meet: Rendezvous,
     on_this_machine: Option<usize>,
+}
+
+/// Means over the processes that are on their way.
+pub(crate) enum Sending {
+    /// There is only one process.
+    Alone(Vec<Tensor>),
+    Group(Averaging),
+}
+
+impl Sending {
+    /// Waits for the means.
+    ///
+    /// # Errors
+    /// [`Error::Exchange`].
+    pub(crate) fn finish(self) -> Result<Vec<Tensor>> {
+        match self {
+            Self::Alone(tensors) => Ok(tensors),
+            Self::Group(averaging) => averaging.finish().map_err(exchange),
+        }
+    }
 }
 
 impl Ranks {
@@ -121,17 +141,28 @@ impl Ranks {
         })
     }
 
-    /// Averages the gradients and the losses of a step over the processes.
+    /// Averages the losses of a step over the processes.
     ///
     /// # Errors
     /// [`Error::Exchange`].
-    pub(crate) fn average(&self, gradients: &mut [Tensor], losses: &mut StepLosses) -> Result<()> {
+    pub(crate) fn average(&self, losses: &mut StepLosses) -> Result<()> {
         let Some(group) = &self.group else { return Ok(()) };
         let share = 1.0 / group.size() as f64;
         let mut numbers: Vec<_> = losses.numbers().map(|number| *number).collect();
         group.sum_numbers(&mut numbers).map_err(exchange)?;
         losses.numbers().zip(numbers).for_each(|(number, sum)| *number = sum * share);
-        group.average(gradients).map_err(exchange)
+        Ok(())
+    }
+
+    /// Begins to average tensors over the processes.
+    ///
+    /// # Errors
+    /// [`Error::Exchange`].
+    pub(crate) fn send(&self, tensors: Vec<Tensor>) -> Result<Sending> {
+        match &self.group {
+            None => Ok(Sending::Alone(tensors)),
+            Some(group) => group.begin_average(tensors).map(Sending::Group).map_err(exchange),
+        }
     }
 
     /// Whether something holds in any of the processes.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::divergence::Divergence;
+use crate::ranks::Ranks;
 use crate::step_batch::{Pyramid, StepBatch};
 use crate::task::{Objective, Pass};
 
@@ -89,6 +90,8 @@ pub struct StepRules<'a> {
     pub label_smoothing: f64,
     /// Dropout before the classifier, if any.
     pub dropout: Option<StepDropout>,
+    /// The processes that share the batch, if there are several.
+    pub ranks: Option<&'a Ranks>,
 }
 
 impl Default for StepRules<'_> {
@@ -101,6 +104,7 @@ impl Default for StepRules<'_> {
             divergence: Divergence::default(),
             label_smoothing: 0.0,
             dropout: None,
+            ranks: None,
         }
     }
 }

@@ -75,9 +75,8 @@ impl<O: Objective> Trainer<O> {
     pub(crate) fn step(&mut self, batch: &mut Batch, subnets: &StepSubnets) -> Result<Stepped> {
         let on_device = StepBatch::<O>::new(batch, self.device)?;
         let work = || mutual_step(&self.net, &self.state.parameters, &on_device, subnets, &self.rules());
-        let (mut gradients, mut losses) =
+        let (mut gradients, losses) =
             if self.recipe.train.sync_batch_norm { self.ranks.sharing_norms(work)? } else { work()? };
-        self.ranks.average(&mut gradients, &mut losses)?;
         let stepped = if is_finite(&losses, &gradients)? {
             let lr = self.lr.at(self.state.step);
             if let Some(clip) = self.recipe.train.clip {
@@ -113,6 +112,7 @@ impl<O: Objective> Trainer<O> {
             divergence: train.divergence,
             label_smoothing: train.label_smoothing,
             dropout: (train.dropout > 0.0).then_some(dropout),
+            ranks: Some(&*self.ranks),
         }
     }
 

@@ -21,7 +21,14 @@ unsafe extern "C" {
         out: *mut *mut c_void,
     ) -> RawMessage;
     fn mutualnet_group_leave(group: *mut c_void);
-    fn mutualnet_group_mean(group: *mut c_void, tensors: *mut RawTensor, n: i64) -> RawMessage;
+    fn mutualnet_group_begin_mean(
+        group: *mut c_void,
+        tensors: *mut RawTensor,
+        n: i64,
+        out: *mut *mut c_void,
+    ) -> RawMessage;
+    fn mutualnet_mean_end(mean: *mut c_void, tensors: *mut RawTensor, n: i64) -> RawMessage;
+    fn mutualnet_mean_drop(mean: *mut c_void);
     fn mutualnet_group_sum_numbers(group: *mut c_void, numbers: *mut f64, n: i64) -> RawMessage;
     fn mutualnet_group_broadcast(group: *mut c_void, from: c_int, bytes: *mut u8, n: i64) -> RawMessage;
     fn mutualnet_group_share_norms(group: *mut c_void);
@@ -67,10 +74,30 @@ pub(crate) fn group_join(at: &Rendezvous) -> Result<RawGroup> {
     on_process("join the group", message).map(|()| RawGroup(out))
 }
 
-pub(crate) fn group_mean(group: &RawGroup, tensors: &mut [Tensor]) -> Result<()> {
+/// Means on their way, which C++ owns.
+#[derive(Debug)]
+pub(crate) struct RawMean(*mut c_void);
+
+impl Drop for RawMean {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from `mutualnet_group_begin_mean`; an exchange that still goes on keeps its memory.
+        unsafe { mutualnet_mean_drop(self.0) }
+    }
+}
+
+pub(crate) fn group_begin_mean(group: &RawGroup, tensors: &[Tensor]) -> Result<RawMean> {
+    let mut pointers: Vec<_> = tensors.iter().map(raw).collect();
+    let (n, mut out) = (pointers.len() as i64, ptr::null_mut());
+    // SAFETY: the tensors are borrowed for the call, which copies them; `pointers` holds as many, and `out` outlives it.
+    let message = unsafe { mutualnet_group_begin_mean(group.0, pointers.as_mut_ptr(), n, &mut out) };
+    on_process("average over the ranks", message).map(|()| RawMean(out))
+}
+
+/// `tensors` are those that the means were begun with.
+pub(crate) fn mean_end(mean: &RawMean, tensors: &mut [Tensor]) -> Result<()> {
     let mut pointers: Vec<_> = tensors.iter().map(raw).collect();
     // SAFETY: the tensors are borrowed exclusively for the call, and `pointers` holds as many.
-    let message = unsafe { mutualnet_group_mean(group.0, pointers.as_mut_ptr(), pointers.len() as i64) };
+    let message = unsafe { mutualnet_mean_end(mean.0, pointers.as_mut_ptr(), pointers.len() as i64) };
     on_process("average over the ranks", message)
 }
 

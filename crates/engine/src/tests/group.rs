@@ -37,11 +37,13 @@ fn tensors_are_averaged_and_numbers_summed() {
         let rows = Tensor::from_slice(&own, &[2, 2]).unwrap();
         // The channels are next to each other in memory.
         let image = Tensor::from_slice(&own, &[1, 2, 2, 1]).unwrap().channels_last().unwrap();
-        let mut tensors = [rows, image];
-        group.average(&mut tensors).unwrap();
+        let averaging = group.begin_average(vec![rows, image]).unwrap();
         let mut numbers = [group.rank() as f64, 0.5];
+        // Another exchange may come before its end.
         group.sum_numbers(&mut numbers).unwrap();
-        (tensors.map(|tensor| tensor.contiguous().unwrap().to_vec_f32().unwrap()), numbers)
+        let tensors = averaging.finish().unwrap();
+        let values = |tensor: &Tensor| tensor.contiguous().unwrap().to_vec_f32().unwrap();
+        (tensors.iter().map(values).collect::<Vec<_>>(), numbers)
     });
     for (tensors, numbers) in found {
         assert_eq!(tensors, [(); 2].map(|()| vec![37.0, 74.0, 111.0, 148.0]));
@@ -91,11 +93,12 @@ fn shared_norms_of_two_parts_are_those_of_the_whole_batch() {
         let (begin, n) = [(0, 2), (2, 3)][group.rank()];
         let part = |whole: &Tensor| whole.narrow(0, begin, n).unwrap();
         let alone = normalized(&part(&images), &part(&slope));
-        let [y, dx, mut sums @ ..] = group.sharing_norms(|| normalized(&part(&images), &part(&slope)));
-        group.average(&mut sums).unwrap();
+        let [y, dx, sums @ ..] = group.sharing_norms(|| normalized(&part(&images), &part(&slope)));
+        let means = group.average(sums.into()).unwrap();
+        let sums: Vec<_> = means.iter().map(|mean| values(&mean.scale(2.0).unwrap())).collect();
         assert_eq!(values(&normalized(&part(&images), &part(&slope))[0]), values(&alone[0]), "it ends");
         assert!(!group.has_lost_norms());
-        (values(&y), values(&dx), sums.map(|mean| values(&mean.scale(2.0).unwrap())), values(&alone[0]))
+        (values(&y), values(&dx), sums, values(&alone[0]))
     });
     let [first, second] = &parts[..] else { unreachable!() };
     assert_close(&[&first.0[..], &second.0].concat(), &values(&whole[0]), 1e-4);

@@ -23,6 +23,9 @@ use mutualnet_train::{
 
 use crate::fixture::{Fixture, StopAfter, events, state};
 
+/// A network of few layers with many pixels: elsewhere rounding grows, and decides at which pixels ReLU has a gradient.
+const STEADY: &str = "network.name=wide_resnet10_2";
+
 /// Joins threads that work together, and returns what became of each.
 fn on_ranks<T: Send>(n: usize, work: impl Fn(usize, Ranks) -> Result<T> + Sync) -> Vec<Result<T>> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -96,7 +99,7 @@ fn batches(recipe: &Recipe, dataset: mutualnet_data::Dataset, part: Part) -> Bat
 #[test]
 fn two_ranks_take_the_steps_of_two_halves_by_hand() {
     let fixture = Fixture::new();
-    let recipe = fixture.recipe(&["train.epochs=1"]);
+    let recipe = fixture.recipe(&["train.epochs=1", STEADY]);
     let run = fixture.run("run");
     train_on_two(&recipe, &run, false);
     let (learning_rates, losses): (Vec<_>, Vec<_>) = steps(&run).into_iter().unzip();
@@ -118,9 +121,7 @@ fn two_ranks_take_the_steps_of_two_halves_by_hand() {
 fn two_ranks_that_share_batch_norms_take_the_steps_of_one_process() {
     let fixture = Fixture::new();
     let (alone, together) = (fixture.run("alone"), fixture.run("together"));
-    // Few layers with many pixels: elsewhere rounding grows, and decides at which pixels ReLU has a gradient.
-    let recipe =
-        fixture.recipe(&["train.sync_batch_norm=true", "network.name=wide_resnet10_2", "train.max_steps=3"]);
+    let recipe = fixture.recipe(&["train.sync_batch_norm=true", STEADY, "train.max_steps=3"]);
     train_together(&recipe, (&alone, false), Ranks::alone(), &AtomicBool::new(false), &mut ()).unwrap();
     train_on_two(&recipe, &together, false);
     for (step, ((_, ours), (_, expected))) in steps(&together).iter().zip(steps(&alone)).take(3).enumerate() {
