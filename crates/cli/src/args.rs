@@ -121,6 +121,9 @@ impl ProcessesArgs {
 pub(crate) struct TabulateArgs {
     /// Run directory of a finished training
     pub(crate) run: PathBuf,
+    /// Tabulate the checkpoint of this step, into step-N/ of the run directory; training need not have finished
+    #[arg(long, value_name = "N")]
+    pub(crate) step: Option<u64>,
     #[command(flatten)]
     pub(crate) processes: ProcessesArgs,
 }

@@ -21,9 +21,18 @@ pub const WEIGHTS: &str = "weights";
 pub const EMA: &str = "ema";
 
 const STATE: &str = "state.json";
-const FORMAT_VERSION: u32 = 2;
-/// How many checkpoints are kept besides the newest.
-const N_OLDER: usize = 1;
+/// A file in a checkpoint that is never removed.
+const KEPT: &str = "kept";
+const FORMAT_VERSION: u32 = 3;
+
+/// Which checkpoints stay.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    /// How many of the newest.
+    pub(crate) newest: usize,
+    /// Whether this one stays for good.
+    pub(crate) for_good: bool,
+}
 
 /// The state of a run between two steps.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +55,9 @@ struct StateFile {
     /// Hash of every part's file.
     #[serde(default)]
     sha256: BTreeMap<String, String>,
+    /// Hash of this file without this line, from version 3 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state_sha256: Option<String>,
     /// Version 1 had these two parts.
     #[serde(default, skip_serializing)]
     weights_sha256: Option<String>,
@@ -54,6 +66,24 @@ struct StateFile {
 }
 
 impl StateFile {
+    fn to_text(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("plain values")
+    }
+
+    /// With its hash.
+    fn signed(mut self) -> Self {
+        self.state_sha256 = Some(digest::hex(&self.to_text()));
+        self
+    }
+
+    /// Whether it is what [`Self::signed`] made; older versions have no hash.
+    fn is_intact(&mut self) -> bool {
+        match self.state_sha256.take() {
+            Some(sha256) => digest::hex(&self.to_text()) == sha256,
+            None => self.format_version < 3,
+        }
+    }
+
     /// Name and hash of every part, whatever the version.
     fn parts(self) -> BTreeMap<String, String> {
         let version_1 = [(WEIGHTS, self.weights_sha256), ("momentum", self.momentum_sha256)];
@@ -63,11 +93,11 @@ impl StateFile {
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint into `dir`, then removes all older ones except the one before it.
+    /// Writes the checkpoint into `dir`, then removes the older ones that are not kept.
     ///
     /// # Errors
     /// Something cannot be written; existing checkpoints are untouched then.
-    pub fn save(&self, dir: &Path) -> Result<()> {
+    pub(crate) fn save(&self, dir: &Path, keep: Keep) -> Result<()> {
         let partial = dir.join(format!("{}.partial", self.step));
         if partial.exists() {
             fs::remove_dir_all(&partial).map_err(|source| Error::write(&partial, source))?;
@@ -84,18 +114,22 @@ impl Checkpoint {
             step: self.step,
             n_non_finite: self.n_non_finite,
             sha256,
+            state_sha256: None,
             weights_sha256: None,
             momentum_sha256: None,
         };
-        let state = serde_json::to_vec_pretty(&state).expect("plain values");
-        write_atomically(&partial.join(STATE), &state)?;
+        write_atomically(&partial.join(STATE), &state.signed().to_text())?;
+        if keep.for_good {
+            write_atomically(&partial.join(KEPT), &[])?;
+        }
         let whole = dir.join(self.step.to_string());
         if whole.exists() {
             fs::remove_dir_all(&whole).map_err(|source| Error::write(&whole, source))?;
         }
         let renamed = fs::rename(&partial, &whole).and_then(|()| File::open(dir)?.sync_all());
         renamed.map_err(|source| Error::write(&whole, source))?;
-        for (_, path) in list(dir)?.into_iter().rev().skip(1 + N_OLDER) {
+        let older = list(dir)?.into_values().rev().skip(keep.newest);
+        for path in older.filter(|path| !path.join(KEPT).exists()) {
             fs::remove_dir_all(&path).map_err(|source| Error::write(&path, source))?;
         }
         Ok(())
@@ -136,6 +170,21 @@ impl Checkpoint {
         Err(damaged.pop().unwrap_or(Error::NoCheckpoint { path: dir.to_owned() }))
     }
 
+    /// The checkpoint of `dir` after a number of steps.
+    ///
+    /// # Errors
+    /// There is none, or it is damaged.
+    pub(crate) fn at(dir: &Path, step: u64) -> Result<Self> {
+        let mut found = list(dir)?;
+        match found.remove(&step) {
+            Some(path) => Self::read(&path),
+            None => {
+                let (there, path) = (found.into_keys().collect(), dir.to_owned());
+                Err(Error::NoSuchCheckpoint { step, there, path })
+            }
+        }
+    }
+
     /// Takes a part out.
     ///
     /// # Errors
@@ -147,12 +196,15 @@ impl Checkpoint {
     fn read(path: &Path) -> Result<Self> {
         let state_path = path.join(STATE);
         let bytes = fs::read(&state_path).map_err(|source| Error::read(&state_path, source))?;
-        let state: StateFile =
+        let mut state: StateFile =
             serde_json::from_slice(&bytes).map_err(|error| wrong(&state_path, error.to_string()))?;
         if !(1..=FORMAT_VERSION).contains(&state.format_version) {
             let reason =
                 format!("format version {} (this program reads 1 to {FORMAT_VERSION})", state.format_version);
             return Err(wrong(&state_path, reason));
+        }
+        if !state.is_intact() {
+            return Err(wrong(&state_path, CHECKSUM.to_owned()));
         }
         let (step, n_non_finite) = (state.step, state.n_non_finite);
         let parts = state.parts().into_iter().map(|(part, sha256)| {
@@ -170,6 +222,8 @@ impl Checkpoint {
 fn file(dir: &Path, part: &str) -> PathBuf {
     dir.join(format!("{part}.safetensors"))
 }
+
+const CHECKSUM: &str = "the content does not match its checksum";
 
 fn wrong(path: &Path, reason: String) -> Error {
     Error::Format { what: "checkpoint", reason, path: path.to_owned() }
@@ -192,7 +246,7 @@ fn list(dir: &Path) -> Result<BTreeMap<u64, PathBuf>> {
 fn read_part(path: &Path, sha256: &str) -> Result<Weights> {
     let bytes = fs::read(path).map_err(|source| Error::read(path, source))?;
     if digest::hex(&bytes) != sha256 {
-        return Err(wrong(path, "the content does not match its checksum".to_owned()));
+        return Err(wrong(path, CHECKSUM.to_owned()));
     }
     safetensors::from_bytes(&bytes).map_err(|error| wrong(path, error.to_string()))
 }
@@ -202,6 +256,8 @@ mod tests {
     use mutualnet_core::Tensor;
 
     use super::*;
+
+    const TWO: Keep = Keep { newest: 2, for_good: false };
 
     fn checkpoint(step: u64) -> Checkpoint {
         let tensor = Tensor { shape: vec![2, 2], data: vec![step as f32, -0.0, f32::MIN_POSITIVE, 3.5] };
@@ -214,11 +270,38 @@ mod tests {
     fn the_newest_complete_one_is_read() {
         let dir = tempfile::tempdir().unwrap();
         for step in [5, 10, 20] {
-            checkpoint(step).save(dir.path()).unwrap();
+            checkpoint(step).save(dir.path(), TWO).unwrap();
         }
         assert_eq!(list(dir.path()).unwrap().keys().copied().collect::<Vec<_>>(), [10, 20]);
         let (latest, damaged) = Checkpoint::latest(dir.path()).unwrap();
         assert_eq!((latest, damaged.len()), (checkpoint(20), 0));
+    }
+
+    #[test]
+    fn one_that_is_kept_for_good_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        for (step, for_good) in [(5, true), (10, false), (15, true), (20, false), (25, false)] {
+            checkpoint(step).save(dir.path(), Keep { newest: 1, for_good }).unwrap();
+        }
+        assert_eq!(Checkpoint::at(dir.path(), 15).unwrap(), checkpoint(15));
+        let error = Checkpoint::at(dir.path(), 10).unwrap_err();
+        assert!(matches!(&error, Error::NoSuchCheckpoint { there, .. } if *there == [5, 15, 25]), "{error}");
+    }
+
+    #[test]
+    fn a_state_file_is_whole_or_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        checkpoint(10).save(dir.path(), TWO).unwrap();
+        let path = dir.path().join("10").join(STATE);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1 << bit;
+                fs::write(&path, bytes).unwrap();
+                assert!(Checkpoint::at(dir.path(), 10).is_err(), "bit {bit} of byte {at}");
+            }
+        }
     }
 
     #[test]
@@ -229,8 +312,8 @@ mod tests {
     #[test]
     fn damaged_ones_are_skipped_and_reported() {
         let dir = tempfile::tempdir().unwrap();
-        checkpoint(10).save(dir.path()).unwrap();
-        checkpoint(20).save(dir.path()).unwrap();
+        checkpoint(10).save(dir.path(), TWO).unwrap();
+        checkpoint(20).save(dir.path(), TWO).unwrap();
         fs::create_dir(dir.path().join("30.partial")).unwrap();
         let weights = file(&dir.path().join("20"), WEIGHTS);
         let mut bytes = fs::read(&weights).unwrap();
@@ -248,7 +331,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut checkpoint = checkpoint(10);
         checkpoint.parts.remove(EMA);
-        checkpoint.save(dir.path()).unwrap();
+        checkpoint.save(dir.path(), TWO).unwrap();
         let path = dir.path().join("10").join(STATE);
         let state: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let version_1 = serde_json::json!({

@@ -79,6 +79,16 @@ pub enum Error {
         /// The directory of checkpoints.
         path: PathBuf,
     },
+    /// The run has no checkpoint of the step that was asked for.
+    #[error("no checkpoint of step {step}: {}", .path.display())]
+    NoSuchCheckpoint {
+        /// The step that was asked for.
+        step: u64,
+        /// Those that are there.
+        there: Vec<u64>,
+        /// The directory of checkpoints.
+        path: PathBuf,
+    },
     /// A checkpoint without something that the recipe needs.
     #[error("the checkpoint has no part `{part}`")]
     MissingPart {
@@ -269,7 +279,8 @@ impl Error {
             }
             Self::NoRun { .. } => Some("train first: mutualnet train RECIPE --out RUN".to_owned()),
             Self::Unfinished { .. } => {
-                Some("finish it first: mutualnet train RECIPE --out RUN --resume".to_owned())
+                Some("finish it: mutualnet train RECIPE --out RUN --resume; or tabulate a checkpoint as it is, with --step"
+                    .to_owned())
             }
             Self::OtherRecipe { .. } => Some(format!(
                 "a resumed run may change only {}; for anything else, start a new run with another --out",
@@ -298,6 +309,13 @@ impl Error {
                 Some("start with a random classifier: train.new_head=true".to_owned())
             }
             Self::NoCheckpoint { .. } => Some("start the run again, in a new directory".to_owned()),
+            Self::NoSuchCheckpoint { there, .. } => Some(match &there[..] {
+                [] => "no checkpoint was written yet".to_owned(),
+                steps => format!(
+                    "there are those of {}; train.keep_checkpoints and train.keep_every keep more of them",
+                    steps.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+                ),
+            }),
             Self::MissingPart { .. } => {
                 Some("it was written with another recipe, or changed since: start a new run".to_owned())
             }

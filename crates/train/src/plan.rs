@@ -11,6 +11,7 @@ use mutualnet_engine::Device;
 use mutualnet_zoo::{Head, NetworkConfig, Purpose, Variant};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::Keep;
 use crate::events::{Event, EventLog};
 use crate::recipe::Recipe;
 use crate::schedule::{LearningRate, StudentRamp};
@@ -222,6 +223,14 @@ impl Plan {
             0 => self.derived.steps_per_epoch,
             steps => steps,
         }
+    }
+
+    /// Which checkpoints stay when that of `step` is written.
+    pub(crate) fn keep(&self, step: u64) -> Keep {
+        let train = &self.recipe.train;
+        let for_good = train.keep_every > 0
+            && step.is_multiple_of(train.keep_every.saturating_mul(self.checkpoint_steps()));
+        Keep { newest: train.keep_checkpoints, for_good }
     }
 
     /// The learning rate over the run. A run that `train.max_steps` cuts short goes through its whole schedule in these

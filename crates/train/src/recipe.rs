@@ -120,18 +120,22 @@ impl Recipe {
         decisive.data.broken_limit = 0.0;
         decisive.train.threads = 0;
         decisive.train.checkpoint_steps = 0;
+        decisive.train.keep_checkpoints = 1;
+        decisive.train.keep_every = 0;
         decisive.train.non_finite_limit = 0;
         recipe
     }
 
-    /// Keys that a resumed run may change: where the data lie, how many threads there are, when it saves and at how many
+    /// Keys that a resumed run may change: where the data lie, how many threads there are, when it saves, what it keeps and at how many
     /// faults it stops.
-    pub const MAY_CHANGE: [&str; 6] = [
+    pub const MAY_CHANGE: [&str; 8] = [
         "data.path",
         "data.workers",
         "data.broken_limit",
         "train.threads",
         "train.checkpoint_steps",
+        "train.keep_checkpoints",
+        "train.keep_every",
         "train.non_finite_limit",
     ];
 

@@ -10,58 +10,79 @@ use crate::{Error, Result};
 
 /// A run directory.
 #[derive(Debug, Clone)]
-pub struct RunDir(PathBuf);
+pub struct RunDir {
+    path: PathBuf,
+    step: Option<u64>,
+}
 
 impl RunDir {
     /// Names a directory; nothing is read or created.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self { path: path.into(), step: None }
+    }
+
+    /// The same run after a number of steps, to be tabulated: table, bundle and pictures then lie in `step-<steps>/`.
+    pub fn at_step(&self, step: u64) -> Self {
+        Self { step: Some(step), ..self.clone() }
+    }
+
+    /// The step that is tabulated; `None` is the last one.
+    pub(crate) fn step(&self) -> Option<u64> {
+        self.step
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// Where everything that tabulating makes lies.
+    pub(crate) fn tabulated(&self) -> PathBuf {
+        match self.step {
+            None => self.path.clone(),
+            Some(step) => self.path.join(format!("step-{step}")),
+        }
     }
 
     /// The plan: the recipe and what follows from it and the data.
     pub fn plan(&self) -> PathBuf {
-        self.0.join("plan.toml")
+        self.path.join("plan.toml")
     }
 
     /// One event per line.
     pub fn events(&self) -> PathBuf {
-        self.0.join("events.jsonl")
+        self.path.join("events.jsonl")
     }
 
     /// One directory per checkpoint, named by the number of steps done.
     pub fn checkpoints(&self) -> PathBuf {
-        self.0.join("checkpoints")
+        self.path.join("checkpoints")
     }
 
     /// The query table.
     pub fn table(&self) -> PathBuf {
-        self.0.join("table.json")
+        self.tabulated().join("table.json")
     }
 
     /// The report, a page for a browser.
     pub fn report(&self) -> PathBuf {
-        self.0.join("report.html")
+        self.tabulated().join("report.html")
     }
 
     /// A plot of a metric over a cost (`macs` or `latency`).
     pub fn plot(&self, metric: Metric, cost: &str) -> PathBuf {
-        self.0.join(format!("{metric}_over_{cost}.svg"))
+        self.tabulated().join(format!("{metric}_over_{cost}.svg"))
     }
 
     /// The bundle.
     pub fn bundle(&self) -> PathBuf {
-        self.0.join("model.mnb")
+        self.tabulated().join("model.mnb")
     }
 
     /// Refuses a directory that holds a run already.
     pub(crate) fn check_new(&self) -> Result<()> {
         if self.plan().exists() {
-            return Err(Error::RunExists { path: self.0.clone() });
+            return Err(Error::RunExists { path: self.path.clone() });
         }
         Ok(())
     }
@@ -71,7 +92,7 @@ impl RunDir {
     /// # Errors
     /// It cannot be created, holds a run already, or another process makes one there.
     pub(crate) fn create(&self) -> Result<RunLock> {
-        fs::create_dir_all(self.checkpoints()).map_err(|source| Error::write(&self.0, source))?;
+        fs::create_dir_all(self.checkpoints()).map_err(|source| Error::write(&self.path, source))?;
         let lock = self.lock()?;
         self.check_new()?;
         Ok(lock)
@@ -83,10 +104,10 @@ impl RunDir {
     /// # Errors
     /// Another process writes here, or there is no such directory.
     pub(crate) fn lock(&self) -> Result<RunLock> {
-        let path = self.0.join("lock");
+        let path = self.path.join("lock");
         let file = File::create(&path).map_err(|source| Error::write(&path, source))?;
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(Error::InUse { path: self.0.clone() }),
+            Err(TryLockError::WouldBlock) => Err(Error::InUse { path: self.path.clone() }),
             Err(TryLockError::Error(source)) if source.kind() != io::ErrorKind::Unsupported => {
                 Err(Error::write(&path, source))
             }

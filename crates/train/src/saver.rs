@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use crate::Result;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Keep};
 
 /// Writes into one directory of checkpoints.
 #[derive(Debug)]
@@ -25,11 +25,11 @@ impl Saver {
     ///
     /// # Errors
     /// The one before it could not be written.
-    pub(crate) fn start(&mut self, checkpoint: Checkpoint) -> Result<Option<u64>> {
+    pub(crate) fn start(&mut self, checkpoint: Checkpoint, keep: Keep) -> Result<Option<u64>> {
         let written = self.finish()?;
         let dir = self.dir.clone();
         let step = checkpoint.step;
-        self.writing = Some((step, std::thread::spawn(move || checkpoint.save(&dir))));
+        self.writing = Some((step, std::thread::spawn(move || checkpoint.save(&dir, keep))));
         Ok(written)
     }
 
@@ -64,6 +64,8 @@ mod tests {
 
     use super::*;
 
+    const KEEP: Keep = Keep { newest: 2, for_good: false };
+
     fn checkpoint(step: u64) -> Checkpoint {
         Checkpoint { step, n_non_finite: 0, parts: BTreeMap::from([("weights".to_owned(), Weights::new())]) }
     }
@@ -73,12 +75,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut saver = Saver::new(dir.path().to_owned());
         assert_eq!(saver.finish().unwrap(), None);
-        assert_eq!(saver.start(checkpoint(5)).unwrap(), None);
-        assert_eq!(saver.start(checkpoint(9)).unwrap(), Some(5));
+        assert_eq!(saver.start(checkpoint(5), KEEP).unwrap(), None);
+        assert_eq!(saver.start(checkpoint(9), KEEP).unwrap(), Some(5));
         assert!(dir.path().join("5").exists());
         assert_eq!(saver.finish().unwrap(), Some(9));
         assert_eq!(saver.finish().unwrap(), None);
-        saver.start(checkpoint(12)).unwrap();
+        saver.start(checkpoint(12), KEEP).unwrap();
         drop(saver);
         assert!(dir.path().join("12").exists());
     }
@@ -88,8 +90,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("file"), "").unwrap();
         let mut saver = Saver::new(dir.path().join("file"));
-        assert_eq!(saver.start(checkpoint(5)).unwrap(), None);
-        let error = saver.start(checkpoint(9)).unwrap_err();
+        assert_eq!(saver.start(checkpoint(5), KEEP).unwrap(), None);
+        let error = saver.start(checkpoint(9), KEEP).unwrap_err();
         assert!(error.to_string().starts_with("cannot write "), "{error}");
     }
 }

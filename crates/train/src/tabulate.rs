@@ -1,6 +1,7 @@
 //! From a finished run to its table and bundle: calibrate, evaluate, time, write.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -52,7 +53,8 @@ pub(crate) fn evaluation_batch(recipe: &Recipe) -> usize {
     (EVALUATION_PIXELS / pixels).clamp(1, EVALUATION_BATCH)
 }
 
-/// Calibrates, evaluates and times every row, and writes table, bundle, plots and report into the run directory.
+/// Calibrates, evaluates and times every row, and writes table, bundle, plots and report into the run directory, or for
+/// [`RunDir::at_step`] into a directory in it.
 ///
 /// `program` goes into the bundle's provenance: the version and commit of this program.
 ///
@@ -138,6 +140,8 @@ fn tabulate_own(
     let bundle = with_rows(bundle, rows)?;
     let table = bundle.table().clone().measured_on(Host::detect());
     tabulation.log.flush()?;
+    let dir = run.tabulated();
+    fs::create_dir_all(&dir).map_err(|source| Error::write(&dir, source))?;
     Bundle::new(BundleParts { table: table.clone(), ..bundle.into_parts() })?.write(&run.bundle())?;
     table.write(&run.table())?;
     write_pictures(run, &stored, &table)?;
@@ -309,6 +313,7 @@ fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
     }
     let (recipe, derived) = (&plan.recipe, &plan.derived);
     let widths = recipe.network.widths;
+    let so_far = run.step().map_or_else(String::new, |step| format!(", of which {step} were done"));
     let resolutions: Vec<_> = recipe.network.resolutions.iter().map(ToString::to_string).collect();
     let facts = [
         ("network", format!("{}, widths {} to {}", recipe.network.name, widths.smallest(), widths.full())),
@@ -322,7 +327,7 @@ fn write_pictures(run: &RunDir, plan: &Plan, table: &QueryTable) -> Result<()> {
                 derived.n_test
             ),
         ),
-        ("training", format!("method {}, steps: {}", recipe.train.method.name(), plan.extent())),
+        ("training", format!("method {}, steps: {}{so_far}", recipe.train.method.name(), plan.extent())),
         ("cost of a step", format!("{:.2} × that of plain training", derived.relative_cost)),
         ("host", table.host().map_or_else(String::new, |host| format!("{}, {} cores", host.cpu, host.cores))),
     ];

@@ -333,7 +333,8 @@ impl<'a, O: Objective> Training<'a, O> {
     /// Starts to write a checkpoint.
     fn save(&mut self) -> Result<()> {
         if self.ranks.is_first() {
-            let written = self.saver.start(self.trainer.state.checkpoint()?)?;
+            let keep = self.plan.keep(self.trainer.state.step);
+            let written = self.saver.start(self.trainer.state.checkpoint()?, keep)?;
             self.tell_written(written)?;
         }
         Ok(())

@@ -363,7 +363,7 @@ fn the_whole_way_with_an_interruption() {
     let (exit, told) = interrupted(&program, &args, begun, &["-TERM"]);
     assert_eq!(exit, Some(143), "{told}");
     let told = program.told(&["tabulate", "long"]);
-    assert!(told.starts_with("exit 1") && told.contains("hint: finish it first"), "{told}");
+    assert!(told.starts_with("exit 1") && told.contains("hint: finish it: "), "{told}");
 
     for args in [
         ["train", "recipe.toml", "--out", "run", "--resume"].as_slice(),

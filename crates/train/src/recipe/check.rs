@@ -116,6 +116,7 @@ impl RecipeFile {
             (!(0.0..=1.0).contains(&data.broken_limit), "data.broken_limit", "from 0 to 1"),
             (data.workers > MAX_THREADS, "data.workers", "at most 1024; 0 is one per core"),
             (train.threads > MAX_THREADS, "train.threads", "at most 1024; 0 is one per core"),
+            (train.keep_checkpoints == 0, "train.keep_checkpoints", "1 or more"),
             (tabulate.calibration_batches == 0, "tabulate.calibration_batches", "at least 1"),
             (tabulate.calibration_batch == 1, "tabulate.calibration_batch", "0, or at least 2"),
             (

@@ -99,6 +99,11 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("train.device", &["gpu", "gpus", "cuda", "accelerator"]),
     ("train.threads", &["num_threads", "n_threads", "nthreads"]),
     ("train.checkpoint_steps", &["save_steps", "save_every", "checkpoint_every", "save_interval"]),
+    (
+        "train.keep_checkpoints",
+        &["save_total_limit", "keep_last", "max_keep", "max_to_keep", "checkpoint_hist"],
+    ),
+    ("train.keep_every", &["keep_period", "keep_checkpoint_every"]),
     ("train.method", &["algorithm", "mode"]),
 ];
 

@@ -379,11 +379,16 @@ fn an_independent_recipe_survives_its_text() {
 }
 
 #[test]
-fn at_how_many_faults_a_run_stops_does_not_decide_its_result() {
+fn what_a_run_keeps_and_when_it_stops_does_not_decide_its_result() {
     let hash = |overrides: &[&str]| {
         let overrides: Vec<_> = overrides.iter().map(|&text| text.to_owned()).collect();
         Recipe::parse(SMALL, &overrides).unwrap().hash()
     };
-    assert_eq!(hash(&["data.broken_limit=0.5", "train.non_finite_limit=9"]), hash(&[]));
+    for keys in [
+        ["data.broken_limit=0.5", "train.non_finite_limit=9"],
+        ["train.keep_checkpoints=5", "train.keep_every=3"],
+    ] {
+        assert_eq!(hash(&keys), hash(&[]));
+    }
     assert_ne!(hash(&["train.lr=0.2"]), hash(&[]));
 }

@@ -132,6 +132,12 @@ pub struct TrainSection {
     /// Steps between checkpoints; 0 is once per epoch.
     #[serde(default)]
     pub checkpoint_steps: u64,
+    /// How many of the newest checkpoints are kept.
+    #[serde(default = "TrainSection::default_keep_checkpoints")]
+    pub keep_checkpoints: usize,
+    /// Of so many checkpoints, one is kept for good; 0 is none.
+    #[serde(default)]
+    pub keep_every: u64,
     /// Steps with a NaN or infinite loss or gradient, which are skipped, before the run stops.
     #[serde(default = "TrainSection::default_non_finite_limit")]
     pub non_finite_limit: u64,
@@ -283,6 +289,10 @@ impl TrainSection {
 
     fn default_device() -> String {
         "cpu".to_owned()
+    }
+
+    fn default_keep_checkpoints() -> usize {
+        2
     }
 
     fn default_non_finite_limit() -> u64 {

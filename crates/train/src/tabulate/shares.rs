@@ -24,17 +24,14 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Locks the directory and reads the last checkpoint.
+    /// Locks the directory and reads the checkpoint that is tabulated.
     pub(super) fn read(run: &RunDir) -> Result<Self> {
         let plan = Plan::read(&run.plan())?;
         let lock = Some(run.lock()?);
-        let (mut checkpoint, damaged) = Checkpoint::latest(&run.checkpoints())?;
-        if checkpoint.step < plan.derived.total_steps {
-            let (step, total_steps) = (checkpoint.step, plan.derived.total_steps);
-            let unfinished = Error::Unfinished { step, total_steps, path: run.path().to_owned() };
-            // If the last checkpoint is there but damaged, that is the error to report.
-            return Err(damaged.into_iter().next().unwrap_or(unfinished));
-        }
+        let mut checkpoint = match run.step() {
+            Some(step) => Checkpoint::at(&run.checkpoints(), step)?,
+            None => last(run, plan.derived.total_steps)?,
+        };
         let weights = checkpoint.take(match plan.recipe.tabulate.weights {
             TabulateWeights::Last => WEIGHTS,
             TabulateWeights::Ema => EMA,
@@ -52,6 +49,17 @@ impl Opened {
         let plan = Plan::from_text(&String::from_utf8_lossy(parts[0]), &run.plan())?;
         Ok(Self { plan, weights: safetensors::from_bytes(parts[1])?, lock: None })
     }
+}
+
+/// The checkpoint of a finished run.
+fn last(run: &RunDir, total_steps: u64) -> Result<Checkpoint> {
+    let (checkpoint, damaged) = Checkpoint::latest(&run.checkpoints())?;
+    if checkpoint.step >= total_steps {
+        return Ok(checkpoint);
+    }
+    let unfinished = Error::Unfinished { step: checkpoint.step, total_steps, path: run.path().to_owned() };
+    // If the last checkpoint is there but damaged, that is the error to report.
+    Err(damaged.into_iter().next().unwrap_or(unfinished))
 }
 
 /// Rows with how good they are, and the statistics of their batch norms.

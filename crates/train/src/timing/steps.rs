@@ -9,6 +9,7 @@ use mutualnet_data::Position;
 
 use super::memory::peak_bytes;
 use super::{HeldUpBy, TrainTiming};
+use crate::checkpoint::Keep;
 use crate::events::EventLog;
 use crate::feed::{Feed, IfBroken, loader};
 use crate::plan::{Plan, Planned, StepCost};
@@ -169,7 +170,7 @@ fn checkpoint<O: Objective>(trainer: &Trainer<O>) -> Result<f64> {
     std::fs::create_dir_all(&dir).map_err(|source| Error::write(&dir, source))?;
     let _removed = Removed(dir.clone());
     let begun = Instant::now();
-    trainer.state.checkpoint()?.save(&dir)?;
+    trainer.state.checkpoint()?.save(&dir, Keep { newest: 1, for_good: false })?;
     Ok(begun.elapsed().as_secs_f64())
 }
 

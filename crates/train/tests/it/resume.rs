@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::atomic::AtomicBool;
 
+use mutualnet_bundle::{Bundle, QueryTable, safetensors};
 use mutualnet_train::{Error, Event, Outcome, Recipe, Reporter, RunDir, resume, tabulate, train};
 
 use crate::fixture::{Fixture, STEPS_PER_EPOCH, StopAfter, events, forget, state};
@@ -71,6 +72,34 @@ fn a_damaged_checkpoint_is_passed_over_and_told() {
     resume(&fixture.recipe(&[]), &run, &AtomicBool::new(false), &mut ()).unwrap();
     assert!(events(&run).iter().any(|event| matches!(event, Event::DamagedCheckpoint { .. })));
     assert!(state(&run, LAST) == state(&straight, LAST));
+}
+
+#[test]
+fn checkpoints_that_were_kept_can_be_tabulated() {
+    let fixture = Fixture::new();
+    let run = fixture.train(
+        "run",
+        &[
+            "train.checkpoint_steps=3",
+            "train.keep_checkpoints=1",
+            "train.keep_every=2",
+            "tabulate.latency_runs=1",
+        ],
+    );
+    let mut kept: Vec<u64> = fs::read_dir(run.checkpoints())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+        .collect();
+    kept.sort_unstable();
+    assert_eq!(kept, [6, 12, 18, LAST]);
+    let error = tabulate(&run.at_step(9), "test", &mut ()).unwrap_err();
+    assert!(error.hint().unwrap().starts_with("there are those of 6, 12, 18, 24; "), "{error}");
+    let table = tabulate(&run.at_step(12), "test", &mut ()).unwrap();
+    assert_eq!(QueryTable::read(&run.path().join("step-12/table.json")).unwrap(), table);
+    assert!(!run.table().exists());
+    let bundle = Bundle::read(&run.path().join("step-12/model.mnb")).unwrap();
+    let weights = safetensors::read(&run.checkpoints().join("12/weights.safetensors")).unwrap();
+    assert!(*bundle.weights() == weights);
 }
 
 #[test]
