@@ -1,7 +1,7 @@
 """Times mutual steps of the MutualNet authors' own code, as published, on the CPU.
 
-usage: authors_step.py CHECKOUT THREADS BATCH
-It runs `train` of their train.py, unedited, on their MobileNetV1 with their settings file. Only what a machine
+usage: authors_step.py CHECKOUT NETWORK THREADS BATCH
+It runs `train` of their train.py, unedited, on their network with their settings file for it, `apps/NETWORK.yml`. Only what a machine
 without a GPU cannot do is replaced: `.cuda()` returns its object. The random draws are those of the driver, and
 periodic logging is turned off, so that only the step is timed.
 """
@@ -12,8 +12,8 @@ import time
 
 import protocol
 
-checkout, threads, batch = os.path.abspath(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-sys.argv[1:] = ["app:" + os.path.join(checkout, "apps", "mobilenet_v1.yml")]
+checkout, network, (threads, batch) = os.path.abspath(sys.argv[1]), sys.argv[2], map(int, sys.argv[3:])
+sys.argv[1:] = ["app:" + os.path.join(checkout, "apps", network + ".yml")]
 sys.path.insert(0, checkout)
 os.chdir(tempfile.mkdtemp())  # their code creates its log folder in the working directory
 stdout, sys.stdout = sys.stdout, sys.stderr  # they print their settings

@@ -4,6 +4,7 @@
 //! reliable where absolute times are not.
 //! Invariant: only one program works at any time.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -74,6 +75,13 @@ impl Program {
     /// Forgets the steps so far, so that others can be measured.
     pub(super) fn forget(&mut self) {
         self.seconds.clear();
+    }
+
+    /// The most main memory that the program has taken so far, in bytes; `None` on systems without `/proc`.
+    pub(super) fn peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
     }
 
     /// Quartiles of the steps after the warm-up.
@@ -148,6 +156,7 @@ mod tests {
         programs[0].seconds = vec![2.0, 30.0, 9.0];
         programs[1].seconds = vec![1.0, 10.0, 9.0];
         assert_eq!(programs[0].times(&programs[1]), 2.0);
+        assert!(!cfg!(target_os = "linux") || programs[0].peak_memory().is_some_and(|bytes| bytes > 100_000));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) fn run(root: &Path) -> Result<Report> {
     let n_threads = available_parallelism()?.get();
     let mut programs = start(root, n_threads)?;
     let n = N_WARM_UP + N_ROUNDS;
-    let kinds = [("plain", vec!["plain".to_owned(); n]), ("mutual", requests(n, RESOLUTIONS))];
+    let kinds = [("plain", vec!["plain".to_owned(); n]), ("mutual", requests(n, RESOLUTIONS, 0.25))];
     let mut comparisons = Vec::new();
     for (kind, requests) in kinds {
         programs.iter_mut().for_each(Program::forget);
