@@ -77,7 +77,7 @@ pub fn check(dir: &Path) -> Result<CheckReport> {
     check_watched(dir, &Progress::default())
 }
 
-/// What a data set seems to be for: segmentation if one of the usual splits has the folders of images with masks.
+/// What a data set seems to be for: segmentation if one of the usual splits has images with masks, in folders or in a list.
 pub fn task_of(dir: &Path) -> Task {
     if has_masks(dir) { Task::Segment } else { Task::Classify }
 }

@@ -14,9 +14,9 @@ use crate::index::nearby::no_split;
 use crate::mask_file::{self, Wanted};
 use crate::{BrokenFile, Error, Label, Place, Progress, Result, SampleError, SampleRef, Split};
 
-/// Whether one of the usual splits of a directory has the folders of images with masks.
+/// Whether one of the usual splits of a directory has the folders of images with masks, or a list of pairs of them.
 pub fn has_masks(dir: &Path) -> bool {
-    Split::USUAL.iter().any(|split| masks::has_both(&dir.join(split)))
+    Split::USUAL.iter().any(|split| masks::has_both(&dir.join(split)) || masks::lists_pairs(dir, split))
 }
 
 /// As [`check_watched`](super::check_watched), for a data set with masks: reads the mask of every image too, and counts in

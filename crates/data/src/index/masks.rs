@@ -53,6 +53,12 @@ pub(crate) fn has_both(folder: &Path) -> bool {
     folder.join(IMAGES).is_dir() && folder.join(MASKS).is_dir()
 }
 
+/// Whether a split has a list, with an image in the place of every class.
+pub(crate) fn lists_pairs(root: &Path, split: &str) -> bool {
+    let entries = list::entries(&list::path(root, split), |mask| PathBuf::from(os_string(mask.to_vec())));
+    entries.is_ok_and(|entries| !entries.is_empty() && entries.iter().all(|entry| is_image_name(&entry.label)))
+}
+
 /// Why there is no split with masks.
 fn missing(root: &Path, split: &str) -> Error {
     let folder = root.join(split);

@@ -82,10 +82,12 @@ fn lists_are_checked_and_what_is_no_data_set_is_an_error() {
     fs::remove_dir_all(dir.path().join("val")).unwrap();
     fs::write(dir.path().join("1.jpg"), encode_jpeg(&Image::new(3, 2, vec![9; 18]), 90)).unwrap();
     fs::write(dir.path().join("1.png"), mask(&[0, 1, 255, 1, 1, 1], [2, 3])).unwrap();
+    fs::write(dir.path().join("train.txt"), "1.jpg a\n").unwrap();
+    assert!(!has_masks(dir.path()), "a list of classes");
     // The same pair in two splits counts once.
     fs::write(dir.path().join("train.txt"), "1.jpg 1.png\n").unwrap();
     fs::write(dir.path().join("val.txt"), "1.jpg 1.png\n2.jpg 2.png\n").unwrap();
-    assert!(!has_masks(dir.path()));
+    assert!(has_masks(dir.path()));
     let report = check_masks(dir.path(), &Progress::default()).unwrap();
     assert_eq!((report.n_images, report.in_images[1].images), (2, 1));
     assert!(report.broken[0].to_string().starts_with("2.jpg: cannot be read: "), "{:?}", report.broken);
