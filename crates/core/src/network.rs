@@ -142,6 +142,7 @@ impl Network {
             return Err(wrong(&self.name, "a network must have 2 to 10000 nodes"));
         }
         let mut paths = std::collections::HashSet::new();
+        let mut is_vector = Vec::with_capacity(self.nodes.len());
         for (idx, node) in self.nodes.iter().enumerate() {
             if !paths.insert(node.path.as_str()) {
                 return Err(wrong(&node.path, "another node has the same path"));
@@ -166,6 +167,8 @@ impl Network {
                 return Err(wrong(&node.path, "inputs must come earlier in the list"));
             }
             node.op.check().map_err(|reason| wrong(&node.path, reason))?;
+            let of_inputs: Vec<_> = node.inputs.iter().map(|input| is_vector[input.0]).collect();
+            is_vector.push(node.op.gives_vector(&of_inputs).map_err(|reason| wrong(&node.path, reason))?);
             if !node.shares.is_none_or(|owner| self.may_share(NodeId(idx), owner)) {
                 let reason = "parameters are shared with an earlier node of the list that is the same \
                               convolution and has its own";

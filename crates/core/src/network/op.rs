@@ -283,6 +283,22 @@ impl Op {
         }
     }
 
+    /// Whether the output is a vector, which has no positions: what a linear layer computes, and what follows from it alone.
+    /// `inputs` says which of the inputs are vectors.
+    ///
+    /// # Errors
+    /// The operation cannot read such inputs.
+    pub fn gives_vector(&self, inputs: &[bool]) -> Result<bool, &'static str> {
+        let (all, any) = (!inputs.contains(&false), inputs.contains(&true));
+        match self {
+            _ if any && !all => Err("it reads the output of a linear layer together with a map"),
+            Self::Linear(_) => Ok(true),
+            Self::BatchNorm(_) | Self::Activation(_) | Self::Add | Self::Multiply => Ok(any),
+            _ if any => Err("it reads the output of a linear layer, which has no positions"),
+            _ => Ok(false),
+        }
+    }
+
     /// Checks the limits on what a file may ask for.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let channels_fit = |n: u32| (1..=ChannelRule::MAX_CHANNELS).contains(&n);

@@ -123,6 +123,36 @@ fn a_width_that_rounds_above_the_full_network_is_refused() {
 }
 
 #[test]
+fn what_a_linear_layer_computed_has_no_positions() {
+    type Build = fn(&mut NetworkBuilder, NodeId, NodeId) -> NodeId;
+    let built = |build: Build| {
+        let mut net = NetworkBuilder::new("vector", Rank::Image, widths());
+        let image = net.input(3);
+        let map = net.conv("stem", image, conv(ChannelRule::slim(16), 3, Groups::Dense));
+        let pooled = net.global_pool("pool", map);
+        let vector = net.linear("fc", pooled, 16);
+        build(&mut net, map, vector);
+        net.finish().map_err(|error| error.to_string())
+    };
+    let followed: Build = |net, _, vector| {
+        let x = net.batch_norm("bn", vector);
+        let x = net.activation("relu", x, Activation::Relu);
+        let x = net.add("sum", x, vector);
+        net.linear("last", x, 10)
+    };
+    assert!(built(followed).is_ok());
+    let wrong: [(Build, &str); 3] = [
+        (|net, _, vector| net.global_pool("again", vector), "`again`"),
+        (|net, map, vector| net.multiply("gate", map, vector), "together with a map"),
+        (|net, map, vector| net.resize_like("like", vector, map, Resize::Nearest), "together with a map"),
+    ];
+    for (build, says) in wrong {
+        let error = built(build).unwrap_err();
+        assert!(error.contains("output of a linear layer") && error.contains(says), "{error}");
+    }
+}
+
+#[test]
 fn absurd_sizes_saturate() {
     let mut net = NetworkBuilder::new("huge", Rank::Image, widths());
     let mut x = net.input(3);

@@ -117,13 +117,8 @@ impl Translation<'_> {
     fn node(&mut self, id: NodeId) -> Result<()> {
         let row = self.row;
         let node = row.network().node(id);
-        let is_vector = match &node.op {
-            Op::Linear(_) => true,
-            Op::BatchNorm(_) | Op::Activation(_) => self.is_vector[node.inputs[0].0],
-            Op::Add | Op::Multiply => node.inputs.iter().all(|input| self.is_vector[input.0]),
-            _ => false,
-        };
-        self.is_vector.push(is_vector);
+        let of_inputs: Vec<_> = node.inputs.iter().map(|input| self.is_vector[input.0]).collect();
+        self.is_vector.push(node.op.gives_vector(&of_inputs).expect("the network was checked"));
         match &node.op {
             Op::Conv(conv) => self.conv(id, conv),
             Op::Linear(_) => self.linear(id),

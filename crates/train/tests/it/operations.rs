@@ -54,8 +54,8 @@ fn case_of(
     let x = list.batch_norm("stem_bn", x);
     let x = list.activation("stem_relu", x, Activation::Relu);
     let op = build(&mut list, [x, image]);
-    let pooled = list.global_pool("pool", op);
-    let logits = list.linear("fc", pooled, CLASSES);
+    let pooled = [list.global_pool("pool", op), list.global_pool("pool_stem", x)];
+    let logits = list.linear_over("fc", &pooled, CLASSES);
     let point = Conv { kernel: [1; 3], padding: [0; 3], ..conv(ChannelRule::whole(6), Groups::Dense) };
     let map = list.conv("map", op, point);
     list.output("logits", logits);
@@ -73,7 +73,7 @@ fn activations() -> Vec<Activation> {
     vec![Relu, Relu6, Sigmoid, HardSigmoid, Swish, HardSwish]
 }
 
-/// The stem and the outputs of every case have an input, a linear layer and a global pool themselves.
+/// The stem and the outputs of every case have an input, a linear layer over two of them and global pools themselves.
 fn cases() -> Vec<Case> {
     let (slim, stride) = (ChannelRule::slim(48), [1, 2, 2]);
     let (kernel, padding) = ([1, 3, 3], [0, 1, 1]);
