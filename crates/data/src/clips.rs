@@ -117,6 +117,7 @@ mod tests {
     use mutualnet_video::{Ffmpeg, Video};
 
     use super::*;
+    use crate::shapes::tests::fnv;
 
     const SPEC: ClipsSpec = ClipsSpec { seed: 1, train: 16, test: 8, side: 32, frames: 6 };
 
@@ -141,10 +142,7 @@ mod tests {
     fn the_clips_are_these() {
         let clips = (0..8).flat_map(|i| clip(&SPEC, Split::Train, i));
         let bytes: Vec<u8> = clips.flat_map(|frame| encode_jpeg(&frame, QUALITY)).collect();
-        let hash = bytes
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        assert_eq!(hash, 0xdc5c_81e3_e4be_22ce, "{hash:#x}");
+        assert_eq!(fnv(&bytes), 0xdc5c_81e3_e4be_22ce, "{:#x}", fnv(&bytes));
     }
 
     #[test]

@@ -119,7 +119,7 @@ pub(crate) fn write_with(path: &Path, write: impl Fn(&Path) -> std::io::Result<(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Dataset;
 
@@ -154,7 +154,8 @@ mod tests {
         assert_eq!(fnv(&images), 0xb9d6_462a_5a14_4f55, "{:#x}", fnv(&images));
     }
 
-    fn fnv(bytes: &[u8]) -> u64 {
+    /// A hash of what is generated.
+    pub(crate) fn fnv(bytes: &[u8]) -> u64 {
         bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
     }
 

@@ -56,7 +56,8 @@ pub(crate) fn has_both(folder: &Path) -> bool {
 /// Whether a split has a list, with an image in the place of every class.
 pub(crate) fn lists_pairs(root: &Path, split: &str) -> bool {
     let entries = list::entries(&list::path(root, split), |mask| PathBuf::from(os_string(mask.to_vec())));
-    entries.is_ok_and(|entries| !entries.is_empty() && entries.iter().all(|entry| is_image_name(&entry.label)))
+    entries
+        .is_ok_and(|entries| !entries.is_empty() && entries.iter().all(|entry| is_image_name(&entry.label)))
 }
 
 /// Why there is no split with masks.

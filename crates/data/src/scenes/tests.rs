@@ -1,6 +1,7 @@
 //! What is generated, and whether mask, box and polygon of an object agree.
 
 use super::*;
+use crate::shapes::tests::fnv;
 use mutualnet_image::decode::decode;
 
 const SPEC: ScenesSpec = ScenesSpec { seed: 1, train: 6, test: 2, side: 96, min_object: 24 };
@@ -27,6 +28,19 @@ fn the_same_seed_gives_the_same_files() {
     let expected: Vec<_> =
         scene(&SPEC, Split::Test, 0).mask.iter().flat_map(|&class| PALETTE[class as usize]).collect();
     assert_eq!(colors.pixels(), expected);
+}
+
+/// Fails when the scenes change, on this or on another machine: results would no longer compare.
+#[test]
+fn the_scenes_are_these() {
+    let mut bytes = Vec::new();
+    for i in 0..12 {
+        let Scene { mask, objects, image } = scene(&SPEC, Split::Train, i);
+        bytes.extend(encode_jpeg(&image, QUALITY));
+        bytes.extend(mask);
+        bytes.extend(objects.iter().flat_map(|object| format!("{object:?}").into_bytes()));
+    }
+    assert_eq!(fnv(&bytes), 0xbd21_1f19_2987_d3de, "{:#x}", fnv(&bytes));
 }
 
 #[test]

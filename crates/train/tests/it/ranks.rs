@@ -21,7 +21,8 @@ use mutualnet_train::{
     Error, Event, Outcome, Plan, Ranks, Recipe, Result, RunDir, tabulate, tabulate_together, train_together,
 };
 
-use crate::fixture::{Fixture, StopAfter, events, state};
+use crate::fixture::{Fixture, StopAfter, events, state, train_in};
+use crate::segment;
 
 /// A network of few layers with many pixels: elsewhere rounding grows, and decides at which pixels ReLU has a gradient.
 const STEADY: &str = "network.name=wide_resnet10_2";
@@ -217,15 +218,27 @@ fn rows_of_several_ranks_are_those_of_one() {
     // Four rows, so that one of five ranks has none.
     let run =
         fixture.train("run", &["train.epochs=1", "tabulate.width_step=0.75", "network.resolutions=[32, 20]"]);
+    check_shared_rows(&run, &[2, 5]);
+}
+
+#[test]
+fn rows_of_several_ranks_that_segment_are_those_of_one() {
+    let dir = tempfile::tempdir().unwrap();
+    segment::scenes(&dir.path().join("data"));
+    check_shared_rows(&train_in(dir.path(), segment::RECIPE, &["train.max_steps=2"]), &[3]);
+}
+
+/// Tabulates a run of four rows alone and with others.
+fn check_shared_rows(run: &RunDir, ranks: &[usize]) {
     let measured = |table: &QueryTable| {
         let bundle = Bundle::read(&run.bundle()).unwrap();
         let of = |row: &Row| (row.subnet, row.macs, row.quality, bundle.stats(row.subnet).unwrap().clone());
         table.rows().iter().map(of).collect::<Vec<_>>()
     };
-    let alone = measured(&tabulate(&run, "test", &mut ()).unwrap());
+    let alone = measured(&tabulate(run, "test", &mut ()).unwrap());
     assert_eq!(alone.len(), 4);
-    for n in [2, 5] {
-        let tables = on_ranks(n, |_, ranks| tabulate_together(&run, "test", &ranks, &mut ()));
+    for &n in ranks {
+        let tables = on_ranks(n, |_, ranks| tabulate_together(run, "test", &ranks, &mut ()));
         let mut tables: Vec<_> = tables.into_iter().map(Result::unwrap).collect();
         assert!(tables[1..].iter().all(Option::is_none));
         assert!(alone == measured(&tables.remove(0).unwrap()), "{n} ranks");

@@ -6,11 +6,11 @@ use std::path::Path;
 use mutualnet_bundle::{Bundle, safetensors};
 use mutualnet_core::network::Output;
 use mutualnet_core::sample::StepSubnets;
-use mutualnet_core::{Fit, Metric, Task, Width, WidthRange};
+use mutualnet_core::{Fit, Metric, Task, Weights, Width, WidthRange};
 use mutualnet_data::IGNORE;
 use mutualnet_data::scenes::{ScenesSpec, class_names, generate};
 use mutualnet_engine::{Device, Filter, Tensor, no_grad};
-use mutualnet_image::{Preprocessed, preprocess_file};
+use mutualnet_image::{Image, Preprocessed, encode_jpeg, preprocess_file};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_predict::{Config, Predictor};
 use mutualnet_train::Divergence;
@@ -29,7 +29,7 @@ use crate::fixture::{events, train_in};
 /// Largest difference relative to the largest score.
 const TOLERANCE: f32 = 1e-4;
 
-const RECIPE: &str = r#"
+pub(crate) const RECIPE: &str = r#"
     seed = 3
     task = "segment"
     network = { name = "lraspp_mobilenet_v3_large", widths = [0.25, 0.5], resolutions = [64, 48] }
@@ -38,7 +38,7 @@ const RECIPE: &str = r#"
     tabulate = { width_step = 0.25, calibration_batches = 2, latency_runs = 2 }
 "#;
 
-fn scenes(dir: &Path) {
+pub(crate) fn scenes(dir: &Path) {
     generate(dir, &ScenesSpec { seed: 5, train: 16, test: 6, side: 64, min_object: 16 }).unwrap();
 }
 
@@ -59,6 +59,12 @@ fn from_scenes_to_a_map() {
     assert_eq!((bundle.task(), bundle.preprocess().fit), (Task::Segment, Fit::Whole));
     let image = dir.path().join("data/test/images/00002.jpg");
     check_rows(&bundle, &image);
+    let (wide, tall) = (dir.path().join("wide.jpg"), dir.path().join("tall.jpg"));
+    for (path, [height, width]) in [(&wide, [64, 128]), (&tall, [100, 70])] {
+        let pixels = (0..height * width * 3).map(|i| (i * 37 % 251) as u8).collect();
+        std::fs::write(path, encode_jpeg(&Image::new(width, height, pixels), 95)).unwrap();
+        check_rows(&bundle, path);
+    }
 
     let mut predictor = Predictor::new(&bundle, NonZeroUsize::MIN, Config::default()).unwrap();
     let cheapest = table.rows()[0].subnet;
@@ -66,6 +72,10 @@ fn from_scenes_to_a_map() {
     let answer = predictor.predict(&image).unwrap();
     assert_eq!((answer.size, answer.macs), ([48, 48], table.rows()[0].macs));
     let (mask, _) = answer.prediction.mask([64, 64]).unwrap();
+    // One of 2:1 costs twice as much, but for the parts that do not depend on the size.
+    let answer = predictor.predict(&wide).unwrap();
+    let ratio = answer.macs.0 as f64 / table.rows()[0].macs.0 as f64;
+    assert!(answer.size == [48, 96] && (1.9..=2.0).contains(&ratio), "{:?} {ratio}", answer.size);
     assert!(mask.len() == 64 * 64 && mask.iter().all(|&class| usize::from(class) < class_names().len()));
 }
 
@@ -81,7 +91,11 @@ fn check_rows(bundle: &Bundle, image: &Path) {
         let layers: Vec<_> = layers.map(|layer| (layer.mean.clone(), layer.var.clone())).collect();
         let statistics = Statistics::from_vecs(&layers, Device::Cpu).unwrap();
         let slice = net.slice(&parameters, row.subnet.width).unwrap();
-        let resized = images.resize_bilinear(row.subnet.input.resolution.get() as usize).unwrap();
+        // The sides shrink with the resolution of the row, rounded to the nearest pixel.
+        let [of, to] =
+            [bundle.preprocess().crop, row.subnet.input.resolution].map(|side| side.get() as usize);
+        let sides = size.map(|side| (side * to + of / 2) / of);
+        let resized = images.resize_bilinear_all(&[sides]).unwrap().remove(0);
         let map = no_grad(|| net.forward(&slice, &resized, Norm::Fixed(&statistics))).unwrap();
         let engine = map.by_pixel().unwrap().to_vec_f32().unwrap();
 
@@ -278,6 +292,35 @@ fn a_batch_without_any_class_has_no_loss_and_no_gradient() {
         assert!(losses.students.iter().all(|student| student.loss == 0.0), "{:?}", losses.students);
         assert!(gradients.iter().all(|gradient| gradient.norm().unwrap().scalar().unwrap() == 0.0));
     }
+}
+
+/// The auxiliary classifier of DeepLabV3 is trained, but neither tabulated nor shipped.
+#[test]
+fn auxiliary_outputs_end_with_training() {
+    let dir = tempfile::tempdir().unwrap();
+    scenes(&dir.path().join("data"));
+    let keys = ["network.name=deeplabv3_resnet50", "train.max_steps=2", "network.resolutions=[64]"];
+    let run = train_in(dir.path(), RECIPE, &keys);
+    let trained = safetensors::read(&run.checkpoints().join("2/weights.safetensors")).unwrap();
+    let table = tabulate(&run, "test", &mut ()).unwrap();
+    let bundle = Bundle::read(&run.bundle()).unwrap();
+    let has_auxiliary = |weights: &Weights| weights.keys().any(|name| name.starts_with("aux_classifier."));
+    assert!(has_auxiliary(&trained) && !has_auxiliary(bundle.weights()));
+    assert_eq!(bundle.network().outputs().len(), 1);
+    let plan = Plan::read(&run.plan()).unwrap();
+    assert_eq!(table.rows().last().unwrap().macs, plan.derived.full_macs);
+    check_rows(&bundle, &dir.path().join("data/test/images/00001.jpg"));
+}
+
+/// Images of VOC 2012, and torchvision's number of parameters with the auxiliary classifier.
+#[test]
+fn the_recipe_of_voc_has_torchvisions_size() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/voc_deeplabv3_resnet50.toml");
+    let recipe = Recipe::load(&path, &[]).unwrap();
+    let classes = (0..21).map(|class| class.to_string()).collect();
+    let facts = DataFacts { classes, n_train: 1464, n_test: 1449, ..DataFacts::default() };
+    let Plan { derived, .. } = Plan::of(&recipe, facts).unwrap().0;
+    assert_eq!((derived.params, derived.steps_per_epoch, derived.rows), (42_004_074, 45, 16));
 }
 
 #[test]
