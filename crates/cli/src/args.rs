@@ -40,9 +40,9 @@ pub(crate) enum Command {
     Tabulate(TabulateArgs),
     /// Show a query table, or the row that a budget buys
     Table(TableArgs),
-    /// Compare the tables of several methods: accuracy at equal MACs, over seeds
+    /// Compare the tables of several methods at equal MACs, over seeds
     Compare(CompareArgs),
-    /// Classify images within a budget
+    /// Run a bundle on images or videos within a budget
     Predict(PredictArgs),
     /// Write one row of a bundle to a file of its own
     Export(ExportArgs),
@@ -140,7 +140,7 @@ pub(crate) struct TableArgs {
     /// Show all rows instead of only the Pareto front
     #[arg(long)]
     pub(crate) all: bool,
-    /// Draw accuracy over cost to an SVG file
+    /// Draw how good the rows are over their cost to an SVG file
     #[arg(long, value_name = "SVG")]
     pub(crate) plot: Option<PathBuf>,
     /// Print JSON

@@ -70,7 +70,7 @@ macro_rules! count {
 }
 
 count!(
-    /// The side of the square input, in pixels.
+    /// The side of the square input, in pixels; of an input that keeps its aspect ratio, the shorter side.
     Resolution, "resolution", 8192, "a whole number of pixels from 1 to 8192"
 );
 count!(
@@ -111,7 +111,7 @@ impl Default for Frames {
 /// The size of an input. An image is a clip of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct InputSize {
-    /// Side of the square in pixels.
+    /// Side of the square, or the shorter side, in pixels.
     pub resolution: Resolution,
     /// Frames of the clip.
     #[serde(default, skip_serializing_if = "Frames::is_one")]

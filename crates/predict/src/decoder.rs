@@ -22,6 +22,11 @@ pub trait Decoder: Send + Sync {
     /// Whether its answers have masks.
     fn has_masks(&self) -> bool;
 
+    /// Whether its answers have objects.
+    fn finds_objects(&self) -> bool {
+        false
+    }
+
     /// The regions that another list of the network has to run on first before the image can be decoded, which the network saw
     /// at a height and a width; `None` if there is no such list.
     ///

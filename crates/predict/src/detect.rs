@@ -55,6 +55,10 @@ impl Decoder for Detect {
         false
     }
 
+    fn finds_objects(&self) -> bool {
+        true
+    }
+
     fn decode(&self, outputs: &[Output<'_>], [height, width]: [u32; 2]) -> Result<Box<dyn Prediction>> {
         let [scores, boxes] = [Name::SCORES, Name::BOXES].map(|kind| maps(outputs, kind));
         let extent = Extent { height, width };

@@ -79,6 +79,11 @@ impl Predictor {
         self.decoder.has_masks()
     }
 
+    /// Whether answers have objects.
+    pub fn finds_objects(&self) -> bool {
+        self.decoder.finds_objects()
+    }
+
     /// The session, to see which row runs.
     pub fn session(&self) -> &Session {
         &self.session

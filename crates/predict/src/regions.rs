@@ -156,6 +156,10 @@ impl Decoder for DetectRegions {
         false
     }
 
+    fn finds_objects(&self) -> bool {
+        true
+    }
+
     fn regions(&self, outputs: &[Output<'_>], seen: [usize; 2]) -> Result<Option<Regions>> {
         let [features, objects, codes] =
             [Name::FEATURES, Name::OBJECTS, Name::CODES].map(|kind| maps(outputs, kind));

@@ -153,7 +153,7 @@ fn tell_changes(stored: &Plan, now: &Plan, log: &mut EventLog<'_>) -> Result<()>
     let (then, now) = (&stored.derived, &now.derived);
     for (split, is_changed, effect) in [
         ("training", then.train_sha256 != now.train_sha256, "calibration uses the images as they are now"),
-        ("test", then.test_sha256 != now.test_sha256, "accuracy is measured on the images as they are now"),
+        ("test", then.test_sha256 != now.test_sha256, "rows are evaluated on the images as they are now"),
     ] {
         if is_changed {
             let text = format!("the {split} images changed since the run was started; {effect}");

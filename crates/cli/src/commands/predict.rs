@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use mutualnet_bundle::{Bundle, Row};
 use mutualnet_core::network::Rank;
-use mutualnet_core::{Budget, InputSize, Precision, Preprocess, Subnet, Task, Views};
+use mutualnet_core::{Budget, InputSize, Precision, Preprocess, Subnet, Views};
 use mutualnet_predict::{Answer, CocoIds, Config, Predictor};
 
 use super::open;
@@ -48,7 +48,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let views = views(args, &bundle)?;
     let config = Config { top: args.top, views: Some(views), convolution, precision };
     let mut predictor = Predictor::new(&bundle, threads, config)?;
-    if args.coco.is_some() && bundle.task() != Task::Detect {
+    if args.coco.is_some() && !predictor.finds_objects() {
         let hint = "remove --coco".to_owned();
         return Err(with_hint("--coco is for objects, and this network finds none".to_owned(), hint));
     }
@@ -88,7 +88,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     }
     if n_images > 1 {
         let files = if rank == Rank::Clip { "videos" } else { "images" };
-        text::note(&format!("{n_failed} of {n_images} {files} could not be classified"));
+        text::note(&format!("{n_failed} of {n_images} {files} failed"));
     }
     Err(AlreadyTold.into())
 }

@@ -40,7 +40,7 @@ fn a_broken_image_does_not_cost_the_others() {
     assert_eq!(answered(&told), ["images/b.jpg", "images/more/a.jpg"], "{told}");
     assert_eq!(told.matches("error: ").count(), 2, "{told}");
     assert!(told.contains("broken.jpg") && told.contains("gone.jpg"), "{told}");
-    assert!(told.ends_with("\n2 of 4 images could not be classified\n"), "{told}");
+    assert!(told.ends_with("\n2 of 4 images failed\n"), "{told}");
 
     let output = program.run(&[args.as_slice(), &["--json"]].concat());
     assert_eq!(output.status.code(), Some(1));
