@@ -6,6 +6,8 @@ use std::fs;
 use insta::assert_snapshot;
 use mutualnet_bundle::{Bundle, BundleParts};
 use mutualnet_core::{Fit, Metric, Preprocess, Task, Width, WidthRange};
+use mutualnet_image::decode::decode;
+use mutualnet_image::{Image, Mask, encode_jpeg};
 use mutualnet_zoo::{Head, NetworkConfig, Purpose, Variant};
 
 use crate::bundle::program;
@@ -227,4 +229,44 @@ fn masks_are_drawn_over_the_image() {
     let told = program.told(&["predict", "detector.mnb", "images/b.jpg", "--save", "drawn.png"]);
     assert!(told.starts_with("exit 0"), "{told}");
     assert!(fs::metadata(program.path("drawn.png")).unwrap().len() > 100);
+}
+
+/// What is printed, drawn and written of an image that is no square.
+#[test]
+fn pixels_get_classes() {
+    let program = Program::new();
+    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.25).unwrap()).unwrap();
+    let config = NetworkConfig { classes: 3, widths, output_stride: None };
+    let network = mutualnet_zoo::build("lraspp_mobilenet_v3_large", &config).unwrap();
+    let parts = mutualnet_testkit::parts(network, &["0.25-64".parse().unwrap()]);
+    let bundle = Bundle::new(BundleParts {
+        task: Task::Segment,
+        classes: ["background", "cat", "dog"].map(str::to_owned).to_vec(),
+        preprocess: Preprocess { fit: Fit::Whole, ..parts.preprocess },
+        table: parts.table.clone().measuring(Metric::MeanIou),
+        ..parts
+    });
+    bundle.unwrap().write(&program.path("model.mnb")).unwrap();
+    let pixels = (0..90 * 60 * 3).map(|i| (i * 37 % 251) as u8).collect();
+    fs::write(program.path("wide.jpg"), encode_jpeg(&Image::new(90, 60, pixels), 90)).unwrap();
+
+    let args = ["predict", "model.mnb", "wide.jpg", "--save", "drawn.png", "--mask", "mask.png", "--json"];
+    let report = program.json(&args);
+    let shares = report["images"][0]["pixels"].as_array().unwrap();
+    let sum: f64 = shares.iter().map(|class| class["share"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-6, "{shares:?}");
+    // The cost is that of 96 × 64 pixels, while the row's is that of a square.
+    let [macs, of_row] = [&report["images"][0]["macs"], &report["row"]["macs"]].map(|n| n.as_f64().unwrap());
+    assert!((1.4..=1.55).contains(&(macs / of_row)), "{report}");
+
+    let drawn = decode(&fs::read(program.path("drawn.png")).unwrap()).unwrap();
+    assert!(drawn.width() >= 90 && drawn.height() > 60, "a legend is below");
+    let mask = Mask::decode(&fs::read(program.path("mask.png")).unwrap()).unwrap();
+    assert_eq!(mask.size(), [90, 60]);
+    let share =
+        |class: usize| mask.numbers().iter().filter(|&&n| usize::from(n) == class).count() as f64 / 5400.0;
+    assert!(shares.iter().all(|told| {
+        let class = ["background", "cat", "dog"].iter().position(|name| told["class"] == *name).unwrap();
+        (share(class) - told["share"].as_f64().unwrap()).abs() < 0.2
+    }));
 }
