@@ -2,7 +2,8 @@
 //!
 //! Separate from the tests because it goes on for as long as one likes, and uses the product as a user would.
 //! Invariants that it checks: a run ends in the same bits however often it was killed and however many workers its loader
-//! has; it continues from its newest checkpoint that is whole; a process whose partner is killed ends by itself.
+//! has; it continues from its newest checkpoint that is whole; a process whose partner is killed ends by itself; a run whose
+//! files cannot be written to their end says so, and loses no more than what could not be written.
 
 mod cases;
 
@@ -71,15 +72,17 @@ struct Tally {
     runs: usize,
     kills: usize,
     hangs: usize,
+    full: usize,
     damaged: usize,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, kills, hangs, damaged } = self;
+        let Self { runs, kills, hangs, full, damaged } = self;
         write!(
             f,
-            "{runs} runs ended in the right bits after {kills} kills, {hangs} hangs and {damaged} damaged checkpoints"
+            "{runs} runs ended in the right bits after {kills} kills, {hangs} hangs, {full} full disks and {damaged} \
+             damaged checkpoints"
         )
     }
 }
@@ -89,6 +92,7 @@ enum Attempt {
     Finished,
     Killed,
     Hung,
+    Full,
 }
 
 /// The processes of a run; none of them outlives this.
@@ -131,7 +135,7 @@ impl Soak {
         let make = [&["data", "make", case.data[0], case.data[0]], &case.data[1..]].concat();
         process::run_quietly(process::command(&self.binary, &home).args(make))?;
         let begun = Instant::now();
-        for process in &mut self.start(case, LEFT_ALONE, 1)?.0 {
+        for process in &mut self.start(case, LEFT_ALONE, 1, None)?.0 {
             let status = end(process)?;
             ensure!(status.success(), "training ended with {status}: see {}", home.display());
         }
@@ -145,6 +149,7 @@ impl Soak {
             fs::remove_dir_all(&run)?;
         }
         let mut damaged: Vec<Damage> = Vec::new();
+        let mut was_full = false;
         loop {
             let mut whole = checkpoints(&run)?;
             whole.retain(|step| !damaged.iter().any(|damage| damage.step == *step && damage.is_there()));
@@ -153,21 +158,45 @@ impl Soak {
                 damaged.push(Damage::to(&run, whole.remove(0), random)?);
                 tally.damaged += 1;
             }
-            let attempt = self.attempt(case, length, random)?;
+            let attempt = match random.below(5) {
+                0 => self.fill(case, random)?,
+                _ => self.attempt(case, length, random)?,
+            };
             let log = fs::read_to_string(self.home(case).join("killed-0.log"))?;
             check_start(&log, whole.first().copied())?;
             match attempt {
                 Attempt::Killed => tally.kills += 1,
                 Attempt::Hung => tally.hangs += 1,
+                Attempt::Full => (tally.full, was_full) = (tally.full + 1, true),
                 Attempt::Finished => break,
             }
         }
-        same_end(&self.home(case).join(LEFT_ALONE), &run)
+        // A checkpoint that cannot be written is noticed when the next one is due.
+        let most_again = if was_full { 2 * INTERVAL } else { INTERVAL };
+        same_end(&self.home(case).join(LEFT_ALONE), &run, most_again)
+    }
+
+    /// Starts the run where no file can grow above a random size, as if the disk were full then.
+    fn fill(&self, case: &Case, random: &mut Random) -> Result<Attempt> {
+        let largest = largest_file(&self.home(case).join(LEFT_ALONE))?;
+        let limit = random.below(2 * largest);
+        let mut running = self.start(case, "killed", 1 + random.below(3), Some(limit))?;
+        let ends = running.0.iter_mut().map(end).collect::<Result<Vec<_>>>()?;
+        if ends.iter().all(ExitStatus::success) {
+            return Ok(Attempt::Finished);
+        }
+        let log = fs::read_to_string(self.home(case).join("killed-0.log"))?;
+        ensure!(
+            ends[0].code() == Some(1) && log.contains("error: cannot write "),
+            "where files end at {limit} bytes, training ended with {}:\n{log}",
+            ends[0]
+        );
+        Ok(Attempt::Full)
     }
 
     /// Starts the run, and kills one of its processes at a random instant if it has not ended by then.
     fn attempt(&self, case: &Case, length: Duration, random: &mut Random) -> Result<Attempt> {
-        let mut running = self.start(case, "killed", 1 + random.below(3))?;
+        let mut running = self.start(case, "killed", 1 + random.below(3), None)?;
         let processes = &mut running.0;
         let instant = Instant::now() + length.mul_f64(random.below(1000) as f64 / 1000.0);
         let victim = random.below(case.processes as u64) as usize;
@@ -213,13 +242,22 @@ impl Soak {
         Ok(())
     }
 
-    /// Starts the processes of a run; what each prints goes to a file beside it.
-    fn start(&self, case: &Case, run: &str, workers: u64) -> Result<Running> {
+    /// Starts the processes of a run; what each prints goes to a file beside it. No file can grow above `limit` bytes.
+    fn start(&self, case: &Case, run: &str, workers: u64, limit: Option<u64>) -> Result<Running> {
         let home = self.home(case);
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
         let start = |rank: usize| {
             let log = File::create(home.join(format!("{run}-{rank}.log")))?;
-            let mut command = process::command(&self.binary, &home);
+            let mut command = match limit {
+                None => process::command(&self.binary, &home),
+                Some(bytes) => {
+                    let mut shell = process::command(Path::new("sh"), &home);
+                    // In blocks of 512 bytes. Without the trap, a write above the limit would kill the process.
+                    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
+                    shell.args(["-c", &script, "sh"]).arg(&self.binary);
+                    shell
+                }
+            };
             command.args(["train", "recipe.toml", "--out", run, "--resume", "train.threads=1"]);
             command.arg(format!("data.workers={workers}"));
             if case.processes > 1 {
@@ -264,6 +302,14 @@ fn checkpoints(run: &Path) -> Result<Vec<u64>> {
     Ok(steps)
 }
 
+/// Bytes of the largest file of the newest checkpoint of a run.
+fn largest_file(run: &Path) -> Result<u64> {
+    let newest = checkpoints(run)?.first().context("the run has no checkpoint")?.to_string();
+    let files = fs::read_dir(run.join("checkpoints").join(newest))?;
+    let sizes = files.map(|file| Ok(file?.metadata()?.len())).collect::<Result<Vec<_>>>()?;
+    Ok(sizes.into_iter().max().unwrap_or_default())
+}
+
 /// A file of a checkpoint that was damaged.
 struct Damage {
     step: u64,
@@ -304,8 +350,8 @@ fn check_start(log: &str, expected: Option<u64>) -> Result<()> {
     Ok(())
 }
 
-/// Whether two finished runs have the same state, and the second one took every step once.
-fn same_end(left_alone: &Path, killed: &Path) -> Result<()> {
+/// Whether two finished runs have the same state, and the second one took every step, at most so many again at a time.
+fn same_end(left_alone: &Path, killed: &Path, most_again: u64) -> Result<()> {
     let last = checkpoints(left_alone)?[0].to_string();
     let [theirs, ours] = [left_alone, killed].map(|run| run.join("checkpoints").join(&last));
     for entry in fs::read_dir(&theirs)? {
@@ -313,12 +359,11 @@ fn same_end(left_alone: &Path, killed: &Path) -> Result<()> {
         let same = fs::read(theirs.join(&name))? == fs::read(ours.join(&name))?;
         ensure!(same, "{} differs from that of the run that was left alone", ours.join(&name).display());
     }
-    check_steps(&fs::read_to_string(killed.join("events.jsonl"))?, last.parse()?)
+    check_steps(&fs::read_to_string(killed.join("events.jsonl"))?, last.parse()?, most_again)
 }
 
-/// Whether the events of a run have every step in order, and no more steps again than lie between two checkpoints, unless one
-/// was damaged.
-fn check_steps(events: &str, n_steps: u64) -> Result<()> {
+/// Whether the events of a run have every step in order, and at most so many again at a time, unless a checkpoint was damaged.
+fn check_steps(events: &str, n_steps: u64, most_again: u64) -> Result<()> {
     let (mut next, mut is_damaged) = (0_u64, false);
     for line in events.lines() {
         let event: Value =
@@ -328,7 +373,7 @@ fn check_steps(events: &str, n_steps: u64) -> Result<()> {
             (Some("damaged_checkpoint"), _) => is_damaged = true,
             (Some("start"), Some(step)) => {
                 let again = next.checked_sub(step).with_context(|| format!("step {next} is left out"))?;
-                ensure!(is_damaged || again <= INTERVAL, "{again} steps before {next} were taken again");
+                ensure!(is_damaged || again <= most_again, "{again} steps before {next} were taken again");
                 (next, is_damaged) = (step, false);
             }
             (Some("step"), Some(step)) => {

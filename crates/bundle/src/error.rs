@@ -1,6 +1,7 @@
 //! The error type of this crate.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use mutualnet_core::{Budget, FileKind, InMs, Metric, Precision, Subnet, Task, Wanted};
 
@@ -9,7 +10,7 @@ use mutualnet_core::{Budget, FileKind, InMs, Metric, Precision, Subnet, Task, Wa
 #[non_exhaustive]
 pub enum Error {
     /// A file that cannot be used, and why.
-    #[error("{cause}, in `{}`", path.display())]
+    #[error("{}", in_file(path, cause))]
     File {
         /// The file.
         path: PathBuf,
@@ -241,6 +242,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the operating system reported, if it did.
+    pub fn io_kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::File { cause, .. } => cause.io_kind(),
+            Self::Io { source, .. } => Some(source.kind()),
+            _ => None,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -269,6 +279,14 @@ impl Error {
             ),
             _ => None,
         }
+    }
+}
+
+fn in_file(path: &Path, cause: &Error) -> String {
+    let path = path.display();
+    match cause {
+        Error::Io { action, source } => format!("cannot {action} `{path}`: {source}"),
+        cause => format!("{cause}, in `{path}`"),
     }
 }
 

@@ -47,7 +47,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = create_in(folder).map_err(io("create"))?;
-    file.write_all(bytes).map_err(io("write"))?;
+    // The error of the temporary file itself would name it.
+    file.as_file_mut().write_all(bytes).map_err(io("write"))?;
     file.as_file().sync_all().map_err(io("sync"))?;
     file.persist(path).map_err(|error| Error::Io { action: "rename", source: error.error })?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync the folder of"))

@@ -132,7 +132,8 @@ fn is_ours(error: &anyhow::Error) -> bool {
         || error.downcast_ref::<mutualnet_train::Error>().is_some_and(|error| match error {
             Engine(error) => !matches!(error, NoSuchDevice { .. } | UnknownDevice { .. }),
             Loader(error) => error.is_internal(),
-            Nn(_) | Bundle(_) | Runtime(_) => true,
+            Bundle(error) => error.io_kind().is_none(),
+            Nn(_) | Runtime(_) => true,
             _ => false,
         })
 }

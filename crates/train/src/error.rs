@@ -253,6 +253,14 @@ pub enum Error {
     Runtime(#[from] mutualnet_runtime::Error),
 }
 
+const FULL: &str =
+    "free some space and start again; with --resume, training continues from its newest checkpoint";
+
+/// Whether there is no space for what was to be written.
+fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
 impl Error {
     pub(crate) fn recipe(path: Option<&Path>, problem: Problem) -> Self {
         let reason = problem.to_string();
@@ -343,6 +351,8 @@ impl Error {
             Self::Zoo(error) => error.hint(),
             Self::Loader(error) => error.hint(),
             Self::Engine(error) => error.hint().map(str::to_owned),
+            Self::Bundle(error) if error.io_kind().is_some_and(is_full) => Some(FULL.to_owned()),
+            Self::Write { source, .. } if is_full(source.kind()) => Some(FULL.to_owned()),
             Self::Bundle(error) => error.hint(),
             Self::Runtime(error) => error.hint(),
             _ => None,

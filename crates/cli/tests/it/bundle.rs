@@ -200,7 +200,7 @@ fn a_damaged_bundle_is_refused() {
     exit 1
     -- stdout
     -- stderr
-    error: cannot open the file: No such file or directory (os error 2), in `missing.mnb`
+    error: cannot open `missing.mnb`: No such file or directory (os error 2)
     "#);
 }
 
