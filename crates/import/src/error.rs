@@ -222,10 +222,10 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         if let Self::Missing { network, .. } = self
-            && let Some(trunk) = mutualnet_zoo::backbone_name(network)
+            && let Some(mutualnet_zoo::family::Trunk { classifier, .. }) = mutualnet_zoo::trunk(network)
         {
             return Some(format!(
-                "to start {network} from a classification network, import with --network {trunk} and name the \
+                "to start {network} from a classification network, import with --network {classifier} and name the \
                  file in train.init"
             ));
         }

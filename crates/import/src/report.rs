@@ -67,18 +67,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// What else to know about the weights, if anything: torchvision's own weights of its two-stage detectors with ResNet-50 are
-    /// for batch norms without an eps.
-    ///
-    /// # Source
-    /// torchvision, `overwrite_eps`, called for `COCO_V1`.
+    /// What else to know about the weights, if anything: torchvision's own weights of some detectors are for batch norms with
+    /// another eps.
     pub fn notice(&self) -> Option<String> {
-        let may_lack_eps = ["fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn"].contains(&&*self.network);
-        (self.is_frozen && may_lack_eps).then(|| {
-            "the checkpoint has frozen batch norms: torchvision's weights for COCO are for an eps of 0, and here it is \
+        let eps = mutualnet_zoo::trunk(&self.network)?.published_eps.filter(|_| self.is_frozen)?;
+        Some(format!(
+            "the checkpoint has frozen batch norms: torchvision's weights for COCO are for an eps of {eps}, and here it is \
              1e-5, which changes scores slightly until the network is trained further"
-                .to_owned()
-        })
+        ))
     }
 }
 

@@ -5,7 +5,7 @@ use mutualnet_core::network::{
     ParameterKind, Rank,
 };
 use mutualnet_core::rng::{Key, Purpose};
-use mutualnet_core::{Weights, Width, WidthRange};
+use mutualnet_core::{Task, Weights, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 
@@ -53,7 +53,7 @@ fn batch(n: usize, side: usize) -> Tensor {
 
 #[test]
 fn outputs_have_the_shape_that_the_list_says() {
-    for name in mutualnet_zoo::samples() {
+    for name in mutualnet_zoo::samples(Task::Classify) {
         let net = Net::new(network(name));
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
         for fraction in [0.25, 0.6, 1.0] {
@@ -67,7 +67,7 @@ fn outputs_have_the_shape_that_the_list_says() {
 
 #[test]
 fn silent_residual_branches_can_learn() {
-    for name in mutualnet_zoo::samples() {
+    for name in mutualnet_zoo::samples(Task::Classify) {
         let net = Net::new(network(name));
         let ends = net.network().residual_ends();
         let mut parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
@@ -91,7 +91,7 @@ fn silent_residual_branches_can_learn() {
 
 #[test]
 fn a_slice_is_the_narrow_network() {
-    for name in mutualnet_zoo::samples() {
+    for name in mutualnet_zoo::samples(Task::Classify) {
         let net = Net::new(network(name));
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
         let slice = net.slice(&parameters, width(0.5)).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an unknown name is answered with the known ones.
 
-use crate::all_names;
+use crate::names;
 
 /// Why a network cannot be built.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -53,8 +53,8 @@ impl Error {
         match self {
             Self::Unknown { name } => {
                 let likeness = |known: &&str| strsim::jaro_winkler(known, name);
-                let nearest = all_names().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-                let all: Vec<_> = all_names().collect();
+                let nearest = names().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+                let all: Vec<_> = names().collect();
                 Some(format!(
                     "did you mean `{nearest}`? known networks: {}, and wide ResNets of any depth 6n + 4 and widening",
                     all.join(", ")

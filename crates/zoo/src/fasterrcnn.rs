@@ -13,11 +13,18 @@ use std::collections::BTreeMap;
 use mutualnet_core::network::{Activation, ChannelRule, Conv, List, NetworkBuilder, Output, Rank, Resize};
 use mutualnet_core::{Network, NodeId};
 
+use crate::family::Trunk;
 use crate::layers::{dense, max_pool};
 use crate::{Error, Head, NetworkConfig, mobilenet_v3, resnet};
 
 /// The names of the networks in recipes.
-pub const NAMES: [&str; 2] = ["fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_resnet50_fpn"];
+pub const NAMES: &[&str] = &["fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_resnet50_fpn"];
+
+/// Their trunks.
+///
+/// # Source
+/// torchvision, `overwrite_eps`, called for `COCO_V1` of the second network.
+pub const TRUNKS: &[Trunk] = &[mobile_trunk(NAMES[0]), residual_trunk(NAMES[1])];
 
 /// The length of the shorter side of the images that the networks are published for.
 pub const SIDE: u32 = 800;
@@ -52,11 +59,19 @@ pub fn fasterrcnn(name: &str, config: &NetworkConfig, head: Head) -> Option<Resu
     Some(build(name, trunk, config, head, BTreeMap::new()))
 }
 
+pub(crate) const fn mobile_trunk(network: &'static str) -> Trunk {
+    Trunk { network, classifier: mobilenet_v3::NAME, path: "backbone.body.", published_eps: None }
+}
+
+pub(crate) const fn residual_trunk(network: &'static str) -> Trunk {
+    Trunk { network, classifier: "resnet50", path: "backbone.body.", published_eps: Some(0.0) }
+}
+
 /// Appends a trunk, and returns its maps, and the boxes that are proposed at every position.
-pub(crate) type Trunk = fn(&mut NetworkBuilder, NodeId) -> (Vec<NodeId>, usize);
+pub(crate) type AppendTrunk = fn(&mut NetworkBuilder, NodeId) -> (Vec<NodeId>, usize);
 
 /// The trunk with a pyramid of a name.
-pub(crate) fn trunk(name: &str) -> Option<Trunk> {
+pub(crate) fn trunk(name: &str) -> Option<AppendTrunk> {
     match name {
         "mobilenet_v3_large_fpn" => Some(mobile),
         "resnet50_fpn" => Some(residual),
@@ -79,7 +94,7 @@ fn residual(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
 /// A network with the lists [`List::MAIN`] and [`List::BOX`], and with `more`.
 pub(crate) fn build(
     name: &str,
-    trunk: Trunk,
+    trunk: AppendTrunk,
     config: &NetworkConfig,
     head: Head,
     mut more: BTreeMap<String, Network>,

@@ -3,9 +3,7 @@
 //! Separate because three crates keep such files. Each folder also has the `make.py` that writes them.
 //! Invariant: `cargo xtask golden NETWORK` makes all files that are listed here, and a test fails while one is missing.
 
-use mutualnet_core::network::Rank;
-
-use crate::{family, segment, ssdlite, two_stage};
+use crate::{FAMILIES, family};
 
 /// A folder of golden files, below `crates`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +25,17 @@ pub enum Folder {
 }
 
 impl Folder {
+    /// All folders.
+    pub const ALL: [Self; 7] = [
+        Self::Torchvision,
+        Self::Names,
+        Self::Steps,
+        Self::Segment,
+        Self::Detect,
+        Self::Regions,
+        Self::Clips,
+    ];
+
     /// The path below `crates`.
     pub fn path(self) -> &'static str {
         match self {
@@ -45,22 +54,22 @@ impl Folder {
         let extension = if self == Self::Steps { "safetensors" } else { "json" };
         format!("{}/{network}.{extension}", self.path())
     }
+
+    /// The networks of which the folder must have a file.
+    pub fn networks(self) -> impl Iterator<Item = &'static str> {
+        let listed = FAMILIES.iter().flat_map(|family| {
+            let samples = family.samples.iter().map(|sample| sample.name);
+            family.names.iter().copied().chain(samples.filter(|name| !family.names.contains(name)))
+        });
+        listed.filter(move |name| folders(name).contains(&self))
+    }
 }
 
 /// The folders that must have a file of a network.
 pub fn folders(network: &str) -> Vec<Folder> {
-    if segment::NAMES.contains(&network) {
-        return vec![Folder::Segment];
-    }
-    if network == ssdlite::NAME {
-        return vec![Folder::Detect];
-    }
-    if two_stage().any(|name| name == network) {
-        return vec![Folder::Regions];
-    }
     let Some(family) = family(network) else { return Vec::new() };
-    if family.rank() == Rank::Clip {
-        return vec![Folder::Clips];
+    if family.results != Folder::Steps {
+        return vec![family.results];
     }
     let in_torchvision = family.torchvision.contains(&network);
     let mut folders = Vec::new();

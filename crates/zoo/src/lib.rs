@@ -4,10 +4,11 @@
 //! Invariant: there are no weights and no engine here. Shapes, MACs, training, inference and export all follow from the
 //! list.
 
-use family::{Clip, Origin, Sample};
+use family::{Clip, Origin, Reads, Sample};
+use golden::Folder;
 use layers::conv;
 use mutualnet_core::network::{Activation, ChannelRule, Groups, NetworkBuilder, Rank};
-use mutualnet_core::{Network, NodeId};
+use mutualnet_core::{Network, NodeId, Task};
 
 pub mod efficientnet;
 pub mod fasterrcnn;
@@ -33,7 +34,7 @@ mod inverted_residual;
 mod layers;
 
 mod backbone;
-pub use backbone::{Backbone, backbone, backbone_name};
+pub use backbone::{Backbone, backbone, trunk};
 
 mod config;
 pub use config::NetworkConfig;
@@ -49,153 +50,263 @@ pub use output_stride::OutputStride;
 mod variant;
 pub use variant::{Head, Purpose, Variant};
 
+/// Classes of COCO in torchvision, with the background and ten that are not used.
+const COCO_CLASSES: usize = 91;
+
 /// All families.
 pub const FAMILIES: &[Family] = &[
     Family {
         names: &[mobilenet_v1::NAME],
+        task: Task::Classify,
+        reads: Reads::Images { side: 224 },
+        classes: 1000,
         origin: Origin::Authors,
         torchvision: &[],
         timm: &[(mobilenet_v1::NAME, "mobilenetv1_100")],
-        clips: &[],
+        trunks: &[],
+        results: Folder::Steps,
         samples: &[Sample { name: mobilenet_v1::NAME, widths: [0.25, 1.0] }],
-        build: |name, config| (name == mobilenet_v1::NAME).then(|| Ok(mobilenet_v1::mobilenet_v1(config)?)),
+        build: |name, config, _| {
+            (name == mobilenet_v1::NAME).then(|| Ok(mobilenet_v1::mobilenet_v1(config)?))
+        },
     },
     Family {
         names: &[mobilenet_v2::NAME],
+        task: Task::Classify,
+        reads: Reads::Images { side: 224 },
+        classes: 1000,
         origin: Origin::Authors,
         torchvision: &[mobilenet_v2::NAME],
         timm: &[(mobilenet_v2::NAME, "mobilenetv2_100")],
-        clips: &[],
+        trunks: &[],
+        results: Folder::Steps,
         samples: &[Sample { name: mobilenet_v2::NAME, widths: [0.25, 1.0] }],
-        build: |name, config| (name == mobilenet_v2::NAME).then(|| Ok(mobilenet_v2::mobilenet_v2(config)?)),
+        build: |name, config, _| {
+            (name == mobilenet_v2::NAME).then(|| Ok(mobilenet_v2::mobilenet_v2(config)?))
+        },
     },
     Family {
         names: &[mobilenet_v3::NAME],
+        task: Task::Classify,
+        reads: Reads::Images { side: 224 },
+        classes: 1000,
         origin: Origin::Torchvision,
         torchvision: &[mobilenet_v3::NAME],
         timm: &[(mobilenet_v3::NAME, "mobilenetv3_large_100")],
-        clips: &[],
+        trunks: &[],
+        results: Folder::Steps,
         samples: &[Sample { name: mobilenet_v3::NAME, widths: [0.25, 0.5] }],
-        build: |name, config| {
+        build: |name, config, _| {
             (name == mobilenet_v3::NAME).then(|| Ok(mobilenet_v3::mobilenet_v3_large(config)?))
         },
     },
     Family {
         names: &[efficientnet::NAME],
+        task: Task::Classify,
+        reads: Reads::Images { side: 224 },
+        classes: 1000,
         origin: Origin::Torchvision,
         torchvision: &[efficientnet::NAME],
         timm: &[(efficientnet::NAME, efficientnet::NAME)],
-        clips: &[],
+        trunks: &[],
+        results: Folder::Steps,
         samples: &[Sample { name: efficientnet::NAME, widths: [0.25, 0.5] }],
-        build: |name, config| {
+        build: |name, config, _| {
             (name == efficientnet::NAME).then(|| Ok(efficientnet::efficientnet_b0(config)?))
         },
     },
     Family {
         names: mnasnet::NAMES,
+        task: Task::Classify,
+        reads: Reads::Images { side: 224 },
+        classes: 1000,
         origin: Origin::Torchvision,
         torchvision: mnasnet::NAMES,
         timm: &[("mnasnet0_5", "mnasnet_050"), ("mnasnet0_75", "mnasnet_075"), ("mnasnet1_0", "mnasnet_100")],
-        clips: &[],
+        trunks: &[],
+        results: Folder::Steps,
         samples: &[Sample { name: "mnasnet0_5", widths: [0.25, 1.0] }],
-        build: mnasnet::mnasnet,
+        build: |name, config, _| mnasnet::mnasnet(name, config),
     },
     Family {
         names: resnet::NAMES,
+        task: Task::Classify,
+        reads: Reads::Images { side: 224 },
+        classes: 1000,
         origin: Origin::Authors,
         torchvision: resnet::NAMES,
         timm: &[("resnet18", "resnet18"), ("resnet50", "resnet50")],
-        clips: &[],
+        trunks: &[],
+        results: Folder::Steps,
         // One with basic blocks, and one with bottlenecks.
         samples: &[
             Sample { name: "resnet18", widths: [0.0625, 0.25] },
             Sample { name: "resnet50", widths: [0.0625, 0.25] },
         ],
-        build: resnet::resnet,
+        build: |name, config, _| resnet::resnet(name, config),
     },
     Family {
         names: wide_resnet::NAMES,
+        task: Task::Classify,
+        reads: Reads::Images { side: 32 },
+        classes: 100,
         origin: Origin::Authors,
         torchvision: &[],
         timm: &[],
-        clips: &[],
+        trunks: &[],
+        results: Folder::Steps,
         samples: &[Sample { name: "wide_resnet10_2", widths: [0.25, 1.0] }],
-        build: wide_resnet::wide_resnet,
+        build: |name, config, _| wide_resnet::wide_resnet(name, config),
     },
     Family {
         names: &[vgg::NAME],
+        task: Task::Classify,
+        reads: Reads::Images { side: 224 },
+        classes: 1000,
         origin: Origin::Torchvision,
         torchvision: &[vgg::NAME],
         timm: &[(vgg::NAME, vgg::NAME)],
-        clips: &[],
+        trunks: &[],
+        results: Folder::Steps,
         samples: &[Sample { name: vgg::NAME, widths: [0.0625, 0.25] }],
-        build: |name, config| (name == vgg::NAME).then(|| Ok(vgg::vgg16_bn(config)?)),
+        build: |name, config, _| (name == vgg::NAME).then(|| Ok(vgg::vgg16_bn(config)?)),
     },
     Family {
         names: slow::NAMES,
+        task: Task::Classify,
+        reads: Reads::Clips(&[
+            Clip { name: "slow_r50_4x16", frames: 4, side: 224, fast: None },
+            Clip { name: "slow_r50_8x8", frames: 8, side: 224, fast: None },
+        ]),
+        classes: 400,
         origin: Origin::Pytorchvideo,
         torchvision: &[],
         timm: &[],
-        clips: &[
-            Clip { name: "slow_r50_4x16", frames: 4, side: 224, fast: None },
-            Clip { name: "slow_r50_8x8", frames: 8, side: 224, fast: None },
-        ],
+        trunks: &[],
+        results: Folder::Clips,
         samples: &[Sample { name: "slow_r50_4x16", widths: [0.0625, 0.25] }],
-        build: slow::slow,
+        build: |name, config, _| slow::slow(name, config),
     },
     Family {
         names: slowfast::NAMES,
-        origin: Origin::Pytorchvideo,
-        torchvision: &[],
-        timm: &[],
-        clips: &[
+        task: Task::Classify,
+        reads: Reads::Clips(&[
             Clip { name: "slowfast_r50_4x16", frames: 4, side: 224, fast: Some(slowfast::FAST) },
             Clip { name: "slowfast_r50_8x8", frames: 8, side: 224, fast: Some(slowfast::FAST) },
             Clip { name: "slowfast_r14_4x16", frames: 4, side: 224, fast: Some(slowfast::FAST) },
             Clip { name: "slowfast_r14_8x8", frames: 8, side: 224, fast: Some(slowfast::FAST) },
-        ],
-        samples: &[Sample { name: "slowfast_r14_4x16", widths: [0.0625, 0.25] }],
-        build: slowfast::slowfast,
-    },
-    Family {
-        names: x3d::NAMES,
+        ]),
+        classes: 400,
         origin: Origin::Pytorchvideo,
         torchvision: &[],
         timm: &[],
-        clips: &[
+        trunks: &[],
+        results: Folder::Clips,
+        samples: &[Sample { name: "slowfast_r14_4x16", widths: [0.0625, 0.25] }],
+        build: |name, config, _| slowfast::slowfast(name, config),
+    },
+    Family {
+        names: x3d::NAMES,
+        task: Task::Classify,
+        reads: Reads::Clips(&[
             Clip { name: "x3d_xs", frames: 4, side: 160, fast: None },
             Clip { name: "x3d_s", frames: 13, side: 160, fast: None },
             Clip { name: "x3d_m", frames: 16, side: 224, fast: None },
-        ],
+        ]),
+        classes: 400,
+        origin: Origin::Pytorchvideo,
+        torchvision: &[],
+        timm: &[],
+        trunks: &[],
+        results: Folder::Clips,
         samples: &[Sample { name: "x3d_xs", widths: [0.25, 0.5] }],
-        build: x3d::x3d,
+        build: |name, config, _| x3d::x3d(name, config),
+    },
+    Family {
+        names: segment::NAMES,
+        task: Task::Segment,
+        // torchvision's evaluation, and the classes of PASCAL VOC.
+        reads: Reads::Images { side: 520 },
+        classes: 21,
+        origin: Origin::Torchvision,
+        torchvision: &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50"],
+        timm: &[],
+        trunks: segment::TRUNKS,
+        results: Folder::Segment,
+        samples: &[
+            Sample { name: "lraspp_mobilenet_v3_large", widths: [0.25, 1.0] },
+            Sample { name: "deeplabv3_resnet50", widths: [0.25, 1.0] },
+            Sample { name: "deeplabv3_mobilenet_v2", widths: [0.25, 1.0] },
+        ],
+        build: segment::segment,
+    },
+    Family {
+        names: &[ssdlite::NAME],
+        task: Task::Detect,
+        reads: Reads::Images { side: ssdlite::SIDE },
+        classes: COCO_CLASSES,
+        origin: Origin::Torchvision,
+        torchvision: &[ssdlite::NAME],
+        timm: &[],
+        // Its last blocks have half the channels.
+        trunks: &[],
+        results: Folder::Detect,
+        samples: &[Sample { name: ssdlite::NAME, widths: [0.25, 1.0] }],
+        build: |name, config, variant| {
+            (name == ssdlite::NAME).then(|| ssdlite::ssdlite(config, variant.head))
+        },
+    },
+    Family {
+        names: fasterrcnn::NAMES,
+        task: Task::Detect,
+        reads: Reads::Images { side: fasterrcnn::SIDE },
+        classes: COCO_CLASSES,
+        origin: Origin::Torchvision,
+        torchvision: fasterrcnn::NAMES,
+        timm: &[],
+        trunks: fasterrcnn::TRUNKS,
+        results: Folder::Regions,
+        // One behind each of the trunks.
+        samples: &[
+            Sample { name: "fasterrcnn_mobilenet_v3_large_fpn", widths: [0.25, 0.5] },
+            Sample { name: "fasterrcnn_resnet50_fpn", widths: [0.25, 0.5] },
+        ],
+        build: |name, config, variant| fasterrcnn::fasterrcnn(name, config, variant.head),
+    },
+    Family {
+        names: maskrcnn::NAMES,
+        task: Task::Detect,
+        reads: Reads::Images { side: fasterrcnn::SIDE },
+        classes: COCO_CLASSES,
+        origin: Origin::Torchvision,
+        torchvision: &["maskrcnn_resnet50_fpn"],
+        timm: &[],
+        trunks: maskrcnn::TRUNKS,
+        results: Folder::Regions,
+        samples: &[Sample { name: "maskrcnn_mobilenet_v3_large_fpn", widths: [0.25, 0.5] }],
+        build: |name, config, variant| maskrcnn::maskrcnn(name, config, variant.head),
     },
 ];
 
 /// The names that [`build`] accepts; for families with numbers in their names, the common members.
-pub fn all_names() -> impl Iterator<Item = &'static str> {
-    names().chain(segment::NAMES.iter().copied()).chain([ssdlite::NAME]).chain(two_stage())
-}
-
-/// Those of [`all_names`] that propose regions and look at each.
-pub fn two_stage() -> impl Iterator<Item = &'static str> {
-    fasterrcnn::NAMES.into_iter().chain(maskrcnn::NAMES)
-}
-
-/// Those of [`all_names`] that classify.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().flat_map(|family| family.names).copied()
 }
 
-/// A small network of every family that reads one image or clip, for tests that must hold for all of them.
-pub fn samples() -> impl Iterator<Item = &'static str> {
-    FAMILIES.iter().filter(|family| !family.reads_two()).map(|family| family.samples[0].name)
+/// Those of [`names`] that have a task.
+pub fn names_of(task: Task) -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().filter(move |family| family.task == task).flat_map(|family| family.names).copied()
 }
 
-/// Those of [`samples`] that read images, or those that read clips.
-pub fn samples_of(rank: Rank) -> impl Iterator<Item = &'static str> {
-    let of_rank = FAMILIES.iter().filter(move |family| family.rank() == rank && !family.reads_two());
-    of_rank.map(|family| family.samples[0].name)
+/// A small network of every family of a task that reads one image or clip, for tests that must hold for all of them.
+pub fn samples(task: Task) -> impl Iterator<Item = &'static str> {
+    let of_task = FAMILIES.iter().filter(move |family| family.task == task && !family.reads_two());
+    of_task.map(|family| family.samples[0].name)
+}
+
+/// Those of the [`samples`] that read images, or those that read clips.
+pub fn samples_of(task: Task, rank: Rank) -> impl Iterator<Item = &'static str> {
+    samples(task).filter(move |name| family(name).is_some_and(|family| family.rank() == rank))
 }
 
 /// The family that lists a name, or has it as a sample.
@@ -205,9 +316,6 @@ pub fn family(name: &str) -> Option<&'static Family> {
 
 /// Whose names the parameters of a network have; those of a network that is not here count as the authors'.
 pub fn origin(name: &str) -> Origin {
-    if segment::NAMES.contains(&name) || name == ssdlite::NAME || two_stage().any(|other| other == name) {
-        return Origin::Torchvision;
-    }
     family(name).map_or(Origin::Authors, |family| family.origin)
 }
 
@@ -226,11 +334,7 @@ pub fn build(name: &str, config: &NetworkConfig) -> Result<Network, Error> {
 /// Fails in the same cases as [`build`].
 pub fn build_for(variant: impl Into<Variant>, name: &str, config: &NetworkConfig) -> Result<Network, Error> {
     let variant = variant.into();
-    let network = FAMILIES.iter().find_map(|family| (family.build)(name, config));
-    let network = network.or_else(|| segment::segment(name, config, variant));
-    let network = network.or_else(|| (name == ssdlite::NAME).then(|| ssdlite::ssdlite(config, variant.head)));
-    let network = network.or_else(|| fasterrcnn::fasterrcnn(name, config, variant.head));
-    let network = network.or_else(|| maskrcnn::maskrcnn(name, config, variant.head));
+    let network = FAMILIES.iter().find_map(|family| (family.build)(name, config, variant));
     network.unwrap_or_else(|| Err(Error::Unknown { name: name.to_owned() }))
 }
 

@@ -13,12 +13,19 @@ use mutualnet_core::network::{
     Activation, ChannelRule, Conv, List, NetworkBuilder, Output, Rank, TransposedConv,
 };
 
+use crate::family::Trunk;
 use crate::fasterrcnn::{self, PYRAMID_CHANNELS};
 use crate::layers::dense;
 use crate::{Error, Head, NetworkConfig};
 
 /// The names of the networks in recipes.
-pub const NAMES: [&str; 2] = ["maskrcnn_mobilenet_v3_large_fpn", "maskrcnn_resnet50_fpn"];
+pub const NAMES: &[&str] = &["maskrcnn_mobilenet_v3_large_fpn", "maskrcnn_resnet50_fpn"];
+
+/// Their trunks.
+///
+/// # Source
+/// torchvision, `overwrite_eps`, called for `COCO_V1` of the second network.
+pub const TRUNKS: &[Trunk] = &[fasterrcnn::mobile_trunk(NAMES[0]), fasterrcnn::residual_trunk(NAMES[1])];
 
 /// Cells along a side of a region.
 const SIDE: u32 = 14;

@@ -13,6 +13,7 @@ use mutualnet_core::network::{
 };
 use mutualnet_core::{Network, NodeId};
 
+use crate::family::Trunk;
 use crate::layers::dense;
 use crate::output_stride::{OutputStride, Steps};
 use crate::{Error, Head, NetworkConfig, Purpose, Variant, mobilenet_v2, mobilenet_v3, resnet};
@@ -20,8 +21,16 @@ use crate::{Error, Head, NetworkConfig, Purpose, Variant, mobilenet_v2, mobilene
 /// The names of the networks.
 pub const NAMES: &[&str] = &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50", "deeplabv3_mobilenet_v2"];
 
-/// Those that torchvision has, under the same name.
-pub const TORCHVISION: &[&str] = &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50"];
+/// Their trunks.
+pub const TRUNKS: &[Trunk] = &[
+    trunk("lraspp_mobilenet_v3_large", mobilenet_v3::NAME),
+    trunk("deeplabv3_resnet50", "resnet50"),
+    trunk("deeplabv3_mobilenet_v2", mobilenet_v2::NAME),
+];
+
+const fn trunk(network: &'static str, classifier: &'static str) -> Trunk {
+    Trunk { network, classifier, path: "backbone.", published_eps: None }
+}
 
 /// Channels between the trunk and the scores of LR-ASPP.
 const LRASPP_CHANNELS: u32 = 128;
@@ -40,12 +49,7 @@ const DILATIONS: [u32; 3] = [6, 12, 18];
 ///
 /// # Errors
 /// Fails if the network does not have the output stride, or if the width range leaves a layer without channels.
-pub fn segment(
-    name: &str,
-    config: &NetworkConfig,
-    variant: impl Into<Variant>,
-) -> Option<Result<Network, Error>> {
-    let variant = variant.into();
+pub fn segment(name: &str, config: &NetworkConfig, variant: Variant) -> Option<Result<Network, Error>> {
     let (build, stride): (fn(&NetworkConfig, Variant) -> _, _) = match name {
         "lraspp_mobilenet_v3_large" => (lraspp, 16),
         "deeplabv3_resnet50" => (deeplab_resnet, 8),

@@ -136,9 +136,8 @@ fn the_authors_networks_to_the_last_mac_and_name() {
 #[test]
 fn every_golden_file_is_there() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let samples = FAMILIES.iter().flat_map(|family| family.samples).map(|sample| sample.name);
-    for name in all_names().chain(samples) {
-        for folder in golden::folders(name) {
+    for folder in golden::Folder::ALL {
+        for name in folder.networks() {
             let file = folder.file(name);
             assert!(crates.join(&file).is_file(), "no crates/{file}: run `cargo xtask golden {name}`");
         }
@@ -149,24 +148,19 @@ fn every_golden_file_is_there() {
 fn every_family_is_compared_with_somebody_elses() {
     for family in FAMILIES {
         let is_authors = |name: &&str| AUTHORS.iter().any(|(_, ours)| ours == name);
-        let n_authors = family.names.iter().filter(|name| is_authors(name)).count();
-        let n_compared = family.torchvision.len() + family.clips.len() + n_authors;
-        assert!(n_compared > 0, "{:?}", family.names);
-        let needed = match family.rank() {
-            Rank::Image => golden::Folder::Steps,
-            Rank::Clip => golden::Folder::Clips,
-        };
+        let is_compared = family.results != golden::Folder::Steps
+            || !family.torchvision.is_empty()
+            || family.names.iter().any(is_authors);
+        assert!(is_compared, "{:?}", family.names);
         for sample in family.samples {
-            assert!(golden::folders(sample.name).contains(&needed), "{}", sample.name);
+            assert!(golden::folders(sample.name).contains(&family.results), "{}", sample.name);
         }
     }
 }
 
 #[test]
 fn torchvisions_networks_to_the_last_mac_and_name() {
-    for (family, &name) in
-        FAMILIES.iter().flat_map(|family| family.torchvision.iter().map(move |name| (family, name)))
-    {
+    for name in golden::Folder::Torchvision.networks() {
         let golden = read_golden(&format!("torchvision/{name}"));
         let net = build(name, &config(0.25, 1.0)).unwrap();
         for row in golden.rows {
@@ -174,7 +168,7 @@ fn torchvisions_networks_to_the_last_mac_and_name() {
             assert_eq!(ours, row.macs, "{name} at {}", row.resolution);
         }
         let (ours, mut theirs) = (parameters(&net), golden.parameters);
-        if family.origin == Origin::Authors {
+        if origin(name) == Origin::Authors {
             // The names are the authors', in torchvision's order.
             theirs = ours.iter().zip(theirs).map(|((path, _), (_, shape))| (path.clone(), shape)).collect();
         }
@@ -387,7 +381,7 @@ fn scale_up() {
     let wide = build("mobilenet_v1", &config(1.0, 2.0)).unwrap();
     assert_eq!(mega_macs(&wide, &[1.6], 288), [2352]);
     assert_eq!(mega_macs(&wide, &[2.0], 320), [4521]);
-    for name in samples() {
+    for name in samples(Task::Classify) {
         let wide = build(name, &config(1.0, 2.0)).unwrap();
         let published = build(name, &config(0.25, 1.0)).unwrap();
         assert_eq!(wide.macs(subnet(1.0, 64)).unwrap(), published.macs(subnet(1.0, 64)).unwrap(), "{name}");
@@ -420,7 +414,7 @@ fn channels_of_the_reference() {
 
 #[test]
 fn small_images_keep_their_detail() {
-    for name in names().filter(|name| !name.starts_with(wide_resnet::PREFIX)) {
+    for name in names_of(Task::Classify).filter(|name| !name.starts_with(wide_resnet::PREFIX)) {
         let published = build(name, &config(0.25, 1.0)).unwrap();
         for (output_stride, side) in [(OutputStride::S32, 1), (OutputStride::S16, 2), (OutputStride::S8, 4)] {
             let config = NetworkConfig { output_stride: Some(output_stride), ..config(0.25, 1.0) };
@@ -443,17 +437,23 @@ fn unknown_names_are_answered_with_the_nearest() {
 
 #[test]
 fn every_name_is_built_and_every_family_has_a_sample() {
-    for name in names().chain(samples()) {
-        assert_eq!(build(name, &config(0.25, 1.0)).unwrap().name(), name);
-    }
     for family in FAMILIES {
-        assert_eq!(samples().any(|name| name == family.samples[0].name), !family.reads_two(), "{family:?}");
-        let timm = family.timm.iter().map(|(ours, _)| ours);
-        assert!(family.torchvision.iter().chain(timm).all(|name| family.names.contains(name)), "{family:?}");
-        let clips: Vec<_> = family.clips.iter().map(|clip| clip.name).collect();
+        let first = family.samples[0].name;
+        assert_eq!(samples(family.task).any(|name| name == first), !family.reads_two(), "{family:?}");
+        let is_common = |name: &&str| family.names.contains(name);
+        let elsewhere = family.timm.iter().map(|(ours, _)| ours).chain(family.torchvision);
+        assert!(
+            elsewhere.chain(family.trunks.iter().map(|trunk| &trunk.network)).all(is_common),
+            "{family:?}"
+        );
+        let clips: Vec<_> = family.clips().iter().map(|clip| clip.name).collect();
         assert!(family.rank() == Rank::Image || clips == family.names, "{family:?}");
+        for &name in family.names.iter().chain(family.samples.iter().map(|sample| &sample.name)) {
+            let network = build(name, &config(0.25, 1.0)).unwrap();
+            assert_eq!((network.name(), network.rank()), (name, family.rank()));
+        }
         for name in family.names {
-            assert_eq!(build(name, &config(0.25, 1.0)).unwrap().rank(), family.rank(), "{name}");
+            assert!(family.input(name).unwrap().is_some(), "{name}");
         }
     }
 }
@@ -499,30 +499,21 @@ fn residual_branches_end_where_torchvision_and_timm_zero_them() {
 #[test]
 fn every_network_can_do_its_own_task_alone() {
     let config = config(0.25, 1.0);
-    for name in crate::samples().chain(slowfast::NAMES.iter().copied()) {
-        let network = crate::build(name, &config).unwrap();
-        Task::Classify.check(&network).unwrap();
-        assert!(Task::Segment.check(&network).is_err(), "{name}");
-    }
-    for name in segment::NAMES {
-        for purpose in [Purpose::Training, Purpose::Inference] {
-            let network = segment::segment(name, &config, purpose).unwrap().unwrap();
-            Task::Segment.check(&network).unwrap();
-            let error = Task::Classify.check(&network).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("network `{name}` cannot classify: ")), "{error}");
+    for family in FAMILIES {
+        for name in family.names {
+            for purpose in [Purpose::Training, Purpose::Inference] {
+                let network = build_for(purpose, name, &config).unwrap();
+                assert_eq!(network.classes(), config.classes, "{name}");
+                for task in Task::ALL {
+                    let checked = task.check(&network);
+                    assert_eq!(checked.is_ok(), task == family.task, "{name}: {checked:?}");
+                    if let Err(error) = checked {
+                        let cannot = format!("network `{name}` cannot {task}: ");
+                        assert!(error.to_string().starts_with(&cannot), "{error}");
+                    }
+                }
+            }
         }
-    }
-    let detector = crate::build(ssdlite::NAME, &config).unwrap();
-    assert_eq!((detector.classes(), detector.boxes_per_position()), (1000, Some(6)));
-    Task::Detect.check(&detector).unwrap();
-    for task in [Task::Classify, Task::Segment] {
-        assert!(task.check(&detector).is_err(), "{task}");
-    }
-    for name in crate::two_stage() {
-        let with_regions = crate::build(name, &config).unwrap();
-        assert_eq!((with_regions.classes(), with_regions.boxes_per_position()), (1000, None));
-        Task::Detect.check(&with_regions).unwrap();
-        assert!(Task::Classify.check(&with_regions).is_err());
     }
     let with_regions = crate::build(fasterrcnn::NAMES[0], &config).unwrap();
     for (from, to, says) in [
@@ -561,7 +552,7 @@ fn heads_are_the_layers_that_know_the_classes() {
         let network = build(name, &config).unwrap();
         network.heads().into_iter().map(|head| network.node(head).path.clone()).collect::<Vec<_>>()
     };
-    for name in samples().chain(slowfast::NAMES.iter().copied()) {
+    for name in names_of(Task::Classify) {
         assert_eq!(heads(name).len(), 1, "{name}");
     }
     assert_eq!(

@@ -14,8 +14,7 @@ fn help_lists_the_commands() {
 #[test]
 fn unknown_networks_are_answered_with_the_nearest() {
     let told = Program::new().told(&["inspect", "network", "mobilenetv2"]);
-    let known = mutualnet_zoo::all_names();
-    let known = known.collect::<Vec<_>>().join(", ");
+    let known = mutualnet_zoo::names().collect::<Vec<_>>().join(", ");
     assert_snapshot!(told.replace(&known, "[all of them]"), @r#"
     exit 1
     -- stdout

@@ -80,7 +80,7 @@ fn a_plan_needs_no_data_where_their_size_is_given() {
 fn a_network_that_reads_clips_needs_numbers_of_frames() {
     let program = program();
     let one_clip = mutualnet_zoo::FAMILIES.iter().filter(|family| !family.reads_two());
-    for name in one_clip.filter_map(|family| family.clips.first()).map(|clip| clip.name) {
+    for name in one_clip.filter_map(|family| family.clips().first()).map(|clip| clip.name) {
         let network = format!("network.name={name}");
         for arguments in [
             &["plan", "recipe.toml", "--no-timing", &network][..],
@@ -107,7 +107,8 @@ fn a_network_with_a_fast_pathway_needs_the_number_of_its_frames() {
     let program = program();
     let facts = ["plan", "recipe.toml", "--train-images", "50000", "--classes", "400"];
     let slowfast = ["network.resolutions=[224,144]", "network.frames=[4,2]", "network.widths=[0.63,1.0]"];
-    for name in mutualnet_zoo::slowfast::NAMES {
+    let two_clips = mutualnet_zoo::FAMILIES.iter().filter(|family| family.reads_two());
+    for name in two_clips.flat_map(|family| family.names) {
         let network = format!("network.name={name}");
         let told = program.told(&[&facts[..], &slowfast, &[&network]].concat());
         let error = format!(

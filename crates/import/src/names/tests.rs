@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use mutualnet_core::{Network, Width, WidthRange};
-use mutualnet_zoo::NetworkConfig;
+use mutualnet_zoo::family::Trunk;
 use mutualnet_zoo::golden::Folder;
+use mutualnet_zoo::{FAMILIES, NetworkConfig};
 
 use crate::matching::{Head, Rules, by_name, classes};
 use crate::{Error, Source, StateDict};
@@ -30,15 +31,12 @@ fn state(shapes: &BTreeMap<String, Vec<usize>>) -> StateDict<'static> {
 
 #[test]
 fn every_tensor_of_torchvision_and_timm_has_its_place() {
-    for name in mutualnet_zoo::names() {
+    for name in Folder::Names.networks() {
         let family = mutualnet_zoo::family(name).unwrap();
         let programs =
             [("torchvision", family.torchvision.contains(&name)), ("timm", family.timm(name).is_some())];
         let programs = programs.into_iter().filter_map(|(program, has_it)| has_it.then_some(program));
         let programs: Vec<_> = programs.collect();
-        if programs.is_empty() {
-            continue;
-        }
         let golden = golden(name);
         assert_eq!(golden.keys().collect::<Vec<_>>(), programs.iter().rev().collect::<Vec<_>>(), "{name}");
         for program in programs {
@@ -67,15 +65,8 @@ fn check(name: &str, shapes: &BTreeMap<String, Vec<usize>>, source: &str) {
 
 #[test]
 fn every_tensor_of_pytorchvideos_networks_has_its_place() {
-    for name in mutualnet_zoo::FAMILIES.iter().flat_map(|family| family.clips).map(|clip| clip.name) {
-        let path = format!("{}/../{}", env!("CARGO_MANIFEST_DIR"), Folder::Clips.file(name));
-        let golden: serde_json::Value =
-            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        let parameters = golden["parameters"].as_array().unwrap().iter();
-        let shapes = parameters.map(|row| {
-            (row[0].as_str().unwrap().to_owned(), serde_json::from_value(row[1].clone()).unwrap())
-        });
-        let (state, network) = (state(&shapes.collect()), with_classes(name, 10));
+    for name in Folder::Clips.networks() {
+        let (state, network) = (state(&golden_shapes(Folder::Clips, name)), with_classes(name, 10));
         assert_eq!(classes(&state, &with_classes(name, 3), Rules::default()).unwrap(), 10, "{name}");
         let found = by_name(&state, &network, Rules::default()).unwrap();
         assert_eq!(found.source, Some(Source::Pytorchvideo), "{name}");
@@ -110,17 +101,13 @@ fn every_tensor_of_pyslowfasts_networks_has_its_place() {
     }
 }
 
-/// Shapes by name of torchvision's segmentation networks, as `nn/golden/segment/make.py` found them.
-fn golden_segment(name: &str) -> BTreeMap<String, Vec<usize>> {
-    golden_shapes("segment", name)
-}
-
-/// Shapes by name of a torchvision network, as the script in a folder found them.
-fn golden_shapes(folder: &str, name: &str) -> BTreeMap<String, Vec<usize>> {
-    let path = format!("{}/../nn/golden/{folder}/{name}.json", env!("CARGO_MANIFEST_DIR"));
+/// Shapes by name of a whole network of another program, as the script in a folder found them.
+fn golden_shapes(folder: Folder, name: &str) -> BTreeMap<String, Vec<usize>> {
+    let path = format!("{}/../{}", env!("CARGO_MANIFEST_DIR"), folder.file(name));
     let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let shapes: Vec<(String, Vec<usize>)> = serde_json::from_value(golden["parameters"].clone()).unwrap();
-    shapes.into_iter().collect()
+    let parameters = golden["parameters"].as_array().unwrap().iter();
+    let shape = |row: &serde_json::Value| serde_json::from_value(row[1].clone()).unwrap();
+    parameters.map(|row| (row[0].as_str().unwrap().to_owned(), shape(row))).collect()
 }
 
 fn with_classes(name: &str, classes: usize) -> Network {
@@ -130,10 +117,8 @@ fn with_classes(name: &str, classes: usize) -> Network {
 
 #[test]
 fn every_tensor_of_networks_that_segment_or_detect_has_its_place() {
-    let with_regions = mutualnet_zoo::two_stage().map(|name| ("regions", name));
-    let detectors = [("detect", mutualnet_zoo::ssdlite::NAME)].into_iter().chain(with_regions);
-    for (folder, name) in mutualnet_zoo::segment::NAMES.iter().map(|name| ("segment", *name)).chain(detectors)
-    {
+    let folders = [Folder::Segment, Folder::Detect, Folder::Regions].into_iter();
+    for (folder, name) in folders.flat_map(|folder| folder.networks().map(move |name| (folder, name))) {
         let shapes = golden_shapes(folder, name);
         let state = state(&shapes);
         // Names do not depend on the number of classes, which is found.
@@ -151,16 +136,15 @@ fn every_tensor_of_networks_that_segment_or_detect_has_its_place() {
 /// torchvision builds its networks for segmentation and detection around its classification networks, whose names remain.
 #[test]
 fn the_names_of_a_trunk_are_torchvisions_of_its_classification_network() {
-    for name in mutualnet_zoo::segment::NAMES.iter().copied().chain(mutualnet_zoo::two_stage()) {
+    for Trunk { network: name, classifier, path, .. } in FAMILIES.iter().flat_map(|family| family.trunks) {
         let trunk = mutualnet_zoo::backbone(&with_classes(name, 21)).unwrap();
-        let classifier = network(trunk.network);
+        let classifier = network(classifier);
         for (ours, of_classifier) in &trunk.names {
             let (module, kind) = of_classifier.rsplit_once('.').unwrap();
             let theirs = Source::Torchvision.module(&classifier, module).unwrap();
             let theirs = format!("{theirs}.{kind}");
             let theirs = theirs.strip_prefix("features.").unwrap_or(&theirs);
-            let ours = ours.strip_prefix("backbone.").unwrap();
-            assert_eq!(ours.strip_prefix("body.").unwrap_or(ours), theirs, "{name}");
+            assert_eq!(ours.strip_prefix(path).unwrap(), theirs, "{name}");
         }
     }
 }
@@ -169,7 +153,7 @@ fn the_names_of_a_trunk_are_torchvisions_of_its_classification_network() {
 fn an_auxiliary_classifier_may_be_missing_but_not_in_part() {
     let name = "deeplabv3_resnet50";
     let network = with_classes(name, 21);
-    let mut shapes = golden_segment(name);
+    let mut shapes = golden_shapes(Folder::Segment, name);
     let auxiliary: Vec<_> = shapes.keys().filter(|name| name.starts_with("aux_")).cloned().collect();
     assert_eq!(auxiliary.len(), 5);
     for tensor in &auxiliary[1..] {
@@ -196,7 +180,7 @@ fn the_scores_of_a_network_that_segments_can_be_left_out() {
         ("lraspp_mobilenet_v3_large", ["classifier.high_classifier", "classifier.low_classifier"]),
         ("deeplabv3_resnet50", ["aux_classifier.4", "classifier.4"]),
     ] {
-        let state = state(&golden_segment(name));
+        let state = state(&golden_shapes(Folder::Segment, name));
         let rules = Rules { head: Head::LeftOut, ..Rules::default() };
         let found = by_name(&state, &with_classes(name, 2), rules).unwrap();
         let expected: Vec<_> =

@@ -1,28 +1,25 @@
-//! SSDlite at full size against torchvision: `golden/detect/make.py`.
+//! One-stage detectors at full size against torchvision: `golden/detect/make.py`.
 
-use mutualnet_zoo::Head;
-use mutualnet_zoo::ssdlite::{NAME, ssdlite};
+use mutualnet_zoo::golden::Folder;
+use mutualnet_zoo::ssdlite;
 
-use super::segment::Golden;
+use super::segment::{Golden, network};
 use super::*;
 
 const IMAGES: [usize; 4] = [4, 3, 160, 192];
 
-fn network() -> Network {
-    let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
-    ssdlite(&NetworkConfig { classes: 21, widths, output_stride: None }, Head::Whole).unwrap()
-}
-
 #[test]
 fn names_shapes_macs_scores_and_boxes_are_torchvisions() {
-    let golden = Golden::read("detect", NAME);
-    golden.assert_names_shapes_and_macs(&network());
-    golden.assert_outputs(network(), IMAGES);
+    for name in Folder::Detect.networks() {
+        let golden = Golden::read(Folder::Detect, name);
+        golden.assert_names_shapes_and_macs(&network(name));
+        golden.assert_outputs(network(name), IMAGES);
+    }
 }
 
 #[test]
 fn every_width_gives_the_same_maps() {
-    let net = Net::new(network());
+    let net = Net::new(network(ssdlite::NAME));
     let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
     for fraction in [0.25, 0.6, 1.0] {
         let slice = net.slice(&parameters, width(fraction)).unwrap();

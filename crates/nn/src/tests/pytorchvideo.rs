@@ -45,7 +45,7 @@ fn network(name: &str) -> Network {
 
 /// Every network that reads clips, with its family.
 fn published() -> impl Iterator<Item = (&'static Family, Clip)> {
-    FAMILIES.iter().flat_map(|family| family.clips.iter().map(move |&clip| (family, clip)))
+    FAMILIES.iter().flat_map(|family| family.clips().iter().map(move |&clip| (family, clip)))
 }
 
 /// The script's `fill`: uniform numbers in [-1, 1) out of an integer hash of seed and position.

@@ -1,9 +1,9 @@
-//! Faster and Mask R-CNN at full size against torchvision: `golden/regions/make.py`.
+//! Detectors with regions at full size against torchvision: `golden/regions/make.py`.
 
 use mutualnet_core::network::List;
-use mutualnet_zoo::two_stage;
+use mutualnet_zoo::golden::Folder;
 
-use super::segment::Golden;
+use super::segment::{Golden, network};
 use super::*;
 
 const IMAGES: [usize; 4] = [4, 3, 160, 192];
@@ -11,15 +11,10 @@ const IMAGES: [usize; 4] = [4, 3, 160, 192];
 const REGIONS: [usize; 4] = [6, 256 * 7 * 7, 1, 1];
 const MASK_REGIONS: [usize; 4] = [6, 256, 14, 14];
 
-fn network(name: &str) -> Network {
-    let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
-    mutualnet_zoo::build(name, &NetworkConfig { classes: 21, widths, output_stride: None }).unwrap()
-}
-
 #[test]
 fn names_shapes_macs_maps_answers_and_masks_are_torchvisions() {
-    for name in two_stage() {
-        let golden = Golden::read("regions", name);
+    for name in Folder::Regions.networks() {
+        let golden = Golden::read(Folder::Regions, name);
         let network = network(name);
         golden.assert_names_shapes_and_macs(&network);
         let inputs = [(List::MAIN, 7, IMAGES), (List::BOX, 8, REGIONS), (List::MASK, 9, MASK_REGIONS)];

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use mutualnet_core::network::List;
 use mutualnet_core::{Resolution, Subnet};
-use mutualnet_zoo::Purpose;
-use mutualnet_zoo::segment::{NAMES, segment};
+use mutualnet_zoo::golden::Folder;
 use serde::Deserialize;
 
 use super::*;
@@ -44,15 +43,16 @@ fn fill(seed: u32, n: usize) -> impl Iterator<Item = f64> {
     })
 }
 
-fn network(name: &str, purpose: Purpose) -> Network {
+/// A network as the scripts make it.
+pub(super) fn network(name: &str) -> Network {
     let widths = WidthRange::new(width(0.25), Width::ONE).unwrap();
-    segment(name, &NetworkConfig { classes: 21, widths, output_stride: None }, purpose).unwrap().unwrap()
+    mutualnet_zoo::build(name, &NetworkConfig { classes: 21, widths, output_stride: None }).unwrap()
 }
 
 impl Golden {
     /// What the script in a folder wrote about a network.
-    pub(super) fn read(folder: &str, name: &str) -> Self {
-        let path = format!("{}/golden/{folder}/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    pub(super) fn read(folder: Folder, name: &str) -> Self {
+        let path = format!("{}/../{}", env!("CARGO_MANIFEST_DIR"), folder.file(name));
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
@@ -140,34 +140,24 @@ fn weights(network: &Network) -> Weights {
 }
 
 #[test]
-fn names_shapes_and_macs_are_torchvisions() {
-    for (name, params, params_with_aux) in [
-        (NAMES[0], 3_221_538, 3_221_538),
-        (NAMES[1], 39_638_869, 42_004_074),
-        (NAMES[2], 5_113_877, 5_113_877),
-    ] {
-        let training = network(name, Purpose::Training);
-        Golden::read("segment", name).assert_names_shapes_and_macs(&training);
-        assert_eq!(training.params(Width::ONE).unwrap(), params_with_aux, "{name}");
-        let inference = network(name, Purpose::Inference);
-        assert_eq!(inference.params(Width::ONE).unwrap(), params, "{name}");
-    }
-}
-
-#[test]
-fn scores_are_torchvisions() {
-    for name in NAMES {
-        Golden::read("segment", name).assert_outputs(network(name, Purpose::Training), IMAGES);
+fn names_shapes_macs_and_scores_are_torchvisions() {
+    for name in Folder::Segment.networks() {
+        let golden = Golden::read(Folder::Segment, name);
+        golden.assert_names_shapes_and_macs(&network(name));
+        golden.assert_outputs(network(name), IMAGES);
     }
 }
 
 #[test]
 fn every_width_gives_scores_of_the_size_of_the_image() {
-    let net = Net::new(network(NAMES[0], Purpose::Inference));
-    let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
-    for fraction in [0.25, 0.6, 1.0] {
-        let slice = net.slice(&parameters, width(fraction)).unwrap();
-        let scores = net.forward(&slice, &batch(2, 40), Norm::Batch).unwrap();
-        assert_eq!(scores.shape(), [2, 21, 40, 40]);
+    for name in mutualnet_zoo::samples(Task::Segment) {
+        let net = Net::new(network(name));
+        let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
+        for fraction in [0.25, 0.6, 1.0] {
+            let slice = net.slice(&parameters, width(fraction)).unwrap();
+            for scores in net.run_all(&slice, &[&batch(2, 40)], Norm::Batch, None).unwrap() {
+                assert_eq!(scores.shape(), [2, 21, 40, 40], "{name}");
+            }
+        }
     }
 }

@@ -81,7 +81,7 @@ fn number_of_threads() {
 
 #[test]
 fn number_of_threads_in_every_family() {
-    for name in samples() {
+    for name in samples(Task::Classify) {
         for isa in Isa::available() {
             let model = model_of(name, isa);
             for row in rows_of(&zoo(name), ["0.6-24", "0.35-16"]).map(|row| subnet(&row)) {
@@ -94,7 +94,7 @@ fn number_of_threads_in_every_family() {
 
 #[test]
 fn batch_or_singles() {
-    for name in samples() {
+    for name in samples(Task::Classify) {
         let model = model_of(name, Isa::choose().unwrap());
         let mut session = session(&model, 2);
         for (row, n) in rows_of(&zoo(name), ROWS).into_iter().zip([3, 70, 2, 7]) {
@@ -121,7 +121,7 @@ fn rows_run_before() {
 
 #[test]
 fn switching_and_running_do_not_allocate() {
-    for name in samples() {
+    for name in samples(Task::Classify) {
         let model = model_of(name, Isa::choose().unwrap());
         let mut session = session(&model, 1);
         let rows = rows_of(&zoo(name), ROWS).map(|row| subnet(&row));
@@ -188,8 +188,9 @@ fn narrowed(bundle: &Bundle, row: Subnet) -> Bundle {
 fn a_slice_is_the_narrow_network() {
     let odd = (odd_network(), ["1.0-32", "0.25-31", "0.6-24", "0.35-16"]);
     // In this wide ResNet the first shortcut is the input.
-    let families = samples_of(Rank::Image).chain(["wide_resnet10_1"]).map(|name| (zoo(name), ROWS));
-    let clips = samples_of(Rank::Clip).map(zoo).chain([odd_clip_network()]);
+    let families =
+        samples_of(Task::Classify, Rank::Image).chain(["wide_resnet10_1"]).map(|name| (zoo(name), ROWS));
+    let clips = samples_of(Task::Classify, Rank::Clip).map(zoo).chain([odd_clip_network()]);
     let clips = clips.map(|network| (network, ["0.6-20", "0.25-19", "0.5-16", "0.35-9"]));
     for (network, rows) in families.chain([odd]).chain(clips) {
         let rows = rows_of(&network, rows);

@@ -139,15 +139,17 @@ pub(crate) fn bundle(network: &Network, rows: &[&str]) -> Bundle {
     };
     let frames = subnets.iter().map(|subnet| subnet.input.frames).max();
     let stats: BTreeMap<_, _> = subnets.iter().map(|&row| (row, row_stats(network, row))).collect();
+    let task = Task::ALL.into_iter().find(|task| task.check(network).is_ok()).unwrap_or_default();
     Bundle::new(BundleParts {
-        task: Task::Classify,
+        task,
         network: network.clone(),
         classes: (0..network.classes()).map(|class| format!("class {class}")).collect(),
         preprocess: Preprocess {
             clip: ClipSampling::every_frame(network, frames.unwrap()),
+            fit: task.sees(),
             ..Preprocess::center_crop(subnets[0].input.resolution, [0.5; 3], [0.25; 3])
         },
-        table: QueryTable::new(subnets.iter().map(row).collect()).unwrap(),
+        table: QueryTable::new(subnets.iter().map(row).collect()).unwrap().measuring(task.metric()),
         weights: weights(network),
         stats,
         provenance: Provenance::default(),

@@ -1,12 +1,13 @@
-//! The logits of every row match those of the naive interpreter, for every instruction set.
+//! The outputs of every row match those of the naive interpreter, for every instruction set.
 
-use mutualnet_core::Network;
 use mutualnet_core::network::Rank;
+use mutualnet_core::{Network, Task};
 use mutualnet_runtime::{Convolution, Isa};
+use mutualnet_zoo::{FAMILIES, NetworkConfig};
 
 use crate::fixture::{
     bundle, clips, model_of, network_without_stem, numbers, odd_clip_network, odd_network, session, subnet,
-    zoo,
+    widths, zoo,
 };
 use crate::interpreter;
 
@@ -17,17 +18,20 @@ fn check(network: &Network, rows: &[&str]) {
     let bundle = bundle(network, rows);
     for row in rows.iter().map(|text| subnet(text)) {
         let image = clips(1, row.input);
-        let expected = interpreter::outputs(&bundle, row, &image).remove(0);
-        let largest = expected.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+        let expected = interpreter::outputs(&bundle, row, &image);
         for (isa, (convolution, limit)) in Isa::available().flat_map(|isa| LIMITS.map(|limit| (isa, limit))) {
             let mut session = session(&model_of(&bundle, isa, convolution), 1);
             session.switch(row).unwrap();
-            let got = session.run(&image, 1).unwrap();
-            let off = got.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs() / largest);
-            let off = off.fold(0.0, f64::max);
-            let what = format!("{} {row} {isa} {convolution:?}", network.name());
-            assert!(off < limit, "{what}: off by {off} of {largest}");
-            assert_eq!(got.len(), expected.len());
+            session.run(&image, 1).unwrap();
+            for (idx, expected) in expected.iter().enumerate() {
+                let largest = expected.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+                let output = session.output(idx);
+                let off = output.data.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs() / largest);
+                let off = off.fold(0.0, f64::max);
+                let what = format!("{} {row} {isa} {convolution:?}: {}", network.name(), output.name);
+                assert!(off < limit, "{what} is off by {off} of {largest}");
+                assert_eq!(output.data.len(), expected.len(), "{what}");
+            }
         }
     }
 }
@@ -41,7 +45,7 @@ fn mobilenets() {
 
 #[test]
 fn every_family() {
-    for name in mutualnet_zoo::samples_of(Rank::Image) {
+    for name in mutualnet_zoo::samples_of(Task::Classify, Rank::Image) {
         let network = zoo(name);
         check(&network, &["0.5-24", "1.0-20", "0.6-13", "0.25-17"]);
         // Of 5 pixels VGG's pools leave nothing.
@@ -49,6 +53,20 @@ fn every_family() {
         assert_eq!(network.macs(subnet(tiny)).is_ok(), name != "vgg16_bn");
         if name != "vgg16_bn" {
             check(&network, &[tiny]);
+        }
+    }
+}
+
+/// Those with one list: what the interpreter knows nothing of, a region, is compared with the engine.
+#[test]
+fn networks_that_segment_or_detect() {
+    for family in FAMILIES.iter().filter(|family| family.task != Task::Classify) {
+        for sample in family.samples {
+            let config = NetworkConfig { classes: 5, widths: widths(0.25), output_stride: None };
+            let network = mutualnet_zoo::build(sample.name, &config).unwrap();
+            if network.lists().len() == 1 {
+                check(&network, &["0.5-40", "0.25-33"]);
+            }
         }
     }
 }
@@ -66,7 +84,7 @@ fn layers_that_mobilenets_do_not_have() {
 
 #[test]
 fn networks_that_read_clips() {
-    for name in mutualnet_zoo::samples_of(Rank::Clip) {
+    for name in mutualnet_zoo::samples_of(Task::Classify, Rank::Clip) {
         check(&zoo(name), &["0.5-24-4", "1.0-20-2", "0.6-13-5", "0.25-17-1"]);
     }
     check(&odd_clip_network(), &["1.0-21-5", "0.6-14-4", "0.25-9-7"]);

@@ -3,7 +3,7 @@
 use mutualnet_core::network::Rank;
 use mutualnet_core::rng::{Key, Purpose};
 use mutualnet_core::sample::{InputChoice, SubnetSampler, WidthChoice};
-use mutualnet_core::{InputSize, Resolution};
+use mutualnet_core::{InputSize, Resolution, Task};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters};
 use mutualnet_train::Event;
@@ -63,7 +63,7 @@ fn a_run_that_stays_at_guessing_says_so_once() {
 #[test]
 fn every_family_learns_eight_images_by_heart() {
     set_threads(1).unwrap();
-    for name in mutualnet_zoo::samples_of(Rank::Image) {
+    for name in mutualnet_zoo::samples_of(Task::Classify, Rank::Image) {
         let net = Net::new(small_network(name));
         let widths = net.network().widths();
         let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Ours computes in single precision, the reference in double.
 
-use mutualnet_core::network::{Network, ParameterKind, Rank};
+use mutualnet_core::network::{Network, ParameterKind};
 use mutualnet_core::sample::StepSubnets;
 use mutualnet_core::{Subnet, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
@@ -12,6 +12,7 @@ use mutualnet_train::step_batch::StepBatch;
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::task::{Classify, Labels};
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
+use mutualnet_zoo::golden::Folder;
 use mutualnet_zoo::{NetworkConfig, OutputStride};
 use safetensors::SafeTensors;
 
@@ -229,8 +230,7 @@ fn check_steps(golden: &Golden<'_>, member: Member, net: &Net) {
 #[test]
 fn every_family_is_what_pytorch_computes() {
     set_threads(1).unwrap();
-    let families = mutualnet_zoo::FAMILIES.iter().filter(|family| family.rank() == Rank::Image);
-    for name in families.flat_map(|family| family.samples).map(|sample| sample.name) {
+    for name in Folder::Steps.networks() {
         let path = format!("{}/golden/mutual_step/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
         let bytes =
             std::fs::read(&path).unwrap_or_else(|_| panic!("no {path}: run `cargo xtask golden {name}`"));

@@ -13,7 +13,7 @@ use mutualnet_core::{
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 use mutualnet_runtime::{Convolution, Model, ModelConfig, Session};
-use mutualnet_zoo::{Head, NetworkConfig, Variant, segment, ssdlite};
+use mutualnet_zoo::{Head, NetworkConfig, Variant};
 use rand::Rng;
 
 use crate::fixture::small_network;
@@ -113,7 +113,7 @@ fn bundle(net: &Net, parameters: &Parameters, rows: &[EngineRow]) -> Bundle {
 fn every_family_gives_the_engines_logits_on_the_run_side() {
     set_threads(1).unwrap();
     let finer = small_network("mobilenet_v2").with_channel_divisor(1).unwrap();
-    for network in mutualnet_zoo::samples_of(Rank::Image).map(small_network).chain([finer]) {
+    for network in mutualnet_zoo::samples_of(Task::Classify, Rank::Image).map(small_network).chain([finer]) {
         let both = BothSides::new(network, [32, 28, 20]);
         for (at, row) in both.rows.iter().enumerate() {
             both.assert_equal(at, [row.subnet.input.resolution.get() as usize; 2], TOLERANCE);
@@ -125,7 +125,7 @@ fn every_family_gives_the_engines_logits_on_the_run_side() {
 #[test]
 fn networks_for_clips_give_the_engines_logits_on_the_run_side() {
     set_threads(1).unwrap();
-    for network in mutualnet_zoo::samples_of(Rank::Clip).map(small_network) {
+    for network in mutualnet_zoo::samples_of(Task::Classify, Rank::Clip).map(small_network) {
         let both = BothSides::of_clips(network, [32, 28, 20], [4, 3, 5]);
         for at in 0..both.rows.len() {
             let side = both.rows[at].subnet.input.resolution.get() as usize;
@@ -185,13 +185,24 @@ fn two_pathways_give_the_engines_logits_on_the_run_side() {
     }
 }
 
+/// All samples of a task, with every head.
+fn with_heads(task: Task) -> impl Iterator<Item = Network> {
+    let of_task = mutualnet_zoo::FAMILIES.iter().filter(move |family| family.task == task);
+    of_task.flat_map(|family| family.samples).flat_map(|sample| {
+        let widths = sample.widths.map(|width| Width::new(width).unwrap());
+        let widths = WidthRange::new(widths[0], widths[1]).unwrap();
+        let config = NetworkConfig { classes: 5, widths, output_stride: None };
+        [Head::Whole, Head::Slim].map(|head| {
+            let variant = Variant { head, ..Variant::from(mutualnet_zoo::Purpose::Training) };
+            mutualnet_zoo::build_for(variant, sample.name, &config).unwrap()
+        })
+    })
+}
+
 #[test]
 fn segmentation_gives_the_engines_scores_at_every_row_and_three_aspects() {
     set_threads(1).unwrap();
-    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
-    let config = NetworkConfig { classes: 5, widths, output_stride: None };
-    for name in segment::NAMES {
-        let network = segment::segment(name, &config, mutualnet_zoo::Purpose::Training).unwrap().unwrap();
+    for network in with_heads(Task::Segment) {
         let both = BothSides::new(network, [96, 64, 48]);
         for at in 0..both.rows.len() {
             let side = both.rows[at].subnet.input.resolution.get() as usize;
@@ -203,63 +214,43 @@ fn segmentation_gives_the_engines_scores_at_every_row_and_three_aspects() {
     }
 }
 
+/// Their maps; and of those that look at regions, what they answer about some.
 #[test]
-fn detection_gives_the_engines_maps_at_every_row() {
+fn detection_gives_the_engines_maps_and_answers_at_every_row() {
     set_threads(1).unwrap();
-    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
-    let config = NetworkConfig { classes: 5, widths, output_stride: None };
-    for head in [Head::Whole, Head::Slim] {
-        let both = BothSides::new(ssdlite::ssdlite(&config, head).unwrap(), [160, 128, 96]);
+    for network in with_heads(Task::Detect) {
+        let both = BothSides::new(network, [128, 64, 96]);
+        let of_regions = &both.net.network().lists()[1..];
+        let tolerance = if of_regions.is_empty() { MAGNIFIED } else { TOLERANCE };
         for at in 0..both.rows.len() {
             let side = both.rows[at].subnet.input.resolution.get() as usize;
-            both.assert_equal(at, [side; 2], MAGNIFIED);
+            both.assert_equal(at, [side; 2], tolerance);
+            of_regions.iter().for_each(|list| assert_equal_of_regions(&both, at, list));
         }
     }
 }
 
-#[test]
-fn a_detector_with_regions_gives_the_engines_maps_and_answers_at_every_row() {
-    // What each list reads: regions as channels of one position, and as squares.
-    const REGIONS: [(&str, [usize; 4]); 2] =
-        [(List::BOX, [5, 1, 1, 256 * 7 * 7]), (List::MASK, [5, 14, 14, 256])];
-    set_threads(1).unwrap();
-    let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.5).unwrap()).unwrap();
-    let config = NetworkConfig { classes: 5, widths, output_stride: None };
-    for (name, head) in [
-        ("maskrcnn_mobilenet_v3_large_fpn", Head::Whole),
-        ("maskrcnn_mobilenet_v3_large_fpn", Head::Slim),
-        ("fasterrcnn_resnet50_fpn", Head::Whole),
-    ] {
-        let variant = Variant { purpose: mutualnet_zoo::Purpose::Training, head };
-        let network = mutualnet_zoo::build_for(variant, name, &config).unwrap();
-        let both = BothSides::new(network, [96, 64, 80]);
-        let mut rng = Key::new(3, Purpose::Generate).stream();
-        let lists = REGIONS.map(|(list, shape)| {
-            let regions: Vec<f32> =
-                (0..shape.iter().product()).map(|_| rng.random_range(-1.0_f32..1.0)).collect();
-            (list, Tensor::from_nhwc(&regions, shape, Device::Cpu).unwrap(), regions)
-        });
-        let lists = &lists[..both.net.network().lists().len() - 1];
-        for (at, EngineRow { subnet, slice, statistics }) in both.rows.iter().enumerate() {
-            both.assert_equal(at, [subnet.input.resolution.get() as usize; 2], TOLERANCE);
-            let mut session = Session::new(both.models[0].0.clone(), NonZeroUsize::new(2).unwrap()).unwrap();
-            session.switch(*subnet).unwrap();
-            for (name, tensor, regions) in lists {
-                let list = both.net.network().list(name).unwrap();
-                let norm = Norm::Fixed(statistics);
-                let engine = no_grad(|| both.net.run_list(slice, (list, &[tensor]), norm, None)).unwrap();
-                session.run_list(name, &[regions], tensor.shape()[0]).unwrap();
-                for (idx, engine) in engine.iter().enumerate() {
-                    let output = session.output(idx);
-                    let engine = if engine.shape().len() == 4 {
-                        channels_last(engine)
-                    } else {
-                        engine.to_vec_f32().unwrap()
-                    };
-                    assert_near(output.data, &engine, output.name);
-                }
-            }
-        }
+/// What a list that reads regions answers about some.
+fn assert_equal_of_regions(both: &BothSides, row: usize, list: &List) {
+    const N_REGIONS: usize = 5;
+    let EngineRow { subnet, slice, statistics } = &both.rows[row];
+    let network = both.net.network();
+    let input = network.inputs(list).next().unwrap();
+    let input = network.costs(*subnet).unwrap()[input.0].shape;
+    let [_, height, width] = input.extent.map(|n| n as usize);
+    let shape = [N_REGIONS, height, width, input.channels];
+    let mut rng = Key::new(3, Purpose::Generate).stream();
+    let regions: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0_f32..1.0)).collect();
+    let tensor = Tensor::from_nhwc(&regions, shape, Device::Cpu).unwrap();
+    let run = || both.net.run_list(slice, (list, &[&tensor]), Norm::Fixed(statistics), None);
+    let mut session = Session::new(both.models[0].0.clone(), NonZeroUsize::new(2).unwrap()).unwrap();
+    session.switch(*subnet).unwrap();
+    session.run_list(list.name(), &[&regions], N_REGIONS).unwrap();
+    for (idx, engine) in no_grad(run).unwrap().iter().enumerate() {
+        let output = session.output(idx);
+        let is_map = engine.shape().len() == 4;
+        let engine = if is_map { channels_last(engine) } else { engine.to_vec_f32().unwrap() };
+        assert_near(output.data, &engine, output.name);
     }
 }
 
