@@ -15,6 +15,7 @@ others. Prints one line per comparison to stderr and one JSON object to stdout; 
 above its limit.
 """
 import importlib.util
+import inspect
 import json
 import os
 import subprocess
@@ -136,7 +137,7 @@ def other(compat, source, theirs, network, folder):
         # Networks that segment would otherwise download their backbone.
         segments = hasattr(torchvision.models.segmentation, theirs)
         more = {"weights_backbone": None} if segments else {}
-        if theirs.startswith("deeplab"):
+        if "aux_loss" in inspect.signature(torchvision.models.get_model_builder(theirs)).parameters:
             more["aux_loss"] = True
         model = torchvision.models.get_model(theirs, **more)
     else:

@@ -1,4 +1,4 @@
-//! Prints what is known about every network, or about the named one with its list of nodes, as JSON.
+//! Prints what is known about every network, or about the named one with its lists of nodes, as JSON.
 //!
 //! An example because scripts and `xtask` need it, which must not link the product.
 //! Invariant: everything comes from `FAMILIES` and from the lists.
@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+use mutualnet_core::network::Lists;
 use mutualnet_core::{Subnet, Width, WidthRange};
 use mutualnet_zoo::{Error, FAMILIES, Family, NetworkConfig, Purpose, build, build_for, family, golden};
 use serde_json::{Value, json};
@@ -35,11 +36,11 @@ fn config() -> Result<NetworkConfig, Error> {
     Ok(NetworkConfig { classes: 1000, widths: WidthRange::new(Width::ONE, Width::ONE)?, output_stride: None })
 }
 
-/// Its golden folders, what it is compared with, and the list with the rules of its channels.
+/// Its golden folders, what it is compared with, and the lists with the rules of their channels.
 fn one(name: &str) -> Result<Value, Error> {
     let network = build(name, &config()?)?;
     let folders: Vec<_> = golden::folders(name).into_iter().map(golden::Folder::path).collect();
-    let mut told = json!({ "name": name, "golden": folders, "network": network });
+    let mut told = json!({ "name": name, "golden": folders, "lists": Lists::from(&network) });
     if let Some(family) = family(name) {
         told["torchvision"] = json!(family.torchvision.contains(&name));
         told["timm"] = json!(family.timm(name));

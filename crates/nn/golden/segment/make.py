@@ -10,6 +10,7 @@ It computes in double precision, with the statistics of the batch and without dr
     outputs      shape, and every n-th number of the row-major output, at most 256
 """
 
+import inspect
 import json
 import pathlib
 import sys
@@ -40,8 +41,9 @@ def deeplab_mobilenet():
 def network(name):
     if name == "deeplabv3_mobilenet_v2":
         return deeplab_mobilenet()
-    aux = {"aux_loss": True} if name.startswith("deeplab") else {}
-    return getattr(torchvision.models.segmentation, name)(weights=None, weights_backbone=None, **aux)
+    build = getattr(torchvision.models.segmentation, name)
+    aux = {"aux_loss": True} if "aux_loss" in inspect.signature(build).parameters else {}
+    return build(weights=None, weights_backbone=None, **aux)
 
 
 def main(facts):

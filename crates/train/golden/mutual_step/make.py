@@ -296,7 +296,7 @@ def problem(facts):
     """Network, full width, how much is kept, and learning rate."""
     if facts["name"] in BY_HAND:
         return BY_HAND[facts["name"]]
-    return of_torchvision(facts["name"], facts["network"]["nodes"]), facts["full"], SOME, 0.01
+    return of_torchvision(facts["name"], facts["lists"]["main"]["nodes"]), facts["full"], SOME, 0.01
 
 
 def make(facts):
