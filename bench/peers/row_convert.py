@@ -2,7 +2,8 @@
 
 usage: row_convert.py BUNDLE
 
-`row.onnx` has a fixed size and any number of images; `row.ts` is the traced module; `row.ncnn.param` and `row.ncnn.bin`
+`row.onnx` has a fixed size and any number of images, and is exported from torchvision's own model where it has the network, at
+full width and for segmentation; `row.ts` is the traced module; `row.ncnn.param` and `row.ncnn.bin`
 are what pnnx makes of it. A stamp keeps files that were made from the same bundle by the same scripts.
 """
 import hashlib
@@ -22,16 +23,22 @@ def convert(bundle):
     import pnnx
     import torch
 
-    from row_network import Row
+    from row_network import Row, torchvisions
 
     directory = bundle.parent
     row = Row(bundle)
     image = torch.zeros(1, 3, row.side, row.side)
+    published = torchvisions(bundle)
+    if published is not None:
+        noise = torch.randn(image.shape, generator=torch.manual_seed(1))
+        with torch.inference_mode():
+            ours, theirs = row(noise), published(noise)
+        assert (ours - theirs).abs().max() < 1e-4 * theirs.abs().max(), "torchvision's model answers otherwise"
     with torch.inference_mode():
         traced = torch.jit.trace(row, image, check_trace=False)
         traced.save(directory / "row.ts")
         torch.onnx.export(
-            row, (image,), directory / "row.onnx", opset_version=17, input_names=["images"], output_names=["output"],
+            row if published is None else published, (image,), directory / "row.onnx", opset_version=17, input_names=["images"], output_names=["output"],
             dynamic_axes={"images": {0: "n"}, "output": {0: "n"}}, dynamo=False,
         )
     pnnx.convert(str(directory / "row.ts"), inputs=image, fp16=False)

@@ -134,6 +134,38 @@ class Row(nn.Module):
         return values[self.output]
 
 
+class Out(nn.Module):
+    """The scores alone of a model of torchvision that segments."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(x)["out"]
+
+
+def torchvisions(path):
+    """torchvision's own model with the numbers of a bundle that has only one row, of full width, if it is one of those that
+    segment; else None."""
+    from torchvision.models import segmentation
+
+    with safe_open(path, "pt") as file:
+        manifest = json.loads(file.metadata()["manifest"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    name = manifest["lists"]["main"]["name"]
+    (row,) = manifest["table"]["rows"]
+    if row["width"] != 1.0 or not hasattr(segmentation, name):
+        return None
+    classes = len(manifest["classes"])
+    model = getattr(segmentation, name)(weights=None, weights_backbone=None, num_classes=classes, aux_loss=None)
+    # Statistics lie at `rows/WIDTH-RESOLUTION/PATH`.
+    state = {name.split("/", 2)[-1]: tensor for name, tensor in tensors.items()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and all(name.endswith(".num_batches_tracked") for name in missing), (missing, unexpected)
+    return Out(model).eval()
+
+
 def filled(module, weight, bias):
     with torch.no_grad():
         module.weight.copy_(weight)

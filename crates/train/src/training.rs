@@ -1,7 +1,7 @@
 //! A run: all steps, from the first or from the newest checkpoint to the last.
 //!
-//! Invariant: the state after a step depends on the plan alone, not on interruptions, threads or the time of day;
-//! a run killed at any instant and resumed ends in the same bits as one that was not.
+//! Invariant: the state after a step depends on the plan and on the number of threads alone, not on interruptions, workers or
+//! the time of day; a run killed at any instant and resumed ends in the same bits as one that was not.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};

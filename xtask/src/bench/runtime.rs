@@ -18,7 +18,7 @@ use crate::{process, product};
 mod report;
 use report::{Measured, report};
 
-const NETWORKS: [&str; 7] = [
+const NETWORKS: [&str; 8] = [
     "mobilenet_v1",
     "mobilenet_v2",
     "mobilenet_v3_large",
@@ -26,6 +26,7 @@ const NETWORKS: [&str; 7] = [
     "resnet18",
     "resnet50",
     "lraspp_mobilenet_v3_large",
+    "deeplabv3_resnet50",
 ];
 
 /// Width and resolution of the rows.

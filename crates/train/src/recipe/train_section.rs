@@ -126,7 +126,7 @@ pub struct TrainSection {
     /// `cpu`, `cuda` or `cuda:N`.
     #[serde(default = "TrainSection::default_device")]
     pub device: String,
-    /// Threads of the tensor engine, up to 1024; 0 is one per core.
+    /// Threads of the tensor engine, up to 1024; 0 is one per core. The last digits of a training depend on their number.
     #[serde(default)]
     pub threads: usize,
     /// Steps between checkpoints; 0 is once per epoch.
