@@ -1,5 +1,7 @@
 //! The command line: commands, arguments and their help.
 
+#[cfg(feature = "train")]
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 #[cfg(feature = "train")]
 use std::time::Duration;
@@ -70,9 +72,26 @@ pub(crate) struct PlanArgs {
     /// Do not time training on this machine
     #[arg(long)]
     pub(crate) no_timing: bool,
+    /// Plan for several processes that share every batch too, on N machines like this one
+    #[arg(long, value_name = "N", conflicts_with_all = ["no_timing", "train_images"])]
+    pub(crate) machines: Option<NonZeroUsize>,
+    /// Plan for N processes on each machine
+    #[arg(long, value_name = "N", conflicts_with_all = ["no_timing", "train_images"])]
+    pub(crate) processes: Option<NonZeroUsize>,
+    /// What the network between machines carries, in 10⁹ bits per second
+    #[arg(long, value_name = "GBIT", default_value_t = 10.0, value_parser = positive)]
+    pub(crate) gbit_per_s: f64,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[cfg(feature = "train")]
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if number > 0.0 && f64::is_finite(number) => Ok(number),
+        _ => Err("not a number above 0".to_owned()),
+    }
 }
 
 #[cfg(feature = "train")]

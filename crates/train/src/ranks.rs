@@ -39,6 +39,22 @@ pub(crate) enum Sending {
     Group(Averaging),
 }
 
+/// Whether `n` processes can share the batches of a recipe.
+///
+/// # Errors
+/// As [`Ranks::check_batch`].
+pub(crate) fn check_batch(recipe: &Recipe, n: usize) -> Result<()> {
+    let batch = recipe.train.batch;
+    if n == 1 || (batch.is_multiple_of(n) && batch >= 2 * n) {
+        return Ok(());
+    }
+    let next = batch.div_ceil(n).max(2) * n;
+    let reason =
+        format!("train.batch is {batch}, which {n} processes cannot share equally, at least 2 for each");
+    let hint = Some(format!("set train.batch={next}, or start another number of processes"));
+    Err(Error::Recipe { path: None, place: None, reason, hint })
+}
+
 impl Sending {
     /// Waits for the means.
     ///
@@ -114,15 +130,7 @@ impl Ranks {
     /// # Errors
     /// They would not have equally many images each, or fewer than two, of which there are no batch statistics.
     pub(crate) fn check_batch(&self, recipe: &Recipe) -> Result<()> {
-        let (batch, n) = (recipe.train.batch, self.n());
-        if n == 1 || (batch.is_multiple_of(n) && batch >= 2 * n) {
-            return Ok(());
-        }
-        let next = batch.div_ceil(n).max(2) * n;
-        let reason =
-            format!("train.batch is {batch}, which {n} processes cannot share equally, at least 2 for each");
-        let hint = Some(format!("set train.batch={next}, or start another number of processes"));
-        Err(Error::Recipe { path: None, place: None, reason, hint })
+        check_batch(recipe, self.n())
     }
 
     /// Does something while batch norms use the statistics of the batches of all processes.

@@ -24,6 +24,9 @@ mod memory;
 mod rows;
 mod steps;
 
+mod processes;
+pub use processes::{Processes, SharedStep, measure_shared};
+
 /// How long the stages of a recipe take on this machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Timing {

@@ -181,12 +181,18 @@ impl Start {
     }
 }
 
-/// Sets the number of threads and returns the device, as the recipe says.
-pub(crate) fn set_up(recipe: &Recipe, ranks: &Ranks) -> Result<Device> {
+/// The device that each of `n` processes trains on.
+pub(crate) fn device_of(recipe: &Recipe, n: usize) -> Result<Device> {
     let device = Device::parse(&recipe.train.device)?;
-    if ranks.n() > 1 && device != Device::Cpu {
+    if n > 1 && device != Device::Cpu {
         return Err(Error::Launch { reason: "several processes train on CPUs only so far".to_owned() });
     }
+    Ok(device)
+}
+
+/// Sets the number of threads and returns the device, as the recipe says.
+pub(crate) fn set_up(recipe: &Recipe, ranks: &Ranks) -> Result<Device> {
+    let device = device_of(recipe, ranks.n())?;
     let threads = match recipe.train.threads {
         0 => ranks.cores(),
         threads => threads,

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,7 +11,7 @@ use mutualnet_core::Network;
 use mutualnet_core::network::Rank;
 use mutualnet_core::text::{counted, shown};
 use mutualnet_train::plan::{DataFacts, too_narrow};
-use mutualnet_train::timing::{self, HeldUpBy, Timing};
+use mutualnet_train::timing::{self, HeldUpBy, Processes, SharedStep, Timing, TrainTiming};
 use mutualnet_train::{Plan, Planned, Recipe};
 use serde::Serialize;
 
@@ -26,6 +27,9 @@ struct Report {
     plan: Plan,
     /// `None` where nothing was timed.
     timing: Option<Timing>,
+    /// With several processes, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_step: Option<SharedStep>,
 }
 
 pub(super) fn run(args: &PlanArgs) -> Result<()> {
@@ -38,12 +42,24 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
             let facts = DataFacts { classes, n_train, ..DataFacts::default() };
             let (plan, network) = Plan::start_of(&recipe, facts)?;
             warn_of_width(&network);
-            (Report { plan, timing: None }, "there are no images to time steps on")
+            (Report { plan, timing: None, shared_step: None }, "there are no images to time steps on")
         }
         _ => {
             let planned = make(&recipe)?;
             let timing = if args.no_timing { None } else { Some(time(&planned)?) };
-            (Report { plan: planned.plan, timing }, "--no-timing was given")
+            let shared_step = match processes(args) {
+                None => None,
+                Some(processes) => {
+                    text::note("timing the work and the exchange of one of these processes, about 10 s");
+                    Some(timing::measure_shared(
+                        &planned,
+                        processes,
+                        timing::STEP_TIME,
+                        &mut Progress::quiet(),
+                    )?)
+                }
+            };
+            (Report { plan: planned.plan, timing, shared_step }, "--no-timing was given")
         }
     };
     if args.json {
@@ -51,7 +67,10 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
     }
     print_plan(&report.plan)?;
     match &report.timing {
-        Some(timing) => print_timing(&report.plan, timing),
+        Some(timing) => {
+            print_timing(&report.plan, timing)?;
+            report.shared_step.as_ref().map_or(Ok(()), |shared| print_shared(shared, &timing.train))
+        }
         None => entry("time", &format!("not measured: {not_timed}")),
     }
 }
@@ -138,6 +157,38 @@ fn print_timing(plan: &Plan, Timing { train, tabulate, peak_memory_bytes }: &Tim
             train.measured_batch,
             tabulate.measured_rows,
             counted(plan.derived.rows, "row")
+        ),
+    )
+}
+
+/// The processes that the arguments ask for.
+fn processes(args: &PlanArgs) -> Option<Processes> {
+    let [machines, per_machine] = [args.machines, args.processes].map(|n| n.map_or(1, NonZeroUsize::get));
+    let is_asked = args.machines.is_some() || args.processes.is_some();
+    is_asked.then_some(Processes { machines, per_machine, gbit_per_s: args.gbit_per_s })
+}
+
+fn print_shared(shared: &SharedStep, alone: &TrainTiming) -> Result<()> {
+    let SharedStep { work_seconds, exchange_seconds, hidden_seconds, .. } = *shared;
+    entry(
+        &match shared.processes {
+            1 => "1 process".to_owned(),
+            n => format!("{n} processes"),
+        },
+        &format!(
+            "about {} per step, {:.2} × as fast as this machine with one process",
+            seconds(shared.seconds),
+            alone.step_seconds / shared.seconds
+        ),
+    )?;
+    entry(
+        "",
+        &format!(
+            "{} of work; {} to exchange {}, of which {} are hidden behind the work",
+            seconds(work_seconds),
+            seconds(exchange_seconds),
+            bytes(shared.bytes),
+            seconds(hidden_seconds)
         ),
     )
 }

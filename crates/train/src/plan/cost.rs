@@ -75,16 +75,30 @@ impl<'a> StepCost<'a> {
         })
     }
 
+    /// The mean of the last student alone, which is the narrowest one; 0 without students.
+    pub(crate) fn of_last_student(&self) -> Result<f64> {
+        let train = &self.recipe.train;
+        if !train.method.has_students() {
+            return Ok(0.0);
+        }
+        macs(&self.network, self.recipe.trained_widths().smallest(), self.seen_by_students())
+    }
+
+    /// The inputs that students see.
+    fn seen_by_students(&self) -> &[InputSize] {
+        let all = self.recipe.inputs();
+        match self.recipe.train.method.input_choice() {
+            InputChoice::Largest => &all[..1],
+            InputChoice::Common | InputChoice::Own => all,
+        }
+    }
+
     fn students(&self) -> Result<f64> {
         let train = &self.recipe.train;
         if !train.method.has_students() {
             return Ok(0.0);
         }
-        let all = self.recipe.inputs();
-        let seen = match train.method.input_choice() {
-            InputChoice::Largest => &all[..1],
-            InputChoice::Common | InputChoice::Own => all,
-        };
+        let seen = self.seen_by_students();
         let range = self.recipe.trained_widths();
         let (low, high) = (range.smallest().fraction(), range.full().fraction());
         let widths = match train.width_step {
@@ -94,8 +108,7 @@ impl<'a> StepCost<'a> {
                 .collect::<Result<_, _>>()?,
         };
         let random = widths.iter().map(|&width| macs(&self.network, width, seen)).sum::<Result<f64>>()?;
-        let smallest = macs(&self.network, range.smallest(), seen)?;
-        Ok(smallest + train.random_subnets as f64 * random / widths.len() as f64)
+        Ok(self.of_last_student()? + train.random_subnets as f64 * random / widths.len() as f64)
     }
 }
 

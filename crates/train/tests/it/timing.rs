@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mutualnet_train::timing::{Processes, SharedStep, measure_shared};
 use mutualnet_train::{Plan, timing};
 
 use crate::fixture::Fixture;
@@ -46,4 +47,26 @@ fn whatever_would_stop_training_is_an_error() {
     let planned = Plan::make(&fixture.recipe(&["train.init=missing.safetensors"])).unwrap();
     let error = timing::measure(&planned, Duration::ZERO, &mut ()).unwrap_err();
     assert!(error.to_string().contains("missing.safetensors"), "{error}");
+}
+
+#[test]
+fn a_step_is_shared_by_processes() {
+    let fixture = Fixture::new();
+    let planned = Plan::make(&fixture.recipe(&[])).unwrap();
+    let shared = |machines, per_machine, gbit_per_s| {
+        let processes = Processes { machines, per_machine, gbit_per_s };
+        measure_shared(&planned, processes, Duration::from_millis(300), &mut ())
+    };
+    let SharedStep { processes, seconds, work_seconds, exchange_seconds, hidden_seconds, bytes } =
+        shared(1, 2, 10.0).unwrap();
+    assert_eq!((processes, bytes), (2, 4 * planned.plan.derived.params));
+    assert!(work_seconds > 0.0 && exchange_seconds > 0.0 && hidden_seconds <= exchange_seconds);
+    let shown = exchange_seconds - hidden_seconds;
+    assert!((work_seconds + shown..work_seconds + shown + exchange_seconds).contains(&seconds), "{seconds}");
+    // Each of four sends one and a half times the gradients over a network of a thousandth of 10⁹ bits per second.
+    let slow = shared(4, 1, 0.001).unwrap();
+    assert!((slow.exchange_seconds - 1.5 * bytes as f64 * 8e-6).abs() < 1e-9, "{slow:?}");
+    assert!(slow.hidden_seconds < slow.work_seconds && slow.seconds > slow.exchange_seconds, "{slow:?}");
+    let error = shared(3, 1, 10.0).unwrap_err();
+    assert!(error.to_string().contains("which 3 processes cannot share equally"), "{error}");
 }
