@@ -79,8 +79,8 @@ fn networks_that_segment_or_detect_compute_what_their_rows_compute() {
     }
 }
 
-/// What no family has: several inputs, a norm that is not folded, one that has two readers, a vector that becomes a map, a
-/// node that is two outputs, a layer with the name of an output.
+/// What no family has: several inputs, a norm that is not folded, one that has two readers, a node that is two outputs, a
+/// layer with the name of an output.
 fn odd_network() -> Network {
     let conv = |out: ChannelRule, size: u32, groups| Conv {
         out,
@@ -108,7 +108,7 @@ fn odd_network() -> Network {
     let x = net.batch_norm("joined_bn", x);
     let x = net.activation("hard_swish", x, Activation::HardSwish);
     let pooled = net.global_pool("pool", x);
-    let gate = net.linear("gate", pooled, 24);
+    let gate = net.conv("gate", pooled, conv(ChannelRule::whole(24), 1, Groups::Dense));
     let gate = net.activation("hard_sigmoid", gate, Activation::HardSigmoid);
     let back = net.conv("back", gate, conv(ChannelRule::whole(24), 1, Groups::Dense));
     let x = net.multiply("gated", x, back);
