@@ -110,22 +110,20 @@ fn noise(place: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use mutualnet_core::{Subnet, Width, WidthRange};
-    use mutualnet_zoo::NetworkConfig;
+    use mutualnet_zoo::{FAMILIES, NetworkConfig};
 
     use super::*;
 
     #[test]
-    fn networks_of_every_task_do_steps() {
+    fn networks_of_every_family_do_steps() {
         let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.5).unwrap()).unwrap();
         let config = NetworkConfig { classes: 4, widths, output_stride: None };
-        for (name, full, student) in [
-            ("mobilenet_v2", "0.5-64", "0.4-48"),
-            ("lraspp_mobilenet_v3_large", "0.5-64", "0.4-48"),
-            ("ssdlite320_mobilenet_v3_large", "0.5-64", "0.4-48"),
-            ("x3d_xs", "0.5-32-4", "0.4-24-2"),
-            ("slowfast_r14_4x16", "0.5-32-4", "0.4-24-2"),
-        ] {
-            let mut network = mutualnet_zoo::build(name, &config).unwrap();
+        for family in FAMILIES {
+            let (full, student) = match family.rank() {
+                Rank::Image => ("0.5-64", "0.4-48"),
+                Rank::Clip => ("0.5-32-4", "0.4-24-2"),
+            };
+            let mut network = mutualnet_zoo::build(family.samples[0].name, &config).unwrap();
             if network.whole_clip().is_some() {
                 network = network.with_whole_clip([8, 32, 32]).unwrap();
             }
