@@ -145,7 +145,6 @@ impl<'a> Call<'a> {
             "Add" => self.pair(|a, b| a + b)?,
             "Mul" => self.pair(|a, b| a * b)?,
             "Flatten" => self.flatten()?,
-            "Unsqueeze" => self.unsqueeze()?,
             "Identity" => self.floats(0)?.clone(),
             _ => self.pointwise()?,
         };
@@ -323,14 +322,6 @@ impl<'a> Call<'a> {
             return Err(self.wrong("the axis is not 1"));
         }
         Ok(Tensor { shape, data: x.data.clone() })
-    }
-
-    fn unsqueeze(&self) -> Result<Tensor> {
-        let x = self.floats(0)?;
-        if x.shape.len() != 2 || self.ints(1)? != [2, 3] {
-            return Err(self.wrong("only a vector becomes a map"));
-        }
-        Ok(Tensor { shape: [&x.shape[..], &[1, 1]].concat(), data: x.data.clone() })
     }
 
     fn slice(&self) -> Result<Vec<i64>> {

@@ -142,16 +142,6 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// The value of a node as `[n, c, h, w]`.
-    fn map(&mut self, NodeId(idx): NodeId) -> String {
-        let value = self.names[idx].clone();
-        if !self.is_vector[idx] {
-            return value;
-        }
-        let axes = self.graph.ints("positions", &[2, 3]);
-        self.derived("Unsqueeze", &format!("{value}.map"), &[&value, &axes], vec![])
-    }
-
     /// The value of a node, which has one position, as `[n, c]`.
     fn vector(&mut self, NodeId(idx): NodeId) -> String {
         let value = self.names[idx].clone();
@@ -177,18 +167,15 @@ impl Translation<'_> {
 
     /// An operation on one map.
     fn map_op(&mut self, op_type: &str, id: NodeId, attributes: Vec<AttributeProto>) {
-        let input = self.map(self.row.network().node(id).inputs[0]);
-        self.graph.node(op_type, &self.names[id.0], &[&input], attributes);
+        let input = self.row.network().node(id).inputs[0];
+        self.graph.node(op_type, &self.names[id.0], &[&self.names[input.0]], attributes);
     }
 
-    /// An operation on two values, of which the second may have a single position.
+    /// An operation on two vectors, or on two maps of which the second may have a single position.
     fn pair(&mut self, op_type: &str, id: NodeId) {
         let inputs = &self.row.network().node(id).inputs;
-        let value = |translation: &mut Self, input: NodeId| {
-            if translation.is_vector[id.0] { translation.vector(input) } else { translation.map(input) }
-        };
-        let [a, b] = [inputs[0], inputs[1]].map(|input| value(self, input));
-        self.graph.node(op_type, &self.names[id.0], &[&a, &b], vec![]);
+        let values = [inputs[0], inputs[1]].map(|input| self.names[input.0].as_str());
+        self.graph.node(op_type, &self.names[id.0], &values, vec![]);
     }
 
     /// Several values, one after the other along the channels.
@@ -236,7 +223,7 @@ impl Translation<'_> {
 
     fn conv(&mut self, id: NodeId, conv: &Conv) {
         let inputs = self.row.network().node(id).inputs.clone();
-        let maps = inputs.iter().map(|&input| self.map(input)).collect();
+        let maps = inputs.iter().map(|&input| self.names[input.0].clone()).collect();
         let x = self.concatenated(id, maps);
         let (parameters, result) = self.layer_parameters(id);
         let mut attributes = window(conv.kernel, conv.stride, conv.padding);
@@ -325,7 +312,7 @@ impl Translation<'_> {
                 .to_vec(),
             _ => return Err(unknown(node, "this way of resizing")),
         };
-        let [x, like] = [node.inputs[0], node.inputs[1]].map(|input| self.map(input));
+        let [x, like] = [node.inputs[0], node.inputs[1]].map(|input| self.names[input.0].clone());
         let batch_and_channels = self.part_of_shape(&x, "batch_and_channels", [0, 2]);
         let size = self.part_of_shape(&like, "size", [2, 4]);
         let sizes = format!("{}.sizes", node.path);
