@@ -1,9 +1,9 @@
 """Times mutual steps of the MutualNet authors' own code, as published, on the CPU.
 
 usage: authors_step.py CHECKOUT NETWORK THREADS BATCH
-It runs `train` of their train.py, unedited, on their network with their settings file for it, `apps/NETWORK.yml`. Only what a machine
-without a GPU cannot do is replaced: `.cuda()` returns its object. The random draws are those of the driver, and
-periodic logging is turned off, so that only the step is timed.
+It runs `train` of their train.py, unedited, on their network with their settings file for it, `apps/NETWORK.yml`. Only
+what a machine without a GPU cannot do is replaced: `.cuda()` returns its object. The random draws are those of the
+driver, and periodic logging is turned off, so that only the step is timed.
 """
 import os
 import sys

@@ -2,9 +2,8 @@
 
 usage: row_convert.py BUNDLE
 
-`row.onnx` has a fixed size and any number of images, and is exported from torchvision's own model where it has the network, at
-full width and for segmentation; `row.ts` is the traced module; `row.ncnn.param` and `row.ncnn.bin`
-are what pnnx makes of it. A stamp keeps files that were made from the same bundle by the same scripts.
+`row.onnx` has a fixed size and any number of images; of a network that segments, at full width, it is torchvision's own
+model if it has it. `row.ts` is the traced module; `row.ncnn.param` and `row.ncnn.bin` are what pnnx makes of it. A stamp keeps files that were made from the same bundle by the same scripts.
 """
 import hashlib
 import pathlib
@@ -38,7 +37,8 @@ def convert(bundle):
         traced = torch.jit.trace(row, image, check_trace=False)
         traced.save(directory / "row.ts")
         torch.onnx.export(
-            row if published is None else published, (image,), directory / "row.onnx", opset_version=17, input_names=["images"], output_names=["output"],
+            row if published is None else published, (image,), directory / "row.onnx", opset_version=17,
+            input_names=["images"], output_names=["output"],
             dynamic_axes={"images": {0: "n"}, "output": {0: "n"}}, dynamo=False,
         )
     pnnx.convert(str(directory / "row.ts"), inputs=image, fp16=False)

@@ -160,7 +160,7 @@ impl Slice {
         &self.leaves
     }
 
-    /// The gradients that it collected, zero where it has none.
+    /// The gradients that it collected, zero where it has none, so that all processes have tensors of the same shapes.
     ///
     /// # Errors
     /// Fails if the engine does not have enough memory.

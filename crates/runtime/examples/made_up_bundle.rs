@@ -10,7 +10,7 @@ use std::path::Path;
 use mutualnet_bundle::{Bundle, BundleParts};
 use mutualnet_core::network::Op;
 use mutualnet_core::{Subnet, Task, Width, WidthRange};
-use mutualnet_zoo::NetworkConfig;
+use mutualnet_zoo::{NetworkConfig, Purpose};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<_> = std::env::args().skip(1).collect();
@@ -20,7 +20,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rows = rows.iter().map(|row| row.parse()).collect::<Result<Vec<Subnet>, _>>()?;
     let smallest = rows.iter().map(|row| row.width).min().ok_or("name at least one row")?;
     let widths = WidthRange::new(smallest, Width::ONE)?;
-    let build = |classes| mutualnet_zoo::build(name, &NetworkConfig { classes, widths, output_stride: None });
+    let build = |classes| {
+        let config = NetworkConfig { classes, widths, output_stride: None };
+        mutualnet_zoo::build_for(Purpose::Inference, name, &config)
+    };
     let classifier = build(1000)?;
     let task = Task::ALL.into_iter().find(|task| task.check(&classifier).is_ok());
     let task = task.ok_or("the network has no known task")?;

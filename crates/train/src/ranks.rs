@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use mutualnet_data::Part;
-use mutualnet_engine::{Averaging, EngineError, Group, Rendezvous, Tensor};
+use mutualnet_engine::{EngineError, Group, Rendezvous};
 
 use crate::mutual_step::StepLosses;
 use crate::recipe::Recipe;
@@ -32,13 +32,6 @@ struct Launch {
     on_this_machine: Option<usize>,
 }
 
-/// Means over the processes that are on their way.
-pub(crate) enum Sending {
-    /// There is only one process.
-    Alone(Vec<Tensor>),
-    Group(Averaging),
-}
-
 /// Whether `n` processes can share the batches of a recipe.
 ///
 /// # Errors
@@ -53,19 +46,6 @@ pub(crate) fn check_batch(recipe: &Recipe, n: usize) -> Result<()> {
         format!("train.batch is {batch}, which {n} processes cannot share equally, at least 2 for each");
     let hint = Some(format!("set train.batch={next}, or start another number of processes"));
     Err(Error::Recipe { path: None, place: None, reason, hint })
-}
-
-impl Sending {
-    /// Waits for the means.
-    ///
-    /// # Errors
-    /// [`Error::Exchange`].
-    pub(crate) fn finish(self) -> Result<Vec<Tensor>> {
-        match self {
-            Self::Alone(tensors) => Ok(tensors),
-            Self::Group(averaging) => averaging.finish().map_err(exchange),
-        }
-    }
 }
 
 impl Ranks {
@@ -108,6 +88,11 @@ impl Ranks {
     /// Whether this is the process that writes the run directory and reports what happens.
     pub fn is_first(&self) -> bool {
         self.index() == 0
+    }
+
+    /// What the processes exchange through; `None` if there is only one.
+    pub(crate) fn group(&self) -> Option<&Group> {
+        self.group.as_ref().filter(|group| group.size() > 1)
     }
 
     fn index(&self) -> usize {
@@ -160,17 +145,6 @@ impl Ranks {
         group.sum_numbers(&mut numbers).map_err(exchange)?;
         losses.numbers().zip(numbers).for_each(|(number, sum)| *number = sum * share);
         Ok(())
-    }
-
-    /// Begins to average tensors over the processes.
-    ///
-    /// # Errors
-    /// [`Error::Exchange`].
-    pub(crate) fn send(&self, tensors: Vec<Tensor>) -> Result<Sending> {
-        match &self.group {
-            None => Ok(Sending::Alone(tensors)),
-            Some(group) => group.begin_average(tensors).map(Sending::Group).map_err(exchange),
-        }
     }
 
     /// Whether something holds in any of the processes.
@@ -272,7 +246,7 @@ pub(crate) fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
     pieces
 }
 
-fn exchange(source: EngineError) -> Error {
+pub(crate) fn exchange(source: EngineError) -> Error {
     Error::Exchange { gone: Vec::new(), source }
 }
 
@@ -314,7 +288,7 @@ fn launch(variable: impl Fn(&str) -> Option<String>, timeout: Duration) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use mutualnet_engine::{Affine, Device, NormStatistics};
+    use mutualnet_engine::{Affine, Device, NormStatistics, Tensor};
 
     use super::*;
 

@@ -126,8 +126,8 @@ impl Recipe {
         recipe
     }
 
-    /// Keys that a resumed run may change: where the data lie, how many threads there are, when it saves, what it keeps and at how many
-    /// faults it stops.
+    /// Keys that a resumed run may change: where the data lie, how many threads there are, when it saves, what it keeps and at
+    /// how many faults it stops.
     pub const MAY_CHANGE: [&str; 8] = [
         "data.path",
         "data.workers",

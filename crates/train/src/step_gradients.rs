@@ -3,27 +3,28 @@
 //! Averaging is linear, so the sum of all sub-networks but the last can be on its way to the other processes while the last
 //! one works. That is the narrowest, whose own gradients are few.
 
-use mutualnet_engine::Tensor;
+use mutualnet_engine::{Averaging, Group, Tensor};
 use mutualnet_nn::{Gradients, Parameters, Slice, SliceGradients};
 
 use crate::Result;
-use crate::ranks::{Ranks, Sending};
+use crate::ranks::{Ranks, exchange};
 
 /// Gradients of the sub-networks so far.
 pub(crate) struct StepGradients<'a> {
     parameters: &'a Parameters,
     /// `None` without other processes.
-    ranks: Option<&'a Ranks>,
+    group: Option<&'a Group>,
     sums: Gradients,
-    sent: Option<Sending>,
+    /// The sums that are on their way.
+    sent: Option<Averaging>,
     /// What came after the rest was sent.
     last: Option<SliceGradients>,
 }
 
 impl<'a> StepGradients<'a> {
     pub(crate) fn new(parameters: &'a Parameters, ranks: Option<&'a Ranks>) -> Self {
-        let ranks = ranks.filter(|ranks| ranks.n() > 1);
-        Self { parameters, ranks, sums: Gradients::none(parameters), sent: None, last: None }
+        let group = ranks.and_then(Ranks::group);
+        Self { parameters, group, sums: Gradients::none(parameters), sent: None, last: None }
     }
 
     /// Adds the gradients of a sub-network.
@@ -44,9 +45,10 @@ impl<'a> StepGradients<'a> {
     /// # Errors
     /// [`Error::Exchange`](crate::Error::Exchange).
     pub(crate) fn send(&mut self) -> Result<()> {
-        if let Some(ranks) = self.ranks {
+        if let Some(group) = self.group {
             let sums = std::mem::replace(&mut self.sums, Gradients::none(self.parameters));
-            self.sent = Some(ranks.send(sums.into_tensors(self.parameters)?)?);
+            let sums = sums.into_tensors(self.parameters)?;
+            self.sent = Some(group.begin_average(sums).map_err(exchange)?);
         }
         Ok(())
     }
@@ -56,12 +58,14 @@ impl<'a> StepGradients<'a> {
     /// # Errors
     /// As [`Self::send`].
     pub(crate) fn finish(self) -> Result<Vec<Tensor>> {
-        let Self { parameters, ranks, sums, sent, last } = self;
-        let Some(ranks) = ranks else { return Ok(sums.into_tensors(parameters)?) };
-        let Some(sent) = sent else { return ranks.send(sums.into_tensors(parameters)?)?.finish() };
-        let mut means = Gradients::of(sent.finish()?);
+        let Self { parameters, group, sums, sent, last } = self;
+        let Some(group) = group else { return Ok(sums.into_tensors(parameters)?) };
+        let Some(sent) = sent else {
+            return group.average(sums.into_tensors(parameters)?).map_err(exchange);
+        };
+        let mut means = Gradients::of(sent.finish().map_err(exchange)?);
         if let Some(mut last) = last {
-            last.tensors = ranks.send(last.tensors)?.finish()?;
+            last.tensors = group.average(last.tensors).map_err(exchange)?;
             means.add_sliced(parameters, last)?;
         }
         Ok(means.into_tensors(parameters)?)

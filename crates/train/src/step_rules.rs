@@ -90,7 +90,7 @@ pub struct StepRules<'a> {
     pub label_smoothing: f64,
     /// Dropout before the classifier, if any.
     pub dropout: Option<StepDropout>,
-    /// The processes that share the batch, if there are several.
+    /// The processes that share the batch; without it, there is one.
     pub ranks: Option<&'a Ranks>,
 }
 

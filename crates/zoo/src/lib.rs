@@ -50,177 +50,151 @@ pub use output_stride::OutputStride;
 mod variant;
 pub use variant::{Head, Purpose, Variant};
 
-/// Classes of COCO in torchvision, with the background and ten that are not used.
-const COCO_CLASSES: usize = 91;
+/// What is alike for most families that classify the images of ImageNet.
+const IMAGENET: Family = Family {
+    names: &[],
+    task: Task::Classify,
+    reads: Reads::Images { side: 224 },
+    classes: 1000,
+    origin: Origin::Authors,
+    torchvision: &[],
+    timm: &[],
+    trunks: &[],
+    results: Folder::Steps,
+    samples: &[],
+    build: |_, _, _| None,
+};
+
+/// The same of families that classify the clips of Kinetics-400.
+const KINETICS: Family =
+    Family { classes: 400, origin: Origin::Pytorchvideo, results: Folder::Clips, ..IMAGENET };
+
+/// The same of families that detect the objects of COCO; torchvision counts the background, and ten classes that are not used.
+const COCO: Family = Family {
+    task: Task::Detect,
+    classes: 91,
+    origin: Origin::Torchvision,
+    results: Folder::Regions,
+    ..IMAGENET
+};
 
 /// All families.
 pub const FAMILIES: &[Family] = &[
     Family {
         names: &[mobilenet_v1::NAME],
-        task: Task::Classify,
-        reads: Reads::Images { side: 224 },
-        classes: 1000,
         origin: Origin::Authors,
-        torchvision: &[],
         timm: &[(mobilenet_v1::NAME, "mobilenetv1_100")],
-        trunks: &[],
-        results: Folder::Steps,
         samples: &[Sample { name: mobilenet_v1::NAME, widths: [0.25, 1.0] }],
         build: |name, config, _| {
             (name == mobilenet_v1::NAME).then(|| Ok(mobilenet_v1::mobilenet_v1(config)?))
         },
+        ..IMAGENET
     },
     Family {
         names: &[mobilenet_v2::NAME],
-        task: Task::Classify,
-        reads: Reads::Images { side: 224 },
-        classes: 1000,
         origin: Origin::Authors,
         torchvision: &[mobilenet_v2::NAME],
         timm: &[(mobilenet_v2::NAME, "mobilenetv2_100")],
-        trunks: &[],
-        results: Folder::Steps,
         samples: &[Sample { name: mobilenet_v2::NAME, widths: [0.25, 1.0] }],
         build: |name, config, _| {
             (name == mobilenet_v2::NAME).then(|| Ok(mobilenet_v2::mobilenet_v2(config)?))
         },
+        ..IMAGENET
     },
     Family {
         names: &[mobilenet_v3::NAME],
-        task: Task::Classify,
-        reads: Reads::Images { side: 224 },
-        classes: 1000,
         origin: Origin::Torchvision,
         torchvision: &[mobilenet_v3::NAME],
         timm: &[(mobilenet_v3::NAME, "mobilenetv3_large_100")],
-        trunks: &[],
-        results: Folder::Steps,
         samples: &[Sample { name: mobilenet_v3::NAME, widths: [0.25, 0.5] }],
         build: |name, config, _| {
             (name == mobilenet_v3::NAME).then(|| Ok(mobilenet_v3::mobilenet_v3_large(config)?))
         },
+        ..IMAGENET
     },
     Family {
         names: &[efficientnet::NAME],
-        task: Task::Classify,
-        reads: Reads::Images { side: 224 },
-        classes: 1000,
         origin: Origin::Torchvision,
         torchvision: &[efficientnet::NAME],
         timm: &[(efficientnet::NAME, efficientnet::NAME)],
-        trunks: &[],
-        results: Folder::Steps,
         samples: &[Sample { name: efficientnet::NAME, widths: [0.25, 0.5] }],
         build: |name, config, _| {
             (name == efficientnet::NAME).then(|| Ok(efficientnet::efficientnet_b0(config)?))
         },
+        ..IMAGENET
     },
     Family {
         names: mnasnet::NAMES,
-        task: Task::Classify,
-        reads: Reads::Images { side: 224 },
-        classes: 1000,
         origin: Origin::Torchvision,
         torchvision: mnasnet::NAMES,
         timm: &[("mnasnet0_5", "mnasnet_050"), ("mnasnet0_75", "mnasnet_075"), ("mnasnet1_0", "mnasnet_100")],
-        trunks: &[],
-        results: Folder::Steps,
         samples: &[Sample { name: "mnasnet0_5", widths: [0.25, 1.0] }],
         build: |name, config, _| mnasnet::mnasnet(name, config),
+        ..IMAGENET
     },
     Family {
         names: resnet::NAMES,
-        task: Task::Classify,
-        reads: Reads::Images { side: 224 },
-        classes: 1000,
         origin: Origin::Authors,
         torchvision: resnet::NAMES,
         timm: &[("resnet18", "resnet18"), ("resnet50", "resnet50")],
-        trunks: &[],
-        results: Folder::Steps,
         // One with basic blocks, and one with bottlenecks.
         samples: &[
             Sample { name: "resnet18", widths: [0.0625, 0.25] },
             Sample { name: "resnet50", widths: [0.0625, 0.25] },
         ],
         build: |name, config, _| resnet::resnet(name, config),
+        ..IMAGENET
     },
     Family {
         names: wide_resnet::NAMES,
-        task: Task::Classify,
         reads: Reads::Images { side: 32 },
         classes: 100,
         origin: Origin::Authors,
-        torchvision: &[],
-        timm: &[],
-        trunks: &[],
-        results: Folder::Steps,
         samples: &[Sample { name: "wide_resnet10_2", widths: [0.25, 1.0] }],
         build: |name, config, _| wide_resnet::wide_resnet(name, config),
+        ..IMAGENET
     },
     Family {
         names: &[vgg::NAME],
-        task: Task::Classify,
-        reads: Reads::Images { side: 224 },
-        classes: 1000,
         origin: Origin::Torchvision,
         torchvision: &[vgg::NAME],
         timm: &[(vgg::NAME, vgg::NAME)],
-        trunks: &[],
-        results: Folder::Steps,
         samples: &[Sample { name: vgg::NAME, widths: [0.0625, 0.25] }],
         build: |name, config, _| (name == vgg::NAME).then(|| Ok(vgg::vgg16_bn(config)?)),
+        ..IMAGENET
     },
     Family {
         names: slow::NAMES,
-        task: Task::Classify,
         reads: Reads::Clips(&[
             Clip { name: "slow_r50_4x16", frames: 4, side: 224, fast: None },
             Clip { name: "slow_r50_8x8", frames: 8, side: 224, fast: None },
         ]),
-        classes: 400,
-        origin: Origin::Pytorchvideo,
-        torchvision: &[],
-        timm: &[],
-        trunks: &[],
-        results: Folder::Clips,
         samples: &[Sample { name: "slow_r50_4x16", widths: [0.0625, 0.25] }],
         build: |name, config, _| slow::slow(name, config),
+        ..KINETICS
     },
     Family {
         names: slowfast::NAMES,
-        task: Task::Classify,
         reads: Reads::Clips(&[
             Clip { name: "slowfast_r50_4x16", frames: 4, side: 224, fast: Some(slowfast::FAST) },
             Clip { name: "slowfast_r50_8x8", frames: 8, side: 224, fast: Some(slowfast::FAST) },
             Clip { name: "slowfast_r14_4x16", frames: 4, side: 224, fast: Some(slowfast::FAST) },
             Clip { name: "slowfast_r14_8x8", frames: 8, side: 224, fast: Some(slowfast::FAST) },
         ]),
-        classes: 400,
-        origin: Origin::Pytorchvideo,
-        torchvision: &[],
-        timm: &[],
-        trunks: &[],
-        results: Folder::Clips,
         samples: &[Sample { name: "slowfast_r14_4x16", widths: [0.0625, 0.25] }],
         build: |name, config, _| slowfast::slowfast(name, config),
+        ..KINETICS
     },
     Family {
         names: x3d::NAMES,
-        task: Task::Classify,
         reads: Reads::Clips(&[
             Clip { name: "x3d_xs", frames: 4, side: 160, fast: None },
             Clip { name: "x3d_s", frames: 13, side: 160, fast: None },
             Clip { name: "x3d_m", frames: 16, side: 224, fast: None },
         ]),
-        classes: 400,
-        origin: Origin::Pytorchvideo,
-        torchvision: &[],
-        timm: &[],
-        trunks: &[],
-        results: Folder::Clips,
         samples: &[Sample { name: "x3d_xs", widths: [0.25, 0.5] }],
         build: |name, config, _| x3d::x3d(name, config),
+        ..KINETICS
     },
     Family {
         names: segment::NAMES,
@@ -230,7 +204,6 @@ pub const FAMILIES: &[Family] = &[
         classes: 21,
         origin: Origin::Torchvision,
         torchvision: &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50"],
-        timm: &[],
         trunks: segment::TRUNKS,
         results: Folder::Segment,
         samples: &[
@@ -239,52 +212,41 @@ pub const FAMILIES: &[Family] = &[
             Sample { name: "deeplabv3_mobilenet_v2", widths: [0.25, 1.0] },
         ],
         build: segment::segment,
+        ..IMAGENET
     },
     Family {
         names: &[ssdlite::NAME],
-        task: Task::Detect,
         reads: Reads::Images { side: ssdlite::SIDE },
-        classes: COCO_CLASSES,
-        origin: Origin::Torchvision,
         torchvision: &[ssdlite::NAME],
-        timm: &[],
-        // Its last blocks have half the channels.
-        trunks: &[],
+        // It has no trunk: its last blocks have half the channels.
         results: Folder::Detect,
         samples: &[Sample { name: ssdlite::NAME, widths: [0.25, 1.0] }],
         build: |name, config, variant| {
             (name == ssdlite::NAME).then(|| ssdlite::ssdlite(config, variant.head))
         },
+        ..COCO
     },
     Family {
         names: fasterrcnn::NAMES,
-        task: Task::Detect,
         reads: Reads::Images { side: fasterrcnn::SIDE },
-        classes: COCO_CLASSES,
-        origin: Origin::Torchvision,
         torchvision: fasterrcnn::NAMES,
-        timm: &[],
         trunks: fasterrcnn::TRUNKS,
-        results: Folder::Regions,
         // One behind each of the trunks.
         samples: &[
             Sample { name: "fasterrcnn_mobilenet_v3_large_fpn", widths: [0.25, 0.5] },
             Sample { name: "fasterrcnn_resnet50_fpn", widths: [0.25, 0.5] },
         ],
         build: |name, config, variant| fasterrcnn::fasterrcnn(name, config, variant.head),
+        ..COCO
     },
     Family {
         names: maskrcnn::NAMES,
-        task: Task::Detect,
         reads: Reads::Images { side: fasterrcnn::SIDE },
-        classes: COCO_CLASSES,
-        origin: Origin::Torchvision,
         torchvision: &["maskrcnn_resnet50_fpn"],
-        timm: &[],
         trunks: maskrcnn::TRUNKS,
-        results: Folder::Regions,
         samples: &[Sample { name: "maskrcnn_mobilenet_v3_large_fpn", widths: [0.25, 0.5] }],
         build: |name, config, variant| maskrcnn::maskrcnn(name, config, variant.head),
+        ..COCO
     },
 ];
 

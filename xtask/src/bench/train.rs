@@ -49,9 +49,10 @@ struct Measured {
 /// Prepares all programs, runs them in turn and compares them.
 pub(super) fn run(root: &Path) -> Result<Report> {
     let n_threads = available_parallelism()?.get();
+    let mutualnet = product::build(root)?;
     let mut measured = Vec::new();
     for case in &CASES {
-        let mut programs = start_all(root, case, n_threads)?;
+        let mut programs = start_all((root, &mutualnet), case, n_threads)?;
         let requests = requests(N_WARM_UP + N_ROUNDS, RESOLUTIONS, case.smallest);
         interleave::run(&mut programs, &requests, N_WARM_UP)?;
         measured.extend(programs.iter().map(|program| Measured {
@@ -66,9 +67,8 @@ pub(super) fn run(root: &Path) -> Result<Report> {
 }
 
 /// Ours is the first.
-fn start_all(root: &Path, case: &Case, n_threads: usize) -> Result<Vec<Program>> {
+fn start_all((root, mutualnet): (&Path, &Path), case: &Case, n_threads: usize) -> Result<Vec<Program>> {
     let (python, authors, jemalloc) = (peers::python()?, peers::authors_code()?, peers::jemalloc()?);
-    let mutualnet = product::build(root)?;
     let (threads, batch) = (n_threads.to_string(), BATCH.to_string());
     let scripts = root.join("bench/peers");
     let peer = |script: &str| peer(&python, &scripts.join(script), &threads);

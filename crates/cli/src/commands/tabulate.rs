@@ -11,8 +11,10 @@ use crate::text;
 
 pub(super) fn run(args: &TabulateArgs) -> Result<()> {
     let ranks = Ranks::from_environment(args.processes.timeout())?;
-    let run = RunDir::new(&args.run);
-    let run = args.step.map_or_else(|| run.clone(), |step| run.at_step(step));
+    let mut run = RunDir::new(&args.run);
+    if let Some(step) = args.step {
+        run = run.at_step(step);
+    }
     let state = format!("no table was written to {}", args.run.display());
     Signals::listen()?.end_the_process(state, "run the same command again to start over");
     let mut progress = Progress::new();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use insta::assert_snapshot;
 use mutualnet_bundle::{Bundle, BundleParts};
@@ -166,6 +167,18 @@ fn a_classifier_has_nothing_to_draw() {
     assert!(stderr.contains("nothing to draw") && stderr.contains("hint: --save and --mask"), "{stderr}");
 }
 
+/// Writes a bundle of a task for three classes.
+fn write(parts: BundleParts, (task, fit, metric): (Task, Fit, Metric), to: &Path) {
+    let bundle = Bundle::new(BundleParts {
+        task,
+        classes: ["background", "cat", "dog"].map(str::to_owned).to_vec(),
+        preprocess: Preprocess { fit, ..parts.preprocess },
+        table: parts.table.clone().measuring(metric),
+        ..parts
+    });
+    bundle.unwrap().write(to).unwrap();
+}
+
 /// A detector that draws masks, with random weights.
 fn with_detector() -> Program {
     let program = with_images();
@@ -180,14 +193,7 @@ fn with_detector() -> Program {
             tensor.data.iter_mut().for_each(|number| *number *= 0.01);
         }
     }
-    let bundle = Bundle::new(BundleParts {
-        task: Task::Detect,
-        classes: ["background", "cat", "dog"].map(str::to_owned).to_vec(),
-        preprocess: Preprocess { fit: Fit::Square, ..parts.preprocess },
-        table: parts.table.clone().measuring(Metric::BoxAp),
-        ..parts
-    });
-    bundle.unwrap().write(&program.path("detector.mnb")).unwrap();
+    write(parts, (Task::Detect, Fit::Square, Metric::BoxAp), &program.path("detector.mnb"));
     program
 }
 
@@ -239,14 +245,7 @@ fn pixels_get_classes() {
     let config = NetworkConfig { classes: 3, widths, output_stride: None };
     let network = mutualnet_zoo::build("lraspp_mobilenet_v3_large", &config).unwrap();
     let parts = mutualnet_testkit::parts(network, &["0.25-64".parse().unwrap()]);
-    let bundle = Bundle::new(BundleParts {
-        task: Task::Segment,
-        classes: ["background", "cat", "dog"].map(str::to_owned).to_vec(),
-        preprocess: Preprocess { fit: Fit::Whole, ..parts.preprocess },
-        table: parts.table.clone().measuring(Metric::MeanIou),
-        ..parts
-    });
-    bundle.unwrap().write(&program.path("model.mnb")).unwrap();
+    write(parts, (Task::Segment, Fit::Whole, Metric::MeanIou), &program.path("model.mnb"));
     let pixels = (0..90 * 60 * 3).map(|i| (i * 37 % 251) as u8).collect();
     fs::write(program.path("wide.jpg"), encode_jpeg(&Image::new(90, 60, pixels), 90)).unwrap();
 

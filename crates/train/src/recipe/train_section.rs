@@ -135,7 +135,7 @@ pub struct TrainSection {
     /// How many of the newest checkpoints are kept.
     #[serde(default = "TrainSection::default_keep_checkpoints")]
     pub keep_checkpoints: usize,
-    /// Of so many checkpoints, one is kept for good; 0 is none.
+    /// Every checkpoint whose number is a multiple of this is kept for good; 0 keeps none.
     #[serde(default)]
     pub keep_every: u64,
     /// Steps with a NaN or infinite loss or gradient, which are skipped, before the run stops.

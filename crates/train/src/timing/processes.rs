@@ -8,14 +8,14 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mutualnet_engine::{Device, Rendezvous, Tensor};
+use mutualnet_engine::{Device, Group, Rendezvous, Tensor};
 use mutualnet_nn::Net;
 use serde::Serialize;
 
 use super::steps;
 use crate::events::{EventLog, Reporter};
 use crate::plan::{DataFacts, Plan, Planned, StepCost};
-use crate::ranks::{Ranks, check_batch};
+use crate::ranks::{self, Ranks, check_batch};
 use crate::recipe::Recipe;
 use crate::state::State;
 use crate::task::{Objective, for_task};
@@ -156,14 +156,14 @@ fn exchange(n: usize, numbers: usize) -> Result<f64> {
     let times = |rank| {
         let meet =
             Rendezvous { host: host.clone(), port, is_host: rank == 0, rank, size: n, timeout: TIMEOUT };
-        let ranks = Ranks::join(&meet)?;
+        let group = Group::join(&meet).map_err(ranks::exchange)?;
         let mut seconds = Vec::new();
         for _ in 0..=N_EXCHANGES {
             let gradients = vec![Tensor::zeros(&[numbers], Device::Cpu)?];
             // So that all begin together.
-            ranks.any(false)?;
+            group.sum_numbers(&mut [0.0]).map_err(ranks::exchange)?;
             let begun = Instant::now();
-            ranks.send(gradients)?.finish()?;
+            group.average(gradients).map_err(ranks::exchange)?;
             seconds.push(begun.elapsed().as_secs_f64());
         }
         seconds.remove(0);
