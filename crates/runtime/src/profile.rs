@@ -21,7 +21,8 @@ pub struct LayerTime {
     pub size: [usize; 2],
     /// Channels of its output.
     pub channels: usize,
-    /// Multiply-accumulates for all images of a run, as the network counts them. Winograd's method needs fewer.
+    /// Multiply-accumulates for all images of a run, as the network counts them. Winograd's method needs fewer, and so do
+    /// convolutions with many taps on padding.
     pub macs: u64,
     /// The least number of bytes that a run moves: every input, every weight and every output once.
     pub bytes: u64,

@@ -118,9 +118,15 @@ impl Window {
         self.time.kernel * self.kernel[0] * self.kernel[1]
     }
 
+    /// The window along lines, axis 0, or along columns, axis 1.
+    pub(crate) fn along(self, axis: usize) -> Axis {
+        let Self { kernel, stride, padding, dilation, .. } = self;
+        Axis { kernel: kernel[axis], stride: stride[axis], padding: padding[axis], dilation: dilation[axis] }
+    }
+
     /// Of a transposed convolution: the input position that tap `tap` of the kernel brings to output position `at` along
     /// an axis; far outside the input if there is none.
-    pub(crate) fn source(self, axis: usize, at: usize, tap: usize) -> usize {
+    pub(crate) fn transposed_source(self, axis: usize, at: usize, tap: usize) -> usize {
         let shifted = (at + self.padding[axis]).wrapping_sub(tap);
         if shifted.is_multiple_of(self.stride[axis]) { shifted / self.stride[axis] } else { usize::MAX }
     }

@@ -1,7 +1,8 @@
 //! Dense convolutions and linear layers: computes a tile of some pixels times one or two panels of channels in registers.
 //!
 //! Inputs are read through a table of pointers with one entry per tap and pixel, so that one kernel computes 1×1, k×k,
-//! strided and padded convolutions. A tap that falls on padding points at zeros.
+//! strided and padded convolutions. A tap that falls on padding points at zeros, or is left out if it does so for all
+//! pixels of the tile.
 
 use super::curve::{self, Stored};
 use super::{Epilogue, Lanes, PANEL};
@@ -16,8 +17,8 @@ pub(super) struct Tile {
     /// First panel, `[taps][in_channels of the full width][PANEL]`; of bf16, each number is a pair of input channels, the
     /// first one in its lower half.
     pub(super) weights: *const f32,
-    /// Distance from one tap to the next, in numbers.
-    pub(super) tap_stride: usize,
+    /// Where the weights of each tap begin, in numbers.
+    pub(super) offsets: *const usize,
     /// Distance from one panel to the next, in numbers.
     pub(super) panel_stride: usize,
     /// First output of the first pixel.
@@ -31,8 +32,8 @@ pub(super) struct Tile {
 /// Computes a tile.
 ///
 /// # Safety
-/// That of [`Lanes`]; every pointer of the table is valid for `numbers` numbers, the weights for the panels that
-/// `V` vectors span, and `out` and the epilogue for `P` pixels of as many channels.
+/// That of [`Lanes`]; every pointer of the table is valid for `numbers` numbers, the weights at every offset for
+/// the panels that `V` vectors span, and `out` and the epilogue for `P` pixels of as many channels.
 #[inline(always)]
 pub(super) unsafe fn tile<L: Lanes, const P: usize, const V: usize>(tile: &Tile) {
     // SAFETY: the contract above.
@@ -49,7 +50,7 @@ pub(super) unsafe fn tile<L: Lanes, const P: usize, const V: usize>(tile: &Tile)
             for (p, input) in inputs.iter_mut().enumerate() {
                 *input = *tile.pointers.add(tap * P + p);
             }
-            let weights = tile.weights.add(tap * tile.tap_stride);
+            let weights = tile.weights.add(*tile.offsets.add(tap));
             for k in 0..tile.numbers {
                 let mut by = [L::splat(0.0); V];
                 for (v, by) in by.iter_mut().enumerate() {
@@ -97,7 +98,7 @@ pub(super) unsafe fn tile_of_pairs<L: Lanes, const P: usize, const V: usize>(til
                 }
             }
             let (first, n) = if is_last { (pairs, 1) } else { (0, pairs) };
-            let weights = tile.weights.add(tap * tile.tap_stride + first * PANEL);
+            let weights = tile.weights.add(*tile.offsets.add(tap) + first * PANEL);
             for k in 0..n {
                 let mut by = [L::splat(0.0); V];
                 for (v, by) in by.iter_mut().enumerate() {

@@ -136,7 +136,7 @@ impl Pass<'_> {
                 let cut = self.cut(call, window);
                 cut.chunks() * cut.groups()
             }
-            Work::Winograd { .. } => self.winograd_cut(call).tasks(),
+            Work::Winograd { window, .. } => self.winograd_cut(call, window).tasks(),
             Work::Depthwise { window, .. } => self.depthwise_tasks(output, window),
             Work::MaxPool { .. } | Work::AvgPool { .. } | Work::Resize { .. } => {
                 self.lines(output).div_ceil(self.lines_of_task(output))
@@ -236,8 +236,7 @@ impl Pass<'_> {
         unsafe {
             if terms * panels.len() * PANEL <= RESIDENT_WEIGHTS {
                 for tile in tiles() {
-                    let terms = self.terms(call, window, tile);
-                    self.point(call, window, (tile, terms), scratch);
+                    let terms = self.point(call, window, tile, scratch);
                     for panel in panels.clone().step_by(step) {
                         self.tile(call, (tile, terms), [panel, step.min(panels.end - panel)], scratch);
                     }
@@ -246,8 +245,7 @@ impl Pass<'_> {
             }
             for panel in panels.clone().step_by(step) {
                 for tile in tiles() {
-                    let terms = self.terms(call, window, tile);
-                    self.point(call, window, (tile, terms), scratch);
+                    let terms = self.point(call, window, tile, scratch);
                     self.tile(call, (tile, terms), [panel, step.min(panels.end - panel)], scratch);
                 }
             }
@@ -276,8 +274,9 @@ impl Pass<'_> {
         }
     }
 
-    /// Fills the table of pointers for outputs `pixel..pixel + pixels`, which lie in one scanline, or in one frame if the
-    /// window does not look beside a position.
+    /// Fills the tables of pointers and offsets for outputs `pixel..pixel + pixels`, which lie in one scanline, or in one
+    /// frame if the window does not look beside a position. Returns the terms of their sums, without the taps that fall on
+    /// padding for all of them.
     ///
     /// # Safety
     /// As [`Self::execute`].
@@ -285,9 +284,11 @@ impl Pass<'_> {
         &self,
         call: &KernelCall,
         window: Window,
-        ([pixel, pixels], terms): ([usize; 2], Terms),
+        [pixel, pixels]: [usize; 2],
         scratch: &mut Scratch,
-    ) {
+    ) -> Terms {
+        let terms = self.terms(call, window, [pixel, pixels]);
+        let tap_stride = terms.step * self.weights(call.work).tap_stride;
         let (input, output) = (call.input, call.output);
         let stride = input.stride_c * input.bytes;
         // SAFETY: the call belongs to the program, and only pointers to positions inside the input are read.
@@ -296,7 +297,8 @@ impl Pass<'_> {
             for (p, pointer) in scratch.pointers[..pixels].iter_mut().enumerate() {
                 *pointer = base.wrapping_add((pixel + p) * stride);
             }
-            return;
+            scratch.offsets[0] = 0;
+            return terms;
         }
         // A frame in which scanlines do not matter counts as a single one.
         let is_one_line = window.is_point_of_frames();
@@ -306,43 +308,54 @@ impl Pass<'_> {
         let (image, t) = (frame / output.frames, frame % output.frames);
         let [y, x] = [within / width, within % width];
         let base = base.wrapping_add(image * input.len() * input.bytes);
-        let mut tables = scratch.pointers.chunks_exact_mut(pixels);
+        let (mut tap, mut taps) = (0, 0);
         for kt in 0..window.time.kernel {
             let frame = window.time.source(t, kt);
             let start = base.wrapping_add(frame.wrapping_mul(size[0] * size[1] * stride));
             let frame = Frame { start, size, stride, is_inside: frame < input.frames };
             for ky in 0..window.kernel[0] {
                 for kx in (0..window.kernel[1]).step_by(terms.step) {
-                    let pointers = tables.next().expect("the table has an entry for every tap");
-                    match call.work {
+                    let pointers = &mut scratch.pointers[taps * pixels..][..pixels];
+                    let is_inside = match call.work {
                         Work::Transposed { .. } => {
-                            self.point_transposed(&frame, window, [y, x, ky, kx], pointers);
+                            self.point_transposed(&frame, window, [y, x, ky, kx], pointers)
                         }
                         _ => self.point_tap(&frame, window, [y, x, ky, kx], pointers),
-                    }
+                    };
+                    scratch.offsets[taps] = tap * tap_stride;
+                    tap += 1;
+                    taps += usize::from(is_inside);
                 }
             }
         }
+        Terms { taps, ..terms }
     }
 
-    /// Fills the table for one tap of a convolution, for outputs from line `y` and column `x` on.
+    /// Fills the table for one tap of a convolution, for outputs from line `y` and column `x` on. Returns whether any of
+    /// them reads the input.
     fn point_tap(
         &self,
         frame: &Frame,
         window: Window,
         [y, x, ky, kx]: [usize; 4],
         pointers: &mut [*const u8],
-    ) {
+    ) -> bool {
         // A position above the input wraps to a large number, which is outside as well.
-        let iy = (y * window.stride[0] + ky * window.dilation[0]).wrapping_sub(window.padding[0]);
+        let iy = window.along(0).source(y, ky);
         let line = frame.start.wrapping_add(iy.wrapping_mul(frame.size[1] * frame.stride));
-        let mut ix = (x * window.stride[1] + kx * window.dilation[1]).wrapping_sub(window.padding[1]);
-        let is_inside = frame.is_inside && iy < frame.size[0];
+        let mut ix = window.along(1).source(x, kx);
+        if !frame.is_inside || iy >= frame.size[0] {
+            return false;
+        }
+        let mut any_inside = false;
         for pointer in pointers {
             let at = line.wrapping_add(ix.wrapping_mul(frame.stride));
-            *pointer = if is_inside && ix < frame.size[1] { at } else { self.zeros.as_ptr().cast() };
+            let is_inside = ix < frame.size[1];
+            any_inside |= is_inside;
+            *pointer = if is_inside { at } else { self.zeros.as_ptr().cast() };
             ix = ix.wrapping_add(window.stride[1]);
         }
+        any_inside
     }
 
     /// The same for one tap of a transposed convolution.
@@ -352,18 +365,21 @@ impl Pass<'_> {
         window: Window,
         [y, x, ky, kx]: [usize; 4],
         pointers: &mut [*const u8],
-    ) {
-        let line = window.source(0, y, ky);
+    ) -> bool {
+        let line = window.transposed_source(0, y, ky);
+        let mut any_inside = false;
         for (p, pointer) in pointers.iter_mut().enumerate() {
-            let column = window.source(1, x + p, kx);
+            let column = window.transposed_source(1, x + p, kx);
             let is_inside = line < frame.size[0] && column < frame.size[1];
+            any_inside |= is_inside;
             let at = line.wrapping_mul(frame.size[1]).wrapping_add(column).wrapping_mul(frame.stride);
             *pointer = if is_inside { frame.start.wrapping_add(at) } else { self.zeros.as_ptr().cast() };
         }
+        any_inside
     }
 
     /// # Safety
-    /// As [`Self::execute`]; the table of pointers was filled for these pixels and terms.
+    /// As [`Self::execute`]; the tables of pointers and offsets were filled for these pixels and terms.
     unsafe fn tile(
         &self,
         call: &KernelCall,
@@ -381,7 +397,7 @@ impl Pass<'_> {
                 taps: terms.taps,
                 numbers: terms.numbers,
                 weights: weights.numbers.as_ptr().add(panel * weights.panel_stride),
-                tap_stride: terms.step * weights.tap_stride,
+                offsets: scratch.offsets.as_ptr(),
                 panel_stride: weights.panel_stride,
                 out: self.feature(call.output, pixel * stride_c + c),
                 out_stride: stride_c,

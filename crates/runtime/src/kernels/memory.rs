@@ -121,6 +121,8 @@ impl Arena {
 pub(crate) struct Scratch {
     /// The table of pointers of a dense tile or a patch.
     pub(super) pointers: Vec<*const u8>,
+    /// Where the weights of each tap of a dense tile begin, in numbers.
+    pub(super) offsets: Vec<usize>,
     /// Transformed filters, patches and sums of a chunk of tiles.
     pub(super) numbers: Buffer,
 }
@@ -135,6 +137,6 @@ impl Scratch {
     /// Fails if there is not enough memory.
     pub(crate) fn new(taps: usize, len: usize) -> Result<Self> {
         let pointers = vec![std::ptr::null(); taps * super::MAX_TILE_PIXELS];
-        Ok(Self { pointers, numbers: Buffer::zeroed(len)? })
+        Ok(Self { pointers, offsets: vec![0; taps], numbers: Buffer::zeroed(len)? })
     }
 }

@@ -1,6 +1,7 @@
 //! Convolutions of 3×3 taps at stride 1, of images or frames, by Winograd's minimal filtering: 36 products stand for the 144 of a tile.
 //!
-//! A tile is 4×4 outputs, which depend on a patch of 6×6 inputs. Filters, patches and sums go through a linear transform
+//! A tile is 4×4 outputs, which depend on a patch of 6×6 inputs. With a dilation, these are not neighbors but lie as far apart
+//! as the taps do, so the feature map consists of several interleaved grids of tiles. Filters, patches and sums go through a linear transform
 //! each, and between them lies one matrix product per point of the patch, over the input channels.
 //! Filters are transformed here, a few channels at a time, from the same packed weights that direct kernels read.
 //! A transformed copy would be four times as large, and reading it takes longer than transforming as soon as a layer's
@@ -15,10 +16,10 @@ use super::{Epilogue, Lanes, PANEL, Pair, padded};
 use crate::program::{Axis, Feature, Window};
 
 /// Outputs of a tile along each axis.
-pub(super) const TILE: usize = 4;
+const TILE: usize = 4;
 
 /// Inputs of a patch along each axis.
-const PATCH: usize = TILE + 2;
+pub(super) const PATCH: usize = TILE + 2;
 
 /// Points of a transformed patch.
 pub(super) const POINTS: usize = PATCH * PATCH;
@@ -37,28 +38,61 @@ const CHUNK: usize = 36 * 4900;
 /// each tile and panel.
 const COST: [usize; 3] = [110, 200, 160];
 
-/// The number of tiles that cover a feature map, along each axis.
-pub(super) fn tiles(size: Pair) -> Pair {
-    size.map(|side| side.div_ceil(TILE))
+/// The tiles of a feature map: one grid for each line and column below the dilation, which starts there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grids {
+    size: Pair,
+    dilation: Pair,
+    /// Tiles of a grid along each axis.
+    tiles: Pair,
+}
+
+impl Grids {
+    pub(super) fn new(size: Pair, dilation: Pair) -> Self {
+        let tiles = [0, 1].map(|axis| size[axis].div_ceil(dilation[axis]).div_ceil(TILE));
+        Self { size, dilation, tiles }
+    }
+
+    /// Tiles of all grids.
+    pub(super) fn tiles(self) -> usize {
+        self.dilation.iter().chain(&self.tiles).product()
+    }
+
+    /// The image or frame of a tile, and line and column of its first output, which lies outside the feature map if the grid
+    /// has fewer lines or columns of tiles than others.
+    pub(super) fn locate(self, tile: usize) -> (usize, Pair) {
+        let [tiles_y, tiles_x] = self.tiles;
+        let (image, tile) = (tile / self.tiles(), tile % self.tiles());
+        let (grid, within) = (tile / (tiles_y * tiles_x), tile % (tiles_y * tiles_x));
+        let start = [grid / self.dilation[1], grid % self.dilation[1]];
+        let at = [within / tiles_x, within % tiles_x];
+        (image, [0, 1].map(|axis| start[axis] + at[axis] * TILE * self.dilation[axis]))
+    }
+
+    /// How many lines and columns of outputs the tile that begins at `first` has inside the feature map.
+    pub(super) fn inside(self, first: Pair) -> Pair {
+        [0, 1].map(|axis| TILE.min(self.size[axis].saturating_sub(first[axis]).div_ceil(self.dilation[axis])))
+    }
 }
 
 /// Whether a convolution can be computed in tiles at all.
 pub(super) fn fits(window: Window, input: Feature) -> bool {
-    let Window { kernel, stride, dilation, time, .. } = window;
-    kernel == [3; 2]
-        && stride == [1; 2]
-        && dilation == [1; 2]
-        && time == Axis::POINT
-        && input.stride_c.is_multiple_of(PANEL)
+    let Window { kernel, stride, time, .. } = window;
+    kernel == [3; 2] && stride == [1; 2] && time == Axis::POINT && input.stride_c.is_multiple_of(PANEL)
 }
 
 /// Whether a convolution takes less arithmetic in tiles, transforms included. It depends on nothing but the layer and its
-/// size, so that results do not depend on the machine, on threads or on the batch.
+/// size, so that results do not depend on the machine, on threads or on the batch. Taps on padding do not count, because
+/// direct kernels leave most of them out.
 pub(crate) fn pays(window: Window, input: Feature, output: Feature) -> bool {
-    let [tiles_y, tiles_x] = tiles(output.size);
-    let tiles = output.frames * tiles_y * tiles_x;
+    let tiles = output.frames * Grids::new(output.size, window.dilation).tiles();
     let (panels_in, panels) = (padded(input.channels) / PANEL, padded(output.channels) / PANEL);
-    let direct = 9 * output.pixels() * input.channels * panels;
+    let terms = [0, 1].map(|axis| {
+        let window = window.along(axis);
+        let taps = (0..output.size[axis]).flat_map(|at| (0..3).map(move |tap| window.source(at, tap)));
+        taps.filter(|&source| source < input.size[axis]).count()
+    });
+    let direct = output.frames * terms[0] * terms[1] * input.channels * panels;
     let products = POINTS * tiles * input.channels * panels;
     let transforms = COST[0] * input.channels * panels + tiles * (COST[1] * panels_in + COST[2] * panels);
     fits(window, input) && 8 * (products + transforms) < 7 * direct

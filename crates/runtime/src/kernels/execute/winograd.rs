@@ -4,7 +4,7 @@
 //! panels after another. Invariant: a task writes to the memory of its thread and to its own outputs only.
 
 use super::{Pass, TASKS_PER_THREAD};
-use crate::kernels::winograd::{self, DEPTH, Filters, POINTS, Patch, Product, Sums, TILE, Workspace};
+use crate::kernels::winograd::{self, DEPTH, Filters, Grids, PATCH, POINTS, Patch, Product, Sums, Workspace};
 use crate::kernels::{Kernels, PANEL, Scratch, padded};
 use crate::program::{KernelCall, Window, Work};
 
@@ -52,9 +52,8 @@ struct Chunk {
 }
 
 impl Pass<'_> {
-    pub(super) fn winograd_cut(&self, call: &KernelCall) -> Cut {
-        let [tiles_y, tiles_x] = winograd::tiles(call.output.size);
-        let tiles = self.n * call.output.frames * tiles_y * tiles_x;
+    pub(super) fn winograd_cut(&self, call: &KernelCall, window: Window) -> Cut {
+        let tiles = self.n * call.output.frames * Grids::new(call.output.size, window.dilation).tiles();
         let panels = call.output.stride_c / PANEL;
         let [tile_pixels, tile_panels] = self.kernels.tile();
         let most = Workspace::new(call.input.channels, [tile_pixels, tile_panels]).tiles;
@@ -74,7 +73,7 @@ impl Pass<'_> {
         task: usize,
         scratch: &mut Scratch,
     ) {
-        let cut = self.winograd_cut(call);
+        let cut = self.winograd_cut(call, window);
         let space = Workspace::new(call.input.channels, self.kernels.tile());
         let begin = task / cut.groups() * cut.chunk;
         let filters = scratch.numbers.as_mut_ptr();
@@ -90,30 +89,24 @@ impl Pass<'_> {
             for panel in (first..end).step_by(self.kernels.tile_panels()) {
                 let panels = self.kernels.tile_panels().min(end - panel);
                 self.products(call, &chunk, [panel, panels]);
-                self.finish(call, &chunk, [panel, panels]);
+                self.finish(call, window, &chunk, [panel, panels]);
             }
         }
-    }
-
-    /// Image or frame, and line and column of the first output of a tile.
-    fn tile_position(&self, call: &KernelCall, tile: usize) -> [usize; 3] {
-        let [tiles_y, tiles_x] = winograd::tiles(call.output.size);
-        let within = tile % (tiles_y * tiles_x);
-        [tile / (tiles_y * tiles_x), within / tiles_x * TILE, within % tiles_x * TILE]
     }
 
     /// # Safety
     /// As [`Self::execute`]; the memory of the chunk is that of the thread.
     unsafe fn patches(&self, call: &KernelCall, window: Window, chunk: &Chunk, scratch: &mut Scratch) {
         let input = call.input;
-        for at in 0..chunk.n {
-            let [image, y, x] = self.tile_position(call, chunk.begin + at);
+        let grids = Grids::new(call.output.size, window.dilation);
+        for tile in 0..chunk.n {
+            let (image, first) = grids.locate(chunk.begin + tile);
             // SAFETY: the call belongs to the program, and only pointers to positions inside the input are read.
             let base = unsafe { self.feature(input, image * input.frame_len()).cast_const() };
             for (point, pixel) in scratch.pointers[..POINTS].iter_mut().enumerate() {
                 // A position above or left of the input wraps to a large number, which is outside as well.
-                let y = (y + point / (TILE + 2)).wrapping_sub(window.padding[0]);
-                let x = (x + point % (TILE + 2)).wrapping_sub(window.padding[1]);
+                let y = window.along(0).source(first[0], point / PATCH);
+                let x = window.along(1).source(first[1], point % PATCH);
                 let inside = y < input.size[0] && x < input.size[1];
                 *pixel = if inside {
                     base.wrapping_add((y * input.size[1] + x) * input.stride_c * input.bytes)
@@ -126,7 +119,7 @@ impl Pass<'_> {
                 let patch = Patch {
                     pixels: scratch.pointers.as_ptr(),
                     channels: padded(input.channels),
-                    out: chunk.patches.add(at * DEPTH),
+                    out: chunk.patches.add(tile * DEPTH),
                     pitch: chunk.space.patch_pitch(),
                     block: chunk.space.tiles * DEPTH,
                 };
@@ -184,21 +177,27 @@ impl Pass<'_> {
 
     /// # Safety
     /// As [`Self::products`], which has been called.
-    unsafe fn finish(&self, call: &KernelCall, chunk: &Chunk, [panel, panels]: [usize; 2]) {
+    unsafe fn finish(&self, call: &KernelCall, window: Window, chunk: &Chunk, [panel, panels]: [usize; 2]) {
         let output = call.output;
         let (c, width) = (panel * PANEL, panels * PANEL);
-        for at in 0..chunk.n {
-            let [image, y, x] = self.tile_position(call, chunk.begin + at);
-            let pixel = image * output.frame_pixels() + y * output.size[1] + x;
+        let grids = Grids::new(output.size, window.dilation);
+        let [line, column] = window.dilation;
+        for tile in 0..chunk.n {
+            let (image, first) = grids.locate(chunk.begin + tile);
+            let inside = grids.inside(first);
+            if inside.contains(&0) {
+                continue;
+            }
+            let pixel = image * output.frame_pixels() + first[0] * output.size[1] + first[1];
             // SAFETY: only outputs inside the feature map are written.
             unsafe {
                 let tile = Sums {
-                    sums: chunk.sums.add(at * width),
+                    sums: chunk.sums.add(tile * width),
                     pitch: chunk.space.sum_pitch(),
                     width,
                     out: self.feature(output, pixel * output.stride_c + c),
-                    strides: [output.size[1] * output.stride_c, output.stride_c],
-                    inside: [TILE.min(output.size[0] - y), TILE.min(output.size[1] - x)],
+                    strides: [line * output.size[1] * output.stride_c, column * output.stride_c],
+                    inside,
                     epilogue: self.epilogue(call, pixel, c),
                 };
                 (self.kernels.sums)(&tile);
