@@ -47,8 +47,9 @@ impl StepLosses {
 ///    gradients and losses are averaged over them, most of the gradients while the last student works.
 ///
 /// Batch norms use the statistics of the current batch in every pass and keep none.
-/// `rules` can choose another teacher, another divergence, and weights other than 1; without students a step is plain
-/// training. The losses are returned without their weights.
+/// `rules` can choose another teacher, another divergence, weights other than 1, and students that learn from the labels
+/// too; without students a step is plain training. The losses are returned without their weights, those of students without
+/// what they learn from the labels.
 ///
 /// # Errors
 /// The batch does not fit the network, the engine has no memory, or another process is gone.
@@ -88,10 +89,16 @@ pub fn mutual_step<O: Objective>(
             }
             let slice = net.slice(parameters, student.width)?;
             let own = answer(&slice, student.input, rules.dropout_of(idx + 1))?;
-            let loss = O::student_loss(&own, &teacher, &batch.targets, rules.divergence)?;
-            loss.scale(rules.weight_of(*student, subnets.full))?.backward()?;
+            let divergence = O::student_loss(&own, &teacher, &batch.targets, rules.divergence)?;
+            let weight = rules.weight_of(*student, subnets.full);
+            let mut loss = divergence.scale(weight * (1.0 - rules.student_labels))?;
+            if rules.student_labels > 0.0 {
+                let of_labels = O::supervised_loss(&own, &batch.targets, rules.label_smoothing)?;
+                loss = loss.add(&of_labels.scale(weight * rules.student_labels)?)?;
+            }
+            loss.backward()?;
             gradients.add(slice)?;
-            student_losses.push((loss, O::most_frequent_answer(&own, &batch.targets)?));
+            student_losses.push((divergence, O::most_frequent_answer(&own, &batch.targets)?));
         }
         constant = Some(O::information(&teacher, &batch.targets)?);
     }

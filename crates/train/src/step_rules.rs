@@ -82,11 +82,13 @@ pub struct StepRules<'a> {
     pub ramp: f64,
     /// How the losses of students weigh against each other.
     pub student_weights: StudentWeights,
+    /// Share of a student's loss that comes from the labels; the rest comes from the teacher.
+    pub student_labels: f64,
     /// The teacher of the students.
     pub teacher: Teacher<'a>,
     /// How their distance from it is measured.
     pub divergence: Divergence,
-    /// Share of the full network's label that is spread over all classes.
+    /// Share of a label that is spread over all classes.
     pub label_smoothing: f64,
     /// Dropout before the classifier, if any.
     pub dropout: Option<StepDropout>,
@@ -100,6 +102,7 @@ impl Default for StepRules<'_> {
             full_weight: 1.0,
             ramp: 1.0,
             student_weights: StudentWeights::default(),
+            student_labels: 0.0,
             teacher: Teacher::default(),
             divergence: Divergence::default(),
             label_smoothing: 0.0,

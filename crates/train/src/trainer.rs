@@ -108,6 +108,7 @@ impl<O: Objective> Trainer<O> {
             full_weight: train.full_weight,
             ramp: self.ramp.at(self.state.step),
             student_weights: train.student_weights,
+            student_labels: train.student_labels,
             teacher,
             divergence: train.divergence,
             label_smoothing: train.label_smoothing,

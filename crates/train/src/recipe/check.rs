@@ -48,6 +48,7 @@ impl RecipeFile {
         let wrong = [
             (self.train.divergence != Divergence::Kl, "train.divergence", taught),
             (self.train.teacher != TeacherKind::Full, "train.teacher", taught),
+            (self.train.student_labels > 0.0, "train.student_labels", taught),
             (self.train.dropout > 0.0, "train.dropout", "a detector has no dropout"),
         ];
         match wrong.into_iter().find(|(is_wrong, ..)| *is_wrong) {

@@ -357,6 +357,11 @@ fn switches_that_do_not_go_together_are_named() {
             vec!["train.method=us", "train.adaptive_sampling=0.5"],
             "train.adaptive_sampling: only the method `mutual`",
         ),
+        (
+            vec!["train.method=plain", "train.student_labels=0.5"],
+            "train.student_labels: the method `plain` has no",
+        ),
+        (vec!["train.student_labels=1.5"], "train.student_labels: must be from 0 to 1"),
         (vec!["train.teacher=ema"], "train.teacher: `ema` needs train.ema"),
         (vec!["tabulate.weights=ema"], "tabulate.weights: `ema` needs train.ema"),
         (vec!["train.momentum=0"], "train.nesterov: needs a momentum above 0"),

@@ -90,6 +90,10 @@ pub struct TrainSection {
     /// How much the losses of students weigh against each other.
     #[serde(default)]
     pub student_weights: StudentWeights,
+    /// Share of a student's loss that it learns from the labels, as the full network does, from 0 to 1; the rest it learns from
+    /// its teacher. Students of a detector learn from the objects only.
+    #[serde(default)]
+    pub student_labels: f64,
     /// Whose output the students learn from: [switches](methods.md#switches).
     #[serde(default)]
     pub teacher: TeacherKind,
@@ -191,6 +195,7 @@ impl TrainSection {
                 "from 0 to 1 - train.students_start",
             ),
             (!positive(self.full_weight), "train.full_weight", "above 0 and finite"),
+            (!(0.0..=1.0).contains(&self.student_labels), "train.student_labels", "from 0 to 1"),
             (!share(self.label_smoothing), "train.label_smoothing", SHARE),
             (!share(self.dropout), "train.dropout", SHARE),
             (self.ema.is_some_and(|ema| !share(ema)), "train.ema", SHARE),
@@ -229,6 +234,10 @@ impl TrainSection {
             (
                 !students && self.student_weights != StudentWeights::Equal,
                 Problem::is("train.student_weights", no_students.as_str()),
+            ),
+            (
+                !students && self.student_labels > 0.0,
+                Problem::is("train.student_labels", no_students.as_str()),
             ),
             (
                 !students && self.full_weight != 1.0,

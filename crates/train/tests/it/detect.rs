@@ -133,6 +133,7 @@ fn a_few_scenes_are_learned_by_heart() {
 fn what_a_detector_cannot_have_is_refused() {
     for (key, says) in [
         ("train.divergence=alpha", "students of a detector learn from the objects"),
+        ("train.student_labels=0.5", "students of a detector learn from the objects"),
         ("train.teacher=ensemble", "students of a detector learn from the objects"),
         ("train.dropout=0.1", "a detector has no dropout"),
         ("data.augment={ cutmix = 1.0 }", "boxes cannot follow it"),

@@ -31,6 +31,16 @@ fn step_with(
     students: &[&str],
     rules: &StepRules<'_>,
 ) -> (Vec<Vec<f32>>, StepLosses) {
+    step_of(first, second, ["1.0-32"].iter().chain(students), rules)
+}
+
+/// A step of a network that teaches, the first one, and its students.
+fn step_of<'a>(
+    first: [i64; N],
+    second: Option<([i64; N], f32)>,
+    subnets: impl IntoIterator<Item = &'a &'a str>,
+    rules: &StepRules<'_>,
+) -> (Vec<Vec<f32>>, StepLosses) {
     let net = Net::new(small_network("mobilenet_v2"));
     let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
     let mut rng = Key::new(5, Purpose::Generate).stream();
@@ -43,10 +53,8 @@ fn step_with(
         images: Tensor::from_nhwc(&images, [N, 32, 32, 3], Device::Cpu).unwrap(),
         targets: Labels { labels: labels(first), second, views: None },
     };
-    let subnets = StepSubnets {
-        full: "1.0-32".parse().unwrap(),
-        students: students.iter().map(|student| student.parse().unwrap()).collect(),
-    };
+    let mut subnets = subnets.into_iter().map(|subnet| subnet.parse().unwrap());
+    let subnets = StepSubnets { full: subnets.next().unwrap(), students: subnets.collect() };
     let (gradients, losses) = mutual_step(&net, &parameters, &batch, &subnets, rules).unwrap();
     (gradients.iter().map(|gradient| gradient.to_vec_f32().unwrap()).collect(), losses)
 }
@@ -106,4 +114,20 @@ fn losses_count_by_their_weights() {
         (unweighted.full, &unweighted.students),
         "as if weights were 1"
     );
+}
+
+#[test]
+fn students_learn_from_labels_as_the_full_network_does() {
+    set_threads(1).unwrap();
+    let rules = StepRules { label_smoothing: 0.1, ..StepRules::default() };
+    let student = &STUDENTS[..1];
+    let (alone, _) = step_with(FIRST, None, &[], &rules);
+    let (taught, losses) = step_with(FIRST, None, student, &rules);
+    let (supervised, _) = step_of(FIRST, None, student, &rules);
+    for share in [0.25, 1.0] {
+        let rules = StepRules { student_labels: f64::from(share), ..rules };
+        let (both, same) = step_with(FIRST, None, student, &rules);
+        assert_sum(&both, &[(share, &alone), (share, &supervised), (1.0 - share, &taught)]);
+        assert_eq!(same.students, losses.students, "the divergence is told");
+    }
 }

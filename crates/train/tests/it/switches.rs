@@ -43,6 +43,7 @@ fn all_switches_together_are_resumed_in_the_same_bits() {
         "train.students_ramp=0.5",
         "train.full_weight=2.0",
         "train.student_weights=width",
+        "train.student_labels=0.5",
         "network.channel_divisor=1",
         "tabulate.weights=ema",
     ];
