@@ -117,28 +117,24 @@ fn tabulate_own(
         parameters,
         device,
     };
-    let own = for_task!(recipe.task, planned.shipped, O => tabulation.own_rows::<O>(&planned))?;
-    let Some(Evaluated { rows, stats }) = own.gather(ranks, recipe.task.metric())? else { return Ok(None) };
-    let Planned { plan: now, shipped: network, test, .. } = planned;
-    let mut bundle = Bundle::new(BundleParts {
-        task: recipe.task,
-        network,
-        classes: now.derived.classes,
-        preprocess: recipe.preprocess(),
-        table: QueryTable::new(rows)?.measuring(recipe.task.metric()),
-        weights,
-        stats,
-        provenance: provenance(&stored, program),
-    })?;
-    if let [_, further @ ..] = &recipe.tabulate.precisions[..]
-        && !further.is_empty()
-    {
-        let rows = for_task!(recipe.task, bundle.network(), O => tabulation.evaluate_in::<O>(further, &test, &bundle))?;
-        bundle = with_rows(bundle, rows)?;
-    }
+    let bundle_of = |Evaluated { rows, stats }: Evaluated| {
+        let parts = BundleParts {
+            task: recipe.task,
+            network: planned.shipped.clone(),
+            classes: derived.classes.clone(),
+            preprocess: recipe.preprocess(),
+            table: QueryTable::new(rows)?.measuring(recipe.task.metric()),
+            weights: weights.clone(),
+            stats,
+            provenance: provenance(&stored, program),
+        };
+        Ok(Bundle::new(parts)?)
+    };
+    let own = for_task!(recipe.task, planned.shipped, O => tabulation.own_rows::<O>(&planned, &bundle_of))?;
+    let Some(all) = own.gather(ranks, recipe.task.metric())? else { return Ok(None) };
+    let bundle = bundle_of(all)?;
     let rows = tabulation.time(&bundle)?;
-    let bundle = with_rows(bundle, rows)?;
-    let table = bundle.table().clone().measured_on(Host::detect());
+    let table = QueryTable::new(rows)?.measuring(recipe.task.metric()).measured_on(Host::detect());
     tabulation.log.flush()?;
     let dir = run.tabulated();
     fs::create_dir_all(&dir).map_err(|source| Error::write(&dir, source))?;
@@ -176,13 +172,25 @@ struct Tabulation<'a> {
 }
 
 impl Tabulation<'_> {
-    fn own_rows<O: Objective>(&mut self, planned: &Planned) -> Result<Evaluated> {
+    /// The rows of this process; `bundle_of` makes a bundle of some rows.
+    fn own_rows<O: Objective>(
+        &mut self,
+        planned: &Planned,
+        bundle_of: &dyn Fn(Evaluated) -> Result<Bundle>,
+    ) -> Result<Evaluated> {
         if self.rows.is_empty() {
             return Ok(Evaluated { rows: Vec::new(), stats: BTreeMap::new() });
         }
         let statistics = self.calibrate::<O>(&planned.train)?;
         let rows = self.evaluate::<O>(&planned.test, &statistics)?;
-        Ok(Evaluated { rows, stats: to_stats(&statistics)? })
+        let single = Evaluated { rows, stats: to_stats(&statistics)? };
+        let further = &self.recipe.tabulate.precisions[1..];
+        if further.is_empty() {
+            return Ok(single);
+        }
+        let bundle = bundle_of(single)?;
+        let rows = self.evaluate_in::<O>(further, &planned.test, &bundle)?;
+        Ok(Evaluated { rows, stats: bundle.into_parts().stats })
     }
 
     /// A loader of whole batches.
@@ -260,12 +268,6 @@ impl Tabulation<'_> {
     fn tell(&mut self, stage: Stage, done: usize, of: usize) -> Result<()> {
         self.log.log(&Event::Tabulating { stage, done, of })
     }
-}
-
-/// The same bundle with other rows of the same sub-networks.
-fn with_rows(bundle: Bundle, rows: Vec<Row>) -> Result<Bundle> {
-    let table = QueryTable::new(rows)?.measuring(bundle.table().metric());
-    Ok(Bundle::new(BundleParts { table, ..bundle.into_parts() })?)
 }
 
 /// The weights that a network without the outputs of training has.

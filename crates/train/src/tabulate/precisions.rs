@@ -30,7 +30,7 @@ impl Tabulation<'_> {
         bundle: &Bundle,
     ) -> Result<Vec<Row>> {
         let config = ModelConfig { precisions: precisions.to_vec(), ..ModelConfig::choose()? };
-        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let threads = NonZeroUsize::new(self.cores).unwrap_or(NonZeroUsize::MIN);
         let mut session = Session::new(Arc::new(Model::with_config(bundle, config)?), threads)?;
         let network = bundle.network();
         let rows = bundle.table().rows();

@@ -114,14 +114,14 @@ impl Evaluated {
         let table: QueryTable = serde_json::from_slice(parts[0]).expect("the table is ours");
         let mut tensors = safetensors::from_bytes(parts[1])?;
         let mut stats = BTreeMap::new();
-        for row in table.rows() {
+        for subnet in table.subnets() {
             let mut take = |layer: usize, what: &str| {
-                tensors.remove(&format!("{}/{layer}/{what}", row.subnet)).map(|tensor| tensor.data)
+                tensors.remove(&format!("{subnet}/{layer}/{what}")).map(|tensor| tensor.data)
             };
             let layers = (0..).map_while(|layer| {
                 Some(BatchNormStats { mean: take(layer, "mean")?, var: take(layer, "var")? })
             });
-            stats.insert(row.subnet, layers.collect());
+            stats.insert(subnet, layers.collect());
         }
         Ok(Self { rows: table.rows().to_vec(), stats })
     }

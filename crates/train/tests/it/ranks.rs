@@ -1,5 +1,6 @@
 //! Runs of several ranks, which are threads here: the same steps as by hand, and what happens when one is lost.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -216,8 +217,13 @@ fn ranks_that_do_not_train_the_same_are_refused() {
 fn rows_of_several_ranks_are_those_of_one() {
     let fixture = Fixture::new();
     // Four rows, so that one of five ranks has none.
-    let run =
-        fixture.train("run", &["train.epochs=1", "tabulate.width_step=0.75", "network.resolutions=[32, 20]"]);
+    let keys = [
+        "train.epochs=1",
+        "tabulate.width_step=0.75",
+        "network.resolutions=[32, 20]",
+        "tabulate.precisions=[\"f32\", \"bf16\"]",
+    ];
+    let run = fixture.train("run", &keys);
     check_shared_rows(&run, &[2, 5]);
 }
 
@@ -228,19 +234,26 @@ fn rows_of_several_ranks_that_segment_are_those_of_one() {
     check_shared_rows(&train_in(dir.path(), segment::RECIPE, &["train.max_steps=2"]), &[3]);
 }
 
-/// Tabulates a run of four rows alone and with others.
+/// Tabulates a run of four sub-networks alone and with others.
 fn check_shared_rows(run: &RunDir, ranks: &[usize]) {
     let measured = |table: &QueryTable| {
         let bundle = Bundle::read(&run.bundle()).unwrap();
-        let of = |row: &Row| (row.subnet, row.macs, row.quality, bundle.stats(row.subnet).unwrap().clone());
-        table.rows().iter().map(of).collect::<Vec<_>>()
+        let of = |row: &Row| {
+            let stats = bundle.stats(row.subnet).unwrap().clone();
+            ((row.subnet, row.precision), (row.macs, row.quality, stats))
+        };
+        let rows: BTreeMap<_, _> = table.rows().iter().map(of).collect();
+        assert_eq!(rows.keys().filter(|(_, precision)| precision.is_f32()).count(), 4);
+        rows
     };
     let alone = measured(&tabulate(run, "test", &mut ()).unwrap());
-    assert_eq!(alone.len(), 4);
     for &n in ranks {
         let tables = on_ranks(n, |_, ranks| tabulate_together(run, "test", &ranks, &mut ()));
         let mut tables: Vec<_> = tables.into_iter().map(Result::unwrap).collect();
         assert!(tables[1..].iter().all(Option::is_none));
-        assert!(alone == measured(&tables.remove(0).unwrap()), "{n} ranks");
+        for (row, numbers) in &measured(&tables.remove(0).unwrap()) {
+            // Rows in bf16 are kept if they are fast, which is up to the clock.
+            assert!(alone.get(row).is_none_or(|alone| alone == numbers), "{n} ranks: {row:?}");
+        }
     }
 }
