@@ -109,6 +109,10 @@ pub enum Event {
     Checkpoint {
         /// Steps done.
         step: u64,
+        /// How long training waited, in seconds: while the state was copied, and before that for the last checkpoint if it was
+        /// not written yet. After the last step, and when a run is interrupted, also while this one was written.
+        #[serde(default)]
+        waited_s: f64,
     },
     /// The run was interrupted and saved a checkpoint.
     Interrupted {

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mutualnet_data::{Batch, Dataset, Position};
 use mutualnet_engine::Device;
@@ -210,6 +210,8 @@ struct Training<'a, O> {
     feed: Feed,
     watch: LearningWatch,
     saver: Saver,
+    /// For the checkpoint that is being written.
+    waited: Duration,
     log: EventLog<'a>,
 }
 
@@ -231,7 +233,7 @@ impl<'a, O: Objective> Training<'a, O> {
         let watch = LearningWatch::new(&plan, O::guessing_loss(&network));
         let trainer = Trainer::new(&plan, Net::new(network), device, Rc::clone(&ranks), state);
         let saver = Saver::new(run.checkpoints());
-        Ok(Self { watch, plan, ranks, trainer, feed, saver, log })
+        Ok(Self { watch, plan, ranks, trainer, feed, saver, waited: Duration::ZERO, log })
     }
 
     /// Does all steps that are left; `damaged` are checkpoints that were passed over.
@@ -339,9 +341,11 @@ impl<'a, O: Objective> Training<'a, O> {
     /// Starts to write a checkpoint.
     fn save(&mut self) -> Result<()> {
         if self.ranks.is_first() {
+            let begun = Instant::now();
             let keep = self.plan.keep(self.trainer.state.step);
             let written = self.saver.start(self.trainer.state.checkpoint()?, keep)?;
             self.tell_written(written)?;
+            self.waited = begun.elapsed();
         }
         Ok(())
     }
@@ -349,13 +353,15 @@ impl<'a, O: Objective> Training<'a, O> {
     /// Writes a checkpoint and waits for it.
     fn save_now(&mut self) -> Result<()> {
         self.save()?;
+        let begun = Instant::now();
         let written = self.saver.finish()?;
+        self.waited += begun.elapsed();
         self.tell_written(written)
     }
 
     fn tell_written(&mut self, step: Option<u64>) -> Result<()> {
         if let Some(step) = step {
-            self.log.log(&Event::Checkpoint { step })?;
+            self.log.log(&Event::Checkpoint { step, waited_s: self.waited.as_secs_f64() })?;
         }
         self.log.flush()
     }

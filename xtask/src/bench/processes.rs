@@ -1,7 +1,8 @@
-//! `bench train processes`: one process on all cores against one process per core, which share every batch.
+//! `bench train processes`: one process on all cores against one process per core, which share every batch, and against one
+//! that writes a checkpoint after every step.
 //!
 //! The processes are those of `mutualnet train`, with the loader and everything else, so that what is timed is a run.
-//! Invariant: both take the same steps on the same images, with the same number of threads in all.
+//! Invariant: all take the same steps on the same images, with the same number of threads in all.
 
 use std::fs;
 use std::net::TcpListener;
@@ -48,7 +49,8 @@ pub(super) fn run(root: &Path) -> Result<Report> {
     place.prepare()?;
     let times = (0..N_ROUNDS).map(|round| {
         eprintln!("round {} of {N_ROUNDS}", round + 1);
-        Ok([place.train(1, n)?, place.train(n, 1)?])
+        let [one, several] = [place.train(1, n, &[])?, place.train(n, 1, &[])?];
+        Ok([one, several, place.train(1, n, &["train.checkpoint_steps=1"])?])
     });
     let times = times.collect::<Result<Vec<_>>>();
     fs::remove_dir_all(&place.dir)?;
@@ -71,8 +73,8 @@ impl Place {
         process::run_quietly(process::command(&self.binary, &self.dir).args(make))
     }
 
-    /// Seconds that a run with so many processes takes for the steps that count.
-    fn train(&self, processes: usize, threads: usize) -> Result<f64> {
+    /// Trains with so many processes, and with further keys of the recipe.
+    fn train(&self, processes: usize, threads: usize, keys: &[&str]) -> Result<Timed> {
         let run = self.dir.join("run");
         if run.exists() {
             fs::remove_dir_all(&run)?;
@@ -80,7 +82,7 @@ impl Place {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
         let start = |rank: usize| {
             let mut command: Command = process::command(&self.binary, &self.dir);
-            command.args(["train", "recipe.toml", "--out", "run", "train.epochs=1"]);
+            command.args(["train", "recipe.toml", "--out", "run", "train.epochs=1"]).args(keys);
             command.arg(format!("train.threads={threads}")).arg(format!("data.workers={threads}"));
             command.envs([("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", port.as_str())]);
             command.env("RANK", rank.to_string()).env("WORLD_SIZE", processes.to_string());
@@ -93,24 +95,42 @@ impl Place {
                 bail!("`mutualnet train` with {processes} processes ended with {status}");
             }
         }
-        seconds(&fs::read_to_string(run.join("events.jsonl"))?)
+        Timed::of(&fs::read_to_string(run.join("events.jsonl"))?)
     }
 }
 
-/// Seconds of the steps that count, from the events of a run.
-fn seconds(events: &str) -> Result<f64> {
-    let events = events.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
-    let speeds: Vec<f64> = events.iter().filter_map(|event| event["images_per_s"].as_f64()).collect();
-    ensure!(speeds.len() == N_STEPS, "a run took {} steps instead of {N_STEPS}", speeds.len());
-    Ok(speeds[N_WARM_UP..].iter().map(|speed| BATCH as f64 / speed).sum())
+/// Seconds of a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Timed {
+    /// Of all steps that count.
+    steps: f64,
+    /// That training waited for a checkpoint between two of them, the median.
+    waited: f64,
 }
 
-/// `times` has one pair per round: one process, and one per core.
-fn report(times: &[[f64; 2]], n: usize, processor: &str) -> Report {
-    let of = |which: usize| spread(&times.iter().map(|pair| pair[which]).collect::<Vec<_>>());
-    let [one, several]: [Spread; 2] = [of(0), of(1)];
-    let speed = spread(&times.iter().map(|[one, several]| one / several).collect::<Vec<_>>()).median;
+impl Timed {
+    /// From the events of a run.
+    fn of(events: &str) -> Result<Self> {
+        let events = events.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
+        let all = |key: &str| events.iter().filter_map(|event| event[key].as_f64()).collect::<Vec<_>>();
+        let (speeds, mut waited) = (all("images_per_s"), all("waited_s"));
+        ensure!(speeds.len() == N_STEPS, "a run took {} steps instead of {N_STEPS}", speeds.len());
+        // The last one is waited for to its end.
+        ensure!(waited.pop().is_some(), "a run saved no checkpoint");
+        let steps = speeds[N_WARM_UP..].iter().map(|speed| BATCH as f64 / speed).sum();
+        Ok(Self { steps, waited: if waited.is_empty() { 0.0 } else { spread(&waited).median } })
+    }
+}
+
+/// `times` has for every round: one process, one per core, and one process with a checkpoint after every step.
+fn report(times: &[[Timed; 3]], n: usize, processor: &str) -> Report {
+    let of = |number: &dyn Fn(&[Timed; 3]) -> f64| spread(&times.iter().map(number).collect::<Vec<_>>());
+    let [one, several, saving]: [Spread; 3] = [0, 1, 2].map(|which| of(&|round| round[which].steps));
+    let speed = of(&|[one, several, _]| one.steps / several.steps).median;
     let n_timed = N_STEPS - N_WARM_UP;
+    let waited = of(&|[.., saving]| saving.waited).median;
+    let share = of(&|[.., saving]| saving.waited / (saving.steps / n_timed as f64)).median;
+    let slower = of(&|[one, _, saving]| saving.steps / one.steps).median;
     let mut table = format!(
         "{n_timed} mutual steps of mobilenet_v1, batch {BATCH}, 224/192/160/128 px, fp32, widths 0.25 to 1\n\
          {processor}, {n} threads in all, {N_ROUNDS} interleaved rounds\n\n\
@@ -119,9 +139,17 @@ fn report(times: &[[f64; 2]], n: usize, processor: &str) -> Report {
     table += &one.row("1", &n.to_string(), 1.0);
     table += &several.row(&n.to_string(), "1", several.median / one.median);
     table += &format!("\n{n} processes make {speed:.2} × as many images per second, median of rounds\n");
+    table += &format!(
+        "with a checkpoint after every step, a step waits {:.1} ms for it, {:.1} % of its time, and takes {slower:.2} × as long\n",
+        1e3 * waited,
+        100.0 * share,
+    );
     let json = json!({
         "speed": speed,
-        "seconds": { "one process": one.json(), "several processes": several.json() },
+        "seconds": {
+            "one process": one.json(), "several processes": several.json(), "checkpoints": saving.json(),
+        },
+        "checkpoint": { "waited_s": waited, "share_of_step": share, "time_of_step": slower },
         "conditions": {
             "network": "mobilenet_v1", "batch": BATCH, "steps": n_timed, "processes": n, "rounds": N_ROUNDS,
             "processor": processor, "libtorch": crate::setup::VERSION,
@@ -137,14 +165,18 @@ mod tests {
     #[test]
     fn only_steps_after_the_first_ones_count() {
         let step = |speed| format!("{{\"event\":\"step\",\"images_per_s\":{speed}}}\n");
-        let events = format!("{{\"event\":\"start\"}}\n{}{}", step(1).repeat(N_WARM_UP), step(32).repeat(12));
-        assert_eq!(seconds(&events).unwrap(), 6.0);
-        assert!(seconds(&step(32)).is_err());
+        let saved = |seconds| format!("{{\"event\":\"checkpoint\",\"waited_s\":{seconds}}}\n");
+        let steps = format!("{{\"event\":\"start\"}}\n{}{}", step(1).repeat(N_WARM_UP), step(32).repeat(12));
+        let once = Timed::of(&(steps.clone() + &saved(9))).unwrap();
+        assert_eq!(once, Timed { steps: 6.0, waited: 0.0 });
+        assert_eq!(Timed::of(&(steps.clone() + &saved(2).repeat(3) + &saved(9))).unwrap().waited, 2.0);
+        assert!(Timed::of(&step(32)).is_err() && Timed::of(&steps).is_err());
     }
 
     #[test]
     fn the_speed_is_the_median_of_rounds() {
-        let report = report(&[[2.0, 1.0], [3.0, 2.0], [4.0, 4.0]], 2, "x");
+        let timed = |[one, several]: [f64; 2]| [one, several, one].map(|steps| Timed { steps, waited: 0.01 });
+        let report = report(&[[2.0, 1.0], [3.0, 2.0], [4.0, 4.0]].map(timed), 2, "x");
         assert_eq!(report.json["speed"], json!(1.5));
         assert!(report.table.contains("2 processes make 1.50 ×"), "{}", report.table);
     }

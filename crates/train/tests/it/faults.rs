@@ -26,7 +26,7 @@ fn a_run_that_found_too_many_broken_images_goes_on_with_a_higher_limit() {
     let stop = AtomicBool::new(false);
     let error = train(&recipe("data.broken_limit=0"), &run, &stop, &mut ()).unwrap_err();
     assert!(error.to_string().starts_with("1 file cannot be decoded"), "{error}");
-    let Some(Event::Checkpoint { step }) = events(&run).pop() else { panic!("the state is saved") };
+    let Some(Event::Checkpoint { step, .. }) = events(&run).pop() else { panic!("the state is saved") };
     assert!(step < STEPS_PER_EPOCH);
     let outcome = resume(&recipe("data.broken_limit=0.05"), &run, &stop, &mut ()).unwrap();
     assert_eq!(outcome, Outcome::Finished);
