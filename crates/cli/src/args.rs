@@ -143,6 +143,9 @@ pub(crate) struct TabulateArgs {
     /// Tabulate the checkpoint of this step, into step-N/ of the run directory; training need not have finished
     #[arg(long, value_name = "N")]
     pub(crate) step: Option<u64>,
+    /// Tabulate the checkpoint that evaluated best during training (train.evaluate_epochs), as --step does
+    #[arg(long, conflicts_with = "step")]
+    pub(crate) best: bool,
     #[command(flatten)]
     pub(crate) processes: ProcessesArgs,
 }

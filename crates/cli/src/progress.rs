@@ -212,6 +212,12 @@ impl Reporter for Progress {
             }
             Event::Tabulating { stage, done, of } => self.tabulating(*stage, *done, *of),
             Event::Checkpoint { .. } => {}
+            Event::Evaluated { step, metric, rows, is_best } => {
+                let values = rows.iter().map(|row| format!("{:.2} % at {}", row.value * 100.0, row.subnet));
+                let values = values.collect::<Vec<_>>().join(", ");
+                let best = if *is_best { ", the best so far" } else { "" };
+                self.line(&format!("step {step}: {metric} {values}{best}"));
+            }
         }
     }
 }

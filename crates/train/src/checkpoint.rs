@@ -23,6 +23,8 @@ pub const EMA: &str = "ema";
 const STATE: &str = "state.json";
 /// A file in a checkpoint that is never removed.
 const KEPT: &str = "kept";
+/// A file in the checkpoint that evaluated best so far, which is not removed either. It holds how good that was.
+const BEST: &str = "best";
 const FORMAT_VERSION: u32 = 3;
 
 /// Which checkpoints stay.
@@ -129,7 +131,7 @@ impl Checkpoint {
         let renamed = fs::rename(&partial, &whole).and_then(|()| File::open(dir)?.sync_all());
         renamed.map_err(|source| Error::write(&whole, source))?;
         let older = list(dir)?.into_values().rev().skip(keep.newest);
-        for path in older.filter(|path| !path.join(KEPT).exists()) {
+        for path in older.filter(|path| !path.join(KEPT).exists() && !path.join(BEST).exists()) {
             fs::remove_dir_all(&path).map_err(|source| Error::write(&path, source))?;
         }
         Ok(())
@@ -183,6 +185,31 @@ impl Checkpoint {
                 Err(Error::NoSuchCheckpoint { step, there, path })
             }
         }
+    }
+
+    /// Keeps the checkpoint of `step` as the best one, and not the one that was the best before.
+    ///
+    /// # Errors
+    /// Something cannot be written.
+    pub(crate) fn mark_best(dir: &Path, step: u64, value: f64) -> Result<()> {
+        write_atomically(&dir.join(step.to_string()).join(BEST), value.to_string().as_bytes())?;
+        let marks = list(dir)?.into_iter().filter(|&(other, _)| other != step);
+        for mark in marks.map(|(_, path)| path.join(BEST)).filter(|mark| mark.exists()) {
+            fs::remove_file(&mark).map_err(|source| Error::write(&mark, source))?;
+        }
+        Ok(())
+    }
+
+    /// The step of the best checkpoint, and how good it is; `None` if nothing was evaluated.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(crate) fn best(dir: &Path) -> Result<Option<(u64, f64)>> {
+        let marked = list(dir)?.into_iter().filter_map(|(step, path)| {
+            let value = fs::read_to_string(path.join(BEST)).ok()?.parse().ok()?;
+            Some((step, value))
+        });
+        Ok(marked.max_by(|(_, a), (_, b)| f64::total_cmp(a, b)))
     }
 
     /// Takes a part out.
@@ -286,6 +313,23 @@ mod tests {
         assert_eq!(Checkpoint::at(dir.path(), 15).unwrap(), checkpoint(15));
         let error = Checkpoint::at(dir.path(), 10).unwrap_err();
         assert!(matches!(&error, Error::NoSuchCheckpoint { there, .. } if *there == [5, 15, 25]), "{error}");
+    }
+
+    #[test]
+    fn the_best_one_stays_until_another_is_better() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut marked = Vec::new();
+        for (step, value) in [(5, 0.2), (10, 0.1), (15, 0.7), (20, 0.3), (25, 0.6)] {
+            checkpoint(step).save(dir.path(), Keep { newest: 1, for_good: false }).unwrap();
+            let best = Checkpoint::best(dir.path()).unwrap();
+            if best.is_none_or(|(_, best)| value > best) {
+                Checkpoint::mark_best(dir.path(), step, value).unwrap();
+                marked.push(step);
+            }
+        }
+        assert_eq!((marked, Checkpoint::best(dir.path()).unwrap()), (vec![5, 15], Some((15, 0.7))));
+        assert_eq!(list(dir.path()).unwrap().keys().copied().collect::<Vec<_>>(), [15, 25]);
+        assert_eq!(Checkpoint::at(dir.path(), 15).unwrap(), checkpoint(15));
     }
 
     #[test]

@@ -89,6 +89,12 @@ pub enum Error {
         /// The directory of checkpoints.
         path: PathBuf,
     },
+    /// No checkpoint is marked as the best one.
+    #[error("the run was not evaluated while it trained: {}", .path.display())]
+    NoBest {
+        /// The run directory.
+        path: PathBuf,
+    },
     /// A checkpoint without something that the recipe needs.
     #[error("the checkpoint has no part `{part}`")]
     MissingPart {
@@ -324,6 +330,9 @@ impl Error {
                     steps.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
                 ),
             }),
+            Self::NoBest { .. } => Some(
+                "set train.evaluate_epochs in the recipe, also of a run that is resumed, or name a checkpoint with --step".to_owned(),
+            ),
             Self::MissingPart { .. } => {
                 Some("it was written with another recipe, or changed since: start a new run".to_owned())
             }

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use mutualnet_core::network::Rank;
-use mutualnet_core::{Subnet, Task, Width};
+use mutualnet_core::{Metric, Subnet, Task, Width};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -114,6 +114,17 @@ pub enum Event {
         #[serde(default)]
         waited_s: f64,
     },
+    /// Some rows were evaluated.
+    Evaluated {
+        /// Steps done.
+        step: u64,
+        /// What the values measure.
+        metric: Metric,
+        /// The rows, from the cheapest to the dearest.
+        rows: Vec<EvaluatedRow>,
+        /// Whether the mean of the values is the largest so far.
+        is_best: bool,
+    },
     /// The run was interrupted and saved a checkpoint.
     Interrupted {
         /// Steps done.
@@ -177,6 +188,15 @@ pub enum Symptom {
         /// The divergence of the best constant answer.
         constant: f64,
     },
+}
+
+/// How good a row was during training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EvaluatedRow {
+    /// The sub-network.
+    pub subnet: Subnet,
+    /// The metric, from 0 to 1.
+    pub value: f64,
 }
 
 /// The loss of one student in one step.

@@ -52,6 +52,7 @@ pub mod calibrate;
 
 pub mod sweep;
 
+mod evaluation;
 mod tabulate;
 pub use tabulate::{tabulate, tabulate_together};
 

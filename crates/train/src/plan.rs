@@ -225,6 +225,20 @@ impl Plan {
         }
     }
 
+    /// Whether rows are evaluated after `step` steps.
+    pub(crate) fn evaluates_after(&self, step: u64) -> bool {
+        let every = self.recipe.train.evaluate_epochs.saturating_mul(self.derived.steps_per_epoch);
+        every > 0 && (step.is_multiple_of(every) || step == self.derived.total_steps)
+    }
+
+    /// How many times rows are evaluated.
+    pub fn evaluations(&self) -> u64 {
+        match self.recipe.train.evaluate_epochs.saturating_mul(self.derived.steps_per_epoch) {
+            0 => 0,
+            every => self.derived.total_steps.div_ceil(every),
+        }
+    }
+
     /// Which checkpoints stay when that of `step` is written.
     pub(crate) fn keep(&self, step: u64) -> Keep {
         let train = &self.recipe.train;

@@ -122,13 +122,14 @@ impl Recipe {
         decisive.train.checkpoint_steps = 0;
         decisive.train.keep_checkpoints = 1;
         decisive.train.keep_every = 0;
+        decisive.train.evaluate_epochs = 0;
         decisive.train.non_finite_limit = 0;
         recipe
     }
 
-    /// Keys that a resumed run may change: where the data lie, how many threads there are, when it saves, what it keeps and at
-    /// how many faults it stops.
-    pub const MAY_CHANGE: [&str; 8] = [
+    /// Keys that a resumed run may change: where the data lie, how many threads there are, when it saves and
+    /// evaluates, what it keeps and at how many faults it stops.
+    pub const MAY_CHANGE: [&str; 9] = [
         "data.path",
         "data.workers",
         "data.broken_limit",
@@ -136,6 +137,7 @@ impl Recipe {
         "train.checkpoint_steps",
         "train.keep_checkpoints",
         "train.keep_every",
+        "train.evaluate_epochs",
         "train.non_finite_limit",
     ];
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mutualnet_core::Metric;
 
+use crate::checkpoint::Checkpoint;
 use crate::{Error, Result};
 
 /// A run directory.
@@ -24,6 +25,17 @@ impl RunDir {
     /// The same run after a number of steps, to be tabulated: table, bundle and pictures then lie in `step-<steps>/`.
     pub fn at_step(&self, step: u64) -> Self {
         Self { step: Some(step), ..self.clone() }
+    }
+
+    /// The same run after the steps with which it evaluated best.
+    ///
+    /// # Errors
+    /// It evaluated nothing while it trained, or cannot be read.
+    pub fn at_best(&self) -> Result<Self> {
+        match Checkpoint::best(&self.checkpoints())? {
+            Some((step, _)) => Ok(self.at_step(step)),
+            None => Err(Error::NoBest { path: self.path.clone() }),
+        }
     }
 
     /// The step that is tabulated; `None` is the last one.

@@ -10,7 +10,7 @@ use mutualnet_nn::Parameters;
 use crate::average::Average;
 use crate::checkpoint::{Checkpoint, EMA, WEIGHTS};
 use crate::plan::Planned;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, TabulateWeights};
 use crate::update::{Buffers, Optimizer};
 use crate::{Error, Result, init};
 
@@ -92,6 +92,14 @@ impl State {
             parts.insert(REGRET.to_owned(), [(REGRET.to_owned(), tensor)].into());
         }
         Ok(Checkpoint { step: self.step, n_non_finite: self.n_non_finite, parts })
+    }
+
+    /// A copy of the weights that are tabulated.
+    pub(crate) fn tabulated(&self, which: TabulateWeights) -> Result<Weights> {
+        match (which, &self.average) {
+            (TabulateWeights::Ema, Some(average)) => Ok(average.parameters().to_weights()?),
+            _ => Ok(self.parameters.to_weights()?),
+        }
     }
 
     /// Updates the parameters with the gradients of a step.

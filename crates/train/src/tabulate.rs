@@ -11,22 +11,16 @@ use mutualnet_bundle::{
     write_atomically,
 };
 use mutualnet_core::text::counted;
-use mutualnet_core::{Frames, Network, Preprocess, Subnet, Weights};
-use mutualnet_data::{Dataset, Loader, Part};
-use mutualnet_engine::Device;
-use mutualnet_nn::{Net, Parameters, Statistics};
+use mutualnet_core::{Network, Subnet, Weights};
+use mutualnet_nn::Statistics;
 use mutualnet_report::{Cost, Page, page, plot};
 use mutualnet_runtime::{MeasureConfig, Model, Session, measure};
 
-use crate::calibrate::Calibration;
+use crate::evaluation::Evaluation;
 use crate::events::{Event, EventLog, Reporter, Stage};
-use crate::feed::{Feed, IfBroken, loader_of};
 use crate::plan::{Plan, Planned};
 use crate::ranks::Ranks;
-use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
-use crate::step_batch::{StepBatch, images};
-use crate::sweep::Sweep;
 use crate::task::{Objective, for_task};
 use crate::training::set_up;
 use crate::{Error, Result};
@@ -34,24 +28,13 @@ use crate::{Error, Result};
 mod precisions;
 mod shares;
 
-use shares::{Evaluated, Opened};
+pub(crate) use shares::Evaluated;
+use shares::Opened;
 
-/// Images per evaluation batch, unless they are large. Memory depends on it, results do not.
-const EVALUATION_BATCH: usize = 64;
-/// Pixels per evaluation batch of whole images or clips, which may be large: those of so many images of 224 × 224.
-const EVALUATION_PIXELS: usize = EVALUATION_BATCH * 224 * 224;
 /// Single-image runs of a row before its times count.
 pub(crate) const LATENCY_WARM_UP: usize = 5;
 /// Limit on the time for one row at one thread count.
 pub(crate) const LATENCY_TIME: Duration = Duration::from_secs(2);
-
-/// Images or clips per evaluation batch.
-pub(crate) fn evaluation_batch(recipe: &Recipe) -> usize {
-    let Preprocess { crop, clip, .. } = recipe.preprocess();
-    let frames = clip.map_or(Frames::ONE, |clip| clip.frames);
-    let pixels = frames.get() as usize * (crop.get() as usize).pow(2);
-    (EVALUATION_PIXELS / pixels).clamp(1, EVALUATION_BATCH)
-}
 
 /// Calibrates, evaluates and times every row, and writes table, bundle, plots and report into the run directory, or for
 /// [`RunDir::at_step`] into a directory in it.
@@ -101,22 +84,15 @@ fn tabulate_own(
     }
     let device = set_up(recipe, ranks)?;
     let weights = shipped(&planned.shipped, weights);
-    let parameters = Parameters::from_weights(&planned.shipped, &weights, device)?;
     let mut log = match ranks.is_first() {
         true => EventLog::open(&run.events(), console)?,
         false => EventLog::without_record(console),
     };
     planned.tell_notices(&mut log)?;
     tell_changes(&stored, &planned.plan, &mut log)?;
-    let mut tabulation = Tabulation {
-        net: Net::new(planned.shipped.clone()),
-        rows: shares::own_rows(&planned.shipped, recipe.table_rows(), ranks)?,
-        cores: ranks.cores(),
-        log,
-        recipe,
-        parameters,
-        device,
-    };
+    let rows = recipe.table_rows();
+    let evaluation = Evaluation::new((recipe, &planned.shipped), &weights, rows, (device, ranks))?;
+    let mut tabulation = Tabulation { evaluation, log };
     let bundle_of = |Evaluated { rows, stats }: Evaluated| {
         let parts = BundleParts {
             task: recipe.task,
@@ -160,14 +136,7 @@ fn tell_changes(stored: &Plan, now: &Plan, log: &mut EventLog<'_>) -> Result<()>
 }
 
 struct Tabulation<'a> {
-    recipe: &'a Recipe,
-    net: Net,
-    parameters: Parameters,
-    device: Device,
-    /// Those that this process evaluates.
-    rows: Vec<Subnet>,
-    /// How many cores it has.
-    cores: usize,
+    evaluation: Evaluation<'a>,
     log: EventLog<'a>,
 }
 
@@ -178,13 +147,11 @@ impl Tabulation<'_> {
         planned: &Planned,
         bundle_of: &dyn Fn(Evaluated) -> Result<Bundle>,
     ) -> Result<Evaluated> {
-        if self.rows.is_empty() {
-            return Ok(Evaluated { rows: Vec::new(), stats: BTreeMap::new() });
+        let single = Evaluated::by::<O>(&self.evaluation, planned, &mut self.log)?;
+        if single.rows.is_empty() {
+            return Ok(single);
         }
-        let statistics = self.calibrate::<O>(&planned.train)?;
-        let rows = self.evaluate::<O>(&planned.test, &statistics)?;
-        let single = Evaluated { rows, stats: to_stats(&statistics)? };
-        let further = &self.recipe.tabulate.precisions[1..];
+        let further = &self.evaluation.recipe.tabulate.precisions[1..];
         if further.is_empty() {
             return Ok(single);
         }
@@ -193,57 +160,12 @@ impl Tabulation<'_> {
         Ok(Evaluated { rows, stats: bundle.into_parts().stats })
     }
 
-    /// A loader of whole batches.
-    fn loader(&self, dataset: &Dataset, batch: usize, device: Device) -> Result<Loader> {
-        loader_of(self.recipe, dataset.clone(), batch, device, (Part::default(), self.cores))
-    }
-
-    fn calibrate<O: Objective>(&mut self, train: &Dataset) -> Result<BTreeMap<Subnet, Statistics>> {
-        let section = &self.recipe.tabulate;
-        let loader = self.loader(train, self.recipe.calibration_batch(), self.device)?;
-        let data = &self.recipe.data;
-        let batches =
-            loader.calibrate(data.augment, &self.recipe.preprocess(), section.calibration_batches)?;
-        let mut feed = Feed::new(loader, batches, IfBroken::Replaced);
-        let mut calibration = Calibration::new(&self.net, &self.rows, self.device)?;
-        let mut done = 0;
-        while let Some(mut batch) = feed.next(&mut self.log, || false)? {
-            let images = images(&mut batch, self.device)?;
-            calibration.add::<O>(&self.net, &self.parameters, &images)?;
-            done += 1;
-            self.tell(Stage::Calibrate, done, section.calibration_batches)?;
-        }
-        self.log.flush()?;
-        Ok(calibration.finish())
-    }
-
-    fn evaluate<O: Objective>(
-        &mut self,
-        test: &Dataset,
-        statistics: &BTreeMap<Subnet, Statistics>,
-    ) -> Result<Vec<Row>> {
-        let loader = self.loader(test, evaluation_batch(self.recipe), self.device)?;
-        let batches = loader.evaluate(&self.recipe.preprocess())?;
-        let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
-        let mut sweep = Sweep::<O>::new(statistics);
-        let of = test.samples().len() * self.recipe.tabulate.precisions.len();
-        let limits = (EVALUATION_BATCH, EVALUATION_PIXELS);
-        while let Some(mut batch) = feed.next_joined(limits, &mut self.log)? {
-            let batch = StepBatch::<O>::new(&mut batch, self.device)?;
-            sweep.add(&self.net, &self.parameters, &batch)?;
-            self.tell(Stage::Evaluate, sweep.n() as usize, of)?;
-        }
-        self.tell(Stage::Evaluate, test.samples().len(), of)?;
-        self.log.flush()?;
-        sweep.rows(self.net.network())
-    }
-
     /// Times the rows where they will run: in the run-side executor, on one thread and on all.
     fn time(&mut self, bundle: &Bundle) -> Result<Vec<Row>> {
         let mut rows = bundle.table().rows().to_vec();
         let model = Arc::new(Model::new(bundle)?);
         let thread_counts = thread_counts();
-        let runs = self.recipe.tabulate.latency_runs;
+        let runs = self.evaluation.recipe.tabulate.latency_runs;
         let config = MeasureConfig { warmup: LATENCY_WARM_UP, runs, time: LATENCY_TIME };
         let of = rows.len() * thread_counts.len();
         let mut done = 0;
@@ -259,14 +181,10 @@ impl Tabulation<'_> {
                     n: times.n as u64,
                 });
                 done += 1;
-                self.tell(Stage::Time, done, of)?;
+                self.evaluation.tell(&mut self.log, Stage::Time, done, of)?;
             }
         }
         self.without_slow(rows)
-    }
-
-    fn tell(&mut self, stage: Stage, done: usize, of: usize) -> Result<()> {
-        self.log.log(&Event::Tabulating { stage, done, of })
     }
 }
 

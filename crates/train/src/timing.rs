@@ -51,6 +51,10 @@ pub struct TrainTiming {
     pub checkpoint_seconds: f64,
     /// Checkpoints of the run.
     pub checkpoints: u64,
+    /// One evaluation of the cheapest and the dearest row.
+    pub evaluation_seconds: f64,
+    /// Evaluations of the run.
+    pub evaluations: u64,
     /// What would have to become faster first.
     pub held_up_by: HeldUpBy,
     /// Images per second that the loader made; it makes no more than it is asked for.
@@ -109,8 +113,10 @@ fn measure_task<O: Objective>(
     let state = State::first(planned, device)?;
     let net = Net::new(planned.network.clone());
     let mut trainer = Trainer::<O>::new(&planned.plan, net, device, Rc::default(), state);
-    let (train, training_memory) = steps::measure(planned, &mut trainer, time, &mut log)?;
-    let mut tabulate = rows::measure(planned, &trainer, &mut log)?;
+    let (mut train, training_memory) = steps::measure(planned, &mut trainer, time, &mut log)?;
+    let (mut tabulate, evaluation_seconds) = rows::measure(planned, &trainer, &mut log)?;
+    train.evaluation_seconds = evaluation_seconds;
+    train.seconds += train.evaluations as f64 * evaluation_seconds;
     // Tabulating reads the last checkpoint first, which takes about as long as writing it.
     tabulate.seconds += train.checkpoint_seconds;
     let peak_memory_bytes = training_memory.zip(memory::peak_bytes()).map(|(a, b)| a.max(b));

@@ -13,7 +13,8 @@ use mutualnet_nn::Net;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::WEIGHTS_OF_ALL;
-use crate::events::{Event, EventLog, Reporter};
+use crate::evaluation::{Evaluation, by_macs};
+use crate::events::{EvaluatedRow, Event, EventLog, Reporter};
 use crate::feed::{Feed, IfBroken, loader_of};
 use crate::learning::LearningWatch;
 use crate::plan::{Plan, Planned};
@@ -22,6 +23,7 @@ use crate::recipe::Recipe;
 use crate::run_dir::{RunDir, RunLock};
 use crate::saver::Saver;
 use crate::state::State;
+use crate::tabulate::{Evaluated, shipped};
 use crate::task::{Objective, for_task};
 use crate::trainer::{Stepped, Trainer};
 use crate::{Error, Result, digest};
@@ -204,7 +206,11 @@ pub(crate) fn set_up(recipe: &Recipe, ranks: &Ranks) -> Result<Device> {
 
 /// A run in progress.
 struct Training<'a, O> {
-    plan: Plan,
+    planned: Planned,
+    run: &'a RunDir,
+    device: Device,
+    /// How good the best checkpoint is.
+    best: Option<f64>,
     ranks: Rc<Ranks>,
     trainer: Trainer<O>,
     feed: Feed,
@@ -228,12 +234,15 @@ impl<'a, O: Objective> Training<'a, O> {
             false => EventLog::without_record(console),
         };
         planned.tell_notices(&mut log)?;
-        let Planned { plan, network, train, .. } = planned;
-        let feed = feed(&plan, train, state.step, (device, &ranks))?;
-        let watch = LearningWatch::new(&plan, O::guessing_loss(&network));
-        let trainer = Trainer::new(&plan, Net::new(network), device, Rc::clone(&ranks), state);
+        let feed = feed(&planned.plan, planned.train.clone(), state.step, (device, &ranks))?;
+        let watch = LearningWatch::new(&planned.plan, O::guessing_loss(&planned.network));
+        let net = Net::new(planned.network.clone());
+        let trainer = Trainer::new(&planned.plan, net, device, Rc::clone(&ranks), state);
         let saver = Saver::new(run.checkpoints());
-        Ok(Self { watch, plan, ranks, trainer, feed, saver, waited: Duration::ZERO, log })
+        let best = if ranks.is_first() { Checkpoint::best(&run.checkpoints())? } else { None };
+        let best = best.map(|(_, value)| value);
+        let waited = Duration::ZERO;
+        Ok(Self { planned, run, device, best, ranks, trainer, feed, watch, saver, waited, log })
     }
 
     /// Does all steps that are left; `damaged` are checkpoints that were passed over.
@@ -251,15 +260,15 @@ impl<'a, O: Objective> Training<'a, O> {
             self.log.log(&Event::DamagedCheckpoint { reason: error.to_string() })?;
         }
         let begun = Instant::now();
-        let total_steps = self.plan.derived.total_steps;
-        let checkpoint_steps = self.plan.checkpoint_steps();
+        let total_steps = self.planned.plan.derived.total_steps;
+        let checkpoint_steps = self.planned.plan.checkpoint_steps();
         self.log.log(&Event::Start {
             total_steps,
             step: self.trainer.state.step,
-            steps_per_epoch: self.plan.derived.steps_per_epoch,
-            batch: self.plan.recipe.train.batch,
-            task: self.plan.recipe.task,
-            rank: self.plan.recipe.rank(),
+            steps_per_epoch: self.planned.plan.derived.steps_per_epoch,
+            batch: self.planned.plan.recipe.train.batch,
+            task: self.planned.plan.recipe.task,
+            rank: self.planned.plan.recipe.rank(),
         })?;
         while self.trainer.state.step < total_steps {
             let step_begun = Instant::now();
@@ -281,12 +290,16 @@ impl<'a, O: Objective> Training<'a, O> {
             let mut batch = next.expect("the loader has a batch for every step of the plan");
             self.step(&mut batch, step_begun)?;
             let step = self.trainer.state.step;
+            let evaluates = self.planned.plan.evaluates_after(step);
             if step == total_steps {
                 self.save_now()?;
                 self.compare()?;
-            } else if step.is_multiple_of(checkpoint_steps) {
+            } else if evaluates || step.is_multiple_of(checkpoint_steps) {
                 self.save()?;
                 self.compare()?;
+            }
+            if evaluates {
+                self.evaluate()?;
             }
         }
         let seconds = begun.elapsed().as_secs_f64();
@@ -311,7 +324,7 @@ impl<'a, O: Objective> Training<'a, O> {
                     images_per_s: (self.ranks.n() * batch.n) as f64 / begun.elapsed().as_secs_f64(),
                 })?;
                 for symptom in symptoms {
-                    let hint = symptom.hint(&self.plan.recipe);
+                    let hint = symptom.hint(&self.planned.plan.recipe);
                     self.log.log(&Event::NotLearning { step, symptom, hint })?;
                 }
                 Ok(())
@@ -320,13 +333,44 @@ impl<'a, O: Objective> Training<'a, O> {
                 let samples = batch.indices.clone();
                 self.log.log(&Event::NonFinite { step, subnet, layer, samples })?;
                 let n = self.trainer.state.n_non_finite;
-                if n > self.plan.recipe.train.non_finite_limit {
+                if n > self.planned.plan.recipe.train.non_finite_limit {
                     self.log.flush()?;
                     return Err(Error::Diverged { n, step, subnet });
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Evaluates the cheapest and the dearest row, and keeps the checkpoint that was just saved if it is the best so far.
+    fn evaluate(&mut self) -> Result<()> {
+        let Planned { plan, shipped: network, .. } = &self.planned;
+        let (recipe, step) = (&plan.recipe, self.trainer.state.step);
+        let by_macs = by_macs(network, recipe.table_rows())?;
+        let mut ends = vec![by_macs[0], by_macs[by_macs.len() - 1]];
+        ends.dedup();
+        let weights = shipped(network, self.trainer.state.tabulated(recipe.tabulate.weights)?);
+        let place = (self.device, &*self.ranks);
+        let evaluation = Evaluation::new((recipe, network), &weights, &ends, place)?;
+        let evaluation = Evaluation { tells: false, ..evaluation };
+        let metric = recipe.task.metric();
+        let own = Evaluated::by::<O>(&evaluation, &self.planned, &mut self.log)?;
+        let Some(all) = own.gather(&self.ranks, metric)? else { return Ok(()) };
+        let value = |subnet| all.rows.iter().find(|row| row.subnet == subnet).map(|row| row.quality.value);
+        let rows: Vec<_> = ends
+            .into_iter()
+            .filter_map(|subnet| Some(EvaluatedRow { subnet, value: value(subnet)? }))
+            .collect();
+        let mean = rows.iter().map(|row| row.value).sum::<f64>() / rows.len() as f64;
+        let is_best = self.best.is_none_or(|best| mean > best);
+        if is_best {
+            let written = self.saver.finish()?;
+            self.tell_written(written)?;
+            Checkpoint::mark_best(&self.run.checkpoints(), step, mean)?;
+            self.best = Some(mean);
+        }
+        self.log.log(&Event::Evaluated { step, metric, rows, is_best })?;
+        self.log.flush()
     }
 
     /// Whether all processes have the same weights.
@@ -342,7 +386,7 @@ impl<'a, O: Objective> Training<'a, O> {
     fn save(&mut self) -> Result<()> {
         if self.ranks.is_first() {
             let begun = Instant::now();
-            let keep = self.plan.keep(self.trainer.state.step);
+            let keep = self.planned.plan.keep(self.trainer.state.step);
             let written = self.saver.start(self.trainer.state.checkpoint()?, keep)?;
             self.tell_written(written)?;
             self.waited = begun.elapsed();

@@ -112,10 +112,14 @@ fn entry(what: &str, value: &str) -> Result<()> {
 fn print_timing(plan: &Plan, Timing { train, tabulate, peak_memory_bytes }: &Timing) -> Result<()> {
     let samples = plan.recipe.rank().samples();
     let checkpoints = counted(train.checkpoints as usize, "checkpoint");
+    let evaluations = match train.evaluations {
+        0 => String::new(),
+        n => format!(", {} of {}", counted(n as usize, "evaluation"), seconds(train.evaluation_seconds)),
+    };
     entry(
         "training",
         &format!(
-            "about {}: {} steps of {} ({} {samples}/s), {checkpoints} of {}",
+            "about {}: {} steps of {} ({} {samples}/s), {checkpoints} of {}{evaluations}",
             seconds(train.seconds),
             plan.derived.total_steps,
             seconds(train.step_seconds),

@@ -14,6 +14,8 @@ pub(super) fn run(args: &TabulateArgs) -> Result<()> {
     let mut run = RunDir::new(&args.run);
     if let Some(step) = args.step {
         run = run.at_step(step);
+    } else if args.best && ranks.is_first() {
+        run = run.at_best()?;
     }
     let state = format!("no table was written to {}", args.run.display());
     Signals::listen()?.end_the_process(state, "run the same command again to start over");

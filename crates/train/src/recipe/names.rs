@@ -104,6 +104,10 @@ const ALIASES: &[(&str, &[&str])] = &[
         &["save_total_limit", "keep_last", "max_keep", "max_to_keep", "checkpoint_hist"],
     ),
     ("train.keep_every", &["keep_period", "keep_checkpoint_every"]),
+    (
+        "train.evaluate_epochs",
+        &["eval_every", "eval_interval", "val_interval", "check_val_every_n_epoch", "val_every"],
+    ),
     ("train.method", &["algorithm", "mode"]),
 ];
 

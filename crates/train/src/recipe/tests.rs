@@ -392,6 +392,7 @@ fn what_a_run_keeps_and_when_it_stops_does_not_decide_its_result() {
     for keys in [
         ["data.broken_limit=0.5", "train.non_finite_limit=9"],
         ["train.keep_checkpoints=5", "train.keep_every=3"],
+        ["train.checkpoint_steps=7", "train.evaluate_epochs=2"],
     ] {
         assert_eq!(hash(&keys), hash(&[]));
     }

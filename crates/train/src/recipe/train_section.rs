@@ -142,6 +142,10 @@ pub struct TrainSection {
     /// Every checkpoint whose number is a multiple of this is kept for good; 0 keeps none.
     #[serde(default)]
     pub keep_every: u64,
+    /// Epochs between evaluations of the cheapest and the dearest row on the test images; 0 evaluates only when tabulating. The
+    /// checkpoint with the best mean of the two is kept.
+    #[serde(default)]
+    pub evaluate_epochs: u64,
     /// Steps with a NaN or infinite loss or gradient, which are skipped, before the run stops.
     #[serde(default = "TrainSection::default_non_finite_limit")]
     pub non_finite_limit: u64,

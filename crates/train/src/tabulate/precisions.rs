@@ -15,8 +15,9 @@ use mutualnet_detect::Extent;
 use mutualnet_engine::{Device, Tensor};
 use mutualnet_runtime::{Model, ModelConfig, Output, Session};
 
-use super::{EVALUATION_BATCH, EVALUATION_PIXELS, Tabulation, evaluation_batch};
+use super::Tabulation;
 use crate::Result;
+use crate::evaluation::{EVALUATION_LIMITS, evaluation_batch};
 use crate::events::{Event, Stage};
 use crate::feed::{Feed, IfBroken};
 use crate::task::{Objective, Outputs, Score, Staged, others};
@@ -30,7 +31,7 @@ impl Tabulation<'_> {
         bundle: &Bundle,
     ) -> Result<Vec<Row>> {
         let config = ModelConfig { precisions: precisions.to_vec(), ..ModelConfig::choose()? };
-        let threads = NonZeroUsize::new(self.cores).unwrap_or(NonZeroUsize::MIN);
+        let threads = NonZeroUsize::new(self.evaluation.cores).unwrap_or(NonZeroUsize::MIN);
         let mut session = Session::new(Arc::new(Model::with_config(bundle, config)?), threads)?;
         let network = bundle.network();
         let rows = bundle.table().rows();
@@ -39,11 +40,12 @@ impl Tabulation<'_> {
             .flat_map(|&precision| rows.iter().map(move |row| (precision, row.subnet)))
             .map(|key| (key, O::Score::default()))
             .collect();
-        let loader = self.loader(test, evaluation_batch(self.recipe), Device::Cpu)?;
-        let batches = loader.evaluate(&self.recipe.preprocess())?;
+        let recipe = self.evaluation.recipe;
+        let loader = self.evaluation.loader(test, evaluation_batch(recipe), Device::Cpu)?;
+        let batches = loader.evaluate(&recipe.preprocess())?;
         let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
         let n_test = test.samples().len();
-        while let Some(mut batch) = feed.next_joined((EVALUATION_BATCH, EVALUATION_PIXELS), &mut self.log)? {
+        while let Some(mut batch) = feed.next_joined(EVALUATION_LIMITS, &mut self.log)? {
             let targets = O::targets(&batch, Device::Cpu)?;
             let (n, size, clip_frames, images) = (batch.n, batch.size, batch.frames, batch.take_images());
             for (&(precision, subnet), score) in &mut scores {
@@ -65,7 +67,8 @@ impl Tabulation<'_> {
             }
             let n_seen = scores.values().next().map_or(0, Score::n) as usize;
             let done = n_test + n_seen * precisions.len();
-            self.tell(Stage::Evaluate, done, n_test * (1 + precisions.len()))?;
+            let of = n_test * (1 + precisions.len());
+            self.evaluation.tell(&mut self.log, Stage::Evaluate, done, of)?;
         }
         self.log.flush()?;
         let scored = scores.into_iter().map(|((precision, subnet), score)| {
@@ -124,13 +127,15 @@ mod tests {
     use mutualnet_core::Macs;
     use mutualnet_data::clips::{self, ClipsSpec};
     use mutualnet_data::shapes::{ShapesSpec, generate};
-    use mutualnet_nn::{Net, Parameters};
+    use mutualnet_nn::Parameters;
 
     use super::super::{shipped, to_stats};
     use super::*;
+    use crate::evaluation::Evaluation;
     use crate::events::EventLog;
     use crate::plan::Plan;
     use crate::plan::Planned;
+    use crate::ranks::Ranks;
     use crate::recipe::Recipe;
     use crate::task::Classify;
 
@@ -185,17 +190,14 @@ mod tests {
         let parameters = Parameters::init(&network, 1, Device::Cpu).unwrap();
         let weights = shipped(&network, parameters.to_weights().unwrap());
         let mut console = ();
-        let mut tabulation = Tabulation {
-            net: Net::new(network.clone()),
-            rows: recipe.table_rows().to_vec(),
-            cores: 1,
-            log: EventLog::open(&dir.join("events.jsonl"), &mut console).unwrap(),
-            recipe: &recipe,
-            parameters,
-            device: Device::Cpu,
-        };
-        let statistics = tabulation.calibrate::<Classify>(&train).unwrap();
-        let rows = tabulation.evaluate::<Classify>(&test, &statistics).unwrap();
+        let rows = recipe.table_rows();
+        let alone = (Device::Cpu, &Ranks::alone());
+        let evaluation = Evaluation::new((&recipe, &network), &weights, rows, alone).unwrap();
+        let log = EventLog::open(&dir.join("events.jsonl"), &mut console).unwrap();
+        let mut tabulation = Tabulation { evaluation, log };
+        let statistics = tabulation.evaluation.calibrate::<Classify>(&train, &mut tabulation.log).unwrap();
+        let rows =
+            tabulation.evaluation.evaluate::<Classify>(&test, &statistics, &mut tabulation.log).unwrap();
         let bundle = Bundle::new(BundleParts {
             task: recipe.task,
             network,

@@ -1,17 +1,22 @@
 //! What the processes that tabulate together send each other: the run, and the rows that each has evaluated.
 //!
+//! Processes that train together share the rows of evaluations in the same way.
 //! Every process evaluates rows of its own on all images, so that each number is that of a single process, bit for bit.
 
 use std::collections::BTreeMap;
 
 use mutualnet_bundle::{BatchNormStats, QueryTable, Row, RowStats, safetensors};
-use mutualnet_core::{Metric, Network, Subnet, Tensor, Weights};
+use mutualnet_core::{Metric, Subnet, Tensor, Weights};
 
+use super::to_stats;
 use crate::checkpoint::{Checkpoint, EMA, WEIGHTS};
-use crate::plan::Plan;
+use crate::evaluation::Evaluation;
+use crate::events::EventLog;
+use crate::plan::{Plan, Planned};
 use crate::ranks::{Ranks, join, split};
 use crate::recipe::TabulateWeights;
 use crate::run_dir::{RunDir, RunLock};
+use crate::task::Objective;
 use crate::{Error, Result};
 
 /// A finished run.
@@ -64,14 +69,27 @@ fn last(run: &RunDir, total_steps: u64) -> Result<Checkpoint> {
 
 /// Rows with how good they are, and the statistics of their batch norms.
 #[derive(Debug, PartialEq)]
-pub(super) struct Evaluated {
-    pub(super) rows: Vec<Row>,
-    pub(super) stats: BTreeMap<Subnet, RowStats>,
+pub(crate) struct Evaluated {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) stats: BTreeMap<Subnet, RowStats>,
 }
 
 impl Evaluated {
+    /// The rows of an evaluation, by this process.
+    pub(crate) fn by<O: Objective>(
+        evaluation: &Evaluation<'_>,
+        planned: &Planned,
+        log: &mut EventLog<'_>,
+    ) -> Result<Self> {
+        if evaluation.rows.is_empty() {
+            return Ok(Self { rows: Vec::new(), stats: BTreeMap::new() });
+        }
+        let (rows, statistics) = evaluation.run::<O>(planned, log)?;
+        Ok(Self { rows, stats: to_stats(&statistics)? })
+    }
+
     /// The rows of all processes, in the first one; nothing in the others.
-    pub(super) fn gather(self, ranks: &Ranks, metric: Metric) -> Result<Option<Self>> {
+    pub(crate) fn gather(self, ranks: &Ranks, metric: Metric) -> Result<Option<Self>> {
         if ranks.n() == 1 {
             return Ok(Some(self));
         }
@@ -125,15 +143,4 @@ impl Evaluated {
         }
         Ok(Self { rows: table.rows().to_vec(), stats })
     }
-}
-
-/// The rows that a process evaluates: every so many, so that all get cheap and expensive ones.
-pub(super) fn own_rows(network: &Network, rows: &[Subnet], ranks: &Ranks) -> Result<Vec<Subnet>> {
-    if ranks.n() == 1 {
-        return Ok(rows.to_vec());
-    }
-    let mut by_macs = rows.iter().map(|&row| Ok((network.macs(row)?, row))).collect::<Result<Vec<_>>>()?;
-    by_macs.sort();
-    let part = ranks.part();
-    Ok(by_macs.into_iter().map(|(_, row)| row).skip(part.index).step_by(part.of).collect())
 }

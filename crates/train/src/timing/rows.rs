@@ -15,12 +15,13 @@ use mutualnet_runtime::{MeasureConfig, Model, Session, measure as latency};
 
 use super::TabulateTiming;
 use crate::calibrate::Calibration;
+use crate::evaluation::evaluation_batch;
 use crate::events::EventLog;
 use crate::feed::{Feed, IfBroken, loader};
 use crate::plan::Planned;
 use crate::step_batch::StepBatch;
 use crate::sweep::Sweep;
-use crate::tabulate::{LATENCY_TIME, LATENCY_WARM_UP, evaluation_batch, shipped, thread_counts, to_stats};
+use crate::tabulate::{LATENCY_TIME, LATENCY_WARM_UP, shipped, thread_counts, to_stats};
 use crate::task::Objective;
 use crate::trainer::Trainer;
 use crate::{Error, Result};
@@ -32,11 +33,12 @@ const PASS_MACS: f64 = 5e10;
 /// How a row's latency is timed here, more briefly than for the table.
 const BRIEFLY: MeasureConfig = MeasureConfig { warmup: 1, runs: 5, time: Duration::from_millis(200) };
 
+/// How long tabulating takes, and how many seconds it takes to evaluate the cheapest and the dearest row.
 pub(super) fn measure<O: Objective>(
     planned: &Planned,
     trainer: &Trainer<O>,
     log: &mut EventLog<'_>,
-) -> Result<TabulateTiming> {
+) -> Result<(TabulateTiming, f64)> {
     let recipe = &planned.plan.recipe;
     let device = trainer.device();
     let rows = Rows::new(planned, &trainer.state.parameters, device)?;
@@ -46,17 +48,20 @@ pub(super) fn measure<O: Objective>(
     let n_calibrate = (recipe.tabulate.calibration_batches * recipe.calibration_batch())
         .min(planned.plan.derived.n_train / recipe.calibration_batch() * recipe.calibration_batch());
     let n_test = planned.plan.derived.n_test * recipe.preprocess().views.n();
-    let calibrate_seconds = rows.stage(n_calibrate, per_mac / n, load / n, device);
+    let calibrate = |macs| rows.stage(n_calibrate, macs * per_mac / n, load / n, device);
     let per_mac = rows.evaluate(&statistics, &batch)?;
-    let evaluate_seconds = rows.stage(n_test, per_mac / n, load / n, device);
+    let evaluate = |macs| rows.stage(n_test, macs * per_mac / n, load / n, device);
+    let (all, ends) = (rows.all.values().sum(), rows.macs_of_ends());
+    let (calibrate_seconds, evaluate_seconds) = (calibrate(all), evaluate(all));
     let latency_seconds = rows.latency(&statistics)?;
-    Ok(TabulateTiming {
+    let timing = TabulateTiming {
         seconds: calibrate_seconds + evaluate_seconds + latency_seconds,
         calibrate_seconds,
         evaluate_seconds,
         latency_seconds,
         measured_rows: rows.timed.len(),
-    })
+    };
+    Ok((timing, calibrate(ends) + evaluate(ends)))
 }
 
 /// The rows of the table with their MACs, and the network that is tabulated.
@@ -128,9 +133,15 @@ impl<'a> Rows<'a> {
         Ok(begun.elapsed().as_secs_f64() / self.timed_macs())
     }
 
-    /// Seconds of all rows on `n` images. On a CPU the loader and the network share the cores.
-    fn stage(&self, n: usize, per_mac: f64, load: f64, device: Device) -> f64 {
-        let pass = per_mac * self.all.values().sum::<f64>();
+    /// MACs of the rows that are evaluated during training.
+    fn macs_of_ends(&self) -> f64 {
+        let least = self.all.values().copied().fold(f64::INFINITY, f64::min);
+        let most = self.all.values().copied().fold(0.0, f64::max);
+        if self.all.len() > 1 { least + most } else { most }
+    }
+
+    /// Seconds of passes over `n` images. On a CPU the loader and the network share the cores.
+    fn stage(&self, n: usize, pass: f64, load: f64, device: Device) -> f64 {
         let per_image = match device {
             Device::Cpu => pass + load,
             Device::Cuda(_) => pass.max(load),

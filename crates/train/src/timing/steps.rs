@@ -98,6 +98,8 @@ fn scale(plan: &Plan, pace: &Pace, expected: f64, checkpoint_seconds: f64) -> Tr
         wait_seconds: wait,
         checkpoint_seconds,
         checkpoints,
+        evaluation_seconds: 0.0,
+        evaluations: plan.evaluations(),
         held_up_by: if wait > WAIT_SHARE * step_seconds { HeldUpBy::Loader } else { HeldUpBy::Step },
         loader_images_per_s,
         measured_steps: pace.n_steps,

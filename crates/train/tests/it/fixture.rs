@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mutualnet_core::{Network, Width, WidthRange};
+use mutualnet_core::{Network, Subnet, Width, WidthRange};
 use mutualnet_data::shapes::{ShapesSpec, generate};
 use mutualnet_train::{Event, Outcome, Recipe, Reporter, RunDir};
 use mutualnet_zoo::{NetworkConfig, OutputStride};
@@ -107,4 +107,18 @@ pub(crate) fn small_network(name: &str) -> Network {
     let widths = WidthRange::new(smallest, full).unwrap();
     let config = NetworkConfig { classes: 4, widths, output_stride: Some(OutputStride::S16) };
     mutualnet_zoo::build_small(name, &config).unwrap()
+}
+
+/// How good rows are.
+type Values = Vec<(Subnet, f64)>;
+
+/// Evaluations of a run: step, values from the cheapest row on, and whether they are the best so far.
+pub(crate) fn evaluations(run: &RunDir) -> Vec<(u64, Values, bool)> {
+    let of = |event| match event {
+        Event::Evaluated { step, rows, is_best, .. } => {
+            Some((step, rows.into_iter().map(|row| (row.subnet, row.value)).collect(), is_best))
+        }
+        _ => None,
+    };
+    events(run).into_iter().filter_map(of).collect()
 }

@@ -22,7 +22,7 @@ use mutualnet_train::{
     Error, Event, Outcome, Plan, Ranks, Recipe, Result, RunDir, tabulate, tabulate_together, train_together,
 };
 
-use crate::fixture::{Fixture, StopAfter, events, state, train_in};
+use crate::fixture::{Fixture, StopAfter, evaluations, events, state, train_in};
 use crate::segment;
 
 /// A network of few layers with many pixels: elsewhere rounding grows, and decides at which pixels ReLU has a gradient.
@@ -134,7 +134,7 @@ fn two_ranks_that_share_batch_norms_take_the_steps_of_one_process() {
 #[test]
 fn a_run_of_two_ranks_that_is_stopped_ends_in_the_same_bits() {
     let fixture = Fixture::new();
-    let recipe = fixture.recipe(&["train.epochs=1"]);
+    let recipe = fixture.recipe(&["train.epochs=1", "train.evaluate_epochs=1"]);
     let (straight, stopped) = (fixture.run("straight"), fixture.run("stopped"));
     train_on_two(&recipe, &straight, false);
     let stop = [AtomicBool::new(false), AtomicBool::new(false)];
@@ -148,6 +148,14 @@ fn a_run_of_two_ranks_that_is_stopped_ends_in_the_same_bits() {
     }
     train_on_two(&recipe, &stopped, true);
     assert_eq!(state(&straight, 12), state(&stopped, 12));
+
+    // Each has evaluated one of two rows.
+    let evaluated = evaluations(&straight);
+    assert_eq!(evaluated, evaluations(&stopped));
+    let table = tabulate(&straight, "test", &mut ()).unwrap();
+    for &(subnet, value) in &evaluated[0].1 {
+        assert_eq!(table.row(subnet).unwrap().quality.value, value, "{subnet}");
+    }
 }
 
 /// The third rank leaves after some steps; the first saves the state, and both name it.

@@ -4,9 +4,10 @@ use std::fs;
 use std::sync::atomic::AtomicBool;
 
 use mutualnet_bundle::{Bundle, QueryTable, safetensors};
+use mutualnet_core::Subnet;
 use mutualnet_train::{Error, Event, Outcome, Recipe, Reporter, RunDir, resume, tabulate, train};
 
-use crate::fixture::{Fixture, STEPS_PER_EPOCH, StopAfter, events, forget, state};
+use crate::fixture::{Fixture, STEPS_PER_EPOCH, StopAfter, evaluations, events, forget, state};
 
 const LAST: u64 = 2 * STEPS_PER_EPOCH;
 
@@ -100,6 +101,37 @@ fn checkpoints_that_were_kept_can_be_tabulated() {
     let bundle = Bundle::read(&run.path().join("step-12/model.mnb")).unwrap();
     let weights = safetensors::read(&run.checkpoints().join("12/weights.safetensors")).unwrap();
     assert!(*bundle.weights() == weights);
+}
+
+#[test]
+fn a_run_that_is_evaluated_keeps_its_best_checkpoint() {
+    let fixture = Fixture::new();
+    let keys = ["train.evaluate_epochs=1", "train.keep_checkpoints=1", "tabulate.latency_runs=1"];
+    let run = fixture.train("evaluated", &keys);
+    let found = evaluations(&run);
+    assert_eq!(found.iter().map(|(step, ..)| *step).collect::<Vec<_>>(), [STEPS_PER_EPOCH, LAST]);
+    let mean = |values: &[(Subnet, f64)]| values.iter().map(|(_, value)| value).sum::<f64>() / 2.0;
+    let (best, values, _) = found.iter().rev().find(|(.., is_best)| *is_best).unwrap();
+    assert!(found.iter().all(|(_, others, _)| mean(others) <= mean(values)), "{found:?}");
+
+    // What was told is what the table of that checkpoint has.
+    let table = tabulate(&run.at_best().unwrap(), "test", &mut ()).unwrap();
+    assert!(run.path().join(format!("step-{best}/model.mnb")).exists());
+    let ends =
+        [table.rows().iter().min_by_key(|row| row.macs), table.rows().iter().max_by_key(|row| row.macs)];
+    let ends = ends.map(|row| row.unwrap()).map(|row| (row.subnet, row.quality.value));
+    assert_eq!(values[..], ends);
+
+    // It changes nothing, and a run that is resumed knows what was the best.
+    let straight = fixture.train("straight", &[]);
+    assert!(state(&run, LAST) == state(&straight, LAST));
+    assert!(matches!(straight.at_best(), Err(Error::NoBest { .. })));
+    let recipe = fixture.recipe(&keys);
+    let stopped = fixture.run("stopped");
+    let stop = AtomicBool::new(false);
+    train(&recipe, &stopped, &stop, &mut StopAfter { step: STEPS_PER_EPOCH + 3, stop: &stop }).unwrap();
+    resume(&recipe, &stopped, &AtomicBool::new(false), &mut ()).unwrap();
+    assert_eq!(evaluations(&stopped), found);
 }
 
 #[test]
