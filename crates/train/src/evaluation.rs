@@ -15,7 +15,7 @@ use crate::calibrate::Calibration;
 use crate::events::{Event, EventLog, Stage};
 use crate::feed::{Feed, IfBroken, loader_of};
 use crate::plan::Planned;
-use crate::ranks::Ranks;
+use crate::ranks::{Apart, Ranks};
 use crate::recipe::Recipe;
 use crate::step_batch::{StepBatch, images};
 use crate::sweep::Sweep;
@@ -47,6 +47,8 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) cores: usize,
     /// Whether the log is told how far it is.
     pub(crate) tells: bool,
+    /// Every process evaluates apart from the others.
+    pub(crate) apart: Apart<'a>,
 }
 
 impl<'a> Evaluation<'a> {
@@ -55,7 +57,7 @@ impl<'a> Evaluation<'a> {
         (recipe, network): (&'a Recipe, &Network),
         weights: &Weights,
         rows: &[Subnet],
-        (device, ranks): (Device, &Ranks),
+        (device, ranks): (Device, &'a Ranks),
     ) -> Result<Self> {
         Ok(Self {
             recipe,
@@ -65,6 +67,7 @@ impl<'a> Evaluation<'a> {
             rows: own_rows(network, rows, ranks)?,
             cores: ranks.cores(),
             tells: true,
+            apart: Apart::begin(ranks),
         })
     }
 
@@ -100,6 +103,7 @@ impl<'a> Evaluation<'a> {
             let images = images(&mut batch, self.device)?;
             calibration.add::<O>(&self.net, &self.parameters, &images)?;
             done += 1;
+            self.apart.works()?;
             self.tell(log, Stage::Calibrate, done, section.calibration_batches)?;
         }
         log.flush()?;
@@ -120,6 +124,7 @@ impl<'a> Evaluation<'a> {
         while let Some(mut batch) = feed.next_joined(EVALUATION_LIMITS, log)? {
             let batch = StepBatch::<O>::new(&mut batch, self.device)?;
             sweep.add(&self.net, &self.parameters, &batch)?;
+            self.apart.works()?;
             self.tell(log, Stage::Evaluate, sweep.n() as usize, of)?;
         }
         self.tell(log, Stage::Evaluate, test.samples().len(), of)?;

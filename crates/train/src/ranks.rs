@@ -5,7 +5,8 @@
 //! Invariant: all processes make the same exchanges in the same order. The one that cannot go on leaves, and the others
 //! notice at the next exchange.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use mutualnet_data::Part;
 use mutualnet_engine::{EngineError, Group, Rendezvous};
@@ -23,6 +24,16 @@ pub struct Ranks {
     group: Option<Group>,
     /// How many of them share this machine, if the launcher says so.
     on_this_machine: Option<usize>,
+    /// How long an exchange waits for the others.
+    timeout: Duration,
+}
+
+/// Work that every process does apart from the others and that takes each as long as it takes. So that those which are done
+/// first do not take the others for lost, all of them exchange a sign of life now and then.
+#[derive(Debug)]
+pub(crate) struct Apart<'a> {
+    ranks: &'a Ranks,
+    last_sign: Cell<Instant>,
 }
 
 /// What a launcher says in environment variables.
@@ -46,6 +57,34 @@ pub(crate) fn check_batch(recipe: &Recipe, n: usize) -> Result<()> {
         format!("train.batch is {batch}, which {n} processes cannot share equally, at least 2 for each");
     let hint = Some(format!("set train.batch={next}, or start another number of processes"));
     Err(Error::Recipe { path: None, place: None, reason, hint })
+}
+
+impl<'a> Apart<'a> {
+    /// All processes begin.
+    pub(crate) fn begin(ranks: &'a Ranks) -> Self {
+        Self { ranks, last_sign: Cell::new(Instant::now()) }
+    }
+
+    /// To be called often while this process works; most calls do nothing.
+    ///
+    /// # Errors
+    /// [`Error::Exchange`].
+    pub(crate) fn works(&self) -> Result<()> {
+        if self.ranks.n() > 1 && self.last_sign.get().elapsed() >= self.ranks.timeout / 4 {
+            self.ranks.any(true)?;
+            self.last_sign.set(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Waits until all processes are done.
+    ///
+    /// # Errors
+    /// [`Error::Exchange`].
+    pub(crate) fn wait(&self) -> Result<()> {
+        while self.ranks.any(false)? {}
+        Ok(())
+    }
 }
 
 impl Ranks {
@@ -77,7 +116,7 @@ impl Ranks {
             address: format!("{}:{}", meet.host, meet.port),
             source,
         })?;
-        Ok(Self { group: Some(joined), on_this_machine: None })
+        Ok(Self { group: Some(joined), on_this_machine: None, timeout: meet.timeout })
     }
 
     /// How many processes there are.
@@ -321,13 +360,39 @@ mod tests {
         assert_eq!(launch(&[("WORLD_SIZE", "")]).unwrap(), None);
     }
 
+    /// What joins two processes by their numbers.
+    fn pair(timeout: Duration) -> impl Fn(usize) -> Ranks + Copy + Send + 'static {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        move |rank| {
+            let host = "127.0.0.1".to_owned();
+            Ranks::join(&Rendezvous { host, port, is_host: rank == 0, rank, size: 2, timeout }).unwrap()
+        }
+    }
+
+    #[test]
+    fn one_that_is_done_waits_longer_than_an_exchange_may_take() {
+        let timeout = Duration::from_secs(2);
+        let join = pair(timeout);
+        let slow = std::thread::spawn(move || {
+            let ranks = join(1);
+            let apart = Apart::begin(&ranks);
+            let begun = Instant::now();
+            while begun.elapsed() < 2 * timeout {
+                std::thread::sleep(Duration::from_millis(20));
+                apart.works().unwrap();
+            }
+            apart.wait().unwrap();
+        });
+        let ranks = join(0);
+        let begun = Instant::now();
+        Apart::begin(&ranks).wait().unwrap();
+        assert!(begun.elapsed() >= timeout);
+        slow.join().unwrap();
+    }
+
     #[test]
     fn a_process_that_is_lost_in_a_shared_batch_norm_is_named() {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let join = move |rank| {
-            let (host, timeout) = ("127.0.0.1".to_owned(), Duration::from_secs(20));
-            Ranks::join(&Rendezvous { host, port, is_host: rank == 0, rank, size: 2, timeout }).unwrap()
-        };
+        let join = pair(Duration::from_secs(20));
         // Both have joined once this exchange is done.
         let leaves = std::thread::spawn(move || join(1).any(false).unwrap());
         let ranks = join(0);

@@ -107,6 +107,7 @@ fn tabulate_own(
         Ok(Bundle::new(parts)?)
     };
     let own = for_task!(recipe.task, planned.shipped, O => tabulation.own_rows::<O>(&planned, &bundle_of))?;
+    tabulation.evaluation.apart.wait()?;
     let Some(all) = own.gather(ranks, recipe.task.metric())? else { return Ok(None) };
     let bundle = bundle_of(all)?;
     let rows = tabulation.time(&bundle)?;

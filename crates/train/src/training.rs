@@ -355,6 +355,7 @@ impl<'a, O: Objective> Training<'a, O> {
         let evaluation = Evaluation { tells: false, ..evaluation };
         let metric = recipe.task.metric();
         let own = Evaluated::by::<O>(&evaluation, &self.planned, &mut self.log)?;
+        evaluation.apart.wait()?;
         let Some(all) = own.gather(&self.ranks, metric)? else { return Ok(()) };
         let value = |subnet| all.rows.iter().find(|row| row.subnet == subnet).map(|row| row.quality.value);
         let rows: Vec<_> = ends

@@ -68,6 +68,7 @@ impl Tabulation<'_> {
             let n_seen = scores.values().next().map_or(0, Score::n) as usize;
             let done = n_test + n_seen * precisions.len();
             let of = n_test * (1 + precisions.len());
+            self.evaluation.apart.works()?;
             self.evaluation.tell(&mut self.log, Stage::Evaluate, done, of)?;
         }
         self.log.flush()?;
@@ -191,8 +192,9 @@ mod tests {
         let weights = shipped(&network, parameters.to_weights().unwrap());
         let mut console = ();
         let rows = recipe.table_rows();
-        let alone = (Device::Cpu, &Ranks::alone());
-        let evaluation = Evaluation::new((&recipe, &network), &weights, rows, alone).unwrap();
+        let alone = Ranks::alone();
+        let place = (Device::Cpu, &alone);
+        let evaluation = Evaluation::new((&recipe, &network), &weights, rows, place).unwrap();
         let log = EventLog::open(&dir.join("events.jsonl"), &mut console).unwrap();
         let mut tabulation = Tabulation { evaluation, log };
         let statistics = tabulation.evaluation.calibrate::<Classify>(&train, &mut tabulation.log).unwrap();
