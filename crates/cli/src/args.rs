@@ -73,10 +73,10 @@ pub(crate) struct PlanArgs {
     #[arg(long)]
     pub(crate) no_timing: bool,
     /// Plan for several processes that share every batch too, on N machines like this one
-    #[arg(long, value_name = "N", conflicts_with_all = ["no_timing", "train_images"])]
+    #[arg(long, value_name = "N", value_parser = count, conflicts_with_all = ["no_timing", "train_images"])]
     pub(crate) machines: Option<NonZeroUsize>,
     /// Plan for N processes on each machine
-    #[arg(long, value_name = "N", conflicts_with_all = ["no_timing", "train_images"])]
+    #[arg(long, value_name = "N", value_parser = count, conflicts_with_all = ["no_timing", "train_images"])]
     pub(crate) processes: Option<NonZeroUsize>,
     /// What the network between machines carries, in 10⁹ bits per second
     #[arg(long, value_name = "GBIT", default_value_t = 10.0, value_parser = positive)]
@@ -138,9 +138,9 @@ impl ProcessesArgs {
 #[cfg(feature = "train")]
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TabulateArgs {
-    /// Run directory of a finished training
+    /// Run directory; without --step and --best of a training that has finished
     pub(crate) run: PathBuf,
-    /// Tabulate the checkpoint of this step, into step-N/ of the run directory; training need not have finished
+    /// Tabulate the checkpoint of this step, into step-N/ of the run directory; also of a training that was interrupted
     #[arg(long, value_name = "N")]
     pub(crate) step: Option<u64>,
     /// Tabulate the checkpoint that evaluated best during training (train.evaluate_epochs), as --step does
@@ -163,7 +163,7 @@ pub(crate) struct TableArgs {
     #[arg(long)]
     pub(crate) all: bool,
     /// Draw how good the rows are over their cost to an SVG file
-    #[arg(long, value_name = "SVG")]
+    #[arg(long, value_name = "SVG", value_parser = svg)]
     pub(crate) plot: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
@@ -172,8 +172,8 @@ pub(crate) struct TableArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct BudgetArgs {
-    /// Most that a prediction may cost: MACs, as in 150M, 2.3 GMACs or 7030000, or a latency, as in 10ms. Nothing above
-    /// the budget is chosen; costs are printed rounded up, so that a cost copied from a table buys its row
+    /// Most that the row may cost: MACs, as in 150M, 2.3 GMACs or 7030000, or a latency, as in 10ms. No row above the budget is
+    /// chosen; costs are printed rounded up, so that a cost copied from a table buys its row
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) budget: Option<Budget>,
     /// Most time that a prediction may take, as in 10ms, 800us or 0.5s; compared with the 99th percentile
@@ -210,7 +210,7 @@ pub(crate) struct CompareArgs {
     #[arg(value_name = "NAME=TABLE[,TABLE...]", required = true)]
     pub(crate) series: Vec<String>,
     /// Draw the curves to an SVG file
-    #[arg(long, value_name = "SVG")]
+    #[arg(long, value_name = "SVG", value_parser = svg)]
     pub(crate) plot: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
@@ -249,8 +249,8 @@ pub(crate) struct PredictArgs {
     #[command(flatten)]
     pub(crate) row: RowArgs,
     /// Number of threads [default: one per core]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<NonZeroUsize>,
     /// Print the N most probable classes of each image, if the network classifies
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) top: usize,
@@ -327,6 +327,27 @@ pub(crate) struct ImportArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The most threads that can be asked for; recipes have the same limit.
+const MAX_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let wrong = || format!("must be a whole number from 1 to {MAX_THREADS}");
+    text.parse().ok().filter(|n: &NonZeroUsize| n.get() <= MAX_THREADS).ok_or_else(wrong)
+}
+
+fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "must be a whole number above 0".to_owned())
+}
+
+/// A file that is written as SVG, so that no other file is overwritten by mistake.
+fn svg(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("svg") => Ok(path),
+        _ => Err("must be a file name that ends in .svg".to_owned()),
+    }
 }
 
 fn crops(text: &str) -> Result<u32, String> {

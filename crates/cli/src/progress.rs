@@ -27,6 +27,8 @@ pub(crate) struct Progress {
     samples: &'static str,
     average: Averages,
     stage: Option<Stage>,
+    /// Whether a run that goes on had no steps left.
+    was_finished: bool,
 }
 
 /// Running averages over about the last fifty steps, because single steps vary a lot.
@@ -57,6 +59,7 @@ impl Progress {
             samples: Rank::Image.samples(),
             average: Averages::default(),
             stage: None,
+            was_finished: false,
         }
     }
 
@@ -162,7 +165,10 @@ impl Reporter for Progress {
             Event::Start { total_steps, step, steps_per_epoch, task, rank, .. } => {
                 (self.steps_per_epoch, self.judged) = (*steps_per_epoch, task.judged(*rank));
                 self.samples = rank.samples();
-                if *step > 0 {
+                self.was_finished = step == total_steps;
+                if self.was_finished {
+                    self.line(&format!("all {total_steps} steps were done before"));
+                } else if *step > 0 {
                     self.line(&format!("continuing from step {step} of {total_steps}"));
                 }
                 self.begin(*total_steps, *step, "steps");
@@ -182,7 +188,7 @@ impl Reporter for Progress {
             }
             Event::Quarantined { path, reason } => {
                 self.line(&format!(
-                    "warning: broken image, replaced by another of its class: {}: {reason}",
+                    "warning: broken image, replaced by another one: {}: {reason}",
                     path.display()
                 ));
             }
@@ -201,7 +207,9 @@ impl Reporter for Progress {
             Event::Interrupted { .. } => self.bar.finish_and_clear(),
             Event::Trained { seconds, n_broken } => {
                 self.bar.finish_and_clear();
-                self.line(&format!("trained in {}", duration(Duration::from_secs_f64(*seconds))));
+                if !self.was_finished {
+                    self.line(&format!("trained in {}", duration(Duration::from_secs_f64(*seconds))));
+                }
                 if *n_broken > 0 {
                     let were = if *n_broken == 1 { "was" } else { "were" };
                     self.line(&format!(
@@ -212,6 +220,9 @@ impl Reporter for Progress {
             }
             Event::Tabulating { stage, done, of } => self.tabulating(*stage, *done, *of),
             Event::Checkpoint { .. } => {}
+            Event::Evaluating { .. } => {
+                self.bar.set_message("evaluating the cheapest and the most expensive row");
+            }
             Event::Evaluated { step, metric, rows, is_best } => {
                 let values = rows.iter().map(|row| format!("{:.2} % at {}", row.value * 100.0, row.subnet));
                 let values = values.collect::<Vec<_>>().join(", ");

@@ -47,6 +47,17 @@ pub fn shown(path: &Path) -> String {
     shown_bytes(path.as_os_str().as_encoded_bytes())
 }
 
+/// A path as an argument of a command that a message suggests, in quotes where a POSIX shell needs them.
+pub fn quoted(path: &Path) -> String {
+    let shown = shown(path);
+    let is_plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,".contains(c);
+    if !shown.is_empty() && shown.chars().all(is_plain) {
+        shown
+    } else {
+        format!("'{}'", shown.replace('\'', r"'\''"))
+    }
+}
+
 /// As [`shown`], of a directory that may be the current one.
 pub fn shown_dir(path: &Path) -> String {
     if path.as_os_str().is_empty() { ".".to_owned() } else { shown(path) }
@@ -78,6 +89,19 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suggested_arguments_can_be_copied() {
+        for (path, quoted_path) in [
+            ("runs/a-1", "runs/a-1"),
+            ("rün 2", "'rün 2'"),
+            ("it's", r"'it'\''s'"),
+            ("a;b", "'a;b'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(Path::new(path)), quoted_path);
+        }
+    }
 
     #[test]
     fn what_acts_on_a_terminal_is_escaped() {

@@ -31,6 +31,8 @@ pub use videos::{VideoFile, VideoReport, check_videos, has_videos};
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckReport {
+    /// What the data were checked for.
+    pub task: Task,
     /// Images that were tried.
     pub n_images: usize,
     /// Files whose names are not those of images.
@@ -122,7 +124,19 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     let broken =
         broken.iter().map(|(place, reason)| BrokenFile { path: place.name(), reason: reason.to_string() });
     let (broken, problems, in_images) = (broken.collect(), Vec::new(), Vec::new());
-    Ok(CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, problems, in_images })
+    let task = Task::Classify;
+    Ok(CheckReport {
+        task,
+        n_images,
+        others,
+        bytes,
+        width_px,
+        height_px,
+        broken,
+        faults,
+        problems,
+        in_images,
+    })
 }
 
 /// Smallest and largest width, and smallest and largest height; zeros when there are none.
@@ -213,7 +227,7 @@ pub fn write_quarantine(dir: &Path, report: &CheckReport) -> Result<Change> {
         let kind = report.broken.first().map_or(FileKind::Unknown, |file| kind_of(&dir.join(&file.path)));
         return Err(Error::AllBroken { images: report.n_images, kind, path: dir.to_owned() });
     }
-    quarantine_list::write(dir, &report.broken)
+    quarantine_list::write(dir, report.task, &report.broken)
 }
 
 /// What a file is by its first bytes; not known of a record inside an archive.
@@ -243,7 +257,7 @@ pub fn stale_lists(dir: &Path, report: &CheckReport) -> Result<Vec<StaleList>> {
     let broken: BTreeSet<&Path> = report.broken.iter().map(|file| file.path.as_path()).collect();
     let mut stale = Vec::new();
     let mut look = |dir: PathBuf, path: &dyn Fn(PathBuf) -> Option<PathBuf>| -> Result<()> {
-        let listed = quarantine_list::by_check(&dir)?.into_iter().filter_map(path);
+        let listed = quarantine_list::by_check(&dir, report.task)?.into_iter().filter_map(path);
         let images = listed.filter(|file| !broken.contains(file.as_path())).count();
         if images > 0 {
             stale.push(StaleList { path: quarantine_list::place(&dir), images, dir });

@@ -70,7 +70,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A directory without class folders.
-    #[error("no class folders in {}{}", shown(path), but(there))]
+    #[error("no class folders in {}{}", shown(path), there.but())]
     NoClasses {
         /// The directory.
         path: PathBuf,
@@ -173,7 +173,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A directory without images or shards.
-    #[error("no JPEG, PNG or WebP files in {}{}", shown(path), but(others))]
+    #[error("no JPEG, PNG or WebP files in {}{}", shown(path), others.but())]
     NothingFound {
         /// The directory.
         path: PathBuf,
@@ -181,7 +181,7 @@ pub enum Error {
         others: Others,
     },
     /// Classes without images.
-    #[error("no {} {}in {}{}", wanted(*rank), of_classes(*classes), shown(path), but(others))]
+    #[error("no {} {}in {}{}", wanted(*rank), of_classes(*classes), shown(path), others.but())]
     NoImages {
         /// What the samples are.
         rank: Rank,
@@ -337,11 +337,6 @@ fn other(rank: Rank) -> Rank {
     }
 }
 
-/// `, but 24 .bmp`, if there is anything.
-fn but(others: &Others) -> String {
-    if others.is_empty() { String::new() } else { format!(", but {others}") }
-}
-
 /// `of the 2 classes `, if there are any.
 fn of_classes(n: usize) -> String {
     match n {
@@ -429,13 +424,14 @@ impl Error {
                  is written, because it would leave out everything",
             ),
             Self::ClassesDiffer { .. } => {
-                "give every split the same class folders, which may be empty, or name the classes in classes.txt"
+                "give every split the same classes: class folders, which may be empty, names in classes.txt, or the categories \
+                 of the annotations"
             }
             Self::ClassOrder { .. } => "write both splits with the same list of class names",
             Self::BatchTooLarge { .. } => "make the batch smaller",
             Self::TooManyBroken { .. } => {
-                "`mutualnet data check DIR` lists them all and leaves them out of new runs; with a higher \
-                 data.broken_limit, --resume continues this one"
+                "`mutualnet data check DIR` (with --task detect for annotations) lists them all and leaves them out of new \
+                 runs; this one goes on with `mutualnet train … --resume` and a higher data.broken_limit"
             }
             Self::Pack { .. } => "pack the data set again with `mutualnet data pack`",
             Self::NotEmpty { .. } => "name a new directory, or empty this one",

@@ -1,12 +1,14 @@
 //! The quarantine list: a text file in a data set that names files to leave out.
 //!
 //! Each line is a path, a tab, the reason, a tab and who wrote it. `data check` and people write it, every index obeys it.
-//! Invariant: a check replaces its own lines and leaves those of people alone; every name survives a round trip.
+//! Invariant: a check replaces the lines of an earlier check for the same task and leaves all others alone; every name survives a round trip.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use mutualnet_core::Task;
 
 use crate::text_file::{self, os_string};
 use crate::{BrokenFile, Error, Result};
@@ -22,8 +24,14 @@ pub(crate) fn place(dir: &Path) -> PathBuf {
     dir.join(FILE)
 }
 
-/// The last column of lines that a check wrote.
-const BY_CHECK: &str = "data check";
+/// The last column of lines that a check for a task wrote.
+fn by(task: Task) -> &'static str {
+    match task {
+        Task::Segment => "data check --task segment",
+        Task::Detect => "data check --task detect",
+        _ => "data check",
+    }
+}
 
 /// What a check changed in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,17 +42,17 @@ pub struct Change {
     pub removed: usize,
 }
 
-/// Replaces the lines of an earlier check, and removes a list that becomes empty; paths are relative to the directory.
+/// Replaces the lines of an earlier check for the same task, and removes a list that becomes empty; paths are relative to the directory.
 ///
 /// # Errors
 /// The file cannot be read or written.
-pub fn write(dir: &Path, files: &[BrokenFile]) -> Result<Change> {
+pub fn write(dir: &Path, task: Task, files: &[BrokenFile]) -> Result<Change> {
     let path = place(dir);
     let now: BTreeSet<&Path> = files.iter().map(|file| file.path.as_path()).collect();
-    let removed = by_check(dir)?.iter().filter(|name| !now.contains(name.as_path())).count();
-    let by_people = lines(dir)?.into_iter().filter(|line| !is_by_check(line));
-    let by_check = files.iter().map(|file| format!("{}\t{}\t{BY_CHECK}", escape(&file.path), file.reason));
-    let lines: String = by_people.chain(by_check).map(|line| line + "\n").collect();
+    let removed = by_check(dir, task)?.iter().filter(|name| !now.contains(name.as_path())).count();
+    let by_others = lines(dir)?.into_iter().filter(|line| !is_by_check(line, task));
+    let by_check = files.iter().map(|file| format!("{}\t{}\t{}", escape(&file.path), file.reason, by(task)));
+    let lines: String = by_others.chain(by_check).map(|line| line + "\n").collect();
     let written = if lines.is_empty() {
         fs::remove_file(&path)
             .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
@@ -55,13 +63,13 @@ pub fn write(dir: &Path, files: &[BrokenFile]) -> Result<Change> {
     Ok(Change { listed: files.len(), removed })
 }
 
-fn is_by_check(line: &str) -> bool {
-    line.strip_suffix(BY_CHECK).is_some_and(|before| before.ends_with('\t'))
+fn is_by_check(line: &str, task: Task) -> bool {
+    line.strip_suffix(by(task)).is_some_and(|before| before.ends_with('\t'))
 }
 
-/// What an earlier check put on the list of a directory.
-pub(crate) fn by_check(dir: &Path) -> Result<BTreeSet<PathBuf>> {
-    Ok(lines(dir)?.iter().filter(|line| is_by_check(line)).map(|line| name(line)).collect())
+/// What an earlier check for a task put on the list of a directory.
+pub(crate) fn by_check(dir: &Path, task: Task) -> Result<BTreeSet<PathBuf>> {
+    Ok(lines(dir)?.iter().filter(|line| is_by_check(line, task)).map(|line| name(line)).collect())
 }
 
 /// The list that a split obeys: its own, or that of the whole data set.
@@ -143,12 +151,12 @@ mod tests {
     fn a_list_round_trips_and_goes_away_when_empty() {
         let dir = tempfile::tempdir().unwrap();
         let broken = BrokenFile { path: "train/a b/1.jpg".into(), reason: "the file is empty".into() };
-        assert_eq!(write(dir.path(), &[broken]).unwrap(), Change { listed: 1, removed: 0 });
+        assert_eq!(write(dir.path(), Task::Classify, &[broken]).unwrap(), Change { listed: 1, removed: 0 });
         assert_eq!(of_split(&dir.path().join("train")), Some(dir.path().join(FILE)));
         assert!(for_split(&dir.path().join("train")).unwrap().contains(Path::new("a b/1.jpg")));
         assert!(for_split(&dir.path().join("test")).unwrap().is_empty());
-        assert_eq!(write(dir.path(), &[]).unwrap(), Change { listed: 0, removed: 1 });
-        assert_eq!(write(dir.path(), &[]).unwrap(), Change::default());
+        assert_eq!(write(dir.path(), Task::Classify, &[]).unwrap(), Change { listed: 0, removed: 1 });
+        assert_eq!(write(dir.path(), Task::Classify, &[]).unwrap(), Change::default());
         assert!(!dir.path().join(FILE).exists());
     }
 
@@ -161,7 +169,7 @@ mod tests {
         for files in
             [vec![broken("train/a/3.jpg"), broken("train/a/4.jpg")], vec![broken("train/a/4.jpg")], vec![]]
         {
-            write(dir.path(), &files).unwrap();
+            write(dir.path(), Task::Classify, &files).unwrap();
             let names = read(dir.path()).unwrap();
             assert_eq!(names.len(), 2 + files.len());
             assert!(["train/a/1.jpg", "train/a/2.jpg"].iter().all(|name| names.contains(Path::new(name))));
@@ -175,7 +183,7 @@ mod tests {
         let names = [&b" a\tb\nc\\x41 "[..], b"\\", b"\xff\xfe/\x7f", "gr\u{fc}n".as_bytes(), b"a\\x4"];
         let paths = names.map(|name| PathBuf::from(os_string(name.to_vec())));
         let broken = paths.clone().map(|path| BrokenFile { path, reason: "why".into() });
-        write(dir.path(), &broken).unwrap();
+        write(dir.path(), Task::Classify, &broken).unwrap();
         assert_eq!(read(dir.path()).unwrap(), BTreeSet::from(paths));
     }
 }

@@ -26,7 +26,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A folder without images.
-    #[error("no JPEG, PNG or WebP files in {}, but {others}", shown(path))]
+    #[error("no JPEG, PNG or WebP files in {}{}", shown(path), others.but())]
     NothingFound {
         /// The folder.
         path: PathBuf,

@@ -81,6 +81,11 @@ impl Others {
         self.0.is_empty()
     }
 
+    /// The end of a message that says what is missing: `, but 24 .bmp`, if there is anything.
+    pub fn but(&self) -> String {
+        if self.is_empty() { String::new() } else { format!(", but {self}") }
+    }
+
     /// How to turn most of these files into images that can be read.
     pub fn remedy(&self) -> Option<&'static str> {
         let (extension, _) = self.most_first().into_iter().next()?;

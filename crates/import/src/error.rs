@@ -138,7 +138,7 @@ pub enum Error {
     },
     /// Tensors that the network needs and the checkpoint does not have.
     #[error(
-        "{} of the {n_needed} tensors of {network} are not in the checkpoint (naming scheme: {source_names}): {}{}",
+        "{} of the {n_needed} tensors of {network} are not in the checkpoint (named as by {source_names}): {}{}",
         missing.len(), shorten(missing, NAMES_SHOWN), instead(present)
     )]
     Missing {

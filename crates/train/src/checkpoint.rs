@@ -23,8 +23,8 @@ pub const EMA: &str = "ema";
 const STATE: &str = "state.json";
 /// A file in a checkpoint that is never removed.
 const KEPT: &str = "kept";
-/// A file in the checkpoint that evaluated best so far, which is not removed either. It holds how good that was.
-const BEST: &str = "best";
+/// A file in a checkpoint that was evaluated, with how good it is. The best one is not removed either.
+const EVALUATED: &str = "evaluated";
 const FORMAT_VERSION: u32 = 3;
 
 /// Which checkpoints stay.
@@ -130,8 +130,9 @@ impl Checkpoint {
         }
         let renamed = fs::rename(&partial, &whole).and_then(|()| File::open(dir)?.sync_all());
         renamed.map_err(|source| Error::write(&whole, source))?;
-        let older = list(dir)?.into_values().rev().skip(keep.newest);
-        for path in older.filter(|path| !path.join(KEPT).exists() && !path.join(BEST).exists()) {
+        let best = Self::best(dir)?.map(|(step, _)| step);
+        let older = list(dir)?.into_iter().rev().skip(keep.newest).filter(|&(step, _)| Some(step) != best);
+        for path in older.map(|(_, path)| path).filter(|path| !path.join(KEPT).exists()) {
             fs::remove_dir_all(&path).map_err(|source| Error::write(&path, source))?;
         }
         Ok(())
@@ -187,29 +188,26 @@ impl Checkpoint {
         }
     }
 
-    /// Keeps the checkpoint of `step` as the best one, and not the one that was the best before.
+    /// Says how good the checkpoint of `step` is.
     ///
     /// # Errors
-    /// Something cannot be written.
-    pub(crate) fn mark_best(dir: &Path, step: u64, value: f64) -> Result<()> {
-        write_atomically(&dir.join(step.to_string()).join(BEST), value.to_string().as_bytes())?;
-        let marks = list(dir)?.into_iter().filter(|&(other, _)| other != step);
-        for mark in marks.map(|(_, path)| path.join(BEST)).filter(|mark| mark.exists()) {
-            fs::remove_file(&mark).map_err(|source| Error::write(&mark, source))?;
-        }
-        Ok(())
+    /// It cannot be written.
+    pub(crate) fn set_value(dir: &Path, step: u64, value: f64) -> Result<()> {
+        Ok(write_atomically(&dir.join(step.to_string()).join(EVALUATED), value.to_string().as_bytes())?)
     }
 
-    /// The step of the best checkpoint, and how good it is; `None` if nothing was evaluated.
+    /// How good the checkpoint of `step` is; `None` if it was not evaluated.
+    pub(crate) fn value(dir: &Path, step: u64) -> Option<f64> {
+        fs::read_to_string(dir.join(step.to_string()).join(EVALUATED)).ok()?.parse().ok()
+    }
+
+    /// The step of the best checkpoint and how good it is, the first one of equals; `None` if none was evaluated.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub(crate) fn best(dir: &Path) -> Result<Option<(u64, f64)>> {
-        let marked = list(dir)?.into_iter().filter_map(|(step, path)| {
-            let value = fs::read_to_string(path.join(BEST)).ok()?.parse().ok()?;
-            Some((step, value))
-        });
-        Ok(marked.max_by(|(_, a), (_, b)| f64::total_cmp(a, b)))
+        let evaluated = list(dir)?.into_keys().filter_map(|step| Some((step, Self::value(dir, step)?)));
+        Ok(evaluated.reduce(|best, other| if other.1 > best.1 { other } else { best }))
     }
 
     /// Takes a part out.
@@ -318,17 +316,14 @@ mod tests {
     #[test]
     fn the_best_one_stays_until_another_is_better() {
         let dir = tempfile::tempdir().unwrap();
-        let mut marked = Vec::new();
-        for (step, value) in [(5, 0.2), (10, 0.1), (15, 0.7), (20, 0.3), (25, 0.6)] {
+        let mut left = Vec::new();
+        for (step, value) in [(5, 0.2), (10, 0.1), (15, 0.7), (20, 0.7), (25, 0.6)] {
             checkpoint(step).save(dir.path(), Keep { newest: 1, for_good: false }).unwrap();
-            let best = Checkpoint::best(dir.path()).unwrap();
-            if best.is_none_or(|(_, best)| value > best) {
-                Checkpoint::mark_best(dir.path(), step, value).unwrap();
-                marked.push(step);
-            }
+            left = list(dir.path()).unwrap().into_keys().collect();
+            assert_eq!(Checkpoint::value(dir.path(), step), None);
+            Checkpoint::set_value(dir.path(), step, value).unwrap();
         }
-        assert_eq!((marked, Checkpoint::best(dir.path()).unwrap()), (vec![5, 15], Some((15, 0.7))));
-        assert_eq!(list(dir.path()).unwrap().keys().copied().collect::<Vec<_>>(), [15, 25]);
+        assert_eq!((left, Checkpoint::best(dir.path()).unwrap()), (vec![15, 25], Some((15, 0.7))));
         assert_eq!(Checkpoint::at(dir.path(), 15).unwrap(), checkpoint(15));
     }
 

@@ -90,7 +90,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// No checkpoint is marked as the best one.
-    #[error("the run was not evaluated while it trained: {}", .path.display())]
+    #[error("no checkpoint of this run was evaluated: {}", .path.display())]
     NoBest {
         /// The run directory.
         path: PathBuf,
@@ -289,7 +289,7 @@ impl Error {
                 Some("continue it with --resume, or choose another directory for --out".to_owned())
             }
             Self::InUse { .. } => {
-                Some("wait until it ends, or choose another directory for --out".to_owned())
+                Some("wait until it ends, or stop it; a new run needs a directory of its own".to_owned())
             }
             Self::NoRun { .. } => Some("train first: mutualnet train RECIPE --out RUN".to_owned()),
             Self::Unfinished { .. } => {
@@ -331,7 +331,8 @@ impl Error {
                 ),
             }),
             Self::NoBest { .. } => Some(
-                "set train.evaluate_epochs in the recipe, also of a run that is resumed, or name a checkpoint with --step".to_owned(),
+                "`mutualnet train … train.evaluate_epochs=1 --resume` evaluates the last one; or choose one yourself, with --step"
+                    .to_owned(),
             ),
             Self::MissingPart { .. } => {
                 Some("it was written with another recipe, or changed since: start a new run".to_owned())

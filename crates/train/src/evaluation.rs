@@ -3,6 +3,7 @@
 //! Separate because a run is evaluated while it trains, and tabulated when it has finished.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mutualnet_bundle::Row;
 use mutualnet_core::{Frames, Network, Preprocess, Subnet, Weights};
@@ -47,6 +48,8 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) cores: usize,
     /// Whether the log is told how far it is.
     pub(crate) tells: bool,
+    /// Once it is set, the evaluation ends without a result.
+    pub(crate) stop: Option<&'a AtomicBool>,
     /// Every process evaluates apart from the others.
     pub(crate) apart: Apart<'a>,
 }
@@ -67,6 +70,7 @@ impl<'a> Evaluation<'a> {
             rows: own_rows(network, rows, ranks)?,
             cores: ranks.cores(),
             tells: true,
+            stop: None,
             apart: Apart::begin(ranks),
         })
     }
@@ -99,7 +103,9 @@ impl<'a> Evaluation<'a> {
         let mut feed = Feed::new(loader, batches, IfBroken::Replaced);
         let mut calibration = Calibration::new(&self.net, &self.rows, self.device)?;
         let mut done = 0;
-        while let Some(mut batch) = feed.next(log, || false)? {
+        while !self.is_stopped()
+            && let Some(mut batch) = feed.next(log, || self.is_stopped())?
+        {
             let images = images(&mut batch, self.device)?;
             calibration.add::<O>(&self.net, &self.parameters, &images)?;
             done += 1;
@@ -121,15 +127,25 @@ impl<'a> Evaluation<'a> {
         let mut feed = Feed::new(loader, batches, IfBroken::LeftOut);
         let mut sweep = Sweep::<O>::new(statistics);
         let of = test.samples().len() * self.recipe.tabulate.precisions.len();
-        while let Some(mut batch) = feed.next_joined(EVALUATION_LIMITS, log)? {
+        while !self.is_stopped()
+            && let Some(mut batch) = feed.next_joined(EVALUATION_LIMITS, log)?
+        {
             let batch = StepBatch::<O>::new(&mut batch, self.device)?;
             sweep.add(&self.net, &self.parameters, &batch)?;
             self.apart.works()?;
             self.tell(log, Stage::Evaluate, sweep.n() as usize, of)?;
         }
+        if self.is_stopped() {
+            return Ok(Vec::new());
+        }
         self.tell(log, Stage::Evaluate, test.samples().len(), of)?;
         log.flush()?;
         sweep.rows(self.net.network())
+    }
+
+    /// Whether it was told to stop, so that its numbers are not those of all images.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     pub(crate) fn tell(&self, log: &mut EventLog<'_>, stage: Stage, done: usize, of: usize) -> Result<()> {
@@ -146,7 +162,7 @@ fn own_rows(network: &Network, rows: &[Subnet], ranks: &Ranks) -> Result<Vec<Sub
     Ok(by_macs(network, rows)?.into_iter().skip(part.index).step_by(part.of).collect())
 }
 
-/// Rows from the cheapest to the dearest.
+/// Rows from the cheapest to the most expensive.
 pub(crate) fn by_macs(network: &Network, rows: &[Subnet]) -> Result<Vec<Subnet>> {
     let mut by_macs = rows.iter().map(|&row| Ok((network.macs(row)?, row))).collect::<Result<Vec<_>>>()?;
     by_macs.sort();

@@ -114,13 +114,18 @@ pub enum Event {
         #[serde(default)]
         waited_s: f64,
     },
-    /// Some rows were evaluated.
+    /// Some rows are evaluated.
+    Evaluating {
+        /// Steps done.
+        step: u64,
+    },
+    /// They were evaluated.
     Evaluated {
         /// Steps done.
         step: u64,
         /// What the values measure.
         metric: Metric,
-        /// The rows, from the cheapest to the dearest.
+        /// The rows, from the cheapest to the most expensive.
         rows: Vec<EvaluatedRow>,
         /// Whether the mean of the values is the largest so far.
         is_best: bool,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use mutualnet_core::Metric;
 
 use crate::checkpoint::Checkpoint;
+use crate::plan::Plan;
 use crate::{Error, Result};
 
 /// A run directory.
@@ -32,6 +33,7 @@ impl RunDir {
     /// # Errors
     /// It evaluated nothing while it trained, or cannot be read.
     pub fn at_best(&self) -> Result<Self> {
+        Plan::read(&self.plan())?;
         match Checkpoint::best(&self.checkpoints())? {
             Some((step, _)) => Ok(self.at_step(step)),
             None => Err(Error::NoBest { path: self.path.clone() }),

@@ -51,7 +51,7 @@ pub struct TrainTiming {
     pub checkpoint_seconds: f64,
     /// Checkpoints of the run.
     pub checkpoints: u64,
-    /// One evaluation of the cheapest and the dearest row.
+    /// One evaluation of the cheapest and the most expensive row.
     pub evaluation_seconds: f64,
     /// Evaluations of the run.
     pub evaluations: u64,

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use mutualnet_core::Subnet;
 use mutualnet_data::{Batch, Dataset, Position};
 use mutualnet_engine::Device;
 use mutualnet_nn::Net;
@@ -209,13 +210,13 @@ struct Training<'a, O> {
     planned: Planned,
     run: &'a RunDir,
     device: Device,
-    /// How good the best checkpoint is.
-    best: Option<f64>,
     ranks: Rc<Ranks>,
     trainer: Trainer<O>,
     feed: Feed,
     watch: LearningWatch,
     saver: Saver,
+    /// The step of the last checkpoint.
+    saved: Option<u64>,
     /// For the checkpoint that is being written.
     waited: Duration,
     log: EventLog<'a>,
@@ -239,10 +240,8 @@ impl<'a, O: Objective> Training<'a, O> {
         let net = Net::new(planned.network.clone());
         let trainer = Trainer::new(&planned.plan, net, device, Rc::clone(&ranks), state);
         let saver = Saver::new(run.checkpoints());
-        let best = if ranks.is_first() { Checkpoint::best(&run.checkpoints())? } else { None };
-        let best = best.map(|(_, value)| value);
-        let waited = Duration::ZERO;
-        Ok(Self { planned, run, device, best, ranks, trainer, feed, watch, saver, waited, log })
+        let (saved, waited) = (Some(trainer.state.step).filter(|&step| step > 0), Duration::ZERO);
+        Ok(Self { planned, run, device, ranks, trainer, feed, watch, saver, saved, waited, log })
     }
 
     /// Does all steps that are left; `damaged` are checkpoints that were passed over.
@@ -270,6 +269,9 @@ impl<'a, O: Objective> Training<'a, O> {
             task: self.planned.plan.recipe.task,
             rank: self.planned.plan.recipe.rank(),
         })?;
+        if self.owes_evaluation()? {
+            self.evaluate(stop)?;
+        }
         while self.trainer.state.step < total_steps {
             let step_begun = Instant::now();
             let is_told = || stop.load(Ordering::Relaxed);
@@ -299,7 +301,7 @@ impl<'a, O: Objective> Training<'a, O> {
                 self.compare()?;
             }
             if evaluates {
-                self.evaluate()?;
+                self.evaluate(stop)?;
             }
         }
         let seconds = begun.elapsed().as_secs_f64();
@@ -342,34 +344,41 @@ impl<'a, O: Objective> Training<'a, O> {
         }
     }
 
-    /// Evaluates the cheapest and the dearest row, and keeps the checkpoint that was just saved if it is the best so far.
-    fn evaluate(&mut self) -> Result<()> {
+    /// Whether the checkpoint that the run goes on from was to be evaluated and was not, because the run was interrupted.
+    fn owes_evaluation(&self) -> Result<bool> {
+        let step = self.trainer.state.step;
+        let is_due = step > 0 && self.planned.plan.evaluates_after(step);
+        let is_first = self.ranks.is_first();
+        self.ranks.any(is_due && is_first && Checkpoint::value(&self.run.checkpoints(), step).is_none())
+    }
+
+    /// Evaluates the cheapest and the most expensive row after the step whose checkpoint was saved last, unless it is told to
+    /// stop meanwhile.
+    fn evaluate(&mut self, stop: &AtomicBool) -> Result<()> {
         let Planned { plan, shipped: network, .. } = &self.planned;
         let (recipe, step) = (&plan.recipe, self.trainer.state.step);
+        self.log.log(&Event::Evaluating { step })?;
         let by_macs = by_macs(network, recipe.table_rows())?;
         let mut ends = vec![by_macs[0], by_macs[by_macs.len() - 1]];
         ends.dedup();
         let weights = shipped(network, self.trainer.state.tabulated(recipe.tabulate.weights)?);
         let place = (self.device, &*self.ranks);
         let evaluation = Evaluation::new((recipe, network), &weights, &ends, place)?;
-        let evaluation = Evaluation { tells: false, ..evaluation };
+        let evaluation = Evaluation { tells: false, stop: Some(stop), ..evaluation };
         let metric = recipe.task.metric();
         let own = Evaluated::by::<O>(&evaluation, &self.planned, &mut self.log)?;
         evaluation.apart.wait()?;
         let Some(all) = own.gather(&self.ranks, metric)? else { return Ok(()) };
-        let value = |subnet| all.rows.iter().find(|row| row.subnet == subnet).map(|row| row.quality.value);
-        let rows: Vec<_> = ends
-            .into_iter()
-            .filter_map(|subnet| Some(EvaluatedRow { subnet, value: value(subnet)? }))
-            .collect();
-        let mean = rows.iter().map(|row| row.value).sum::<f64>() / rows.len() as f64;
-        let is_best = self.best.is_none_or(|best| mean > best);
-        if is_best {
-            let written = self.saver.finish()?;
-            self.tell_written(written)?;
-            Checkpoint::mark_best(&self.run.checkpoints(), step, mean)?;
-            self.best = Some(mean);
-        }
+        let value = |subnet: &Subnet| all.rows.iter().find(|row| row.subnet == *subnet);
+        let values: Option<Vec<_>> = ends.iter().map(|end| Some(value(end)?.quality.value)).collect();
+        let Some(values) = values else { return Ok(()) };
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let rows =
+            ends.into_iter().zip(values).map(|(subnet, value)| EvaluatedRow { subnet, value }).collect();
+        let written = self.saver.finish()?;
+        self.tell_written(written)?;
+        let is_best = Checkpoint::best(&self.run.checkpoints())?.is_none_or(|(_, best)| mean > best);
+        Checkpoint::set_value(&self.run.checkpoints(), step, mean)?;
         self.log.log(&Event::Evaluated { step, metric, rows, is_best })?;
         self.log.flush()
     }
@@ -383,14 +392,16 @@ impl<'a, O: Objective> Training<'a, O> {
         self.ranks.check_alike(WEIGHTS_OF_ALL, &own)
     }
 
-    /// Starts to write a checkpoint.
+    /// Starts to write a checkpoint, unless there is one of this step.
     fn save(&mut self) -> Result<()> {
-        if self.ranks.is_first() {
+        let step = self.trainer.state.step;
+        if self.ranks.is_first() && self.saved != Some(step) {
             let begun = Instant::now();
-            let keep = self.planned.plan.keep(self.trainer.state.step);
+            let keep = self.planned.plan.keep(step);
             let written = self.saver.start(self.trainer.state.checkpoint()?, keep)?;
             self.tell_written(written)?;
             self.waited = begun.elapsed();
+            self.saved = Some(step);
         }
         Ok(())
     }

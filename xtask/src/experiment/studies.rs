@@ -61,6 +61,7 @@ fn segment() -> Study {
     let configurations = ["1.0-160", "0.75-128", "0.5-112", "0.25-96"];
     let arms = vec![
         Arm::new("mutual", RECIPE, ""),
+        Arm::new("best", RECIPE, "train.full_weight=2 train.teacher=ema train.ema=0.997"),
         Arm { keys: independent(&configurations), ..Arm::new("independent", RECIPE, "") },
     ];
     Study {

@@ -9,7 +9,7 @@ use mutualnet_core::{Frames, Resolution, Width};
 
 #[cfg(feature = "train")]
 use super::RecipeArgs;
-use super::{ArithmeticArgs, RowArgs};
+use super::{ArithmeticArgs, RowArgs, count, threads};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
@@ -30,13 +30,13 @@ pub(crate) struct BenchRuntimeArgs {
     #[command(flatten)]
     pub(crate) row: RowArgs,
     /// Images per run
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", value_parser = count, default_value = "1")]
     pub(crate) batch: NonZeroUsize,
     /// Number of threads [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Number of runs to time, after a few that do not count
-    #[arg(long, value_name = "N", default_value = "100")]
+    #[arg(long, value_name = "N", value_parser = count, default_value = "100")]
     pub(crate) runs: NonZeroUsize,
     #[command(flatten)]
     pub(crate) arithmetic: ArithmeticArgs,
@@ -80,8 +80,8 @@ pub(crate) struct BenchTrainArgs {
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
     /// Number of threads [default: one per core]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<NonZeroUsize>,
     /// Number of steps to time, after two warm-up steps
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) steps: usize,

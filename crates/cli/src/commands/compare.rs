@@ -23,6 +23,12 @@ struct Report {
 pub(super) fn run(args: &CompareArgs) -> Result<()> {
     let mut origins = Vec::new();
     let series = args.series.iter().map(|text| read(text, &mut origins)).collect::<Result<Vec<_>>>()?;
+    for (idx, series) in series.iter().enumerate() {
+        let is_twice = args.series[..idx]
+            .iter()
+            .any(|text| text.split_once('=').is_some_and(|(name, _)| name == series.name));
+        ensure!(!is_twice, "two methods are called `{}`", series.name);
+    }
     check_metrics(&origins)?;
     let warnings = differences(&origins);
     for warning in &warnings {
@@ -46,6 +52,7 @@ fn read(text: &str, origins: &mut Vec<Origin>) -> Result<Series> {
     let (name, tables) = text
         .split_once('=')
         .with_context(|| format!("`{text}` does not have the form NAME=TABLE[,TABLE...]"))?;
+    ensure!(!name.is_empty(), "`{text}` has no name in front of `=`");
     ensure!(!tables.is_empty(), "`{name}` has no table");
     let tables = tables.split(',').map(|parts| {
         let (mut rows, mut metric) = (Vec::new(), Metric::default());

@@ -137,8 +137,18 @@ fn run_check(args: &CheckArgs) -> Result<()> {
 }
 
 fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
-    let CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, problems, in_images } =
-        report.clone();
+    let CheckReport {
+        task: _,
+        n_images,
+        others,
+        bytes,
+        width_px,
+        height_px,
+        broken,
+        faults,
+        problems,
+        in_images,
+    } = report.clone();
     let counts = in_images.into_iter().map(|ClassCount { class, images }| InImages { class, images });
     let broken = broken.into_iter().map(Broken::from);
     let checked = Checked {

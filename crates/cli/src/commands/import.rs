@@ -74,7 +74,7 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
         None => "no classifier".to_owned(),
     };
     let source = match report.source {
-        Some(source) => format!("by name (naming scheme: {})", source.name()),
+        Some(source) => format!("by name (named as by {})", source.name()),
         None => "by position".to_owned(),
     };
     let under = report.entry.as_ref().map(|entry| format!(", under `{}`", printable(entry)));

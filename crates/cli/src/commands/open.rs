@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use mutualnet_bundle::{Bundle, QueryTable};
+use mutualnet_core::text::quoted;
 use mutualnet_report::compare::Origin;
 
 use crate::failure::with_hint;
@@ -56,7 +57,11 @@ fn table_file(path: &Path) -> Result<Option<PathBuf>> {
 
 fn not_tabulated(dir: &Path, missing: &str) -> anyhow::Error {
     if dir.join("plan.toml").exists() {
-        let hint = format!("`mutualnet tabulate {}` writes it once training has finished", dir.display());
+        let hint = format!(
+            "`mutualnet tabulate {}` writes it once training has finished; with --step or --best it is in a directory step-N \
+             of the run",
+            quoted(dir)
+        );
         return with_hint(format!("the run has no {missing} yet: {}", dir.display()), hint);
     }
     let hint = "give a run directory, a bundle (.mnb) or, for `table` and `compare`, a table.json".to_owned();

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use mutualnet_bundle::{Bundle, Row};
 use mutualnet_core::network::Rank;
 use mutualnet_core::{Budget, InputSize, Precision, Preprocess, Subnet, Views};
@@ -23,14 +23,12 @@ use pictures::{Pictures, no_mask, nothing_to_draw};
 
 pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let bundle = open::bundle(&args.bundle)?;
-    let threads = args.threads.map_or_else(
-        || Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
-        |threads| NonZeroUsize::new(threads).context("--threads must be at least 1"),
-    )?;
+    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let threads = args.threads.unwrap_or_else(all);
     // The number it will run on, if the table has latencies for that.
     let metric = bundle.table().metric();
     let is_measured = bundle.table().threads().any(|measured| measured == threads.get());
-    let compared = args.threads.or(is_measured.then_some(threads.get()));
+    let compared = args.threads.or(is_measured.then_some(threads)).map(NonZeroUsize::get);
     let row = choose(&bundle, &args.row, (compared, args.arithmetic.precision))?;
     let latency_threads = match args.row.budget.get() {
         Some(Budget::Latency(_)) => Some(bundle.table().threads_for_latency(compared)?),
@@ -65,7 +63,8 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let rank = if predictor.reads_clips() { Rank::Clip } else { Rank::Image };
     let images = images::named(&args.images, rank);
     let (n_images, mut n_failed) = (images.len(), 0);
-    let mut pictures = Pictures::new(args.save.as_deref(), args.mask.as_deref(), n_images)?;
+    let paths: Vec<_> = images.iter().map(|image| image.path.as_path()).collect();
+    let mut pictures = Pictures::new(args.save.as_deref(), args.mask.as_deref(), &paths)?;
     let mut output = match ids {
         Some(ids) => Output::coco(ids)?,
         None if args.json => Output::json(&row, metric)?,

@@ -1,6 +1,7 @@
 //! `mutualnet train`: runs a recipe, alone or as one of several processes; Ctrl-C and `kill` save the state first.
 
 use anyhow::Result;
+use mutualnet_core::text::quoted;
 use mutualnet_train::{Outcome, Ranks, Recipe, Reporter, RunDir};
 
 use crate::args::TrainArgs;
@@ -22,7 +23,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<()> {
     match outcome {
         Outcome::Finished if !is_first => Ok(()),
         Outcome::Finished => {
-            text::note(&format!("next: mutualnet tabulate {out}"));
+            text::note(&format!("next: mutualnet tabulate {}", quoted(&args.out)));
             Ok(())
         }
         Outcome::Interrupted { step, total_steps } => {

@@ -46,7 +46,7 @@ fn what_matched_is_told() {
     -- stdout
     network     mobilenet_v1, widths 1.0 to 1.0, 12 classes
     checkpoint  safetensors, prefix `module.`
-    matched     83 tensors (3219276 parameters) by name (naming scheme: the authors)
+    matched     83 tensors (3219276 parameters) by name (named as by the authors)
     left out    1 batch-norm statistics (every row is calibrated), 0 counters
     -- stderr
     weights written to weights.safetensors
@@ -87,7 +87,7 @@ fn a_network_within_a_module() {
     -- stdout
     network     mobilenet_v1, widths 1.0 to 1.0, 12 classes
     checkpoint  safetensors, prefix `net.`
-    matched     83 tensors (3219276 parameters) by name (naming scheme: the authors)
+    matched     83 tensors (3219276 parameters) by name (named as by the authors)
     left out    0 batch-norm statistics (every row is calibrated), 0 counters
                 outside the prefix: criterion.weight, net_ema.* (83 tensors)
     not read    also fits, choose with --prefix: net_ema.module.
@@ -129,7 +129,7 @@ fn what_does_not_fit_is_an_error() {
     exit 1
     -- stdout
     -- stderr
-    error: 75 of the 158 tensors of mobilenet_v2 are not in the checkpoint (naming scheme: the authors): module.features.2.body.6.weight, module.features.2.body.7.weight, module.features.2.body.7.bias, module.features.3.body.6.weight, …
+    error: 75 of the 158 tensors of mobilenet_v2 are not in the checkpoint (named as by the authors): module.features.2.body.6.weight, module.features.2.body.7.weight, module.features.2.body.7.bias, module.features.3.body.6.weight, …
     hint: this may be a checkpoint of another network; if only names differ, --by-position matches by order
     "#);
     assert_snapshot!(told(&["checkpoint.safetensors", "--network", "mobilenet_v1", "--widths", "1.0,2.0"]), @r#"
@@ -159,7 +159,7 @@ fn what_does_not_fit_is_an_error() {
     -- stdout
     network     mobilenet_v1, widths 1.0 to 1.0, 12 classes
     checkpoint  safetensors, prefix `module.`
-    matched     83 tensors (3219276 parameters) by name (naming scheme: the authors)
+    matched     83 tensors (3219276 parameters) by name (named as by the authors)
     left out    0 batch-norm statistics (every row is calibrated), 0 counters
                 no effect before a batch norm: features.0.0.bias
                 not in the network: aux.fc.weight

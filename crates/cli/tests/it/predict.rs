@@ -104,7 +104,7 @@ fn a_folder_means_the_images_below_it() {
     let told = program.told(&["predict", "model.mnb", "images"]);
     assert!(told.starts_with("exit 0"), "{told}");
     assert_eq!(answered(&told), ["images/b.jpg", "images/more/a.jpg"], "{told}");
-    assert!(told.contains("note: 1 file is not an image and was skipped in images\n"), "{told}");
+    assert!(told.contains("note: 1 file is not JPEG, PNG or WebP and was skipped in images\n"), "{told}");
     fs::create_dir(program.path("empty")).unwrap();
     let told = program.told(&["predict", "model.mnb", "empty", "images/b.jpg"]);
     assert!(told.starts_with("exit 1") && told.contains("error: ") && told.contains("empty"), "{told}");

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use mutualnet_core::Task;
 use mutualnet_image::decode::check_variable;
 use rayon::prelude::*;
 
@@ -47,7 +48,19 @@ pub fn check_masks(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     let mut broken: Vec<_> = unread.chain(found.broken).collect();
     broken.sort();
     let (others, faults, problems) = (found.others, Vec::new(), Vec::new());
-    Ok(CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, problems, in_images })
+    let task = Task::Segment;
+    Ok(CheckReport {
+        task,
+        n_images,
+        others,
+        bytes,
+        width_px,
+        height_px,
+        broken,
+        faults,
+        problems,
+        in_images,
+    })
 }
 
 /// An image and its mask, relative to the directory that is checked.

@@ -49,7 +49,19 @@ pub fn check_objects(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     let problems = found.iter().flat_map(|(file, dataset)| problems(dir, file, dataset)).collect();
     let (others, faults, in_images) = (Others::default(), Vec::new(), in_images(&found));
     let n_images = all.len();
-    Ok(CheckReport { n_images, others, bytes, width_px, height_px, broken, faults, problems, in_images })
+    let task = Task::Detect;
+    Ok(CheckReport {
+        task,
+        n_images,
+        others,
+        bytes,
+        width_px,
+        height_px,
+        broken,
+        faults,
+        problems,
+        in_images,
+    })
 }
 
 /// The splits with their files of annotations.

@@ -69,9 +69,11 @@ pub struct NetworkSection {
 
 impl NetworkSection {
     fn default_channel_divisor() -> u32 {
-        ChannelRule::DIVISOR
+        8
     }
 }
+
+const _: () = assert!(ChannelRule::DIVISOR == 8, "the default is that of the networks");
 
 /// `[data]`: what the network is trained on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

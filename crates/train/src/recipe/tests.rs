@@ -361,6 +361,14 @@ fn switches_that_do_not_go_together_are_named() {
             vec!["train.method=plain", "train.student_labels=0.5"],
             "train.student_labels: the method `plain` has no",
         ),
+        (
+            vec!["train.student_labels=1", "train.teacher=ensemble"],
+            "train.teacher: with train.student_labels=1",
+        ),
+        (
+            vec!["train.student_labels=1", "train.divergence=alpha"],
+            "train.divergence: with train.student_labels=1",
+        ),
         (vec!["train.student_labels=1.5"], "train.student_labels: must be from 0 to 1"),
         (vec!["train.teacher=ema"], "train.teacher: `ema` needs train.ema"),
         (vec!["tabulate.weights=ema"], "tabulate.weights: `ema` needs train.ema"),

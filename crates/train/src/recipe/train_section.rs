@@ -139,11 +139,12 @@ pub struct TrainSection {
     /// How many of the newest checkpoints are kept.
     #[serde(default = "TrainSection::default_keep_checkpoints")]
     pub keep_checkpoints: usize,
-    /// Every checkpoint whose number is a multiple of this is kept for good; 0 keeps none.
+    /// Keep every so many checkpoints for good, such as every tenth; 0 keeps only the newest.
     #[serde(default)]
     pub keep_every: u64,
-    /// Epochs between evaluations of the cheapest and the dearest row on the test images; 0 evaluates only when tabulating. The
-    /// checkpoint with the best mean of the two is kept.
+    /// Epochs between evaluations of the cheapest and the most expensive row on the test images, the last step included; 0
+    /// evaluates only when tabulating. The checkpoint with the best mean of the two is kept: `mutualnet tabulate --best`. Its
+    /// table is optimistic, because the test images have chosen it.
     #[serde(default)]
     pub evaluate_epochs: u64,
     /// Steps with a NaN or infinite loss or gradient, which are skipped, before the run stops.
@@ -161,6 +162,9 @@ pub enum OptimizerKind {
     /// AdamW.
     Adamw,
 }
+
+/// Why there is nothing to choose about the teacher.
+const NO_TEACHER: &str = "with train.student_labels=1 students learn from no teacher";
 
 impl TrainSection {
     /// The optimizer and its settings.
@@ -242,6 +246,14 @@ impl TrainSection {
             (
                 !students && self.student_labels > 0.0,
                 Problem::is("train.student_labels", no_students.as_str()),
+            ),
+            (
+                self.student_labels == 1.0 && self.teacher != TeacherKind::Full,
+                Problem::is("train.teacher", NO_TEACHER),
+            ),
+            (
+                self.student_labels == 1.0 && self.divergence != Divergence::Kl,
+                Problem::is("train.divergence", NO_TEACHER),
             ),
             (
                 !students && self.full_weight != 1.0,

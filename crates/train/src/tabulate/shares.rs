@@ -75,7 +75,7 @@ pub(crate) struct Evaluated {
 }
 
 impl Evaluated {
-    /// The rows of an evaluation, by this process.
+    /// The rows of an evaluation by this process; none if it was stopped.
     pub(crate) fn by<O: Objective>(
         evaluation: &Evaluation<'_>,
         planned: &Planned,
@@ -85,6 +85,9 @@ impl Evaluated {
             return Ok(Self { rows: Vec::new(), stats: BTreeMap::new() });
         }
         let (rows, statistics) = evaluation.run::<O>(planned, log)?;
+        if evaluation.is_stopped() {
+            return Ok(Self { rows: Vec::new(), stats: BTreeMap::new() });
+        }
         Ok(Self { rows, stats: to_stats(&statistics)? })
     }
 

@@ -33,7 +33,7 @@ const PASS_MACS: f64 = 5e10;
 /// How a row's latency is timed here, more briefly than for the table.
 const BRIEFLY: MeasureConfig = MeasureConfig { warmup: 1, runs: 5, time: Duration::from_millis(200) };
 
-/// How long tabulating takes, and how many seconds it takes to evaluate the cheapest and the dearest row.
+/// How long tabulating takes, and how many seconds it takes to evaluate the cheapest and the most expensive row.
 pub(super) fn measure<O: Objective>(
     planned: &Planned,
     trainer: &Trainer<O>,

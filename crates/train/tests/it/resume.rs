@@ -1,7 +1,7 @@
 //! The state after a step depends on the plan alone.
 
 use std::fs;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mutualnet_bundle::{Bundle, QueryTable, safetensors};
 use mutualnet_core::Subnet;
@@ -132,6 +132,38 @@ fn a_run_that_is_evaluated_keeps_its_best_checkpoint() {
     train(&recipe, &stopped, &stop, &mut StopAfter { step: STEPS_PER_EPOCH + 3, stop: &stop }).unwrap();
     resume(&recipe, &stopped, &AtomicBool::new(false), &mut ()).unwrap();
     assert_eq!(evaluations(&stopped), found);
+
+    // One that is stopped while it evaluates does so when it is resumed.
+    let stopped = fixture.run("stopped while it evaluates");
+    for (step, is_new) in [(STEPS_PER_EPOCH, true), (LAST, false)] {
+        let stop = AtomicBool::new(false);
+        let mut console = StopAtEvaluation { step, stop: &stop };
+        let outcome = match is_new {
+            true => train(&recipe, &stopped, &stop, &mut console),
+            false => resume(&recipe, &stopped, &stop, &mut console),
+        };
+        let interrupted = Outcome::Interrupted { step, total_steps: LAST };
+        assert_eq!(outcome.unwrap(), if step == LAST { Outcome::Finished } else { interrupted });
+    }
+    assert_eq!(evaluations(&stopped), found[..1]);
+    resume(&recipe, &stopped, &AtomicBool::new(false), &mut ()).unwrap();
+    assert_eq!(evaluations(&stopped), found);
+    let report = stopped.at_best().unwrap().report();
+    assert_eq!(report.parent().unwrap(), stopped.path().join(format!("step-{best}")));
+}
+
+/// Sets `stop` as soon as the run is evaluated after `step` steps.
+struct StopAtEvaluation<'a> {
+    step: u64,
+    stop: &'a AtomicBool,
+}
+
+impl Reporter for StopAtEvaluation<'_> {
+    fn report(&mut self, event: &Event) {
+        if matches!(event, Event::Evaluating { step } if *step == self.step) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `mutualnet bench train`: seconds per training step on random images.
 
 use std::io::BufRead;
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
@@ -33,7 +34,8 @@ struct Report {
 
 pub(super) fn run(args: &BenchTrainArgs) -> Result<()> {
     ensure!(args.steps > 0, "--steps must be at least 1");
-    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
+    let threads =
+        args.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     mutualnet_engine::set_threads(threads)?;
     mutualnet_engine::flush_denormals()?;
     let mut bench = Bench::new(args)?;

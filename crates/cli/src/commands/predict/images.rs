@@ -61,8 +61,8 @@ fn add(path: PathBuf, rank: Rank, found: &mut Vec<Named>) {
             let n_other = others.n();
             if n_other > 0 {
                 let files = match (rank, n_other) {
-                    (Rank::Image, 1) => "file is not an image and was",
-                    (Rank::Image, _) => "files are not images and were",
+                    (Rank::Image, 1) => "file is not JPEG, PNG or WebP and was",
+                    (Rank::Image, _) => "files are not JPEG, PNG or WebP and were",
                     (Rank::Clip, 1) => "file is not a video and was",
                     (Rank::Clip, _) => "files are not videos and were",
                 };

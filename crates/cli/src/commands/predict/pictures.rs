@@ -1,6 +1,6 @@
 //! The files that `predict` writes: answers drawn over their images, and masks.
 //!
-//! Invariant: several images never overwrite each other's files.
+//! Invariant: nothing overwrites an image that was read, or a file that was written for another image.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -18,20 +18,39 @@ pub(super) struct Pictures {
     mask: Option<PathBuf>,
     /// Whether these are directories.
     are_many: bool,
-    written: HashSet<PathBuf>,
+    /// Files that were written, and the images themselves.
+    taken: HashSet<PathBuf>,
 }
 
 impl Pictures {
     /// For one image these are the files to write, for several the directories.
-    pub(super) fn new(save: Option<&Path>, mask: Option<&Path>, n_images: usize) -> Result<Self> {
-        let are_many = n_images > 1 || [save, mask].into_iter().flatten().any(Path::is_dir);
-        for dir in [save, mask].into_iter().flatten().filter(|_| are_many) {
-            std::fs::create_dir_all(dir).with_context(|| {
-                format!("cannot make the directory {} for the pictures of several images", dir.display())
-            })?;
+    pub(super) fn new(save: Option<&Path>, mask: Option<&Path>, images: &[&Path]) -> Result<Self> {
+        let named = [("--save", save), ("--mask", mask)];
+        let named = named.into_iter().filter_map(|(flag, path)| Some((flag, path?)));
+        let are_many = images.len() > 1 || named.clone().any(|(_, path)| path.is_dir());
+        if save.is_some() && save == mask {
+            let hint = "give each of them a name of its own".to_owned();
+            return Err(with_hint("--save and --mask have the same name".to_owned(), hint));
         }
+        for (flag, path) in named {
+            if are_many {
+                std::fs::create_dir_all(path).with_context(|| {
+                    format!("cannot make the directory {} for the pictures of several images", path.display())
+                })?;
+            } else if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
+                let hint = "choose a name that ends in .png".to_owned();
+                return Err(with_hint(format!("{flag} writes a PNG file: {}", path.display()), hint));
+            } else if images.iter().any(|image| is_same_file(image, path)) {
+                let hint = "choose another name".to_owned();
+                return Err(with_hint(
+                    format!("{flag} would overwrite the image itself: {}", path.display()),
+                    hint,
+                ));
+            }
+        }
+        let taken = images.iter().filter_map(|image| image.canonicalize().ok()).collect();
         let (save, mask) = (save.map(Path::to_owned), mask.map(Path::to_owned));
-        Ok(Self { save, mask, are_many, written: HashSet::new() })
+        Ok(Self { save, mask, are_many, taken })
     }
 
     /// Writes what was asked for of one image.
@@ -67,10 +86,19 @@ impl Pictures {
         let stem = image.file_stem().unwrap_or(image.as_os_str()).to_string_lossy();
         let numbered = (1..).map(|n| if n == 1 { format!("{stem}.png") } else { format!("{stem}-{n}.png") });
         let mut paths = numbered.map(|name| dir.join(name));
-        let path = paths.find(|path| !self.written.contains(path)).expect("there are always more numbers");
-        self.written.insert(path.clone());
+        // A file that was written is known by the name that it was given, an image by where it really is.
+        let is_taken = |path: &PathBuf| {
+            self.taken.contains(path) || path.canonicalize().is_ok_and(|path| self.taken.contains(&path))
+        };
+        let path = paths.find(|path| !is_taken(path)).expect("there are always more numbers");
+        self.taken.insert(path.clone());
         path
     }
+}
+
+/// Whether two names stand for one file; a file that is not there is none.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The error for a network whose answers have no pictures.
@@ -96,11 +124,32 @@ mod tests {
 
     #[test]
     fn images_of_one_name_get_files_of_their_own() {
-        let mut pictures = Pictures::new(None, None, 2).unwrap();
+        let mut pictures = Pictures::new(None, None, &[]).unwrap();
         let mut name = |image: &str| {
             let path = pictures.unused(Path::new("out"), Path::new(image));
             path.to_str().unwrap().to_owned()
         };
         assert_eq!(["a/x.jpg", "b/x.png", "y.jpg"].map(&mut name), ["out/x.png", "out/x-2.png", "out/y.png"]);
+    }
+
+    #[test]
+    fn images_are_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let [photo, other] = ["photo.png", "photo.jpg"].map(|name| dir.path().join(name));
+        std::fs::write(&photo, "a photo").unwrap();
+        let images = [photo.as_path(), &other];
+        let mut pictures = Pictures::new(Some(dir.path()), None, &images).unwrap();
+        let written = images.map(|image| pictures.unused(dir.path(), image));
+        assert_eq!(written, ["photo-2.png", "photo-3.png"].map(|name| dir.path().join(name)));
+
+        let refused = |save: &Path, mask: Option<&Path>| {
+            let error = Pictures::new(Some(save), mask, &images[..1]).map(|_| ()).unwrap_err();
+            error.to_string().split(':').next().unwrap().to_owned()
+        };
+        let inside = dir.path().join(".").join("photo.png");
+        assert_eq!(refused(&inside, None), "--save would overwrite the image itself");
+        assert_eq!(refused(&other, None), "--save writes a PNG file");
+        let drawn = dir.path().join("drawn.png");
+        assert_eq!(refused(&drawn, Some(&drawn)), "--save and --mask have the same name");
     }
 }
