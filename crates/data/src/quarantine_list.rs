@@ -161,6 +161,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_check_for_another_task_found_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let broken = |reason: &str| BrokenFile { path: "train/a.jpg".into(), reason: reason.to_owned() };
+        let write = |task, files: &[BrokenFile]| write(dir.path(), task, files).unwrap();
+        write(Task::Detect, &[broken("the annotation lies elsewhere")]);
+        assert_eq!(write(Task::Segment, &[]), Change::default());
+        write(Task::Classify, &[broken("the file is empty")]);
+        assert_eq!(write(Task::Classify, &[]), Change { listed: 0, removed: 1 });
+        assert!(read(dir.path()).unwrap().contains(Path::new("train/a.jpg")));
+        assert_eq!(write(Task::Detect, &[]), Change { listed: 0, removed: 1 });
+        assert!(!dir.path().join(FILE).exists());
+    }
+
+    #[test]
     fn lines_of_people_stay() {
         let dir = tempfile::tempdir().unwrap();
         let list = "\u{feff}train/a/1.jpg  \r\n./train/a/2.jpg\ta cat, not an ant\n\n";

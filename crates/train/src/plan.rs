@@ -146,10 +146,11 @@ impl Plan {
             test_sha256: test.hash(),
         };
         let (plan, network) = Self::of(recipe, facts)?;
-        let objects = train.truth().map_or(1, |truth| truth.annotations().len());
-        if objects == 0 {
-            let reason = "no image has an annotation, so there is nothing to learn".to_owned();
-            return Err(Error::Data { reason, path: train.dir().to_owned() });
+        for (split, missing) in [(&train, "nothing to learn"), (&test, "nothing to measure")] {
+            if split.truth().is_some_and(|truth| truth.annotations().is_empty()) {
+                let reason = format!("no image has an annotation, so there is {missing}");
+                return Err(Error::Data { reason, path: split.dir().to_owned() });
+            }
         }
         let train = if network.list(List::MASK).is_ok() { with_masks(&network, train)? } else { train };
         let shipped = network_for(Purpose::Inference, recipe, plan.derived.classes.len())?;

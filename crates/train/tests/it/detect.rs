@@ -1,6 +1,7 @@
 //! Detection from files to boxes: scenes → train → calibrate → sweep → bundle → run; and its losses against torchvision's.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -141,6 +142,22 @@ fn what_a_detector_cannot_have_is_refused() {
     ] {
         let error = Recipe::parse(RECIPE, &[key.to_owned()]).unwrap_err().to_string();
         assert!(error.contains(says), "{key}: {error}");
+    }
+}
+
+#[test]
+fn a_split_without_objects_is_refused() {
+    for (split, missing) in [("train", "nothing to learn"), ("test", "nothing to measure")] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        generate(&data, &ScenesSpec { seed: 5, train: 4, test: 4, side: 64, min_object: 16 }).unwrap();
+        let file = data.join(split).join("instances.json");
+        let mut truth: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        truth["annotations"] = serde_json::json!([]);
+        fs::write(&file, truth.to_string()).unwrap();
+        let recipe = Recipe::parse(RECIPE, &[format!("data.path={data:?}")]).unwrap();
+        let error = Plan::make(&recipe).unwrap_err().to_string();
+        assert!(error.contains(missing) && error.contains(split), "{error}");
     }
 }
 
