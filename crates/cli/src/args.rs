@@ -1,6 +1,5 @@
 //! The command line: commands, arguments and their help.
 
-#[cfg(feature = "train")]
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 #[cfg(feature = "train")]
