@@ -137,7 +137,7 @@ impl ProcessesArgs {
 #[cfg(feature = "train")]
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TabulateArgs {
-    /// Run directory; without --step and --best of a training that has finished
+    /// Run directory of a training that has finished, unless --step or --best is given
     pub(crate) run: PathBuf,
     /// Tabulate the checkpoint of this step, into step-N/ of the run directory; also of a training that was interrupted
     #[arg(long, value_name = "N")]

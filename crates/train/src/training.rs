@@ -369,8 +369,9 @@ impl<'a, O: Objective> Training<'a, O> {
         let own = Evaluated::by::<O>(&evaluation, &self.planned, &mut self.log)?;
         evaluation.apart.wait()?;
         let Some(all) = own.gather(&self.ranks, metric)? else { return Ok(()) };
-        let value = |subnet: &Subnet| all.rows.iter().find(|row| row.subnet == *subnet);
-        let values: Option<Vec<_>> = ends.iter().map(|end| Some(value(end)?.quality.value)).collect();
+        let row = |subnet: &Subnet| all.rows.iter().find(|row| row.subnet == *subnet);
+        let values: Option<Vec<_>> = ends.iter().map(|end| Some(row(end)?.quality.value)).collect();
+        // A process that was told to stop has no row.
         let Some(values) = values else { return Ok(()) };
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let rows =

@@ -23,11 +23,8 @@ struct Report {
 pub(super) fn run(args: &CompareArgs) -> Result<()> {
     let mut origins = Vec::new();
     let series = args.series.iter().map(|text| read(text, &mut origins)).collect::<Result<Vec<_>>>()?;
-    for (idx, series) in series.iter().enumerate() {
-        let is_twice = args.series[..idx]
-            .iter()
-            .any(|text| text.split_once('=').is_some_and(|(name, _)| name == series.name));
-        ensure!(!is_twice, "two methods are called `{}`", series.name);
+    for (idx, Series { name, .. }) in series.iter().enumerate() {
+        ensure!(series[..idx].iter().all(|other| other.name != *name), "two methods are called `{name}`");
     }
     check_metrics(&origins)?;
     let warnings = differences(&origins);

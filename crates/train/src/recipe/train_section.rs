@@ -139,7 +139,7 @@ pub struct TrainSection {
     /// How many of the newest checkpoints are kept.
     #[serde(default = "TrainSection::default_keep_checkpoints")]
     pub keep_checkpoints: usize,
-    /// Keep every so many checkpoints for good, such as every tenth; 0 keeps only the newest.
+    /// After how many checkpoints one is kept for good: with 10, every tenth; 0 keeps only the newest.
     #[serde(default)]
     pub keep_every: u64,
     /// Epochs between evaluations of the cheapest and the most expensive row on the test images, the last step included; 0
