@@ -38,6 +38,7 @@ const PARTS: &[Part] = &[
 const SOURCES: &[&str] = &[
     "crates/core/src/task.rs",
     "crates/train/src/recipe/file.rs",
+    "crates/zoo/src/variant.rs",
     "crates/train/src/recipe/train_section.rs",
     "crates/train/src/method.rs",
     "crates/train/src/schedule.rs",
@@ -54,6 +55,7 @@ const SOURCES: &[&str] = &[
 const TABLES: &[(&str, &str)] = &[
     ("", "RecipeFile"),
     ("network", "NetworkSection"),
+    ("network.two_stage", "TwoStage"),
     ("data", "DataSection"),
     ("data.augment", "TrainTransform"),
     ("data.augment.crop", "CropFile"),
@@ -84,6 +86,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Resolution", "whole number"),
     ("Subnet", "text"),
     ("OutputStride", "whole number"),
+    ("TwoStage", "table"),
     ("TrainTransform", "table"),
     ("TrainCrop", "table"),
     ("RandAugment", "table"),

@@ -38,7 +38,8 @@ impl Bundle {
     /// a row does not fit the network or disagrees with it about MACs; classes or preprocessing do not fit.
     pub fn new(parts: BundleParts) -> Result<Self> {
         check::parts(&parts)?;
-        Ok(Self { parts })
+        let table = parts.table.on_regions(&parts.network);
+        Ok(Self { parts: BundleParts { table, ..parts } })
     }
 
     /// Takes the bundle apart, to change something and put it together again.

@@ -1,6 +1,6 @@
 //! Checks that the parts of a bundle fit together; no other place decides this.
 
-use mutualnet_core::network::{AvgPool, Conv, MaxPool, Op, Rank, TransposedConv};
+use mutualnet_core::network::{AvgPool, Conv, List, MaxPool, NodeId, Op, Rank, TransposedConv};
 use mutualnet_core::{ClipSampling, InputSize, Network, Subnet, Weights, Width};
 
 use crate::parts::{norm_paths, stats_names};
@@ -112,13 +112,14 @@ fn most_macs(network: &Network, subnet: Subnet) -> Result<f64> {
     let side = subnet.input.resolution.get();
     let mut extent = [subnet.input.frames.get(), side, side].map(f64::from);
     let mut per_position = 0.0;
+    let times = |idx| network.lists().iter().find(|list| list.contains(NodeId(idx))).and_then(List::regions);
     for size in network.nodes().iter().filter_map(|node| match node.op {
         Op::Input { size, .. } => size,
         _ => None,
     }) {
         extent = [0, 1, 2].map(|axis| extent[axis].max(f64::from(size[axis])));
     }
-    for (node, &out) in network.nodes().iter().zip(&channels) {
+    for (idx, (node, &out)) in network.nodes().iter().zip(&channels).enumerate() {
         let mut weights = 1.0;
         if let Op::Conv(Conv { kernel, padding, .. })
         | Op::MaxPool(MaxPool { kernel, padding, .. })
@@ -136,7 +137,7 @@ fn most_macs(network: &Network, subnet: Subnet) -> Result<f64> {
             weights = kernel.iter().map(|&n| f64::from(n)).product();
         }
         let inputs: f64 = node.inputs.iter().map(|input| channels[input.0] as f64).sum();
-        per_position += weights * inputs.max(1.0) * out as f64;
+        per_position += weights * inputs.max(1.0) * out as f64 * f64::from(times(idx).unwrap_or(1));
     }
     Ok(per_position * extent.iter().product::<f64>())
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use mutualnet_core::{Budget, Macs, Metric, Precision, Subnet, duration_of_ms};
+use mutualnet_core::{Budget, Macs, Metric, Network, Precision, Subnet, duration_of_ms};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Host, Result, storage};
@@ -54,8 +54,10 @@ pub struct Row {
     pub subnet: Subnet,
     /// The numbers that it computes with.
     pub precision: Precision,
-    /// Its cost for one sample.
+    /// Its cost for one sample, with as many regions as a network may look at.
     pub macs: Macs,
+    /// The cost of its trunk alone, if the network has one.
+    pub backbone: Option<Macs>,
     /// How good it is on the test split, by the table's metric.
     pub quality: Quality,
     /// What else was measured on the test split, from 0 to 1; every row of a table has the same.
@@ -70,7 +72,13 @@ impl Row {
     /// A row in single precision that is not yet in a table, so not marked.
     pub fn new(subnet: Subnet, macs: Macs, quality: Quality, latency: Vec<Latency>) -> Self {
         let precision = Precision::default();
-        Self { subnet, precision, macs, quality, others: BTreeMap::new(), latency, pareto: false }
+        let (backbone, others) = (None, BTreeMap::new());
+        Self { subnet, precision, macs, backbone, quality, others, latency, pareto: false }
+    }
+
+    /// The same row with the cost of its trunk.
+    pub fn with_backbone(self, backbone: Option<Macs>) -> Self {
+        Self { backbone, ..self }
     }
 
     /// The same row in another precision.
@@ -102,6 +110,7 @@ pub struct QueryTable {
     metric: Metric,
     rows: Vec<Row>,
     host: Option<Host>,
+    regions: BTreeMap<String, u32>,
 }
 
 impl QueryTable {
@@ -129,7 +138,7 @@ impl QueryTable {
             return Err(Error::Duplicate { name: twice.name() });
         }
         pareto::mark(&mut rows);
-        Ok(Self { metric: Metric::Accuracy, rows, host: None })
+        Ok(Self { metric: Metric::Accuracy, rows, host: None, regions: BTreeMap::new() })
     }
 
     /// The same table for qualities of another metric.
@@ -140,6 +149,31 @@ impl QueryTable {
     /// The same table with the machine that its latencies are from.
     pub fn measured_on(self, host: Host) -> Self {
         Self { host: Some(host), ..self }
+    }
+
+    /// The same table for costs that include lists of the network which run on so many regions of an image: those of
+    /// [`List::regions`](mutualnet_core::network::List::regions).
+    pub fn on_regions(self, network: &Network) -> Self {
+        let lists = network.lists().iter();
+        let regions = lists.filter_map(|list| Some((list.name().to_owned(), list.regions()?))).collect();
+        Self { regions, ..self }
+    }
+
+    /// On how many regions of an image the lists of a network run, by their names, in MACs and latencies of the rows.
+    pub fn regions(&self) -> &BTreeMap<String, u32> {
+        &self.regions
+    }
+
+    /// Which regions the rows' costs include, in words; `None` if the network does not look at regions.
+    pub fn regions_in_words(&self) -> Option<String> {
+        let of_lists: Vec<_> = self.regions.iter().map(|(list, n)| format!("{n} for `{list}`")).collect();
+        let says = "MACs and times are those of an image with the most regions";
+        (!of_lists.is_empty()).then(|| format!("{says}: {}", of_lists.join(", ")))
+    }
+
+    /// Whether the rows have the cost of a trunk.
+    pub fn has_backbone(&self) -> bool {
+        self.rows[0].backbone.is_some()
     }
 
     /// The measure of the rows' qualities.
@@ -297,6 +331,10 @@ fn check_row(row: &Row, first: &Row) -> Result<()> {
     let wrong = |reason: &str| Err(Error::Row { name: row.name(), reason: reason.to_owned() });
     if !row.quality.is_valid() {
         return wrong("the quality must be from 0 to 1, within its interval, and of at least 1 sample");
+    }
+    if row.backbone.is_some() != first.backbone.is_some() || row.backbone.is_some_and(|macs| macs > row.macs)
+    {
+        return wrong("either every row has the MACs of its backbone, at most those of the row, or none");
     }
     if !row.others.keys().eq(first.others.keys()) {
         return wrong(&format!("its other measures are not those of row {}", first.subnet));

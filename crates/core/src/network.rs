@@ -103,13 +103,17 @@ struct NetworkFile {
     /// Empty if the last node is the only output.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     outputs: Vec<Output>,
+    /// Of a list for regions: [`List::regions`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    regions: Option<u32>,
 }
 
 impl TryFrom<NetworkFile> for Network {
     type Error = Error;
 
-    fn try_from(NetworkFile { name, rank, widths, nodes, outputs }: NetworkFile) -> Result<Self> {
-        Self::one_list((name, rank, widths), nodes, outputs)
+    fn try_from(file: NetworkFile) -> Result<Self> {
+        let NetworkFile { name, rank, widths, nodes, outputs, regions } = file;
+        Self::one_list((name, rank, widths), nodes, outputs, regions)
     }
 }
 
@@ -117,7 +121,7 @@ impl From<Network> for NetworkFile {
     fn from(Network { name, rank, widths, nodes, outputs, lists }: Network) -> Self {
         assert_eq!(lists.len(), 1, "a network with several lists is written as `Lists`");
         let outputs = if outputs == Output::or_last(Vec::new(), &nodes) { Vec::new() } else { outputs };
-        Self { name, rank, widths, nodes, outputs }
+        Self { name, rank, widths, nodes, outputs, regions: lists[0].regions() }
     }
 }
 
@@ -130,8 +134,10 @@ impl Network {
         (name, rank, widths): (String, Rank, WidthRange),
         nodes: Vec<Node>,
         outputs: Vec<Output>,
+        regions: Option<u32>,
     ) -> Result<Self> {
-        let (outputs, lists) = (Output::or_last(outputs, &nodes), vec![List::main(nodes.len())]);
+        let outputs = Output::or_last(outputs, &nodes);
+        let lists = vec![List::only(nodes.len(), regions)];
         Self { name, rank, widths, nodes, outputs, lists }.checked()
     }
 
@@ -173,6 +179,12 @@ impl Network {
                 let reason = "parameters are shared with an earlier node of the list that is the same \
                               convolution and has its own";
                 return Err(wrong(&node.path, reason));
+            }
+        }
+        for list in &self.lists {
+            if list.regions().is_some_and(|n| n == 0 || n > List::MAX_REGIONS) {
+                let reason = format!("it must run on 1 to {} regions", List::MAX_REGIONS);
+                return Err(Error::Network { path: list.name().to_owned(), reason });
             }
         }
         output::check(&self)?;

@@ -41,6 +41,12 @@ impl Balance {
     /// For regions: 512, up to a quarter of them with an object.
     pub const REGIONS: Self = Self { most: 512, with_object: 128 };
 
+    /// At most so many in all, with the same share of those with an object; unchanged by `None`.
+    pub fn at_most(self, n: Option<u32>) -> Self {
+        let most = n.map_or(self.most, |n| self.most.min(n as usize));
+        Self { most, with_object: (self.with_object * most).div_ceil(self.most) }
+    }
+
     /// Draws the indices of targets to learn, in ascending order. Ignored ones are never drawn.
     ///
     /// # Source
@@ -73,13 +79,14 @@ pub fn learned_anchors(anchors: &[Corners], objects: &[Corners], rng: &mut RngSt
 /// # Source
 /// torchvision, `RoIHeads.select_training_samples`.
 pub fn learned_regions(
+    balance: Balance,
     proposals: &[Corners],
     objects: &[Corners],
     rng: &mut RngStream,
 ) -> Vec<LearnedRegion> {
     let regions: Vec<_> = proposals.iter().chain(objects).copied().collect();
     let targets = Matcher::REGIONS.targets(objects, &regions);
-    let drawn = Balance::REGIONS.draw(&targets, rng).into_iter();
+    let drawn = balance.draw(&targets, rng).into_iter();
     drawn.map(|idx| LearnedRegion { corners: regions[idx], object: object_of(targets[idx]) }).collect()
 }
 

@@ -50,6 +50,11 @@ impl ProposalRules {
     /// Shortest side of a box, in pixels.
     const SIDE: f32 = 1e-3;
 
+    /// So many proposals at most; as many as before if `n` is `None`.
+    pub fn at_most(self, n: Option<u32>) -> Self {
+        Self { after: n.map_or(self.after, |n| n as usize), ..self }
+    }
+
     /// The proposals of one image, out of the decoded boxes of every level with their logits.
     ///
     /// # Panics

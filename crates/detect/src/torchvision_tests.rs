@@ -230,7 +230,7 @@ fn as_much_is_learned_as_in_torchvision() {
         let codes: Vec<_> = found.iter().map(encode).collect();
         close(&format!("anchors {case}"), &codes, &part::<Vec<Corners>>(of_anchors, "codes"), 1e-6);
 
-        let learned = learned_regions(&boxes, &objects, &mut rng);
+        let learned = learned_regions(Balance::REGIONS, &boxes, &objects, &mut rng);
         let corners: Vec<_> = learned.iter().map(|learned| learned.corners).collect();
         assert_eq!(corners, part::<Vec<Corners>>(of_regions, "boxes"), "case {case}");
         let classes: Vec<_> = learned.iter().map(|one| one.object.map_or(0, |object| 1 + object)).collect();

@@ -93,11 +93,14 @@ pub fn decoder(task: Task, network: &Network, classes: &[String], config: Config
     match task {
         Task::Classify => Box::new(Classify { classes, top: config.top }),
         Task::Segment => Box::new(Segment { classes: classes.into() }),
-        Task::Detect if network.list(List::BOX).is_ok() => {
-            let draws_masks = network.list(List::MASK).is_ok();
-            Box::new(DetectRegions { classes: classes.into(), draws_masks })
-        }
-        Task::Detect => Box::new(Detect { classes: classes.into() }),
+        Task::Detect => match network.list(List::BOX) {
+            Ok(list) => {
+                let draws_masks = network.list(List::MASK).is_ok();
+                let most_regions = list.regions();
+                Box::new(DetectRegions { classes: classes.into(), most_regions, draws_masks })
+            }
+            Err(_) => Box::new(Detect { classes: classes.into() }),
+        },
         other => unreachable!("no such task: {other}"),
     }
 }

@@ -93,6 +93,8 @@ impl Maps {
 pub(crate) struct DetectRegions {
     /// The background first.
     pub(crate) classes: Arc<[String]>,
+    /// How many regions of an image the network looks at, if it says so.
+    pub(crate) most_regions: Option<u32>,
     /// Whether the network has the list [`List::MASK`].
     pub(crate) draws_masks: bool,
 }
@@ -176,7 +178,7 @@ impl Decoder for DetectRegions {
         if [logits.len(), codes.len()] != [proposer.anchors().len(); 2] {
             return Err(Error::NoDetector);
         }
-        let boxes = proposer.proposals(ProposalRules::TESTING, &logits, codes);
+        let boxes = proposer.proposals(ProposalRules::TESTING.at_most(self.most_regions), &logits, codes);
         let maps: Vec<_> = features.iter().map(|output| output.data).collect();
         let squares = align.cut(&maps, features[0].channels, &boxes);
         let maps = self.draws_masks.then(|| Maps::of(&features));
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn outputs_of_another_network_are_refused() {
-        let decoder = DetectRegions { classes: Arc::new([]), draws_masks: false };
+        let decoder = DetectRegions { classes: Arc::new([]), most_regions: None, draws_masks: false };
         let output = Output { name: "logits", size: [1, 1], channels: 3, data: &[0.0; 3] };
         for n in [0, 1, 2, 5, 8] {
             let regions = decoder.regions(&vec![output; n], [32, 32]);

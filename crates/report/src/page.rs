@@ -51,15 +51,19 @@ pub fn page(page: &Page<'_>) -> String {
              Costs are rounded up, so each is a large enough budget for its row.</p>\n<table>"
         ),
     );
+    if let Some(says) = table.regions_in_words() {
+        push(&mut html, &format!("<caption>{}.</caption>", escape(&says)));
+    }
     rows(&mut html, table);
     push(&mut html, "</table>\n</html>");
     html
 }
 
 fn rows(html: &mut String, table: &QueryTable) {
+    let backbone = if table.has_backbone() { "<th>backbone</th>" } else { "" };
     write!(
         html,
-        "<tr><th>width-resolution</th><th>MACs</th><th>{}</th><th>95 % interval</th><th>n</th>",
+        "<tr><th>width-resolution</th><th>MACs</th>{backbone}<th>{}</th><th>95 % interval</th><th>n</th>",
         table.metric()
     )
     .expect("writing to a string does not fail");
@@ -73,13 +77,13 @@ fn rows(html: &mut String, table: &QueryTable) {
     for row in table.rows().iter().rev() {
         let quality = row.quality;
         let percent = |share: f64| format!("{:.1}", share * 100.0);
-        let mut cells = vec![
-            row.name(),
-            row.macs.to_string(),
+        let mut cells = vec![row.name(), row.macs.to_string()];
+        cells.extend(row.backbone.map(|macs| macs.to_string()));
+        cells.extend([
             format!("{} %", percent(quality.value)),
             format!("{}–{}", percent(quality.low), percent(quality.high)),
             quality.n.to_string(),
-        ];
+        ]);
         cells.extend(row.others.values().map(|&share| format!("{} %", percent(share))));
         for latency in &row.latency {
             cells.extend([latency.p50(), latency.p99()].map(|time| format!("{} ms", InMs(time))));
@@ -105,6 +109,7 @@ mod tests {
     fn the_page_holds_facts_pictures_and_rows() {
         let accuracy = Quality::of_counts(9, 10).unwrap();
         let row = Row::new("1.0-32".parse().unwrap(), Macs(24_500_000), accuracy, Vec::new());
+        let row = row.with_backbone(Some(Macs(20_000_000)));
         let rows = vec![row.with_others([(Metric::PixelAccuracy, 0.5)].into())];
         let table = QueryTable::new(rows).unwrap();
         let facts = [("data", "12 & more \x1b[2J".to_owned())];
@@ -113,7 +118,7 @@ mod tests {
             "a &lt;run&gt;",
             "12 &amp; more \\u{1b}[2J",
             "<svg",
-            "<td>1.0-32</td><td>24.5 M</td><td>90.0 %</td>",
+            "<td>1.0-32</td><td>24.5 M</td><td>20.0 M</td><td>90.0 %</td>",
             "<td>10</td><td>50.0 %</td>",
             "<th>n</th><th>pixel accuracy</th>",
         ] {

@@ -30,7 +30,8 @@ pub struct Latency {
 }
 
 /// Times a row with one gray image at the resolution of the row, or one gray clip of its frames, on the threads of the
-/// session. The image is a square, or if images are not cropped, as wide as photos usually are: 4:3.
+/// session. The image is a square, or if images are not cropped, as wide as photos usually are: 4:3. If the network looks at
+/// regions, the lists for them run on as many as they [may](List::regions); cutting them out of the maps is not timed.
 ///
 /// The session stays on this row.
 ///
@@ -38,17 +39,8 @@ pub struct Latency {
 /// Fails if the sub-network is not a row.
 pub fn measure(session: &mut Session, subnet: Subnet, config: MeasureConfig) -> Result<Latency> {
     session.switch(subnet)?;
-    let side = subnet.input.resolution.get() as usize;
-    let inputs: Vec<_> = session.input_lens().map(|len| vec![0.0; len]).collect();
-    let inputs: Vec<_> = inputs.iter().map(Vec::as_slice).collect();
-    let run: &mut dyn FnMut() -> Result<()> = match session.model().preprocess().fit {
-        Fit::CenterCrop | Fit::Square => &mut || session.run_list(List::MAIN, &inputs, 1).map(|_| ()),
-        Fit::Whole => {
-            let size = [side, (4 * side).div_ceil(3)];
-            let input = vec![0.0; session.input_len() / side * size[1]];
-            &mut move || session.run_at(&input, 1, size).map(|_| ())
-        }
-    };
+    let example = Example::of(session)?;
+    let mut run = || example.run(session);
     for _ in 0..config.warmup {
         run()?;
     }
@@ -61,6 +53,49 @@ pub fn measure(session: &mut Session, subnet: Subnet, config: MeasureConfig) -> 
     }
     times.sort_unstable();
     Ok(Latency { p50_ms: percentile(&times, 50), p99_ms: percentile(&times, 99), n: times.len() })
+}
+
+/// What is run for one image or clip.
+struct Example {
+    /// Height and width, if images are not cropped.
+    whole: Option<[usize; 2]>,
+    /// The inputs of the list `main`.
+    inputs: Vec<Vec<f32>>,
+    /// Lists for regions, on how many they run, and their inputs.
+    of_regions: Vec<(String, usize, Vec<Vec<f32>>)>,
+}
+
+impl Example {
+    fn of(session: &Session) -> Result<Self> {
+        let side = session.subnet().input.resolution.get() as usize;
+        let (whole, wider) = match session.model().preprocess().fit {
+            Fit::CenterCrop | Fit::Square => (None, side),
+            Fit::Whole => (Some([side, (4 * side).div_ceil(3)]), (4 * side).div_ceil(3)),
+        };
+        let inputs = session.input_lens().map(|len| vec![0.0; len / side * wider]).collect();
+        let lists = session.model().network().lists().iter();
+        let of_regions = lists.filter_map(|list| Some((list.name().to_owned(), list.regions()? as usize)));
+        let with_inputs = |(list, n): (String, usize)| {
+            let inputs = session.list_input_lens(&list)?.into_iter().map(|len| vec![0.0; n * len]);
+            Ok((list, n, inputs.collect()))
+        };
+        Ok(Self { whole, inputs, of_regions: of_regions.map(with_inputs).collect::<Result<_>>()? })
+    }
+
+    fn run(&self, session: &mut Session) -> Result<()> {
+        match self.whole {
+            Some(size) => session.run_at(&self.inputs[0], 1, size)?,
+            None => session.run_list(List::MAIN, &slices(&self.inputs), 1)?,
+        };
+        for (list, n, inputs) in &self.of_regions {
+            session.run_list(list, &slices(inputs), *n)?;
+        }
+        Ok(())
+    }
+}
+
+fn slices(inputs: &[Vec<f32>]) -> Vec<&[f32]> {
+    inputs.iter().map(Vec::as_slice).collect()
 }
 
 /// The smallest of the times that at least `percent` of them do not exceed, in milliseconds.

@@ -139,6 +139,15 @@ impl Session {
         self.program().inputs.iter().map(|input| input.pixels() * input.channels)
     }
 
+    /// As [`Self::input_lens`], for one of the things that a list runs on.
+    ///
+    /// # Errors
+    /// Fails if the network has no such list.
+    pub fn list_input_lens(&self, list: &str) -> Result<Vec<usize>> {
+        let program = self.model.list_program(list, self.row, self.precision)?;
+        Ok(program.inputs.iter().map(|input| input.pixels() * input.channels).collect())
+    }
+
     pub(crate) fn program(&self) -> &Arc<Program> {
         self.model.program(self.row, self.precision)
     }

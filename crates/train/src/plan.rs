@@ -377,7 +377,11 @@ fn build(purpose: Purpose, recipe: &Recipe, widths: WidthRange, classes: usize) 
     let section = &recipe.network;
     let config = NetworkConfig { classes, widths, output_stride: section.output_stride };
     let head = if section.slim_head { Head::Slim } else { Head::Whole };
-    let network = mutualnet_zoo::build_for(Variant { purpose, head }, &section.name, &config)?;
+    let variant = Variant { purpose, head, two_stage: section.two_stage.unwrap_or_default() };
+    let network = mutualnet_zoo::build_for(variant, &section.name, &config)?;
+    if section.two_stage.is_some() && network.list(List::BOX).is_err() {
+        return Err(Error::NoRegions { network: section.name.clone() });
+    }
     let network = network.with_channel_divisor(section.channel_divisor)?;
     let side = recipe.crop().get();
     Ok(match section.fast_frames {

@@ -10,7 +10,7 @@ use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use crate::Result;
 use crate::calibrate::for_each_row;
 use crate::step_batch::StepBatch;
-use crate::task::{Objective, Pass, Score, Staged, extent_of, others};
+use crate::task::{Objective, Pass, Score, Staged, extent_of};
 
 /// The score of every row so far.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl<'a, O: Objective> Sweep<'a, O> {
             let outputs = pass.run()?;
             let seen = extent_of(inputs[0]);
             let run = &mut |list: &str, input: &Tensor| pass.run_list(list, &[input]);
-            O::count(score, Staged { outputs, seen, others: others(net.network()), run }, targets)
+            O::count(score, Staged { outputs, seen, network: net.network(), run }, targets)
         })
     }
 
@@ -50,10 +50,17 @@ impl<'a, O: Objective> Sweep<'a, O> {
     /// # Errors
     /// There were no images, or a row does not fit the network.
     pub fn rows(&self, network: &Network) -> Result<Vec<Row>> {
-        let rows = self.rows.iter().map(|(&subnet, (_, score))| {
-            let row = Row::new(subnet, network.macs(subnet)?, score.quality()?, Vec::new());
-            Ok(row.with_others(score.others()))
-        });
-        rows.collect()
+        self.rows.iter().map(|(&subnet, (_, score))| scored_row(network, subnet, score)).collect()
     }
+}
+
+/// The row of a sub-network with this score, without latencies.
+///
+/// # Errors
+/// There were no images, or the sub-network does not fit the network.
+pub(crate) fn scored_row(network: &Network, subnet: Subnet, score: &impl Score) -> Result<Row> {
+    let trunk = mutualnet_zoo::trunk(network.name());
+    let backbone = trunk.map(|trunk| network.macs_below(trunk.path, subnet)).transpose()?;
+    let row = Row::new(subnet, network.macs(subnet)?, score.quality()?, Vec::new());
+    Ok(row.with_backbone(backbone).with_others(score.others()))
 }

@@ -112,6 +112,7 @@ fn tabulate_own(
     let bundle = bundle_of(all)?;
     let rows = tabulation.time(&bundle)?;
     let table = QueryTable::new(rows)?.measuring(recipe.task.metric()).measured_on(Host::detect());
+    let table = table.on_regions(bundle.network());
     tabulation.log.flush()?;
     let dir = run.tabulated();
     fs::create_dir_all(&dir).map_err(|source| Error::write(&dir, source))?;

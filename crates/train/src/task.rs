@@ -19,7 +19,6 @@ mod classify;
 pub use classify::{Classify, Labels, SecondLabels};
 
 mod outputs;
-pub(crate) use outputs::others;
 pub use outputs::{Outputs, RunList, Staged};
 
 mod detect;

@@ -1,4 +1,4 @@
-//! Faster R-CNN with a feature pyramid behind MobileNetV3 or ResNet-50: one list proposes regions, the other one looks at them.
+//! Faster R-CNN with a feature pyramid behind MobileNetV2, MobileNetV3, ResNet-50 or VGG-16: one list proposes regions, the other one looks at them.
 //!
 //! The trunk is slimmed as in classification. The pyramid and the layers behind it are the same at every width, or are slimmed too,
 //! except for the maps that regions are cut from and a linear layer, which never are.
@@ -7,6 +7,8 @@
 //! arXiv 1506.01497 and 1612.03144. Names and shapes are those of torchvision's networks without weights; only `fc6` is a 1×1
 //! convolution here, which can be slimmed, instead of a linear layer. Batch norms have the usual eps, as there, and not that of
 //! MobileNetV3 for classification; only in torchvision's checkpoint of `fasterrcnn_resnet50_fpn` they have none.
+//! Behind MobileNetV2 and VGG-16, where torchvision has no network by name, it is torchvision's class `FasterRCNN` with its own
+//! defaults, and the maps are the last ones with the strides 4, 8, 16 and 32, as in MMDetection, with which the authors worked.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +17,30 @@ use mutualnet_core::{Network, NodeId};
 
 use crate::family::Trunk;
 use crate::layers::{dense, max_pool};
-use crate::{Error, Head, NetworkConfig, mobilenet_v3, resnet};
+use crate::output_stride::{Steps, Strides};
+use crate::{Error, Head, NetworkConfig, TwoStage, mobilenet_v2, mobilenet_v3, resnet, vgg};
 
 /// The names of the networks in recipes.
-pub const NAMES: &[&str] = &["fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_resnet50_fpn"];
+pub const NAMES: &[&str] = &[
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_mobilenet_v2_fpn",
+    "fasterrcnn_vgg16_bn_fpn",
+];
+
+/// Those that torchvision has.
+pub const TORCHVISION: &[&str] = &[NAMES[0], NAMES[1]];
 
 /// Their trunks.
 ///
 /// # Source
 /// torchvision, `overwrite_eps`, called for `COCO_V1` of the second network.
-pub const TRUNKS: &[Trunk] = &[mobile_trunk(NAMES[0]), residual_trunk(NAMES[1])];
+pub const TRUNKS: &[Trunk] = &[
+    trunk_of(NAMES[0], mobilenet_v3::NAME),
+    residual_trunk(NAMES[1]),
+    trunk_of(NAMES[2], mobilenet_v2::NAME),
+    trunk_of(NAMES[3], vgg::NAME),
+];
 
 /// The length of the shorter side of the images that the networks are published for.
 pub const SIDE: u32 = 800;
@@ -34,12 +50,6 @@ const REGION_POSITIONS: u32 = 7 * 7;
 
 /// Path of the trunk.
 const BODY: &str = "backbone.body";
-
-/// Channels of the maps of the pyramid.
-pub(crate) const PYRAMID_CHANNELS: u32 = 256;
-
-/// Features of a region behind each of the first two layers.
-const REGION_FEATURES: u32 = 1024;
 
 /// Numbers of a box's codes.
 const CODES: usize = 4;
@@ -54,17 +64,22 @@ const CODES: usize = 4;
 ///
 /// # Errors
 /// `config.output_stride` is given, or the width range leaves a layer without channels.
-pub fn fasterrcnn(name: &str, config: &NetworkConfig, head: Head) -> Option<Result<Network, Error>> {
+pub fn fasterrcnn(
+    name: &str,
+    config: &NetworkConfig,
+    head: Head,
+    sizes: TwoStage,
+) -> Option<Result<Network, Error>> {
     let trunk = trunk(name.strip_prefix("fasterrcnn_")?)?;
-    Some(build(name, trunk, config, head, BTreeMap::new()))
+    Some(build((name, trunk), config, (head, sizes), BTreeMap::new()))
 }
 
-pub(crate) const fn mobile_trunk(network: &'static str) -> Trunk {
-    Trunk { network, classifier: mobilenet_v3::NAME, path: "backbone.body.", published_eps: None }
+pub(crate) const fn trunk_of(network: &'static str, classifier: &'static str) -> Trunk {
+    Trunk { network, classifier, path: "backbone.body.", published_eps: None }
 }
 
 pub(crate) const fn residual_trunk(network: &'static str) -> Trunk {
-    Trunk { network, classifier: "resnet50", path: "backbone.body.", published_eps: Some(0.0) }
+    Trunk { published_eps: Some(0.0), ..trunk_of(network, "resnet50") }
 }
 
 /// Appends a trunk, and returns its maps, and the boxes that are proposed at every position.
@@ -75,6 +90,8 @@ pub(crate) fn trunk(name: &str) -> Option<AppendTrunk> {
     match name {
         "mobilenet_v3_large_fpn" => Some(mobile),
         "resnet50_fpn" => Some(residual),
+        "mobilenet_v2_fpn" => Some(inverted),
+        "vgg16_bn_fpn" => Some(chain),
         _ => None,
     }
 }
@@ -91,34 +108,45 @@ fn residual(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
     (resnet::trunk(net, input, block, names, resnet::Moves::strided(None)).to_vec(), 3)
 }
 
+/// The last maps with the strides 4, 8, 16 and 32.
+fn inverted(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
+    let names = mobilenet_v2::Names::Torchvision(BODY);
+    (mobilenet_v2::four_maps(net, (input, names), Steps::strided(None)).to_vec(), 3)
+}
+
+/// The ends of all stages but the first.
+fn chain(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
+    (vgg::trunk(net, BODY, input, Strides::new(None))[1..].to_vec(), 3)
+}
+
 /// A network with the lists [`List::MAIN`] and [`List::BOX`], and with `more`.
 pub(crate) fn build(
-    name: &str,
-    trunk: AppendTrunk,
+    (name, trunk): (&str, AppendTrunk),
     config: &NetworkConfig,
-    head: Head,
+    (head, sizes): (Head, TwoStage),
     mut more: BTreeMap<String, Network>,
 ) -> Result<Network, Error> {
+    let channels = sizes.pyramid_channels;
     if config.output_stride.is_some() {
         return Err(Error::FixedOutputStride { name: name.to_owned(), stride: 32 });
     }
     let mut main = NetworkBuilder::new(name, Rank::Image, config.widths);
     let input = main.input(3);
     let (maps, boxes_per_position) = trunk(&mut main, input);
-    let features = pyramid(&mut main, &maps, head);
+    let features = pyramid(&mut main, &maps, channels, head);
     for (idx, &map) in features.iter().enumerate() {
         main.output(&format!("{}.{idx}", Output::FEATURES), map);
     }
-    propose(&mut main, features, boxes_per_position, head);
-    more.insert(List::BOX.to_owned(), regions(name, config, head)?);
+    propose(&mut main, features, (channels, boxes_per_position), head);
+    more.insert(List::BOX.to_owned(), regions(name, config, head, sizes)?);
     Ok(main.finish()?.with_lists(more)?)
 }
 
 /// The maps of the pyramid: each map of the trunk, plus all coarser ones at its size.
-fn pyramid(net: &mut NetworkBuilder, trunk: &[NodeId], head: Head) -> Vec<NodeId> {
+fn pyramid(net: &mut NetworkBuilder, trunk: &[NodeId], channels: u32, head: Head) -> Vec<NodeId> {
     let biased = |conv: Conv| Conv { bias: true, ..conv };
-    let inner = biased(head.conv(PYRAMID_CHANNELS, 1));
-    let layer = biased(dense(ChannelRule::whole(PYRAMID_CHANNELS as usize), 3, 1));
+    let inner = biased(head.conv(channels, 1));
+    let layer = biased(dense(ChannelRule::whole(channels as usize), 3, 1));
     let path = "backbone.fpn";
     let lateral =
         |(idx, &map): (usize, &NodeId)| net.conv(&format!("{path}.inner_blocks.{idx}.0"), map, inner.clone());
@@ -133,11 +161,16 @@ fn pyramid(net: &mut NetworkBuilder, trunk: &[NodeId], head: Head) -> Vec<NodeId
 }
 
 /// Appends the layers that propose boxes: the same ones for every map, and for one more, every second position of the coarsest.
-fn propose(net: &mut NetworkBuilder, mut maps: Vec<NodeId>, boxes_per_position: usize, head: Head) {
+fn propose(
+    net: &mut NetworkBuilder,
+    mut maps: Vec<NodeId>,
+    (channels, boxes_per_position): (u32, usize),
+    head: Head,
+) {
     let coarsest = *maps.last().expect("a pyramid has a map");
     maps.push(net.max_pool("backbone.fpn.pool", coarsest, max_pool(1, 2, 0)));
     let point = |n: usize| Conv { bias: true, ..dense(ChannelRule::whole(n), 1, 1) };
-    let hidden = Conv { bias: true, ..head.conv(PYRAMID_CHANNELS, 3) };
+    let hidden = Conv { bias: true, ..head.conv(channels, 3) };
     let [objects, codes] = [point(boxes_per_position), point(boxes_per_position * CODES)];
     // Of the first map, whose parameters the others share.
     let mut owners: [Option<NodeId>; 3] = [None; 3];
@@ -163,12 +196,15 @@ fn propose(net: &mut NetworkBuilder, mut maps: Vec<NodeId>, boxes_per_position: 
 }
 
 /// The list that looks at regions.
-fn regions(name: &str, config: &NetworkConfig, head: Head) -> Result<Network, Error> {
+fn regions(name: &str, config: &NetworkConfig, head: Head, sizes: TwoStage) -> Result<Network, Error> {
+    let TwoStage { pyramid_channels, box_features, regions, .. } = sizes;
     let mut net = NetworkBuilder::new(name, Rank::Image, config.widths);
-    let x = net.stream("roi_heads.box_roi_pool", PYRAMID_CHANNELS * REGION_POSITIONS, Some([1; 3]));
-    let x = net.conv("roi_heads.box_head.fc6", x, Conv { bias: true, ..head.conv(REGION_FEATURES, 1) });
+    net.on_regions(regions);
+    let x =
+        net.stream("roi_heads.box_roi_pool", pyramid_channels.saturating_mul(REGION_POSITIONS), Some([1; 3]));
+    let x = net.conv("roi_heads.box_head.fc6", x, Conv { bias: true, ..head.conv(box_features, 1) });
     let x = net.activation("roi_heads.box_head.relu6", x, Activation::Relu);
-    let x = net.linear("roi_heads.box_head.fc7", x, REGION_FEATURES as usize);
+    let x = net.linear("roi_heads.box_head.fc7", x, box_features as usize);
     let x = net.activation("roi_heads.box_head.relu7", x, Activation::Relu);
     for (name, layer, per_class) in [(Output::SCORES, "cls_score", 1), (Output::CODES, "bbox_pred", CODES)] {
         let x = net.linear(&format!("roi_heads.box_predictor.{layer}"), x, config.classes * per_class);
@@ -190,7 +226,7 @@ mod tests {
     }
 
     fn network(name: &str, head: Head) -> Network {
-        fasterrcnn(name, &config(), head).unwrap().unwrap()
+        fasterrcnn(name, &config(), head, TwoStage::default()).unwrap().unwrap()
     }
 
     /// As torchvision says of its checkpoints, whose batch norms are frozen and do not count: 19,386,354 and 41,755,286
@@ -221,6 +257,27 @@ mod tests {
         }
     }
 
+    /// As torchvision says of its checkpoint, for 1000 regions: 134.38 billion.
+    #[test]
+    fn the_cost_with_all_regions_is_what_torchvision_publishes() {
+        let net = network(NAMES[1], Head::Whole);
+        let subnet = Subnet::image(Width::ONE, Resolution::new(SIDE).unwrap());
+        assert_eq!(format!("{:.2}", net.macs(subnet).unwrap().as_f64() / 1e9), "134.38");
+    }
+
+    /// A detector for small images, of which the trunk should be the larger part.
+    #[test]
+    fn what_is_behind_the_trunk_can_be_smaller() {
+        let sizes = TwoStage { pyramid_channels: 64, regions: 64, box_features: 128, ..TwoStage::default() };
+        let net = fasterrcnn(NAMES[2], &config(), Head::Whole, sizes).unwrap().unwrap();
+        let subnet = Subnet::image(Width::ONE, Resolution::new(160).unwrap());
+        let (all, of_trunk) = (net.macs(subnet).unwrap(), net.macs_below(TRUNKS[2].path, subnet).unwrap());
+        let of_region = 64 * 49 * 128 + 128 * 128 + 128 * 5 * 91;
+        assert_eq!(net.list_macs(net.list(List::BOX).unwrap(), subnet).unwrap().0, of_region);
+        assert_eq!(net.list(List::BOX).unwrap().regions(), Some(64));
+        assert!(of_trunk.as_f64() > 0.3 * all.as_f64(), "{of_trunk} of {all}");
+    }
+
     #[test]
     fn a_head_is_whole_unless_it_is_slimmed() {
         for (head, inner) in [(Head::Whole, 256), (Head::Slim, 64)] {
@@ -242,8 +299,8 @@ mod tests {
     #[test]
     fn the_stride_is_fixed() {
         let config = NetworkConfig { output_stride: Some(OutputStride::S16), ..config() };
-        let error = fasterrcnn(NAMES[0], &config, Head::Whole).unwrap().unwrap_err();
+        let error = fasterrcnn(NAMES[0], &config, Head::Whole, TwoStage::default()).unwrap().unwrap_err();
         assert!(matches!(error, Error::FixedOutputStride { stride: 32, .. }), "{error}");
-        assert!(fasterrcnn("fasterrcnn", &config, Head::Whole).is_none());
+        assert!(fasterrcnn("fasterrcnn", &config, Head::Whole, TwoStage::default()).is_none());
     }
 }

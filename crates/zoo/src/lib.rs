@@ -48,7 +48,7 @@ mod output_stride;
 pub use output_stride::OutputStride;
 
 mod variant;
-pub use variant::{Head, Purpose, Variant};
+pub use variant::{Head, Purpose, TwoStage, Variant};
 
 /// What is alike for most families that classify the images of ImageNet.
 const IMAGENET: Family = Family {
@@ -229,23 +229,25 @@ pub const FAMILIES: &[Family] = &[
     Family {
         names: fasterrcnn::NAMES,
         reads: Reads::Images { side: fasterrcnn::SIDE },
-        torchvision: fasterrcnn::NAMES,
+        torchvision: fasterrcnn::TORCHVISION,
         trunks: fasterrcnn::TRUNKS,
         // One behind each of the trunks.
         samples: &[
             Sample { name: "fasterrcnn_mobilenet_v3_large_fpn", widths: [0.25, 0.5] },
             Sample { name: "fasterrcnn_resnet50_fpn", widths: [0.25, 0.5] },
+            Sample { name: "fasterrcnn_mobilenet_v2_fpn", widths: [0.25, 0.5] },
+            Sample { name: "fasterrcnn_vgg16_bn_fpn", widths: [0.0625, 0.25] },
         ],
-        build: |name, config, variant| fasterrcnn::fasterrcnn(name, config, variant.head),
+        build: |name, config, variant| fasterrcnn::fasterrcnn(name, config, variant.head, variant.two_stage),
         ..COCO
     },
     Family {
         names: maskrcnn::NAMES,
         reads: Reads::Images { side: fasterrcnn::SIDE },
-        torchvision: &["maskrcnn_resnet50_fpn"],
+        torchvision: maskrcnn::TORCHVISION,
         trunks: maskrcnn::TRUNKS,
         samples: &[Sample { name: "maskrcnn_mobilenet_v3_large_fpn", widths: [0.25, 0.5] }],
-        build: |name, config, variant| maskrcnn::maskrcnn(name, config, variant.head),
+        build: |name, config, variant| maskrcnn::maskrcnn(name, config, variant.head, variant.two_stage),
         ..COCO
     },
 ];

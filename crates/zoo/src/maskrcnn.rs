@@ -1,10 +1,10 @@
-//! Mask R-CNN with a feature pyramid behind MobileNetV3 or ResNet-50: Faster R-CNN with a third list, which draws masks.
+//! Mask R-CNN with a feature pyramid behind MobileNetV2, MobileNetV3, ResNet-50 or VGG-16: Faster R-CNN with a third list, which draws masks.
 //!
 //! Separate from Faster R-CNN, which it contains whole. Invariant: the other two lists are the same.
 //!
 //! # Source
 //! arXiv 1703.06870. Names and shapes are those of torchvision's `maskrcnn_resnet50_fpn` without weights, and of its class
-//! `MaskRCNN` around the backbone of `fasterrcnn_mobilenet_v3_large_fpn`, of which torchvision has no network by name.
+//! `MaskRCNN` around the backbones of the networks in `fasterrcnn`, of which torchvision has no networks by name.
 
 use std::collections::BTreeMap;
 
@@ -14,25 +14,36 @@ use mutualnet_core::network::{
 };
 
 use crate::family::Trunk;
-use crate::fasterrcnn::{self, PYRAMID_CHANNELS};
+use crate::fasterrcnn;
 use crate::layers::dense;
-use crate::{Error, Head, NetworkConfig};
+use crate::{Error, Head, NetworkConfig, TwoStage, mobilenet_v2, mobilenet_v3, vgg};
 
 /// The names of the networks in recipes.
-pub const NAMES: &[&str] = &["maskrcnn_mobilenet_v3_large_fpn", "maskrcnn_resnet50_fpn"];
+pub const NAMES: &[&str] = &[
+    "maskrcnn_mobilenet_v3_large_fpn",
+    "maskrcnn_resnet50_fpn",
+    "maskrcnn_mobilenet_v2_fpn",
+    "maskrcnn_vgg16_bn_fpn",
+];
+
+/// Those that torchvision has.
+pub const TORCHVISION: &[&str] = &[NAMES[1]];
 
 /// Their trunks.
 ///
 /// # Source
 /// torchvision, `overwrite_eps`, called for `COCO_V1` of the second network.
-pub const TRUNKS: &[Trunk] = &[fasterrcnn::mobile_trunk(NAMES[0]), fasterrcnn::residual_trunk(NAMES[1])];
+pub const TRUNKS: &[Trunk] = &[
+    fasterrcnn::trunk_of(NAMES[0], mobilenet_v3::NAME),
+    fasterrcnn::residual_trunk(NAMES[1]),
+    fasterrcnn::trunk_of(NAMES[2], mobilenet_v2::NAME),
+    fasterrcnn::trunk_of(NAMES[3], vgg::NAME),
+];
 
 /// Cells along a side of a region.
 const SIDE: u32 = 14;
-/// Convolutions of the head.
-const CONVOLUTIONS: usize = 4;
-/// Channels of the head.
-const CHANNELS: u32 = 256;
+/// The most objects that are found in an image, of which each gets a mask.
+const OBJECTS: u32 = 100;
 
 /// Builds a network. `config.classes` counts the background, which is the first class. `None` for a name that is not one of
 /// [`NAMES`].
@@ -42,27 +53,34 @@ const CHANNELS: u32 = 256;
 ///
 /// # Errors
 /// `config.output_stride` is given, or the width range leaves a layer without channels.
-pub fn maskrcnn(name: &str, config: &NetworkConfig, head: Head) -> Option<Result<Network, Error>> {
+pub fn maskrcnn(
+    name: &str,
+    config: &NetworkConfig,
+    head: Head,
+    sizes: TwoStage,
+) -> Option<Result<Network, Error>> {
     let trunk = fasterrcnn::trunk(name.strip_prefix("maskrcnn_")?)?;
     let with_masks = |of_masks| {
         let more = BTreeMap::from([(List::MASK.to_owned(), of_masks)]);
-        fasterrcnn::build(name, trunk, config, head, more)
+        fasterrcnn::build((name, trunk), config, (head, sizes), more)
     };
-    Some(masks(name, config, head).and_then(with_masks))
+    Some(masks(name, config, head, sizes).and_then(with_masks))
 }
 
 /// The list that draws masks.
-fn masks(name: &str, config: &NetworkConfig, head: Head) -> Result<Network, Error> {
+fn masks(name: &str, config: &NetworkConfig, head: Head, sizes: TwoStage) -> Result<Network, Error> {
+    let TwoStage { pyramid_channels, mask_layers, mask_channels, .. } = sizes;
     let mut net = NetworkBuilder::new(name, Rank::Image, config.widths);
-    let mut x = net.stream("roi_heads.mask_roi_pool", PYRAMID_CHANNELS, Some([1, SIDE, SIDE]));
-    for idx in 0..CONVOLUTIONS {
+    net.on_regions(OBJECTS);
+    let mut x = net.stream("roi_heads.mask_roi_pool", pyramid_channels, Some([1, SIDE, SIDE]));
+    for idx in 0..mask_layers {
         let path = format!("roi_heads.mask_head.{idx}");
-        x = net.conv(&format!("{path}.0"), x, Conv { bias: true, ..head.conv(CHANNELS, 3) });
+        x = net.conv(&format!("{path}.0"), x, Conv { bias: true, ..head.conv(mask_channels, 3) });
         x = net.activation(&format!("{path}.1"), x, Activation::Relu);
     }
     let path = "roi_heads.mask_predictor";
     let twice_as_large = TransposedConv {
-        out: head.rule(CHANNELS),
+        out: head.rule(mask_channels),
         kernel: [1, 2, 2],
         stride: [1, 2, 2],
         padding: [0; 3],
@@ -86,7 +104,7 @@ mod tests {
     fn network(name: &str, head: Head) -> Network {
         let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::ONE).unwrap();
         let config = NetworkConfig { classes: 91, widths, output_stride: None };
-        maskrcnn(name, &config, head).unwrap().unwrap()
+        maskrcnn(name, &config, head, TwoStage::default()).unwrap().unwrap()
     }
 
     /// As torchvision says of its checkpoint, whose batch norms are frozen and do not count: 44,401,393 parameters. The other

@@ -62,7 +62,7 @@ impl Names {
 pub fn mobilenet_v2(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
     let input = net.input(3);
-    let mut x = trunk(&mut net, input, Names::Authors, Steps::strided(config.output_stride));
+    let [.., mut x] = four_maps(&mut net, (input, Names::Authors), Steps::strided(config.output_stride));
     let head = dense(ChannelRule::whole(HEAD_CHANNELS), 1, 1);
     x = net.conv("features.18.0", x, head);
     x = net.batch_norm("features.18.1", x);
@@ -73,12 +73,25 @@ pub fn mobilenet_v2(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
 }
 
 /// Appends everything up to the last block.
-pub(crate) fn trunk(net: &mut NetworkBuilder, input: NodeId, names: Names, mut steps: Steps) -> NodeId {
+pub(crate) fn trunk(net: &mut NetworkBuilder, input: NodeId, names: Names, steps: Steps) -> NodeId {
+    let [.., last] = four_maps(net, (input, names), steps);
+    last
+}
+
+/// Appends everything up to the last block, and returns the last maps with the published strides 4, 8, 16 and 32.
+pub(crate) fn four_maps(
+    net: &mut NetworkBuilder,
+    (input, names): (NodeId, Names),
+    mut steps: Steps,
+) -> [NodeId; 4] {
     let list = names.list();
     let [stride, _] = steps.next(2);
     let mut x = mobile_stem(net, (list, input), stride);
     let (mut idx, mut channels) = (1, STEM_CHANNELS);
+    let mut maps = [x; 5];
+    let mut stage = 0;
     for (expansion, out, repeats, published) in BLOCKS {
+        stage += usize::from(published == 2);
         for repeat in 0..repeats {
             let [stride, dilation] = steps.next(if repeat == 0 { published } else { 1 });
             let path = format!("{list}.{idx}");
@@ -89,8 +102,10 @@ pub(crate) fn trunk(net: &mut NetworkBuilder, input: NodeId, names: Names, mut s
             x = if residual { net.add(&format!("{path}.add"), y, x) } else { y };
             (idx, channels) = (idx + 1, out);
         }
+        maps[stage] = x;
     }
-    x
+    let [_, maps @ ..] = maps;
+    maps
 }
 
 /// One inverted residual without its shortcut.

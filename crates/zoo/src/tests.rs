@@ -179,7 +179,9 @@ fn torchvisions_networks_to_the_last_mac_and_name() {
 /// The paper's detection results count only the convolutions of VGG-16, for a square with the image's shorter side.
 #[test]
 fn vgg_16_as_the_papers_backbone() {
-    let net = build("vgg16_bn", &config(0.25, 1.0)).unwrap();
+    let [net, detector] =
+        ["vgg16_bn", "maskrcnn_vgg16_bn_fpn"].map(|name| build(name, &config(0.25, 1.0)).unwrap());
+    let path = trunk(detector.name()).unwrap().path;
     for (width, side, billions) in [
         (1.0, 600, "109.8"),
         (0.95, 600, "99.8"),
@@ -201,6 +203,8 @@ fn vgg_16_as_the_papers_backbone() {
         let convolutions = net.nodes().iter().zip(costs).filter(|(node, _)| matches!(node.op, Op::Conv(_)));
         let macs: u64 = convolutions.map(|(_, cost)| cost.macs.0).sum();
         assert_eq!(format!("{:.1}", macs as f64 / 1e9), billions, "{width}-{side}");
+        let of_trunk = detector.macs_below(path, subnet(width, side)).unwrap();
+        assert_eq!(of_trunk.0, macs, "{width}-{side}");
     }
 }
 

@@ -1,9 +1,10 @@
 //! Variants of a network: which outputs it has, and what a width means for the layers behind its trunk.
 //!
-//! Separate because networks that segment and networks that detect have the same choices.
+//! Separate because several families have the same choices.
 //! Invariant: names of parameters do not depend on the head.
 
 use mutualnet_core::network::{ChannelRule, Conv};
+use serde::{Deserialize, Serialize};
 
 use crate::layers::dense;
 
@@ -48,11 +49,69 @@ pub struct Variant {
     pub purpose: Purpose,
     /// Its head.
     pub head: Head,
+    /// The sizes of a two-stage detector; no other network has them.
+    pub two_stage: TwoStage,
+}
+
+/// The sizes of the layers behind the trunk of a two-stage detector, and how many regions it looks at; torchvision's without
+/// change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TwoStage {
+    /// Channels of the feature pyramid, 1 to 4096.
+    #[serde(default = "TwoStage::default_pyramid_channels")]
+    pub pyramid_channels: u32,
+    /// The most regions of an image that the network looks at, 1 to 10000. Training learns from as many, but at most from 512.
+    #[serde(default = "TwoStage::default_regions")]
+    pub regions: u32,
+    /// Features of a region in the layers that look for its class, 1 to 4096.
+    #[serde(default = "TwoStage::default_box_features")]
+    pub box_features: u32,
+    /// 3×3 convolutions of the layers that draw a mask, 0 to 64.
+    #[serde(default = "TwoStage::default_mask_layers")]
+    pub mask_layers: u32,
+    /// Channels of these, 1 to 4096.
+    #[serde(default = "TwoStage::default_mask_channels")]
+    pub mask_channels: u32,
+}
+
+impl TwoStage {
+    fn default_pyramid_channels() -> u32 {
+        256
+    }
+
+    fn default_regions() -> u32 {
+        1000
+    }
+
+    fn default_box_features() -> u32 {
+        1024
+    }
+
+    fn default_mask_layers() -> u32 {
+        4
+    }
+
+    fn default_mask_channels() -> u32 {
+        256
+    }
+}
+
+impl Default for TwoStage {
+    fn default() -> Self {
+        Self {
+            pyramid_channels: Self::default_pyramid_channels(),
+            regions: Self::default_regions(),
+            box_features: Self::default_box_features(),
+            mask_layers: Self::default_mask_layers(),
+            mask_channels: Self::default_mask_channels(),
+        }
+    }
 }
 
 impl From<Purpose> for Variant {
-    /// With a whole head.
+    /// With a whole head, and a two-stage detector as published.
     fn from(purpose: Purpose) -> Self {
-        Self { purpose, head: Head::Whole }
+        Self { purpose, head: Head::Whole, two_stage: TwoStage::default() }
     }
 }

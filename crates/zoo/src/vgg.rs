@@ -9,7 +9,7 @@
 //! arXiv 1409.1556; torchvision's `vgg16_bn` for names.
 
 use mutualnet_core::Network;
-use mutualnet_core::network::{Activation, ChannelRule, NetworkBuilder, Rank};
+use mutualnet_core::network::{Activation, ChannelRule, NetworkBuilder, NodeId, Rank};
 
 use crate::NetworkConfig;
 use crate::layers::{Sequential, dense, max_pool};
@@ -29,10 +29,22 @@ const STAGES: [&[u32]; 5] = [&[64, 64], &[128, 128], &[256, 256, 256], &[512, 51
 /// Fails if the width range leaves a layer without channels.
 pub fn vgg16_bn(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
-    let mut strides = Strides::new(config.output_stride);
     let input = net.input(3);
-    let mut features = Sequential::new(&mut net, "features", input);
-    for stage in STAGES {
+    let [.., x] = trunk(&mut net, "features", input, Strides::new(config.output_stride));
+    let x = net.global_pool("avgpool", x);
+    net.linear("classifier", x, config.classes);
+    net.finish()
+}
+
+/// Appends the five stages to the list at `path`, and returns their ends.
+pub(crate) fn trunk(
+    net: &mut NetworkBuilder,
+    path: &'static str,
+    input: NodeId,
+    mut strides: Strides,
+) -> [NodeId; STAGES.len()] {
+    let mut features = Sequential::new(net, path, input);
+    STAGES.map(|stage| {
         for &channels in stage {
             features.conv(dense(ChannelRule::slim(channels), 3, 1)).batch_norm().activation(Activation::Relu);
         }
@@ -40,9 +52,6 @@ pub fn vgg16_bn(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
             2 => features.max_pool(max_pool(2, 2, 0)),
             _ => features.skip(),
         };
-    }
-    let x = features.last;
-    let x = net.global_pool("avgpool", x);
-    net.linear("classifier", x, config.classes);
-    net.finish()
+        features.last
+    })
 }

@@ -22,6 +22,8 @@ pub(super) struct TableFile {
     metric: Metric,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     host: Option<Host>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    regions: BTreeMap<String, u32>,
     rows: Vec<RowFile>,
 }
 
@@ -35,6 +37,8 @@ struct RowFile {
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     precision: Precision,
     macs: Macs,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backbone_macs: Option<Macs>,
     /// Called `accuracy` in version 1.
     #[serde(alias = "accuracy")]
     quality: Quality,
@@ -75,7 +79,7 @@ impl TryFrom<TableFile> for QueryTable {
         let marks: BTreeMap<_, _> =
             file.rows.iter().map(|row| ((row.subnet(), row.precision), row.pareto)).collect();
         let mut table = Self::new(file.rows.into_iter().map(Row::from).collect())?;
-        (table.metric, table.host) = (file.metric, file.host);
+        (table.metric, table.host, table.regions) = (file.metric, file.host, file.regions);
         for row in table.rows() {
             if marks.get(&(row.subnet, row.precision)) != Some(&row.pareto) {
                 let reason = format!("`pareto` should be {}", row.pareto);
@@ -95,6 +99,7 @@ impl RowFile {
 impl From<RowFile> for Row {
     fn from(file: RowFile) -> Self {
         Self::new(file.subnet(), file.macs, file.quality, file.latency)
+            .with_backbone(file.backbone_macs)
             .with_others(file.others)
             .at(file.precision)
     }
@@ -108,6 +113,7 @@ impl From<QueryTable> for TableFile {
             frames: row.subnet.input.frames,
             precision: row.precision,
             macs: row.macs,
+            backbone_macs: row.backbone,
             quality: row.quality,
             others: row.others,
             latency: row.latency,
@@ -115,6 +121,6 @@ impl From<QueryTable> for TableFile {
         });
         let rows = rows.collect();
         let format_version = QueryTable::FORMAT_VERSION;
-        Self { format_version, metric: table.metric, host: table.host, rows }
+        Self { format_version, metric: table.metric, host: table.host, regions: table.regions, rows }
     }
 }

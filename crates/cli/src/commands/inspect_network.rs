@@ -14,9 +14,21 @@ use crate::text;
 struct Report {
     network: String,
     subnet: Subnet,
+    /// With as many regions as the lists for them may run on.
     macs: Macs,
     params: u64,
+    lists: Vec<OneList>,
     layers: Vec<Layer>,
+}
+
+#[derive(Serialize)]
+struct OneList {
+    name: String,
+    /// For an image or clip, or for one region.
+    macs: Macs,
+    /// On how many of an image it may run, of a list for regions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regions: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -50,11 +62,16 @@ pub(super) fn run(args: &InspectNetworkArgs) -> Result<()> {
         macs: cost.macs,
         params: cost.params,
     });
+    let lists = network.lists().iter().map(|list| {
+        let (name, macs) = (list.name().to_owned(), network.list_macs(list, subnet)?);
+        Ok(OneList { name, macs, regions: list.regions() })
+    });
     let report = Report {
         network: args.name.clone(),
         subnet,
         macs: network.macs(subnet)?,
         params: network.params(args.width)?,
+        lists: lists.collect::<Result<_>>()?,
         layers: layers.collect(),
     };
     if args.json { text::json(&report) } else { print(&report, network.rank()) }
@@ -88,6 +105,14 @@ fn print(report: &Report, rank: Rank) -> Result<()> {
     });
     text::table(&["layer", "operation", "output", "MACs", "parameters"], &rows.collect::<Vec<_>>())?;
     text::line("")?;
+    for OneList { name, macs, regions } in &report.lists {
+        if let Some(n) = regions {
+            text::line(&format!(
+                "list {name}: {} MACs for a region, of which an image has at most {n}",
+                macs.0
+            ))?;
+        }
+    }
     text::line(&format!(
         "{} at {}: {} MACs, {} parameters",
         report.network, report.subnet, report.macs.0, report.params

@@ -63,22 +63,30 @@ fn print(table: &QueryTable, rows: &[&Row]) -> Result<()> {
         threads.iter().flat_map(|n| [format!("p50 ms ({n} thr)"), "p99 ms".to_owned()]).collect();
     let quality = format!("{} %", table.metric());
     let others: Vec<_> = table.other_metrics().map(|metric| format!("{metric} %")).collect();
-    let mut head = vec!["row", "MACs", &quality, "95 % interval", "n"];
+    let mut head = vec!["row", "MACs"];
+    if table.has_backbone() {
+        head.push("backbone");
+    }
+    head.extend([&*quality, "95 % interval", "n"]);
     head.extend(others.iter().map(String::as_str));
     head.extend(latencies.iter().map(String::as_str));
     head.push("Pareto");
-    text::table(&head, &rows.iter().map(|row| cells(row)).collect::<Vec<_>>())
+    text::table(&head, &rows.iter().map(|row| cells(row)).collect::<Vec<_>>())?;
+    if let Some(says) = table.regions_in_words() {
+        text::note(&format!("note: {says}"));
+    }
+    Ok(())
 }
 
 fn cells(row: &Row) -> Vec<String> {
     let percent = |share: f64| format!("{:.2}", share * 100.0);
-    let mut cells = vec![
-        row.name(),
-        row.macs.to_string(),
+    let mut cells = vec![row.name(), row.macs.to_string()];
+    cells.extend(row.backbone.map(|macs| macs.to_string()));
+    cells.extend([
         percent(row.quality.value),
         format!("{}–{}", percent(row.quality.low), percent(row.quality.high)),
         row.quality.n.to_string(),
-    ];
+    ]);
     cells.extend(row.others.values().map(|&share| percent(share)));
     for latency in &row.latency {
         cells.extend([latency.p50(), latency.p99()].map(|time| InMs(time).to_string()));

@@ -184,7 +184,7 @@ fn with_detector() -> Program {
     let program = with_images();
     let widths = WidthRange::new(Width::new(0.25).unwrap(), Width::new(0.25).unwrap()).unwrap();
     let config = NetworkConfig { classes: 3, widths, output_stride: None };
-    let variant = Variant { purpose: Purpose::Inference, head: Head::Slim };
+    let variant = Variant { head: Head::Slim, ..Variant::from(Purpose::Inference) };
     let network = mutualnet_zoo::build_for(variant, "maskrcnn_mobilenet_v3_large_fpn", &config).unwrap();
     let mut parts = mutualnet_testkit::parts(network, &["0.25-64".parse().unwrap()]);
     // Boxes stay near their anchors, and scores are alike, so that something is found.

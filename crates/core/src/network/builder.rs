@@ -14,12 +14,13 @@ pub struct NetworkBuilder {
     widths: WidthRange,
     nodes: Vec<Node>,
     outputs: Vec<Output>,
+    regions: Option<u32>,
 }
 
 impl NetworkBuilder {
     /// Starts with an empty list.
     pub fn new(name: &str, rank: Rank, widths: WidthRange) -> Self {
-        Self { name: name.to_owned(), rank, widths, nodes: Vec::new(), outputs: Vec::new() }
+        Self { name: name.to_owned(), rank, widths, nodes: Vec::new(), outputs: Vec::new(), regions: None }
     }
 
     fn push(&mut self, path: &str, op: Op, inputs: &[NodeId]) -> NodeId {
@@ -30,6 +31,11 @@ impl NetworkBuilder {
     /// The input, of the sub-network's size. Inputs must be the first nodes.
     pub fn input(&mut self, channels: u32) -> NodeId {
         self.push("input", Op::Input { channels, size: None }, &[])
+    }
+
+    /// The list is one that runs on regions of an image, and on so many at most once the network is trained.
+    pub fn on_regions(&mut self, most: u32) {
+        self.regions = Some(most);
     }
 
     /// One of several inputs, or the input of a list that a task runs on what it has computed.
@@ -127,7 +133,7 @@ impl NetworkBuilder {
     /// # Errors
     /// Fails if the list is not a valid network; the error names the node.
     pub fn finish(self) -> Result<Network> {
-        let Self { name, rank, widths, nodes, outputs } = self;
-        Network::one_list((name, rank, widths), nodes, outputs)
+        let Self { name, rank, widths, nodes, outputs, regions } = self;
+        Network::one_list((name, rank, widths), nodes, outputs, regions)
     }
 }

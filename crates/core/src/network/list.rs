@@ -17,6 +17,7 @@ use crate::{Error, Result};
 pub struct List {
     name: String,
     nodes: Range<usize>,
+    regions: Option<u32>,
 }
 
 impl List {
@@ -27,8 +28,12 @@ impl List {
     /// The list of a two-stage detector that draws a mask for every class of a region.
     pub const MASK: &'static str = "mask";
 
-    pub(super) fn main(n_nodes: usize) -> Self {
-        Self { name: Self::MAIN.to_owned(), nodes: 0..n_nodes }
+    /// The most regions of an image that a list may run on.
+    pub const MAX_REGIONS: u32 = 10_000;
+
+    /// The only list of a network, or before it is added to one, a list for regions.
+    pub(super) fn only(n_nodes: usize, regions: Option<u32>) -> Self {
+        Self { name: Self::MAIN.to_owned(), nodes: 0..n_nodes, regions }
     }
 
     /// Its name.
@@ -39,6 +44,12 @@ impl List {
     /// The indices of its nodes in the list of all nodes.
     pub fn nodes(&self) -> Range<usize> {
         self.nodes.clone()
+    }
+
+    /// On how many regions of an image it runs at most, once the network is trained. `None` of [`Self::MAIN`], which runs on
+    /// images, and of networks that do not say it.
+    pub fn regions(&self) -> Option<u32> {
+        self.regions
     }
 
     /// Whether it has a node.
@@ -85,9 +96,14 @@ impl Network {
     ///
     /// # Errors
     /// Fails if the lists differ in rank or widths, if two nodes have the same path or two outputs the same name, or if
-    /// one of `more` has an input without a size: a sub-network's size is that of what `main` reads.
+    /// one of `more` has an input without a size: a sub-network's size is that of what `main` reads; or if this network has a
+    /// number of regions, and so is a list for them.
     pub fn with_lists(self, more: BTreeMap<String, Self>) -> Result<Self> {
         let mut all = self;
+        if all.main().regions.is_some() {
+            let reason = "it reads whole images, so it has no number of regions".to_owned();
+            return Err(Error::Network { path: List::MAIN.to_owned(), reason });
+        }
         for (name, list) in more {
             let wrong = |reason: &str| Error::Network { path: name.clone(), reason: reason.to_owned() };
             if list.lists.len() != 1 || all.lists.iter().any(|old| old.name == name) {
@@ -100,8 +116,9 @@ impl Network {
                 return Err(wrong("inputs of lists other than `main` must have a size"));
             }
             let start = all.nodes.len();
-            let Self { nodes, outputs, .. } = list;
-            all.lists.push(List { name, nodes: start..start + nodes.len() });
+            let Self { nodes, outputs, lists, .. } = list;
+            let regions = lists[0].regions;
+            all.lists.push(List { name, nodes: start..start + nodes.len(), regions });
             all.nodes.extend(nodes.into_iter().map(|mut node| {
                 node.inputs.iter_mut().chain(&mut node.shares).for_each(|id| id.0 += start);
                 node
@@ -129,7 +146,7 @@ impl Network {
                 name: self.name.clone(),
                 rank: self.rank,
                 widths: self.widths,
-                lists: vec![List::main(nodes.len())],
+                lists: vec![List::only(nodes.len(), list.regions)],
                 outputs: outputs.collect(),
                 nodes,
             };

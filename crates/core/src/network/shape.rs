@@ -135,12 +135,29 @@ impl Network {
         Ok(costs)
     }
 
-    /// Multiply-accumulates of the list [`List::MAIN`] for one sample.
+    /// Multiply-accumulates for one sample at most: those of the list [`List::MAIN`], and those of the other lists for as many
+    /// [regions](List::regions) as they may run on.
     ///
     /// # Errors
     /// Fails in the same cases as [`Self::costs`].
     pub fn macs(&self, subnet: Subnet) -> Result<Macs> {
-        self.list_macs(self.main(), subnet)
+        let costs = self.costs(subnet)?;
+        let of_list = |(idx, list): (usize, &List)| {
+            let times = if idx == 0 { 1 } else { u64::from(list.regions().unwrap_or(0)) };
+            let once: Macs = costs[list.nodes()].iter().map(|cost| cost.macs).sum();
+            Macs(once.0.saturating_mul(times))
+        };
+        Ok(self.lists().iter().enumerate().map(of_list).sum())
+    }
+
+    /// Multiply-accumulates for one sample of the nodes of [`List::MAIN`] below a path, such as `backbone.body.`.
+    ///
+    /// # Errors
+    /// Fails in the same cases as [`Self::costs`].
+    pub fn macs_below(&self, path: &str, subnet: Subnet) -> Result<Macs> {
+        let costs = self.costs(subnet)?;
+        let nodes = self.main().nodes().filter(|&idx| self.nodes()[idx].path.starts_with(path));
+        Ok(nodes.map(|idx| costs[idx].macs).sum())
     }
 
     /// Multiply-accumulates of a list for one of the things that it runs on: a sample, or a region.

@@ -1,5 +1,7 @@
 //! Tests of networks and their arithmetic on small examples; the zoo tests the published networks.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -284,6 +286,39 @@ fn lists_share_parameters_and_not_costs() {
     assert!(both.list("mask").unwrap_err().to_string().contains("no such list"));
     let text = serde_json::to_string(&Lists::from(&both)).unwrap();
     assert_eq!(Network::try_from(serde_json::from_str::<Lists>(&text).unwrap()).unwrap(), both);
+}
+
+/// Two regions cost twice as much as one, beside the image.
+#[test]
+fn a_list_for_regions_costs_as_much_as_they_do() {
+    let on = |n| {
+        let mut list = NetworkBuilder::new("head", Rank::Image, widths());
+        list.on_regions(n);
+        let x = list.stream("box.input", 8, Some([1, 7, 7]));
+        let x = list.global_pool("box.pool", x);
+        let x = list.linear("box.fc", x, 3);
+        list.output("box", x);
+        list.finish()
+    };
+    let (main, subnet) = (small().finish().unwrap(), subnet(1.0, 8));
+    let both = |n| with(&[("box", on(n).unwrap())]).unwrap();
+    let (of_main, of_region) = (main.macs(subnet).unwrap().0, 8 * 49 + 8 * 3);
+    for n in [1, 2, 1000] {
+        let (both, narrow) = (both(n), both(n).narrowed(Width::new(0.5).unwrap()).unwrap());
+        assert_eq!(both.macs(subnet).unwrap().0, of_main + u64::from(n) * of_region);
+        for network in [&both, &narrow] {
+            assert_eq!(network.list("box").unwrap().regions(), Some(n));
+        }
+        let text = serde_json::to_string(&Lists::from(&both)).unwrap();
+        assert_eq!(Network::try_from(serde_json::from_str::<Lists>(&text).unwrap()).unwrap(), both);
+    }
+    for n in [0, List::MAX_REGIONS + 1] {
+        assert!(on(n).unwrap_err().to_string().contains("1 to 10000 regions"));
+    }
+    let of_regions = on(1).unwrap();
+    assert!(of_regions.with_lists(BTreeMap::new()).unwrap_err().to_string().contains("whole images"));
+    let below = main.macs_below("fc", subnet).unwrap().0;
+    assert!(below > 0 && below < of_main, "{below} of {of_main}");
 }
 
 #[test]

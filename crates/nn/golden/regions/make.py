@@ -38,15 +38,32 @@ def maps(model, images):
     return {f"{name}.{idx}": out for name, outs in named.items() for idx, out in enumerate(outs)}
 
 
+# Trunks of which torchvision has no detector by name: the layers at the end of the strides 4, 8, 16 and 32, and their channels.
+TRUNKS = {
+    "mobilenet_v2": {"3": 24, "6": 32, "13": 96, "17": 320},
+    "vgg16_bn": {"13": 128, "23": 256, "33": 512, "43": 512},
+}
+
+
 def build(name):
     detection = torchvision.models.detection
     if hasattr(detection, name):
         return getattr(detection, name)(weights=None, weights_backbone=None, num_classes=CLASSES)
-    # As `fasterrcnn_mobilenet_v3_large_fpn` is put together, with masks.
-    assert name == "maskrcnn_mobilenet_v3_large_fpn"
-    boxes_only = detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None, num_classes=CLASSES)
-    anchors = boxes_only.rpn.anchor_generator
-    return detection.MaskRCNN(boxes_only.backbone, CLASSES, rpn_anchor_generator=anchors, rpn_score_thresh=0.05)
+    kind, trunk = name.removesuffix("_fpn").split("_", 1)
+    network = {"fasterrcnn": detection.FasterRCNN, "maskrcnn": detection.MaskRCNN}[kind]
+    if trunk == "mobilenet_v3_large":
+        # As `fasterrcnn_mobilenet_v3_large_fpn` is put together, with masks.
+        without = detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None, num_classes=CLASSES)
+        anchors = without.rpn.anchor_generator
+        return network(without.backbone, CLASSES, rpn_anchor_generator=anchors, rpn_score_thresh=0.05)
+    layers = torchvision.models.get_model(trunk, weights=None).features
+    for layer in layers:
+        # The batch norm behind it would remove it again.
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.bias = None
+    maps = {path: str(idx) for idx, path in enumerate(TRUNKS[trunk])}
+    pyramid = detection.backbone_utils.BackboneWithFPN(layers, maps, list(TRUNKS[trunk].values()), 256)
+    return network(pyramid, CLASSES)
 
 
 def main(facts):

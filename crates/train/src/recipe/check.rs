@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use mutualnet_bundle::QueryTable;
-use mutualnet_core::network::ChannelRule;
+use mutualnet_core::network::{ChannelRule, List};
 use mutualnet_core::sample::{SubnetSampler, WidthChoice};
 use mutualnet_core::{
     ClipSampling, Frames, InputSize, Precision, Preprocess, Subnet, Task, Views, WidthRange,
@@ -59,6 +59,8 @@ impl RecipeFile {
 
     fn check_numbers(&self) -> Result<(), Problem> {
         let Self { network, data, tabulate, train, .. } = self;
+        let two_stage = network.two_stage.unwrap_or_default();
+        let is_no_size = |n: u32| !(1..=4096).contains(&n);
         let fits = |subnet: Subnet| {
             let InputSize { resolution, frames } = subnet.input;
             let is_seen = network.resolutions.contains(&resolution) && self.frames().contains(&frames);
@@ -108,6 +110,15 @@ impl RecipeFile {
                 "network.slim_head",
                 "false: only networks that segment or detect have a head that can be slimmed",
             ),
+            (
+                two_stage.regions == 0 || two_stage.regions > List::MAX_REGIONS,
+                "network.two_stage.regions",
+                "from 1 to 10000",
+            ),
+            (is_no_size(two_stage.pyramid_channels), "network.two_stage.pyramid_channels", "from 1 to 4096"),
+            (is_no_size(two_stage.box_features), "network.two_stage.box_features", "from 1 to 4096"),
+            (is_no_size(two_stage.mask_channels), "network.two_stage.mask_channels", "from 1 to 4096"),
+            (two_stage.mask_layers > 64, "network.two_stage.mask_layers", "at most 64"),
             (data.path.as_os_str().is_empty(), "data.path", "a path"),
             (
                 !(data.train_share > 0.0 && data.train_share <= 1.0),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use mutualnet_core::network::ChannelRule;
 use mutualnet_core::{Frames, Precision, Resolution, Task, WidthRange};
 use mutualnet_data::TrainTransform;
-use mutualnet_zoo::OutputStride;
+use mutualnet_zoo::{OutputStride, TwoStage};
 use serde::{Deserialize, Serialize};
 
 use super::train_section::TrainSection;
@@ -65,6 +65,9 @@ pub struct NetworkSection {
     /// Slim the head of a network that segments or detects as well as its trunk. Without it, the head is the same at every width.
     #[serde(default)]
     pub slim_head: bool,
+    /// Sizes of a two-stage detector: the keys of `network.two_stage` below. Only for networks with regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub two_stage: Option<TwoStage>,
 }
 
 impl NetworkSection {

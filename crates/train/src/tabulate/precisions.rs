@@ -20,7 +20,8 @@ use crate::Result;
 use crate::evaluation::{EVALUATION_LIMITS, evaluation_batch};
 use crate::events::{Event, Stage};
 use crate::feed::{Feed, IfBroken};
-use crate::task::{Objective, Outputs, Score, Staged, others};
+use crate::sweep::scored_row;
+use crate::task::{Objective, Outputs, Score, Staged};
 
 impl Tabulation<'_> {
     /// Evaluates every row of a bundle in further precisions. Returns the rows that it has with these.
@@ -63,7 +64,7 @@ impl Tabulation<'_> {
                     session.run_list(list, &[&numbers], n)?;
                     outputs_of(&session, (network, network.list(list)?), n)
                 };
-                O::count(score, Staged { outputs, seen, others: others(network), run }, &targets)?;
+                O::count(score, Staged { outputs, seen, network, run }, &targets)?;
             }
             let n_seen = scores.values().next().map_or(0, Score::n) as usize;
             let done = n_test + n_seen * precisions.len();
@@ -72,11 +73,9 @@ impl Tabulation<'_> {
             self.evaluation.tell(&mut self.log, Stage::Evaluate, done, of)?;
         }
         self.log.flush()?;
-        let scored = scores.into_iter().map(|((precision, subnet), score)| {
-            let macs = network.macs(subnet)?;
-            let row = Row::new(subnet, macs, score.quality()?, Vec::new()).at(precision);
-            Ok(row.with_others(score.others()))
-        });
+        let scored = scores
+            .into_iter()
+            .map(|((precision, subnet), score)| Ok(scored_row(network, subnet, &score)?.at(precision)));
         rows.iter().cloned().map(Ok).chain(scored).collect()
     }
 

@@ -54,16 +54,11 @@ pub struct Staged<'a> {
     pub outputs: Outputs<'a>,
     /// The size at which it saw the images.
     pub seen: Extent,
-    /// The other lists.
-    pub others: Vec<&'a str>,
-    /// Runs one of them, by its name, on what that reads.
+    /// The network.
+    pub network: &'a Network,
+    /// Runs another of its lists, by its name, on what that reads.
     pub run: &'a mut RunList<'a>,
 }
 
 /// Runs a list of a network.
 pub type RunList<'a> = dyn FnMut(&str, &Tensor) -> Result<Outputs<'a>> + 'a;
-
-/// The names of a network's lists but for [`List::MAIN`].
-pub(crate) fn others(network: &Network) -> Vec<&str> {
-    network.lists()[1..].iter().map(List::name).collect()
-}

@@ -19,7 +19,7 @@ use mutualnet_detect::decode::{DetectionRules, ProposalRules};
 use mutualnet_engine::{Device, Tensor};
 
 use super::detect::{CODES, DetectionScore};
-use super::{BoxTargets, Detect, Objective, Pass, Staged, extent_of, others};
+use super::{BoxTargets, Detect, Objective, Pass, Staged, extent_of};
 use crate::Result;
 use crate::divergence::Divergence;
 
@@ -56,6 +56,11 @@ pub struct RegionAnswer {
     masks: Option<MaskAnswer>,
 }
 
+/// How many regions of an image the network looks at, if it says so.
+fn most_regions(network: &Network) -> Option<u32> {
+    network.list(List::BOX).ok().and_then(List::regions)
+}
+
 /// Numbers as a tensor on a device.
 fn numbers(numbers: &[f32], shape: &[usize], device: Device) -> Result<Tensor> {
     Ok(Tensor::from_slice(numbers, shape)?.to_device(device)?)
@@ -71,11 +76,11 @@ impl RegionAnswer {
     /// # Errors
     /// The engine has no memory.
     pub fn new(network: Staged<'_>, targets: &BoxTargets) -> Result<Self> {
-        let Staged { outputs, seen, others, run } = network;
+        let Staged { outputs, seen, network, run } = network;
         let maps = Maps::new(&outputs, seen);
         let device = targets.device;
-        let lesson = Lesson::new(&maps, targets)?;
-        let masks = match others.contains(&List::MASK) {
+        let lesson = Lesson::new(&maps, targets, most_regions(network))?;
+        let masks = match network.list(List::MASK).is_ok() {
             true => MaskAnswer::new(&maps, &lesson, targets, run)?,
             false => None,
         };
@@ -168,9 +173,9 @@ impl Objective for Regions {
 
     fn answer(mut pass: Pass<'_>, targets: &BoxTargets) -> Result<RegionAnswer> {
         let (seen, outputs) = (extent_of(pass.inputs[0]), pass.run()?);
-        let others = others(pass.net.network());
+        let network = pass.net.network();
         let run = &mut |list: &str, input: &Tensor| pass.run_list(list, &[input]);
-        RegionAnswer::new(Staged { outputs, seen, others, run }, targets)
+        RegionAnswer::new(Staged { outputs, seen, network, run }, targets)
     }
 
     /// Cross-entropy of the learned anchors and of the learned regions, and the smooth L1 distances of the codes of those with
@@ -231,10 +236,10 @@ impl Objective for Regions {
 
     /// The regions of one image are run at a time: a thousand of them take 50 MB.
     fn count(score: &mut DetectionScore, network: Staged<'_>, targets: &BoxTargets) -> Result<()> {
-        let Staged { outputs, seen, others, run } = network;
+        let Staged { outputs, seen, network, run } = network;
         let maps = Maps::new(&outputs, seen);
-        let draws_masks = others.contains(&List::MASK);
-        let proposals = maps.proposals(ProposalRules::TESTING)?;
+        let draws_masks = network.list(List::MASK).is_ok();
+        let proposals = maps.proposals(ProposalRules::TESTING.at_most(most_regions(network)))?;
         for (image, (regions, objects)) in proposals.into_iter().zip(&targets.images).enumerate() {
             let found = if regions.is_empty() {
                 Vec::new()

@@ -1,9 +1,10 @@
 //! Regions of feature maps, and what is learned from them, against torchvision; and detection with regions from files to boxes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use mutualnet_bundle::Bundle;
+use mutualnet_bundle::{Bundle, QueryTable};
 use mutualnet_core::network::{List, ParameterKind};
 use mutualnet_core::{Metric, Network, Task, Weights, Width, WidthRange};
 use mutualnet_data::Objects;
@@ -16,6 +17,7 @@ use mutualnet_engine::{ConvGeometry, Device, Tensor, no_grad};
 use mutualnet_nn::{Net, Norm, Parameters};
 use mutualnet_predict::Step;
 use mutualnet_runtime::Output;
+use mutualnet_train::plan::DataFacts;
 use mutualnet_train::regions::cut;
 use mutualnet_train::tabulate;
 use mutualnet_train::task::{BoxTargets, Objective, Outputs, RegionAnswer, Regions, RunList, Staged};
@@ -209,11 +211,14 @@ fn assert_losses(golden: Losses) {
         Ok(Outputs::new([("scores", linear(97, golden.classes)), ("codes", linear(98, 4 * golden.classes))]))
     };
     assert_proposals(&objects, &codes, &golden);
-    let others = match golden.mask_loss {
-        Some(_) => vec![List::BOX, List::MASK],
-        None => vec![List::BOX],
+    let name = match golden.mask_loss {
+        Some(_) => "maskrcnn_mobilenet_v3_large_fpn",
+        None => "fasterrcnn_mobilenet_v3_large_fpn",
     };
-    let network = Staged { outputs: main, seen, others, run };
+    let widths = WidthRange::new(Width::ONE, Width::ONE).unwrap();
+    let config = NetworkConfig { classes: golden.classes, widths, output_stride: None };
+    let network = &mutualnet_zoo::build(name, &config).unwrap();
+    let network = Staged { outputs: main, seen, network, run };
     let answer = RegionAnswer::new(network, &targets).unwrap();
     let losses = answer.losses(0.0).unwrap().map(|loss| loss.scalar().unwrap());
     for (ours, theirs) in losses.into_iter().zip(golden.losses) {
@@ -258,8 +263,14 @@ fn from_scenes_to_boxes_and_masks_with_regions() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     generate(&data, &ScenesSpec { seed: 5, train: 8, test: 2, side: 96, min_object: 24 }).unwrap();
-    let run = train_in(dir.path(), RECIPE, &["network.name=maskrcnn_mobilenet_v3_large_fpn"]);
+    let sizes =
+        "network.two_stage={ pyramid_channels = 64, regions = 64, box_features = 128, mask_layers = 1 }";
+    let run = train_in(dir.path(), RECIPE, &["network.name=maskrcnn_mobilenet_v2_fpn", sizes]);
     let table = tabulate(&run, "test", &mut ()).unwrap();
+    assert_eq!(table.regions(), &[("box".to_owned(), 64), ("mask".to_owned(), 100)].into());
+    assert!(table.regions_in_words().unwrap().ends_with("64 for `box`, 100 for `mask`"));
+    assert!(table.rows().iter().all(|row| row.backbone.is_some_and(|macs| macs < row.macs)));
+    assert_eq!(QueryTable::read(&run.table()).unwrap(), table);
     assert_eq!((table.metric(), table.rows().len()), (Metric::BoxAp, 4));
     let others: Vec<_> = table.rows()[0].others.keys().copied().collect();
     assert_eq!(others, [Metric::BoxAp50, Metric::MaskAp, Metric::MaskAp50]);
@@ -457,4 +468,39 @@ struct FoundJson {
 #[derive(Deserialize)]
 struct Segmentation {
     counts: String,
+}
+
+/// Images of COCO 2017, its 80 classes and the background; the trunk costs what the paper counts: 109.8 billion MACs.
+#[test]
+fn the_recipe_of_coco_has_the_papers_rows() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/coco_maskrcnn_vgg16.toml");
+    let classes = (0..81).map(|class| class.to_string()).collect();
+    let facts = DataFacts { classes, n_train: 118_287, n_test: 5000, ..DataFacts::default() };
+    let Plan { derived, .. } = Plan::of(&Recipe::load(&path, &[]).unwrap(), facts).unwrap().0;
+    assert_eq!((derived.steps_per_epoch, derived.rows), (7392, 64));
+    assert_eq!(derived.full_macs.0 / 100_000_000, 2138);
+}
+
+#[test]
+fn only_networks_with_regions_have_sizes_for_them() {
+    let told = |keys: &[&str]| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/scenes_maskrcnn.toml");
+        let keys: Vec<_> = keys.iter().map(|&key| key.to_owned()).collect();
+        let facts =
+            || DataFacts { classes: vec![String::new(); 4], n_train: 80, n_test: 20, ..DataFacts::default() };
+        let plan = Recipe::load(&path, &keys).and_then(|recipe| Plan::of(&recipe, facts()));
+        plan.unwrap_err().to_string()
+    };
+    let error = told(&["network.name=ssdlite320_mobilenet_v3_large"]);
+    assert!(error.contains("does not look at regions, but network.two_stage is set"), "{error}");
+    for (key, values) in [
+        ("network.two_stage.regions", ["0", "10001"]),
+        ("network.two_stage.pyramid_channels", ["0", "4097"]),
+        ("network.two_stage.mask_layers", ["65", "-1"]),
+    ] {
+        for value in values {
+            let error = told(&[&format!("{key}={value}")]);
+            assert!(error.contains(key), "{error}");
+        }
+    }
 }

@@ -260,7 +260,7 @@ fn ignored_pixels_change_neither_loss_nor_score() {
     let mut score = <Segment as Objective>::Score::default();
     let seen = mutualnet_detect::Extent { height: 64, width: 64 };
     let run: &mut RunList<'_> = &mut |_, _| panic!("there is one list");
-    let network = Staged { outputs: pass().run().unwrap(), seen, others: Vec::new(), run };
+    let network = Staged { outputs: pass().run().unwrap(), seen, network: net.network(), run };
     Segment::count(&mut score, network, &labels).unwrap();
     assert_eq!(score.n(), 2);
 }

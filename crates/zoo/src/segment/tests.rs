@@ -10,7 +10,7 @@ fn config(output_stride: Option<OutputStride>) -> NetworkConfig {
 }
 
 fn network(name: &str, head: Head) -> Network {
-    let variant = Variant { purpose: Purpose::Training, head };
+    let variant = Variant { head, ..Variant::from(Purpose::Training) };
     segment(name, &config(None), variant).unwrap().unwrap()
 }
 

@@ -3,7 +3,7 @@
 //! Separate because it computes with boxes alone, and knows neither losses nor masks.
 
 use mutualnet_core::rng::RngStream;
-use mutualnet_detect::balanced::{LearnedAnchor, LearnedRegion, learned_anchors, learned_regions};
+use mutualnet_detect::balanced::{Balance, LearnedAnchor, LearnedRegion, learned_anchors, learned_regions};
 use mutualnet_detect::decode::ProposalRules;
 use mutualnet_detect::{BoxCoder, Corners, Proposer, boxes};
 
@@ -27,14 +27,20 @@ pub(super) struct Lesson {
 }
 
 impl Lesson {
-    /// Chooses what is learned from the images of a batch.
-    pub(super) fn new(maps: &Maps, targets: &BoxTargets) -> Result<Self> {
+    /// Chooses what is learned from the images of a batch, from at most so many regions of each.
+    pub(super) fn new(maps: &Maps, targets: &BoxTargets, most_regions: Option<u32>) -> Result<Self> {
+        let balance = Balance::REGIONS.at_most(most_regions);
         let mut lesson = Self::default();
         let proposals = maps.proposals(ProposalRules::TRAINING)?;
         for ((proposals, objects), key) in proposals.iter().zip(&targets.images).zip(&targets.draws) {
             let resized = |&corners: &Corners| boxes::resized(corners, targets.extent, maps.seen);
             let of_image: Vec<_> = objects.boxes.iter().map(resized).collect();
-            lesson.add(&maps.proposer, proposals, (&of_image, &objects.classes), &mut key.stream());
+            lesson.add(
+                (&maps.proposer, balance),
+                proposals,
+                (&of_image, &objects.classes),
+                &mut key.stream(),
+            );
         }
         Ok(lesson)
     }
@@ -48,7 +54,7 @@ impl Lesson {
     /// Chooses what is learned from an image with these objects.
     fn add(
         &mut self,
-        proposer: &Proposer,
+        (proposer, balance): (&Proposer, Balance),
         proposals: &[Corners],
         (objects, classes): (&[Corners], &[u32]),
         rng: &mut RngStream,
@@ -64,7 +70,7 @@ impl Lesson {
                 self.anchor_codes.extend(BoxCoder::ANCHORS.encode(objects[object], anchors[anchor]));
             }
         }
-        let learned = learned_regions(proposals, objects, rng);
+        let learned = learned_regions(balance, proposals, objects, rng);
         for LearnedRegion { corners, object } in &learned {
             self.classes.push(object.map_or(0, |object| i64::from(classes[object])));
             if let Some(object) = *object {
