@@ -1,9 +1,9 @@
-//! What changes over a run: the learning rate, with a linear warm-up and a fall to 0 by the last step, and the weight of
+//! What changes over a run: the learning rate, with a linear warm-up and a fall by the last step, and the weight of
 //! the students.
 
 use serde::{Deserialize, Serialize};
 
-/// The curve along which the learning rate falls to 0; it changes every step.
+/// The curve along which the learning rate falls: to 0 and in every step, but for [`Self::Step`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
@@ -14,6 +14,9 @@ pub enum Schedule {
     Linear,
     /// The line to the power of 0.9, usual for segmentation `[torchvision references/segmentation]`.
     Poly,
+    /// A tenth after two thirds of the run, and a hundredth after eleven twelfths, usual for detection `[MMDetection schedule_1x,
+    /// schedule_2x]`.
+    Step,
 }
 
 /// Exponent of [`Schedule::Poly`].
@@ -43,6 +46,16 @@ impl LearningRate {
             Schedule::Cosine => 0.5 * self.peak * (1.0 + (std::f64::consts::PI * progress).cos()),
             Schedule::Linear => self.peak * (1.0 - progress),
             Schedule::Poly => self.peak * (1.0 - progress).powf(POLY_POWER),
+            Schedule::Step => self.peak * self.tenths(step),
+        }
+    }
+
+    /// The share of the peak of a schedule in tenths; warm-up counts as a part of the run.
+    fn tenths(&self, step: u64) -> f64 {
+        match 12 * step / self.total_steps {
+            0..8 => 1.0,
+            8..11 => 0.1,
+            _ => 0.01,
         }
     }
 }
@@ -95,6 +108,14 @@ mod tests {
         for (step, expected) in [(0, 0.5), (50, 0.267_943_365_634_073_3), (99, 0.007_924_465_962_305_57)] {
             assert!((lr.at(step) - expected).abs() < 1e-12, "{step}: {}", lr.at(step));
         }
+    }
+
+    /// MMDetection's `schedule_2x`: 24 epochs, milestones at 16 and 22.
+    #[test]
+    fn steps_are_mmdetections() {
+        let lr = LearningRate { schedule: Schedule::Step, warmup_steps: 10, total_steps: 2400, ..COSINE };
+        let found = [9, 1599, 1600, 2199, 2200, 2399].map(|step| lr.at(step));
+        assert_eq!(found, [0.5, 0.5, 0.05, 0.05, 0.005, 0.005]);
     }
 
     #[test]
