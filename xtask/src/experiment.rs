@@ -23,7 +23,7 @@ use study::Study;
 const USAGE: &str = "\
 usage: cargo xtask experiment STUDY [--jobs N | --report] [KEY=VALUE...]
 
-studies: cifar-methods, clips, full-width, quickstart-seeds, segment
+studies: cifar-methods, clips, full-width, quickstart-seeds, scenes, segment
   --jobs N   Trainings at a time, each on one core (default: one per core)
   --report   Train nothing; write the results of the trainings that are finished
 ";

@@ -23,6 +23,8 @@ pub(super) enum Data {
     Shapes,
     /// What `mutualnet data make scenes` generates, with objects of at least 24 pixels.
     Scenes,
+    /// Of these, a smaller number with 800 to train on, since two-stage detectors take their time.
+    FewScenes,
     /// What `mutualnet data make clips` generates.
     Clips,
 }
@@ -42,18 +44,20 @@ impl Data {
     pub(super) fn find(self, root: &Path, binary: &Path) -> Result<PathBuf> {
         match self {
             Self::Cifar10 => cifar10(root),
-            Self::Shapes => made(root, binary, &["shapes"]),
-            Self::Clips => made(root, binary, &["clips"]),
-            Self::Scenes => made(root, binary, &["scenes", "--min-object", "24"]),
+            Self::Shapes => made(root, binary, "shapes", &["shapes"]),
+            Self::Clips => made(root, binary, "clips", &["clips"]),
+            Self::Scenes => made(root, binary, "scenes", &["scenes", "--min-object", "24"]),
+            Self::FewScenes => {
+                let args = ["scenes", "--min-object", "24", "--train", "800", "--test", "300"];
+                made(root, binary, "few-scenes", &args)
+            }
         }
     }
 }
 
-/// What `mutualnet data make` generates with these arguments, the first of which is the name.
-fn made(root: &Path, binary: &Path, args: &[&str]) -> Result<PathBuf> {
-    make(args[0], |dir| {
-        process::run(process::command(binary, root).args(["data", "make"]).args(args).arg(dir))
-    })
+/// What `mutualnet data make` generates with these arguments.
+fn made(root: &Path, binary: &Path, name: &str, args: &[&str]) -> Result<PathBuf> {
+    make(name, |dir| process::run(process::command(binary, root).args(["data", "make"]).args(args).arg(dir)))
 }
 
 /// `MUTUALNET_CIFAR10`; else `cifar10-jpeg.tar.xz` of `MUTUALNET_DATA` (or of `../shared/data`).

@@ -5,7 +5,8 @@ use super::study::{Arm, Page, Study};
 
 /// The names that [`named`] knows.
 #[cfg(test)]
-pub(super) const NAMES: [&str; 5] = ["cifar-methods", "clips", "full-width", "quickstart-seeds", "segment"];
+pub(super) const NAMES: [&str; 6] =
+    ["cifar-methods", "clips", "full-width", "quickstart-seeds", "scenes", "segment"];
 
 const SEEDS: &[u64] = &[1, 2, 3];
 
@@ -16,6 +17,7 @@ pub(super) fn named(name: &str) -> Option<Study> {
         "clips" => Some(clips()),
         "full-width" => Some(full_width()),
         "quickstart-seeds" => Some(quickstart_seeds()),
+        "scenes" => Some(scenes()),
         "segment" => Some(segment()),
         _ => None,
     }
@@ -71,6 +73,25 @@ fn segment() -> Study {
         seeds: SEEDS,
         arms,
         page: Page::Methods { title: "Segmentation of generated scenes", metric: "mIoU" },
+        overrides: Vec::new(),
+    }
+}
+
+/// One mutual training of a Mask R-CNN against four independent ones, among them the full network.
+fn scenes() -> Study {
+    const RECIPE: &str = "recipes/scenes_maskrcnn.toml";
+    let configurations = ["1.0-160", "0.75-128", "0.5-96", "0.25-80"];
+    let arms = vec![
+        Arm::new("mutual", RECIPE, ""),
+        Arm { keys: independent(&configurations), ..Arm::new("independent", RECIPE, "") },
+    ];
+    Study {
+        name: "scenes",
+        results: "scenes",
+        data: Data::FewScenes,
+        seeds: SEEDS,
+        arms,
+        page: Page::Methods { title: "Detection in generated scenes", metric: "box AP" },
         overrides: Vec::new(),
     }
 }
