@@ -111,6 +111,10 @@ pub struct Preprocess {
     /// Side of the center crop or of the stretched image, or length of the shorter side of a whole image: the largest
     /// resolution.
     pub crop: Resolution,
+    /// Length of the longer side of a whole image at most, in pixels, for which the shorter one may be below `crop`; `None` if any
+    /// length is allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_side: Option<Resolution>,
     /// Mean of each color channel, on the scale 0–1.
     pub mean: [f32; 3],
     /// Standard deviation of each color channel, on the scale 0–1.
@@ -138,17 +142,26 @@ pub fn shrunk(size: [usize; 2], from: Resolution, to: Resolution) -> [usize; 2] 
 impl Preprocess {
     /// A center crop without a resize of its own; mean and standard deviation are on the scale 0–1.
     pub fn center_crop(crop: Resolution, mean: [f32; 3], std: [f32; 3]) -> Self {
-        Self { fit: Fit::CenterCrop, resize: None, crop, mean, std, clip: None, views: Views::default() }
+        Self {
+            fit: Fit::CenterCrop,
+            resize: None,
+            crop,
+            longest_side: None,
+            mean,
+            std,
+            clip: None,
+            views: Views::default(),
+        }
     }
 
     /// Whether images can be preprocessed like this.
     ///
     /// # Errors
     /// [`Error::Preprocess`]: the crop is larger than the resized image, mean and standard deviation are not on the
-    /// scale 0–1, the frames of a clip are too far apart, or they are not all of one size, or the views are those of a video
+    /// scale 0–1, the longest side is below the crop, the frames of a clip are too far apart, or they are not all of one size, or the views are those of a video
     /// where there is none.
     pub fn check(&self) -> Result<()> {
-        let Self { fit, resize, crop, mean, std, clip, views } = *self;
+        let Self { fit, resize, crop, longest_side, mean, std, clip, views } = *self;
         self.check_clip(clip)?;
         views.check().map_err(|(key, reason)| Error::Preprocess { key, reason, hint: None })?;
         if clip.is_none() && !views.is_default() {
@@ -159,6 +172,16 @@ impl Preprocess {
             let reason = "whole images are resized to the largest resolution, and not cropped";
             let hint = Some("remove it".to_owned());
             return Err(Error::Preprocess { key: "resize", reason: reason.to_owned(), hint });
+        }
+        let longest_problem = longest_side.and_then(|longest| match fit {
+            Fit::Whole if longest < crop => {
+                Some(format!("{longest} is below the largest resolution, {crop}"))
+            }
+            Fit::Whole => None,
+            _ => Some("images do not keep their aspect ratio".to_owned()),
+        });
+        if let Some(reason) = longest_problem {
+            return Err(Error::Preprocess { key: "longest_side", reason, hint: None });
         }
         if let Some(resize) = resize.filter(|&resize| resize < crop) {
             let reason = format!("{resize} is below the largest resolution, {crop}");
@@ -270,6 +293,18 @@ mod tests {
         let whole = Preprocess { fit: Fit::Whole, ..imagenet() };
         whole.check().unwrap();
         assert!(told(Preprocess { resize: Some(whole.crop), ..whole }).0.starts_with("resize: whole images"));
+    }
+
+    #[test]
+    fn only_whole_images_have_a_longest_side() {
+        let longest = |n| Some(Resolution::new(n).unwrap());
+        let whole = Preprocess { fit: Fit::Whole, longest_side: longest(32), ..imagenet() };
+        whole.check().unwrap();
+        assert_eq!(
+            told(Preprocess { longest_side: longest(31), ..whole }).0,
+            "longest_side: 31 is below the largest resolution, 32"
+        );
+        assert!(told(Preprocess { fit: Fit::Square, ..whole }).0.contains("keep their aspect ratio"));
     }
 
     #[test]

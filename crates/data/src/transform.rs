@@ -118,7 +118,7 @@ impl TrainPipeline {
     /// [`Error::Setting`] with the key of the recipe; also what masks or boxes cannot follow, if there are such.
     pub fn new_for(task: Task, transform: TrainTransform, preprocess: &Preprocess) -> Result<Self> {
         let side = preprocess.crop.get();
-        transform.crop.check(task, side)?;
+        transform.crop.check(task, preprocess.fit, side)?;
         match task {
             Task::Segment => check_labels_can_follow(&transform, "masks")?,
             Task::Detect => check_labels_can_follow(&transform, "boxes")?,

@@ -20,6 +20,8 @@ pub struct Anchors {
     levels: Vec<Vec<Corners>>,
 }
 
+/// What torchvision pads the sides of images to a multiple of.
+const PADDED: u32 = 32;
 const RATIOS: [f32; 3] = [0.5, 1.0, 2.0];
 const SIZES: [f32; 5] = [32.0, 64.0, 128.0, 256.0, 512.0];
 
@@ -51,15 +53,18 @@ impl Anchors {
         &self.levels
     }
 
-    /// All anchors, for a batch whose images (with their padding) and feature maps have the given sizes. The stride of a map
-    /// is the size of the batch divided by its own, rounded down.
+    /// All anchors, for images and feature maps of the given sizes.
+    ///
+    /// # Source
+    /// torchvision, `AnchorGenerator`, which sees images that are padded to multiples of 32. Those that are not have the anchors
+    /// of the padded image, as far as their maps reach.
     ///
     /// # Panics
     /// There are more or fewer maps than levels, or one without pixels.
-    pub fn grid(&self, batch: Extent, maps: &[Extent]) -> Vec<Corners> {
+    pub fn grid(&self, image: Extent, maps: &[Extent]) -> Vec<Corners> {
         assert_eq!(maps.len(), self.levels.len(), "every level of anchors has a feature map");
         let of_map = |(anchors, map): (&Vec<Corners>, &Extent)| {
-            let (x, y) = ((batch.width / map.width) as f32, (batch.height / map.height) as f32);
+            let (x, y) = (distance(image.width, map.width), distance(image.height, map.height));
             let moved = |row: u32, column: u32| {
                 let (x, y) = (column as f32 * x, row as f32 * y);
                 anchors.iter().map(move |anchor| [anchor[0] + x, anchor[1] + y, anchor[2] + x, anchor[3] + y])
@@ -78,6 +83,19 @@ fn around_zero(AnchorLevel { sizes, ratios }: &AnchorLevel) -> Vec<Corners> {
         [-width, -height, width, height].map(|side| (side / 2.0).round_ties_even())
     };
     ratios.iter().flat_map(|&ratio| sizes.iter().map(move |&size| anchor(ratio, size))).collect()
+}
+
+/// The stride of a map along an axis, from the lengths of the image and of the map: the power of two that rounds the quotient of
+/// both up, because strided layers round up the length of their maps.
+pub(crate) fn stride(image: u32, map: u32) -> u32 {
+    image.div_ceil(map).next_power_of_two()
+}
+
+/// The distance of anchors along an axis, from the lengths of the image and of the map. It is the stride of the map, or less if the
+/// padded image is no multiple of that, as for a map that is pooled once more than the trunk's.
+fn distance(image: u32, map: u32) -> f32 {
+    let padded = image.next_multiple_of(PADDED);
+    (padded / padded.div_ceil(stride(image, map))) as f32
 }
 
 fn positions(map: Extent) -> impl Iterator<Item = (u32, u32)> {

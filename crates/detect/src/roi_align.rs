@@ -3,6 +3,7 @@
 //! Separate because training cuts tensors and the run side cuts slices: a cell is a weighted sum of pixels, and here it is
 //! decided of which. Invariant: coordinates and weights are computed in single precision, in torchvision's order.
 
+use crate::anchors::stride;
 use crate::boxes::Levels;
 use crate::{Corners, Extent};
 
@@ -196,10 +197,10 @@ fn pixels_of(extent: Extent) -> usize {
     extent.height as usize * extent.width as usize
 }
 
-/// The logarithm of the scale of a map, rounded to a whole number.
+/// The logarithm of the scale of a map. Along its longer side, which has enough pixels to tell.
 fn exponent(map: Extent, image: Extent) -> f32 {
-    let scale = f64::from(map.height) / f64::from(image.height);
-    (scale as f32).log2().round_ties_even()
+    let stride = stride(image.height, map.height).max(stride(image.width, map.width));
+    -(stride as f32).log2()
 }
 
 /// For each cell along an axis, the lines of pixels that it reads, with their weights: those beside its points, of which the ones

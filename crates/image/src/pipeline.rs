@@ -60,6 +60,7 @@ pub struct TestPipeline {
     fit: Fit,
     shorter: u32,
     side: u32,
+    longest: Option<u32>,
     normalize: Normalize,
 }
 
@@ -74,7 +75,8 @@ impl TestPipeline {
     pub fn new(preprocess: &Preprocess) -> Result<Self> {
         let side = preprocess.crop.get();
         let shorter = preprocess.resize.map_or(side, Resolution::get);
-        Ok(Self { fit: preprocess.fit, shorter, side, normalize: checked_normalize(preprocess)? })
+        let longest = preprocess.longest_side.map(Resolution::get);
+        Ok(Self { fit: preprocess.fit, shorter, side, longest, normalize: checked_normalize(preprocess)? })
     }
 
     /// Height and width of the images; `None` if they depend on the image.
@@ -89,7 +91,7 @@ impl TestPipeline {
     pub fn fitted(&self, size: [u32; 2]) -> Fitted {
         match self.fit {
             Fit::CenterCrop => Fitted::center(size, self.shorter, self.side),
-            Fit::Whole => Fitted::whole(size, self.shorter),
+            Fit::Whole => Fitted::whole(size, self.shorter, self.longest),
             Fit::Square => Fitted::stretched(size, self.side),
         }
     }

@@ -96,7 +96,7 @@ impl Fitted {
         let whole = if short == shorter {
             Self { from: Rect::whole(size), resized: size, window: Rect::whole(size) }
         } else {
-            Self::whole(size, shorter)
+            Self::whole(size, shorter, None)
         };
         let [width, height] = whole.resized;
         let mut window = Rect::center(whole.resized, side, side);
@@ -118,14 +118,22 @@ impl Fitted {
         Self { from: Rect::whole(size), resized: [side; 2], window: Rect::whole([side; 2]) }
     }
 
-    /// All of an image of that many columns and rows, whose shorter side is resized to `shorter`.
+    /// All of an image of that many columns and rows, whose shorter side is resized to `shorter`, or to less if the longer one
+    /// would be above `longest`.
     ///
-    /// The longer side is rounded down, as torchvision does, and cropped to eight times the shorter one before that.
-    pub fn whole(size: [u32; 2], shorter: u32) -> Self {
+    /// Sides are rounded down, as torchvision does, and the longer one is cropped to eight times the shorter one before that.
+    ///
+    /// # Source
+    /// torchvision, `GeneralizedRCNNTransform.resize`, for `longest`.
+    pub fn whole(size: [u32; 2], shorter: u32, longest: Option<u32>) -> Self {
         let short = size[0].min(size[1]);
         let most = short.saturating_mul(MAX_RATIO);
         let from = Rect::center(size, most, most);
-        let scaled = |n: u32| (u64::from(shorter) * u64::from(n) / u64::from(short)) as u32;
+        let long = from.width.max(from.height);
+        let is_too_long =
+            |most: &u32| u64::from(shorter) * u64::from(long) > u64::from(*most) * u64::from(short);
+        let (to, of) = longest.filter(is_too_long).map_or((shorter, short), |most| (most, long));
+        let scaled = |n: u32| ((u64::from(to) * u64::from(n) / u64::from(of)) as u32).max(1);
         let resized = [scaled(from.width), scaled(from.height)];
         Self { from, resized, window: Rect::whole(resized) }
     }
@@ -263,12 +271,29 @@ mod tests {
 
     #[test]
     fn a_whole_image_keeps_its_aspect_within_bounds() {
-        let fitted = Fitted::whole([640, 427], 160);
+        let fitted = Fitted::whole([640, 427], 160, None);
         assert_eq!((fitted.from, fitted.resized), (Rect::whole([640, 427]), [239, 160]));
-        assert_eq!(Fitted::whole([160, 200], 160).resized, [160, 200]);
-        let long = Fitted::whole([3, 1000], 10);
+        assert_eq!(Fitted::whole([160, 200], 160, None).resized, [160, 200]);
+        let long = Fitted::whole([3, 1000], 10, None);
         assert_eq!((long.from, long.resized), (Rect { left: 0, top: 488, width: 3, height: 24 }, [10, 80]));
         assert_eq!(long.window, Rect::whole([10, 80]));
+    }
+
+    /// As `torchvision.models.detection.transform._resize_image_and_masks` resizes them for 600 and 1000.
+    #[test]
+    fn the_longer_side_of_a_whole_image_may_be_bounded() {
+        let resized = |size| Fitted::whole(size, 600, Some(1000)).resized;
+        for (size, expected) in [
+            ([640, 480], [800, 600]),
+            ([640, 427], [899, 600]),
+            ([640, 384], [1000, 600]),
+            ([640, 300], [1000, 468]),
+            ([300, 640], [468, 1000]),
+            ([8000, 1000], [1000, 125]),
+            ([1, 7], [142, 1000]),
+        ] {
+            assert_eq!(resized(size), expected, "{size:?}");
+        }
     }
 
     proptest! {

@@ -159,11 +159,13 @@ pub enum Error {
         /// Name of the network.
         network: String,
     },
-    /// A network without regions, with sizes of what looks at them.
-    #[error("network `{network}` does not look at regions, but network.two_stage is set")]
+    /// A network without regions, with a key for those that look at regions.
+    #[error("network `{network}` does not look at regions, but {key} is set")]
     NoRegions {
         /// Name of the network.
         network: String,
+        /// The key.
+        key: &'static str,
     },
     /// A network that reads images, with a number of frames.
     #[error("network `{network}` reads images, which have no frames, but network.frames is set")]
@@ -317,9 +319,9 @@ impl Error {
             Self::NoFastPathway { .. } => {
                 Some("remove network.fast_frames, or choose a network such as slowfast_r50_8x8".to_owned())
             }
-            Self::NoRegions { .. } => Some(
-                "remove network.two_stage, or choose a network such as fasterrcnn_resnet50_fpn".to_owned(),
-            ),
+            Self::NoRegions { key, .. } => {
+                Some(format!("remove {key}, or choose a network such as fasterrcnn_resnet50_fpn"))
+            }
             Self::ReadsImages { .. } => {
                 Some("remove network.frames, or choose a network that reads clips".to_owned())
             }

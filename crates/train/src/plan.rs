@@ -5,7 +5,7 @@ use std::path::Path;
 use mutualnet_bundle::write_atomically;
 use mutualnet_core::network::{List, Rank};
 use mutualnet_core::text::shown;
-use mutualnet_core::{Macs, Network, Subnet, WidthRange};
+use mutualnet_core::{Macs, Network, Subnet, Task, WidthRange};
 use mutualnet_data::Dataset;
 use mutualnet_engine::Device;
 use mutualnet_zoo::{Head, NetworkConfig, Purpose, Variant};
@@ -379,8 +379,15 @@ fn build(purpose: Purpose, recipe: &Recipe, widths: WidthRange, classes: usize) 
     let head = if section.slim_head { Head::Slim } else { Head::Whole };
     let variant = Variant { purpose, head, two_stage: section.two_stage.unwrap_or_default() };
     let network = mutualnet_zoo::build_for(variant, &section.name, &config)?;
-    if section.two_stage.is_some() && network.list(List::BOX).is_err() {
-        return Err(Error::NoRegions { network: section.name.clone() });
+    if network.list(List::BOX).is_err() {
+        let of_detectors = recipe.data.longest_side.filter(|_| recipe.task == Task::Detect);
+        let needs_regions = [
+            ("network.two_stage", section.two_stage.is_some()),
+            ("data.longest_side", of_detectors.is_some()),
+        ];
+        if let Some((key, _)) = needs_regions.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(Error::NoRegions { network: section.name.clone(), key });
+        }
     }
     let network = network.with_channel_divisor(section.channel_divisor)?;
     let side = recipe.crop().get();

@@ -3,7 +3,7 @@
 //! Separate because the two differ: a recipe has one flat table with a `kind`, the pipeline an enum in which every kind
 //! has its own settings.
 
-use mutualnet_core::Task;
+use mutualnet_core::{Fit, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::augment::PadMode;
@@ -32,7 +32,7 @@ pub enum TrainCrop {
         /// What comes in from outside.
         mode: PadMode,
     },
-    /// The middle of the image, or for detection all of it, as at test time.
+    /// The middle of the image, or all of it if the image is stretched to a square, as at test time.
     Center,
 }
 
@@ -49,8 +49,8 @@ struct CropFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ratio: Option<[f64; 2]>,
     /// For `random_short_side`: smallest and largest length of the shorter side, in pixels, such as `[256, 480]`; for
-    /// classification not below the largest resolution. For segmentation, what an image does not fill is black and has
-    /// no class.
+    /// classification not below the largest resolution. Otherwise what an image does not fill is black, and has no class if
+    /// pixels have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shorter: Option<[u32; 2]>,
     /// For `pad`: how many pixels the image is shifted at most, in each direction, such as 4.
@@ -70,7 +70,7 @@ enum CropKind {
     RandomShortSide,
     /// The whole image, shifted by a few pixels.
     Pad,
-    /// The middle of the image, or for detection all of it, as at test time.
+    /// The middle of the image, or all of it if images are stretched to a square, as at test time.
     Center,
 }
 
@@ -151,14 +151,19 @@ impl Default for TrainCrop {
 
 impl TrainCrop {
     /// Whether the settings make sense for images of `side` pixels.
-    pub(super) fn check(&self, task: Task, side: u32) -> Result<()> {
+    pub(super) fn check(&self, task: Task, fit: Fit, side: u32) -> Result<()> {
         let (setting, reason) = match *self {
-            Self::RandomShortSide { .. } | Self::Pad { .. } if task == Task::Detect => (
+            Self::RandomShortSide { .. } | Self::Pad { .. } if fit == Fit::Square => (
                 "crop.kind",
-                "images for detection are stretched to a square: use `random_resized`, or `center` for the whole image"
+                "all of an image is stretched to a square: use `random_resized`, or `center` for the whole image".to_owned(),
+            ),
+            Self::Pad { .. } | Self::Center if fit == Fit::Whole && task == Task::Detect => (
+                "crop.kind",
+                "images keep their aspect ratio: use `random_short_side`, such as { kind = \"random_short_side\", \
+                 shorter = [480, 800] }, or `random_resized`"
                     .to_owned(),
             ),
-            Self::RandomShortSide { shorter: [low, high] } if task == Task::Segment => {
+            Self::RandomShortSide { shorter: [low, high] } if task != Task::Classify => {
                 if 0 < low && low <= high {
                     return Ok(());
                 }

@@ -8,7 +8,7 @@ use mutualnet_bundle::QueryTable;
 use mutualnet_core::network::{ChannelRule, List};
 use mutualnet_core::sample::{SubnetSampler, WidthChoice};
 use mutualnet_core::{
-    ClipSampling, Frames, InputSize, Precision, Preprocess, Subnet, Task, Views, WidthRange,
+    ClipSampling, Fit, Frames, InputSize, Precision, Preprocess, Subnet, Task, Views, WidthRange,
 };
 use mutualnet_data::TrainPipeline;
 
@@ -119,6 +119,11 @@ impl RecipeFile {
             (is_no_size(two_stage.box_features), "network.two_stage.box_features", "from 1 to 4096"),
             (is_no_size(two_stage.mask_channels), "network.two_stage.mask_channels", "from 1 to 4096"),
             (two_stage.mask_layers > 64, "network.two_stage.mask_layers", "at most 64"),
+            (
+                data.longest_side.is_some() && self.task == Task::Classify,
+                "data.longest_side",
+                "for networks that segment or detect: the others see a square of the image",
+            ),
             (data.path.as_os_str().is_empty(), "data.path", "a path"),
             (
                 !(data.train_share > 0.0 && data.train_share <= 1.0),
@@ -150,8 +155,9 @@ impl RecipeFile {
     fn preprocess(&self) -> Result<Preprocess, Problem> {
         let (data, crop) = (&self.data, self.network.resolutions[0]);
         let preprocess = Preprocess {
-            fit: self.task.sees(),
+            fit: if data.longest_side.is_some() { Fit::Whole } else { self.task.sees() },
             resize: data.resize,
+            longest_side: data.longest_side,
             clip: self.clip_sampling(),
             views: Views { clips: self.tabulate.views, crops: self.tabulate.crops },
             ..Preprocess::center_crop(crop, data.mean, data.std)

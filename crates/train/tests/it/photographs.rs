@@ -185,6 +185,29 @@ fn outlines_of_photographs_are_learned_by_heart() {
     assert!(of_boxes >= 0.9 && of_masks >= 0.9, "AP50 of boxes {of_boxes}, of masks {of_masks}");
 }
 
+/// Trained on squares of the photographs, and evaluated on all of each at its aspect ratio. It takes minutes, so it runs with
+/// `MUTUALNET_SLOW=1` only.
+#[test]
+fn boxes_of_photographs_at_their_aspect_ratio_are_learned_by_heart() {
+    if std::env::var_os("MUTUALNET_SLOW").is_none() {
+        return;
+    }
+    let keys = [
+        "task=detect",
+        "network={ name = \"fasterrcnn_mobilenet_v2_fpn\", widths = [0.25, 0.5], resolutions = [192], \
+         two_stage = { pyramid_channels = 64, regions = 128, box_features = 128 } }",
+        "data.mean=[0.5, 0.5, 0.5]",
+        "data.std=[0.5, 0.5, 0.5]",
+        "data.longest_side=320",
+        "data.augment.crop={ kind = \"random_short_side\", shorter = [192, 192] }",
+        "train.epochs=200",
+        "train.lr=0.001",
+    ];
+    let Some(row) = row_of_detector(&keys) else { return };
+    let ap50 = row.others[&Metric::BoxAp50];
+    assert!(row.quality.value >= 0.6 && ap50 >= 0.9, "AP {}, AP50 {ap50}", row.quality.value);
+}
+
 /// Writes a split with some of the images, and with the categories that they have.
 fn restrict(photographs: &Path, annotations: &Path, (truth, images): (&Instances, &[usize]), split: &Path) {
     fs::create_dir_all(split.join("images")).unwrap();

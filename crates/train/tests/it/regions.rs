@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mutualnet_bundle::{Bundle, QueryTable};
 use mutualnet_core::network::{List, ParameterKind};
-use mutualnet_core::{Metric, Network, Task, Weights, Width, WidthRange};
+use mutualnet_core::{Fit, Metric, Network, Task, Weights, Width, WidthRange};
 use mutualnet_data::Objects;
 use mutualnet_data::scenes::{ScenesSpec, generate};
 use mutualnet_detect::boxes::left_top_sides;
@@ -14,6 +14,8 @@ use mutualnet_detect::coco::Instances;
 use mutualnet_detect::decode::ProposalRules;
 use mutualnet_detect::{Corners, Extent, Proposer, Rle, RoiAlign};
 use mutualnet_engine::{ConvGeometry, Device, Tensor, no_grad};
+use mutualnet_image::decode::decode_file;
+use mutualnet_image::{Image, encode_png, preprocess_file};
 use mutualnet_nn::{Net, Norm, Parameters};
 use mutualnet_predict::Step;
 use mutualnet_runtime::Output;
@@ -279,6 +281,52 @@ fn from_scenes_to_boxes_and_masks_with_regions() {
     assert_eq!(bundle.task(), Task::Detect);
     assert!(bundle.network().list(List::MASK).is_ok());
     check_rows(&bundle, &data);
+}
+
+/// Training sees squares of images at their aspect ratio; test images are oblong, and one of them is too long for its shorter
+/// side to have the resolution.
+#[test]
+fn images_may_keep_their_aspect_ratio() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    generate(&data, &ScenesSpec { seed: 5, train: 8, test: 3, side: 96, min_object: 24 }).unwrap();
+    let file = data.join("test/instances.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    for (image, width) in json["images"].as_array_mut().unwrap().iter_mut().zip([96, 132, 192]) {
+        let path = data.join("test/images").join(image["file_name"].as_str().unwrap());
+        let scene = decode_file(&path).unwrap();
+        let mut pixels = vec![90; 3 * 96 * width];
+        for (line, of_scene) in pixels.chunks_exact_mut(3 * width).zip(scene.pixels().chunks_exact(3 * 96)) {
+            line[..of_scene.len()].copy_from_slice(of_scene);
+        }
+        std::fs::write(&path, encode_png(&Image::new(width as u32, 96, pixels))).unwrap();
+        image["width"] = width.into();
+    }
+    std::fs::write(&file, json.to_string()).unwrap();
+    let keys = [
+        "network.name=fasterrcnn_mobilenet_v2_fpn",
+        "network.two_stage={ pyramid_channels = 32, regions = 32, box_features = 64 }",
+        "data.longest_side=144",
+        "data.augment={ crop = { kind = 'random_short_side', shorter = [96, 120] } }",
+    ];
+    let run = train_in(dir.path(), RECIPE, &keys);
+    let table = tabulate(&run, "test", &mut ()).unwrap();
+    assert!(table.rows().iter().all(|row| row.quality.n == 3));
+    let bundle = Bundle::read(&run.bundle()).unwrap();
+    assert_eq!(bundle.preprocess().fit, Fit::Whole);
+    let seen = json["images"].as_array().unwrap().iter().map(|image| {
+        let path = data.join("test/images").join(image["file_name"].as_str().unwrap());
+        preprocess_file(&path, bundle.preprocess()).unwrap().size
+    });
+    assert_eq!(seen.collect::<Vec<_>>(), [[96, 96], [96, 132], [72, 144]]);
+    check_rows(&bundle, &data);
+    let center = ["data.longest_side=144", "data.augment={ crop = { kind = 'center' } }"].map(str::to_owned);
+    let error = Recipe::parse(RECIPE, &center).unwrap_err().to_string();
+    assert!(error.contains("data.augment.crop.kind") && error.contains("random_short_side"), "{error}");
+    let one_stage = ["network.name=ssdlite320_mobilenet_v3_large", keys[2], keys[3]].map(str::to_owned);
+    let path = [format!("data.path={data:?}")];
+    let error = Plan::make(&Recipe::parse(RECIPE, &[&one_stage[..], &path].concat()).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("does not look at regions, but data.longest_side is set"), "{error}");
 }
 
 #[test]

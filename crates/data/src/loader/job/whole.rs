@@ -12,12 +12,13 @@ use crate::loader::batches::Batch;
 use crate::loader::buffers::Buffers;
 use crate::order::BatchPlan;
 use crate::scratch::Scratch;
-use crate::{Geometry, Result, SampleError, SampleRef};
+use crate::{Geometry, Label, Objects, Result, SampleError, SampleRef};
 
-/// An image at its final size, and its mask.
+/// An image at its final size, and its mask or its objects.
 struct Whole {
     image: Image,
     mask: Vec<u8>,
+    objects: Option<Objects>,
 }
 
 impl Job {
@@ -34,15 +35,15 @@ impl Job {
         self.scratch.with(|scratch| {
             let made = index.map(|index| self.whole(index, pipeline, scratch)).transpose()?.flatten();
             let indices: Vec<u32> = index.filter(|_| made.is_some()).into_iter().collect();
-            let (mut size, mut images, mut masks) = ([0; 2], Default::default(), Vec::new());
-            if let Some(Whole { image, mask }) = made {
+            let (mut size, mut images, mut labels) = ([0; 2], Default::default(), Labels::default());
+            if let Some(Whole { image, mask, objects }) = made {
                 size = [image.height() as usize, image.width() as usize];
                 images = buffers.take(3 * size[0] * size[1])?;
                 pipeline.normalize(image, &mut scratch.canvas, &mut images);
                 scratch.canvas.times.images += 1;
-                masks = mask;
+                labels = Labels { masks: mask, objects: objects.into_iter().collect() };
             }
-            let targets = self.targets(&indices, Labels { masks, ..Labels::default() }, |_| None);
+            let targets = self.targets(&indices, labels, |_| None);
             let (n, seed) = (indices.len(), self.seed);
             Ok(Batch { images, targets, n, views: 1, indices, frames: None, size, seed, epoch, step })
         })
@@ -68,12 +69,16 @@ impl Job {
         let Opened { image, mask, canvas } = self.open(sample, scratch)?;
         let fitted = pipeline.fitted([image.width(), image.height()]);
         let image = pipeline.resize(image, canvas)?;
+        let objects = match sample.label {
+            Label::Objects(image) => Some(self.objects(image, &Geometry::of(fitted))),
+            _ => None,
+        };
         let mask = mask.map_or_else(Vec::new, |mask| {
             let Fitted { resized: [columns, rows], .. } = fitted;
             let mut out = vec![0; columns as usize * rows as usize];
             timed(&mut canvas.times.augment, || Geometry::of(fitted).write_mask(&mask, &mut out));
             out
         });
-        Ok(Whole { image, mask })
+        Ok(Whole { image, mask, objects })
     }
 }
