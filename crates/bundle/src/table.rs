@@ -56,7 +56,7 @@ pub struct Row {
     pub precision: Precision,
     /// Its cost for one sample, with as many regions as a network may look at.
     pub macs: Macs,
-    /// The cost of its trunk alone, if the network has one.
+    /// The cost of its backbone alone, if the network has one.
     pub backbone: Option<Macs>,
     /// How good it is on the test split, by the table's metric.
     pub quality: Quality,
@@ -76,7 +76,7 @@ impl Row {
         Self { subnet, precision, macs, backbone, quality, others, latency, pareto: false }
     }
 
-    /// The same row with the cost of its trunk.
+    /// The same row with the cost of its backbone.
     pub fn with_backbone(self, backbone: Option<Macs>) -> Self {
         Self { backbone, ..self }
     }
@@ -171,7 +171,7 @@ impl QueryTable {
         (!of_lists.is_empty()).then(|| format!("{says}: {}", of_lists.join(", ")))
     }
 
-    /// Whether the rows have the cost of a trunk.
+    /// Whether the rows have the cost of a backbone.
     pub fn has_backbone(&self) -> bool {
         self.rows[0].backbone.is_some()
     }

@@ -92,7 +92,7 @@ pub(crate) fn stride(image: u32, map: u32) -> u32 {
 }
 
 /// The distance of anchors along an axis, from the lengths of the image and of the map. It is the stride of the map, or less if the
-/// padded image is no multiple of that, as for a map that is pooled once more than the trunk's.
+/// padded image is no multiple of that, as for a map that is pooled once more than the backbone's.
 fn distance(image: u32, map: u32) -> f32 {
     let padded = image.next_multiple_of(PADDED);
     (padded / padded.div_ceil(stride(image, map))) as f32

@@ -222,7 +222,7 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         if let Self::Missing { network, .. } = self
-            && let Some(mutualnet_zoo::family::Trunk { classifier, .. }) = mutualnet_zoo::trunk(network)
+            && let Some(mutualnet_zoo::family::Backbone { classifier, .. }) = mutualnet_zoo::backbone(network)
         {
             return Some(format!(
                 "to start {network} from a classification network, import with --network {classifier} and name the \

@@ -70,7 +70,7 @@ impl Report {
     /// What else to know about the weights, if anything: torchvision's own weights of some detectors are for batch norms with
     /// another eps.
     pub fn notice(&self) -> Option<String> {
-        let eps = mutualnet_zoo::trunk(&self.network)?.published_eps.filter(|_| self.is_frozen)?;
+        let eps = mutualnet_zoo::backbone(&self.network)?.published_eps.filter(|_| self.is_frozen)?;
         Some(format!(
             "the checkpoint has frozen batch norms: torchvision's weights for COCO are for an eps of {eps}, and here it is \
              1e-5, which changes scores slightly until the network is trained further"

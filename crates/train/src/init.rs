@@ -11,7 +11,7 @@ use mutualnet_core::text::shown;
 use mutualnet_core::{FileKind, Network, Wanted, Weights};
 use mutualnet_engine::Device;
 use mutualnet_nn::Parameters;
-use mutualnet_zoo::Backbone;
+use mutualnet_zoo::BackboneNames;
 
 use crate::recipe::Recipe;
 use crate::{Error, Result};
@@ -25,8 +25,8 @@ pub(crate) struct FirstWeights {
 
 /// The network's parameters from a safetensors file with its names, or from a bundle.
 ///
-/// A network that segments may start from the weights of its trunk's classification network. Then the layers behind the
-/// trunk are random, as without a warm start; and so is the classifier if the recipe says so, and the auxiliary classifier,
+/// A network that segments may start from the weights of its backbone's classification network. Then the layers behind the
+/// backbone are random, as without a warm start; and so is the classifier if the recipe says so, and the auxiliary classifier,
 /// which no bundle has, if the file does not have it.
 ///
 /// # Errors
@@ -37,9 +37,10 @@ pub(crate) fn read(recipe: &Recipe, network: &Network, path: &Path, device: Devi
         _ => safetensors::read(path)?,
     };
     let n_file = file.len();
-    let trunk = mutualnet_zoo::backbone(network).filter(|trunk| is_of_classifier(&file, network, trunk));
-    let (mut weights, random) = match &trunk {
-        Some(trunk) => (of_trunk(file, trunk, path)?, behind(network, trunk)),
+    let backbone =
+        mutualnet_zoo::backbone_names(network).filter(|backbone| is_of_classifier(&file, network, backbone));
+    let (mut weights, random) = match &backbone {
+        Some(backbone) => (of_backbone(file, backbone, path)?, behind(network, backbone)),
         None => {
             let mut random = absent_auxiliary(network, &file);
             if recipe.train.new_head {
@@ -60,7 +61,7 @@ pub(crate) fn read(recipe: &Recipe, network: &Network, path: &Path, device: Devi
     }
     let fit = |source| Error::Init { path: path.to_owned(), source };
     let parameters = Parameters::from_weights(network, &weights, device).map_err(fit)?;
-    let what = trunk.map_or(String::new(), |trunk| format!(" of the backbone {}", trunk.network));
+    let what = backbone.map_or(String::new(), |backbone| format!(" of the backbone {}", backbone.network));
     let (random, unused) = (random.len(), n_file - n_taken);
     let notice = format!(
         "train.init: {n_taken} tensors{what} are taken from {}, {random} start random; {unused} of the file are not used",
@@ -69,17 +70,17 @@ pub(crate) fn read(recipe: &Recipe, network: &Network, path: &Path, device: Devi
     Ok(FirstWeights { parameters, notice: Some(notice).filter(|_| random > 0) })
 }
 
-/// Whether a file has weights of the trunk's classification network, and none of the network itself.
-fn is_of_classifier(file: &Weights, network: &Network, trunk: &Backbone) -> bool {
+/// Whether a file has weights of the backbone's classification network, and none of the network itself.
+fn is_of_classifier(file: &Weights, network: &Network, backbone: &BackboneNames) -> bool {
     let has_own = network.parameters().iter().any(|parameter| file.contains_key(&parameter.name));
-    !has_own && trunk.names.iter().any(|(_, theirs)| file.contains_key(theirs))
+    !has_own && backbone.names.iter().any(|(_, theirs)| file.contains_key(theirs))
 }
 
-/// The weights of the trunk, under the network's names.
-fn of_trunk(mut file: Weights, trunk: &Backbone, path: &Path) -> Result<Weights> {
+/// The weights of the backbone, under the network's names.
+fn of_backbone(mut file: Weights, backbone: &BackboneNames, path: &Path) -> Result<Weights> {
     let mut missing = Vec::new();
     let mut weights = Weights::new();
-    for (ours, theirs) in &trunk.names {
+    for (ours, theirs) in &backbone.names {
         match file.remove(theirs) {
             Some(tensor) => drop(weights.insert(ours.clone(), tensor)),
             None => missing.push(theirs.as_str()),
@@ -88,7 +89,7 @@ fn of_trunk(mut file: Weights, trunk: &Backbone, path: &Path) -> Result<Weights>
     if missing.is_empty() {
         return Ok(weights);
     }
-    let (n, all, name) = (missing.len(), trunk.names.len(), trunk.network);
+    let (n, all, name) = (missing.len(), backbone.names.len(), backbone.network);
     Err(Error::FirstWeights {
         reason: format!(
             "{n} of the {all} weights of the backbone {name} are not in the file: {}",
@@ -105,10 +106,10 @@ fn first_few(names: &[&str]) -> String {
     format!("{}{more}", names[..names.len().min(4)].join(", "))
 }
 
-/// Names of the parameters that do not belong to the trunk.
-fn behind(network: &Network, trunk: &Backbone) -> BTreeSet<String> {
+/// Names of the parameters that do not belong to the backbone.
+fn behind(network: &Network, backbone: &BackboneNames) -> BTreeSet<String> {
     let names = network.parameters().into_iter().map(|parameter| parameter.name);
-    names.filter(|name| !trunk.names.iter().any(|(ours, _)| ours == name)).collect()
+    names.filter(|name| !backbone.names.iter().any(|(ours, _)| ours == name)).collect()
 }
 
 /// Names of the parameters of the auxiliary classifier, if the file has none of them.

@@ -59,8 +59,8 @@ impl<'a, O: Objective> Sweep<'a, O> {
 /// # Errors
 /// There were no images, or the sub-network does not fit the network.
 pub(crate) fn scored_row(network: &Network, subnet: Subnet, score: &impl Score) -> Result<Row> {
-    let trunk = mutualnet_zoo::trunk(network.name());
-    let backbone = trunk.map(|trunk| network.macs_below(trunk.path, subnet)).transpose()?;
+    let backbone = mutualnet_zoo::backbone(network.name());
+    let backbone = backbone.map(|backbone| network.macs_below(backbone.path, subnet)).transpose()?;
     let row = Row::new(subnet, network.macs(subnet)?, score.quality()?, Vec::new());
     Ok(row.with_backbone(backbone).with_others(score.others()))
 }

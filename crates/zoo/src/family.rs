@@ -26,8 +26,8 @@ pub struct Family {
     pub torchvision: &'static [&'static str],
     /// Those that timm has, and what it calls them.
     pub timm: &'static [(&'static str, &'static str)],
-    /// The trunks of the networks that begin with one of the networks that classify.
-    pub trunks: &'static [Trunk],
+    /// The backbones of the networks that begin with one of the networks that classify.
+    pub backbones: &'static [Backbone],
     /// Where another program's results are: for [`Folder::Steps`] of every sample, else of every network.
     pub results: Folder,
     /// Networks that together have all layers of the family. The first is small, or smaller than the others, and is used by
@@ -52,12 +52,12 @@ pub enum Reads {
 
 /// The layers that a network has in common with one that classifies, so that training can start from their weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Trunk {
+pub struct Backbone {
     /// The network's name.
     pub network: &'static str,
     /// The name of the network that classifies.
     pub classifier: &'static str,
-    /// What the names of the trunk's parameters begin with. Behind it they are torchvision's names in the classifier.
+    /// What the names of the backbone's parameters begin with. Behind it they are torchvision's names in the classifier.
     pub path: &'static str,
     /// The eps of the frozen batch norms for which torchvision publishes the weights of the whole network, if it is not the one
     /// here.
@@ -161,9 +161,9 @@ impl Family {
         self.clips().iter().any(|clip| clip.fast.is_some())
     }
 
-    /// The trunk of a network, if it begins with a network that classifies.
-    pub fn trunk(&self, name: &str) -> Option<Trunk> {
-        self.trunks.iter().find(|trunk| trunk.network == name).copied()
+    /// The backbone of a network, if it begins with a network that classifies.
+    pub fn backbone(&self, name: &str) -> Option<Backbone> {
+        self.backbones.iter().find(|backbone| backbone.network == name).copied()
     }
 
     /// The sample of a name.

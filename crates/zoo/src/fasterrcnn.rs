@@ -1,6 +1,6 @@
 //! Faster R-CNN with a feature pyramid behind MobileNetV2, MobileNetV3, ResNet-50 or VGG-16: one list proposes regions, the other one looks at them.
 //!
-//! The trunk is slimmed as in classification. The pyramid and the layers behind it are the same at every width, or are slimmed too,
+//! The backbone is slimmed as in classification. The pyramid and the layers behind it are the same at every width, or are slimmed too,
 //! except for the maps that regions are cut from and a linear layer, which never are.
 //!
 //! # Source
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use mutualnet_core::network::{Activation, ChannelRule, Conv, List, NetworkBuilder, Output, Rank, Resize};
 use mutualnet_core::{Network, NodeId};
 
-use crate::family::Trunk;
+use crate::family::Backbone;
 use crate::layers::{dense, max_pool};
 use crate::output_stride::{Steps, Strides};
 use crate::{Error, Head, NetworkConfig, TwoStage, mobilenet_v2, mobilenet_v3, resnet, vgg};
@@ -31,15 +31,15 @@ pub const NAMES: &[&str] = &[
 /// Those that torchvision has.
 pub const TORCHVISION: &[&str] = &[NAMES[0], NAMES[1]];
 
-/// Their trunks.
+/// Their backbones.
 ///
 /// # Source
 /// torchvision, `overwrite_eps`, called for `COCO_V1` of the second network.
-pub const TRUNKS: &[Trunk] = &[
-    trunk_of(NAMES[0], mobilenet_v3::NAME),
-    residual_trunk(NAMES[1]),
-    trunk_of(NAMES[2], mobilenet_v2::NAME),
-    trunk_of(NAMES[3], vgg::NAME),
+pub const BACKBONES: &[Backbone] = &[
+    backbone_of(NAMES[0], mobilenet_v3::NAME),
+    residual_backbone(NAMES[1]),
+    backbone_of(NAMES[2], mobilenet_v2::NAME),
+    backbone_of(NAMES[3], vgg::NAME),
 ];
 
 /// The length of the shorter side of the images that the networks are published for.
@@ -48,7 +48,7 @@ pub const SIDE: u32 = 800;
 /// Positions of a region, 7 × 7.
 const REGION_POSITIONS: u32 = 7 * 7;
 
-/// Path of the trunk.
+/// Path of the backbone.
 const BODY: &str = "backbone.body";
 
 /// Numbers of a box's codes.
@@ -70,23 +70,23 @@ pub fn fasterrcnn(
     head: Head,
     sizes: TwoStage,
 ) -> Option<Result<Network, Error>> {
-    let trunk = trunk(name.strip_prefix("fasterrcnn_")?)?;
-    Some(build((name, trunk), config, (head, sizes), BTreeMap::new()))
+    let backbone = backbone(name.strip_prefix("fasterrcnn_")?)?;
+    Some(build((name, backbone), config, (head, sizes), BTreeMap::new()))
 }
 
-pub(crate) const fn trunk_of(network: &'static str, classifier: &'static str) -> Trunk {
-    Trunk { network, classifier, path: "backbone.body.", published_eps: None }
+pub(crate) const fn backbone_of(network: &'static str, classifier: &'static str) -> Backbone {
+    Backbone { network, classifier, path: "backbone.body.", published_eps: None }
 }
 
-pub(crate) const fn residual_trunk(network: &'static str) -> Trunk {
-    Trunk { published_eps: Some(0.0), ..trunk_of(network, "resnet50") }
+pub(crate) const fn residual_backbone(network: &'static str) -> Backbone {
+    Backbone { published_eps: Some(0.0), ..backbone_of(network, "resnet50") }
 }
 
-/// Appends a trunk, and returns its maps, and the boxes that are proposed at every position.
-pub(crate) type AppendTrunk = fn(&mut NetworkBuilder, NodeId) -> (Vec<NodeId>, usize);
+/// Appends a backbone, and returns its maps, and the boxes that are proposed at every position.
+pub(crate) type AppendBackbone = fn(&mut NetworkBuilder, NodeId) -> (Vec<NodeId>, usize);
 
-/// The trunk with a pyramid of a name.
-pub(crate) fn trunk(name: &str) -> Option<AppendTrunk> {
+/// The backbone with a pyramid of a name.
+pub(crate) fn backbone(name: &str) -> Option<AppendBackbone> {
     match name {
         "mobilenet_v3_large_fpn" => Some(mobile),
         "resnet50_fpn" => Some(residual),
@@ -105,7 +105,7 @@ fn mobile(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
 fn residual(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
     let names = resnet::Names::Torchvision("backbone.body.");
     let block = resnet::Block::of("resnet50").expect("it is a ResNet");
-    (resnet::trunk(net, input, block, names, resnet::Moves::strided(None)).to_vec(), 3)
+    (resnet::backbone(net, input, block, names, resnet::Moves::strided(None)).to_vec(), 3)
 }
 
 /// The last maps with the strides 4, 8, 16 and 32.
@@ -116,12 +116,12 @@ fn inverted(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
 
 /// The ends of all stages but the first.
 fn chain(net: &mut NetworkBuilder, input: NodeId) -> (Vec<NodeId>, usize) {
-    (vgg::trunk(net, BODY, input, Strides::new(None))[1..].to_vec(), 3)
+    (vgg::backbone(net, BODY, input, Strides::new(None))[1..].to_vec(), 3)
 }
 
 /// A network with the lists [`List::MAIN`] and [`List::BOX`], and with `more`.
 pub(crate) fn build(
-    (name, trunk): (&str, AppendTrunk),
+    (name, backbone): (&str, AppendBackbone),
     config: &NetworkConfig,
     (head, sizes): (Head, TwoStage),
     mut more: BTreeMap<String, Network>,
@@ -132,7 +132,7 @@ pub(crate) fn build(
     }
     let mut main = NetworkBuilder::new(name, Rank::Image, config.widths);
     let input = main.input(3);
-    let (maps, boxes_per_position) = trunk(&mut main, input);
+    let (maps, boxes_per_position) = backbone(&mut main, input);
     let features = pyramid(&mut main, &maps, channels, head);
     for (idx, &map) in features.iter().enumerate() {
         main.output(&format!("{}.{idx}", Output::FEATURES), map);
@@ -142,15 +142,15 @@ pub(crate) fn build(
     Ok(main.finish()?.with_lists(more)?)
 }
 
-/// The maps of the pyramid: each map of the trunk, plus all coarser ones at its size.
-fn pyramid(net: &mut NetworkBuilder, trunk: &[NodeId], channels: u32, head: Head) -> Vec<NodeId> {
+/// The maps of the pyramid: each map of the backbone, plus all coarser ones at its size.
+fn pyramid(net: &mut NetworkBuilder, backbone: &[NodeId], channels: u32, head: Head) -> Vec<NodeId> {
     let biased = |conv: Conv| Conv { bias: true, ..conv };
     let inner = biased(head.conv(channels, 1));
     let layer = biased(dense(ChannelRule::whole(channels as usize), 3, 1));
     let path = "backbone.fpn";
     let lateral =
         |(idx, &map): (usize, &NodeId)| net.conv(&format!("{path}.inner_blocks.{idx}.0"), map, inner.clone());
-    let mut sums: Vec<_> = trunk.iter().enumerate().map(lateral).collect();
+    let mut sums: Vec<_> = backbone.iter().enumerate().map(lateral).collect();
     for idx in (0..sums.len() - 1).rev() {
         let (fine, coarse) = (sums[idx], sums[idx + 1]);
         let resized = net.resize_like(&format!("{path}.top_down.{idx}"), coarse, fine, Resize::Nearest);
@@ -265,17 +265,18 @@ mod tests {
         assert_eq!(format!("{:.2}", net.macs(subnet).unwrap().as_f64() / 1e9), "134.38");
     }
 
-    /// A detector for small images, of which the trunk should be the larger part.
+    /// A detector for small images, of which the backbone should be the larger part.
     #[test]
-    fn what_is_behind_the_trunk_can_be_smaller() {
+    fn what_is_behind_the_backbone_can_be_smaller() {
         let sizes = TwoStage { pyramid_channels: 64, regions: 64, box_features: 128, ..TwoStage::default() };
         let net = fasterrcnn(NAMES[2], &config(), Head::Whole, sizes).unwrap().unwrap();
         let subnet = Subnet::image(Width::ONE, Resolution::new(160).unwrap());
-        let (all, of_trunk) = (net.macs(subnet).unwrap(), net.macs_below(TRUNKS[2].path, subnet).unwrap());
+        let (all, of_backbone) =
+            (net.macs(subnet).unwrap(), net.macs_below(BACKBONES[2].path, subnet).unwrap());
         let of_region = 64 * 49 * 128 + 128 * 128 + 128 * 5 * 91;
         assert_eq!(net.list_macs(net.list(List::BOX).unwrap(), subnet).unwrap().0, of_region);
         assert_eq!(net.list(List::BOX).unwrap().regions(), Some(64));
-        assert!(of_trunk.as_f64() > 0.3 * all.as_f64(), "{of_trunk} of {all}");
+        assert!(of_backbone.as_f64() > 0.3 * all.as_f64(), "{of_backbone} of {all}");
     }
 
     #[test]

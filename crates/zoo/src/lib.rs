@@ -34,7 +34,7 @@ mod inverted_residual;
 mod layers;
 
 mod backbone;
-pub use backbone::{Backbone, backbone, trunk};
+pub use backbone::{BackboneNames, backbone, backbone_names};
 
 mod config;
 pub use config::NetworkConfig;
@@ -59,7 +59,7 @@ const IMAGENET: Family = Family {
     origin: Origin::Authors,
     torchvision: &[],
     timm: &[],
-    trunks: &[],
+    backbones: &[],
     results: Folder::Steps,
     samples: &[],
     build: |_, _, _| None,
@@ -204,7 +204,7 @@ pub const FAMILIES: &[Family] = &[
         classes: 21,
         origin: Origin::Torchvision,
         torchvision: &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50"],
-        trunks: segment::TRUNKS,
+        backbones: segment::BACKBONES,
         results: Folder::Segment,
         samples: &[
             Sample { name: "lraspp_mobilenet_v3_large", widths: [0.25, 1.0] },
@@ -218,7 +218,7 @@ pub const FAMILIES: &[Family] = &[
         names: &[ssdlite::NAME],
         reads: Reads::Images { side: ssdlite::SIDE },
         torchvision: &[ssdlite::NAME],
-        // It has no trunk: its last blocks have half the channels.
+        // It has no backbone: its last blocks have half the channels.
         results: Folder::Detect,
         samples: &[Sample { name: ssdlite::NAME, widths: [0.25, 1.0] }],
         build: |name, config, variant| {
@@ -230,8 +230,8 @@ pub const FAMILIES: &[Family] = &[
         names: fasterrcnn::NAMES,
         reads: Reads::Images { side: fasterrcnn::SIDE },
         torchvision: fasterrcnn::TORCHVISION,
-        trunks: fasterrcnn::TRUNKS,
-        // One behind each of the trunks.
+        backbones: fasterrcnn::BACKBONES,
+        // One behind each of the backbones.
         samples: &[
             Sample { name: "fasterrcnn_mobilenet_v3_large_fpn", widths: [0.25, 0.5] },
             Sample { name: "fasterrcnn_resnet50_fpn", widths: [0.25, 0.5] },
@@ -245,7 +245,7 @@ pub const FAMILIES: &[Family] = &[
         names: maskrcnn::NAMES,
         reads: Reads::Images { side: fasterrcnn::SIDE },
         torchvision: maskrcnn::TORCHVISION,
-        trunks: maskrcnn::TRUNKS,
+        backbones: maskrcnn::BACKBONES,
         samples: &[Sample { name: "maskrcnn_mobilenet_v3_large_fpn", widths: [0.25, 0.5] }],
         build: |name, config, variant| maskrcnn::maskrcnn(name, config, variant.head, variant.two_stage),
         ..COCO

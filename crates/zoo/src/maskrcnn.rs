@@ -13,7 +13,7 @@ use mutualnet_core::network::{
     Activation, ChannelRule, Conv, List, NetworkBuilder, Output, Rank, TransposedConv,
 };
 
-use crate::family::Trunk;
+use crate::family::Backbone;
 use crate::fasterrcnn;
 use crate::layers::dense;
 use crate::{Error, Head, NetworkConfig, TwoStage, mobilenet_v2, mobilenet_v3, vgg};
@@ -29,15 +29,15 @@ pub const NAMES: &[&str] = &[
 /// Those that torchvision has.
 pub const TORCHVISION: &[&str] = &[NAMES[1]];
 
-/// Their trunks.
+/// Their backbones.
 ///
 /// # Source
 /// torchvision, `overwrite_eps`, called for `COCO_V1` of the second network.
-pub const TRUNKS: &[Trunk] = &[
-    fasterrcnn::trunk_of(NAMES[0], mobilenet_v3::NAME),
-    fasterrcnn::residual_trunk(NAMES[1]),
-    fasterrcnn::trunk_of(NAMES[2], mobilenet_v2::NAME),
-    fasterrcnn::trunk_of(NAMES[3], vgg::NAME),
+pub const BACKBONES: &[Backbone] = &[
+    fasterrcnn::backbone_of(NAMES[0], mobilenet_v3::NAME),
+    fasterrcnn::residual_backbone(NAMES[1]),
+    fasterrcnn::backbone_of(NAMES[2], mobilenet_v2::NAME),
+    fasterrcnn::backbone_of(NAMES[3], vgg::NAME),
 ];
 
 /// Cells along a side of a region.
@@ -59,10 +59,10 @@ pub fn maskrcnn(
     head: Head,
     sizes: TwoStage,
 ) -> Option<Result<Network, Error>> {
-    let trunk = fasterrcnn::trunk(name.strip_prefix("maskrcnn_")?)?;
+    let backbone = fasterrcnn::backbone(name.strip_prefix("maskrcnn_")?)?;
     let with_masks = |of_masks| {
         let more = BTreeMap::from([(List::MASK.to_owned(), of_masks)]);
-        fasterrcnn::build((name, trunk), config, (head, sizes), more)
+        fasterrcnn::build((name, backbone), config, (head, sizes), more)
     };
     Some(masks(name, config, head, sizes).and_then(with_masks))
 }

@@ -73,7 +73,7 @@ pub fn mobilenet_v2(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
 }
 
 /// Appends everything up to the last block.
-pub(crate) fn trunk(net: &mut NetworkBuilder, input: NodeId, names: Names, steps: Steps) -> NodeId {
+pub(crate) fn backbone(net: &mut NetworkBuilder, input: NodeId, names: Names, steps: Steps) -> NodeId {
     let [.., last] = four_maps(net, (input, names), steps);
     last
 }

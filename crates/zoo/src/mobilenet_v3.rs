@@ -68,7 +68,7 @@ const BLOCKS: [Spec; 15] = {
 pub fn mobilenet_v3_large(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
     let input = net.input(3);
-    let (_, x) = trunk(&mut net, "features", input, Moves::Strided(config.output_stride));
+    let (_, x) = backbone(&mut net, "features", input, Moves::Strided(config.output_stride));
     let x = net.global_pool("avgpool", x);
     let x = net.linear("classifier.0", x, HIDDEN_FEATURES);
     let x = net.activation("classifier.1", x, Activation::HardSwish);
@@ -101,12 +101,17 @@ pub(crate) enum Moves {
 
 /// Appends everything up to the last convolution under `path`; returns the last node with an eighth of the side, and the
 /// last one.
-pub(crate) fn trunk(net: &mut NetworkBuilder, path: &str, input: NodeId, moves: Moves) -> (NodeId, NodeId) {
+pub(crate) fn backbone(
+    net: &mut NetworkBuilder,
+    path: &str,
+    input: NodeId,
+    moves: Moves,
+) -> (NodeId, NodeId) {
     let layers = layers(STYLE, net, (path, input), moves);
     (layers[LOW_BLOCK], layers[BLOCKS.len() + 1])
 }
 
-/// The trunk of Faster R-CNN under `path`, whose batch norms have the usual eps; returns the last strided block, which has no
+/// The backbone of Faster R-CNN under `path`, whose batch norms have the usual eps; returns the last strided block, which has no
 /// non-linearity at its end, and the last convolution.
 pub(crate) fn two_maps(net: &mut NetworkBuilder, path: &str, input: NodeId) -> [NodeId; 2] {
     let style = Style { norm: BatchNorm { eps: BatchNorm::EPS }, ..STYLE };
@@ -151,9 +156,9 @@ fn layers(
     layers
 }
 
-/// Appends the trunk of SSDlite under `path`, in two parts: up to the expansion of the last strided block, and up to the
+/// Appends the backbone of SSDlite under `path`, in two parts: up to the expansion of the last strided block, and up to the
 /// last convolution, with half the channels behind that expansion. Returns the last node of both.
-pub(crate) fn halved_trunk(net: &mut NetworkBuilder, path: &str, input: NodeId) -> [NodeId; 2] {
+pub(crate) fn halved_backbone(net: &mut NetworkBuilder, path: &str, input: NodeId) -> [NodeId; 2] {
     let stem = dense(ChannelRule::slim(STEM_CHANNELS), 3, 2);
     let last_activation = Some(Activation::HardSwish);
     let mut x = STYLE.layer(net, &format!("{path}.0.0"), input, (stem, last_activation));

@@ -160,23 +160,23 @@ impl Moves {
 }
 
 /// Appends everything up to the last block, and returns the ends of the four stages.
-pub(crate) fn trunk(
+pub(crate) fn backbone(
     net: &mut NetworkBuilder,
     input: NodeId,
     (block, repeats): (Block, [usize; 4]),
     names: Names,
     moves: Moves,
 ) -> [NodeId; 4] {
-    let mut trunk = Trunk::new(block, names, moves);
-    let mut x = trunk.stem(net, input);
+    let mut backbone = Backbone::new(block, names, moves);
+    let mut x = backbone.stem(net, input);
     repeats.map(|repeats| {
-        x = trunk.stage(net, &[x], repeats);
+        x = backbone.stage(net, &[x], repeats);
         x
     })
 }
 
 /// Appends a stem and then one stage after the other, between which there may be other layers.
-pub(crate) struct Trunk {
+pub(crate) struct Backbone {
     block: Block,
     names: Names,
     moves: Moves,
@@ -187,7 +187,7 @@ pub(crate) struct Trunk {
     idx: usize,
 }
 
-impl Trunk {
+impl Backbone {
     pub(crate) fn new(block: Block, names: Names, moves: Moves) -> Self {
         let strides = Strides::new(moves.output_stride);
         Self { block, names, moves, strides, dilation: 1, stage: 0, idx: 1 }
@@ -263,7 +263,7 @@ pub fn resnet(name: &str, config: &NetworkConfig) -> Option<Result<Network, Erro
     let mut net = NetworkBuilder::new(name, Rank::Image, config.widths);
     let input = net.input(3);
     let moves = Moves::strided(config.output_stride);
-    let [.., x] = trunk(&mut net, input, (block, repeats), Names::Authors, moves);
+    let [.., x] = backbone(&mut net, input, (block, repeats), Names::Authors, moves);
     let pool = 1 + repeats.iter().sum::<usize>();
     let x = net.global_pool(&format!("features.{pool}"), x);
     net.linear("classifier.0", x, config.classes);

@@ -1,6 +1,6 @@
 //! Semantic segmentation: a score per class and pixel, at the size of the input.
 //!
-//! The trunk is a classification network whose last stages are dilated instead of strided, and is slimmed as there. The
+//! The backbone is a classification network whose last stages are dilated instead of strided, and is slimmed as there. The
 //! head is the same at every width, or is slimmed too.
 //!
 //! # Source
@@ -13,7 +13,7 @@ use mutualnet_core::network::{
 };
 use mutualnet_core::{Network, NodeId};
 
-use crate::family::Trunk;
+use crate::family::Backbone;
 use crate::layers::dense;
 use crate::output_stride::{OutputStride, Steps};
 use crate::{Error, Head, NetworkConfig, Purpose, Variant, mobilenet_v2, mobilenet_v3, resnet};
@@ -21,18 +21,18 @@ use crate::{Error, Head, NetworkConfig, Purpose, Variant, mobilenet_v2, mobilene
 /// The names of the networks.
 pub const NAMES: &[&str] = &["lraspp_mobilenet_v3_large", "deeplabv3_resnet50", "deeplabv3_mobilenet_v2"];
 
-/// Their trunks.
-pub const TRUNKS: &[Trunk] = &[
-    trunk("lraspp_mobilenet_v3_large", mobilenet_v3::NAME),
-    trunk("deeplabv3_resnet50", "resnet50"),
-    trunk("deeplabv3_mobilenet_v2", mobilenet_v2::NAME),
+/// Their backbones.
+pub const BACKBONES: &[Backbone] = &[
+    backbone("lraspp_mobilenet_v3_large", mobilenet_v3::NAME),
+    backbone("deeplabv3_resnet50", "resnet50"),
+    backbone("deeplabv3_mobilenet_v2", mobilenet_v2::NAME),
 ];
 
-const fn trunk(network: &'static str, classifier: &'static str) -> Trunk {
-    Trunk { network, classifier, path: "backbone.", published_eps: None }
+const fn backbone(network: &'static str, classifier: &'static str) -> Backbone {
+    Backbone { network, classifier, path: "backbone.", published_eps: None }
 }
 
-/// Channels between the trunk and the scores of LR-ASPP.
+/// Channels between the backbone and the scores of LR-ASPP.
 const LRASPP_CHANNELS: u32 = 128;
 
 /// Channels of DeepLabV3's head.
@@ -44,7 +44,7 @@ const DILATIONS: [u32; 3] = [6, 12, 18];
 
 /// Builds the network of a name; `None` for a name that is not one of [`NAMES`].
 ///
-/// `config.output_stride` must be `None` where the trunk has the strides of torchvision's. That of
+/// `config.output_stride` must be `None` where the backbone has the strides of torchvision's. That of
 /// `deeplabv3_mobilenet_v2` is 16 or 8.
 ///
 /// # Errors
@@ -77,7 +77,7 @@ fn layer(net: &mut NetworkBuilder, path: &str, inputs: &[NodeId], conv: Conv) ->
 fn lraspp(config: &NetworkConfig, Variant { head, .. }: Variant) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new("lraspp_mobilenet_v3_large", Rank::Image, config.widths);
     let input = net.input(3);
-    let (low, high) = mobilenet_v3::trunk(&mut net, "backbone", input, mobilenet_v3::Moves::Dilated);
+    let (low, high) = mobilenet_v3::backbone(&mut net, "backbone", input, mobilenet_v3::Moves::Dilated);
     let x = layer(&mut net, "classifier.cbr", &[high], head.conv(LRASPP_CHANNELS, 1));
     let gate = net.global_pool("classifier.scale.0", high);
     let gate = net.conv("classifier.scale.1", gate, head.conv(LRASPP_CHANNELS, 1));
@@ -93,13 +93,13 @@ fn lraspp(config: &NetworkConfig, Variant { head, .. }: Variant) -> mutualnet_co
 }
 
 fn deeplab_resnet(config: &NetworkConfig, variant: Variant) -> mutualnet_core::Result<Network> {
-    const TRUNK: &str = "resnet50";
+    const BACKBONE: &str = "resnet50";
     let mut net = NetworkBuilder::new("deeplabv3_resnet50", Rank::Image, config.widths);
     let input = net.input(3);
-    let blocks = resnet::Block::of(TRUNK).expect("it is one of the ResNets");
+    let blocks = resnet::Block::of(BACKBONE).expect("it is one of the ResNets");
     let moves = resnet::Moves { dilated_from: 2, ..resnet::Moves::strided(None) };
     let names = resnet::Names::Torchvision("backbone.");
-    let [.., third, x] = resnet::trunk(&mut net, input, blocks, names, moves);
+    let [.., third, x] = resnet::backbone(&mut net, input, blocks, names, moves);
     let head = DeepLab { head: variant.head, dilations: DILATIONS.map(|dilation| 2 * dilation) };
     head.append(&mut net, (input, x), config.classes);
     if variant.purpose == Purpose::Training {
@@ -111,7 +111,7 @@ fn deeplab_resnet(config: &NetworkConfig, variant: Variant) -> mutualnet_core::R
     net.finish()
 }
 
-/// The trunk ends with the last block, whose channels follow the width.
+/// The backbone ends with the last block, whose channels follow the width.
 fn deeplab_mobilenet(config: &NetworkConfig, head: Head) -> Result<Network, Error> {
     const NAME: &str = "deeplabv3_mobilenet_v2";
     let (output_stride, dilations) = match config.output_stride {
@@ -122,7 +122,7 @@ fn deeplab_mobilenet(config: &NetworkConfig, head: Head) -> Result<Network, Erro
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
     let input = net.input(3);
     let names = mobilenet_v2::Names::Torchvision("backbone");
-    let x = mobilenet_v2::trunk(&mut net, input, names, Steps::dilated(output_stride));
+    let x = mobilenet_v2::backbone(&mut net, input, names, Steps::dilated(output_stride));
     DeepLab { head, dilations }.append(&mut net, (input, x), config.classes);
     Ok(net.finish()?)
 }
@@ -138,7 +138,7 @@ impl DeepLab {
         self.head.conv(DEEPLAB_CHANNELS, size)
     }
 
-    /// Appends the head behind the trunk's end, up to [`Output::MAP`].
+    /// Appends the head behind the backbone's end, up to [`Output::MAP`].
     fn append(&self, net: &mut NetworkBuilder, (input, x): (NodeId, NodeId), classes: usize) {
         let branches = self.branches(net, x);
         let x = layer(net, "classifier.0.project", &branches, self.conv(1));

@@ -10,7 +10,7 @@
 use mutualnet_core::Network;
 use mutualnet_core::network::{NetworkBuilder, Rank};
 
-use crate::resnet::{Block, Moves, Names, trunk};
+use crate::resnet::{Block, Moves, Names, backbone};
 use crate::{Error, NetworkConfig};
 
 /// The names of the networks in recipes.
@@ -37,7 +37,7 @@ pub fn slow(name: &str, config: &NetworkConfig) -> Option<Result<Network, Error>
     let mut net = NetworkBuilder::new(name, Rank::Clip, config.widths);
     let input = net.input(3);
     let moves = Moves { taps: TAPS, ..Moves::strided(config.output_stride) };
-    let [.., x] = trunk(&mut net, input, blocks, Names::Pytorchvideo, moves);
+    let [.., x] = backbone(&mut net, input, blocks, Names::Pytorchvideo, moves);
     let x = net.global_pool("blocks.5.pool", x);
     net.linear("blocks.5.proj", x, config.classes);
     Some(net.finish().map_err(Error::from))

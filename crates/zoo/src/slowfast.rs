@@ -13,7 +13,7 @@ use mutualnet_core::network::{Activation, ChannelRule, Conv, Extent, NetworkBuil
 use mutualnet_core::{Network, NodeId};
 
 use crate::layers::{along_time, dense};
-use crate::resnet::{Block, CHANNELS, Moves, Names, Trunk};
+use crate::resnet::{Backbone, Block, CHANNELS, Moves, Names};
 use crate::slow::{REPEATS, TAPS};
 use crate::{Error, NetworkConfig};
 
@@ -49,8 +49,12 @@ pub fn slowfast(name: &str, config: &NetworkConfig) -> Option<Result<Network, Er
     let moves = Moves { taps: TAPS, ..Moves::strided(config.output_stride) };
     let (taps, stem_taps) = FAST_TAPS;
     let mut pathways = [
-        Trunk::new(Block::Bottleneck { ratio: 1.0 }, Names::Pathway(0), moves),
-        Trunk::new(Block::Whole { divided_by: FEWER }, Names::Pathway(1), Moves { taps, stem_taps, ..moves }),
+        Backbone::new(Block::Bottleneck { ratio: 1.0 }, Names::Pathway(0), moves),
+        Backbone::new(
+            Block::Whole { divided_by: FEWER },
+            Names::Pathway(1),
+            Moves { taps, stem_taps, ..moves },
+        ),
     ];
     let [mut slow, mut fast] = [slow, fast];
     fast = pathways[1].stem(&mut net, fast);

@@ -1,7 +1,7 @@
 //! SSDlite behind MobileNetV3: scores and boxes at every position of six feature maps.
 //!
-//! The trunk is slimmed as in classification. The layers behind it are the same at every width, or are slimmed too; the
-//! depthwise convolutions that read the trunk have its channels in any case.
+//! The backbone is slimmed as in classification. The layers behind it are the same at every width, or are slimmed too; the
+//! depthwise convolutions that read the backbone have its channels in any case.
 //!
 //! # Source
 //! arXiv 1801.04381 §6.2 and 1905.02244 §6.3. Names and shapes are those of torchvision's
@@ -25,10 +25,10 @@ pub const SIDE: u32 = 320;
 /// 2 and 3.
 pub const BOXES_PER_POSITION: usize = 6;
 
-/// Channels of the two feature maps of the trunk.
-const TRUNK_CHANNELS: [u32; 2] = [672, 480];
+/// Channels of the two feature maps of the backbone.
+const BACKBONE_CHANNELS: [u32; 2] = [672, 480];
 
-/// Channels of the feature maps behind the trunk.
+/// Channels of the feature maps behind the backbone.
 const EXTRA_CHANNELS: [u32; 4] = [512, 256, 256, 128];
 
 const NORM: BatchNorm = BatchNorm { eps: 1e-3 };
@@ -60,9 +60,9 @@ pub fn ssdlite(config: &NetworkConfig, head: Head) -> Result<Network, Error> {
 
 /// The feature maps with their channels, from the largest to the smallest.
 fn feature_maps(net: &mut NetworkBuilder, input: NodeId, head: Head) -> Vec<(NodeId, ChannelRule)> {
-    let trunk = mobilenet_v3::halved_trunk(net, "backbone.features", input);
-    let mut maps: Vec<_> = trunk.into_iter().zip(TRUNK_CHANNELS.map(ChannelRule::slim)).collect();
-    let mut x = trunk[1];
+    let backbone = mobilenet_v3::halved_backbone(net, "backbone.features", input);
+    let mut maps: Vec<_> = backbone.into_iter().zip(BACKBONE_CHANNELS.map(ChannelRule::slim)).collect();
+    let mut x = backbone[1];
     for (idx, channels) in EXTRA_CHANNELS.into_iter().enumerate() {
         let path = format!("backbone.extra.{idx}");
         let [inner, out] = [channels / 2, channels].map(|channels| head.rule(channels));
@@ -113,7 +113,7 @@ mod tests {
             let of = |path: &str| channels[net.nodes().iter().position(|node| node.path == path).unwrap()];
             assert_eq!([of("backbone.extra.0.2.0"), of("backbone.extra.0.0.0")], [extra, inner]);
             assert_eq!(of("head.regression_head.module_list.2.0.0"), extra);
-            // The maps of the trunk are slimmed in any case, and outputs never.
+            // The maps of the backbone are slimmed in any case, and outputs never.
             assert_eq!(of("head.regression_head.module_list.0.0.0"), 168);
             assert_eq!(of("head.classification_head.module_list.0.1"), 6 * 91);
         }

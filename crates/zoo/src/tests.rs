@@ -181,7 +181,7 @@ fn torchvisions_networks_to_the_last_mac_and_name() {
 fn vgg_16_as_the_papers_backbone() {
     let [net, detector] =
         ["vgg16_bn", "maskrcnn_vgg16_bn_fpn"].map(|name| build(name, &config(0.25, 1.0)).unwrap());
-    let path = trunk(detector.name()).unwrap().path;
+    let path = backbone(detector.name()).unwrap().path;
     for (width, side, billions) in [
         (1.0, 600, "109.8"),
         (0.95, 600, "99.8"),
@@ -203,8 +203,8 @@ fn vgg_16_as_the_papers_backbone() {
         let convolutions = net.nodes().iter().zip(costs).filter(|(node, _)| matches!(node.op, Op::Conv(_)));
         let macs: u64 = convolutions.map(|(_, cost)| cost.macs.0).sum();
         assert_eq!(format!("{:.1}", macs as f64 / 1e9), billions, "{width}-{side}");
-        let of_trunk = detector.macs_below(path, subnet(width, side)).unwrap();
-        assert_eq!(of_trunk.0, macs, "{width}-{side}");
+        let of_backbone = detector.macs_below(path, subnet(width, side)).unwrap();
+        assert_eq!(of_backbone.0, macs, "{width}-{side}");
     }
 }
 
@@ -447,7 +447,7 @@ fn every_name_is_built_and_every_family_has_a_sample() {
         let is_common = |name: &&str| family.names.contains(name);
         let elsewhere = family.timm.iter().map(|(ours, _)| ours).chain(family.torchvision);
         assert!(
-            elsewhere.chain(family.trunks.iter().map(|trunk| &trunk.network)).all(is_common),
+            elsewhere.chain(family.backbones.iter().map(|backbone| &backbone.network)).all(is_common),
             "{family:?}"
         );
         let clips: Vec<_> = family.clips().iter().map(|clip| clip.name).collect();

@@ -1,4 +1,4 @@
-//! Variants of a network: which outputs it has, and what a width means for the layers behind its trunk.
+//! Variants of a network: which outputs it has, and what a width means for the layers behind its backbone.
 //!
 //! Separate because several families have the same choices.
 //! Invariant: names of parameters do not depend on the head.
@@ -17,13 +17,13 @@ pub enum Purpose {
     Inference,
 }
 
-/// What a width means for the layers behind the trunk.
+/// What a width means for the layers behind the backbone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Head {
     /// Nothing: they are the same at every width.
     #[default]
     Whole,
-    /// The same as for the trunk; only the outputs keep their number.
+    /// The same as for the backbone; only the outputs keep their number.
     Slim,
 }
 
@@ -53,7 +53,7 @@ pub struct Variant {
     pub two_stage: TwoStage,
 }
 
-/// The sizes of the layers behind the trunk of a two-stage detector, and how many regions it looks at; torchvision's without
+/// The sizes of the layers behind the backbone of a two-stage detector, and how many regions it looks at; torchvision's without
 /// change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

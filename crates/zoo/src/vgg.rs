@@ -30,14 +30,14 @@ const STAGES: [&[u32]; 5] = [&[64, 64], &[128, 128], &[256, 256, 256], &[512, 51
 pub fn vgg16_bn(config: &NetworkConfig) -> mutualnet_core::Result<Network> {
     let mut net = NetworkBuilder::new(NAME, Rank::Image, config.widths);
     let input = net.input(3);
-    let [.., x] = trunk(&mut net, "features", input, Strides::new(config.output_stride));
+    let [.., x] = backbone(&mut net, "features", input, Strides::new(config.output_stride));
     let x = net.global_pool("avgpool", x);
     net.linear("classifier", x, config.classes);
     net.finish()
 }
 
 /// Appends the five stages to the list at `path`, and returns their ends.
-pub(crate) fn trunk(
+pub(crate) fn backbone(
     net: &mut NetworkBuilder,
     path: &'static str,
     input: NodeId,

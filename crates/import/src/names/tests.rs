@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mutualnet_core::{Network, Width, WidthRange};
-use mutualnet_zoo::family::Trunk;
+use mutualnet_zoo::family::Backbone;
 use mutualnet_zoo::golden::Folder;
 use mutualnet_zoo::{FAMILIES, NetworkConfig};
 
@@ -135,11 +135,13 @@ fn every_tensor_of_networks_that_segment_or_detect_has_its_place() {
 
 /// torchvision builds its networks for segmentation and detection around its classification networks, whose names remain.
 #[test]
-fn the_names_of_a_trunk_are_torchvisions_of_its_classification_network() {
-    for Trunk { network: name, classifier, path, .. } in FAMILIES.iter().flat_map(|family| family.trunks) {
-        let trunk = mutualnet_zoo::backbone(&with_classes(name, 21)).unwrap();
+fn the_names_of_a_backbone_are_torchvisions_of_its_classification_network() {
+    for Backbone { network: name, classifier, path, .. } in
+        FAMILIES.iter().flat_map(|family| family.backbones)
+    {
+        let backbone = mutualnet_zoo::backbone_names(&with_classes(name, 21)).unwrap();
         let classifier = network(classifier);
-        for (ours, of_classifier) in &trunk.names {
+        for (ours, of_classifier) in &backbone.names {
             let (module, kind) = of_classifier.rsplit_once('.').unwrap();
             let theirs = Source::Torchvision.module(&classifier, module).unwrap();
             let theirs = format!("{theirs}.{kind}");

@@ -6,7 +6,7 @@ FACTS is a JSON file with the name; NAME.json is written into the script's own f
 Weights, images and regions come from `fill`, which the tests repeat, so the files contain only names, shapes and results.
 It computes in double precision and with the statistics of the batch. Images are those that the backbone sees, normalized.
     parameters   names and shapes, in torchvision's order
-    macs         multiply-accumulates of convolutions for square images, by side: trunk, pyramid and proposals
+    macs         multiply-accumulates of convolutions for square images, by side: backbone, pyramid and proposals
     region_macs  multiply-accumulates for one region, of linear layers and of the layers that draw masks
     outputs      of every map, and for six regions: shape, and every n-th number of the row-major output, at most 256
 """
@@ -38,8 +38,8 @@ def maps(model, images):
     return {f"{name}.{idx}": out for name, outs in named.items() for idx, out in enumerate(outs)}
 
 
-# Trunks of which torchvision has no detector by name: the layers at the end of the strides 4, 8, 16 and 32, and their channels.
-TRUNKS = {
+# Backbones of which torchvision has no detector by name: the layers at the end of the strides 4, 8, 16 and 32, and their channels.
+BACKBONES = {
     "mobilenet_v2": {"3": 24, "6": 32, "13": 96, "17": 320},
     "vgg16_bn": {"13": 128, "23": 256, "33": 512, "43": 512},
 }
@@ -49,20 +49,20 @@ def build(name):
     detection = torchvision.models.detection
     if hasattr(detection, name):
         return getattr(detection, name)(weights=None, weights_backbone=None, num_classes=CLASSES)
-    kind, trunk = name.removesuffix("_fpn").split("_", 1)
+    kind, backbone = name.removesuffix("_fpn").split("_", 1)
     network = {"fasterrcnn": detection.FasterRCNN, "maskrcnn": detection.MaskRCNN}[kind]
-    if trunk == "mobilenet_v3_large":
+    if backbone == "mobilenet_v3_large":
         # As `fasterrcnn_mobilenet_v3_large_fpn` is put together, with masks.
         without = detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None, num_classes=CLASSES)
         anchors = without.rpn.anchor_generator
         return network(without.backbone, CLASSES, rpn_anchor_generator=anchors, rpn_score_thresh=0.05)
-    layers = torchvision.models.get_model(trunk, weights=None).features
+    layers = torchvision.models.get_model(backbone, weights=None).features
     for layer in layers:
         # The batch norm behind it would remove it again.
         if isinstance(layer, torch.nn.Conv2d):
             layer.bias = None
-    maps = {path: str(idx) for idx, path in enumerate(TRUNKS[trunk])}
-    pyramid = detection.backbone_utils.BackboneWithFPN(layers, maps, list(TRUNKS[trunk].values()), 256)
+    maps = {path: str(idx) for idx, path in enumerate(BACKBONES[backbone])}
+    pyramid = detection.backbone_utils.BackboneWithFPN(layers, maps, list(BACKBONES[backbone].values()), 256)
     return network(pyramid, CLASSES)
 
 

@@ -62,7 +62,7 @@ pub struct NetworkSection {
     /// small network more widths that differ.
     #[serde(default = "NetworkSection::default_channel_divisor")]
     pub channel_divisor: u32,
-    /// Slim the head of a network that segments or detects as well as its trunk. Without it, the head is the same at every width.
+    /// Slim the head of a network that segments or detects as well as its backbone. Without it, the head is the same at every width.
     #[serde(default)]
     pub slim_head: bool,
     /// Sizes of a two-stage detector: the keys of `network.two_stage` below. Only for networks with regions.

@@ -518,7 +518,7 @@ struct Segmentation {
     counts: String,
 }
 
-/// Images of COCO 2017, its 80 classes and the background; the trunk costs what the paper counts: 109.8 billion MACs.
+/// Images of COCO 2017, its 80 classes and the background; the backbone costs what the paper counts: 109.8 billion MACs.
 #[test]
 fn the_recipe_of_coco_has_the_papers_rows() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/coco_maskrcnn_vgg16.toml");

@@ -110,7 +110,7 @@ fn check_rows(bundle: &Bundle, image: &Path) {
     }
 }
 
-/// The trunk of LR-ASPP starts from the weights of MobileNetV3, and everything else is random.
+/// The backbone of LR-ASPP starts from the weights of MobileNetV3, and everything else is random.
 #[test]
 fn a_backbone_starts_from_a_classifiers_weights() {
     let dir = tempfile::tempdir().unwrap();

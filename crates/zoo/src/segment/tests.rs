@@ -14,7 +14,7 @@ fn network(name: &str, head: Head) -> Network {
     segment(name, &config(None), variant).unwrap().unwrap()
 }
 
-/// Output channels of the convolutions behind the trunk, without those that give scores.
+/// Output channels of the convolutions behind the backbone, without those that give scores.
 fn head_channels(net: &Network, width: f64) -> Vec<usize> {
     let channels = net.channels(Width::new(width).unwrap()).unwrap();
     let nodes = net.nodes().iter().zip(channels);
