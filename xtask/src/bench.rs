@@ -7,6 +7,7 @@ mod clips;
 mod coco;
 mod data;
 mod data_clips;
+mod detect;
 mod interleave;
 pub(crate) mod peers;
 mod processes;
@@ -27,6 +28,7 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     let report = match args[..] {
         ["train"] => train::run(root)?,
         ["train", "segment"] => segment::run(root)?,
+        ["train", "detect"] => detect::run(root)?,
         ["train", "clips"] => clips::run(root)?,
         ["train", "processes"] => processes::run(root)?,
         ["data"] => data::run(root)?,
@@ -34,7 +36,7 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
         ["coco"] => coco::run(root)?,
         ["runtime", ref rest @ ..] => runtime::run(root, rest)?,
         _ => bail!(
-            "usage: cargo xtask bench train [segment|clips|processes]|data [clips]|coco|runtime [--json]; runtime also takes --quick and networks"
+            "usage: cargo xtask bench train [segment|detect|clips|processes]|data [clips]|coco|runtime [--json]; runtime also takes --quick and networks"
         ),
     };
     print!("{}", report.table);
