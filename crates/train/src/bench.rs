@@ -24,7 +24,8 @@ const REFERENCE: OptimizerConfig = OptimizerConfig {
     decay: Decay::Weights,
     auxiliary_lr_factor: 1.0,
 };
-const LEARNING_RATE: f64 = 0.01;
+/// Small, so that the network stays as it began: how many regions a detector looks at depends on its weights.
+const LEARNING_RATE: f64 = 1e-6;
 
 /// A network that is trained on the same made-up batch, step after step.
 pub trait BareSteps: std::fmt::Debug {
