@@ -158,8 +158,8 @@ impl Preprocess {
     ///
     /// # Errors
     /// [`Error::Preprocess`]: the crop is larger than the resized image, mean and standard deviation are not on the
-    /// scale 0–1, the longest side is below the crop, the frames of a clip are too far apart, or they are not all of one size, or the views are those of a video
-    /// where there is none.
+    /// scale 0–1, the longest side is below the crop, the frames of a clip are too far apart, or they are not all of one
+    /// size, or the views are those of a video where there is none.
     pub fn check(&self) -> Result<()> {
         let Self { fit, resize, crop, longest_side, mean, std, clip, views } = *self;
         self.check_clip(clip)?;

@@ -1,4 +1,5 @@
-//! Faster R-CNN with a feature pyramid behind MobileNetV2, MobileNetV3, ResNet-50 or VGG-16: one list proposes regions, the other one looks at them.
+//! Faster R-CNN with a feature pyramid behind MobileNetV2, MobileNetV3, ResNet-50 or VGG-16: one list proposes regions, the
+//! other one looks at them.
 //!
 //! The backbone is slimmed as in classification. The pyramid and the layers behind it are the same at every width, or are slimmed too,
 //! except for the maps that regions are cut from and a linear layer, which never are.

@@ -181,6 +181,23 @@ fn superfluous_tensors_are_refused() {
     refuses(&fewer, "is not expected");
 }
 
+/// `main` reads whole images.
+#[test]
+fn only_lists_for_regions_have_a_number_of_them() {
+    for n in [1, 1000] {
+        let of_main = with_manifest(|manifest| manifest["lists"]["main"]["regions"] = json!(n));
+        refuses(&of_main, "it reads whole images, so it has no number of regions");
+    }
+    let too_many = with_manifest(|manifest| manifest["lists"]["main"]["regions"] = json!(10_001));
+    refuses(&too_many, "it must run on 1 to 10000 regions");
+    let too_dear = with_manifest(|manifest| {
+        for row in manifest["table"]["rows"].as_array_mut().unwrap() {
+            row["backbone_macs"] = json!(u64::MAX);
+        }
+    });
+    refuses(&too_dear, "the MACs of its backbone");
+}
+
 #[test]
 fn manifests_are_checked() {
     let at = |pointer: &'static str, value: Value| {

@@ -31,6 +31,22 @@ fn numbers() -> impl Strategy<Value = Vec<(u64, u64, u32)>> {
     prop::collection::vec((0_u64..12, 0_u64..=20, 1_u32..12), 1..24)
 }
 
+/// A table on disk has what its costs include.
+#[test]
+fn costs_of_a_backbone_are_those_of_all_rows_or_of_none() {
+    let with = |backbone: [Option<u64>; 2]| {
+        let rows = rows(&[(10, 1, 1), (20, 2, 2)]).into_iter().zip(backbone);
+        QueryTable::new(rows.map(|(row, macs)| row.with_backbone(macs.map(Macs))).collect())
+    };
+    assert!(!with([None, None]).unwrap().has_backbone());
+    let table = with([Some(10), Some(3)]).unwrap();
+    assert!(table.has_backbone());
+    assert_eq!(serde_json::from_str::<QueryTable>(&table.to_json()).unwrap(), table);
+    for wrong in [[Some(1), None], [Some(11), Some(1)]] {
+        assert!(with(wrong).unwrap_err().to_string().contains("MACs of its backbone"));
+    }
+}
+
 proptest! {
     #[test]
     fn the_pareto_front_is_minimal_and_complete(numbers in numbers()) {
