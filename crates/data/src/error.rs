@@ -348,7 +348,7 @@ fn of_classes(n: usize) -> String {
 
 const BROKEN_HINT: &str =
     "`mutualnet data check DIR` lists broken files and writes a quarantine list, which leaves them out";
-const LAYOUT_HINT: &str = "a data set is a directory with train/CLASS/*.jpg and test/CLASS/*.jpg, or has one of the other layouts in docs/formats.md";
+const LAYOUT_HINT: &str = "a data set is a directory with one of the layouts in docs/formats.md, such as train/CLASS/*.jpg and test/CLASS/*.jpg for classification";
 
 const MASKS_HINT: &str = "segmentation needs SPLIT/images/NAME.jpg and SPLIT/masks/NAME.png, or a list SPLIT.txt with an image and its mask on every line";
 

@@ -186,7 +186,7 @@ fn wrong_recipes_name_key_and_line() {
     -- stdout
     -- stderr
     error: no such directory: elsewhere
-    hint: a data set is a directory with train/CLASS/*.jpg and test/CLASS/*.jpg, or has one of the other layouts in docs/formats.md
+    hint: a data set is a directory with one of the layouts in docs/formats.md, such as train/CLASS/*.jpg and test/CLASS/*.jpg for classification
     "#);
     let told = program.told(&["train", "recipe.toml", "train.device=tpu", "--out", "run"]);
     assert!(told.starts_with("exit 1") && told.contains("hint: write cpu, cuda, or cuda:N"), "{told}");
