@@ -81,8 +81,8 @@ fn unknown_keys_name_the_nearest_of_all_sections() {
         ("learning_rate=1", "unknown key `learning_rate`", "did you mean `train.lr`?"),
         ("train.weight-decay=1", "unknown key `train.weight-decay`", "did you mean `train.weight_decay`?"),
         (
-            "data.augment.crop.side=1",
-            "unknown key `data.augment.crop.side`",
+            "data.augment.crop.banana=1",
+            "unknown key `data.augment.crop.banana`",
             "the keys of [data.augment.crop] are",
         ),
         ("train.banana=1", "unknown key `train.banana`", "the keys of [train] are method"),
