@@ -83,7 +83,7 @@ fn every_family_learns_eight_images_by_heart() {
         };
         let batch = batch();
         let mut first = None;
-        for step in 0..40 {
+        for step in 0..60 {
             let plan = sampler.sample(Key::new(1, Purpose::Sample).step(step), None);
             let (gradients, losses) =
                 mutual_step(&net, &parameters, &batch, &plan, &StepRules::default()).unwrap();
