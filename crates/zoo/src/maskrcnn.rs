@@ -1,4 +1,5 @@
-//! Mask R-CNN with a feature pyramid behind MobileNetV2, MobileNetV3, ResNet-50 or VGG-16: Faster R-CNN with a third list, which draws masks.
+//! Mask R-CNN with a feature pyramid behind MobileNetV2, MobileNetV3, ResNet-50 or VGG-16: Faster R-CNN with a third list,
+//! which draws masks.
 //!
 //! Separate from Faster R-CNN, which it contains whole. Invariant: the other two lists are the same.
 //!
