@@ -101,6 +101,11 @@ impl DetectionRules {
     /// Shortest side of a box of a two-stage detector, in pixels.
     const SIDE: f32 = 1e-2;
 
+    /// So many detections at most; as many as before if `n` is `None`.
+    pub fn at_most(self, n: Option<u32>) -> Self {
+        Self { most: n.map_or(self.most, |n| n as usize), ..self }
+    }
+
     /// The detections of a two-stage detector, which has a box per class for every region.
     ///
     /// # Shapes

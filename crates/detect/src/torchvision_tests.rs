@@ -274,7 +274,13 @@ fn detections_are_torchvisions() {
         let scores: Vec<f32> = part(golden, "scores");
         assert!(found.iter().zip(scores).all(|(found, score)| (found.score - score).abs() < 1e-6), "{name}");
     };
-    check("two_stage", DetectionRules::TWO_STAGE.two_stage(&boxes, &logits, &codes, image));
+    let all = DetectionRules::TWO_STAGE.two_stage(&boxes, &logits, &codes, image);
+    assert_eq!(
+        DetectionRules::TWO_STAGE.at_most(Some(3)).two_stage(&boxes, &logits, &codes, image),
+        all[..3],
+        "the surest three"
+    );
+    check("two_stage", all);
     let of_anchors: Vec<_> = codes.iter().copied().step_by(classes).collect();
     let answers = Answers { anchors: &boxes, logits: &logits, codes: &of_anchors };
     let rules = DetectionRules { most: 70, ..DetectionRules::SSDLITE };

@@ -95,9 +95,13 @@ pub fn decoder(task: Task, network: &Network, classes: &[String], config: Config
         Task::Segment => Box::new(Segment { classes: classes.into() }),
         Task::Detect => match network.list(List::BOX) {
             Ok(list) => {
-                let draws_masks = network.list(List::MASK).is_ok();
-                let most_regions = list.regions();
-                Box::new(DetectRegions { classes: classes.into(), most_regions, draws_masks })
+                let masks = network.list(List::MASK).ok();
+                Box::new(DetectRegions {
+                    classes: classes.into(),
+                    most_regions: list.regions(),
+                    draws_masks: masks.is_some(),
+                    most_masks: masks.and_then(List::regions),
+                })
             }
             Err(_) => Box::new(Detect { classes: classes.into() }),
         },

@@ -97,6 +97,8 @@ pub(crate) struct DetectRegions {
     pub(crate) most_regions: Option<u32>,
     /// Whether the network has the list [`List::MASK`].
     pub(crate) draws_masks: bool,
+    /// How many objects of an image get a mask, if the network says so.
+    pub(crate) most_masks: Option<u32>,
 }
 
 /// The output with a name; nothing if there is none.
@@ -112,7 +114,7 @@ impl DetectRegions {
         if [logits.len(), codes.len()] != [boxes.len() * self.classes.len(); 2] {
             return Err(Error::NoDetector);
         }
-        Ok(DetectionRules::TWO_STAGE.two_stage(boxes, logits, codes, seen))
+        Ok(DetectionRules::TWO_STAGE.at_most(self.most_masks).two_stage(boxes, logits, codes, seen))
     }
 
     /// The answer for an image of the size `own`, of which the network saw `seen`.
@@ -219,7 +221,8 @@ mod tests {
 
     #[test]
     fn outputs_of_another_network_are_refused() {
-        let decoder = DetectRegions { classes: Arc::new([]), most_regions: None, draws_masks: false };
+        let decoder =
+            DetectRegions { classes: Arc::new([]), most_regions: None, draws_masks: false, most_masks: None };
         let output = Output { name: "logits", size: [1, 1], channels: 3, data: &[0.0; 3] };
         for n in [0, 1, 2, 5, 8] {
             let regions = decoder.regions(&vec![output; n], [32, 32]);

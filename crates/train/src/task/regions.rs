@@ -56,9 +56,9 @@ pub struct RegionAnswer {
     masks: Option<MaskAnswer>,
 }
 
-/// How many regions of an image the network looks at, if it says so.
-fn most_regions(network: &Network) -> Option<u32> {
-    network.list(List::BOX).ok().and_then(List::regions)
+/// On how many regions of an image a list of the network runs at most, if there is such a list and it says so.
+fn most_of(network: &Network, list: &str) -> Option<u32> {
+    network.list(list).ok().and_then(List::regions)
 }
 
 /// Numbers as a tensor on a device.
@@ -79,7 +79,7 @@ impl RegionAnswer {
         let Staged { outputs, seen, network, run } = network;
         let maps = Maps::new(&outputs, seen);
         let device = targets.device;
-        let lesson = Lesson::new(&maps, targets, most_regions(network))?;
+        let lesson = Lesson::new(&maps, targets, most_of(network, List::BOX))?;
         let masks = match network.list(List::MASK).is_ok() {
             true => MaskAnswer::new(&maps, &lesson, targets, run)?,
             false => None,
@@ -239,7 +239,8 @@ impl Objective for Regions {
         let Staged { outputs, seen, network, run } = network;
         let maps = Maps::new(&outputs, seen);
         let draws_masks = network.list(List::MASK).is_ok();
-        let proposals = maps.proposals(ProposalRules::TESTING.at_most(most_regions(network)))?;
+        let proposals = maps.proposals(ProposalRules::TESTING.at_most(most_of(network, List::BOX)))?;
+        let rules = DetectionRules::TWO_STAGE.at_most(most_of(network, List::MASK));
         for (image, (regions, objects)) in proposals.into_iter().zip(&targets.images).enumerate() {
             let found = if regions.is_empty() {
                 Vec::new()
@@ -247,7 +248,7 @@ impl Objective for Regions {
                 let answers = run(List::BOX, &maps.cut(&maps.of_image(image, &regions))?)?;
                 let [scores, codes] =
                     [Output::SCORES, Output::CODES].map(|name| answers.get(name).to_vec_f32());
-                DetectionRules::TWO_STAGE.two_stage(&regions, &scores?, codes?.as_chunks::<CODES>().0, seen)
+                rules.two_stage(&regions, &scores?, codes?.as_chunks::<CODES>().0, seen)
             };
             let masks = match draws_masks {
                 true => Some(drawn(&maps, (image, &found), run)?),
