@@ -30,6 +30,25 @@ impl Spread {
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         Self { mean, std: if values.len() > 1 { (squares / (n - 1.0)).sqrt() } else { 0.0 } }
     }
+
+    /// The standard deviation of two samples of the same size around their own means.
+    pub(super) fn pooled(self, other: Self) -> f64 {
+        f64::midpoint(self.std.powi(2), other.std.powi(2)).sqrt()
+    }
+}
+
+impl Finished<'_> {
+    /// The quality of a sub-network over the seeds, unless the arm's tables lack it.
+    pub(super) fn at(&self, subnet: &str) -> Result<Option<Spread>> {
+        let mut values = Vec::new();
+        for (_, summaries) in &self.seeds {
+            for summary in summaries {
+                let rows = summary.rows()?;
+                values.extend(rows.iter().find(|row| row.subnet == subnet).map(|row| row.quality));
+            }
+        }
+        Ok((values.len() == self.seeds.len()).then(|| Spread::of(&values)))
+    }
 }
 
 /// The arms that have at least one complete seed.

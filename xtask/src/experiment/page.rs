@@ -66,14 +66,64 @@ pub(super) fn methods(
          Test {metric} in % of the best row that costs at most that many MACs, mean ± standard deviation over the n \
          seeds:\n\n{comparison}\n\
          The last column is the area between a curve and the first one's over the logarithm of the MACs where both have \
-         rows, divided by its length: the mean lead in percentage points.\n\n\
+         rows, divided by its length: the mean lead in percentage points.\n\n{}\
          The cost is relative to a step of plain training; that of several trainings is their sum:\n\n{costs}\n\
          ![{metric} over MACs]({}.svg)\n",
         head(title, study),
         first.number("n_train")?,
         arms(study, finished.iter().map(|one| one.arm.name)),
+        alone(finished, metric)?,
         study.results,
     ))
+}
+
+/// Arms of one network against the arms of which each configuration was trained alone, at these configurations.
+fn alone(finished: &[Finished<'_>], metric: &str) -> Result<String> {
+    let mut text = String::new();
+    for alone in finished.iter().filter(|one| one.arm.keys.len() > 1) {
+        let others: Vec<_> = finished
+            .iter()
+            .filter(|one| one.arm.keys.len() == 1 && one.arm.recipe == alone.arm.recipe)
+            .collect();
+        let mut table = format!("| {metric} % of | {} |", alone.arm.name);
+        for other in &others {
+            let _ = write!(table, " {} | lead | pooled SD |", other.arm.name);
+        }
+        let columns = 1 + 3 * others.len();
+        let _ = writeln!(table, "\n|---|{}", "---:|".repeat(columns));
+        let subnets = alone.arm.keys.iter().flatten().filter_map(|key| key.strip_prefix("train.subnet="));
+        for subnet in subnets {
+            let Some(own) = alone.at(subnet)? else { continue };
+            let _ = write!(table, "| {subnet} | {} |", percent(own));
+            for other in &others {
+                match other.at(subnet)? {
+                    Some(theirs) => {
+                        let (lead, pooled) = (theirs.mean - own.mean, own.pooled(theirs));
+                        let _ = write!(
+                            table,
+                            " {} | {:+.2} | {:.2} |",
+                            percent(theirs),
+                            100.0 * lead,
+                            100.0 * pooled
+                        );
+                    }
+                    None => table += " – | – | – |",
+                }
+            }
+            table.push('\n');
+        }
+        let _ = write!(
+            text,
+            "At the configurations of `{}`, each a network of its own; a lead is in percentage points, and the pooled \
+             standard deviation is the root of the mean of both variances:\n\n{table}\n",
+            alone.arm.name
+        );
+    }
+    Ok(text)
+}
+
+fn percent(Spread { mean, std }: Spread) -> String {
+    format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * std)
 }
 
 /// The full network of every arm.

@@ -19,6 +19,8 @@ pub(super) struct Summary {
 
 /// A row of a summary's table.
 pub(super) struct Row {
+    /// Width, side and, for clips, frames, as in `0.5-112`.
+    pub(super) subnet: String,
     pub(super) macs: u64,
     /// From 0 to 1.
     pub(super) quality: f64,
@@ -95,7 +97,13 @@ impl Summary {
         let row = |row: &Value| {
             // `accuracy` is what tables of format 1 call it.
             let quality = row.get("quality").or_else(|| row.get("accuracy"))?;
-            Some(Row { macs: row["macs"].as_u64()?, quality: quality["value"].as_f64()? })
+            let parts = ["width", "resolution", "frames"].map(|key| row[key].as_number());
+            let [Some(width), Some(side), frames] = parts else { return None };
+            let mut subnet = format!("{width}-{side}");
+            if let Some(frames) = frames {
+                subnet += &format!("-{frames}");
+            }
+            Some(Row { subnet, macs: row["macs"].as_u64()?, quality: quality["value"].as_f64()? })
         };
         let mut rows: Vec<_> =
             rows.iter().map(row).collect::<Option<_>>().context("a row has no MACs or quality")?;
