@@ -167,4 +167,28 @@ impl DefaultBoxes {
         };
         self.levels.iter().zip(maps).flat_map(of_map).collect()
     }
+
+    /// For every box of feature maps of the sizes `maps`, the box with the same sides at the nearest position of those of the
+    /// sizes `others`: its index in their [grid](Self::grid).
+    ///
+    /// # Panics
+    /// There are more or fewer maps than levels.
+    pub fn nearest(&self, maps: &[Extent], others: &[Extent]) -> Vec<usize> {
+        let n = self.levels.len();
+        assert!(maps.len() == n && others.len() == n, "every level of boxes has a feature map");
+        let mut nearest = Vec::new();
+        let mut first = 0;
+        for ((sides, map), other) in self.levels.iter().zip(maps).zip(others) {
+            // The position that the middle of a pixel is in: (at + ½) ÷ n of the way.
+            let moved = |at: u32, n: u32, others: u32| (2 * at + 1) * others / (2 * n);
+            for (row, column) in positions(*map) {
+                let (row, column) =
+                    (moved(row, map.height, other.height), moved(column, map.width, other.width));
+                let position = (row * other.width + column) as usize;
+                nearest.extend((0..sides.len()).map(|side| first + position * sides.len() + side));
+            }
+            first += (other.height * other.width) as usize * sides.len();
+        }
+        nearest
+    }
 }

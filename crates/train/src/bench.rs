@@ -95,7 +95,7 @@ impl<O: Objective> Bare<O> {
 
 impl<O: Objective> BareSteps for Bare<O> {
     fn step(&mut self, subnets: &StepSubnets) -> Result<()> {
-        let rules = StepRules::default();
+        let rules = StepRules { student_labels: O::STUDENT_LABELS, ..StepRules::default() };
         let (gradients, _) = mutual_step(&self.net, &self.parameters, &self.batch, subnets, &rules)?;
         self.optimizer.step(&self.parameters, &gradients, LEARNING_RATE)?;
         Ok(mutualnet_engine::synchronize(self.device)?)

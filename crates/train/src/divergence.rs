@@ -25,9 +25,11 @@ pub enum Divergence {
 }
 
 impl Divergence {
-    /// The divergence of a student's class scores from the teacher's, both `[rows, classes]`, mean over the rows.
+    /// The divergence of a student's class scores from the teacher's, both `[rows, classes]`, mean over the rows; 0 without
+    /// rows.
     pub(crate) fn of(self, student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
         Ok(match self {
+            _ if student.elements() == 0 => student.sum()?,
             Self::Kl => student.kl_divergence(teacher)?,
             Self::Alpha => student.alpha_divergence(teacher, RATIO_CLIP)?,
         })

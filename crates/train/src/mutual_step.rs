@@ -21,9 +21,10 @@ pub struct StepLosses {
     pub full_accuracy: f64,
     /// Share of the batch that gets the full network's most frequent answer.
     pub full_most_frequent: f64,
-    /// Divergence of the best constant answer from the teacher; 0 without students.
+    /// Divergence of the best constant answer from the teacher; 0 if nothing is learned from one.
     pub constant: f64,
-    /// Divergence of every student from the teacher, in the order of training.
+    /// Divergence of every student from the teacher, in the order of training; the loss of its labels if it learns from them
+    /// alone.
     pub students: Vec<StudentLoss>,
 }
 
@@ -49,7 +50,7 @@ impl StepLosses {
 /// Batch norms use the statistics of the current batch in every pass and keep none.
 /// `rules` can choose another teacher, another divergence, weights other than 1, and students that learn from the labels
 /// too; without students a step is plain training. The losses are returned without their weights, those of students without
-/// what they learn from the labels.
+/// what they learn from the labels, unless that is all.
 ///
 /// # Errors
 /// The batch does not fit the network, the engine has no memory, or another process is gone.
@@ -66,13 +67,13 @@ pub fn mutual_step<O: Objective>(
     let mut gradients = StepGradients::new(parameters, rules.ranks);
     let seen = std::iter::once(&subnets.full).chain(&subnets.students).map(|subnet| subnet.input);
     let pyramid = Pyramid::new(&batch.images, seen.chain(rules.more_inputs().iter().copied()))?;
-    let answer = |slice: &Slice, input, dropout| {
+    let answer = |slice: &Slice, input, dropout, teacher: Option<&O::Answer>| {
         let inputs = pyramid.inputs(net.network(), input);
-        O::answer(Pass { net, slice, inputs: &inputs, norm: Norm::Batch, dropout }, &batch.targets)
+        O::answer(Pass { net, slice, inputs: &inputs, norm: Norm::Batch, dropout }, &batch.targets, teacher)
     };
 
     let slice = net.slice(parameters, subnets.full.width)?;
-    let full = answer(&slice, subnets.full.input, rules.dropout_of(0))?;
+    let full = answer(&slice, subnets.full.input, rules.dropout_of(0), None)?;
     let full_loss = O::supervised_loss(&full, &batch.targets, rules.label_smoothing)?;
     full_loss.scale(rules.full_weight)?.backward()?;
     gradients.add(slice)?;
@@ -80,28 +81,32 @@ pub fn mutual_step<O: Objective>(
     let own_answer = O::detached(&full)?;
 
     let mut student_losses = Vec::with_capacity(subnets.students.len());
-    let mut constant = None;
-    if !subnets.students.is_empty() {
-        let teacher = rules.teacher.answer(net, parameters, (batch, &pyramid), (subnets.full, full))?;
-        for (idx, student) in subnets.students.iter().enumerate() {
-            if idx + 1 == subnets.students.len() {
-                gradients.send()?;
-            }
-            let slice = net.slice(parameters, student.width)?;
-            let own = answer(&slice, student.input, rules.dropout_of(idx + 1))?;
-            let divergence = O::student_loss(&own, &teacher, &batch.targets, rules.divergence)?;
-            let weight = rules.weight_of(*student, subnets.full);
-            let mut loss = divergence.scale(weight * (1.0 - rules.student_labels))?;
-            if rules.student_labels > 0.0 {
-                let of_labels = O::supervised_loss(&own, &batch.targets, rules.label_smoothing)?;
-                loss = loss.add(&of_labels.scale(weight * rules.student_labels)?)?;
-            }
-            loss.backward()?;
-            gradients.add(slice)?;
-            student_losses.push((divergence, O::most_frequent_answer(&own, &batch.targets)?));
+    let teacher = match !subnets.students.is_empty() && rules.student_labels < 1.0 {
+        true => Some(rules.teacher.answer(net, parameters, (batch, &pyramid), (subnets.full, full))?),
+        false => None,
+    };
+    for (idx, student) in subnets.students.iter().enumerate() {
+        if idx + 1 == subnets.students.len() {
+            gradients.send()?;
         }
-        constant = Some(O::information(&teacher, &batch.targets)?);
+        let slice = net.slice(parameters, student.width)?;
+        let own = answer(&slice, student.input, rules.dropout_of(idx + 1), teacher.as_ref())?;
+        let weight = rules.weight_of(*student, subnets.full);
+        let mut losses = Vec::with_capacity(2);
+        if let Some(teacher) = &teacher {
+            let loss = O::student_loss(&own, teacher, &batch.targets, rules.divergence)?;
+            losses.push((loss, weight * (1.0 - rules.student_labels)));
+        }
+        if rules.student_labels > 0.0 {
+            let loss = O::supervised_loss(&own, &batch.targets, rules.label_smoothing)?;
+            losses.push((loss, weight * rules.student_labels));
+        }
+        weighted_sum(&losses)?.backward()?;
+        gradients.add(slice)?;
+        let shown = losses.swap_remove(0).0;
+        student_losses.push((shown, O::most_frequent_answer(&own, &batch.targets)?));
     }
+    let constant = teacher.map(|teacher| O::information(&teacher, &batch.targets)).transpose()?;
 
     // Read last: on a GPU each of these waits for the device.
     let students = subnets.students.iter().zip(student_losses);
@@ -120,4 +125,14 @@ pub fn mutual_step<O: Objective>(
         ranks.average(&mut losses)?;
     }
     Ok((gradients.finish()?, losses))
+}
+
+/// The sum of at least one loss, each times its weight.
+fn weighted_sum(losses: &[(Tensor, f64)]) -> Result<Tensor> {
+    let (first, weight) = &losses[0];
+    let mut sum = first.scale(*weight)?;
+    for (loss, weight) in &losses[1..] {
+        sum = sum.add(&loss.scale(*weight)?)?;
+    }
+    Ok(sum)
 }

@@ -149,7 +149,7 @@ impl Teacher<'_> {
         let run = |parameters: &Parameters, input| {
             let slice = net.slice(parameters, full.width)?;
             let (inputs, norm) = (pyramid.inputs(net.network(), input), Norm::Batch);
-            O::answer(Pass { net, slice: &slice, inputs: &inputs, norm, dropout: None }, &batch.targets)
+            O::answer(Pass { net, slice: &slice, inputs: &inputs, norm, dropout: None }, &batch.targets, None)
         };
         no_grad(|| match *self {
             Self::Full => Ok(own),

@@ -86,6 +86,8 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     type Answer: std::fmt::Debug;
     /// What is counted to find the quality of a row.
     type Score: Score;
+    /// Share of a student's loss that it learns from the labels, unless a recipe says otherwise.
+    const STUDENT_LABELS: f64 = 0.0;
 
     /// The loss of the full network if it gives every class the same score.
     fn guessing_loss(network: &Network) -> f64 {
@@ -101,11 +103,16 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
     /// The batch is labelled for another task.
     fn targets(batch: &Batch, device: Device) -> Result<Self::Targets>;
 
-    /// Runs a pass of training. Answers for the same targets can be compared with each other, whatever the resolution.
+    /// Runs a pass of training. A student that learns from a teacher's answer gets it, and gives one that can be compared with
+    /// it, whatever the resolution.
     ///
     /// # Errors
     /// As [`Pass::run`].
-    fn answer(pass: Pass<'_>, targets: &Self::Targets) -> Result<Self::Answer>;
+    fn answer(
+        pass: Pass<'_>,
+        targets: &Self::Targets,
+        teacher: Option<&Self::Answer>,
+    ) -> Result<Self::Answer>;
 
     /// Runs everything that has batch norms, for calibration; a task with more lists than [`List::MAIN`](mutualnet_core::network::List::MAIN) runs those too.
     ///
@@ -116,17 +123,20 @@ pub trait Objective: std::fmt::Debug + Sized + 'static {
         Ok(())
     }
 
-    /// The loss of the full network, which learns from the labels; the share `smoothing` of every label is spread over
-    /// all classes.
+    /// The loss of a network that learns from the labels, as the full one does; the share `smoothing` of every label is spread
+    /// over all classes.
     ///
     /// # Errors
     /// The engine has no memory.
     fn supervised_loss(answer: &Self::Answer, targets: &Self::Targets, smoothing: f64) -> Result<Tensor>;
 
-    /// The loss of a student, which learns from its teacher's answer.
+    /// The loss of a student that learns from its teacher's answer.
     ///
     /// # Errors
     /// The engine has no memory.
+    ///
+    /// # Panics
+    /// May panic if the student did not get this answer in [`Self::answer`].
     fn student_loss(
         student: &Self::Answer,
         teacher: &Self::Answer,

@@ -108,7 +108,7 @@ impl<O: Objective> Trainer<O> {
             full_weight: train.full_weight,
             ramp: self.ramp.at(self.state.step),
             student_weights: train.student_weights,
-            student_labels: train.student_labels,
+            student_labels: train.student_labels.unwrap_or(O::STUDENT_LABELS),
             teacher,
             divergence: train.divergence,
             label_smoothing: train.label_smoothing,

@@ -127,37 +127,43 @@ pub(crate) fn build(
     (head, sizes): (Head, TwoStage),
     mut more: BTreeMap<String, Network>,
 ) -> Result<Network, Error> {
-    let channels = sizes.pyramid_channels;
     if config.output_stride.is_some() {
         return Err(Error::FixedOutputStride { name: name.to_owned(), stride: 32 });
     }
     let mut main = NetworkBuilder::new(name, Rank::Image, config.widths);
     let input = main.input(3);
     let (maps, boxes_per_position) = backbone(&mut main, input);
-    let features = pyramid(&mut main, &maps, channels, head);
+    let features = pyramid(&mut main, &maps, sizes, head);
     for (idx, &map) in features.iter().enumerate() {
         main.output(&format!("{}.{idx}", Output::FEATURES), map);
     }
-    propose(&mut main, features, (channels, boxes_per_position), head);
+    propose(&mut main, features, (sizes.pyramid_channels, boxes_per_position), head);
     more.insert(List::BOX.to_owned(), regions(name, config, head, sizes)?);
     Ok(main.finish()?.with_lists(more)?)
 }
 
 /// The maps of the pyramid: each map of the backbone, plus all coarser ones at its size.
-fn pyramid(net: &mut NetworkBuilder, backbone: &[NodeId], channels: u32, head: Head) -> Vec<NodeId> {
-    let biased = |conv: Conv| Conv { bias: true, ..conv };
-    let inner = biased(head.conv(channels, 1));
-    let layer = biased(dense(ChannelRule::whole(channels as usize), 3, 1));
+///
+/// # Source
+/// torchvision, `FeaturePyramidNetwork`, with or without its `norm_layer`.
+fn pyramid(net: &mut NetworkBuilder, backbone: &[NodeId], sizes: TwoStage, head: Head) -> Vec<NodeId> {
+    let TwoStage { pyramid_channels: channels, pyramid_batch_norm: has_norms, .. } = sizes;
+    let block = |net: &mut NetworkBuilder, path: String, input, conv: Conv| {
+        let x = net.conv(&format!("{path}.0"), input, Conv { bias: !has_norms, ..conv });
+        if has_norms { net.batch_norm(&format!("{path}.1"), x) } else { x }
+    };
+    let inner = head.conv(channels, 1);
+    let layer = dense(ChannelRule::whole(channels as usize), 3, 1);
     let path = "backbone.fpn";
     let lateral =
-        |(idx, &map): (usize, &NodeId)| net.conv(&format!("{path}.inner_blocks.{idx}.0"), map, inner.clone());
+        |(idx, &map): (usize, &NodeId)| block(net, format!("{path}.inner_blocks.{idx}"), map, inner.clone());
     let mut sums: Vec<_> = backbone.iter().enumerate().map(lateral).collect();
     for idx in (0..sums.len() - 1).rev() {
         let (fine, coarse) = (sums[idx], sums[idx + 1]);
         let resized = net.resize_like(&format!("{path}.top_down.{idx}"), coarse, fine, Resize::Nearest);
         sums[idx] = net.add(&format!("{path}.sum.{idx}"), fine, resized);
     }
-    let out = |(idx, sum)| net.conv(&format!("{path}.layer_blocks.{idx}.0"), sum, layer.clone());
+    let out = |(idx, sum)| block(net, format!("{path}.layer_blocks.{idx}"), sum, layer.clone());
     sums.into_iter().enumerate().map(out).collect()
 }
 
@@ -296,6 +302,19 @@ mod tests {
             net.parameters().into_iter().map(|parameter| parameter.name).collect::<Vec<_>>()
         };
         assert_eq!(names(Head::Whole), names(Head::Slim));
+    }
+
+    /// The names and shapes of torchvision's `FeaturePyramidNetwork` with `norm_layer=nn.BatchNorm2d`, which has no biases.
+    #[test]
+    fn a_pyramid_may_have_batch_norms() {
+        let sizes = TwoStage { pyramid_batch_norm: true, ..TwoStage::default() };
+        let net = fasterrcnn(NAMES[2], &config(), Head::Whole, sizes).unwrap().unwrap();
+        let of_pyramid = net.parameters().into_iter().map(|parameter| parameter.name);
+        let of_pyramid: Vec<_> = of_pyramid.filter(|name| name.contains("fpn.layer_blocks.3.")).collect();
+        let expected = ["0.weight", "1.weight", "1.bias"];
+        assert_eq!(of_pyramid, expected.map(|name| format!("backbone.fpn.layer_blocks.3.{name}")));
+        let n_norms = net.batch_norms().count() - network(NAMES[2], Head::Whole).batch_norms().count();
+        assert_eq!(n_norms, 8);
     }
 
     #[test]

@@ -73,6 +73,10 @@ pub struct TwoStage {
     /// Channels of these, 1 to 4096.
     #[serde(default = "TwoStage::default_mask_channels")]
     pub mask_channels: u32,
+    /// Whether a batch norm is behind every convolution of the feature pyramid, in place of its bias. It makes up for what the
+    /// width of the backbone changes.
+    #[serde(default)]
+    pub pyramid_batch_norm: bool,
 }
 
 impl TwoStage {
@@ -105,6 +109,7 @@ impl Default for TwoStage {
             box_features: Self::default_box_features(),
             mask_layers: Self::default_mask_layers(),
             mask_channels: Self::default_mask_channels(),
+            pyramid_batch_norm: false,
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{Recipe, RecipeFile, TabulateWeights};
 use crate::Method;
 use crate::divergence::Divergence;
 use crate::step_rules::TeacherKind;
+use crate::task::{Detect, Objective};
 
 /// More threads than any machine has.
 const MAX_THREADS: usize = 1024;
@@ -31,7 +32,8 @@ impl RecipeFile {
         };
         self.check_numbers()?;
         self.train.check()?;
-        self.check_detection()?;
+        self.train.student_labels = Some(self.student_labels());
+        self.check_teacher()?;
         let preprocess = self.preprocess()?;
         let (trained_widths, inputs) = (self.trained_widths(), self.inputs());
         let sampler = self.sampler(trained_widths, &inputs)?;
@@ -39,17 +41,31 @@ impl RecipeFile {
         Ok(Recipe { file: self, trained_widths, inputs, sampler, rows, preprocess })
     }
 
-    /// Students of a detector learn from the objects, and its scores are computed at many positions.
-    fn check_detection(&self) -> Result<(), Problem> {
-        if self.task != Task::Detect {
-            return Ok(());
-        }
-        let taught = "students of a detector learn from the objects, not from a teacher";
+    /// The share that students learn from the labels, as given or as the task has it.
+    fn student_labels(&self) -> f64 {
+        let of_task = match self.task {
+            Task::Detect if self.train.method.has_students() => Detect::STUDENT_LABELS,
+            _ => 0.0,
+        };
+        self.train.student_labels.unwrap_or(of_task)
+    }
+
+    /// Checks what students learn from, and the features that they drop.
+    fn check_teacher(&self) -> Result<(), Problem> {
+        let (train, detects) = (&self.train, self.task == Task::Detect);
+        let untaught = train.student_labels == Some(1.0);
+        let from_labels = match detects {
+            true => {
+                "students of a detector learn from the objects alone, unless train.student_labels is below 1"
+            }
+            false => "with train.student_labels=1 students learn from no teacher",
+        };
+        let resolutions = "a detector looks at other boxes at every resolution, so its answers have no mean";
         let wrong = [
-            (self.train.divergence != Divergence::Kl, "train.divergence", taught),
-            (self.train.teacher != TeacherKind::Full, "train.teacher", taught),
-            (self.train.student_labels > 0.0, "train.student_labels", taught),
-            (self.train.dropout > 0.0, "train.dropout", "a detector has no dropout"),
+            (untaught && train.divergence != Divergence::Kl, "train.divergence", from_labels),
+            (untaught && train.teacher != TeacherKind::Full, "train.teacher", from_labels),
+            (detects && train.teacher == TeacherKind::Ensemble, "train.teacher", resolutions),
+            (detects && train.dropout > 0.0, "train.dropout", "a detector has no dropout"),
         ];
         match wrong.into_iter().find(|(is_wrong, ..)| *is_wrong) {
             Some((_, key, reason)) => Err(Problem::is(key, reason).with_hint(format!("remove {key}"))),

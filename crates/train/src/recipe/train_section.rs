@@ -91,9 +91,9 @@ pub struct TrainSection {
     #[serde(default)]
     pub student_weights: StudentWeights,
     /// Share of a student's loss that it learns from the labels, as the full network does, from 0 to 1; the rest it learns from
-    /// its teacher. Students of a detector learn from the objects only.
-    #[serde(default)]
-    pub student_labels: f64,
+    /// its teacher. Without it 1 to detect, and 0 otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub student_labels: Option<f64>,
     /// Whose output the students learn from: [switches](methods.md#switches).
     #[serde(default)]
     pub teacher: TeacherKind,
@@ -163,9 +163,6 @@ pub enum OptimizerKind {
     Adamw,
 }
 
-/// Why there is nothing to choose about the teacher.
-const NO_TEACHER: &str = "with train.student_labels=1 students learn from no teacher";
-
 impl TrainSection {
     /// The optimizer and its settings.
     pub fn optimizer(&self) -> OptimizerConfig {
@@ -203,7 +200,11 @@ impl TrainSection {
                 "from 0 to 1 - train.students_start",
             ),
             (!positive(self.full_weight), "train.full_weight", "above 0 and finite"),
-            (!(0.0..=1.0).contains(&self.student_labels), "train.student_labels", "from 0 to 1"),
+            (
+                self.student_labels.is_some_and(|share| !(0.0..=1.0).contains(&share)),
+                "train.student_labels",
+                "from 0 to 1",
+            ),
             (!share(self.label_smoothing), "train.label_smoothing", SHARE),
             (!share(self.dropout), "train.dropout", SHARE),
             (self.ema.is_some_and(|ema| !share(ema)), "train.ema", SHARE),
@@ -244,16 +245,8 @@ impl TrainSection {
                 Problem::is("train.student_weights", no_students.as_str()),
             ),
             (
-                !students && self.student_labels > 0.0,
+                !students && self.student_labels.is_some_and(|share| share > 0.0),
                 Problem::is("train.student_labels", no_students.as_str()),
-            ),
-            (
-                self.student_labels == 1.0 && self.teacher != TeacherKind::Full,
-                Problem::is("train.teacher", NO_TEACHER),
-            ),
-            (
-                self.student_labels == 1.0 && self.divergence != Divergence::Kl,
-                Problem::is("train.divergence", NO_TEACHER),
             ),
             (
                 !students && self.full_weight != 1.0,

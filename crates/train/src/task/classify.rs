@@ -102,7 +102,7 @@ impl Objective for Classify {
         Ok(Labels { labels: labels(first)?, second: second.transpose()?, views })
     }
 
-    fn answer(mut pass: Pass<'_>, _: &Labels) -> Result<Tensor> {
+    fn answer(mut pass: Pass<'_>, _: &Labels, _: Option<&Tensor>) -> Result<Tensor> {
         Ok(pass.run()?.get(Output::LOGITS).alias())
     }
 

@@ -1,8 +1,9 @@
 //! Detection with one stage: boxes with classes, as SSD learns and answers them.
 //!
-//! Every network of a step learns from the objects, as in the paper's detectors: students are not taught by the full
-//! network. Default boxes depend on the resolution, so objects are matched with them anew for each.
-//! Invariant: whatever a loss or a score says equals torchvision's `SSD`.
+//! Every network of a step learns from the objects, as in the paper's detectors. Default boxes depend on the resolution, so
+//! objects are matched with them anew for each. A student with a teacher learns what the teacher answers at the nearest
+//! default boxes with the same sides.
+//! Invariant: whatever a loss from the objects or a score says equals torchvision's `SSD`.
 //!
 //! # Source
 //! `[MN-ECCV §4.4]` for what students learn from; arXiv 1512.02325 and torchvision's `SSD` for losses and answers.
@@ -21,7 +22,7 @@ use mutualnet_detect::coco::{Detection, Instances};
 use mutualnet_detect::decode::{Answers, DetectionRules, Found};
 use mutualnet_detect::evaluate::{Compare, Evaluation, Measure, evaluate};
 use mutualnet_detect::{BoxCoder, Corners, Extent, Matcher, SquareMask, Target, boxes, hardest};
-use mutualnet_engine::{Device, Tensor};
+use mutualnet_engine::{Device, Tensor, no_grad};
 
 use super::{Objective, Outputs, Pass, Score, Staged, extent_of};
 use crate::Result;
@@ -85,17 +86,33 @@ struct Wanted {
     found: Vec<i64>,
     /// The codes of their objects.
     codes: Vec<f32>,
+    grid: Grid,
     device: Device,
 }
 
+/// The default boxes of a network for images of a size.
+#[derive(Debug)]
+struct Grid {
+    maps: Vec<Extent>,
+    seen: Extent,
+    anchors: Vec<Corners>,
+}
+
+impl Grid {
+    fn new(maps: Vec<Extent>, seen: Extent) -> Self {
+        let anchors = DefaultBoxes::ssdlite().grid(seen, &maps);
+        Self { maps, seen, anchors }
+    }
+}
+
 impl Wanted {
-    fn new(targets: &BoxTargets, seen: Extent, anchors: &[Corners]) -> Self {
+    fn new(targets: &BoxTargets, grid: Grid) -> Self {
         let (mut all, mut classes, mut found, mut codes) = (vec![], vec![], vec![], vec![]);
         for objects in &targets.images {
-            let resized = |&corners: &Corners| boxes::resized(corners, targets.extent, seen);
+            let resized = |&corners: &Corners| boxes::resized(corners, targets.extent, grid.seen);
             let of_image: Vec<_> = objects.boxes.iter().map(resized).collect();
-            let matched = Matcher::DEFAULT_BOXES.targets(&of_image, anchors);
-            for (target, &anchor) in matched.iter().zip(anchors) {
+            let matched = Matcher::DEFAULT_BOXES.targets(&of_image, &grid.anchors);
+            for (target, &anchor) in matched.iter().zip(&grid.anchors) {
                 let Target::Object(object) = *target else {
                     classes.push(0);
                     continue;
@@ -106,7 +123,7 @@ impl Wanted {
             }
             all.push(matched);
         }
-        Self { targets: all, classes, found, codes, device: targets.device }
+        Self { targets: all, classes, found, codes, grid, device: targets.device }
     }
 
     /// Numbers on the device.
@@ -125,6 +142,28 @@ impl Wanted {
         }
         learned
     }
+
+    /// The teacher's anchors that are nearest to these.
+    fn nearest(&self, teacher: &Self, anchors: &[i64]) -> Vec<i64> {
+        let nearest = DefaultBoxes::ssdlite().nearest(&self.grid.maps, &teacher.grid.maps);
+        let n_theirs = teacher.grid.anchors.len();
+        let moved = |&anchor: &i64| {
+            let (image, anchor) = (anchor as usize / nearest.len(), anchor as usize % nearest.len());
+            (image * n_theirs + nearest[anchor]) as i64
+        };
+        anchors.iter().map(moved).collect()
+    }
+
+    /// The teacher's boxes at some of its anchors, given its codes there, as codes at the anchors of the student.
+    fn moved(&self, teacher: &Self, codes: &[[f32; CODES]], [from, to]: [&[i64]; 2]) -> Vec<f32> {
+        let anchor = |grid: &Grid, at: i64| grid.anchors[at as usize % grid.anchors.len()];
+        let moved = codes.iter().zip(from).zip(to).flat_map(|((&codes, &from), &to)| {
+            let theirs = BoxCoder::REGIONS.decode(codes, anchor(&teacher.grid, from));
+            let seen = boxes::resized(theirs, teacher.grid.seen, self.grid.seen);
+            BoxCoder::REGIONS.encode(seen, anchor(&self.grid, to))
+        });
+        moved.collect()
+    }
 }
 
 impl BoxAnswer {
@@ -134,8 +173,7 @@ impl BoxAnswer {
     /// The engine has no memory.
     pub fn new(outputs: &Outputs<'_>, seen: Extent, targets: &BoxTargets) -> Result<Self> {
         let [scores, boxes] = [Output::SCORES, Output::BOXES].map(|kind| outputs.maps(kind));
-        let anchors = DefaultBoxes::ssdlite().grid(seen, &extents(&scores));
-        let wanted = Wanted::new(targets, seen, &anchors);
+        let wanted = Wanted::new(targets, Grid::new(extents(&scores), seen));
         let n_classes = scores[0].shape()[1] * CODES / boxes[0].shape()[1];
         let n = targets.images.len();
         Ok(Self {
@@ -146,10 +184,38 @@ impl BoxAnswer {
     }
 
     fn loss(&self, smoothing: f64) -> Result<Tensor> {
-        let Wanted { classes, found, codes, device, .. } = &*self.wanted;
-        let losses = self.scores.cross_entropy_each(&self.wanted.labels(classes)?, smoothing)?;
+        let losses = self.losses_of_classes(smoothing)?;
         let learned = self.wanted.learned(&losses.detach()?.to_vec_f32()?);
-        let of_classes = losses.rows(&self.wanted.labels(&learned)?)?.sum()?;
+        self.sum(&losses.rows(&self.wanted.labels(&learned)?)?.sum()?, &self.wanted.codes)
+    }
+
+    /// The loss of a student at the same anchors: the divergence of its scores, and the distance of its boxes, from those of
+    /// the teacher at the nearest anchors.
+    ///
+    /// # Errors
+    /// The engine has no memory.
+    pub fn loss_from(&self, teacher: &Self, divergence: Divergence) -> Result<Tensor> {
+        let own = &*self.wanted;
+        let losses = no_grad(|| self.losses_of_classes(0.0))?;
+        let learned = own.learned(&losses.to_vec_f32()?);
+        let theirs = own.labels(&own.nearest(&teacher.wanted, &learned))?;
+        let [own_scores, their_scores] =
+            [self.scores.rows(&own.labels(&learned)?)?, teacher.scores.rows(&theirs)?];
+        let of_classes = divergence.of(&own_scores, &their_scores)?.scale(learned.len() as f64)?;
+        let nearest = own.nearest(&teacher.wanted, &own.found);
+        let codes = teacher.codes.detach()?.rows(&own.labels(&nearest)?)?.to_vec_f32()?;
+        let wanted = own.moved(&teacher.wanted, codes.as_chunks().0, [&nearest, &own.found]);
+        self.sum(&of_classes, &wanted)
+    }
+
+    /// The loss at every anchor, `[images × anchors]`.
+    fn losses_of_classes(&self, smoothing: f64) -> Result<Tensor> {
+        Ok(self.scores.cross_entropy_each(&self.wanted.labels(&self.wanted.classes)?, smoothing)?)
+    }
+
+    /// The loss of the classes and the distance from the codes wanted at the anchors with an object, divided by their number.
+    fn sum(&self, of_classes: &Tensor, codes: &[f32]) -> Result<Tensor> {
+        let Wanted { found, device, .. } = &*self.wanted;
         let codes = Tensor::from_slice(codes, &[found.len(), CODES])?.to_device(*device)?;
         let of_boxes = self.codes.rows(&self.wanted.labels(found)?)?.smooth_l1(&codes, 1.0)?;
         Ok(of_classes.add(&of_boxes)?.scale(1.0 / found.len().max(1) as f64)?)
@@ -184,6 +250,8 @@ impl Objective for Detect {
     type Targets = BoxTargets;
     type Answer = BoxAnswer;
     type Score = DetectionScore;
+    /// All: students learn from the objects, as in the paper.
+    const STUDENT_LABELS: f64 = 1.0;
 
     /// That of the scores, which the boxes' comes on top of.
     fn guessing_loss(network: &Network) -> f64 {
@@ -201,7 +269,7 @@ impl Objective for Detect {
         Ok(BoxTargets::new(Arc::clone(truth), (images.clone(), draws), extent, device))
     }
 
-    fn answer(mut pass: Pass<'_>, targets: &BoxTargets) -> Result<BoxAnswer> {
+    fn answer(mut pass: Pass<'_>, targets: &BoxTargets, _: Option<&BoxAnswer>) -> Result<BoxAnswer> {
         let seen = extent_of(pass.inputs[0]);
         BoxAnswer::new(&pass.run()?, seen, targets)
     }
@@ -212,10 +280,15 @@ impl Objective for Detect {
         answer.loss(smoothing)
     }
 
-    /// That of the full network without smoothing: a student learns from the objects, at the anchors of its own
-    /// resolution.
-    fn student_loss(student: &BoxAnswer, _: &BoxAnswer, _: &BoxTargets, _: Divergence) -> Result<Tensor> {
-        student.loss(0.0)
+    /// At the same anchors as the loss from the objects: the divergence of the scores, and the distance of the boxes of those
+    /// with an object.
+    fn student_loss(
+        student: &BoxAnswer,
+        teacher: &BoxAnswer,
+        _: &BoxTargets,
+        divergence: Divergence,
+    ) -> Result<Tensor> {
+        student.loss_from(teacher, divergence)
     }
 
     fn detached(answer: &BoxAnswer) -> Result<BoxAnswer> {
@@ -223,7 +296,7 @@ impl Objective for Detect {
         Ok(BoxAnswer { scores: scores.detach()?, codes: codes.detach()?, wanted: Rc::clone(wanted) })
     }
 
-    /// The first: recipes have no teacher of several answers for detectors, because students learn from the objects.
+    /// The first: recipes have no teacher of several answers for detectors.
     fn mean(answers: &[BoxAnswer], _: &BoxTargets) -> Result<BoxAnswer> {
         Self::detached(&answers[0])
     }
@@ -247,7 +320,7 @@ impl Objective for Detect {
         Ok(Tensor::from_slice(&[share], &[])?)
     }
 
-    /// 0: nothing is learned from the teacher.
+    /// 0, because a constant answer says nothing of boxes, so that students are not compared with one.
     fn information(_: &BoxAnswer, _: &BoxTargets) -> Result<Tensor> {
         Ok(Tensor::from_slice(&[0.0], &[])?)
     }

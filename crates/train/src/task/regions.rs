@@ -2,15 +2,18 @@
 //! which draws the masks of those that it finds.
 //!
 //! The list [`List::MAIN`] proposes regions, which are cut out of its maps for the list [`List::BOX`], and for [`List::MASK`] if
-//! the network has it. Every network of a step
-//! learns from the objects, as in the paper's detectors, with proposals of its own.
-//! Invariant: whatever a loss or a score says equals torchvision's `FasterRCNN` and `MaskRCNN`, but for which anchors and regions are drawn.
+//! the network has it. Every network of a step learns from the objects, as in the paper's detectors, with proposals of its own.
+//! A student with a teacher looks at the teacher's regions instead, and learns the teacher's classes, boxes and masks there. Its
+//! proposals learn from the objects all the same, because anchors are others at every resolution.
+//! Invariant: whatever a loss from the objects or a score says equals torchvision's `FasterRCNN` and `MaskRCNN`, but for which
+//! anchors and regions are drawn.
 //!
 //! # Source
 //! `[MN-ECCV §4.4]` for what students learn from; arXiv 1506.01497, 1703.06870 and torchvision's `FasterRCNN` and
 //! `MaskRCNN` for losses and answers.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use mutualnet_core::network::{List, Output};
 use mutualnet_core::{Network, Task};
@@ -27,7 +30,7 @@ mod maps;
 use maps::Maps;
 
 mod lesson;
-use lesson::Lesson;
+use lesson::{LearnedRegions, Lesson};
 
 mod masks;
 use masks::{MaskAnswer, drawn};
@@ -54,6 +57,8 @@ pub struct RegionAnswer {
     region_codes: [Tensor; 2],
     /// The masks of those whose object has one, if the network draws masks and there are such.
     masks: Option<MaskAnswer>,
+    /// Where they are, image by image.
+    regions: Rc<LearnedRegions>,
 }
 
 /// On how many regions of an image a list of the network runs at most, if there is such a list and it says so.
@@ -70,16 +75,26 @@ fn places(places: &[i64], device: Device) -> Result<Tensor> {
     Ok(Tensor::from_slice_i64(places, &[places.len()])?.to_device(device)?)
 }
 
+/// The sum of what is learned at anchors and regions, and from masks.
+fn sum(([a, b, c, d], masks): ([Tensor; 4], Option<Tensor>)) -> Result<Tensor> {
+    let of_boxes = a.add(&b)?.add(&c)?.add(&d)?;
+    match masks {
+        Some(of_masks) => Ok(of_boxes.add(&of_masks)?),
+        None => Ok(of_boxes),
+    }
+}
+
 impl RegionAnswer {
-    /// Runs the other lists on regions of the images.
+    /// Runs the other lists on regions of the images: those of the teacher, or without one on some that the network proposes.
     ///
     /// # Errors
     /// The engine has no memory.
-    pub fn new(network: Staged<'_>, targets: &BoxTargets) -> Result<Self> {
+    pub fn new(network: Staged<'_>, targets: &BoxTargets, teacher: Option<&Self>) -> Result<Self> {
         let Staged { outputs, seen, network, run } = network;
         let maps = Maps::new(&outputs, seen);
         let device = targets.device;
-        let lesson = Lesson::new(&maps, targets, most_of(network, List::BOX))?;
+        let teachers = teacher.map(|teacher| &*teacher.regions);
+        let lesson = Lesson::new(&maps, targets, most_of(network, List::BOX), teachers)?;
         let masks = match network.list(List::MASK).is_ok() {
             true => MaskAnswer::new(&maps, &lesson, targets, run)?,
             false => None,
@@ -106,6 +121,7 @@ impl RegionAnswer {
             scores: scores.alias(),
             classes: lesson.classes,
             masks,
+            regions: Rc::new(lesson.regions),
         })
     }
 
@@ -138,13 +154,30 @@ impl RegionAnswer {
         self.masks.as_ref().map(MaskAnswer::loss).transpose()
     }
 
-    fn loss(&self, smoothing: f64) -> Result<Tensor> {
-        let [a, b, c, d] = self.losses(smoothing)?;
-        let of_boxes = a.add(&b)?.add(&c)?.add(&d)?;
-        match self.mask_loss()? {
-            Some(of_masks) => Ok(of_boxes.add(&of_masks)?),
-            None => Ok(of_boxes),
-        }
+    /// The same five losses of a student at its teacher's regions: the first two, of proposals, from the objects, and those of
+    /// classes, boxes and masks as distances from the teacher's.
+    ///
+    /// # Errors
+    /// The engine has no memory.
+    ///
+    /// # Panics
+    /// The student has regions of its own.
+    pub fn losses_from(
+        &self,
+        teacher: &Self,
+        divergence: Divergence,
+    ) -> Result<([Tensor; 4], Option<Tensor>)> {
+        assert_eq!(self.classes, teacher.classes, "the student looks at its teacher's regions");
+        let [objects, anchor_codes, _, _] = self.losses(0.0)?;
+        let codes = self.region_codes[0].smooth_l1(&teacher.region_codes[0], BETA)?;
+        let losses = [
+            objects,
+            anchor_codes,
+            divergence.of(&self.scores, &teacher.scores)?,
+            codes.scale(1.0 / self.classes.len().max(1) as f64)?,
+        ];
+        let masks = self.masks.as_ref().zip(teacher.masks.as_ref());
+        Ok((losses, masks.map(|(own, theirs)| own.loss_from(theirs)).transpose()?))
     }
 
     /// The class of every region with an object, and the surest one.
@@ -160,6 +193,8 @@ impl Objective for Regions {
     type Targets = BoxTargets;
     type Answer = RegionAnswer;
     type Score = DetectionScore;
+    /// All: students learn from the objects, as in the paper.
+    const STUDENT_LABELS: f64 = 1.0;
 
     /// That of the proposals' logits and of the regions' scores, and of the pixels of masks.
     fn guessing_loss(network: &Network) -> f64 {
@@ -171,27 +206,31 @@ impl Objective for Regions {
         Detect::targets(batch, device)
     }
 
-    fn answer(mut pass: Pass<'_>, targets: &BoxTargets) -> Result<RegionAnswer> {
+    fn answer(
+        mut pass: Pass<'_>,
+        targets: &BoxTargets,
+        teacher: Option<&RegionAnswer>,
+    ) -> Result<RegionAnswer> {
         let (seen, outputs) = (extent_of(pass.inputs[0]), pass.run()?);
         let network = pass.net.network();
         let run = &mut |list: &str, input: &Tensor| pass.run_list(list, &[input]);
-        RegionAnswer::new(Staged { outputs, seen, network, run }, targets)
+        RegionAnswer::new(Staged { outputs, seen, network, run }, targets, teacher)
     }
 
     /// Cross-entropy of the learned anchors and of the learned regions, and the smooth L1 distances of the codes of those with
     /// an object, divided by the number of all that are learned from.
     fn supervised_loss(answer: &RegionAnswer, _: &BoxTargets, smoothing: f64) -> Result<Tensor> {
-        answer.loss(smoothing)
+        sum((answer.losses(smoothing)?, answer.mask_loss()?))
     }
 
-    /// That of the full network without smoothing: a student learns from the objects, with proposals of its own.
+    /// The same of the proposals, and the distances of classes, boxes and masks from the teacher's.
     fn student_loss(
         student: &RegionAnswer,
-        _: &RegionAnswer,
+        teacher: &RegionAnswer,
         _: &BoxTargets,
-        _: Divergence,
+        divergence: Divergence,
     ) -> Result<Tensor> {
-        student.loss(0.0)
+        sum(student.losses_from(teacher, divergence)?)
     }
 
     fn detached(answer: &RegionAnswer) -> Result<RegionAnswer> {
@@ -203,10 +242,11 @@ impl Objective for Regions {
             classes: answer.classes.clone(),
             region_codes: both(&answer.region_codes)?,
             masks: answer.masks.as_ref().map(MaskAnswer::detached).transpose()?,
+            regions: Rc::clone(&answer.regions),
         })
     }
 
-    /// The first: recipes have no teacher of several answers for detectors, because students learn from the objects.
+    /// The first: recipes have no teacher of several answers for detectors.
     fn mean(answers: &[RegionAnswer], _: &BoxTargets) -> Result<RegionAnswer> {
         Self::detached(&answers[0])
     }
@@ -229,7 +269,7 @@ impl Objective for Regions {
         Ok(Tensor::from_slice(&[most as f32 / answers.len().max(1) as f32], &[])?)
     }
 
-    /// 0: nothing is learned from the teacher.
+    /// 0, because a constant answer says nothing of boxes, so that students are not compared with one.
     fn information(_: &RegionAnswer, _: &BoxTargets) -> Result<Tensor> {
         Ok(Tensor::from_slice(&[0.0], &[])?)
     }

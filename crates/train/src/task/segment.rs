@@ -105,7 +105,7 @@ impl Objective for Segment {
         PixelLabels::new(masks, batch.size, device)
     }
 
-    fn answer(mut pass: Pass<'_>, _: &PixelLabels) -> Result<PixelAnswer> {
+    fn answer(mut pass: Pass<'_>, _: &PixelLabels, _: Option<&PixelAnswer>) -> Result<PixelAnswer> {
         let mut maps = pass.run_unresized()?.into_tensors();
         let map = maps.next().expect("a network has an output");
         Ok(PixelAnswer::new(map, maps.collect()))

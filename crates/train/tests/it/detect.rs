@@ -135,9 +135,8 @@ fn a_few_scenes_are_learned_by_heart() {
 #[test]
 fn what_a_detector_cannot_have_is_refused() {
     for (key, says) in [
-        ("train.divergence=alpha", "students of a detector learn from the objects"),
-        ("train.student_labels=0.5", "students of a detector learn from the objects"),
-        ("train.teacher=ensemble", "students of a detector learn from the objects"),
+        ("train.divergence=alpha", "students of a detector learn from the objects alone, unless"),
+        ("train.teacher=ensemble", "students of a detector learn from the objects alone, unless"),
         ("train.dropout=0.1", "a detector has no dropout"),
         ("data.augment={ cutmix = 1.0 }", "boxes cannot follow it"),
         ("data.augment={ crop = { kind = \"pad\", pad = 4, mode = \"zero\" } }", "stretched to a square"),
@@ -229,10 +228,6 @@ fn losses_and_gradients_are_torchvisions() {
     let value = loss.scalar().unwrap();
     assert!((golden.loss[1] + golden.loss[2] - golden.loss[0]).abs() < 1e-9);
     assert!((value / golden.loss[0] - 1.0).abs() < 1e-5, "{value} and {}", golden.loss[0]);
-    // A student learns the same from the same objects, whatever its teacher says.
-    let of_student =
-        Detect::student_loss(&answer, &answer, &targets, mutualnet_train::Divergence::Kl).unwrap();
-    assert_eq!(of_student.scalar().unwrap(), value);
     loss.backward().unwrap();
     for (name, map) in names.iter().zip(&maps) {
         let gradient = map.grad().unwrap().unwrap().to_vec_f32().unwrap();

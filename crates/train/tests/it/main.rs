@@ -7,6 +7,9 @@
 /// A small data set and recipe, and what runs leave behind.
 mod clips;
 mod detect;
+
+/// Students of detectors that learn from a teacher.
+mod distilled;
 mod faults;
 mod fixture;
 
@@ -35,6 +38,7 @@ mod segment;
 mod switches;
 mod timing;
 mod two_lists;
+mod two_stage;
 
 /// From files to a prediction, end to end.
 mod way_of_a_batch;

@@ -251,7 +251,7 @@ fn ignored_pixels_change_neither_loss_nor_score() {
     };
     let mean = |sum: f64| sum / labelled.len() as f64;
     let expected = mean(labelled.iter().map(|(scores, class)| cross_entropy(scores, **class)).sum());
-    let answer = Segment::answer(pass(), &labels).unwrap();
+    let answer = Segment::answer(pass(), &labels, None).unwrap();
     let loss = Segment::supervised_loss(&answer, &labels, 0.0).unwrap().scalar().unwrap();
     assert!((loss - expected).abs() < 1e-4, "{loss} {expected}");
     let is_right = |(scores, class): &&(&[f32], &u8)| (scores[1] > scores[0]) == (**class == 1);

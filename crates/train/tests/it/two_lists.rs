@@ -125,7 +125,7 @@ impl Objective for Regions {
         panic!("the test makes its batch itself")
     }
 
-    fn answer(mut pass: Pass<'_>, targets: &Targets) -> mutualnet_train::Result<Answer> {
+    fn answer(mut pass: Pass<'_>, targets: &Targets, _: Option<&Answer>) -> mutualnet_train::Result<Answer> {
         let main = pass.run()?;
         let cut = regions(main.get("features"), &targets.corners);
         let regions = pass.run_list("box", &[&cut])?.get("box").alias();

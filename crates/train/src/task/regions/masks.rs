@@ -6,7 +6,7 @@
 use mutualnet_core::network::{List, Output};
 use mutualnet_detect::decode::Found;
 use mutualnet_detect::{Corners, ObjectMask, boxes};
-use mutualnet_engine::Tensor;
+use mutualnet_engine::{Activation, Tensor};
 
 use super::super::{BoxTargets, RunList};
 use super::lesson::Lesson;
@@ -74,8 +74,17 @@ impl MaskAnswer {
 
     /// Mean cross-entropy of all pixels.
     pub(super) fn loss(&self) -> Result<Tensor> {
-        let loss = self.logits.binary_cross_entropy(&self.wanted)?;
-        Ok(loss.scale(1.0 / self.wanted.elements() as f64)?)
+        self.loss_of(&self.wanted)
+    }
+
+    /// Mean cross-entropy of all pixels, from what the teacher answers for the same regions.
+    pub(super) fn loss_from(&self, teacher: &Self) -> Result<Tensor> {
+        self.loss_of(&teacher.logits.detach()?.activation(Activation::Sigmoid)?)
+    }
+
+    fn loss_of(&self, wanted: &Tensor) -> Result<Tensor> {
+        let loss = self.logits.binary_cross_entropy(wanted)?;
+        Ok(loss.scale(1.0 / wanted.elements() as f64)?)
     }
 
     pub(super) fn detached(&self) -> Result<Self> {
@@ -86,7 +95,7 @@ impl MaskAnswer {
 /// The learned regions of an image whose objects have masks.
 fn shown(image: usize, lesson: &Lesson, targets: &BoxTargets) -> Vec<Shown> {
     let objects = &targets.images[image];
-    let with_mask = lesson.regions[image].iter().filter_map(|region| {
+    let with_mask = lesson.regions.images[image].iter().filter_map(|region| {
         let object = region.object.filter(|&object| matches!(objects.masks.get(object), Some(Some(_))))?;
         Some(Shown { corners: region.corners, class: objects.classes[object], object })
     });
