@@ -1,6 +1,6 @@
 """Times plain steps of one of torchvision's two-stage detectors in PyTorch, tuned the way an experienced user would.
 
-usage: detect_step.py NETWORK THREADS BATCH CLASSES SIDE [DEVICE]     (the driver preloads jemalloc)
+usage: detect_step.py THREADS NETWORK BATCH CLASSES SIDE [DEVICE]     (the driver preloads jemalloc)
 Backbone, proposals, heads and losses are torchvision's, unedited. Images are normalized squares, so its resizing has nothing to
 do and is left out. It uses channels-last memory and foreach SGD. Steps are small, so that the number of regions stays as it is.
 """
@@ -44,7 +44,7 @@ def step(model, optimizer, images, targets):
     optimizer.step()
 
 
-def main(network, threads, batch, classes, side, device="cpu"):
+def main(threads, network, batch, classes, side, device="cpu"):
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
@@ -64,5 +64,5 @@ def main(network, threads, batch, classes, side, device="cpu"):
         protocol.report(time.perf_counter() - start)
 
 
-name, *arguments = sys.argv[1:]
-main(name, *map(int, arguments[:4]), *arguments[4:])
+threads, name, *sizes = sys.argv[1:]
+main(int(threads), name, *map(int, sizes[:3]), *sizes[3:])

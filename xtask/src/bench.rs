@@ -14,6 +14,7 @@ mod processes;
 mod runtime;
 mod segment;
 mod train;
+mod versus;
 
 use std::path::Path;
 use std::process::Command;
