@@ -92,15 +92,17 @@ impl Budget {
     /// Reads a latency such as `10ms`, with the syntax of budgets.
     ///
     /// # Errors
-    /// The text is no budget, or a number of MACs.
+    /// The text is no latency.
     pub fn latency_from_str(text: &str) -> Result<Self> {
-        let wrong = |problem| Err(Error::Budget { text: text.trim().to_owned(), problem });
-        match text.parse()? {
-            budget @ Self::Latency(_) => Ok(budget),
-            Self::Macs(_) if text.ends_with(|c: char| c.is_alphabetic()) => {
+        let wrong = |problem| Err(Error::Latency { text: text.trim().to_owned(), problem });
+        match text.parse() {
+            Ok(budget @ Self::Latency(_)) => Ok(budget),
+            Ok(Self::Macs(_)) if text.ends_with(|c: char| c.is_alphabetic()) => {
                 wrong("is a number of MACs, which `--budget` takes")
             }
-            Self::Macs(_) => wrong("has no unit of time"),
+            Ok(Self::Macs(_)) => wrong("has no unit of time"),
+            Err(Error::Budget { problem, .. }) => wrong(problem),
+            Err(error) => Err(error),
         }
     }
 }

@@ -22,6 +22,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A text that is not a latency.
+    #[error("`{text}` {problem}; write a latency as 10ms, 800us or 0.5s")]
+    Latency {
+        /// The text as given.
+        text: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A number is outside the range of the quantity.
     #[error("{what} {value} is out of range ({allowed})")]
     OutOfRange {

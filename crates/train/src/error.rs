@@ -29,6 +29,12 @@ pub enum Error {
         /// The run directory.
         path: PathBuf,
     },
+    /// What the directory for a new run is called is a file.
+    #[error("a run needs a directory, and this is a file: {}", .path.display())]
+    RunIsFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another process writes into the run directory.
     #[error("another process is working on this run: {}", .path.display())]
     InUse {
@@ -296,6 +302,7 @@ impl Error {
             Self::RunExists { .. } => {
                 Some("continue it with --resume, or choose another directory for --out".to_owned())
             }
+            Self::RunIsFile { .. } => Some("choose a directory for --out; it is made if it is missing".to_owned()),
             Self::InUse { .. } => {
                 Some("wait until it ends, or stop it; a new run needs a directory of its own".to_owned())
             }

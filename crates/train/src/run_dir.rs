@@ -104,8 +104,11 @@ impl RunDir {
     /// Makes the directory for a new run, and locks it.
     ///
     /// # Errors
-    /// It cannot be created, holds a run already, or another process makes one there.
+    /// It is a file, cannot be created, holds a run already, or another process makes one there.
     pub(crate) fn create(&self) -> Result<RunLock> {
+        if self.path.is_file() {
+            return Err(Error::RunIsFile { path: self.path.clone() });
+        }
         fs::create_dir_all(self.checkpoints()).map_err(|source| Error::write(&self.path, source))?;
         let lock = self.lock()?;
         self.check_new()?;

@@ -225,6 +225,11 @@ fn print_plan(plan: &Plan) -> Result<()> {
         Rank::Image => String::new(),
         Rank::Clip => format!(", {} frames", joined(&frames)),
     };
+    // There are none where the plan is made from a number of training images.
+    let test = match derived.n_test {
+        0 => String::new(),
+        n => format!(" and {n} test"),
+    };
     for (what, value) in [
         (
             "network",
@@ -242,9 +247,8 @@ fn print_plan(plan: &Plan) -> Result<()> {
         (
             "data",
             format!(
-                "{} training and {} test {}, {} classes",
+                "{} training{test} {}, {} classes",
                 derived.n_train,
-                derived.n_test,
                 recipe.rank().samples(),
                 derived.classes.len()
             ),

@@ -38,7 +38,7 @@ fn budgets_that_are_none() {
     exit 1
     -- stdout
     -- stderr
-    error: invalid value '10M' for '--latency <LATENCY>': `10M` is a number of MACs, which `--budget` takes; write MACs as 150M, 2.3 GMACs or 7030000, a latency as 10ms, 800us or 0.5s
+    error: invalid value '10M' for '--latency <LATENCY>': `10M` is a number of MACs, which `--budget` takes; write a latency as 10ms, 800us or 0.5s
 
     For more information, try '--help'.
     "#);

@@ -4,6 +4,7 @@
 
 use mutualnet_data::augment::RandAugment;
 use mutualnet_data::{TrainCrop, TrainTransform};
+use mutualnet_zoo::TwoStage;
 
 use super::file::{DataSection, NetworkSection, RecipeFile, TabulateSection};
 use super::problem::shown;
@@ -12,10 +13,11 @@ use super::train_section::TrainSection;
 use crate::update::Clip;
 
 /// Every section, and every table that is the value of a key, with its keys.
-fn sections() -> [(&'static str, &'static [&'static str]); 9] {
+fn sections() -> [(&'static str, &'static [&'static str]); 10] {
     [
         ("", fields_of::<RecipeFile>()),
         ("network", fields_of::<NetworkSection>()),
+        ("network.two_stage", fields_of::<TwoStage>()),
         ("data", fields_of::<DataSection>()),
         ("data.augment", fields_of::<TrainTransform>()),
         ("data.augment.crop", fields_of::<TrainCrop>()),
@@ -191,6 +193,9 @@ pub(super) fn example(section: &str, name: &str) -> &'static str {
     }
 }
 
+/// How much names differ that only have a part in common, such as `side` and `longest_side`. Within a section that is a hint.
+const SHARED_PART: f64 = 2.0;
+
 /// The keys that may be meant: the best candidates only.
 fn meant(section: &str, name: &str) -> Vec<String> {
     let mut found: Vec<(f64, String)> = Vec::new();
@@ -199,6 +204,10 @@ fn meant(section: &str, name: &str) -> Vec<String> {
         let aliases = ALIASES.iter().find(|(to, _)| *to == key).map_or(&[][..], |(_, names)| names);
         let score = if aliases.contains(&name) { Some(0.0) } else { distance(name, own) };
         let Some(score) = score else { continue };
+        let is_inside = section.is_empty() || of == section || of.starts_with(&format!("{section}."));
+        if score >= SHARED_PART && !is_inside {
+            continue;
+        }
         // When in doubt, the section that was written is the right one.
         let elsewhere = if section.is_empty() || of == section { 0.0 } else { 0.5 };
         found.push((score + elsewhere, key));
@@ -219,7 +228,7 @@ fn distance(name: &str, other: &str) -> Option<f64> {
     } else if name.len() >= PART && other.split('_').any(|part| part == name)
         || other.len() >= PART && name.contains(other)
     {
-        Some(2.0)
+        Some(SHARED_PART)
     } else {
         None
     }
@@ -301,6 +310,8 @@ mod tests {
         assert!(hint("train.banana").starts_with("the keys of [train] are method, subnet, epochs"));
         assert!(hint("banana").contains("[network], [data], [train] and [tabulate]"));
         assert!(section_hint("banana").contains("[network], [data], [train] and [tabulate]"));
+        assert_eq!(hint("network.two_stage.region"), "did you mean `network.two_stage.regions`?");
+        assert!(hint("data.augment.crop.side").starts_with("the keys of [data.augment.crop] are kind"));
         assert!(hint("num_classes").contains("the classes are those of the data"));
         assert_eq!((the_key("banana"), the_key("width_step")), (None, None));
         assert_eq!(the_key("learning-rate").as_deref(), Some("train.lr"));
