@@ -98,14 +98,13 @@ fn alone(finished: &[Finished<'_>], metric: &str) -> Result<String> {
             for other in &others {
                 match other.at(subnet)? {
                     Some(theirs) => {
-                        let (lead, pooled) = (theirs.mean - own.mean, own.pooled(theirs));
-                        let _ = write!(
-                            table,
-                            " {} | {:+.2} | {:.2} |",
-                            percent(theirs),
-                            100.0 * lead,
-                            100.0 * pooled
-                        );
+                        let lead = 100.0 * (theirs.mean - own.mean);
+                        let has_spread = alone.seeds.len() > 1 && other.seeds.len() > 1;
+                        let pooled = match has_spread {
+                            true => format!("{:.2}", 100.0 * own.pooled(theirs)),
+                            false => "–".to_owned(),
+                        };
+                        let _ = write!(table, " {} | {lead:+.2} | {pooled} |", percent(theirs));
                     }
                     None => table += " – | – | – |",
                 }
