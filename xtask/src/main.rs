@@ -42,9 +42,10 @@ usage: cargo xtask <task>
   fuzz [--seconds N | --runs N]
                         Fuzz every parser of untrusted files: each target for N seconds
                         (default 60), or with N inputs, as continuous integration does
-  soak [--minutes N] [--seed N] [CASE...]
+  soak [--minutes N] [--seed N] [--debug] [CASE...]
                         Kill trainings of all tasks at random instants for N minutes
                         (default 10), resume them, and check that they end in the same bits
+                        (--debug: with the debug build, which the tests have already made)
   golden NETWORK...     Write what other programs say about a network, with which tests
                         compare ours
   compat [PART...]      Compare our checkpoints and logits with the authors' code,

@@ -10,12 +10,28 @@ use serde_json::Value;
 
 use crate::{process, setup};
 
+/// How the product is compiled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Release,
+    /// As for the tests, so that nothing is compiled again after them.
+    Debug,
+}
+
 /// Runs setup, builds in release mode and returns the path of the binary.
 pub(crate) fn build(root: &Path) -> Result<PathBuf> {
+    build_in(root, Mode::Release)
+}
+
+/// Runs setup, builds in the given mode and returns the path of the binary.
+pub(crate) fn build_in(root: &Path, mode: Mode) -> Result<PathBuf> {
     setup::ensure(root)?;
     eprintln!("building mutualnet");
     let mut cargo = process::cargo(root);
-    cargo.args(["build", "--release", "--package", "mutualnet-cli", "--bin", "mutualnet"]);
+    cargo.args(["build", "--package", "mutualnet-cli", "--bin", "mutualnet"]);
+    if mode == Mode::Release {
+        cargo.arg("--release");
+    }
     executable(&process::output_showing_stderr(cargo.arg("--message-format=json-render-diagnostics"))?)
         .context("cargo succeeded but reported no binary")
 }

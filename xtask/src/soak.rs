@@ -18,10 +18,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::product::Mode;
 use crate::{process, product};
 use cases::{CASES, Case};
 
-const USAGE: &str = "usage: cargo xtask soak [--minutes N] [--seed N] [CASE...]";
+const USAGE: &str = "usage: cargo xtask soak [--minutes N] [--seed N] [--debug] [CASE...]";
 /// Seconds that a process waits for others.
 const TIMEOUT: u64 = 10;
 /// How long a process may take to end, once another one was killed.
@@ -33,12 +34,13 @@ const LEFT_ALONE: &str = "left-alone";
 
 /// Trains until the time is up.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
-    let (mut minutes, mut seed, mut chosen) = (10.0, 1, Vec::new());
+    let (mut minutes, mut seed, mut mode, mut chosen) = (10.0, 1, Mode::Release, Vec::new());
     let mut args = args.iter();
     while let Some(&arg) = args.next() {
         match arg {
             "--minutes" => minutes = args.next().context(USAGE)?.parse().context(USAGE)?,
             "--seed" => seed = args.next().context(USAGE)?.parse().context(USAGE)?,
+            "--debug" => mode = Mode::Debug,
             name => chosen.extend(CASES.iter().find(|case| case.name == name).with_context(|| {
                 let names: Vec<_> = CASES.iter().map(|case| case.name).collect();
                 format!("unknown case `{name}`, known are {}\n{USAGE}", names.join(", "))
@@ -49,7 +51,7 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
         chosen.extend(&CASES);
     }
     let dir = std::env::temp_dir().join(format!("mutualnet-soak-{}", std::process::id()));
-    let soak = Soak { binary: product::build(root)?, dir };
+    let soak = Soak { binary: product::build_in(root, mode)?, dir };
     let outcome = soak.until(Duration::from_secs_f64(60.0 * minutes), &chosen, &mut Random(seed));
     match &outcome {
         Ok(()) => fs::remove_dir_all(&soak.dir)?,
