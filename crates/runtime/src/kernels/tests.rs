@@ -335,6 +335,10 @@ fn dense_of_one_tap() {
     }
     Case { channels: [6, 24], size: [13, 11], n: 3, ..BASE }.check();
     Case { channels: [6, 24], window: window(1, 2, 0), n: 2, ..BASE }.check();
+    // Sums that are computed in pieces, the last of which is short.
+    for channels in [[4097, 40], [5120, 1]] {
+        Case { channels, size: [1, 1], spare: 3, n: 30, curve: Some(Curve::HardSwish), ..BASE }.check();
+    }
 }
 
 #[test]

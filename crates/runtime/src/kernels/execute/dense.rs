@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::{Pass, TASKS_PER_THREAD};
-use crate::kernels::{MAX_TILE_PIXELS, PANEL, Scratch, dense};
+use crate::kernels::{Epilogue, MAX_TILE_PIXELS, PANEL, Scratch, dense};
 use crate::program::{KernelCall, Window, Work};
 
 /// The most input numbers that a dense task reads, so that they stay in the second-level cache from panel to panel.
@@ -15,6 +15,13 @@ const DENSE_TASK_INPUT: usize = 1 << 16;
 /// The most numbers of a layer's weights with which all panels of a tile are computed before the next tile: about what the
 /// second-level cache holds beside inputs. Outputs are then written in the order of memory.
 const RESIDENT_WEIGHTS: usize = 1 << 17;
+
+/// A sum of more terms is long: the weights of a tile would fill the second-level cache, and be read from memory again for every
+/// tile. Long sums are computed in pieces, of which all tiles of a task get one before the next.
+const LONG_SUM: usize = 4096;
+
+/// The terms of a piece of a long sum.
+const PIECE: usize = 512;
 
 /// How a dense layer is cut: pixels into chunks, and panels into groups. A task is one chunk and one group.
 pub(super) struct Cut {
@@ -72,6 +79,16 @@ struct Terms {
     step: usize,
     /// Consecutive input numbers of each tap.
     numbers: usize,
+    part: Part,
+}
+
+/// Which part of its sums a tile computes. What comes before it is already in the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    First,
+    Inner,
+    Last,
 }
 
 /// A frame of the input that taps read.
@@ -93,7 +110,8 @@ impl Pass<'_> {
             _ if window.is_point_of_frames() => (call.output.frame_pixels(), self.kernels.tile_pixels()),
             _ => (call.output.size[1], call.output.size[1]),
         };
-        let read = call.input.channels * window.stride[0] * window.stride[1] * window.time.kernel;
+        let channels = if is_long(call, window) { PIECE } else { call.input.channels };
+        let read = channels * window.stride[0] * window.stride[1] * window.time.kernel;
         let panels = call.output.stride_c / PANEL;
         let tile_panels = self.kernels.tile_panels();
         let wanted = if self.threads == 1 { 1 } else { self.threads * TASKS_PER_THREAD };
@@ -115,6 +133,18 @@ impl Pass<'_> {
         let terms = window.taps() * call.input.channels;
         // SAFETY: every tile lies inside the part of the output that belongs to the task.
         unsafe {
+            // Parts of sums that are stored as bf16 would lose precision.
+            if is_long(call, window) && [call.input.bytes, call.output.bytes] == [size_of::<f32>(); 2] {
+                for first in (0..terms).step_by(PIECE) {
+                    for panel in panels.clone().step_by(step) {
+                        for tile in tiles() {
+                            let piece = self.point_piece(call, (tile, first), scratch);
+                            self.tile(call, (tile, piece), [panel, step.min(panels.end - panel)], scratch);
+                        }
+                    }
+                }
+                return;
+            }
             if terms * panels.len() * PANEL <= RESIDENT_WEIGHTS {
                 for tile in tiles() {
                     let terms = self.point(call, window, tile, scratch);
@@ -149,9 +179,14 @@ impl Pass<'_> {
             && numbers <= self.zeros.len()
             && end.is_some_and(|end| end <= input.size[1]);
         if are_consecutive {
-            Terms { taps: window.taps() / window.kernel[1], step: window.kernel[1], numbers }
+            Terms {
+                taps: window.taps() / window.kernel[1],
+                step: window.kernel[1],
+                numbers,
+                part: Part::Whole,
+            }
         } else {
-            Terms { taps: window.taps(), step: 1, numbers: input.channels }
+            Terms { taps: window.taps(), step: 1, numbers: input.channels, part: Part::Whole }
         }
     }
 
@@ -210,6 +245,32 @@ impl Pass<'_> {
             }
         }
         Terms { taps, ..terms }
+    }
+
+    /// Fills the tables for the piece of long sums that begins with the term `first`.
+    ///
+    /// # Safety
+    /// As [`Self::execute`].
+    unsafe fn point_piece(
+        &self,
+        call: &KernelCall,
+        ([pixel, pixels], first): ([usize; 2], usize),
+        scratch: &mut Scratch,
+    ) -> Terms {
+        let input = call.input;
+        // SAFETY: the call belongs to the program.
+        let base = unsafe { self.feature(input, first) }.cast_const();
+        for (p, pointer) in scratch.pointers[..pixels].iter_mut().enumerate() {
+            *pointer = base.wrapping_add((pixel + p) * input.stride_c * input.bytes);
+        }
+        scratch.offsets[0] = first * PANEL;
+        let numbers = PIECE.min(input.channels - first);
+        let part = match (first, first + numbers == input.channels) {
+            (0, _) => Part::First,
+            (_, false) => Part::Inner,
+            (_, true) => Part::Last,
+        };
+        Terms { taps: 1, step: 1, numbers, part }
     }
 
     /// Fills the table for one tap of a convolution, for outputs from line `y` and column `x` on. Returns whether any of
@@ -273,6 +334,8 @@ impl Pass<'_> {
         let c = panel * PANEL;
         // SAFETY: the call belongs to the program, so all sizes fit the memory that the pointers point to.
         unsafe {
+            let out = self.feature(call.output, pixel * stride_c + c);
+            let epilogue = self.epilogue(call, pixel, c);
             let tile = dense::Tile {
                 pointers: scratch.pointers.as_ptr(),
                 taps: terms.taps,
@@ -280,12 +343,34 @@ impl Pass<'_> {
                 weights: weights.numbers.as_ptr().add(panel * weights.panel_stride),
                 offsets: scratch.offsets.as_ptr(),
                 panel_stride: weights.panel_stride,
-                out: self.feature(call.output, pixel * stride_c + c),
+                out,
                 out_stride: stride_c,
-                epilogue: self.epilogue(call, pixel, c),
+                epilogue: terms.part.epilogue(epilogue, out, self.zeros.as_ptr()),
             };
             debug_assert!(pixels <= MAX_TILE_PIXELS);
             (self.kernels.dense[panels - 1][pixels - 1])(&tile);
+        }
+    }
+}
+
+/// Whether each output of a layer is a long sum of the numbers at its position.
+fn is_long(call: &KernelCall, window: Window) -> bool {
+    let is_dense = matches!(call.work, Work::Dense { .. });
+    is_dense && window.is_point() && call.residual.is_none() && call.input.channels > LONG_SUM
+}
+
+impl Part {
+    /// The epilogue of this part of a sum, given that of the whole one, which has no shortcut. What was summed before is scaled
+    /// already and takes the place of the shortcut; all but the scale is left to the last part.
+    fn epilogue(self, whole: Epilogue, out: *const u8, zeros: *const f32) -> Epilogue {
+        let unbounded = [f32::NEG_INFINITY, f32::INFINITY];
+        let inner =
+            Epilogue { shift: zeros, residual: out, pre: unbounded, post: unbounded, curve: None, ..whole };
+        match self {
+            Self::Whole => whole,
+            Self::First => Epilogue { residual: std::ptr::null(), ..inner },
+            Self::Inner => inner,
+            Self::Last => Epilogue { residual: out, pre: unbounded, post: whole.pre, ..whole },
         }
     }
 }
