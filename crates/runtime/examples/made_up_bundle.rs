@@ -2,13 +2,13 @@
 //!
 //! usage: `made_up_bundle NETWORK FILE ROW...`, for example `made_up_bundle mobilenet_v2 v2.mnb 1.0-224 0.25-128`
 //!
-//! A network that classifies gets 1000 classes, and one that segments 21, as those of torchvision have.
+//! A network that classifies gets 1000 classes, one that segments 21, and a detector 91, as those of torchvision have.
 
 use std::error::Error;
 use std::path::Path;
 
 use mutualnet_bundle::{Bundle, BundleParts};
-use mutualnet_core::network::Op;
+use mutualnet_core::network::{Op, Output};
 use mutualnet_core::{Subnet, Task, Width, WidthRange};
 use mutualnet_zoo::{NetworkConfig, Purpose};
 
@@ -27,10 +27,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let classifier = build(1000)?;
     let task = Task::ALL.into_iter().find(|task| task.check(&classifier).is_ok());
     let task = task.ok_or("the network has no known task")?;
-    let network = if task == Task::Classify { classifier } else { build(21)? };
+    let network = match task {
+        Task::Segment => build(21)?,
+        Task::Detect => build(91)?,
+        _ => classifier,
+    };
     let mut parts = mutualnet_testkit::parts(network, &rows);
     (parts.task, parts.table) = (task, parts.table.measuring(task.metric()));
     shrink_branches(&mut parts);
+    shrink_answers(&mut parts);
     Bundle::new(parts)?.write(Path::new(file))?;
     Ok(())
 }
@@ -44,10 +49,27 @@ fn shrink_branches(parts: &mut BundleParts) {
         let mut inputs = sum.inputs.iter().map(|input| &nodes[input.0]);
         inputs.find(|input| matches!(input.op, Op::BatchNorm(_)))
     });
-    for branch in branches {
-        for name in ["weight", "bias"].map(|of| format!("{}.{of}", branch.path)) {
+    let paths: Vec<_> = branches.map(|branch| branch.path.clone()).collect();
+    shrink(parts, &paths, 0.2);
+}
+
+/// Makes the codes of boxes and the scores of classes small, as training does, so that a detector's boxes look like those of
+/// objects, and one is surer than the other.
+fn shrink_answers(parts: &mut BundleParts) {
+    let outputs = parts.network.outputs().iter();
+    let kinds = [Output::CODES, Output::BOXES, Output::SCORES];
+    let answers = outputs.filter(|output| kinds.iter().any(|kind| output.name.starts_with(kind)));
+    let mut paths: Vec<_> = answers.map(|output| parts.network.node(output.node).path.clone()).collect();
+    // The maps of all levels may share their weights.
+    paths.dedup();
+    shrink(parts, &paths, 0.1);
+}
+
+fn shrink(parts: &mut BundleParts, paths: &[String], factor: f32) {
+    for path in paths {
+        for name in ["weight", "bias"].map(|of| format!("{path}.{of}")) {
             if let Some(tensor) = parts.weights.get_mut(&name) {
-                tensor.data.iter_mut().for_each(|number| *number *= 0.2);
+                tensor.data.iter_mut().for_each(|number| *number *= factor);
             }
         }
     }

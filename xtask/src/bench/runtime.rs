@@ -1,4 +1,4 @@
-//! `bench runtime`: rows of networks in our runtime and in four other programs.
+//! `bench runtime`: rows of networks in our runtime and in other programs.
 //!
 //! Invariant: all programs run the same network with the same weights on the same images, and nothing is timed before their
 //! outputs agree.
@@ -15,10 +15,12 @@ use super::interleave::{self, Program};
 use super::{Report, peers};
 use crate::{process, product};
 
+mod detectors;
 mod report;
 use report::{Measured, report};
 
-const NETWORKS: [&str; 8] = [
+/// Detectors are measured in another way: see [`detectors`].
+const NETWORKS: [&str; 11] = [
     "mobilenet_v1",
     "mobilenet_v2",
     "mobilenet_v3_large",
@@ -27,6 +29,9 @@ const NETWORKS: [&str; 8] = [
     "resnet50",
     "lraspp_mobilenet_v3_large",
     "deeplabv3_resnet50",
+    "ssdlite320_mobilenet_v3_large",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "maskrcnn_resnet50_fpn",
 ];
 
 /// Width and resolution of the rows.
@@ -96,6 +101,17 @@ struct Point {
     arithmetic: Arithmetic,
 }
 
+impl Point {
+    /// Whether its ratios stand at the top of the JSON: full width, one image, one thread.
+    fn is_main(&self) -> bool {
+        (self.row[0], self.batch, self.threads) == ("1.0", 1, 1)
+    }
+
+    fn detects(&self) -> bool {
+        detectors::row(self.network).is_some()
+    }
+}
+
 impl Selection {
     fn parse(args: &[&str]) -> Result<Self> {
         let (flags, names): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| arg.starts_with("--"));
@@ -119,8 +135,13 @@ impl Selection {
         let mut points = Vec::new();
         for &arithmetic in arithmetics {
             for &network in &self.networks {
-                for &row in &ROWS[..rows] {
-                    for &batch in &BATCHES[..batches] {
+                let (rows, batches) = match detectors::row(network) {
+                    Some(row) if arithmetic == Arithmetic::F32 => (&[row][..], &[1][..]),
+                    Some(_) => continue,
+                    None => (&ROWS[..rows], &BATCHES[..batches]),
+                };
+                for &row in rows {
+                    for &batch in batches {
                         let point = |&threads| Point { network, row, batch, threads, arithmetic };
                         points.extend(threads.iter().map(point));
                     }
@@ -168,11 +189,13 @@ impl Bench {
         let make = product::build_example(root, "mutualnet-runtime", "made_up_bundle")?;
         fs::create_dir_all(&bench.rows)?;
         for network in &selection.networks {
-            let rows = ROWS.map(|row| row.join("-"));
+            let rows = detectors::row(network).map_or(ROWS.to_vec(), |row| vec![row]);
+            let rows = rows.iter().map(|row| row.join("-"));
             process::run(Command::new(&make).args([*network]).arg(bench.bundle(network)).args(rows))?;
         }
         let points = selection.points(1, &[Arithmetic::F32]);
-        for Point { network, row, .. } in points.iter().filter(|point| point.batch == 1) {
+        let converted = points.iter().filter(|point| point.batch == 1 && !point.detects());
+        for Point { network, row, .. } in converted {
             bench.convert(network, *row)?;
         }
         Ok(bench)
@@ -206,6 +229,9 @@ impl Bench {
     }
 
     fn measure(&self, point: Point) -> Result<Measured> {
+        if point.detects() {
+            return self.measure_detector(point);
+        }
         let directory = self.directory(point.network, point.row);
         let arithmetic = point.arithmetic;
         let mut programs =
@@ -237,9 +263,7 @@ impl Bench {
             );
             differences.push((program.name, difference));
         }
-        let once = programs[0].step("step 3")?;
-        let request = format!("step {}", (TURN / once).clamp(1.0, 1000.0) as usize);
-        interleave::run(&mut programs, &vec![request; N_WARM_UP + N_ROUNDS], N_WARM_UP)?;
+        interleave(&mut programs, N_WARM_UP + N_ROUNDS)?;
         Ok(Measured::new(point, &programs, differences))
     }
 
@@ -274,6 +298,13 @@ impl Bench {
             "versions": serde_json::from_str::<serde_json::Value>(&versions)?,
         }))
     }
+}
+
+/// Lets programs that have an image take turns for so many rounds.
+fn interleave(programs: &mut [Program], n_rounds: usize) -> Result<()> {
+    let once = programs[0].step("step 3")?;
+    let request = format!("step {}", (TURN / once).clamp(1.0, 1000.0) as usize);
+    interleave::run(programs, &vec![request; n_rounds], N_WARM_UP)
 }
 
 /// What is worth measuring on a processor with these instruction sets.
@@ -327,8 +358,10 @@ mod tests {
     fn a_selection_is_of_networks_and_points() {
         let both = arithmetics(&["avx512f".to_owned(), "avx512_bf16".to_owned()]);
         let points = |args: &[&str], threads| Selection::parse(args).map(|s| s.points(threads, both));
-        assert_eq!(points(&[], 4).unwrap().len(), NETWORKS.len() * 3 * 2 * 2 * 2);
-        assert_eq!(points(&[], 1).unwrap().len(), NETWORKS.len() * 3 * 2 * 2);
+        let n_detectors = NETWORKS.iter().filter(|network| detectors::row(network).is_some()).count();
+        let n_others = NETWORKS.len() - n_detectors;
+        assert_eq!(points(&[], 4).unwrap().len(), n_others * 3 * 2 * 2 * 2 + n_detectors * 2);
+        assert_eq!(points(&[], 1).unwrap().len(), n_others * 3 * 2 * 2 + n_detectors);
         let of =
             |arithmetic| Point { network: "resnet18", row: ["1.0", "224"], batch: 1, threads: 1, arithmetic };
         let quick = points(&["--quick", "resnet18"], 4).unwrap();

@@ -9,9 +9,6 @@ use super::Point;
 use crate::bench::Report;
 use crate::bench::interleave::{Program, Spread};
 
-/// The point whose ratios stand at the top of the JSON: (1.0, 224), one image, one thread.
-const MAIN: &str = "1.0-224 batch 1 threads 1";
-
 /// What was measured at a point.
 pub(super) struct Measured {
     point: Point,
@@ -68,7 +65,7 @@ pub(super) fn report(measured: &[Measured], conditions: Value) -> Result<Report>
     for measured in measured {
         let (network, key) = (measured.point.network, measured.key());
         let arithmetic = measured.point.arithmetic.name();
-        if key == MAIN {
+        if measured.point.is_main() {
             json["ratios"][arithmetic][network] = measured.ratios();
         }
         let points = &mut json["points"][&key][arithmetic];
