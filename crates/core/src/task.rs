@@ -85,16 +85,23 @@ impl Task {
     /// [`Output::MAP`]. The outputs of a detector are maps of scores and maps of boxes, as SSDlite has them, or those of Faster
     /// R-CNN if it has a list [`List::BOX`], and of Mask R-CNN if it has a list [`List::MASK`] too.
     pub fn check(self, network: &Network) -> Result<()> {
-        let reason = match self {
+        let Some(reason) = self.misfit(network) else { return Ok(()) };
+        // Names of outputs say little to people who chose a network of another task.
+        let fitting = Self::ALL.into_iter().find(|other| other.misfit(network).is_none());
+        let reason = fitting.map_or(reason, |other| format!("it is made to {}", other.name()));
+        Err(Error::Task { task: self.name(), network: network.name().to_owned(), reason })
+    }
+
+    /// Why a network does not compute what the task needs, if so.
+    fn misfit(self, network: &Network) -> Option<String> {
+        match self {
             Self::Classify => wrong_first(network, Output::LOGITS),
             Self::Segment => wrong_first(network, Output::MAP).or_else(|| no_images(network)),
             Self::Detect => {
                 let wrong = if network.list(List::BOX).is_ok() { wrong_regions } else { wrong_maps };
                 wrong(network).or_else(|| no_images(network))
             }
-        };
-        let Some(reason) = reason else { return Ok(()) };
-        Err(Error::Task { task: self.name(), network: network.name().to_owned(), reason })
+        }
     }
 }
 

@@ -32,6 +32,21 @@ pub fn counted(n: usize, thing: &str) -> String {
     format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
+/// The bytes of a text file as UTF-8 without a byte-order mark, which editors and shells add; UTF-16 with one is converted.
+pub fn decoded(bytes: Vec<u8>) -> Vec<u8> {
+    let utf16 = |unit: fn([u8; 2]) -> u16| {
+        let (pairs, _) = bytes[2..].as_chunks();
+        let units: Vec<u16> = pairs.iter().map(|&pair| unit(pair)).collect();
+        String::from_utf16_lossy(&units).into_bytes()
+    };
+    match bytes.as_slice() {
+        [0xef, 0xbb, 0xbf, rest @ ..] => rest.to_vec(),
+        [0xff, 0xfe, ..] => utf16(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => utf16(u16::from_be_bytes),
+        _ => bytes,
+    }
+}
+
 /// UTF-8 text as it is, and `\xNN` for every other byte.
 pub fn escape_invalid(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());

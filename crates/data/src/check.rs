@@ -24,7 +24,7 @@ use crate::{BrokenFile, Error, Place, Progress, Result, SampleError, Split, quar
 mod masks;
 pub use masks::{check_masks, has_masks};
 mod objects;
-pub use objects::check_objects;
+pub use objects::{check_objects, has_annotations};
 mod videos;
 pub use videos::{VideoFile, VideoReport, check_videos, has_videos};
 
@@ -35,6 +35,9 @@ pub struct CheckReport {
     pub task: Task,
     /// Images that were tried.
     pub n_images: usize,
+    /// The directories of the splits, relative to what was checked, and how many images each has; the whole directory counts as
+    /// one where splits are not told apart.
+    pub splits: Vec<(PathBuf, usize)>,
     /// Files whose names are not those of images.
     pub others: Others,
     /// Bytes of all images.
@@ -63,9 +66,13 @@ pub struct ClassCount {
 }
 
 impl CheckReport {
-    /// Whether there are images, but none can be decoded.
-    pub fn is_all_broken(&self) -> bool {
-        self.n_images > 0 && self.broken.len() == self.n_images
+    /// The first split that has images, but none that can be used: its directory, their number, and the first of them.
+    pub fn all_broken(&self) -> Option<(&Path, usize, &BrokenFile)> {
+        self.splits.iter().find_map(|(dir, images)| {
+            let mut broken = self.broken.iter().filter(|file| file.path.starts_with(dir)).peekable();
+            let first = *broken.peek()?;
+            (broken.count() == *images).then_some((dir.as_path(), *images, first))
+        })
     }
 }
 
@@ -79,9 +86,14 @@ pub fn check(dir: &Path) -> Result<CheckReport> {
     check_watched(dir, &Progress::default())
 }
 
-/// What a data set seems to be for: segmentation if one of the usual splits has images with masks, in folders or in a list.
+/// What a data set seems to be for: segmentation if one of the usual splits has images with masks, in folders or in a list;
+/// otherwise detection if there are annotations.
 pub fn task_of(dir: &Path) -> Task {
-    if has_masks(dir) { Task::Segment } else { Task::Classify }
+    match dir {
+        _ if has_masks(dir) => Task::Segment,
+        _ if has_annotations(dir) => Task::Detect,
+        _ => Task::Classify,
+    }
 }
 
 /// As [`check`] for a data set of a task, whose labels are checked too; another thread can follow the progress.
@@ -128,6 +140,7 @@ pub fn check_watched(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     Ok(CheckReport {
         task,
         n_images,
+        splits: vec![(PathBuf::new(), n_images)],
         others,
         bytes,
         width_px,
@@ -221,11 +234,17 @@ impl Found {
 /// check.
 ///
 /// # Errors
-/// [`Error::AllBroken`], because a list of everything would hide the cause; or the list cannot be written.
+/// [`Error::AllBroken`] if no image of a split can be used, because a list of them all would hide the cause; or the list cannot
+/// be written.
 pub fn write_quarantine(dir: &Path, report: &CheckReport) -> Result<Change> {
-    if report.is_all_broken() {
-        let kind = report.broken.first().map_or(FileKind::Unknown, |file| kind_of(&dir.join(&file.path)));
-        return Err(Error::AllBroken { images: report.n_images, kind, path: dir.to_owned() });
+    if let Some((split, images, first)) = report.all_broken() {
+        // With masks and annotations the image itself may be fine.
+        let kind = match report.task {
+            Task::Classify => kind_of(&dir.join(&first.path)),
+            _ => FileKind::Unknown,
+        };
+        let path = dir.components().chain(split.components()).collect();
+        return Err(Error::AllBroken { images, first: first.to_string(), kind, path });
     }
     quarantine_list::write(dir, report.task, &report.broken)
 }

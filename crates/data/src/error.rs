@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use mutualnet_core::network::Rank;
 use mutualnet_core::text::{counted, shown, shown_dir};
-use mutualnet_core::{FileKind, Wanted};
+use mutualnet_core::{FileKind, Task, Wanted};
 use mutualnet_image::Others;
 
 use crate::IGNORE;
@@ -155,6 +155,33 @@ pub enum Error {
         /// The splits that have annotations.
         annotated: Vec<String>,
     },
+    /// Annotations without an image that can be used.
+    #[error(
+        "no image in {} can be used{}",
+        shown(path),
+        first.as_ref().map_or(String::new(), |first| format!("; the first problem: {first}"))
+    )]
+    NoAnnotatedImages {
+        /// The file.
+        path: PathBuf,
+        /// The first thing that is wrong with it.
+        first: Option<String>,
+    },
+    /// Annotations of images of which none is where its name says.
+    #[error(
+        "none of the {} that {} names exists; the first is {}",
+        counted(*images, "image"),
+        shown(path),
+        shown(first)
+    )]
+    AnnotatedImagesMissing {
+        /// The file.
+        path: PathBuf,
+        /// How many it names.
+        images: usize,
+        /// Where the first one should be.
+        first: PathBuf,
+    },
     /// A file of annotations that cannot be used.
     #[error(transparent)]
     Annotations(#[from] mutualnet_detect::Error),
@@ -213,16 +240,20 @@ pub enum Error {
     AllQuarantined {
         /// How many there are.
         images: usize,
+        /// What the split is for.
+        task: Task,
         /// The list.
         list: PathBuf,
         /// The directory.
         path: PathBuf,
     },
-    /// A check that found no image that can be decoded.
-    #[error("none of the images in {} can be decoded ({})", shown(path), counted(*images, "image"))]
+    /// A check that found a split without an image that can be used.
+    #[error("no image in {} can be used, of {images}; the first: {first}", shown(path))]
     AllBroken {
         /// How many there are.
         images: usize,
+        /// The first of them, and why.
+        first: String,
         /// What the first file is, as far as that is known.
         kind: FileKind,
         /// The directory.
@@ -361,11 +392,15 @@ impl Error {
             Self::NoSplit { split, path, near } => {
                 return Some(near.hint(split, path).unwrap_or_else(|| LAYOUT_HINT.to_owned()));
             }
-            Self::AllQuarantined { list, path, .. } => {
+            Self::AllQuarantined { list, path, task, .. } => {
                 let is_own = *list == quarantine_list::place(path);
                 let dir = if is_own { path } else { list.parent().unwrap_or(path) };
+                let task = match task {
+                    Task::Classify => String::new(),
+                    task => format!(" --task {}", task.name()),
+                };
                 return Some(format!(
-                    "if the images are fine now, run `mutualnet data check {}` again or delete the list",
+                    "if the images are fine now, run `mutualnet data check {}{task}` again or delete the list",
                     shown_dir(dir)
                 ));
             }
@@ -399,6 +434,13 @@ impl Error {
             }
             Self::NoAnnotations { .. } => {
                 "put them in SPLIT/instances.json, beside SPLIT/images; or in annotations/instances_SPLIT.json, beside the folder SPLIT with the images"
+            }
+            Self::NoAnnotatedImages { .. } => {
+                "every object of `images` needs `id`, a whole number, `file_name`, `height` and `width`"
+            }
+            Self::AnnotatedImagesMissing { .. } => {
+                "move the images there, or correct `file_name`; with SPLIT/instances.json names are relative to SPLIT/images, with \
+                 annotations/instances_SPLIT.json to SPLIT"
             }
             Self::Annotations(error) => error.hint()?,
             Self::NoClassNames { .. } => {

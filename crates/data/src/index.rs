@@ -173,8 +173,8 @@ impl Dataset {
             return Self::assemble(&dir, contents);
         }
         if task == Task::Detect {
-            let (dir, contents) = objects::open(root, split)?;
-            return Self::assemble(&dir, contents);
+            let (located, contents) = objects::open(root, split)?;
+            return Self::assemble(&located.dir, contents);
         }
         match rank {
             Rank::Image => Self::open_named(root, split),
@@ -261,7 +261,7 @@ impl Dataset {
         if samples.is_empty() {
             let path = dir.to_owned();
             return Err(match quarantine_list::of_split(dir) {
-                Some(list) if n_found > 0 => Error::AllQuarantined { images: n_found, list, path },
+                Some(list) if n_found > 0 => Error::AllQuarantined { images: n_found, task, list, path },
                 _ => Error::NoImages { rank, classes: classes.len(), path, others },
             });
         }
@@ -374,9 +374,7 @@ impl Dataset {
     /// Checks that an image has the size, columns and rows, that its annotations are for.
     pub(crate) fn check_size(&self, image: usize, found: [u32; 2]) -> Result<(), SampleError> {
         let truth = self.truth.as_ref().expect("samples with objects have their ground truth");
-        let extent = truth.images()[image].extent;
-        let annotated = [extent.width, extent.height];
-        if found == annotated { Ok(()) } else { Err(SampleError::OtherSize { found, annotated }) }
+        objects::check_size(truth, image, found)
     }
 
     /// What users should know about the split.

@@ -84,7 +84,7 @@ mod tests {
         let fails = |bytes, wanted, says: &str| assert_eq!(told(bytes, wanted), Err(says.to_owned()));
         fails(None, wanted, "mask m.png: there is no such file");
         let fewer = Wanted { classes: 3, ..wanted };
-        fails(Some(&whole), fewer, "mask m.png: has the value 4, but there are 3 classes");
+        fails(Some(&whole), fewer, "mask m.png: has the value 4, but classes have 0 to 2 (255 is no class)");
         let turned = Wanted { size: [2, 3], ..wanted };
         fails(Some(&whole), turned, "mask m.png: 3x2 pixels, but the image has 2x3");
         fails(Some(b""), wanted, "mask m.png: the file is empty");

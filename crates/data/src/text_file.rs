@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::{fs, io};
 
-use mutualnet_core::text::escape_invalid;
+use mutualnet_core::text::{decoded, escape_invalid};
 
 /// Reads a file as UTF-8 with `\n` at the end of lines, without a byte-order mark; `None` if there is no such file.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -25,16 +25,7 @@ pub(crate) fn read_text(path: &Path) -> io::Result<Option<String>> {
 }
 
 fn normalize(bytes: Vec<u8>) -> Vec<u8> {
-    let utf16 = |unit: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
-        String::from_utf16_lossy(&units).into_bytes()
-    };
-    let bytes = match bytes.as_slice() {
-        [0xef, 0xbb, 0xbf, rest @ ..] => rest.to_vec(),
-        [0xff, 0xfe, ..] => utf16(u16::from_le_bytes),
-        [0xfe, 0xff, ..] => utf16(u16::from_be_bytes),
-        _ => bytes,
-    };
+    let bytes = decoded(bytes);
     if !bytes.contains(&b'\r') {
         return bytes;
     }

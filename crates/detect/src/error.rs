@@ -37,6 +37,20 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// A file with nothing in it.
+    #[error("the file is empty")]
+    Empty,
+    /// JSON that ends too early.
+    #[error("the file ends in the middle, at line {line}, column {column}")]
+    CutOff {
+        /// The last line.
+        line: usize,
+        /// Its last column.
+        column: usize,
+    },
+    /// A list where ground truth is expected.
+    #[error("not COCO instances: this is a list, as results are")]
+    List,
     /// Ground truth without one of its lists.
     #[error("not COCO instances: there is no list `{key}`")]
     NoList {
@@ -52,6 +66,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// What is wrong with JSON that cannot be parsed as `what`.
+    pub(crate) fn json(what: &'static str, json: &[u8], source: serde_json::Error) -> Self {
+        match source.is_eof() {
+            true if json.trim_ascii().is_empty() => Self::Empty,
+            true => Self::CutOff { line: source.line(), column: source.column() },
+            false => Self::Json { what, source },
+        }
+    }
+
     pub(crate) fn in_file(self, path: &Path) -> Self {
         Self::File { path: path.to_owned(), cause: Box::new(self) }
     }
@@ -63,7 +86,8 @@ impl Error {
             Self::Json { what: "COCO results", .. } => Some(
                 "results are a list of objects with `image_id`, `category_id`, `score` and `bbox` or `segmentation`",
             ),
-            Self::Json { .. } | Self::NoList { .. } => {
+            Self::Empty | Self::CutOff { .. } => Some("copy or download it again"),
+            Self::Json { .. } | Self::NoList { .. } | Self::List => {
                 Some("ground truth is an object with `images`, `categories` and `annotations`")
             }
             Self::NoMasks { .. } => Some("evaluate boxes, or add `segmentation`"),

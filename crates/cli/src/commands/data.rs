@@ -136,10 +136,14 @@ fn run_check(args: &CheckArgs) -> Result<()> {
     }
 }
 
+/// The most problems of annotations that are printed one by one.
+const MOST_PROBLEMS: usize = 50;
+
 fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
     let CheckReport {
         task: _,
         n_images,
+        splits: _,
         others,
         bytes,
         width_px,
@@ -168,8 +172,11 @@ fn print(args: &CheckArgs, report: &CheckReport) -> Result<()> {
     for file in &checked.broken {
         text::line(&format!("{}: {}", file.path, file.reason))?;
     }
-    for fault in checked.faults.iter().chain(&checked.problems) {
+    for fault in checked.faults.iter().chain(checked.problems.iter().take(MOST_PROBLEMS)) {
         text::line(fault)?;
+    }
+    if let Some(more) = checked.problems.len().checked_sub(MOST_PROBLEMS).filter(|more| *more > 0) {
+        text::line(&format!("and {}, which --json lists", counted(more, "more problem")))?;
     }
     let n_broken = checked.broken.len();
     text::note(&format!("{} checked, {n_broken} broken", counted(n_images, "image")));
@@ -208,6 +215,10 @@ fn note_splits(task: Task, dir: &Path) {
         match Dataset::open_for(task, Rank::Image, dir, split) {
             Ok(dataset) => {
                 let overlap = train.as_ref().and_then(|train: &Dataset| train.overlap(&dataset));
+                let differ = train.as_ref().and_then(|train| train.check_same_classes(&dataset).err());
+                if let Some(error) = differ {
+                    text::note(&format!("warning: {split} and {}: {error}", Split::Train.folder()));
+                }
                 let notices = dataset.notices().iter().filter(|notice| is_of_classes(notice)).chain(&overlap);
                 for notice in notices {
                     let kind = if notice.is_warning() { "warning" } else { "note" };

@@ -163,7 +163,7 @@ fn a_check_that_finds_nothing_but_broken_images_fails_and_writes_no_list() {
     train/cat/1.jpg: a Git LFS pointer, not an image
     -- stderr
     1 image checked, 1 broken
-    error: none of the images in data can be decoded (1 image)
+    error: no image in data can be used, of 1; the first: train/cat/1.jpg: a Git LFS pointer, not an image
     hint: `git lfs pull` downloads the file that the pointer stands for
     "#);
     assert!(!program.path("data/quarantine.tsv").exists());

@@ -13,7 +13,7 @@ use super::{CheckReport, ClassCount, no_directory, ranges};
 use crate::index::masks::{self, Masked};
 use crate::index::nearby::no_split;
 use crate::mask_file::{self, Wanted};
-use crate::{BrokenFile, Error, Label, Place, Progress, Result, SampleError, SampleRef, Split};
+use crate::{BrokenFile, Error, IGNORE, Label, Place, Progress, Result, SampleError, SampleRef, Split};
 
 /// Whether one of the usual splits of a directory has the folders of images with masks, or a list of pairs of them.
 pub fn has_masks(dir: &Path) -> bool {
@@ -38,7 +38,8 @@ pub fn check_masks(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     let [width_px, height_px] = ranges(read.iter().flatten().map(|seen| &seen.size));
     let images = |number: usize| read.iter().flatten().filter(|seen| seen.has[number]).count();
     let in_images = classes.into_iter().enumerate();
-    let in_images = in_images.map(|(i, class)| ClassCount { class, images: images(i) }).collect();
+    let in_images: Vec<_> = in_images.map(|(i, class)| ClassCount { class, images: images(i) }).collect();
+    let problems = unlabelled(&in_images, images(usize::from(IGNORE)));
     let n_images = found.pairs.len() + found.broken.len();
     let bytes = found.pairs.iter().map(|pair| pair.image.bytes()).sum();
     let unread = found.pairs.iter().zip(&read).filter_map(|(pair, read)| {
@@ -47,11 +48,12 @@ pub fn check_masks(dir: &Path, progress: &Progress) -> Result<CheckReport> {
     });
     let mut broken: Vec<_> = unread.chain(found.broken).collect();
     broken.sort();
-    let (others, faults, problems) = (found.others, Vec::new(), Vec::new());
+    let (others, faults, splits) = (found.others, Vec::new(), found.splits);
     let task = Task::Segment;
     Ok(CheckReport {
         task,
         n_images,
+        splits,
         others,
         bytes,
         width_px,
@@ -61,6 +63,23 @@ pub fn check_masks(dir: &Path, progress: &Progress) -> Result<CheckReport> {
         problems,
         in_images,
     })
+}
+
+/// What is wrong with masks in which classes are missing.
+fn unlabelled(in_images: &[ClassCount], ignored: usize) -> Vec<String> {
+    let found: Vec<_> = in_images.iter().filter(|count| count.images > 0).collect();
+    match found[..] {
+        [] if ignored > 0 => vec![format!(
+            "no pixel of any mask has a class: all have the number {IGNORE}, which stands for pixels without one"
+        )],
+        [only] if ignored > 0 && in_images.len() > 1 => vec![format!(
+            "`{}` is the only class in the masks, beside the number {IGNORE}, which stands for pixels without a class; \
+             classes have the numbers 0 to {}",
+            only.class,
+            in_images.len() - 1
+        )],
+        _ => Vec::new(),
+    }
 }
 
 /// An image and its mask, relative to the directory that is checked.
@@ -74,6 +93,8 @@ struct Pair {
 #[derive(Debug, Default)]
 struct Found {
     pairs: Vec<Pair>,
+    /// The directories of splits, and how many images each has.
+    splits: Vec<(PathBuf, usize)>,
     broken: Vec<BrokenFile>,
     others: mutualnet_image::Others,
 }
@@ -90,6 +111,12 @@ fn find(dir: &Path) -> Result<Found> {
             opened => opened?,
         };
         let prefix = below.strip_prefix(dir).unwrap_or(Path::new(""));
+        let images = contents.samples.len() + contents.broken.len();
+        match found.splits.iter_mut().find(|(below, _)| below == prefix) {
+            // Lists of several splits are in one directory.
+            Some((_, all)) => *all += images,
+            None => found.splits.push((prefix.to_owned(), images)),
+        }
         found.pairs.extend(contents.samples.into_iter().filter_map(|sample| pair(prefix, sample)));
         found.broken.extend(contents.broken.into_iter().map(|(place, reason)| BrokenFile {
             path: prefix.join(place.name()),

@@ -135,7 +135,7 @@ pub enum MaskFault {
         image: [u32; 2],
     },
     /// A number that is neither a class nor [`IGNORE`](crate::IGNORE).
-    #[error("has the value {value}, but there are {classes} classes")]
+    #[error("has the value {value}, but classes have 0 to {} (255 is no class)", classes - 1)]
     Value {
         /// The number.
         value: u8,

@@ -65,6 +65,18 @@ pub enum Notice {
         /// The first of them.
         first: String,
     },
+    /// Boxes that are all smaller than a pixel.
+    TinyBoxes {
+        /// How many.
+        boxes: usize,
+    },
+    /// Boxes most of which leave their image.
+    BoxesBeyond {
+        /// How many leave it.
+        boxes: usize,
+        /// How many boxes there are.
+        of: usize,
+    },
     /// What is kept about the frames of videos is damaged.
     FramesDamaged {
         /// The file.
@@ -105,6 +117,8 @@ impl Notice {
         matches!(
             self,
             Self::Overlap { .. }
+                | Self::TinyBoxes { .. }
+                | Self::BoxesBeyond { .. }
                 | Self::LooksMasked
                 | Self::FramesDamaged { .. }
                 | Self::FramesIgnored { .. }
@@ -134,6 +148,15 @@ impl fmt::Display for Notice {
                 "Parquet and Arrow files are slow to read in random order when they have more than {} MiB of images \
                  ({mib} MiB here); train from a packed copy, which `mutualnet data pack` makes",
                 CACHE_BYTES >> 20
+            ),
+            Self::TinyBoxes { boxes } => write!(
+                f,
+                "all {boxes} boxes are smaller than a pixel; `bbox` is left, top, width and height in pixels"
+            ),
+            Self::BoxesBeyond { boxes, of } => write!(
+                f,
+                "{boxes} of {of} boxes leave their image; `bbox` is left, top, width and height, not left, top, right and \
+                 bottom"
             ),
             Self::Quarantined { files } => {
                 write!(f, "a quarantine list leaves out {}", counted(*files, "image"))

@@ -12,10 +12,10 @@ use mutualnet_detect::coco::{Fault, Instances, Problem};
 use super::masks::IMAGES;
 use super::nearby::no_split;
 use super::{Contents, Notice, SampleRef};
-use crate::{Error, Label, Place, Result};
+use crate::{Error, Label, Place, Result, SampleError};
 
 /// The annotations of a split that has a folder of its own, beside its images.
-const FILE: &str = "instances.json";
+pub(crate) const FILE: &str = "instances.json";
 /// The folder with the annotations of all splits, as COCO has it.
 const ANNOTATIONS: &str = "annotations";
 /// The first class.
@@ -31,13 +31,18 @@ pub(crate) struct Located {
     pub(crate) images: &'static str,
 }
 
-/// Indexes a split whose images have objects: its directory, and what it holds.
+/// Indexes a split whose images have objects: where it is, and what it holds.
 ///
 /// # Errors
 /// No such split, annotations in two places, or a file that has no annotations in COCO's format.
-pub(super) fn open(root: &Path, split: &str) -> Result<(PathBuf, Contents)> {
-    let Located { file, dir, images } = locate(root, split)?;
-    let truth = Instances::read(&file)?;
+pub(crate) fn open(root: &Path, split: &str) -> Result<(Located, Contents)> {
+    let located = locate(root, split)?;
+    let Located { file, dir, images } = &located;
+    let truth = Instances::read(file)?.with_each_name_once();
+    if truth.images().is_empty() {
+        let first = problems(&truth).next().map(ToString::to_string);
+        return Err(Error::NoAnnotatedImages { path: file.clone(), first });
+    }
     let categories = truth.categories().iter().map(|category| category.name.clone());
     let classes = std::iter::once(BACKGROUND.to_owned()).chain(categories).collect();
     let sample = |(idx, image): (usize, &mutualnet_detect::coco::ImageInfo)| {
@@ -47,12 +52,36 @@ pub(super) fn open(root: &Path, split: &str) -> Result<(PathBuf, Contents)> {
     };
     let mut samples: Vec<_> = truth.images().iter().enumerate().map(sample).collect();
     samples.sort_by(|a, b| a.place.cmp(&b.place));
+    if let Some(first) = samples.first().filter(|_| samples.iter().all(|sample| sample.place.bytes() == 0)) {
+        let (path, first) = (file.clone(), dir.join(first.place.name()));
+        if !first.exists() {
+            return Err(Error::AnnotatedImagesMissing { path, images: samples.len(), first });
+        }
+    }
     let mut told = problems(&truth);
     let first = told.next().map(ToString::to_string);
     let notices = first.map(|first| Notice::Annotations { problems: told.count() + 1, first });
-    let notices = notices.into_iter().collect();
+    let notices = notices.into_iter().chain(convention(&truth)).collect();
     let truth = Some(Arc::new(truth));
-    Ok((dir, Contents { task: Task::Detect, classes, truth, samples, notices, ..Contents::default() }))
+    let contents = Contents { task: Task::Detect, classes, truth, samples, notices, ..Contents::default() };
+    Ok((located, contents))
+}
+
+/// What shows that the numbers of boxes are not what they should be.
+pub(crate) fn convention(truth: &Instances) -> Option<Notice> {
+    let of = truth.annotations().len();
+    match truth.looks_cornered() {
+        _ if truth.looks_normalized() => Some(Notice::TinyBoxes { boxes: of }),
+        Some(boxes) => Some(Notice::BoxesBeyond { boxes, of }),
+        None => None,
+    }
+}
+
+/// Checks that an image has the size, columns and rows, that its annotations are for.
+pub(crate) fn check_size(truth: &Instances, image: usize, found: [u32; 2]) -> Result<(), SampleError> {
+    let extent = truth.images()[image].extent;
+    let annotated = [extent.width, extent.height];
+    if found == annotated { Ok(()) } else { Err(SampleError::OtherSize { found, annotated }) }
 }
 
 /// What is wrong with annotations. A category without an object is not: small splits have such.
@@ -64,7 +93,7 @@ pub(crate) fn problems(truth: &Instances) -> impl Iterator<Item = &Problem> {
 ///
 /// # Errors
 /// There are none, or there are two files.
-pub(crate) fn locate(root: &Path, split: &str) -> Result<Located> {
+fn locate(root: &Path, split: &str) -> Result<Located> {
     let dir = root.join(split);
     let own = Located { file: dir.join(FILE), dir: dir.clone(), images: IMAGES };
     let common = root.join(ANNOTATIONS).join(format!("instances_{split}.json"));

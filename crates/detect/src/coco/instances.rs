@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::lenient::{Number, Numbers, Segmentation, Text, Whole, parse};
 use super::{Fault, Problem, Subject, shape};
 use crate::{Error, Extent, Result, Rle, RleFault};
+use mutualnet_core::text::decoded;
 
 /// The longest side of an image, in pixels, as in JPEG.
 const MAX_SIDE: f64 = 65535.0;
@@ -152,7 +153,7 @@ impl Instances {
     /// It cannot be read, or as for [`from_json`](Self::from_json).
     pub fn read(path: &Path) -> Result<Self> {
         let json = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        Self::from_json(&json).map_err(|error| error.in_file(path))
+        Self::from_json(&decoded(json)).map_err(|error| error.in_file(path))
     }
 
     /// Ground truth from the content of a file.
@@ -161,7 +162,10 @@ impl Instances {
     /// It is not a JSON object with the lists `images`, `annotations` and `categories`.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         let what = "COCO instances";
-        let raw: RawFile = parse(json).map_err(|source| Error::Json { what, source })?;
+        if json.trim_ascii_start().starts_with(b"[") {
+            return Err(Error::List);
+        }
+        let raw: RawFile = parse(json).map_err(|source| Error::json(what, json, source))?;
         let missing = |key| Error::NoList { key };
         let mut reader = Reader::default();
         reader.add_images(raw.images.ok_or(missing("images"))?);
@@ -206,6 +210,35 @@ impl Instances {
             self.annotations.iter().filter(|annotation| is_kept(annotation.image)).cloned().collect();
         let of_image = ranges(self.images.len(), &annotations);
         Self { annotations, of_image, ..self.clone() }
+    }
+
+    /// The same annotations with one category where several have the same name: that with the smallest id.
+    #[must_use]
+    pub fn with_each_name_once(mut self) -> Self {
+        let mut categories: Vec<Category> = Vec::new();
+        let merged = self.categories.into_iter().map(|category| {
+            let known = categories.iter().position(|other| other.name == category.name);
+            known.unwrap_or_else(|| {
+                categories.push(category);
+                categories.len() - 1
+            })
+        });
+        let merged: Vec<_> = merged.collect();
+        self.annotations.iter_mut().for_each(|annotation| annotation.category = merged[annotation.category]);
+        Self { categories, ..self }
+    }
+
+    /// Whether there are boxes, and all are smaller than a pixel, as if their sides were shares of the image's.
+    pub fn looks_normalized(&self) -> bool {
+        let is_tiny = |annotation: &Annotation| annotation.bounds.iter().all(|side| *side <= 1.0);
+        !self.annotations.is_empty() && self.annotations.iter().all(is_tiny)
+    }
+
+    /// How many boxes leave their image, if it is most of them, as if their last two numbers were the right and the lower side.
+    pub fn looks_cornered(&self) -> Option<usize> {
+        let leaves = |problem: &&Problem| matches!(problem.fault, Fault::BoxBeyond { .. });
+        let n = self.problems.iter().filter(leaves).count();
+        (2 * n > self.annotations.len()).then_some(n)
     }
 
     /// The images whose files are not below a directory.

@@ -41,10 +41,10 @@ pub enum Subject {
 #[non_exhaustive]
 pub enum Fault {
     /// It has no id, or one that is not a whole number.
-    #[error("has no whole number as its id")]
+    #[error("its `id` is missing or not a whole number")]
     NoId,
     /// Another one before it has the same id.
-    #[error("has the id of another one before it")]
+    #[error("another one before it has the same id")]
     DuplicateId,
     /// An image without `file_name`, or a category without `name`.
     #[error("has no `{key}`")]
@@ -53,7 +53,10 @@ pub enum Fault {
         key: &'static str,
     },
     /// A category whose name another one before it has too.
-    #[error("has the name of another one before it, `{}`", printable(name))]
+    #[error(
+        "another one before it has the same name, `{}`; where data are trained on, both are one class",
+        printable(name)
+    )]
     DuplicateName {
         /// The name.
         name: String,
@@ -76,13 +79,13 @@ pub enum Fault {
         file_name: String,
     },
     /// An image id that the list of images does not have, or that was left out.
-    #[error("there is no image {}", shown(*id))]
+    #[error("{}", unknown("image", *id))]
     UnknownImage {
         /// The id, if it is one.
         id: Option<i64>,
     },
     /// A category id that the list of categories does not have.
-    #[error("there is no category {}", shown(*id))]
+    #[error("{}", unknown("category", *id))]
     UnknownCategory {
         /// The id, if it is one.
         id: Option<i64>,
@@ -111,7 +114,7 @@ pub enum Fault {
         by: f64,
     },
     /// An annotation without a usable `area`, for which that of its box counts.
-    #[error("has no `area`, so that of the box counts")]
+    #[error("its `area` is missing or not a number from 0 on, so that of the box counts")]
     NoArea,
     /// A detection without a finite score.
     #[error("has no finite score")]
@@ -147,8 +150,11 @@ pub enum Fault {
     Runs(RleFault),
 }
 
-fn shown(id: Option<i64>) -> String {
-    id.map_or_else(|| "without a whole number as its id".to_owned(), |id| id.to_string())
+fn unknown(what: &str, id: Option<i64>) -> String {
+    match id {
+        Some(id) => format!("there is no {what} {id}"),
+        None => format!("its `{what}_id` is missing or not a whole number"),
+    }
 }
 
 /// What follows from a problem.

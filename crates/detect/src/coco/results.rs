@@ -98,7 +98,7 @@ impl Detections {
     /// It is not a JSON list of objects.
     pub fn from_json(json: &[u8], truth: &Instances, compare: Compare) -> Result<Self> {
         let what = "COCO results";
-        let raw: Vec<RawDetection> = parse_list(json).map_err(|source| Error::Json { what, source })?;
+        let raw: Vec<RawDetection> = parse_list(json).map_err(|source| Error::json(what, json, source))?;
         let images = truth.images().iter().zip(0..).map(|(image, idx)| (image.id, idx)).collect();
         let categories =
             truth.categories().iter().zip(0..).map(|(category, idx)| (category.id, idx)).collect();

@@ -83,8 +83,8 @@ fn every_form_of_a_mask_is_read() {
 fn broken_annotations_are_named_and_left_out() {
     for (changes, says) in [
         (json!({"image_id": 3}), "there is no image 3"),
-        (json!({"image_id": "9"}), "there is no image without a whole number as its id"),
-        (json!({"category_id": null}), "there is no category without a whole number as its id"),
+        (json!({"image_id": "9"}), "its `image_id` is missing or not a whole number"),
+        (json!({"category_id": null}), "its `category_id` is missing or not a whole number"),
         (json!({"bbox": null}), "has no box of four numbers"),
         (json!({"bbox": [1, 2, 3]}), "has no box of four numbers"),
         (json!({"bbox": [1, 2, "3", 4]}), "the box has a number that is not finite"),
@@ -103,8 +103,8 @@ fn broken_annotations_are_named_and_left_out() {
     assert_eq!(
         told(truth.problems()),
         [
-            "annotation 1: has the id of another one before it; it is left out",
-            "annotation number 3 of the list: has no whole number as its id; it is left out",
+            "annotation 1: another one before it has the same id; it is left out",
+            "annotation number 3 of the list: its `id` is missing or not a whole number; it is left out",
             "category 3: has no annotations",
         ]
     );
@@ -129,7 +129,7 @@ fn boxes_that_leave_the_image_and_areas_that_are_missing_are_told() {
         told(truth.problems()),
         [
             "annotation 1: the box leaves the image by 2.5 pixels",
-            "annotation 1: has no `area`, so that of the box counts",
+            "annotation 1: its `area` is missing or not a number from 0 on, so that of the box counts",
         ]
     );
     assert_eq!(truth.annotations()[0].area, 16.0);
@@ -202,15 +202,15 @@ fn broken_images_and_categories_are_named() {
     assert_eq!(
         told(read(&broken).problems()),
         [
-            "image 9: has the id of another one before it; it is left out",
+            "image 9: another one before it has the same id; it is left out",
             &format!("image 4: has a height of 0 and a width of 5, {sides}"),
             &format!("image 5: has a height of 4 and a width of 70000, {sides}"),
             "image 6: has no `file_name`; it is left out",
-            "image number 7 of the list: has no whole number as its id; it is left out",
-            "category 3: has the id of another one before it; it is left out",
-            "category 4: has the name of another one before it, `cat`",
+            "image number 7 of the list: its `id` is missing or not a whole number; it is left out",
+            "category 3: another one before it has the same id; it is left out",
+            "category 4: another one before it has the same name, `cat`; where data are trained on, both are one class",
             "category 5: has no `name`; it is left out",
-            "category number 6 of the list: has no whole number as its id; it is left out",
+            "category number 6 of the list: its `id` is missing or not a whole number; it is left out",
             "annotation 2: there is no image 4; it is left out",
             "category 3: has no annotations",
             "category 4: has no annotations",
@@ -229,19 +229,23 @@ fn images_without_files_are_named() {
 #[test]
 fn files_of_another_kind_are_errors() {
     let fails = |json: &str| Instances::from_json(json.as_bytes()).unwrap_err();
-    assert!(fails("").to_string().starts_with("not COCO instances: EOF"));
-    assert!(fails("[]").to_string().starts_with("not COCO instances: "));
+    assert_eq!(fails(" \n").to_string(), "the file is empty");
+    assert_eq!(fails("{\"images\": [").to_string(), "the file ends in the middle, at line 1, column 12");
+    assert_eq!(fails("[]").to_string(), "not COCO instances: this is a list, as results are");
+    assert!(["", "[", "{"].iter().all(|json| fails(json).hint().is_some()));
     assert_eq!(fails("{}").to_string(), "not COCO instances: there is no list `images`");
     assert_eq!(fails("{\"images\": []}").to_string(), "not COCO instances: there is no list `categories`");
     assert!(fails("{}").hint().unwrap().contains("`annotations`"));
     let deep = "[".repeat(100_000);
-    assert!(matches!(fails(&format!("{{\"info\": {deep}")), Error::Json { .. }));
+    assert!(matches!(fails(&format!("{{\"info\": {deep}")), Error::CutOff { .. }));
     let truth = read(&file(json!([])));
     let results = Detections::from_json(b"{}", &truth, Compare::Masks).unwrap_err();
     assert!(results.to_string().starts_with("not COCO results: invalid type: map"), "{results}");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.json");
     assert!(Instances::read(&path).unwrap_err().to_string().starts_with("cannot read "));
+    std::fs::write(&path, [b"\xef\xbb\xbf", file(json!([])).to_string().as_bytes()].concat()).unwrap();
+    assert_eq!(Instances::read(&path).unwrap().images().len(), 2, "a byte-order mark is read over");
     std::fs::write(&path, b"7").unwrap();
     let error = Instances::read(&path).unwrap_err();
     assert!(error.to_string().ends_with("x.json") && error.hint().is_some(), "{error}");

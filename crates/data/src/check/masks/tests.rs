@@ -38,6 +38,29 @@ fn scenes_pass_and_their_classes_are_counted() {
 }
 
 #[test]
+fn masks_with_the_numbers_of_something_else_are_told() {
+    let dir = scenes();
+    let fill = |numbers: [u8; 2]| {
+        for split in ["train", "test"] {
+            for entry in fs::read_dir(dir.path().join(split).join("masks")).unwrap() {
+                let numbers: Vec<_> = (0..64 * 64).map(|at| numbers[at % 2]).collect();
+                fs::write(entry.unwrap().path(), mask(&numbers, [64; 2])).unwrap();
+            }
+        }
+        check_masks(dir.path(), &Progress::default()).unwrap().problems
+    };
+    assert_eq!(fill([0, 1]), [""; 0]);
+    assert_eq!(fill([0, 0]), [""; 0]);
+    let binary = fill([0, 255]);
+    assert!(
+        binary[0].starts_with("`background` is the only class in the masks, beside the number 255"),
+        "{binary:?}"
+    );
+    let none = fill([255, 255]);
+    assert!(none[0].starts_with("no pixel of any mask has a class"), "{none:?}");
+}
+
+#[test]
 fn every_damage_is_named_and_left_out_from_then_on() {
     let dir = scenes();
     let masks = dir.path().join("train/masks");
@@ -55,7 +78,7 @@ fn every_damage_is_named_and_left_out_from_then_on() {
         [
             "train/images/00000.jpg: mask train/masks/00000.png: there is no such file",
             "train/images/00001.jpg: mask train/masks/00001.png: 64x63 pixels, but the image has 64x64",
-            "train/images/00002.jpg: mask train/masks/00002.png: has the value 7, but there are 5 classes",
+            "train/images/00002.jpg: mask train/masks/00002.png: has the value 7, but classes have 0 to 4 (255 is no class)",
             "train/images/00003.jpg: mask train/masks/00003.png: RGB of 8 bits; a mask is a PNG with a palette, or in \
              grey of at most 8 bits",
             "train/images/00005.jpg: the file is empty",

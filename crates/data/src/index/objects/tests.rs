@@ -214,3 +214,100 @@ fn what_boxes_cannot_follow_is_refused() {
     let short = refused(TrainTransform { crop, ..TrainTransform::default() });
     assert!(short.contains("crop") && short.contains("stretched to a square"), "{short}");
 }
+
+fn check(dir: &Path) -> crate::check::CheckReport {
+    check_for(Task::Detect, dir, &Progress::default()).unwrap()
+}
+
+/// The annotations of [`coco`] with other text in some places.
+fn rewrite(dir: &Path, changes: &[(&str, &str)]) {
+    let path = dir.join(ANNOTATIONS).join("instances_train2017.json");
+    let mut json = fs::read_to_string(&path).unwrap();
+    for (from, to) in changes {
+        assert!(json.contains(from), "{from}");
+        json = json.replace(from, to);
+    }
+    fs::write(path, json).unwrap();
+}
+
+#[test]
+fn a_check_finds_what_is_on_the_list_again() {
+    let dir = tempfile::tempdir().unwrap();
+    coco(dir.path());
+    for listed_before in [0, 1] {
+        let report = check(dir.path());
+        assert_eq!((report.n_images, report.broken.len()), (3, 1), "{report:?}");
+        let change = crate::check::write_quarantine(dir.path(), &report).unwrap();
+        assert_eq!((change.listed, change.removed), (1, 0), "{listed_before}");
+        assert_eq!(open(dir.path(), "train2017").unwrap().samples().len(), 2);
+    }
+    assert_eq!(crate::check::task_of(dir.path()), Task::Detect);
+}
+
+#[test]
+fn a_split_of_which_nothing_can_be_used_is_not_put_on_the_list() {
+    let dir = tempfile::tempdir().unwrap();
+    coco(dir.path());
+    rewrite(dir.path(), &[(r#""width": 20, "height": 10"#, r#""width": 10, "height": 20"#)]);
+    let error = crate::check::write_quarantine(dir.path(), &check(dir.path())).unwrap_err();
+    let told = error.to_string();
+    assert!(told.starts_with("no image in ") && told.contains("train2017 can be used, of 3; "), "{told}");
+    assert!(told.contains("train2017/a.png: "), "{told}");
+    assert!(!dir.path().join(crate::quarantine_list::FILE).exists());
+}
+
+#[test]
+fn annotations_without_images_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    coco(dir.path());
+    let told = |dir: &Path| open(dir, "train2017").unwrap_err().to_string();
+    rewrite(dir.path(), &[("a.png", "x/a.png"), ("b.png", "x/b.png")]);
+    let message = told(dir.path());
+    assert!(message.contains("instances_train2017.json names exists; the first is "), "{message}");
+    assert!(message.ends_with("train2017/gone.png"), "{message}");
+    rewrite(
+        dir.path(),
+        &[(r#"{"id": 5,"#, r#"{"id": "5","#), (r#"{"id": 3, "f"#, r#"{"f"#), (r#"{"id": 9,"#, "{")],
+    );
+    let message = told(dir.path());
+    assert!(
+        message
+            .contains("json can be used; the first problem: image number 1 of the list: its `id` is missing"),
+        "{message}"
+    );
+}
+
+#[test]
+fn categories_of_one_name_are_one_class() {
+    let dir = tempfile::tempdir().unwrap();
+    coco(dir.path());
+    rewrite(
+        dir.path(),
+        &[("\"owl\"", "\"ant\""), (r#""category_id": 7, "bbox": [2"#, r#""category_id": 8, "bbox": [2"#)],
+    );
+    let dataset = open(dir.path(), "train2017").unwrap();
+    assert_eq!(dataset.classes(), ["background", "ant", "cat"]);
+    let truth = dataset.truth().unwrap();
+    assert!(truth.annotations().iter().all(|object| object.category == 0), "{truth:?}");
+    let counts: Vec<_> = check(dir.path()).in_images.iter().map(|of| (of.class.clone(), of.images)).collect();
+    assert_eq!(counts, [("ant".to_owned(), 1), ("cat".to_owned(), 0)]);
+}
+
+#[test]
+fn boxes_in_other_units_are_warned_of() {
+    for (boxes, expected) in [
+        (
+            ["[0.1, 0.1, 0.2, 0.5]", "[0, 0, 1, 1]", "[0.5, 0.2, 0.3, 0.1]"],
+            "all 3 boxes are smaller than a pixel",
+        ),
+        (["[12, 1, 16, 6]", "[0, 0, 20, 10]", "[11, 5, 19, 9]"], "2 of 3 boxes leave their image"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        coco(dir.path());
+        let before = ["[2, 1, 4, 6]", "[0, 0, 20, 10]", "[15, 5, 9, 9]"];
+        rewrite(dir.path(), &before.into_iter().zip(boxes).collect::<Vec<_>>());
+        let dataset = open(dir.path(), "train2017").unwrap();
+        let warnings: Vec<_> = dataset.notices().iter().filter(|notice| notice.is_warning()).collect();
+        assert!(warnings.len() == 1 && warnings[0].to_string().starts_with(expected), "{warnings:?}");
+    }
+}
