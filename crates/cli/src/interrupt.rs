@@ -18,6 +18,18 @@ use crate::text;
 /// Time between two checks for a signal.
 const TICK: Duration = Duration::from_millis(50);
 
+/// Makes writing beyond the limit on the size of files (`ulimit -f`) an error like that of a full disk. The system would
+/// otherwise end the process without a word.
+#[cfg(unix)]
+pub(crate) fn report_size_limits() {
+    // Without the handler the process ends as it would have ended before.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+}
+
+/// There is no such signal.
+#[cfg(not(unix))]
+pub(crate) fn report_size_limits() {}
+
 /// Listens to the signals.
 #[derive(Clone)]
 pub(crate) struct Signals {

@@ -15,6 +15,8 @@ mod failure;
 #[cfg(feature = "train")]
 mod interrupt;
 #[cfg(feature = "train")]
+mod pace;
+#[cfg(feature = "train")]
 mod progress;
 mod text;
 #[cfg(feature = "train")]
@@ -28,6 +30,8 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return failure::usage(&error),
     };
+    #[cfg(feature = "train")]
+    interrupt::report_size_limits();
     match commands::run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),

@@ -9,6 +9,7 @@ use mutualnet_core::text::{counted, printable};
 use mutualnet_train::events::{Stage, StudentLoss, Symptom};
 use mutualnet_train::{Event, Reporter};
 
+use crate::pace::Pace;
 use crate::text::{self, duration};
 use crate::watch::searching;
 
@@ -18,6 +19,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Shows events on stderr.
 pub(crate) struct Progress {
     bar: ProgressBar,
+    pace: Pace,
     is_terminal: bool,
     last_line: Option<Instant>,
     steps_per_epoch: u64,
@@ -29,6 +31,8 @@ pub(crate) struct Progress {
     stage: Option<Stage>,
     /// Whether a run that goes on had no steps left.
     was_finished: bool,
+    /// Steps that were skipped because of NaN or infinity.
+    n_skipped: usize,
 }
 
 /// Running averages over about the last fifty steps, because single steps vary a lot.
@@ -53,6 +57,7 @@ impl Progress {
         Self {
             is_terminal: !bar.is_hidden(),
             bar,
+            pace: Pace::default(),
             last_line: None,
             steps_per_epoch: 1,
             judged: Task::default().judged(Rank::Image),
@@ -60,6 +65,7 @@ impl Progress {
             average: Averages::default(),
             stage: None,
             was_finished: false,
+            n_skipped: 0,
         }
     }
 
@@ -80,26 +86,29 @@ impl Progress {
 
     fn begin(&mut self, length: u64, position: u64, unit: &str) {
         self.bar.disable_steady_tick();
-        let template = format!("{{wide_bar}} {{pos}}/{{len}} {unit} · {{eta}} left\n{{msg}}");
+        let template = format!("{{wide_bar}} {{pos}}/{{len}} {unit}{{prefix}}\n{{msg}}");
         let style = ProgressStyle::with_template(&template).expect("the template is a constant");
         self.bar.set_style(style);
         self.bar.set_length(length);
         self.bar.set_position(position);
-        self.bar.reset_eta();
+        self.bar.set_prefix("");
+        self.pace = Pace::default();
         self.last_line = None;
     }
 
     fn advance(&mut self, position: u64, message: &str) {
+        let length = self.bar.length().unwrap_or(0);
+        self.pace.reach(position, Instant::now());
+        let left = text::left(self.pace.left(length));
         self.bar.set_position(position);
         self.bar.set_message(message.to_owned());
-        let is_last = self.bar.length() == Some(position);
+        let is_last = length == position;
         let is_due = self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
         if !self.is_terminal && (is_due || is_last) {
-            let length = self.bar.length().unwrap_or(0);
-            let left = duration(self.bar.eta());
-            self.line(&format!("{position}/{length} · {message} · {left} left"));
+            self.line(&format!("{position}/{length} · {message}{left}"));
             self.last_line = Some(Instant::now());
         }
+        self.bar.set_prefix(left);
     }
 
     fn step(&mut self, step: u64, losses: (f64, f64, &[StudentLoss]), images_per_s: f64) {
@@ -179,12 +188,14 @@ impl Reporter for Progress {
             Event::NonFinite { step, subnet, layer, .. } => {
                 let layer =
                     layer.as_deref().map_or("the gradient".to_owned(), |layer| format!("layer `{layer}`"));
+                self.n_skipped += 1;
+                let step = step + 1;
                 self.line(&format!(
                     "warning: step {step} produced NaN or infinity in {layer} of sub-network {subnet}; the step is skipped"
                 ));
             }
             Event::NotLearning { step, symptom, hint } => {
-                self.line(&format!("warning: step {step}: {}; {hint}", not_learning(symptom)));
+                self.line(&format!("warning: step {}: {}; {hint}", step + 1, not_learning(symptom)));
             }
             Event::Quarantined { path, reason } => {
                 self.line(&format!(
@@ -209,6 +220,15 @@ impl Reporter for Progress {
                 self.bar.finish_and_clear();
                 if !self.was_finished {
                     self.line(&format!("trained in {}", duration(Duration::from_secs_f64(*seconds))));
+                }
+                if self.n_skipped > 0 {
+                    self.line(&format!(
+                        "warning: {} skipped because of NaN or infinity; a lower train.lr may help",
+                        match self.n_skipped {
+                            1 => "1 step was".to_owned(),
+                            n => format!("{n} steps were"),
+                        }
+                    ));
                 }
                 if *n_broken > 0 {
                     let were = if *n_broken == 1 { "was" } else { "were" };

@@ -98,6 +98,12 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// What stands behind what was done: the time left, if it is known.
+#[cfg(any(feature = "train", test))]
+pub(crate) fn left(time: Option<Duration>) -> String {
+    time.map_or(String::new(), |time| format!(" · {} left", duration(time)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use mutualnet_core::text::{printable, shown};
 use mutualnet_data::{HANGS_AFTER, Progress};
 
+use crate::pace::Pace;
 use crate::text;
 
 /// Time between two updates.
@@ -35,19 +36,21 @@ pub(crate) fn watched<T: Send>(things: &str, work: impl FnOnce(&Progress) -> T +
 fn show(things: &str, progress: &Progress, ended: &Receiver<()>) {
     let bar = searching(things);
     let (mut last_line, mut last_warning) = (Instant::now(), Instant::now());
+    let (mut pace, mut left) = (Pace::default(), String::new());
     while matches!(ended.recv_timeout(TICK), Err(RecvTimeoutError::Timeout)) {
         let (done, total) = (progress.done(), progress.total());
         if total > 0 {
             if bar.length().is_none() {
                 bar.disable_steady_tick();
-                let style = ProgressStyle::with_template(&format!(
-                    "{{wide_bar}} {{pos}}/{{len}} {things} · {{eta}} left"
-                ));
+                let style =
+                    ProgressStyle::with_template(&format!("{{wide_bar}} {{pos}}/{{len}} {things}{{prefix}}"));
                 bar.set_style(style.expect("the template is a constant"));
-                bar.reset_eta();
             }
             bar.set_length(total as u64);
             bar.set_position(done as u64);
+            pace.reach(done as u64, Instant::now());
+            left = text::left(pace.left(total as u64));
+            bar.set_prefix(left.clone());
         }
         if let Some(line) = waiting(progress).filter(|_| last_warning.elapsed() >= HANGS_AFTER) {
             last_warning = Instant::now();
@@ -55,7 +58,7 @@ fn show(things: &str, progress: &Progress, ended: &Receiver<()>) {
         }
         if bar.is_hidden() && total > 0 && last_line.elapsed() >= LINE_EVERY {
             last_line = Instant::now();
-            text::note(&format!("{done}/{total} {things} · {} left", text::duration(bar.eta())));
+            text::note(&format!("{done}/{total} {things}{left}"));
         }
     }
     bar.finish_and_clear();

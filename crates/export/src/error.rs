@@ -17,10 +17,12 @@ pub enum Error {
         rows: Vec<Subnet>,
     },
     /// ONNX files are written of networks that read one image at a time.
-    #[error("{network} reads clips, several inputs or regions, and cannot be exported to ONNX yet")]
+    #[error("{network} {reads}, and such networks cannot be exported to ONNX yet")]
     NotOneImage {
         /// The network.
         network: String,
+        /// What it reads.
+        reads: &'static str,
     },
     /// A layer does something that cannot be written as ONNX.
     #[error("`{operation}` cannot be exported to ONNX: layer {path}")]

@@ -115,7 +115,16 @@ impl Prediction for Boxes {
             format!("{} {:.1} % at {left},{top}–{right},{bottom}", self.classes[*class], score * 100.0)
         });
         let each: Vec<_> = each.collect();
-        if each.is_empty() { "no objects".to_owned() } else { each.join(", ") }
+        match self.found.first() {
+            None => "no objects".to_owned(),
+            Some(surest) if each.is_empty() => format!(
+                "no objects with a score of {:.0} % or more; the surest: {} {:.1} %",
+                SHOWN * 100.0,
+                self.classes[surest.class],
+                surest.score * 100.0
+            ),
+            Some(_) => each.join(", "),
+        }
     }
 
     fn json(&self) -> Map<String, Value> {

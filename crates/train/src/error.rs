@@ -223,6 +223,9 @@ pub enum Error {
         /// Whose, from 0.
         ranks: Vec<usize>,
     },
+    /// Masks without a class.
+    #[error("no pixel of the test masks has a class, so there is nothing to measure")]
+    NoLabels,
     /// The data do not fit the recipe.
     #[error("{reason}: {}", .path.display())]
     Data {
@@ -317,6 +320,11 @@ impl Error {
             )),
             Self::OtherData { .. } => Some(
                 "restore the data (a quarantine list written since then counts as a change), or start a new run"
+                    .to_owned(),
+            ),
+            Self::NoLabels => Some(
+                "the number 255 stands for pixels without a class; `mutualnet data check DIR --task segment` counts the \
+                 classes"
                     .to_owned(),
             ),
             Self::NoFrames { .. } => Some("set network.frames, such as network.frames=[16,8,4]".to_owned()),

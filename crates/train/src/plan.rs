@@ -7,6 +7,7 @@ use mutualnet_core::network::{List, Rank};
 use mutualnet_core::text::shown;
 use mutualnet_core::{Macs, Network, Subnet, Task, WidthRange};
 use mutualnet_data::Dataset;
+use mutualnet_detect::coco::{Problem, Subject};
 use mutualnet_engine::Device;
 use mutualnet_zoo::{Head, NetworkConfig, Purpose, Variant};
 use serde::{Deserialize, Serialize};
@@ -147,10 +148,17 @@ impl Plan {
         };
         let (plan, network) = Self::of(recipe, facts)?;
         for (split, missing) in [(&train, "nothing to learn"), (&test, "nothing to measure")] {
-            if split.truth().is_some_and(|truth| truth.annotations().is_empty()) {
-                let reason = format!("no image has an annotation, so there is {missing}");
-                return Err(Error::Data { reason, path: split.dir().to_owned() });
-            }
+            let Some(truth) = split.truth().filter(|truth| truth.annotations().is_empty()) else { continue };
+            let of_annotations = |problem: &&Problem| {
+                matches!(problem.subject, Subject::Annotation(_) | Subject::AnnotationNumber(_))
+            };
+            let reason = match truth.problems().iter().find(of_annotations) {
+                Some(first) => {
+                    format!("no annotation can be used, so there is {missing}; the first: {first}")
+                }
+                None => format!("no image has an annotation, so there is {missing}"),
+            };
+            return Err(Error::Data { reason, path: split.dir().to_owned() });
         }
         let train = if network.list(List::MASK).is_ok() { with_masks(&network, train)? } else { train };
         let shipped = network_for(Purpose::Inference, recipe, plan.derived.classes.len())?;

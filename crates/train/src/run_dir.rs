@@ -85,6 +85,7 @@ impl RunDir {
 
     /// A plot of a metric over a cost (`macs` or `latency`).
     pub fn plot(&self, metric: Metric, cost: &str) -> PathBuf {
+        let metric = metric.name().replace(' ', "_");
         self.tabulated().join(format!("{metric}_over_{cost}.svg"))
     }
 

@@ -21,11 +21,16 @@ const INPUT: &str = "input";
 /// Fails if the network reads anything but one image, or has an operation that is not known here.
 pub(super) fn graph(row: &Bundle, subnet: Subnet) -> Result<GraphProto> {
     let network = row.network();
-    let reads_images = network.lists().len() == 1
-        && network.inputs(network.main()).count() == 1
+    let reads_an_image = network.inputs(network.main()).count() == 1
         && matches!(network.node(NodeId(0)).op, Op::Input { size: None, .. });
-    if network.rank() == Rank::Clip || !reads_images {
-        return Err(Error::NotOneImage { network: network.name().to_owned() });
+    let reads = match network.rank() {
+        Rank::Clip => Some("reads clips"),
+        Rank::Image if network.lists().len() > 1 => Some("looks at regions of an image one by one"),
+        Rank::Image if !reads_an_image => Some("has several inputs"),
+        Rank::Image => None,
+    };
+    if let Some(reads) = reads {
+        return Err(Error::NotOneImage { network: network.name().to_owned(), reads });
     }
     let stats = row.stats(subnet).expect("the bundle was cut to this row");
     let channels = network.channels(subnet.width)?;

@@ -27,13 +27,15 @@ fn no_assignment(text: &str, rest: &[String]) -> Problem {
         let next = rest.next().unwrap_or_default();
         value = next.strip_prefix('=').unwrap_or(if next.contains('=') { "" } else { next });
     }
+    let is_empty = value.is_empty() && text.trim_end().ends_with('=') && text.trim() != "=";
     let key = names::the_key(key.trim());
     let hint = match (key, value) {
         (Some(key), "") => format!("write {key}=VALUE"),
         (Some(key), value) => format!("write it as one argument: {key}={}", shown(value)),
         (None, _) => "write overrides like train.epochs=3".to_owned(),
     };
-    Problem::of_file(format!("`{}` is not of the form key=value", shown(text))).with_hint(hint)
+    let wrong = if is_empty { "has no value" } else { "is not of the form key=value" };
+    Problem::of_file(format!("`{}` {wrong}", shown(text))).with_hint(hint)
 }
 
 /// The error for an override that was written as an option: `args` are the option without its dashes and the arguments

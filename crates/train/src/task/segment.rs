@@ -19,8 +19,8 @@ use mutualnet_engine::{Device, Filter, NO_CLASS, PixelSummary, Tensor};
 
 use super::classify::mean;
 use super::{Objective, Pass, Score, Staged};
-use crate::Result;
 use crate::divergence::Divergence;
+use crate::{Error, Result};
 
 /// Weight of the loss of every output besides the first.
 const AUXILIARY_WEIGHT: f64 = 0.5;
@@ -212,7 +212,8 @@ impl Overlap {
         }
         let ious: Vec<_> =
             sums.iter().filter(|sum| sum[1] > 0).map(|sum| sum[0] as f64 / sum[1] as f64).collect();
-        ious.iter().sum::<f64>() / ious.len().max(1) as f64
+        // The sum of no numbers is -0.
+        (ious.iter().sum::<f64>() + 0.0) / ious.len().max(1) as f64
     }
 }
 
@@ -222,6 +223,9 @@ impl Score for Overlap {
     }
 
     fn quality(&self) -> Result<Quality> {
+        if self.counts.iter().all(|[_, union]| *union == 0) {
+            return Err(Error::NoLabels);
+        }
         Ok(Quality::of_samples(self.n() as usize, |weights| self.mean_iou(weights))?)
     }
 
