@@ -82,6 +82,8 @@ def onnxruntime():
     options = ort.SessionOptions()
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
+    # It warns of every mask that is added.
+    options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda image: dict(zip(names, session.run(names, {"image": image})))

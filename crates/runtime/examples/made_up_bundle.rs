@@ -53,11 +53,11 @@ fn shrink_branches(parts: &mut BundleParts) {
     shrink(parts, &paths, 0.2);
 }
 
-/// Makes the codes of boxes and the scores of classes small, as training does, so that a detector's boxes look like those of
-/// objects, and one is surer than the other.
+/// Makes the codes of boxes and their scores small, as training does, so that a detector's boxes look like those of objects, and
+/// one is surer than the other: which of equally sure ones come first differs between programs.
 fn shrink_answers(parts: &mut BundleParts) {
     let outputs = parts.network.outputs().iter();
-    let kinds = [Output::CODES, Output::BOXES, Output::SCORES];
+    let kinds = [Output::CODES, Output::BOXES, Output::SCORES, Output::OBJECTS];
     let answers = outputs.filter(|output| kinds.iter().any(|kind| output.name.starts_with(kind)));
     let mut paths: Vec<_> = answers.map(|output| parts.network.node(output.node).path.clone()).collect();
     // The maps of all levels may share their weights.

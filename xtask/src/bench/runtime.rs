@@ -295,6 +295,7 @@ impl Bench {
             "processor": super::processor(),
             "instruction_sets": instruction_sets(),
             "rounds": N_ROUNDS,
+            "rounds_of_detectors": detectors::N_ROUNDS,
             "versions": serde_json::from_str::<serde_json::Value>(&versions)?,
         }))
     }

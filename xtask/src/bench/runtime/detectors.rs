@@ -18,7 +18,7 @@ use crate::product;
 const PEERS: [&str; 2] = ["onnxruntime", "torchvision"];
 
 /// Fewer than of other networks, because a program may take many seconds.
-const N_ROUNDS: usize = 9;
+pub(super) const N_ROUNDS: usize = 9;
 
 /// Fewer objects would leave most of a detector idle.
 const FEWEST_OBJECTS: usize = 20;
