@@ -10,9 +10,6 @@ use anyhow::Result;
 
 use crate::{process, setup, tidy};
 
-/// The crates whose doc tests run; the others turn theirs off.
-const WITH_DOC_TESTS: &[&str] = &["mutualnet-core", "mutualnet-bundle", "mutualnet-runtime"];
-
 /// Runs setup, then every test of the workspace, or those that `selection` (arguments of the runner) selects.
 pub(crate) fn test(root: &Path, selection: &[&str]) -> Result<()> {
     setup::ensure(root)?;
@@ -29,8 +26,8 @@ pub(crate) fn test(root: &Path, selection: &[&str]) -> Result<()> {
         return process::run(runner.args(selection));
     }
     let code = process::run(runner.arg("--workspace"));
-    let packages = WITH_DOC_TESTS.iter().flat_map(|name| ["--package", name]);
-    process::run(process::cargo(root).args(["test", "--doc"]).args(packages)).and(code)
+    // With single packages, features differ from those above, and much would be compiled again.
+    process::run(process::cargo(root).args(["test", "--quiet", "--doc", "--workspace"])).and(code)
 }
 
 /// Runs the given steps, or all of them: `test fmt clippy tidy docs`.
