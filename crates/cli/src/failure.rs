@@ -156,6 +156,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             hint.or_else(|| cause.downcast_ref::<mutualnet_runtime::Error>().and_then(|error| error.hint()));
         let hint =
             hint.or_else(|| cause.downcast_ref::<mutualnet_predict::Error>().and_then(|error| error.hint()));
+        let hint =
+            hint.or_else(|| cause.downcast_ref::<mutualnet_export::Error>().and_then(|error| error.hint()));
         let hint = hint.or_else(|| cause.downcast_ref::<mutualnet_image::Error>()?.hint().map(str::to_owned));
         let hint =
             hint.or_else(|| cause.downcast_ref::<mutualnet_zoo::Error>().and_then(|error| error.hint()));
