@@ -254,7 +254,7 @@ impl Soak {
                 None => process::command(&self.binary, &home),
                 Some(bytes) => {
                     let mut shell = process::command(Path::new("sh"), &home);
-                    // In blocks of 512 bytes. Without the trap, a write above the limit would kill the process.
+                    // In blocks of 512 bytes. The product reports a write above the limit as it does a full disk.
                     let script = format!("ulimit -f {}; exec \"$@\"", bytes / 512);
                     shell.args(["-c", &script, "sh"]).arg(&self.binary);
                     shell

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-#[allow(clippy::print_stdout)] // The protocol is spoken on stdout.
+#[expect(clippy::print_stdout, reason = "the protocol is spoken on stdout")]
 fn main() -> Result<()> {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let [bundle, row, threads] = &args[..] else {

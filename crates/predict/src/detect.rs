@@ -227,6 +227,8 @@ mod tests {
         let json = boxes.json();
         assert_eq!(json["objects"][1]["class"], "cat");
         assert_eq!(json["objects"][1]["bbox"], json!([0.0, 0.0, 4.0, 4.0]));
+        let unsure = super::Boxes { found: boxes.found[1..].to_vec(), classes: Arc::clone(&boxes.classes) };
+        assert_eq!(unsure.text(), "no objects with a score of 50 % or more; the surest: cat 30.0 %");
         assert_eq!(super::Boxes { found: vec![], ..boxes }.text(), "no objects");
     }
 

@@ -7,12 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 
+use mutualnet_core::text::decoded;
 use serde::Deserialize;
 
 use super::lenient::{Number, Numbers, Segmentation, Text, Whole, parse};
 use super::{Fault, Problem, Subject, shape};
 use crate::{Error, Extent, Result, Rle, RleFault};
-use mutualnet_core::text::decoded;
 
 /// The longest side of an image, in pixels, as in JPEG.
 const MAX_SIDE: f64 = 65535.0;

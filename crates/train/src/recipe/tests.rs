@@ -245,6 +245,11 @@ fn overrides_in_another_form_are_told_in_the_right_one() {
         assert_eq!(reason, format!("recipe: `{}` is not of the form key=value", args[0]));
         assert_eq!(hint.as_deref(), Some(hinted), "{args:?}");
     }
+    let (reason, hint) = error(SMALL, &["data.path="]);
+    assert_eq!(
+        (&*reason, hint.as_deref()),
+        ("recipe: `data.path=` has no value", Some("write data.path=VALUE"))
+    );
     let args = |args: &[&str]| dashed(&args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>());
     for (typed, hinted) in [(vec!["train.lr=0.1"], "train.lr=0.1"), (vec!["lr", "0.1"], "train.lr=0.1")] {
         let hint = args(&typed).unwrap().hint().unwrap();

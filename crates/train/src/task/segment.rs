@@ -258,5 +258,9 @@ mod tests {
         let mut overlap = Overlap::default();
         overlap.add(2, &[0, 1, 1, 0], &[0, IGNORE, 1, IGNORE]);
         assert_eq!(overlap.counts, [[1, 1], [1, 1]]);
+        let mut unlabelled = Overlap::default();
+        unlabelled.add(2, &[0, 1], &[IGNORE; 2]);
+        assert!(matches!(unlabelled.quality(), Err(Error::NoLabels)));
+        assert!(unlabelled.mean_iou(&[1]).is_sign_positive(), "not -0");
     }
 }
