@@ -21,6 +21,7 @@ mod video_source;
 
 pub mod quarantine_list;
 
+mod aspects;
 pub mod augment;
 mod geometry;
 pub use geometry::{Geometry, Shift};

@@ -16,6 +16,7 @@ use mutualnet_core::{Preprocess, Views};
 
 use mutualnet_image::StageTimes;
 
+use crate::aspects::Aspects;
 use crate::order::{Epochs, Order, Part, Position};
 use crate::progress::Reads;
 use crate::quarantine::Quarantine;
@@ -23,7 +24,7 @@ use crate::scratch::ScratchPool;
 use mutualnet_image::TestPipeline;
 
 use crate::transform::{TrainPipeline, TrainTransform};
-use crate::{BrokenFile, Dataset, Error, Result};
+use crate::{BrokenFile, Dataset, Error, Label, Result};
 
 mod batches;
 mod buffers;
@@ -117,6 +118,8 @@ impl Loader {
     ///
     /// With `repeats`, an epoch has the same number of steps but fewer samples, each in several copies that are augmented
     /// differently; every epoch draws other samples.
+    /// Whole images are in batches of one group of aspect ratios; to fill the last batch of a group, a few of its images are
+    /// seen twice in an epoch, and as many of other groups are not.
     /// With `mixup` or `cutmix`, the finished images 0 and 1, 2 and 3, … of a batch are mixed with each other; an odd last
     /// image stays as it is.
     ///
@@ -132,13 +135,15 @@ impl Loader {
         let pipeline = self.train_pipeline(transform, preprocess)?;
         let n_samples = self.whole_batches()?;
         let LoaderConfig { seed, batch_size, .. } = self.config;
-        let epochs = Epochs { seed, n_samples, batch_size, repeats: transform.repeats as usize };
+        let groups = self.aspects(&pipeline);
+        let repeats = transform.repeats as usize;
+        let epochs = Epochs { seed, n_samples, batch_size, repeats, groups: groups.clone() };
         let order = Order::shuffled(epochs, from, end_epoch);
         let mixing = pipeline.mixing();
         if mixing.is_some() {
             check_pairs(&self.config)?;
         }
-        self.start(Work::Train { pipeline, purpose: Purpose::Augment, mixing }, order, preprocess)
+        self.start(Work::Train { pipeline, purpose: Purpose::Augment, mixing, groups }, order, preprocess)
     }
 
     /// Every image once, in the data set's order and with test-time preprocessing; the last batch may be smaller, and then its
@@ -168,7 +173,8 @@ impl Loader {
     /// Randomly chosen training images, augmented. Images, order and augmentation are the same at every call, so that every
     /// row of the query table is calibrated on the same input.
     ///
-    /// There are fewer batches if the split does not fill that many. No image is repeated or mixed.
+    /// There are fewer batches if the split does not fill that many. No image is mixed, or repeated but to fill a batch of
+    /// whole ones.
     ///
     /// # Errors
     /// Invalid settings, or a split that is smaller than a batch.
@@ -180,8 +186,11 @@ impl Loader {
     ) -> Result<Batches> {
         let pipeline = self.train_pipeline(transform, preprocess)?;
         let n_samples = self.whole_batches()?;
-        let order = Order::chosen(self.config.seed, n_samples, self.config.batch_size, n_batches);
-        self.start(Work::Train { pipeline, purpose: Purpose::Calibrate, mixing: None }, order, preprocess)
+        let LoaderConfig { seed, batch_size, .. } = self.config;
+        let groups = self.aspects(&pipeline);
+        let order = Order::chosen(seed, n_samples, (batch_size, n_batches), groups.as_deref());
+        let work = Work::Train { pipeline, purpose: Purpose::Calibrate, mixing: None, groups };
+        self.start(work, order, preprocess)
     }
 
     /// One batch of the given samples, augmented as in the first epoch of training; nothing is made ahead.
@@ -198,7 +207,8 @@ impl Loader {
         indices: &[u32],
     ) -> Result<Batch> {
         let pipeline = self.train_pipeline(transform, preprocess)?;
-        let work = Work::Train { pipeline, purpose: Purpose::Augment, mixing: pipeline.mixing() };
+        let (mixing, groups) = (pipeline.mixing(), self.aspects(&pipeline));
+        let work = Work::Train { pipeline, purpose: Purpose::Augment, mixing, groups };
         let order = Order::listed(indices.to_vec(), indices.len());
         batches::make_first(&self.job(work, order, preprocess)?, &self.buffers)
     }
@@ -221,6 +231,18 @@ impl Loader {
 
     fn train_pipeline(&self, transform: TrainTransform, preprocess: &Preprocess) -> Result<TrainPipeline> {
         TrainPipeline::new_for(self.dataset.task(), transform, preprocess)
+    }
+
+    /// Which images can share a batch, if images are seen whole.
+    fn aspects(&self, pipeline: &TrainPipeline) -> Option<Arc<Aspects>> {
+        let truth = self.dataset.truth().filter(|_| pipeline.is_whole())?;
+        let size = |label: &Label| match *label {
+            Label::Objects(image) => truth.images()[image].extent,
+            _ => unreachable!("all samples have objects if one has"),
+        };
+        let sizes = self.dataset.samples().iter().map(|sample| size(&sample.label));
+        let sizes: Vec<_> = sizes.map(|extent| [extent.width, extent.height]).collect();
+        Some(Arc::new(Aspects::new(&sizes, self.config.batch_size)))
     }
 
     fn whole_batches(&self) -> Result<usize> {
@@ -250,6 +272,7 @@ impl Loader {
             pool: Arc::clone(&self.pool),
             seed: self.config.seed,
             part: self.config.part,
+            resolution: preprocess.crop,
             clips,
             work,
             order,

@@ -3,10 +3,14 @@
 //! Separate from the loader, so that training can start in the middle without a replay and the number of workers cannot
 //! matter.
 
+use std::cmp::Reverse;
 use std::ops::Range;
+use std::sync::Arc;
 
 use mutualnet_core::rng::{Key, Purpose};
 use rand::seq::SliceRandom;
+
+use crate::aspects::Aspects;
 
 /// A batch to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,18 +81,27 @@ pub struct Position {
 }
 
 /// The shape of every epoch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Epochs {
     pub(crate) seed: u64,
     pub(crate) n_samples: usize,
     pub(crate) batch_size: usize,
     /// Copies of every sample that is drawn, at least 1; the number of steps in an epoch does not depend on it.
     pub(crate) repeats: usize,
+    /// If there are groups of images, every batch is of one of them.
+    pub(crate) groups: Option<Arc<Aspects>>,
 }
 
 impl Epochs {
     fn steps(&self) -> usize {
         self.n_samples / self.batch_size
+    }
+
+    /// The samples of an epoch in the order in which they are drawn.
+    fn order(&self, epoch: u32) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.n_samples as u32).collect();
+        order.shuffle(&mut Key::new(self.seed, Purpose::Shuffle).epoch(epoch).stream());
+        self.groups.as_ref().map_or_else(|| order.clone(), |groups| grouped(&order, groups, self.batch_size))
     }
 
     /// The sample of the epoch's order at a place, and which copy of it.
@@ -99,6 +112,34 @@ impl Epochs {
         let (two, within) = (place / (2 * self.repeats), place % (2 * self.repeats));
         (2 * two + within % 2, within / 2)
     }
+}
+
+/// Whole batches of one group each, as many as the samples fill, in the order in which they are full.
+///
+/// What is left of a group is filled with its first samples; groups of which little is left wait for the next epoch.
+///
+/// # Source
+/// `[torchvision references/detection/group_by_aspect_ratio.py GroupedBatchSampler]`
+fn grouped(order: &[u32], groups: &Aspects, batch_size: usize) -> Vec<u32> {
+    let n = order.len() / batch_size * batch_size;
+    let mut batches = Vec::with_capacity(n);
+    // Of each group, all samples and how many of them are in full batches.
+    let mut seen = vec![(Vec::new(), 0); groups.len()];
+    for &sample in order {
+        let (samples, used) = &mut seen[groups.group(sample)];
+        samples.push(sample);
+        if samples.len() - *used == batch_size {
+            batches.extend(&samples[*used..]);
+            *used = samples.len();
+        }
+    }
+    seen.sort_by_key(|(samples, used)| Reverse(samples.len() - used));
+    for (samples, used) in seen {
+        if batches.len() < n {
+            batches.extend(samples[used..].iter().chain(samples.iter().cycle()).take(batch_size));
+        }
+    }
+    batches
 }
 
 /// All batches of an iteration, by number.
@@ -127,11 +168,20 @@ impl Order {
         Self::Listed { indices, copies: 1, batch_size }
     }
 
-    /// Whole batches of randomly chosen samples, each at most once; the choice is always the same.
-    pub(crate) fn chosen(seed: u64, n_samples: usize, batch_size: usize, n_batches: usize) -> Self {
+    /// Whole batches of randomly chosen samples, each of one group if there are groups, and each sample once but to fill a
+    /// group; the choice is always the same.
+    pub(crate) fn chosen(
+        seed: u64,
+        n_samples: usize,
+        (batch_size, n_batches): (usize, usize),
+        groups: Option<&Aspects>,
+    ) -> Self {
         let mut indices: Vec<u32> = (0..n_samples as u32).collect();
         // Step 1 keeps the choice apart from the augmentation of sample 0, which is at step 0.
         indices.shuffle(&mut Key::new(seed, Purpose::Calibrate).step(1).stream());
+        if let Some(groups) = groups {
+            indices = grouped(&indices, groups, batch_size);
+        }
         indices.truncate(n_batches.min(n_samples / batch_size) * batch_size);
         Self::listed(indices, batch_size)
     }
@@ -178,9 +228,7 @@ pub(crate) struct EpochCache(Option<(u32, Vec<u32>)>);
 impl EpochCache {
     fn order(&mut self, epochs: &Epochs, epoch: u32) -> &[u32] {
         if self.0.as_ref().is_none_or(|(cached, _)| *cached != epoch) {
-            let mut order: Vec<u32> = (0..epochs.n_samples as u32).collect();
-            order.shuffle(&mut Key::new(epochs.seed, Purpose::Shuffle).epoch(epoch).stream());
-            self.0 = Some((epoch, order));
+            self.0 = Some((epoch, epochs.order(epoch)));
         }
         self.0.as_ref().map_or(&[], |(_, order)| order)
     }
@@ -191,7 +239,7 @@ mod tests {
     use super::*;
 
     fn epochs(seed: u64, repeats: usize) -> Epochs {
-        Epochs { seed, n_samples: 23, batch_size: 5, repeats }
+        Epochs { seed, n_samples: 23, batch_size: 5, repeats, groups: None }
     }
 
     fn indices(batch: &BatchPlan) -> Vec<u32> {
@@ -224,10 +272,10 @@ mod tests {
     fn starting_in_the_middle_is_skipping() {
         for repeats in [1, 3] {
             let epochs = epochs(7, repeats);
-            let straight = all(&Order::shuffled(epochs, Position::default(), 3));
+            let straight = all(&Order::shuffled(epochs.clone(), Position::default(), 3));
             for skipped in 0..straight.len() {
                 let from = Position { epoch: (skipped / 4) as u32, step: skipped % 4 };
-                assert_eq!(all(&Order::shuffled(epochs, from, 3)), straight[skipped..]);
+                assert_eq!(all(&Order::shuffled(epochs.clone(), from, 3)), straight[skipped..]);
             }
             assert_eq!(Order::shuffled(epochs, Position { epoch: 3, step: 0 }, 3).len(), 0);
         }
@@ -255,7 +303,7 @@ mod tests {
     fn more_copies_than_places_are_cut_off() {
         for n_samples in 1..9 {
             for repeats in 1..9 {
-                let epochs = Epochs { seed: 1, n_samples, batch_size: n_samples, repeats };
+                let epochs = Epochs { seed: 1, n_samples, batch_size: n_samples, repeats, groups: None };
                 let [batch] = all(&Order::shuffled(epochs, Position::default(), 1)).try_into().unwrap();
                 assert_eq!(batch.draws.len(), n_samples);
             }
@@ -276,9 +324,53 @@ mod tests {
         let batches = all(&Order::sequential(12, 1, 5));
         assert_eq!(batches.iter().map(|b| b.draws.len()).collect::<Vec<_>>(), [5, 5, 2]);
         assert_eq!(indices(&batches[2]), [10, 11]);
-        let chosen = all(&Order::chosen(1, 23, 5, 3));
-        assert_eq!(chosen.len(), 3);
-        assert_eq!(chosen, all(&Order::chosen(1, 23, 5, 3)));
-        assert_eq!(all(&Order::chosen(1, 23, 5, 99)).len(), 4);
+        let chosen = |n_batches| all(&Order::chosen(1, 23, (5, n_batches), None));
+        assert_eq!(chosen(3).len(), 3);
+        assert_eq!(chosen(3), chosen(3));
+        assert_eq!(chosen(99).len(), 4);
+    }
+
+    /// 12 upright images, 8 wide ones and 3 squares, which are merged with the upright ones if a batch has more than 3.
+    fn aspects(batch_size: usize) -> Arc<Aspects> {
+        let size = |image| {
+            if image < 12 {
+                [30, 40]
+            } else if image < 20 {
+                [40, 30]
+            } else {
+                [30, 30]
+            }
+        };
+        Arc::new(Aspects::new(&(0..23).map(size).collect::<Vec<_>>(), batch_size))
+    }
+
+    #[test]
+    fn batches_are_of_one_group_and_hardly_anything_is_left_out() {
+        for batch_size in [1, 2, 3, 5, 8, 12] {
+            let groups = aspects(batch_size);
+            let epochs = Epochs { batch_size, groups: Some(Arc::clone(&groups)), ..epochs(4, 1) };
+            let batches = all(&Order::shuffled(epochs.clone(), Position::default(), 2));
+            assert_eq!(batches.len(), 2 * (23 / batch_size));
+            let mut counts = [0; 23];
+            for batch in &batches {
+                let of_first = groups.group(batch.draws[0].index);
+                assert!(indices(batch).iter().all(|&image| groups.group(image) == of_first));
+                let mut distinct = indices(batch);
+                distinct.sort();
+                distinct.dedup();
+                assert_eq!(distinct.len(), batch_size, "no image twice in a batch");
+                distinct.iter().for_each(|&image| counts[image as usize] += 1);
+            }
+            let left_out = counts.iter().filter(|&&count| count < 2).count();
+            assert!(left_out <= 2 * groups.len() * batch_size.saturating_sub(1), "{counts:?}");
+            assert_eq!(
+                all(&Order::shuffled(epochs, Position { epoch: 1, step: 0 }, 2)),
+                batches[batches.len() / 2..]
+            );
+            let chosen = all(&Order::chosen(1, 23, (batch_size, 1), Some(&groups)));
+            assert_eq!(chosen.len(), 1);
+            let of_first = groups.group(chosen[0].draws[0].index);
+            assert!(indices(&chosen[0]).iter().all(|&image| groups.group(image) == of_first));
+        }
     }
 }

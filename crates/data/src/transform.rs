@@ -6,7 +6,7 @@
 use std::mem;
 use std::time::Instant;
 
-use mutualnet_core::{Fit, Preprocess, RngStream, Task};
+use mutualnet_core::{Fit, Preprocess, Resolution, RngStream, Task};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,7 @@ pub struct TrainPipeline {
     transform: TrainTransform,
     side: u32,
     fit: Fit,
+    longest: Option<u32>,
     normalize: Normalize,
     mixing: Option<Mixing>,
 }
@@ -139,8 +140,15 @@ impl TrainPipeline {
         if transform.repeats == 0 {
             return Err(Error::Setting { setting: "repeats", reason: "must be at least 1".to_owned() });
         }
+        if transform.repeats != 1 && matches!(transform.crop, TrainCrop::Whole) {
+            let reason =
+                "must be 1 if images are whole, because batches are of similar aspect ratios".to_owned();
+            return Err(Error::Setting { setting: "repeats", reason });
+        }
         let mixing = Mixing::new(transform.mixup, transform.cutmix)?;
-        Ok(Self { transform, side, fit: preprocess.fit, normalize: checked_normalize(preprocess)?, mixing })
+        let longest = preprocess.longest_side.map(Resolution::get);
+        let normalize = checked_normalize(preprocess)?;
+        Ok(Self { transform, side, fit: preprocess.fit, longest, normalize, mixing })
     }
 
     /// Side of the images, in pixels.
@@ -148,15 +156,26 @@ impl TrainPipeline {
         self.side
     }
 
+    /// Whether images are seen whole, so that those of a batch need similar aspect ratios.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.transform.crop, TrainCrop::Whole)
+    }
+
+    /// How a whole image of that many columns and rows is resized.
+    pub(crate) fn whole(&self, size: [u32; 2]) -> Fitted {
+        Fitted::whole(size, self.side, self.longest)
+    }
+
     /// How finished images are to be mixed, if they are.
     pub fn mixing(&self) -> Option<Mixing> {
         self.mixing
     }
 
-    /// Decodes and augments one image; all randomness comes from the stream. Returns where its pixels come from.
+    /// Decodes and augments one image of a batch whose images have `size`, columns and rows; all randomness comes from the
+    /// stream. Returns where its pixels come from.
     ///
     /// # Shapes
-    /// - `out`: `[side, side, 3]` f32, normalized
+    /// - `out`: `[rows, columns, 3]` f32, normalized; both are [`side`](Self::side) unless images are whole
     ///
     /// # Errors
     /// The reason why the image cannot be decoded; `out` may be half written.
@@ -165,12 +184,12 @@ impl TrainPipeline {
     /// `out` has another length.
     pub(crate) fn write(
         &self,
-        image: Undecoded<'_>,
+        (image, size): (Undecoded<'_>, [u32; 2]),
         rng: &mut RngStream,
         canvas: &mut Canvas,
         out: &mut [f32],
     ) -> Result<Geometry, DecodeError> {
-        let mut geometry = self.draw([image.width(), image.height()], rng);
+        let mut geometry = self.draw([image.width(), image.height()], size, rng);
         let mut cropped = self.crop(image, &geometry, canvas)?;
         let begun = Instant::now();
         let TrainTransform { flip, color_jitter, lighting, rand_augment, random_erasing, .. } =
@@ -198,8 +217,8 @@ impl TrainPipeline {
         Ok(geometry)
     }
 
-    /// Draws which part of an image of that many columns and rows is seen.
-    fn draw(&self, size: [u32; 2], rng: &mut RngStream) -> Geometry {
+    /// Draws which part of an image of that many columns and rows is seen in a batch whose images have `finished`.
+    fn draw(&self, size: [u32; 2], finished: [u32; 2], rng: &mut RngStream) -> Geometry {
         let side = self.side;
         match self.transform.crop {
             TrainCrop::RandomResized { scale, ratio } => {
@@ -217,6 +236,7 @@ impl TrainPipeline {
             }
             TrainCrop::Center if self.fit == Fit::Square => Geometry::of(Fitted::stretched(size, side)),
             TrainCrop::Center => Geometry::of(Fitted::center(size, side, side)),
+            TrainCrop::Whole => Geometry::cut(self.whole(size).from, finished, finished),
         }
     }
 
@@ -229,7 +249,7 @@ impl TrainPipeline {
     ) -> Result<Image, DecodeError> {
         let Geometry { fitted, shift, .. } = *geometry;
         let is_cut = match self.transform.crop {
-            TrainCrop::RandomResized { .. } | TrainCrop::RandomShortSide { .. } => true,
+            TrainCrop::RandomResized { .. } | TrainCrop::RandomShortSide { .. } | TrainCrop::Whole => true,
             TrainCrop::Center => self.fit == Fit::Square,
             TrainCrop::Pad { .. } => false,
         };

@@ -50,7 +50,7 @@ pub struct Fitted {
     pub window: Rect,
 }
 
-/// How much longer than the shorter side the longer one may be; the rest is cropped before resizing.
+/// How much longer than the shorter side the longer one may be.
 const MAX_RATIO: u32 = 8;
 
 /// Where a square is cut out of an image that is longer than it.
@@ -121,20 +121,22 @@ impl Fitted {
     /// All of an image of that many columns and rows, whose shorter side is resized to `shorter`, or to less if the longer one
     /// would be above `longest`.
     ///
-    /// Sides are rounded down, as torchvision does, and the longer one is cropped to eight times the shorter one before that.
+    /// Sides are rounded down, as torchvision does. An image that is more than eight times as long as wide is cropped to that in
+    /// the middle, or with `longest` squeezed to it, so that all of its objects are seen.
     ///
     /// # Source
     /// torchvision, `GeneralizedRCNNTransform.resize`, for `longest`.
     pub fn whole(size: [u32; 2], shorter: u32, longest: Option<u32>) -> Self {
         let short = size[0].min(size[1]);
         let most = short.saturating_mul(MAX_RATIO);
-        let from = Rect::center(size, most, most);
-        let long = from.width.max(from.height);
+        let limited = Rect::center(size, most, most);
+        let from = if longest.is_some() { Rect::whole(size) } else { limited };
+        let long = limited.width.max(limited.height);
         let is_too_long =
             |most: &u32| u64::from(shorter) * u64::from(long) > u64::from(*most) * u64::from(short);
         let (to, of) = longest.filter(is_too_long).map_or((shorter, short), |most| (most, long));
         let scaled = |n: u32| ((u64::from(to) * u64::from(n) / u64::from(of)) as u32).max(1);
-        let resized = [scaled(from.width), scaled(from.height)];
+        let resized = [scaled(limited.width), scaled(limited.height)];
         Self { from, resized, window: Rect::whole(resized) }
     }
 }
@@ -293,6 +295,15 @@ mod tests {
             ([1, 7], [142, 1000]),
         ] {
             assert_eq!(resized(size), expected, "{size:?}");
+        }
+    }
+
+    /// Unlike in torchvision, because a network needs a few positions along every side.
+    #[test]
+    fn an_extreme_image_with_a_bound_is_squeezed_and_not_cropped() {
+        for (size, resized) in [([9000, 1000], [1000, 125]), ([10, 4000], [125, 1000])] {
+            let fitted = Fitted::whole(size, 600, Some(1000));
+            assert_eq!((fitted.from, fitted.resized), (Rect::whole(size), resized));
         }
     }
 

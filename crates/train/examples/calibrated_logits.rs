@@ -13,6 +13,7 @@ use mutualnet_core::{Network, Subnet, Weights, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad};
 use mutualnet_nn::{Net, Norm, Parameters};
 use mutualnet_train::calibrate::Calibration;
+use mutualnet_train::step_batch::Images;
 use mutualnet_train::task::Classify;
 use mutualnet_zoo::NetworkConfig;
 
@@ -52,7 +53,7 @@ fn logits(net: &Net, parameters: &Parameters, images: &Weights, subnets: &[Subne
     let mut calibration = Calibration::new(net, subnets, Device::Cpu)?;
     let mut n_batches = 0;
     while let Some(batch) = image(&format!("calibrate.{n_batches}"))? {
-        calibration.add::<Classify>(net, parameters, &batch)?;
+        calibration.add::<Classify>(net, parameters, &Images::with_full_sides(batch))?;
         n_batches += 1;
     }
     let statistics = calibration.finish();

@@ -12,7 +12,7 @@ use mutualnet_nn::{Net, Parameters};
 
 use crate::Result;
 use crate::mutual_step::mutual_step;
-use crate::step_batch::StepBatch;
+use crate::step_batch::{Images, StepBatch};
 use crate::step_rules::StepRules;
 use crate::task::{Objective, for_task};
 use crate::update::{Decay, Optimizer, OptimizerConfig, Rule};
@@ -80,12 +80,13 @@ impl<O: Objective> Bare<O> {
             views: 1,
             frames: None,
             size: [side; 2],
+            resolution: input.resolution,
             seed: 0,
             epoch: 0,
             step: 0,
         };
         let batch = StepBatch {
-            images: Tensor::from_channels_last(&pixels, &dims, device)?,
+            images: Images::with_full_sides(Tensor::from_channels_last(&pixels, &dims, device)?),
             targets: O::targets(&batch, device)?,
         };
         let optimizer = Optimizer::new(&parameters, &REFERENCE)?;

@@ -7,7 +7,7 @@ use mutualnet_engine::{Device, Tensor, no_grad};
 use mutualnet_nn::{Net, Norm, Parameters, Slice, Statistics};
 
 use crate::Result;
-use crate::step_batch::Pyramid;
+use crate::step_batch::{Images, Pyramid};
 use crate::task::{Objective, Pass};
 
 /// Collects the statistics of many rows over the same batches of training images.
@@ -33,11 +33,11 @@ impl Calibration {
         Ok(Self { rows: rows.collect::<Result<_>>()?, n_batches: 0 })
     }
 
-    /// Adds one batch of images `[n, 3, h, w]` at the largest resolution.
+    /// Adds one batch.
     ///
     /// # Errors
     /// The batch does not fit the network, or the engine has no memory.
-    pub fn add<O: Objective>(&mut self, net: &Net, parameters: &Parameters, images: &Tensor) -> Result<()> {
+    pub fn add<O: Objective>(&mut self, net: &Net, parameters: &Parameters, images: &Images) -> Result<()> {
         self.n_batches += 1;
         let momentum = 1.0 / f64::from(self.n_batches);
         for_each_row(net, parameters, images, &mut self.rows, |slice, inputs, statistics| {
@@ -56,7 +56,7 @@ impl Calibration {
 pub(crate) fn for_each_row<T>(
     net: &Net,
     parameters: &Parameters,
-    images: &Tensor,
+    images: &Images,
     rows: &mut BTreeMap<Subnet, T>,
     mut visit: impl FnMut(&Slice, &[&Tensor], &mut T) -> Result<()>,
 ) -> Result<()> {

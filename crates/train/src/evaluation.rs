@@ -18,7 +18,7 @@ use crate::feed::{Feed, IfBroken, loader_of};
 use crate::plan::Planned;
 use crate::ranks::{Apart, Ranks};
 use crate::recipe::Recipe;
-use crate::step_batch::{StepBatch, images};
+use crate::step_batch::{Images, StepBatch};
 use crate::sweep::Sweep;
 use crate::task::Objective;
 
@@ -106,7 +106,7 @@ impl<'a> Evaluation<'a> {
         while !self.is_stopped()
             && let Some(mut batch) = feed.next(log, || self.is_stopped())?
         {
-            let images = images(&mut batch, self.device)?;
+            let images = Images::new(&mut batch, self.device)?;
             calibration.add::<O>(&self.net, &self.parameters, &images)?;
             done += 1;
             self.apart.works()?;

@@ -71,7 +71,7 @@ proptest! {
         let mut pixels = vec![f32::NAN; 3 * (SIDE * SIDE) as usize];
         let mut rng = Key::new(seed, Purpose::Augment).stream();
         let geometry =
-            pipeline.write(Undecoded::decoded(image), &mut rng, &mut Canvas::default(), &mut pixels).unwrap();
+            pipeline.write((Undecoded::decoded(image), [SIDE; 2]), &mut rng, &mut Canvas::default(), &mut pixels).unwrap();
         let mut moved = vec![77; (SIDE * SIDE) as usize];
         geometry.write_mask(&mask, &mut moved);
         if geometry.shift.is_none() {
@@ -105,8 +105,9 @@ fn every_pixel_that_an_image_does_not_fill_is_ignored_and_black() {
     let (image, mask) = (Image::new(80, 40, vec![200; 9600]), Mask::new(80, 40, vec![3; 3200]));
     let mut pixels = vec![f32::NAN; 3 * 1024];
     let mut rng = Key::new(1, Purpose::Augment).stream();
-    let geometry =
-        pipeline.write(Undecoded::decoded(image), &mut rng, &mut Canvas::default(), &mut pixels).unwrap();
+    let geometry = pipeline
+        .write((Undecoded::decoded(image), [SIDE; 2]), &mut rng, &mut Canvas::default(), &mut pixels)
+        .unwrap();
     let mut moved = vec![77; 1024];
     geometry.write_mask(&mask, &mut moved);
     assert!(moved[..512].iter().all(|&number| number == 3));

@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use mutualnet_core::Resolution;
+
 use super::buffers::{Buffers, ImageBuffer};
 use super::job::Job;
 use crate::order::{BatchPlan, EpochCache};
@@ -37,6 +39,9 @@ pub struct Batch {
     pub frames: Option<usize>,
     /// Height and width of the images, in pixels.
     pub size: [usize; 2],
+    /// The largest resolution, that of the images: the length of the shorter side of whole images, unless that of the longer
+    /// one is limited.
+    pub resolution: Resolution,
     /// The seed of what a step draws at random.
     pub seed: u64,
     /// Epoch, from 0; 0 outside training.

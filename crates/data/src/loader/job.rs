@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use mutualnet_core::rng::Purpose;
-use mutualnet_core::{Task, Views};
+use mutualnet_core::{Resolution, Task, Views};
 use mutualnet_image::decode::Undecoded;
 use mutualnet_image::{Canvas, Mask, TestPipeline, timed};
 use rayon::prelude::*;
 
 use super::batches::Batch;
 use super::buffers::Buffers;
+use crate::aspects::Aspects;
 use crate::augment::Mixing;
 use crate::mask_file::{self, Wanted};
 use crate::order::{BatchPlan, Draw, Order, Part};
@@ -34,8 +35,9 @@ mod whole;
 /// What to do with every image.
 #[derive(Debug, Clone)]
 pub(super) enum Work {
-    /// Augmentation, with the purpose that keys its randomness, and the mixing of finished images.
-    Train { pipeline: TrainPipeline, purpose: Purpose, mixing: Option<Mixing> },
+    /// Augmentation, with the purpose that keys its randomness, the mixing of finished images, and if images are whole, which of
+    /// them can share a batch.
+    Train { pipeline: TrainPipeline, purpose: Purpose, mixing: Option<Mixing>, groups: Option<Arc<Aspects>> },
     /// Test-time preprocessing.
     Test { pipeline: TestPipeline },
     /// A panic, to test how it is reported.
@@ -48,22 +50,25 @@ pub(super) enum Work {
 
 /// How large the images of a batch are.
 enum Size {
-    /// Squares of this side.
-    Square(u32),
+    /// Columns and rows.
+    Common([u32; 2]),
     /// As large as the one image of the batch.
     Own(TestPipeline),
 }
 
 impl Work {
-    fn size(&self) -> Size {
+    /// How large the images of the batch with this sample are.
+    fn size(&self, sample: u32) -> Size {
         match self {
-            Self::Train { pipeline, .. } => Size::Square(pipeline.side()),
+            Self::Train { pipeline, groups, .. } => {
+                Size::Common(finished(pipeline, groups.as_deref(), sample))
+            }
             Self::Test { pipeline } => match pipeline.size() {
-                Some([side, _]) => Size::Square(side as u32),
+                Some([side, _]) => Size::Common([side as u32; 2]),
                 None => Size::Own(*pipeline),
             },
             #[cfg(test)]
-            Self::Panic | Self::Hang(_) => Size::Square(1),
+            Self::Panic | Self::Hang(_) => Size::Common([1; 2]),
         }
     }
 
@@ -82,6 +87,11 @@ impl Work {
     }
 }
 
+/// Columns and rows of the training images in the batch with this sample.
+fn finished(pipeline: &TrainPipeline, groups: Option<&Aspects>, sample: u32) -> [u32; 2] {
+    groups.map_or([pipeline.side(); 2], |groups| pipeline.whole(groups.shape(sample)).resized)
+}
+
 /// Everything a builder needs to know.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -92,6 +102,8 @@ pub(super) struct Job {
     pub(super) scratch: Arc<ScratchPool>,
     pub(super) reads: Arc<Reads<u32>>,
     pub(super) part: Part,
+    /// The largest resolution.
+    pub(super) resolution: Resolution,
     /// Reads the videos of the data set; `None` if it has images.
     pub(super) clips: Option<ClipReader>,
     pub(super) work: Work,
@@ -115,20 +127,22 @@ struct Labels {
 impl Job {
     /// Makes a batch on the threads of the current pool.
     pub(super) fn build(&self, plan: BatchPlan, buffers: &Arc<Buffers>, stop: &AtomicBool) -> Result<Batch> {
-        match self.work.size() {
-            Size::Square(side) => self.build_squares(plan, side, buffers, stop),
+        // A part of a batch may have no images; there is none of whole ones then.
+        match self.work.size(plan.draws.first().map_or(0, |draw| draw.index)) {
+            Size::Common(size) => self.build_alike(plan, size, buffers, stop),
             Size::Own(pipeline) => self.build_whole(plan, &pipeline, buffers),
         }
     }
 
-    fn build_squares(
+    fn build_alike(
         &self,
         plan: BatchPlan,
-        side: u32,
+        size: [u32; 2],
         buffers: &Arc<Buffers>,
         stop: &AtomicBool,
     ) -> Result<Batch> {
-        let pixels = (side as usize).pow(2);
+        let [columns, rows] = size.map(|side| side as usize);
+        let pixels = columns * rows;
         let frames = self.clips.as_ref().map(ClipReader::frames);
         let Views { clips, crops } = self.views();
         let crops = crops as usize;
@@ -169,8 +183,9 @@ impl Job {
             self.work.mixing().map(|mixing| self.mix(mixing, (&plan, &mut images), labels))
         });
         let BatchPlan { epoch, step, .. } = plan;
-        let (n, views, size) = (n * crops, clips as usize * crops, [side as usize; 2]);
-        Ok(Batch { images, targets, indices, n, views, frames, size, seed: self.seed, epoch, step })
+        let (n, views, size) = (n * crops, clips as usize * crops, [rows, columns]);
+        let (seed, resolution) = (self.seed, self.resolution);
+        Ok(Batch { images, targets, indices, n, views, frames, size, resolution, seed, epoch, step })
     }
 
     /// How many clips and crops of each sample there are.
@@ -273,9 +288,10 @@ impl Job {
         out: &mut [f32],
     ) -> Result<Option<Geometry>, SampleError> {
         match &self.work {
-            Work::Train { pipeline, purpose, .. } => {
+            Work::Train { pipeline, purpose, groups, .. } => {
+                let size = finished(pipeline, groups.as_deref(), draw.index);
                 let key = draw.key(self.seed, *purpose, epoch);
-                Ok(Some(pipeline.write(image, &mut key.stream(), canvas, out)?))
+                Ok(Some(pipeline.write((image, size), &mut key.stream(), canvas, out)?))
             }
             Work::Test { pipeline } => {
                 let fitted = pipeline.fitted([image.width(), image.height()]);

@@ -18,6 +18,7 @@ mod clips;
 mod masks;
 mod mixing;
 mod parts;
+mod whole;
 
 /// `n` small images in three classes, every second one a PNG.
 fn data(n: usize) -> tempfile::TempDir {

@@ -34,6 +34,8 @@ pub enum TrainCrop {
     },
     /// The middle of the image, or all of it if the image is stretched to a square, as at test time.
     Center,
+    /// The whole image with about its aspect ratio, in batches of images of similar ones.
+    Whole,
 }
 
 /// `[data.augment.crop]`, as written.
@@ -72,6 +74,9 @@ enum CropKind {
     Pad,
     /// The middle of the image, or all of it if images are stretched to a square, as at test time.
     Center,
+    /// The whole image as at test time, for detection with `data.longest_side`. A batch has images of similar aspect ratios,
+    /// which are stretched to the ratio of the median of their group.
+    Whole,
 }
 
 impl CropFile {
@@ -117,6 +122,7 @@ impl TryFrom<CropFile> for TrainCrop {
                 Self::Pad { pad, mode }
             }
             CropKind::Center => Self::Center,
+            CropKind::Whole => Self::Whole,
         })
     }
 }
@@ -135,6 +141,7 @@ impl From<TrainCrop> for CropFile {
                 Self { kind: CropKind::Pad, pad: Some(pad), mode: Some(mode), ..empty }
             }
             TrainCrop::Center => empty,
+            TrainCrop::Whole => Self { kind: CropKind::Whole, ..empty },
         }
     }
 }
@@ -153,13 +160,17 @@ impl TrainCrop {
     /// Whether the settings make sense for images of `side` pixels.
     pub(super) fn check(&self, task: Task, fit: Fit, side: u32) -> Result<()> {
         let (setting, reason) = match *self {
+            Self::Whole if fit != Fit::Whole || task != Task::Detect => (
+                "crop.kind",
+                "`whole` is for detection with data.longest_side".to_owned(),
+            ),
             Self::RandomShortSide { .. } | Self::Pad { .. } if fit == Fit::Square => (
                 "crop.kind",
                 "all of an image is stretched to a square: use `random_resized`, or `center` for the whole image".to_owned(),
             ),
             Self::Pad { .. } | Self::Center if fit == Fit::Whole && task == Task::Detect => (
                 "crop.kind",
-                "images keep their aspect ratio: use `random_short_side`, such as { kind = \"random_short_side\", \
+                "images keep their aspect ratio: use `whole`, `random_short_side`, such as { kind = \"random_short_side\", \
                  shorter = [480, 800] }, or `random_resized`"
                     .to_owned(),
             ),

@@ -22,7 +22,7 @@ fn write(transform: TrainTransform, image: &Image, sample: u64) -> Vec<f32> {
     let mut out = vec![f32::NAN; 3 * 8 * 8];
     let mut rng = Key::new(1, Purpose::Augment).sample(sample).stream();
     let image = Undecoded::decoded(image.clone());
-    pipeline.write(image, &mut rng, &mut Canvas::default(), &mut out).unwrap();
+    pipeline.write((image, [8; 2]), &mut rng, &mut Canvas::default(), &mut out).unwrap();
     out
 }
 
@@ -151,6 +151,7 @@ fn the_recipe_form_is_strict() {
         TrainCrop::RandomShortSide { shorter: [256, 480] },
         TrainCrop::Pad { pad: 4, mode: PadMode::Zero },
         TrainCrop::Center,
+        TrainCrop::Whole,
     ] {
         let text = serde_json::to_string(&crop).unwrap();
         assert_eq!(serde_json::from_str::<TrainCrop>(&text).unwrap(), crop, "{text}");

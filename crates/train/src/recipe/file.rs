@@ -104,9 +104,10 @@ pub struct DataSection {
     /// classify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resolution>,
-    /// To detect with regions: images keep their aspect ratio after training, and `network.resolutions` are lengths of the
-    /// shorter side, unless the longer one would be above this many pixels at the largest resolution, such as 1000 for 600.
-    /// Without it, all of an image is stretched to a square. To segment, images keep their aspect ratio in any case.
+    /// To detect with regions: images keep their aspect ratio, and `network.resolutions` are lengths of the shorter side,
+    /// unless the longer one would be above this many pixels at the largest resolution, such as 1000 for 600. Training sees
+    /// whole images too with the crop `whole`, and squares of them with others. Without this key, all of an image is stretched
+    /// to a square. To segment, images keep their aspect ratio in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longest_side: Option<Resolution>,
     /// Distance from one frame of a clip to the next, in frames of the video, 1 to 256. Where the time between the frames

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mutualnet_bundle::{Bundle, BundleParts, Provenance, Quality, QueryTable, Row};
 use mutualnet_core::{Subnet, Weights};
-use mutualnet_engine::{Device, Tensor};
+use mutualnet_engine::Device;
 use mutualnet_nn::{Net, Parameters, Statistics};
 use mutualnet_runtime::{MeasureConfig, Model, Session, measure as latency};
 
@@ -19,7 +19,7 @@ use crate::evaluation::evaluation_batch;
 use crate::events::EventLog;
 use crate::feed::{Feed, IfBroken, loader};
 use crate::plan::Planned;
-use crate::step_batch::StepBatch;
+use crate::step_batch::{Images, StepBatch};
 use crate::sweep::Sweep;
 use crate::tabulate::{LATENCY_TIME, LATENCY_WARM_UP, shipped, thread_counts, to_stats};
 use crate::task::Objective;
@@ -43,7 +43,7 @@ pub(super) fn measure<O: Objective>(
     let device = trainer.device();
     let rows = Rows::new(planned, &trainer.state.parameters, device)?;
     let (batch, load) = rows.load::<O>(device, log)?;
-    let n = batch.images.shape()[0] as f64;
+    let n = batch.images.pixels.shape()[0] as f64;
     let (statistics, per_mac) = rows.calibrate::<O>(&batch.images, device)?;
     let n_calibrate = (recipe.tabulate.calibration_batches * recipe.calibration_batch())
         .min(planned.plan.derived.n_train / recipe.calibration_batch() * recipe.calibration_batch());
@@ -111,7 +111,7 @@ impl<'a> Rows<'a> {
     /// Calibrates the timed rows on one batch; returns the seconds per MAC too.
     fn calibrate<O: Objective>(
         &self,
-        images: &Tensor,
+        images: &Images,
         device: Device,
     ) -> Result<(BTreeMap<Subnet, Statistics>, f64)> {
         let mut calibration = Calibration::new(&self.net, &self.timed, device)?;

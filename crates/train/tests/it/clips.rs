@@ -10,7 +10,7 @@ use mutualnet_data::clips::{ClipsSpec, class_names, generate};
 use mutualnet_engine::{Device, Tensor, no_grad};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_predict::{Clips, Config, Predictor};
-use mutualnet_train::step_batch::Pyramid;
+use mutualnet_train::step_batch::{Images, Pyramid};
 use mutualnet_train::{Plan, RunDir, tabulate};
 
 use crate::fixture::{recipe_in, train_in};
@@ -81,7 +81,8 @@ fn check_rows(bundle: &Bundle, clip: &Clips) {
     let dims = [1, clip.frames(), 32, 32, 3];
     let clips = Tensor::from_channels_last(&clip.pixels, &dims, Device::Cpu).unwrap();
     let rows = bundle.table().rows();
-    let pyramid = Pyramid::new(&clips, rows.iter().map(|row| row.subnet.input)).unwrap();
+    let pyramid =
+        Pyramid::new(&Images::with_full_sides(clips), rows.iter().map(|row| row.subnet.input)).unwrap();
     let mut predictor = Predictor::new(bundle, NonZeroUsize::MIN, Config::default()).unwrap();
     for row in rows {
         let layers = bundle.stats(row.subnet).unwrap().iter();

@@ -9,7 +9,7 @@ use mutualnet_nn::{Net, Norm, Parameters};
 use mutualnet_train::Event;
 use mutualnet_train::events::Symptom;
 use mutualnet_train::mutual_step::mutual_step;
-use mutualnet_train::step_batch::StepBatch;
+use mutualnet_train::step_batch::{Images, StepBatch};
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::task::{Classify, Labels};
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
@@ -30,7 +30,7 @@ fn batch() -> StepBatch<Classify> {
         }
     }
     StepBatch {
-        images: Tensor::from_nhwc(&images, [8, 32, 32, 3], Device::Cpu).unwrap(),
+        images: Images::with_full_sides(Tensor::from_nhwc(&images, [8, 32, 32, 3], Device::Cpu).unwrap()),
         targets: Labels { labels: Tensor::from_slice_i64(&LABELS, &[8]).unwrap(), second: None, views: None },
     }
 }
@@ -92,7 +92,7 @@ fn every_family_learns_eight_images_by_heart() {
         }
         for width in [widths.smallest(), widths.full()] {
             let slice = net.slice(&parameters, width).unwrap();
-            let logits = no_grad(|| net.forward(&slice, &batch.images, Norm::Batch)).unwrap();
+            let logits = no_grad(|| net.forward(&slice, &batch.images.pixels, Norm::Batch)).unwrap();
             let loss = logits.cross_entropy(&batch.targets.labels, 0.0).unwrap().scalar().unwrap();
             assert_eq!(
                 logits.top1_correct(&batch.targets.labels).unwrap(),

@@ -5,7 +5,7 @@ use mutualnet_core::sample::StepSubnets;
 use mutualnet_engine::{Device, Tensor, set_threads};
 use mutualnet_nn::{Net, Parameters};
 use mutualnet_train::mutual_step::{StepLosses, mutual_step};
-use mutualnet_train::step_batch::StepBatch;
+use mutualnet_train::step_batch::{Images, StepBatch};
 use mutualnet_train::step_rules::{StepRules, StudentWeights};
 use mutualnet_train::task::{Classify, Labels, SecondLabels};
 use rand::Rng;
@@ -50,7 +50,7 @@ fn step_of<'a>(
         shares: Tensor::from_slice(&[share; N], &[N]).unwrap(),
     });
     let batch = StepBatch::<Classify> {
-        images: Tensor::from_nhwc(&images, [N, 32, 32, 3], Device::Cpu).unwrap(),
+        images: Images::with_full_sides(Tensor::from_nhwc(&images, [N, 32, 32, 3], Device::Cpu).unwrap()),
         targets: Labels { labels: labels(first), second, views: None },
     };
     let mut subnets = subnets.into_iter().map(|subnet| subnet.parse().unwrap());

@@ -8,7 +8,7 @@ use mutualnet_core::{Subnet, Width, WidthRange};
 use mutualnet_engine::{Device, Tensor, no_grad, set_threads};
 use mutualnet_nn::{Net, Norm, Parameters, Statistics};
 use mutualnet_train::mutual_step::mutual_step;
-use mutualnet_train::step_batch::StepBatch;
+use mutualnet_train::step_batch::{Images, StepBatch};
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::task::{Classify, Labels};
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
@@ -205,7 +205,7 @@ fn check_steps(golden: &Golden<'_>, member: Member, net: &Net) {
             students: students.map(|name| member.subnet(name)).to_vec(),
         };
         let batch = StepBatch::<Classify> {
-            images: images(20 + step as u32),
+            images: Images::with_full_sides(images(20 + step as u32)),
             targets: Labels { labels: labels(), second: None, views: None },
         };
         let (gradients, found) =

@@ -17,7 +17,7 @@ use mutualnet_train::Divergence;
 use mutualnet_train::events::Event;
 use mutualnet_train::mutual_step::mutual_step;
 use mutualnet_train::plan::DataFacts;
-use mutualnet_train::step_batch::StepBatch;
+use mutualnet_train::step_batch::{Images, StepBatch};
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::task::{Objective, Pass, PixelLabels, RunList, Score, Segment, Staged};
 use mutualnet_train::update::{Decay, Optimizer, OptimizerConfig, Rule};
@@ -278,7 +278,7 @@ fn a_batch_without_any_class_has_no_loss_and_no_gradient() {
     let parameters = Parameters::init(net.network(), 1, Device::Cpu).unwrap();
     let pixels: Vec<f32> = (0..2 * 64 * 64 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
     let batch = StepBatch::<Segment> {
-        images: Tensor::from_nhwc(&pixels, [2, 64, 64, 3], Device::Cpu).unwrap(),
+        images: Images::with_full_sides(Tensor::from_nhwc(&pixels, [2, 64, 64, 3], Device::Cpu).unwrap()),
         targets: PixelLabels::new(&[IGNORE; 2 * 64 * 64], [64, 64], Device::Cpu).unwrap(),
     };
     let subnets = StepSubnets {

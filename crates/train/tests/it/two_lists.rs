@@ -18,7 +18,7 @@ use mutualnet_runtime::{Model, Session};
 use mutualnet_train::Divergence;
 use mutualnet_train::calibrate::Calibration;
 use mutualnet_train::mutual_step::mutual_step;
-use mutualnet_train::step_batch::StepBatch;
+use mutualnet_train::step_batch::{Images, StepBatch};
 use mutualnet_train::step_rules::StepRules;
 use mutualnet_train::task::{Objective, Pass, Score, Staged};
 use rand::Rng;
@@ -190,7 +190,7 @@ fn images(seed: u64) -> Tensor {
 
 fn batch() -> StepBatch<Regions> {
     let labels = Tensor::from_slice_i64(&[0, 3, 1, 4], &[N]).unwrap();
-    StepBatch { images: images(1), targets: Targets { labels, corners: quarters() } }
+    StepBatch { images: Images::with_full_sides(images(1)), targets: Targets { labels, corners: quarters() } }
 }
 
 fn subnet(text: &str) -> Subnet {
@@ -271,13 +271,13 @@ fn gradients_of_a_mutual_step_flow_through_both_lists() {
         tensors.iter().map(|(name, tensor)| (name.clone(), tensor.zeros_like().unwrap())).collect();
     let StepBatch { images, targets } = batch();
     let wide = ByHand::new(&tensors, 32);
-    let answer = wide.answer(&images);
+    let answer = wide.answer(&images.pixels);
     let full_loss = Regions::supervised_loss(&answer, &targets, 0.0).unwrap();
     full_loss.backward().unwrap();
     let teacher = Regions::detached(&answer).unwrap();
     wide.add_gradients(&mut sums);
     let narrow = ByHand::new(&tensors, 16);
-    let answer = narrow.answer(&images.resize_bilinear(12).unwrap());
+    let answer = narrow.answer(&images.pixels.resize_bilinear(12).unwrap());
     let student_loss = Regions::student_loss(&answer, &teacher, &targets, Divergence::default()).unwrap();
     student_loss.backward().unwrap();
     narrow.add_gradients(&mut sums);
@@ -328,7 +328,7 @@ fn a_bundle_of_two_lists_runs_both_at_every_row() {
     let rows = ["1.0-16", "0.5-12", "0.25-16"].map(subnet);
     let mut calibration = Calibration::new(&net, &rows, Device::Cpu).unwrap();
     for seed in [2, 3] {
-        calibration.add::<Regions>(&net, &parameters, &images(seed)).unwrap();
+        calibration.add::<Regions>(&net, &parameters, &Images::with_full_sides(images(seed))).unwrap();
     }
     let statistics = calibration.finish();
     let bundle = bundle(&net, &parameters, &statistics);

@@ -47,17 +47,12 @@ fn from_scenes_to_boxes_and_masks_with_regions() {
     check_rows(&bundle, &data);
 }
 
-/// Training sees squares of images at their aspect ratio; test images are oblong, and one of them is too long for its shorter
-/// side to have the resolution.
-#[test]
-fn images_may_keep_their_aspect_ratio() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    generate(&data, &ScenesSpec { seed: 5, train: 8, test: 3, side: 96, min_object: 24 }).unwrap();
-    let file = data.join("test/instances.json");
+/// Appends empty columns to the images of a split, so that they have these widths. Returns its annotations.
+fn widened(split: &Path, widths: &[usize]) -> serde_json::Value {
+    let file = split.join("instances.json");
     let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    for (image, width) in json["images"].as_array_mut().unwrap().iter_mut().zip([96, 132, 192]) {
-        let path = data.join("test/images").join(image["file_name"].as_str().unwrap());
+    for (image, &width) in json["images"].as_array_mut().unwrap().iter_mut().zip(widths) {
+        let path = split.join("images").join(image["file_name"].as_str().unwrap());
         let scene = decode_file(&path).unwrap();
         let mut pixels = vec![90; 3 * 96 * width];
         for (line, of_scene) in pixels.chunks_exact_mut(3 * width).zip(scene.pixels().chunks_exact(3 * 96)) {
@@ -67,12 +62,28 @@ fn images_may_keep_their_aspect_ratio() {
         image["width"] = width.into();
     }
     std::fs::write(&file, json.to_string()).unwrap();
+    json
+}
+
+/// Training sees squares of images, or whole ones of one ratio at a time; test images are oblong, and one of them is too long
+/// for its shorter side to have the resolution.
+#[test]
+fn images_may_keep_their_aspect_ratio() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    generate(&data, &ScenesSpec { seed: 5, train: 8, test: 3, side: 96, min_object: 24 }).unwrap();
+    widened(&data.join("train"), &[96, 192, 132, 96, 198, 192, 132, 96]);
+    let json = widened(&data.join("test"), &[96, 132, 192]);
     let keys = [
         "network.name=fasterrcnn_mobilenet_v2_fpn",
         "network.two_stage={ pyramid_channels = 32, regions = 32, box_features = 64 }",
         "data.longest_side=144",
         "data.augment={ crop = { kind = 'random_short_side', shorter = [96, 120] } }",
     ];
+    let whole = ["data.augment.crop={ kind = 'whole' }", "train.batch=2", "tabulate.calibration_batch=2"];
+    let run = train_in(dir.path(), RECIPE, &[&keys[..3], &whole].concat());
+    assert_eq!(tabulate(&run, "test", &mut ()).unwrap().rows()[0].quality.n, 3);
+    std::fs::remove_dir_all(dir.path().join("run")).unwrap();
     let run = train_in(dir.path(), RECIPE, &keys);
     let table = tabulate(&run, "test", &mut ()).unwrap();
     assert!(table.rows().iter().all(|row| row.quality.n == 3));

@@ -11,7 +11,7 @@ use mutualnet_data::{Batch, Dataset, Loader, LoaderConfig, Part, Position};
 use mutualnet_engine::Device;
 use mutualnet_image::StageTimes;
 use mutualnet_train::Recipe;
-use mutualnet_train::step_batch::{Pyramid, images};
+use mutualnet_train::step_batch::{Images, Pyramid};
 use serde::Serialize;
 
 use crate::args::BenchDataArgs;
@@ -181,7 +181,7 @@ impl Bench {
         let inputs = self.recipe.inputs();
         let begun = Instant::now();
         if inputs.len() > 1 {
-            Pyramid::new(&images(&mut batch, Device::Cpu)?, inputs.iter().copied())?;
+            Pyramid::new(&Images::new(&mut batch, Device::Cpu)?, inputs.iter().copied())?;
         }
         Ok(begun.elapsed())
     }

@@ -44,8 +44,9 @@ impl Job {
                 labels = Labels { masks: mask, objects: objects.into_iter().collect() };
             }
             let targets = self.targets(&indices, labels, |_| None);
-            let (n, seed) = (indices.len(), self.seed);
-            Ok(Batch { images, targets, n, views: 1, indices, frames: None, size, seed, epoch, step })
+            let (n, seed, resolution) = (indices.len(), self.seed, self.resolution);
+            let (views, frames) = (1, None);
+            Ok(Batch { images, targets, n, views, indices, frames, size, resolution, seed, epoch, step })
         })
     }
 
