@@ -253,6 +253,9 @@ pub(crate) struct PredictArgs {
     /// Print the N most probable classes of each image, if the network classifies
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) top: usize,
+    /// Tell and draw the objects with this score or more, if the network detects; JSON has all
+    #[arg(long, value_name = "0-1", value_parser = score, default_value_t = 0.5)]
+    pub(crate) score: f32,
     /// Average over N clips of each video, at equal distances; 1 is its middle [default: as the table was measured]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(Views::MAX_CLIPS)))]
     pub(crate) views: Option<u32>,
@@ -338,6 +341,11 @@ fn threads(text: &str) -> Result<NonZeroUsize, String> {
 
 fn count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "must be a whole number above 0".to_owned())
+}
+
+fn score(text: &str) -> Result<f32, String> {
+    let wrong = || "must be a number from 0 to 1".to_owned();
+    text.parse().ok().filter(|score| (0.0..=1.0).contains(score)).ok_or_else(wrong)
 }
 
 /// A file that is written as SVG, so that no other file is overwritten by mistake.

@@ -98,12 +98,13 @@ pub fn decoder(task: Task, network: &Network, classes: &[String], config: Config
                 let masks = network.list(List::MASK).ok();
                 Box::new(DetectRegions {
                     classes: classes.into(),
+                    least_score: config.least_score,
                     most_regions: list.regions(),
                     draws_masks: masks.is_some(),
                     most_masks: masks.and_then(List::regions),
                 })
             }
-            Err(_) => Box::new(Detect { classes: classes.into() }),
+            Err(_) => Box::new(Detect { classes: classes.into(), least_score: config.least_score }),
         },
         other => unreachable!("no such task: {other}"),
     }

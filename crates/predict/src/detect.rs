@@ -16,14 +16,14 @@ use crate::decoder::maps;
 use crate::legend::with_legend;
 use crate::{Decoder, Error, Prediction, Result};
 
-/// Objects are told and drawn from this score on; JSON has all.
-const SHOWN: f32 = 0.5;
 /// Numbers of a box's codes.
 pub(crate) const CODES: usize = 4;
 
 pub(crate) struct Detect {
     /// The background first.
     pub(crate) classes: Arc<[String]>,
+    /// The least score of an object that is told and drawn.
+    pub(crate) least_score: f32,
 }
 
 /// An object that was found.
@@ -43,6 +43,8 @@ pub struct FoundObject {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Boxes {
     classes: Arc<[String]>,
+    /// The least score of those that are told and drawn.
+    least_score: f32,
     found: Vec<FoundObject>,
 }
 
@@ -87,14 +89,14 @@ impl Decoder for Detect {
             corners,
             mask: None,
         });
-        Ok(Box::new(Boxes::new(Arc::clone(&self.classes), found.collect())))
+        Ok(Box::new(Boxes::new(Arc::clone(&self.classes), self.least_score, found.collect())))
     }
 }
 
 impl Boxes {
     /// Objects in pixels of the image, surest first.
-    pub(crate) fn new(classes: Arc<[String]>, found: Vec<FoundObject>) -> Self {
-        Self { classes, found }
+    pub(crate) fn new(classes: Arc<[String]>, least_score: f32, found: Vec<FoundObject>) -> Self {
+        Self { classes, least_score, found }
     }
 
     /// All objects, surest first, also those with a low score.
@@ -104,7 +106,7 @@ impl Boxes {
 
     /// Those that are sure enough to be shown.
     fn shown(&self) -> impl Iterator<Item = &FoundObject> {
-        self.found.iter().take_while(|found| found.score >= SHOWN)
+        self.found.iter().take_while(|found| found.score >= self.least_score)
     }
 }
 
@@ -118,8 +120,8 @@ impl Prediction for Boxes {
         match self.found.first() {
             None => "no objects".to_owned(),
             Some(surest) if each.is_empty() => format!(
-                "no objects with a score of {:.0} % or more; the surest: {} {:.1} %",
-                SHOWN * 100.0,
+                "no objects with a score of {} % or more; the surest: {} {:.1} %",
+                (self.least_score * 1000.0).round() / 10.0,
                 self.classes[surest.class],
                 surest.score * 100.0
             ),
@@ -217,7 +219,7 @@ mod tests {
         let classes = ["background", "cat", "dog"].map(str::to_owned);
         let found =
             found.iter().map(|&(class, score, corners)| FoundObject { class, score, corners, mask: None });
-        Boxes { classes: classes.into(), found: found.collect() }
+        Boxes { classes: classes.into(), least_score: 0.5, found: found.collect() }
     }
 
     #[test]
@@ -227,8 +229,11 @@ mod tests {
         let json = boxes.json();
         assert_eq!(json["objects"][1]["class"], "cat");
         assert_eq!(json["objects"][1]["bbox"], json!([0.0, 0.0, 4.0, 4.0]));
-        let unsure = super::Boxes { found: boxes.found[1..].to_vec(), classes: Arc::clone(&boxes.classes) };
-        assert_eq!(unsure.text(), "no objects with a score of 50 % or more; the surest: cat 30.0 %");
+        let least =
+            |least_score| super::Boxes { least_score, found: boxes.found[1..].to_vec(), ..boxes.clone() };
+        assert_eq!(least(0.5).text(), "no objects with a score of 50 % or more; the surest: cat 30.0 %");
+        assert_eq!(least(0.305).text(), "no objects with a score of 30.5 % or more; the surest: cat 30.0 %");
+        assert_eq!(least(0.3).text(), "cat 30.0 % at 0,0–4,4");
         assert_eq!(super::Boxes { found: vec![], ..boxes }.text(), "no objects");
     }
 
@@ -261,7 +266,7 @@ mod tests {
     #[test]
     fn outputs_of_another_network_are_refused() {
         let output = Output { name: "logits", size: [1, 1], channels: 3, data: &[0.0; 3] };
-        let decoder = Detect { classes: boxes(&[]).classes };
+        let decoder = Detect { classes: boxes(&[]).classes, least_score: 0.5 };
         assert!(matches!(decoder.decode(&[output], [4, 4]), Err(Error::NoDetector)));
     }
 }

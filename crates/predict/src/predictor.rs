@@ -16,10 +16,12 @@ use mutualnet_runtime::{Convolution, Model, ModelConfig, Output, Session};
 use crate::{Clips, Decoder, Prediction, Result, Step, decoder};
 
 /// What answers should have in them, and how they are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Config {
     /// Number of classes in the answer of a classifier.
     pub top: usize,
+    /// The least score of an object, from 0 to 1, that the text and the picture of an answer have.
+    pub least_score: f32,
     /// The parts of a video that are averaged; `None` means those with which the table was measured.
     pub views: Option<Views>,
     /// How convolutions are computed.
@@ -30,7 +32,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { top: 3, views: None, convolution: Convolution::default(), precision: None }
+        Self { top: 3, least_score: 0.5, views: None, convolution: Convolution::default(), precision: None }
     }
 }
 

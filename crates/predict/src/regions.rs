@@ -93,6 +93,8 @@ impl Maps {
 pub(crate) struct DetectRegions {
     /// The background first.
     pub(crate) classes: Arc<[String]>,
+    /// The least score of an object that is told and drawn.
+    pub(crate) least_score: f32,
     /// How many regions of an image the network looks at, if it says so.
     pub(crate) most_regions: Option<u32>,
     /// Whether the network has the list [`List::MASK`].
@@ -126,7 +128,7 @@ impl DetectRegions {
             Ok(FoundObject { class, score, corners, mask })
         });
         let objects = objects.collect::<Result<_>>()?;
-        Ok(Step::Answer(Box::new(Boxes::new(Arc::clone(&self.classes), objects))))
+        Ok(Step::Answer(Box::new(Boxes::new(Arc::clone(&self.classes), self.least_score, objects))))
     }
 }
 
@@ -221,8 +223,13 @@ mod tests {
 
     #[test]
     fn outputs_of_another_network_are_refused() {
-        let decoder =
-            DetectRegions { classes: Arc::new([]), most_regions: None, draws_masks: false, most_masks: None };
+        let decoder = DetectRegions {
+            classes: Arc::new([]),
+            least_score: 0.5,
+            most_regions: None,
+            draws_masks: false,
+            most_masks: None,
+        };
         let output = Output { name: "logits", size: [1, 1], channels: 3, data: &[0.0; 3] };
         for n in [0, 1, 2, 5, 8] {
             let regions = decoder.regions(&vec![output; n], [32, 32]);

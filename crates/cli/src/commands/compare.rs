@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
-use mutualnet_bundle::QueryTable;
+use mutualnet_bundle::{QueryTable, write_atomically};
 use mutualnet_core::Metric;
 use mutualnet_report::compare::{Comparison, Origin, Series, Spread, compare, differences, plot};
 use serde::Serialize;
@@ -34,7 +34,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<()> {
     let comparison = compare(&series);
     if let Some(path) = &args.plot {
         let svg = plot(&series, &comparison);
-        std::fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))?;
+        write_atomically(path, svg.as_bytes())?;
         text::note(&format!("plot: {}", path.display()));
     }
     if args.json {

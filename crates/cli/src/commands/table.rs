@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mutualnet_bundle::{QueryTable, Row};
+use mutualnet_bundle::{QueryTable, Row, write_atomically};
 use mutualnet_core::{Budget, InMs};
 use mutualnet_report::{Cost, plot};
 
@@ -44,7 +44,7 @@ fn draw(table: &QueryTable, args: &TableArgs, path: &Path) -> Result<()> {
         _ => Cost::Macs,
     };
     let svg = plot(table, cost).context("the table has no latencies for that thread count")?;
-    std::fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))?;
+    write_atomically(path, svg.as_bytes())?;
     text::note(&format!("plot: {}", path.display()));
     Ok(())
 }

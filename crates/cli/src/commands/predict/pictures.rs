@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use mutualnet_bundle::write_atomically;
 use mutualnet_image::{decode, encode_palette_png, encode_png};
 use mutualnet_predict::Prediction;
 
@@ -33,11 +34,15 @@ impl Pictures {
             return Err(with_hint("--save and --mask have the same name".to_owned(), hint));
         }
         for (flag, path) in named {
+            if are_many && !path.is_dir() && has_extension(path) {
+                let hint = "for several images, give the name of a directory".to_owned();
+                return Err(with_hint(format!("{flag} names a single file: {}", path.display()), hint));
+            }
             if are_many {
                 std::fs::create_dir_all(path).with_context(|| {
                     format!("cannot make the directory {} for the pictures of several images", path.display())
                 })?;
-            } else if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
+            } else if !has_extension(path) {
                 let hint = "choose a name that ends in .png".to_owned();
                 return Err(with_hint(format!("{flag} writes a PNG file: {}", path.display()), hint));
             } else if images.iter().any(|image| is_same_file(image, path)) {
@@ -61,7 +66,7 @@ impl Pictures {
         let picture = decode::decode_file(image)?;
         if let Some(target) = self.save.clone() {
             let drawn = prediction.picture(&picture).ok_or_else(nothing_to_draw)?;
-            self.write_to(&target, image, &encode_png(&drawn))?;
+            self.write_to(("picture", &target), image, &encode_png(&drawn))?;
         }
         if let Some(target) = self.mask.clone() {
             let size = [picture.height(), picture.width()];
@@ -69,15 +74,15 @@ impl Pictures {
             // Pixels that were not seen have a color too: the last one of a full palette.
             let unseen = std::iter::repeat_n([224, 224, 192], 256 - palette.len());
             let palette: Vec<_> = palette.into_iter().chain(unseen).collect();
-            self.write_to(&target, image, &encode_palette_png(&mask, size, &palette))?;
+            self.write_to(("mask", &target), image, &encode_palette_png(&mask, size, &palette))?;
         }
         Ok(())
     }
 
-    fn write_to(&mut self, target: &Path, image: &Path, bytes: &[u8]) -> Result<()> {
+    fn write_to(&mut self, (what, target): (&str, &Path), image: &Path, bytes: &[u8]) -> Result<()> {
         let path = if self.are_many { self.unused(target, image) } else { target.to_owned() };
-        std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-        text::note(&format!("picture: {}", path.display()));
+        write_atomically(&path, bytes)?;
+        text::note(&format!("{what} of {}: {}", image.display(), path.display()));
         Ok(())
     }
 
@@ -94,6 +99,11 @@ impl Pictures {
         self.taken.insert(path.clone());
         path
     }
+}
+
+/// Whether a name is that of a PNG file.
+fn has_extension(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
 }
 
 /// Whether two names stand for one file; a file that is not there is none.
@@ -146,6 +156,8 @@ mod tests {
             let error = Pictures::new(Some(save), mask, &images[..1]).map(|_| ()).unwrap_err();
             error.to_string().split(':').next().unwrap().to_owned()
         };
+        let of_both = Pictures::new(Some(&dir.path().join("drawn.png")), None, &images).map(|_| ());
+        assert!(of_both.unwrap_err().to_string().starts_with("--save names a single file: "));
         let inside = dir.path().join(".").join("photo.png");
         assert_eq!(refused(&inside, None), "--save would overwrite the image itself");
         assert_eq!(refused(&other, None), "--save writes a PNG file");
