@@ -2,11 +2,13 @@
 //!
 //! Separate from the tests because it goes on for as long as one likes, and uses the product as a user would.
 //! Invariants that it checks: a run ends in the same bits however often it was killed and however many workers its loader
-//! has; it continues from its newest checkpoint that is whole; a process whose partner is killed ends by itself; a run whose
-//! files cannot be written to their end says so, and loses no more than what could not be written.
+//! has and whatever the time of day is; it continues from its newest checkpoint that is whole; a process whose partner is
+//! killed ends by itself; a run whose files cannot be written to their end says so, and loses no more than what could not be
+//! written.
 
 mod cases;
 
+use std::env;
 use std::fmt;
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -31,6 +33,8 @@ const POLL: Duration = Duration::from_millis(2);
 /// Steps between two checkpoints in all recipes.
 const INTERVAL: u64 = 3;
 const LEFT_ALONE: &str = "left-alone";
+/// What a process takes for the time of day, where it jumps.
+const JUMPING_CLOCK: &str = include_str!("soak/jumping_clock.cpp");
 
 /// Trains until the time is up.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
@@ -51,7 +55,8 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
         chosen.extend(&CASES);
     }
     let dir = std::env::temp_dir().join(format!("mutualnet-soak-{}", std::process::id()));
-    let soak = Soak { binary: product::build_in(root, mode)?, dir };
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let soak = Soak { binary: product::build_in(root, mode)?, clock: jumping_clock(&dir)?, dir };
     let outcome = soak.until(Duration::from_secs_f64(60.0 * minutes), &chosen, &mut Random(seed));
     match &outcome {
         Ok(()) => fs::remove_dir_all(&soak.dir)?,
@@ -64,6 +69,8 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
 
 struct Soak {
     binary: PathBuf,
+    /// A library that makes the time of day jump, on Linux.
+    clock: Option<PathBuf>,
     /// Where data, recipes and runs are.
     dir: PathBuf,
 }
@@ -76,15 +83,16 @@ struct Tally {
     hangs: usize,
     full: usize,
     damaged: usize,
+    wrong_clocks: usize,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, kills, hangs, full, damaged } = self;
+        let Self { runs, kills, hangs, full, damaged, wrong_clocks } = self;
         write!(
             f,
-            "{runs} runs ended in the right bits after {kills} kills, {hangs} hangs, {full} full disks and {damaged} \
-             damaged checkpoints"
+            "{runs} runs ended in the right bits after {kills} kills, {hangs} hangs, {full} full disks, {damaged} damaged \
+             checkpoints and {wrong_clocks} starts with a clock that jumps"
         )
     }
 }
@@ -95,6 +103,17 @@ enum Attempt {
     Killed,
     Hung,
     Full,
+}
+
+/// How the processes of a run are started.
+#[derive(Default, Clone, Copy)]
+struct Conditions {
+    /// Loader workers of each process.
+    workers: u64,
+    /// No file can grow above so many bytes.
+    limit: Option<u64>,
+    /// Whether the time of day jumps.
+    clock_jumps: bool,
 }
 
 /// The processes of a run; none of them outlives this.
@@ -137,7 +156,9 @@ impl Soak {
         let make = [&["data", "make", case.data[0], case.data[0]], &case.data[1..]].concat();
         process::run_quietly(process::command(&self.binary, &home).args(make))?;
         let begun = Instant::now();
-        for process in &mut self.start(case, LEFT_ALONE, 1, None)?.0 {
+        for process in
+            &mut self.start(case, LEFT_ALONE, Conditions { workers: 1, ..Conditions::default() })?.0
+        {
             let status = end(process)?;
             ensure!(status.success(), "training ended with {status}: see {}", home.display());
         }
@@ -160,9 +181,12 @@ impl Soak {
                 damaged.push(Damage::to(&run, whole.remove(0), random)?);
                 tally.damaged += 1;
             }
+            let (workers, clock_jumps) = (1 + random.below(3), self.clock.is_some() && random.below(3) == 0);
+            tally.wrong_clocks += usize::from(clock_jumps);
+            let conditions = Conditions { workers, limit: None, clock_jumps };
             let attempt = match random.below(5) {
-                0 => self.fill(case, random)?,
-                _ => self.attempt(case, length, random)?,
+                0 => self.fill(case, conditions, random)?,
+                _ => self.attempt(case, length, conditions, random)?,
             };
             let log = fs::read_to_string(self.home(case).join("killed-0.log"))?;
             check_start(&log, whole.first().copied())?;
@@ -179,10 +203,10 @@ impl Soak {
     }
 
     /// Starts the run where no file can grow above a random size, as if the disk were full then.
-    fn fill(&self, case: &Case, random: &mut Random) -> Result<Attempt> {
+    fn fill(&self, case: &Case, conditions: Conditions, random: &mut Random) -> Result<Attempt> {
         let largest = largest_file(&self.home(case).join(LEFT_ALONE))?;
         let limit = random.below(2 * largest);
-        let mut running = self.start(case, "killed", 1 + random.below(3), Some(limit))?;
+        let mut running = self.start(case, "killed", Conditions { limit: Some(limit), ..conditions })?;
         let ends = running.0.iter_mut().map(end).collect::<Result<Vec<_>>>()?;
         if ends.iter().all(ExitStatus::success) {
             return Ok(Attempt::Finished);
@@ -197,8 +221,14 @@ impl Soak {
     }
 
     /// Starts the run, and kills one of its processes at a random instant if it has not ended by then.
-    fn attempt(&self, case: &Case, length: Duration, random: &mut Random) -> Result<Attempt> {
-        let mut running = self.start(case, "killed", 1 + random.below(3), None)?;
+    fn attempt(
+        &self,
+        case: &Case,
+        length: Duration,
+        conditions: Conditions,
+        random: &mut Random,
+    ) -> Result<Attempt> {
+        let mut running = self.start(case, "killed", conditions)?;
         let processes = &mut running.0;
         let instant = Instant::now() + length.mul_f64(random.below(1000) as f64 / 1000.0);
         let victim = random.below(case.processes as u64) as usize;
@@ -244,8 +274,9 @@ impl Soak {
         Ok(())
     }
 
-    /// Starts the processes of a run; what each prints goes to a file beside it. No file can grow above `limit` bytes.
-    fn start(&self, case: &Case, run: &str, workers: u64, limit: Option<u64>) -> Result<Running> {
+    /// Starts the processes of a run; what each prints goes to a file beside it.
+    fn start(&self, case: &Case, run: &str, conditions: Conditions) -> Result<Running> {
+        let Conditions { workers, limit, clock_jumps } = conditions;
         let home = self.home(case);
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
         let start = |rank: usize| {
@@ -262,6 +293,9 @@ impl Soak {
             };
             command.args(["train", "recipe.toml", "--out", run, "--resume", "train.threads=1"]);
             command.arg(format!("data.workers={workers}"));
+            if let Some(clock) = self.clock.as_ref().filter(|_| clock_jumps) {
+                command.env("LD_PRELOAD", clock);
+            }
             if case.processes > 1 {
                 command.args(["--timeout", &TIMEOUT.to_string()]);
                 command.envs([("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", port.as_str())]);
@@ -276,6 +310,21 @@ impl Soak {
     fn home(&self, case: &Case) -> PathBuf {
         self.dir.join(case.name)
     }
+}
+
+/// Compiles the library that makes the time of day jump; there is none but for Linux.
+fn jumping_clock(dir: &Path) -> Result<Option<PathBuf>> {
+    if !cfg!(target_os = "linux") {
+        return Ok(None);
+    }
+    let [source, library] = ["jumping_clock.cpp", "jumping_clock.so"].map(|name| dir.join(name));
+    fs::write(&source, JUMPING_CLOCK)?;
+    let compiler = env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    let mut command = Command::new(compiler);
+    process::run_quietly(
+        command.args(["-std=c++20", "-O1", "-shared", "-fPIC"]).arg(&source).arg("-o").arg(&library),
+    )?;
+    Ok(Some(library))
 }
 
 /// Waits for a process, which must end in time.
