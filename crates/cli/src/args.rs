@@ -242,7 +242,7 @@ pub(crate) struct PredictArgs {
     /// Bundle (.mnb) or run directory
     pub(crate) bundle: PathBuf,
     /// Images (JPEG, PNG, WebP) or, if the network reads clips, videos; or folders of them, which are searched with all their
-    /// subfolders
+    /// subfolders. Where there is no video, every folder of images is a clip, with an image for each frame
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
     #[command(flatten)]
@@ -250,7 +250,7 @@ pub(crate) struct PredictArgs {
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// Print the N most probable classes of each image, if the network classifies
+    /// Print the N most probable classes of each image or video, if the network classifies
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) top: usize,
     /// Tell and draw the objects with this score or more, if the network detects; JSON has all

@@ -25,8 +25,8 @@ pub(crate) struct Progress {
     steps_per_epoch: u64,
     /// What the accuracy counts.
     judged: &'static str,
-    /// What a batch has, in the plural.
-    samples: &'static str,
+    /// What a batch has.
+    rank: Rank,
     average: Averages,
     stage: Option<Stage>,
     /// Whether a run that goes on had no steps left.
@@ -38,16 +38,28 @@ pub(crate) struct Progress {
 /// Running averages over about the last fifty steps, because single steps vary a lot.
 #[derive(Default)]
 struct Averages {
-    full_loss: Option<f64>,
-    full_accuracy: Option<f64>,
-    student_loss: Option<f64>,
-    images_per_s: Option<f64>,
+    full_loss: Average,
+    full_accuracy: Average,
+    student_loss: Average,
+    images_per_s: Average,
 }
 
-fn follow(average: &mut Option<f64>, value: f64) -> f64 {
-    let followed = average.map_or(value, |old| old + (value - old) / 50.0);
-    *average = Some(followed);
-    followed
+/// The mean of all values so far; after many of them, mostly of the latest.
+#[derive(Default)]
+struct Average {
+    n: u32,
+    mean: f64,
+}
+
+impl Average {
+    /// About so many values count.
+    const WINDOW: u32 = 50;
+
+    fn follow(&mut self, value: f64) -> f64 {
+        self.n = (self.n + 1).min(Self::WINDOW);
+        self.mean += (value - self.mean) / f64::from(self.n);
+        self.mean
+    }
 }
 
 impl Progress {
@@ -61,7 +73,7 @@ impl Progress {
             last_line: None,
             steps_per_epoch: 1,
             judged: Task::default().judged(Rank::Image),
-            samples: Rank::Image.samples(),
+            rank: Rank::Image,
             average: Averages::default(),
             stage: None,
             was_finished: false,
@@ -113,22 +125,22 @@ impl Progress {
 
     fn step(&mut self, step: u64, losses: (f64, f64, &[StudentLoss]), images_per_s: f64) {
         let (full_loss, full_accuracy, students) = losses;
-        let full_loss = follow(&mut self.average.full_loss, full_loss);
-        let full_accuracy = follow(&mut self.average.full_accuracy, full_accuracy);
-        let images_per_s = follow(&mut self.average.images_per_s, images_per_s);
+        let full_loss = self.average.full_loss.follow(full_loss);
+        let full_accuracy = self.average.full_accuracy.follow(full_accuracy);
+        let images_per_s = self.average.images_per_s.follow(images_per_s);
         let epoch = step / self.steps_per_epoch + 1;
         let students = match students.len() {
             0 => String::new(),
             n => {
                 let mean = students.iter().map(|student| student.loss).sum::<f64>() / n as f64;
-                format!("sub-networks {:.3} · ", follow(&mut self.average.student_loss, mean))
+                format!("sub-networks {:.3} · ", self.average.student_loss.follow(mean))
             }
         };
         let message = format!(
             "epoch {epoch} · full loss {full_loss:.3}, {:.1} % of {} correct · {students}{images_per_s:.0} {}/s",
             full_accuracy * 100.0,
             self.judged,
-            self.samples,
+            self.rank.samples(),
         );
         self.advance(step + 1, &message);
     }
@@ -173,7 +185,7 @@ impl Reporter for Progress {
         match event {
             Event::Start { total_steps, step, steps_per_epoch, task, rank, .. } => {
                 (self.steps_per_epoch, self.judged) = (*steps_per_epoch, task.judged(*rank));
-                self.samples = rank.samples();
+                self.rank = *rank;
                 self.was_finished = step == total_steps;
                 if self.was_finished {
                     self.line(&format!("all {total_steps} steps were done before"));
@@ -199,12 +211,17 @@ impl Reporter for Progress {
             }
             Event::Quarantined { path, reason } => {
                 self.line(&format!(
-                    "warning: broken image, replaced by another one: {}: {reason}",
+                    "warning: broken {}, replaced by another one: {}: {reason}",
+                    self.rank.sample(),
                     path.display()
                 ));
             }
             Event::LeftOut { path, reason } => {
-                self.line(&format!("warning: broken test image, left out: {}: {reason}", path.display()));
+                self.line(&format!(
+                    "warning: broken test {}, left out: {}: {reason}",
+                    self.rank.sample(),
+                    path.display()
+                ));
             }
             Event::Notice { text } => self.line(&format!("note: {text}")),
             Event::Warning { text } => self.line(&format!("warning: {text}")),
@@ -234,7 +251,7 @@ impl Reporter for Progress {
                     let were = if *n_broken == 1 { "was" } else { "were" };
                     self.line(&format!(
                         "note: {} {were} replaced; events.jsonl lists the files",
-                        counted(*n_broken, "broken image")
+                        counted(*n_broken, &format!("broken {}", self.rank.sample()))
                     ));
                 }
             }

@@ -109,6 +109,8 @@ pub enum FileKind {
 pub enum Wanted {
     /// An image to be decoded.
     Image,
+    /// A video to be decoded.
+    Video,
     /// A checkpoint to be imported.
     Checkpoint,
     /// A bundle to be run.
@@ -250,6 +252,10 @@ impl FileKind {
             (Wanted::Image, Self::Video) => "take its frames as images: `ffmpeg -i video.mp4 frame-%05d.jpg`",
             (Wanted::Image, kind) if kind.is_image() => {
                 "convert it to JPEG, PNG or WebP, for example with ImageMagick: `magick INPUT output.png`"
+            }
+            (Wanted::Video, Self::Bundle) => "the bundle comes first: `mutualnet predict model.mnb clip.mp4`",
+            (Wanted::Video, kind) if kind.is_image() => {
+                "a folder with an image for every frame is a clip too; a single image is none"
             }
             (Wanted::Bundle, kind) if kind.is_image() => {
                 "the bundle comes first: `mutualnet predict model.mnb photo.jpg`"

@@ -54,6 +54,14 @@ pub enum Rank {
 }
 
 impl Rank {
+    /// What a sample is.
+    pub fn sample(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Clip => "clip",
+        }
+    }
+
     /// What the samples are, in the plural.
     pub fn samples(self) -> &'static str {
         match self {

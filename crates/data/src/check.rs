@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use mutualnet_core::network::Rank;
 use mutualnet_core::{FileKind, Task};
 use rayon::prelude::*;
 
@@ -18,7 +19,7 @@ use mutualnet_image::Others;
 
 use crate::index::{Contents, PartsFault, folders, labels, list, parts, shards};
 use crate::pack;
-use crate::quarantine_list::Change;
+pub use crate::quarantine_list::Change;
 use crate::{BrokenFile, Error, Place, Progress, Result, SampleError, Split, quarantine_list};
 
 mod masks;
@@ -26,7 +27,7 @@ pub use masks::{check_masks, has_masks};
 mod objects;
 pub use objects::{check_objects, has_annotations};
 mod videos;
-pub use videos::{VideoFile, VideoReport, check_videos, has_videos};
+pub use videos::{VideoFile, VideoReport, check_videos, has_videos, quarantine_videos};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -244,7 +245,8 @@ pub fn write_quarantine(dir: &Path, report: &CheckReport) -> Result<Change> {
             _ => FileKind::Unknown,
         };
         let path = dir.components().chain(split.components()).collect();
-        return Err(Error::AllBroken { images, first: first.to_string(), kind, path });
+        let (rank, first) = (Rank::Image, first.to_string());
+        return Err(Error::AllBroken { rank, n: images, first, kind, path });
     }
     quarantine_list::write(dir, report.task, &report.broken)
 }
@@ -323,7 +325,7 @@ mod tests {
         write_quarantine(dir.path(), &report).unwrap();
         let dataset = Dataset::open_split(dir.path(), Split::Train).unwrap();
         assert_eq!(dataset.samples().len(), 1);
-        assert!(dataset.notices().contains(&Notice::Quarantined { files: 2 }));
+        assert!(dataset.notices().contains(&Notice::Quarantined { rank: Rank::Image, files: 2 }));
         assert!(check(&dir.path().join("nowhere")).is_err());
     }
 

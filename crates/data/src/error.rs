@@ -121,6 +121,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A list without a line.
+    #[error("{} names no file", shown(path))]
+    EmptyList {
+        /// The list.
+        path: PathBuf,
+    },
     /// A list none of whose files exists.
     #[error("none of the {lines} files listed in {} exists, such as {}", shown(list), shown(first))]
     NothingListed {
@@ -236,10 +242,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// A quarantine list that leaves nothing of a split.
-    #[error("a quarantine list leaves out all {images} images in {}: {}", shown(path), shown(list))]
+    #[error("a quarantine list leaves out all {n} {} in {}: {}", rank.samples(), shown(path), shown(list))]
     AllQuarantined {
+        /// What the samples are.
+        rank: Rank,
         /// How many there are.
-        images: usize,
+        n: usize,
         /// What the split is for.
         task: Task,
         /// The list.
@@ -247,11 +255,13 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
-    /// A check that found a split without an image that can be used.
-    #[error("no image in {} can be used, of {images}; the first: {first}", shown(path))]
+    /// A check that found a split without a sample that can be used.
+    #[error("no {} in {} can be used, of {n}; the first: {first}", rank.sample(), shown(path))]
     AllBroken {
+        /// What the samples are.
+        rank: Rank,
         /// How many there are.
-        images: usize,
+        n: usize,
         /// The first of them, and why.
         first: String,
         /// What the first file is, as far as that is known.
@@ -294,7 +304,7 @@ pub enum Error {
         images: usize,
     },
     /// An image that was asked for by name cannot be decoded, or a sample has no usable label.
-    #[error("cannot decode {}", shown(path))]
+    #[error("cannot {} {}", if source.is_found_by_indexing() { "use" } else { "decode" }, shown(path))]
     Decode {
         /// The file.
         path: PathBuf,
@@ -392,7 +402,7 @@ impl Error {
             Self::NoSplit { split, path, near } => {
                 return Some(near.hint(split, path).unwrap_or_else(|| LAYOUT_HINT.to_owned()));
             }
-            Self::AllQuarantined { list, path, task, .. } => {
+            Self::AllQuarantined { rank, list, path, task, .. } => {
                 let is_own = *list == quarantine_list::place(path);
                 let dir = if is_own { path } else { list.parent().unwrap_or(path) };
                 let task = match task {
@@ -400,7 +410,8 @@ impl Error {
                     task => format!(" --task {}", task.name()),
                 };
                 return Some(format!(
-                    "if the images are fine now, run `mutualnet data check {}{task}` again or delete the list",
+                    "if the {} are fine now, run `mutualnet data check {}{task}` again or delete the list",
+                    rank.samples(),
                     shown_dir(dir)
                 ));
             }
@@ -422,9 +433,9 @@ impl Error {
                 "fetch the missing files, or drop `-of-` from the names if there are no more parts"
             }
             Self::Parts { .. } => "keep the files of one version of the data set, and move the others away",
-            Self::Line { .. } => {
-                "a line is the path of an image, a tab or a space, and the number or name of its class or, for \
-                 segmentation, the path of its mask; put `#` before a header"
+            Self::Line { .. } | Self::EmptyList { .. } => {
+                "a line is the path of an image or video, a tab or a space, and the number or name of its class or, for \
+                 segmentation, the path of its mask; in a .csv file of videos there may be a comma; put `#` before a header"
             }
             Self::PackMasks { .. } => "train from the folders; only data sets of classes can be packed",
             Self::NoMasks { .. } => MASKS_HINT,

@@ -42,6 +42,7 @@ pub(crate) mod parts;
 pub use parts::PartsFault;
 pub(crate) mod shards;
 mod share;
+mod short;
 mod tables;
 use layout::Layout;
 use masks::Masked;
@@ -261,7 +262,7 @@ impl Dataset {
         if samples.is_empty() {
             let path = dir.to_owned();
             return Err(match quarantine_list::of_split(dir) {
-                Some(list) if n_found > 0 => Error::AllQuarantined { images: n_found, task, list, path },
+                Some(list) if n_found > 0 => Error::AllQuarantined { rank, n: n_found, task, list, path },
                 _ => Error::NoImages { rank, classes: classes.len(), path, others },
             });
         }
@@ -271,18 +272,17 @@ impl Dataset {
         }
         // Which classes are in a mask is not known before it is read.
         let n_known = if task == Task::Classify { classes.len() } else { 0 };
-        let empty =
-            classes.iter().take(n_known).zip(&ranges).zip(found).filter(|((_, range), _)| range.is_empty());
-        notices.extend(empty.map(|((class, _), found)| Notice::EmptyClass {
-            class: class.clone(),
-            quarantined: found.len(),
-        }));
+        let empty = classes.iter().take(n_known).zip(&ranges).zip(found);
+        let empty = empty.filter(|((_, range), _)| range.is_empty());
+        let empty: Vec<_> = empty.map(|((class, _), found)| (class, found.len())).collect();
+        notices.extend(empty_classes(rank, &empty, |quarantined| quarantined == 0));
+        notices.extend(empty_classes(rank, &empty, |quarantined| quarantined > 0));
         if !others.is_empty() {
             notices.push(Notice::Ignored { rank, others });
         }
         notices.extend(slow_tables(&samples, CACHE_BYTES));
         if samples.len() < n_found {
-            notices.push(Notice::Quarantined { files: n_found - samples.len() });
+            notices.push(Notice::Quarantined { rank, files: n_found - samples.len() });
         }
         let are_files = samples.iter().any(|sample| matches!(sample.place, Place::File { .. }));
         let (frames, odd) = match rank {
@@ -452,6 +452,14 @@ impl Dataset {
         let bytes = fs::metadata(self.dir.join(mask)).map_or(0, |metadata| metadata.len());
         hasher.update(bytes.to_le_bytes());
     }
+}
+
+/// The notice about classes without samples, of those whose number of quarantined samples is as `which` says.
+fn empty_classes(rank: Rank, empty: &[(&String, usize)], which: impl Fn(usize) -> bool) -> Option<Notice> {
+    let of: Vec<_> = empty.iter().filter(|(_, quarantined)| which(*quarantined)).collect();
+    let (first, _) = *of.first()?;
+    let quarantined = of.iter().map(|(_, quarantined)| quarantined).sum();
+    Some(Notice::EmptyClasses { rank, n: of.len(), first: first.to_string(), quarantined })
 }
 
 /// Where each class begins and ends; images with masks or objects are all in the range of the first.

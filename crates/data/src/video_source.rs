@@ -8,7 +8,7 @@ use std::path::Path;
 use mutualnet_video::{Error, Ffmpeg, Frame, FrameIndex, Video, VideoError};
 
 use crate::pack::PackedVideo;
-use crate::{Place, SampleError};
+use crate::{Dataset, Place, SampleError};
 
 /// An opened video.
 #[derive(Debug)]
@@ -56,6 +56,18 @@ impl VideoSource {
                 (0..n_frames).map(&mut read).collect()
             }
         }
+    }
+}
+
+impl Dataset {
+    /// Opens one of its videos; what is known of the frames of a file is not asked for again.
+    pub(crate) fn open_video(&self, place: &Place, ffmpeg: &Ffmpeg) -> Result<VideoSource, SampleError> {
+        let Place::File { path: name, .. } = place else {
+            return VideoSource::open(self.dir(), place, ffmpeg);
+        };
+        let index = |path: &Path| self.frames().index(name, path, ffmpeg);
+        let video = Video::open_with(&self.dir().join(name), ffmpeg, index);
+        Ok(VideoSource::File(video.map_err(reason)?))
     }
 }
 

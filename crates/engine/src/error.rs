@@ -85,9 +85,9 @@ impl EngineError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UnknownDevice { .. } => Some("write cpu, cuda, or cuda:N"),
-            Self::NoSuchDevice { available: 0, .. } => {
-                Some("use the device cpu, or set up libtorch with CUDA: `cargo xtask setup --cuda`")
-            }
+            Self::NoSuchDevice { available: 0, .. } => Some(
+                "use the device cpu (train.device=cpu), or set up libtorch with CUDA: `cargo xtask setup --cuda`",
+            ),
             _ => None,
         }
     }

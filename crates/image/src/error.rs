@@ -74,7 +74,7 @@ impl Error {
 #[non_exhaustive]
 pub enum DecodeError {
     /// The file cannot be read.
-    #[error("cannot be read: {source}")]
+    #[error("{source}")]
     Read {
         /// The system's error.
         #[source]

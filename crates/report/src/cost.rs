@@ -27,7 +27,7 @@ impl Cost {
 
     pub(crate) fn title(self) -> String {
         match self {
-            Self::Macs => "multiply-accumulates per image".to_owned(),
+            Self::Macs => "multiply-accumulates".to_owned(),
             Self::Latency { threads: 1 } => "median latency in ms, 1 thread".to_owned(),
             Self::Latency { threads } => format!("median latency in ms, {threads} threads"),
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use mutualnet_bundle::QueryTable;
-use mutualnet_core::InMs;
+use mutualnet_core::{Frames, InMs};
 
 use crate::cost::Cost;
 use crate::markup::escape;
@@ -61,9 +61,11 @@ pub fn page(page: &Page<'_>) -> String {
 
 fn rows(html: &mut String, table: &QueryTable) {
     let backbone = if table.has_backbone() { "<th>backbone</th>" } else { "" };
+    let has_frames = table.rows().iter().any(|row| row.subnet.input.frames > Frames::ONE);
+    let frames = if has_frames { "-frames" } else { "" };
     write!(
         html,
-        "<tr><th>width-resolution</th><th>MACs</th>{backbone}<th>{}</th><th>95 % interval</th><th>n</th>",
+        "<tr><th>width-resolution{frames}</th><th>MACs</th>{backbone}<th>{}</th><th>95 % interval</th><th>n</th>",
         table.metric()
     )
     .expect("writing to a string does not fail");

@@ -1,7 +1,7 @@
 //! Quality over cost as an SVG picture: rows are dots in the color of their resolution, the Pareto front is a line.
 
 use mutualnet_bundle::{QueryTable, Row};
-use mutualnet_core::{Metric, Resolution};
+use mutualnet_core::{Frames, Metric, Resolution};
 
 use crate::cost::Cost;
 use crate::picture::{COLORS, Frame, begin, end, legend, push};
@@ -71,8 +71,12 @@ fn mark(svg: &mut String, dot: &Dot<'_>, frame: Frame, color: &str) {
     let (radius, opacity) = if dot.on_front { (5.0, "1") } else { (3.0, "0.45") };
     let Row { subnet, precision, macs, quality, .. } = dot.row;
     let precision = if precision.is_f32() { String::new() } else { format!(", {precision}") };
+    let frames = match subnet.input.frames {
+        Frames::ONE => String::new(),
+        frames => format!(", {frames} frames"),
+    };
     let title = format!(
-        "width {}, {} px{precision}: {:.1} % ({:.1}–{:.1}), {macs} MACs",
+        "width {}, {} px{frames}{precision}: {:.1} % ({:.1}–{:.1}), {macs} MACs",
         subnet.width,
         subnet.input.resolution,
         quality.value * 100.0,

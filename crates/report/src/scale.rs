@@ -39,7 +39,9 @@ impl Scale {
         let step = step.unwrap_or(10.0 * magnitude);
         let first = (self.low / step).ceil() as i64;
         let last = (self.high / step).floor() as i64;
-        (first..=last).map(|i| i as f64 * step).collect()
+        // 122 × 0.1 is not 12.2, but 122 ÷ 10 is.
+        let per_unit = magnitude.recip().round().max(1.0);
+        (first..=last).map(|i| (i as f64 * step * per_unit).round() / per_unit).collect()
     }
 
     fn log_ticks(self) -> Vec<f64> {
@@ -69,6 +71,7 @@ mod tests {
     #[test]
     fn ticks_are_round_and_inside() {
         assert_eq!(Scale::linear([61.0, 93.0], [0.0, 1.0]).ticks(), [70.0, 80.0, 90.0]);
+        assert_eq!(Scale::linear([12.1, 13.1], [0.0, 1.0]).ticks(), [12.2, 12.4, 12.6, 12.8, 13.0]);
         assert_eq!(Scale::log([1.3e6, 2.4e7], [0.0, 1.0]).ticks(), [2e6, 5e6, 1e7, 2e7]);
         assert!(!Scale::linear([5.0, 5.0], [0.0, 1.0]).ticks().is_empty());
     }

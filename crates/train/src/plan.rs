@@ -139,6 +139,10 @@ impl Plan {
         // The whole split counts, whatever share of it is trained on.
         let test = test.noting_overlap(&train);
         let train = train.share(data.train_share)?;
+        let train = match recipe.preprocess().clip {
+            Some(sampling) => train.noting_short(sampling),
+            None => train,
+        };
         let facts = DataFacts {
             classes: train.classes().to_vec(),
             n_train: train.samples().len(),
@@ -176,12 +180,11 @@ impl Plan {
         Ok(Planned { first_weights, ..planned })
     }
 
-    /// As [`Self::start`], for data of which only `facts` are known.
+    /// As [`Self::start`], for data of which only `facts` are known, on another machine perhaps: the device may be missing here.
     ///
     /// # Errors
-    /// As [`Self::of`] and [`Self::start`].
+    /// As [`Self::of`]; or the first weights are missing or do not fit.
     pub fn start_of(recipe: &Recipe, facts: DataFacts) -> Result<(Self, Network)> {
-        Device::parse(&recipe.train.device)?;
         let (plan, network) = Self::of(recipe, facts)?;
         first_weights(recipe, &network)?;
         Ok((plan, network))

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mutualnet_core::text::shown;
+use mutualnet_core::{FileKind, Wanted};
 use mutualnet_image::DecodeError;
 
 /// Result with this crate's [`Error`].
@@ -74,7 +75,7 @@ impl Error {
 #[non_exhaustive]
 pub enum VideoError {
     /// The file cannot be read.
-    #[error("cannot be read: {source}")]
+    #[error("{source}")]
     Io {
         /// The system's error.
         #[source]
@@ -86,6 +87,12 @@ pub enum VideoError {
     /// The file is empty.
     #[error("the file is empty")]
     Empty,
+    /// The file is of another kind than its name says.
+    #[error("{}, not a video", kind.name())]
+    OtherKind {
+        /// What the file is.
+        kind: FileKind,
+    },
     /// A folder that has no frames.
     #[error("a folder without JPEG, PNG or WebP files")]
     NoPictures,
@@ -171,6 +178,8 @@ impl VideoError {
                 "install the package `ffmpeg` (apt-get install ffmpeg, brew install ffmpeg), or convert the videos to \
                  Motion JPEG in AVI: ffmpeg -i in.mp4 -c:v mjpeg -q:v 3 out.avi",
             ),
+            Self::Empty => FileKind::Empty.hint(Wanted::Video),
+            Self::OtherKind { kind } => kind.hint(Wanted::Video),
             Self::Frame { source, .. } | Self::Picture { source, .. } => source.hint(),
             Self::TimeLimit { .. } => {
                 Some("convert the video to a codec that decodes faster, or raise the limit")

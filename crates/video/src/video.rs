@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use mutualnet_core::FileKind;
 use mutualnet_image::{Image, decode};
 
 use crate::avi::{self, Movie};
@@ -165,6 +166,14 @@ fn motion_jpeg(path: &Path) -> Result<Option<Movie>, VideoError> {
         return Err(VideoError::Empty);
     }
     let mut file = BufReader::new(File::open(path)?);
+    let mut start = Vec::new();
+    (&mut file).take(FileKind::START_BYTES as u64).read_to_end(&mut start)?;
+    match FileKind::of(&start) {
+        // Animations, and formats that are not in the table, are left to ffmpeg.
+        FileKind::Video | FileKind::Gif | FileKind::Unknown => {}
+        kind => return Err(VideoError::OtherKind { kind }),
+    }
+    file.rewind()?;
     let Some(mut movie) = avi::read(&mut file)? else { return Ok(None) };
     let first = decode_jpeg(&mut file, movie.frames[0], 0)?;
     // Half of the height: two fields of lines in each frame, which ffmpeg can put together.

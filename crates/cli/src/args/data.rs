@@ -7,10 +7,10 @@ use mutualnet_core::{Resolution, Task};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
-    /// Generate a labeled data set of image files
+    /// Generate a labeled data set of images or videos
     #[command(subcommand)]
     Make(MakeCommand),
-    /// Decode every image, list the broken ones and write a quarantine list
+    /// Decode every image, or three frames of every video, list the broken ones and write a quarantine list
     Check(CheckArgs),
     /// Pack a data set into one file, for disks that are slow with many small files
     Pack(PackArgs),
@@ -95,7 +95,7 @@ pub(crate) struct PackArgs {
     /// Split to pack; may be repeated [default: those of train, val, validation and test that exist]
     #[arg(long, value_name = "NAME")]
     pub(crate) split: Vec<String>,
-    /// The data are videos or folders of frames; without it, they are if there are videos and no images
+    /// The data are videos or folders of frames; without it, they are if there are more videos than images
     #[arg(long)]
     pub(crate) clips: bool,
     /// Scale images, or the frames of videos, down so that their longer side has at most N pixels
@@ -124,9 +124,9 @@ pub(crate) enum StoreArg {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CheckArgs {
-    /// Data set, one of its splits, or any folder of images
+    /// Data set, one of its splits, or any folder of images or videos
     pub(crate) dir: PathBuf,
-    /// The data are videos or folders of frames; without it, they are if there are videos and no images
+    /// The data are videos or folders of frames; without it, they are if there are more videos than images
     #[arg(long, conflicts_with = "task")]
     pub(crate) clips: bool,
     /// What the data are for; without it, `segment` if a split has the folders `images` and `masks`

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use mutualnet_core::Task;
 use mutualnet_core::text::{counted, shown, shown_dir};
 use mutualnet_data::check::{
-    CheckReport, ClassCount, check_for, has_videos, stale_lists, task_of, write_quarantine,
+    Change, CheckReport, ClassCount, check_for, has_videos, stale_lists, task_of, write_quarantine,
 };
 use mutualnet_data::clips::{self, ClipsSpec};
 use mutualnet_data::pack::{PackOptions, PackReport, SideLimit, Store, pack};
@@ -109,30 +109,38 @@ fn run_check(args: &CheckArgs) -> Result<()> {
     let report = watch::watched("images", |progress| check_for(task, &args.dir, progress))?;
     // Findings are printed first, because the directory may be read-only.
     print(args, &report)?;
-    let change = match write_quarantine(&args.dir, &report) {
-        Err(error @ Error::AllBroken { .. }) => return Err(error.into()),
-        change => change.context("the quarantine list could not be written")?,
-    };
+    let change = written(write_quarantine(&args.dir, &report))?;
     if !args.json {
-        if change.listed > 0 {
-            text::note(
-                "the broken images are now on the directory's quarantine list; training leaves them out",
-            );
-        }
-        if change.removed > 0 {
-            let n = change.removed;
-            let are = if n == 1 { "is" } else { "are" };
-            text::note(&format!(
-                "{} {are} no longer broken; removed from the quarantine list",
-                counted(n, "image")
-            ));
-        }
+        note_change(change, "image");
         note_stale_lists(&args.dir, &report)?;
         note_splits(task, &args.dir);
     }
     match report.faults.into_iter().next() {
         Some(fault) => Err(Error::Parts { fault }.into()),
         None => Ok(()),
+    }
+}
+
+/// What was changed in a quarantine list.
+fn written(change: Result<Change, Error>) -> Result<Change> {
+    match change {
+        Err(error @ Error::AllBroken { .. }) => Err(error.into()),
+        change => change.context("the quarantine list could not be written"),
+    }
+}
+
+fn note_change(Change { listed, removed }: Change, sample: &str) {
+    if listed > 0 {
+        text::note(&format!(
+            "the broken {sample}s are now on the directory's quarantine list; training leaves them out"
+        ));
+    }
+    if removed > 0 {
+        let are = if removed == 1 { "is" } else { "are" };
+        text::note(&format!(
+            "{} {are} no longer broken; removed from the quarantine list",
+            counted(removed, sample)
+        ));
     }
 }
 
@@ -245,7 +253,7 @@ fn is_of_classes(notice: &Notice) -> bool {
     matches!(
         notice,
         Notice::OneClass { .. }
-            | Notice::EmptyClass { .. }
+            | Notice::EmptyClasses { .. }
             | Notice::JunkListed { .. }
             | Notice::LooksMasked
             | Notice::MasksAlone { .. }

@@ -42,7 +42,8 @@ pub(super) fn run(args: &PlanArgs) -> Result<()> {
             let facts = DataFacts { classes, n_train, ..DataFacts::default() };
             let (plan, network) = Plan::start_of(&recipe, facts)?;
             warn_of_width(&network);
-            (Report { plan, timing: None, shared_step: None }, "there are no images to time steps on")
+            let not_timed = "--train-images stands for data that are not there";
+            (Report { plan, timing: None, shared_step: None }, not_timed)
         }
         _ => {
             let planned = make(&recipe)?;
@@ -223,7 +224,7 @@ fn print_plan(plan: &Plan) -> Result<()> {
     let frames: BTreeSet<_> = recipe.inputs().iter().map(|input| Reverse(input.frames)).collect();
     let frames = match recipe.rank() {
         Rank::Image => String::new(),
-        Rank::Clip => format!(", {} frames", joined(&frames)),
+        Rank::Clip => format!(", {} frames at a stride of {}", joined(&frames), recipe.data.frame_stride),
     };
     // There are none where the plan is made from a number of training images.
     let test = match derived.n_test {
@@ -234,10 +235,13 @@ fn print_plan(plan: &Plan) -> Result<()> {
         (
             "network",
             format!(
-                "{}, widths {} to {}, {} px{frames}",
+                "{}, {}, {} px{frames}",
                 recipe.network.name,
-                range.smallest(),
-                range.full(),
+                if range.smallest() == range.full() {
+                    format!("width {}", range.full())
+                } else {
+                    format!("widths {} to {}", range.smallest(), range.full())
+                },
                 joined(&resolutions)
             ),
         ),

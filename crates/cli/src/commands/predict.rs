@@ -128,7 +128,7 @@ pub(super) fn choose(
         let subnet = Subnet { width, input };
         let row = table.rows().iter().filter(is_allowed).find(|row| row.subnet == subnet).cloned();
         return row.ok_or_else(|| {
-            let all = "`mutualnet table --all` lists the rows";
+            let all = "`mutualnet table BUNDLE --all` lists the rows";
             let needs_frames = bundle.preprocess().clip.is_some() && args.frames.is_none();
             let hint = if needs_frames { format!("give --frames as well; {all}") } else { all.to_owned() };
             with_hint(format!("the table has no row {subnet}"), hint)

@@ -103,7 +103,7 @@ fn splits_that_are_odd_are_noted() {
     let list = format!("train/cat/gone.jpg cat\ntrain/cat/{} cat\n", image.display());
     std::fs::write(program.path("odd/test.txt"), list).unwrap();
     let told = program.told(&["data", "check", "odd"]);
-    assert!(told.contains("\ntrain/cat/gone.jpg: cannot be read: "), "{told}");
+    assert!(told.contains("\ntrain/cat/gone.jpg: No such file"), "{told}");
     assert!(told.contains("\nnote: train: `cat` is the only class\n"), "{told}");
     assert!(told.contains("\nnote: test: the split exists twice: odd/test.tar and odd/test.txt\n"), "{told}");
 }
@@ -136,13 +136,13 @@ fn cifar_is_a_data_set_as_it_is_published() {
     exit 1
     -- stdout
     -- stderr
-    error: cannot decode cifar/train.bin/2: label 2 is not one of the 2 classes
+    error: cannot decode cifar/train.bin/2: label 2 is not a class: they are numbered from 0 to 1
     hint: `mutualnet data check DIR` lists broken files and writes a quarantine list, which leaves them out
     "#);
     assert_snapshot!(program.told(&["data", "check", "cifar"]), @r#"
     exit 0
     -- stdout
-    train.bin/2: label 2 is not one of the 2 classes
+    train.bin/2: label 2 is not a class: they are numbered from 0 to 1
     -- stderr
     6 images checked, 1 broken
     the broken images are now on the directory's quarantine list; training leaves them out

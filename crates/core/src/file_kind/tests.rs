@@ -126,7 +126,7 @@ fn what_lies_behind_the_start_does_not_count() {
 #[test]
 fn hints_depend_on_what_was_wanted() {
     let hint = |kind: FileKind, wanted| kind.hint(wanted).unwrap_or_default();
-    for wanted in [Wanted::Image, Wanted::Checkpoint, Wanted::Bundle, Wanted::Recipe] {
+    for wanted in [Wanted::Image, Wanted::Video, Wanted::Checkpoint, Wanted::Bundle, Wanted::Recipe] {
         assert!(hint(FileKind::GitLfsPointer, wanted).contains("git lfs pull"));
     }
     assert!(hint(FileKind::Heic, Wanted::Image).contains("magick"));

@@ -6,16 +6,19 @@
 use std::path::{Path, PathBuf};
 
 use mutualnet_core::network::Rank;
+use mutualnet_core::{FileKind, Task};
 use mutualnet_image::Others;
 use mutualnet_image::decode::check_variable;
-use mutualnet_video::{Ffmpeg, FrameIndex, Video};
+use mutualnet_video::{Ffmpeg, FrameIndex, Video, is_video_name};
 use rayon::prelude::*;
 
 use super::no_directory;
-use crate::index::folders::{self, Found};
+use crate::index::folders::{self, Found, is_image_name};
+use crate::index::{Contents, list};
 use crate::pack;
+use crate::quarantine_list::{self, Change};
 use crate::video_source::{VideoSource, reason};
-use crate::{BrokenFile, Error, Place, Progress, Result, SampleError};
+use crate::{BrokenFile, Error, Place, Progress, Result, SampleError, Split};
 
 /// A clip starts anywhere, so half of this many frames are decoded for nothing; training reads about as many.
 const SLOW_KEY_DISTANCE: usize = 64;
@@ -59,29 +62,40 @@ impl VideoFile {
     }
 }
 
-/// Whether there are videos below a directory, and no images, or videos in a packed data set.
+/// Whether there are more videos than images below a directory and in its lists, or videos in a packed data set.
 pub fn has_videos(dir: &Path) -> bool {
     if pack::is_pack(dir) {
         return pack::rank(dir).is_ok_and(|rank| rank == Rank::Clip);
     }
-    let found = folders::find_images(dir, Path::new(""));
-    found.places.is_empty()
-        && found.shards.is_empty()
-        && !folders::find_videos(dir, Path::new("")).places.is_empty()
+    let below = Path::new("");
+    let listed = lists(dir).filter_map(|list| list::contents(dir, &list).ok());
+    let listed: Vec<_> = listed.flat_map(|contents| contents.samples).collect();
+    let count = |found: Found, is_wanted: fn(&Path) -> bool| {
+        let listed = listed.iter().filter(|sample| is_wanted(&sample.place.name()));
+        found.places.len() + found.shards.len() + listed.count()
+    };
+    let videos = Found { shards: Vec::new(), ..folders::find_videos(dir, below) };
+    count(videos, is_video_name) > count(folders::find_images(dir, below), is_image_name)
 }
 
-/// Opens every video below a directory and decodes its first, its middle and its last frame, on all cores; of folders of
-/// frames and in a packed data set, all frames.
+/// The lists of the usual splits.
+fn lists(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let named = |split| [list::path(dir, split), dir.join(format!("{split}.csv"))];
+    Split::USUAL.into_iter().flat_map(named).filter(|list| list.is_file())
+}
+
+/// Opens every video below a directory, and every one that its lists name, and decodes its first, its middle and its last frame,
+/// on all cores; of folders of frames and in a packed data set, all frames.
 ///
 /// # Errors
-/// The directory does not exist or has no videos, the packed data set is damaged, or `ffmpeg` is needed and not installed. Broken videos are not errors;
-/// they are in the report.
+/// The directory does not exist or has no videos, a list has a malformed line, the packed data set is damaged, or `ffmpeg` is
+/// needed and not installed. Broken videos are not errors; they are in the report.
 pub fn check_videos(dir: &Path, ffmpeg: &Ffmpeg, progress: &Progress) -> Result<VideoReport> {
     if !dir.is_dir() && !pack::is_pack(dir) {
         return Err(no_directory(dir));
     }
     check_variable()?;
-    let found = if dir.is_dir() { folders::find_clips(dir, Path::new("")) } else { packed(dir)? };
+    let found = if dir.is_dir() { in_directory(dir)? } else { packed(dir)? };
     if found.places.is_empty() && found.broken.is_empty() {
         return Err(Error::NothingFound { path: dir.to_owned(), others: found.others });
     }
@@ -109,6 +123,42 @@ pub fn check_videos(dir: &Path, ffmpeg: &Ffmpeg, progress: &Progress) -> Result<
     }
     report.broken.sort();
     Ok(report)
+}
+
+/// Writes the broken videos to the directory's quarantine list, as [`write_quarantine`](super::write_quarantine) does broken
+/// images.
+///
+/// # Errors
+/// [`Error::AllBroken`] if no video can be used; or the list cannot be written.
+pub fn quarantine_videos(dir: &Path, report: &VideoReport) -> Result<Change> {
+    match report.broken.first() {
+        Some(first) if report.videos.is_empty() => Err(Error::AllBroken {
+            rank: Rank::Clip,
+            n: report.n_videos,
+            first: first.to_string(),
+            kind: FileKind::Unknown,
+            path: dir.to_owned(),
+        }),
+        _ => quarantine_list::write(dir, Task::Classify, &report.broken),
+    }
+}
+
+/// All videos below a directory and in its lists, each once.
+fn in_directory(dir: &Path) -> Result<Found> {
+    let mut found = folders::find_clips(dir, Path::new(""));
+    for list in lists(dir) {
+        let Contents { samples, broken, .. } = list::contents(dir, &list)?;
+        found.others.forget(&list);
+        found.places.extend(samples.into_iter().map(|sample| sample.place));
+        found.broken.extend(broken);
+    }
+    found.broken.sort_by(|(a, _), (b, _)| a.cmp(b));
+    found.broken.dedup_by(|(a, _), (b, _)| a == b);
+    let broken = &found.broken;
+    found.places.retain(|place| broken.binary_search_by(|(other, _)| other.cmp(place)).is_err());
+    found.places.sort();
+    found.places.dedup();
+    Ok(found)
 }
 
 /// Bytes of all videos; a packed data set has nothing else.
@@ -160,6 +210,7 @@ mod tests {
 
     use super::*;
     use crate::clips::{self, ClipsSpec};
+    use crate::{Dataset, Notice};
 
     /// Nothing here needs the program, and its absence must not matter.
     fn without_ffmpeg() -> Ffmpeg {
@@ -191,6 +242,40 @@ mod tests {
         fs::write(dir.path().join("a.mp4"), b"\0\0\0\x18ftypmp42").unwrap();
         let error = check_videos(dir.path(), &without_ffmpeg(), &Progress::default()).unwrap_err();
         assert!(error.hint().unwrap().contains("apt-get install ffmpeg"), "{error}");
+    }
+
+    #[test]
+    fn what_lists_name_is_checked_and_left_out_if_it_is_broken() {
+        let root = tempfile::tempdir().unwrap();
+        let (videos, dir) = (root.path().join("videos"), root.path().join("data"));
+        clips::generate(&videos, &ClipsSpec { seed: 1, train: 8, test: 8, side: 16, frames: 4 }).unwrap();
+        fs::create_dir(&dir).unwrap();
+        let line = |name: &str, class: usize| format!("../videos/train/{name}/00000.avi {class}\n");
+        fs::write(dir.join("train.txt"), line("up", 0) + &line("down", 1) + &line("gone", 1)).unwrap();
+        fs::write(dir.join("test.csv"), line("left", 0) + &line("right", 1)).unwrap();
+        fs::write(dir.join("thumb.jpg"), b"not looked at").unwrap();
+        assert!(has_videos(&dir));
+        let report = check_videos(&dir, &without_ffmpeg(), &Progress::default()).unwrap();
+        let broken: Vec<_> = report.broken.iter().map(ToString::to_string).collect();
+        assert_eq!((report.n_videos, report.others.to_string()), (5, "1 .jpg".to_owned()));
+        assert!(broken[0].starts_with("../videos/train/gone/00000.avi: No such file"), "{broken:?}");
+        assert_eq!(quarantine_videos(&dir, &report).unwrap(), Change { listed: 1, removed: 0 });
+        let train = Dataset::open_for(Task::Classify, Rank::Clip, &dir, "train").unwrap();
+        assert_eq!(train.samples().len(), 2);
+        assert!(train.notices().contains(&Notice::Quarantined { rank: Rank::Clip, files: 1 }));
+    }
+
+    /// A picture beside videos is none of their frames, and makes the folder no clip.
+    #[test]
+    fn a_few_images_among_videos_are_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("data");
+        clips::generate(&dir, &ClipsSpec { seed: 1, train: 8, test: 8, side: 16, frames: 4 }).unwrap();
+        fs::write(dir.join("train/up/thumb.jpg"), b"not looked at").unwrap();
+        assert!(has_videos(&dir));
+        let report = check_videos(&dir, &without_ffmpeg(), &Progress::default()).unwrap();
+        assert_eq!((report.n_videos, report.broken.len(), report.others.n()), (16, 0, 1));
+        assert_eq!(quarantine_videos(&dir, &report).unwrap(), Change::default());
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum SampleError {
         of: usize,
     },
     /// A label that is not the number of a class.
-    #[error("label {label} is not one of the {classes} classes")]
+    #[error("label {label} is not a class: {}", numbers(*classes))]
     Label {
         /// The label.
         label: i64,
@@ -142,6 +142,14 @@ pub enum MaskFault {
         /// How many classes there are.
         classes: usize,
     },
+}
+
+/// Which numbers classes have.
+fn numbers(classes: usize) -> String {
+    match classes {
+        0 | 1 => "they are numbered from 0".to_owned(),
+        _ => format!("they are numbered from 0 to {}", classes - 1),
+    }
 }
 
 impl SampleError {

@@ -87,7 +87,7 @@ pub(crate) fn find_clips(root: &Path, below: &Path) -> Found {
 enum Sample {
     /// Files with such names.
     File(fn(&Path) -> bool),
-    /// These, and the folders that have files with such names, except the one that is searched.
+    /// These, and the folders that have files with such names and none of the others, except the one that is searched.
     FileOrFolder(fn(&Path) -> bool, fn(&Path) -> bool),
 }
 
@@ -134,23 +134,27 @@ fn descend((root, below): (&Path, &Path), sample: Sample, above: &mut Vec<PathBu
         }
     };
     let is_inside = !above.is_empty();
-    let mut parts = None;
+    let (mut parts, mut has_files) = (Vec::new(), false);
     above.push(here);
     for (name, kind) in entries {
         let path = below.join(&name);
         match kind {
             Kind::Folder => descend((root, &path), sample, above, found),
-            Kind::File(bytes) if is_inside && sample.is_part(&path) => {
-                parts = Some(parts.unwrap_or(0) + bytes);
+            Kind::File(bytes) if is_inside && sample.is_part(&path) => parts.push((path, bytes)),
+            Kind::File(bytes) if sample.is_file(&path) => {
+                has_files = true;
+                found.places.push(Place::File { path, bytes });
             }
-            Kind::File(bytes) if sample.is_file(&path) => found.places.push(Place::File { path, bytes }),
             Kind::File(_) if is_shard_name(&path) => found.shards.push(path),
             Kind::File(_) if OWN.iter().any(|own| name == **own) => {}
             Kind::File(_) => found.others.add(&path),
         }
     }
     above.pop();
-    if let Some(bytes) = parts {
+    if has_files {
+        parts.iter().for_each(|(path, _)| found.others.add(path));
+    } else if !parts.is_empty() {
+        let bytes = parts.iter().map(|(_, bytes)| bytes).sum();
         found.places.push(Place::File { path: below.to_owned(), bytes });
     }
 }

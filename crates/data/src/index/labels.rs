@@ -134,7 +134,7 @@ mod tests {
         );
         let (classes, numbers, broken) = classified(&["-1", "1", "65536", "99999999999999999999"], None);
         assert_eq!((classes.len(), numbers), (2, vec![1]));
-        assert_eq!(broken[0], "0.png: label -1 is not one of the 2 classes");
+        assert_eq!(broken[0], "0.png: label -1 is not a class: they are numbered from 0 to 1");
         assert_eq!(broken.len(), 3);
     }
 

@@ -30,6 +30,9 @@ pub(crate) fn contents(root: &Path, list: &Path) -> Result<Contents> {
     let mut entries = entries(list, written_label)?;
     refuse_header(root, list, &entries)?;
     let n_lines = entries.len();
+    if n_lines == 0 {
+        return Err(Error::EmptyList { path: list.to_owned() });
+    }
     entries.retain(|entry| !has_junk_part(&entry.path));
     let lines = n_lines - entries.len();
     let first = entries.first().map(|entry| entry.path.clone());

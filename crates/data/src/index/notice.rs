@@ -20,11 +20,15 @@ pub enum Notice {
         /// The class.
         class: String,
     },
-    /// A class without images.
-    EmptyClass {
-        /// The class.
-        class: String,
-        /// How many images of it are on a quarantine list.
+    /// Classes without samples.
+    EmptyClasses {
+        /// What the samples are.
+        rank: Rank,
+        /// How many there are.
+        n: usize,
+        /// The first of them.
+        first: String,
+        /// How many samples of them a quarantine list leaves out; 0 if there never were any.
         quarantined: usize,
     },
     /// Files whose names are not those of samples.
@@ -41,6 +45,8 @@ pub enum Notice {
     },
     /// Files left out because a quarantine list names them.
     Quarantined {
+        /// What they are.
+        rank: Rank,
         /// How many.
         files: usize,
     },
@@ -91,11 +97,22 @@ pub enum Notice {
         /// What is wrong with it.
         reason: String,
     },
-    /// Test images that are training images as well.
+    /// Videos that are shorter than a clip.
+    ShortVideos {
+        /// How many of those that were looked at.
+        short: usize,
+        /// How many were looked at.
+        of: usize,
+        /// From the first to the last frame of a clip, in frames.
+        span: usize,
+    },
+    /// Test samples that are training samples as well.
     Overlap {
-        /// How many of the test images.
+        /// What the samples are.
+        rank: Rank,
+        /// How many of the test samples.
         n: usize,
-        /// How many test images there are.
+        /// How many test samples there are.
         of: usize,
         /// How they are known to be the same.
         by: SameBy,
@@ -117,6 +134,7 @@ impl Notice {
         matches!(
             self,
             Self::Overlap { .. }
+                | Self::ShortVideos { .. }
                 | Self::TinyBoxes { .. }
                 | Self::BoxesBeyond { .. }
                 | Self::LooksMasked
@@ -130,12 +148,15 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OneClass { class } => write!(f, "`{class}` is the only class"),
-            Self::EmptyClass { class, quarantined: 0 } => write!(f, "class `{class}` has no images"),
-            Self::EmptyClass { class, quarantined } => {
-                write!(
-                    f,
-                    "class `{class}` has no images, because a quarantine list leaves out all {quarantined}"
-                )
+            Self::EmptyClasses { rank, n, first, quarantined } => {
+                match n {
+                    1 => write!(f, "class `{first}` has no {}", rank.samples())?,
+                    _ => write!(f, "{n} classes have no {}, such as `{first}`", rank.samples())?,
+                }
+                match quarantined {
+                    0 => Ok(()),
+                    _ => write!(f, ", because a quarantine list leaves out all {quarantined}"),
+                }
             }
             Self::Ignored { rank: Rank::Image, others } => {
                 write!(f, "ignored files that are not JPEG, PNG or WebP: {others}")
@@ -158,8 +179,8 @@ impl fmt::Display for Notice {
                 "{boxes} of {of} boxes leave their image; `bbox` is left, top, width and height, not left, top, right and \
                  bottom"
             ),
-            Self::Quarantined { files } => {
-                write!(f, "a quarantine list leaves out {}", counted(*files, "image"))
+            Self::Quarantined { rank, files } => {
+                write!(f, "a quarantine list leaves out {}", counted(*files, rank.sample()))
             }
             Self::JunkListed { lines } => {
                 let lines = counted(*lines, "line");
@@ -187,15 +208,20 @@ impl fmt::Display for Notice {
                 "{} is not used: {reason}; every start indexes the videos again until it is deleted",
                 shown(path)
             ),
-            Self::Overlap { n, of, by } => {
+            Self::ShortVideos { short, of, span } => write!(
+                f,
+                "a clip spans {span} frames, and {short} of {of} videos have fewer: their last frame is repeated"
+            ),
+            Self::Overlap { rank, n, of, by } => {
+                let samples = rank.samples();
                 match n == of {
-                    true => write!(f, "all {of} images are training images as well")?,
-                    false => write!(f, "{n} of {of} images are training images as well")?,
+                    true => write!(f, "all {of} {samples} are training {samples} as well")?,
+                    false => write!(f, "{n} of {of} {samples} are training {samples} as well")?,
                 }
                 if *by == SameBy::NameAndSize {
                     f.write_str(" (same class, name and size)")?;
                 }
-                f.write_str("; accuracy on them says nothing about new images")
+                write!(f, "; accuracy on them says nothing about new {samples}")
             }
         }
     }

@@ -27,7 +27,7 @@ impl Dataset {
         let of = test.samples.len();
         let n = n_shared(self, test, &mut FileIds::default());
         if n > 0 {
-            return Some(Notice::Overlap { n, of, by: SameBy::File });
+            return Some(Notice::Overlap { rank: self.rank, n, of, by: SameBy::File });
         }
         // The test split is the smaller one, so it is the one that is kept in memory.
         let mut unmatched: HashSet<CopyId> = test.samples.iter().map(copy_id).collect();
@@ -36,7 +36,7 @@ impl Dataset {
         let is_large = are_there && unmatched.len() >= MIN_BY_NAME;
         self.samples.iter().for_each(|sample| _ = unmatched.remove(&copy_id(sample)));
         let is_copy = is_large && unmatched.is_empty();
-        is_copy.then_some(Notice::Overlap { n: of, of, by: SameBy::NameAndSize })
+        is_copy.then_some(Notice::Overlap { rank: self.rank, n: of, of, by: SameBy::NameAndSize })
     }
 
     /// Adds what [`Dataset::overlap`] finds to the notices of the test split.
@@ -110,6 +110,8 @@ fn copy_id(sample: &SampleRef) -> CopyId {
 mod tests {
     use std::fs;
 
+    use mutualnet_core::network::Rank;
+
     use super::*;
     use crate::Split;
 
@@ -136,7 +138,7 @@ mod tests {
         let dir = data(&TRAIN);
         let train = Dataset::open_split(dir.path(), Split::Train).unwrap();
         let told = train.clone().noting_overlap(&train).notices().to_vec();
-        assert_eq!(told, [Notice::Overlap { n: 4, of: 4, by: SameBy::File }]);
+        assert_eq!(told, [Notice::Overlap { rank: Rank::Image, n: 4, of: 4, by: SameBy::File }]);
         assert!(told[0].is_warning());
         assert_eq!(
             told[0].to_string(),

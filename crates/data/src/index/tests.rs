@@ -30,7 +30,10 @@ fn classes_and_samples_are_sorted() {
     assert_eq!(paths, expected.map(|(name, class)| (PathBuf::from(name), class)));
     assert_eq!(dataset.class_range(0), 0..0);
     assert_eq!(dataset.class_range(2), 2..4);
-    assert_eq!(dataset.notices(), [Notice::EmptyClass { class: "ant".into(), quarantined: 0 }]);
+    assert_eq!(
+        dataset.notices(),
+        [Notice::EmptyClasses { rank: Rank::Image, n: 1, first: "ant".into(), quarantined: 0 }]
+    );
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn quarantined_files_are_left_out_and_change_the_hash() {
     fs::write(dir.path().join(quarantine_list::FILE), "train/cat/a.jpg\tthe file is empty\n").unwrap();
     let after = Dataset::open_split(dir.path(), Split::Train).unwrap();
     assert_eq!(after.samples().len(), 2);
-    assert_eq!(after.notices(), [Notice::Quarantined { files: 1 }]);
+    assert_eq!(after.notices(), [Notice::Quarantined { rank: Rank::Image, files: 1 }]);
     assert_ne!(before.hash(), after.hash());
 }
 

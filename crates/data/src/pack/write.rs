@@ -159,7 +159,7 @@ pub fn pack(root: &Path, out: &Path, options: &PackOptions, progress: &Progress)
     let (mut quarantined, mut others) = (0, Others::default());
     for notice in splits.iter().flat_map(|(_, dataset)| dataset.notices()) {
         match notice {
-            Notice::Quarantined { files } => quarantined += files,
+            Notice::Quarantined { files, .. } => quarantined += files,
             Notice::Ignored { others: ignored, .. } => others.extend(ignored.clone()),
             _ => {}
         }

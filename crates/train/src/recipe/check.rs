@@ -100,6 +100,11 @@ impl RecipeFile {
                 "largest first, each of them once",
             ),
             (
+                !network.frames.is_empty() && self.task != Task::Classify,
+                "network.frames",
+                "left out: networks that segment or detect read images",
+            ),
+            (
                 network
                     .fast_frames
                     .is_some_and(|fast| network.frames.first().is_none_or(|&most| most > fast)),

@@ -17,22 +17,30 @@ fn reason(path: &std::path::Path) -> String {
 
 #[test]
 fn what_is_no_video_is_told_apart() {
-    if !have_ffmpeg() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     fs::write(path("empty.mp4"), b"").unwrap();
-    fs::write(path("text.mp4"), b"<html>not found</html>").unwrap();
-    fs::write(path("list.mp4"), b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n").unwrap();
+    assert_eq!(reason(&path("empty.mp4")), "the file is empty");
+    assert_eq!(reason(dir.path()), "a folder without JPEG, PNG or WebP files");
+    for (bytes, told) in [
+        (&b"<html>not found</html>"[..], "an HTML page, not a video"),
+        (b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n", "a text file, not a video"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "a PNG image, not a video"),
+    ] {
+        fs::write(path("other.mp4"), bytes).unwrap();
+        assert_eq!(reason(&path("other.mp4")), told);
+    }
+    if !have_ffmpeg() {
+        return;
+    }
+    // A list of addresses that is not taken for text.
+    fs::write(path("list.mp4"), b"#EXTM3U\n#\0\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n").unwrap();
     make(dir.path(), "sound.mp4", ("64x48", 25), "-f lavfi -i sine=duration=1 -map 1:a -c:a aac");
     let whole = make(dir.path(), "whole.mp4", ("64x48", 50), "-c:v libx264 -pix_fmt yuv420p");
     let bytes = fs::read(whole).unwrap();
     fs::write(path("cut.mp4"), &bytes[..bytes.len() / 2]).unwrap();
-    assert_eq!(reason(&path("empty.mp4")), "the file is empty");
-    assert_eq!(reason(dir.path()), "a folder without JPEG, PNG or WebP files");
     assert_eq!(reason(&path("sound.mp4")), "the file has no video stream");
-    for name in ["text.mp4", "list.mp4", "cut.mp4"] {
+    for name in ["list.mp4", "cut.mp4"] {
         let reason = reason(&path(name));
         assert!(reason.contains("Invalid data") || reason.contains("whitelist"), "{name}: {reason}");
     }

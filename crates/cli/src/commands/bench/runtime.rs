@@ -144,6 +144,9 @@ fn size_of(layer: &Layer) -> String {
     format!("{}{frames}×{}×{}", layer.channels, layer.size[0], layer.size[1])
 }
 
+/// More than Winograd's method and bf16 can gain over the peak in f32.
+const MOST_OF_PEAK: f64 = 4.0;
+
 fn print(report: &Report) -> Result<()> {
     let rows = report.layers.iter().map(|layer| {
         vec![
@@ -161,6 +164,12 @@ fn print(report: &Report) -> Result<()> {
     let head = ["layer", "operation", "output", "ms", "% of time", "GMAC/s", "GB/s", "% of peak", "bound by"];
     text::table(&head, &rows.collect::<Vec<_>>())?;
     text::line("")?;
+    if report.layers.iter().any(|layer| layer.of_peak > MOST_OF_PEAK) {
+        text::note(
+            "warning: the machine was busy while its peak was measured, because no layer can be so far above it; run \
+             this again when nothing else is running",
+        );
+    }
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let what = if report.layers.iter().any(|layer| layer.frames.is_some()) { "clip" } else { "image" };
     text::line(&format!(

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use mutualnet_core::text::{counted, shown};
-use mutualnet_data::check::{VideoFile, VideoReport, check_videos};
+use mutualnet_data::check::{VideoFile, VideoReport, check_videos, quarantine_videos};
 use serde::Serialize;
 
-use super::Broken;
+use super::{Broken, note_change, written};
 use crate::args::CheckArgs;
 use crate::{text, watch};
 
@@ -57,7 +57,7 @@ impl From<&VideoFile> for File {
 
 pub(super) fn run(args: &CheckArgs) -> Result<()> {
     let report = watch::watched("videos", |progress| check_videos(&args.dir, &Default::default(), progress))?;
-    let VideoReport { n_videos, others, bytes, videos, broken } = report;
+    let VideoReport { n_videos, others, bytes, videos, broken } = report.clone();
     let checked = Checked {
         videos: n_videos,
         other_files: others.n(),
@@ -66,12 +66,23 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
         files: videos.iter().map(File::from).collect(),
     };
     if args.json {
-        return text::json(&checked);
+        text::json(&checked)?;
+    } else {
+        print(&checked)?;
     }
+    // Findings are printed first, because the directory may be read-only.
+    let change = written(quarantine_videos(&args.dir, &report))?;
+    if !args.json {
+        note_change(change, "video");
+    }
+    Ok(())
+}
+
+fn print(checked: &Checked) -> Result<()> {
     for file in &checked.broken {
         text::line(&format!("{}: {}", file.path, file.reason))?;
     }
-    text::note(&format!("{} checked, {} broken", counted(n_videos, "video"), checked.broken.len()));
+    text::note(&format!("{} checked, {} broken", counted(checked.videos, "video"), checked.broken.len()));
     note_codecs(&checked.files);
     note_odd(&checked.files);
     Ok(())
@@ -79,16 +90,24 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
 
 /// Tells which codecs there are, at which frame rates.
 fn note_codecs(files: &[File]) {
-    let mut codecs: BTreeMap<&str, (usize, f64, f64)> = BTreeMap::new();
+    let mut codecs: BTreeMap<&str, (usize, Vec<f64>)> = BTreeMap::new();
     for file in files {
-        let rate = file.frame_rate.unwrap_or(0.0);
-        let (n, least, most) = codecs.entry(&file.codec).or_insert((0, rate, rate));
-        (*n, *least, *most) = (*n + 1, least.min(rate), most.max(rate));
+        let (n, rates) = codecs.entry(&file.codec).or_default();
+        *n += 1;
+        // A single frame has no rate.
+        rates.extend(file.frame_rate);
     }
-    for (codec, (n, least, most)) in codecs {
-        let (least, most) = (format!("{least:.1}"), format!("{most:.1}"));
-        let rates = if least == most { least } else { format!("{least} to {most}") };
-        text::note(&format!("{codec}: {}, {rates} frames per second", counted(n, "video")));
+    for (codec, (n, rates)) in codecs {
+        let [least, most] = [rates.iter().copied().reduce(f64::min), rates.iter().copied().reduce(f64::max)];
+        let rates = match (least, most) {
+            (Some(least), Some(most)) => {
+                let (least, most) = (format!("{least:.1}"), format!("{most:.1}"));
+                let rates = if least == most { least } else { format!("{least} to {most}") };
+                format!(", {rates} frames per second")
+            }
+            _ => String::new(),
+        };
+        text::note(&format!("{codec}: {}{rates}", counted(n, "video")));
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn named(args: &[PathBuf], rank: Rank) -> Vec<Named> {
 }
 
 fn add(path: PathBuf, rank: Rank, found: &mut Vec<Named>) {
-    if !path.is_dir() || rank == Rank::Clip && has_images(&path) {
+    if !path.is_dir() {
         return found.push(Named::file(path));
     }
     let inside = match rank {
@@ -58,8 +58,10 @@ fn add(path: PathBuf, rank: Rank, found: &mut Vec<Named>) {
     };
     match inside {
         Ok(FolderImages { images, others, unreadable }) => {
+            let are_none = rank == Rank::Clip && images.is_empty();
+            let clips = if are_none { folders_of_frames(&path) } else { Vec::new() };
             let n_other = others.n();
-            if n_other > 0 {
+            if n_other > 0 && clips.is_empty() {
                 let files = match (rank, n_other) {
                     (Rank::Image, 1) => "file is not JPEG, PNG or WebP and was",
                     (Rank::Image, _) => "files are not JPEG, PNG or WebP and were",
@@ -68,11 +70,11 @@ fn add(path: PathBuf, rank: Rank, found: &mut Vec<Named>) {
                 };
                 text::note(&format!("note: {n_other} {files} skipped in {}", path.display()));
             }
-            if images.is_empty() && unreadable.is_empty() {
-                let problem = Some(anyhow::anyhow!("no videos in {}", path.display()));
+            if are_none && clips.is_empty() && unreadable.is_empty() {
+                let problem = Some(anyhow::anyhow!("no videos or folders of frames in {}", path.display()));
                 return found.push(Named { path, problem });
             }
-            found.extend(images.into_iter().map(Named::file));
+            found.extend(images.into_iter().chain(clips).map(Named::file));
             found.extend(unreadable.into_iter().map(|path| {
                 let problem = Some(anyhow::anyhow!("cannot list the folder {}", path.display()));
                 Named { path, problem }
@@ -82,10 +84,14 @@ fn add(path: PathBuf, rank: Rank, found: &mut Vec<Named>) {
     }
 }
 
-/// Whether a folder has images in it, which are then the frames of a clip.
-fn has_images(folder: &Path) -> bool {
-    let listed = std::fs::read_dir(folder).into_iter().flatten();
-    listed.filter_map(Result::ok).any(|entry| is_image_name(Path::new(&entry.file_name())))
+/// A folder and those below it that have images in them, which are the frames of a clip; in order.
+fn folders_of_frames(folder: &Path) -> Vec<PathBuf> {
+    let images = find_files(folder, is_image_name).map_or_else(|_| Vec::new(), |found| found.images);
+    let mut folders: Vec<_> = images.iter().filter_map(|image| image.parent().map(Path::to_owned)).collect();
+    // One folder may lie between the images of another.
+    folders.sort();
+    folders.dedup();
+    folders
 }
 
 /// The files that match a pattern of `*` and `?`, in order; hidden ones only where the pattern begins with a dot.
@@ -143,6 +149,27 @@ fn matches(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn paths(dir: &Path, rank: Rank) -> Vec<String> {
+        let relative = |named: Named| named.path.strip_prefix(dir).unwrap().display().to_string();
+        named(&[dir.to_owned()], rank).into_iter().map(relative).collect()
+    }
+
+    #[test]
+    fn a_folder_has_videos_or_folders_of_frames() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        };
+        assert!(named(&[dir.path().to_owned()], Rank::Clip)[0].problem.is_some());
+        ["a/1/1.jpg", "a/1/2.jpg", "a/2/1.png", "a/1/more/1.jpg"].into_iter().for_each(write);
+        assert_eq!(paths(dir.path(), Rank::Clip), ["a/1", "a/1/more", "a/2"]);
+        ["clip.avi", "thumb.jpg"].into_iter().for_each(write);
+        assert_eq!(paths(dir.path(), Rank::Clip), ["clip.avi"], "pictures beside videos are no clip");
+        assert_eq!(paths(dir.path(), Rank::Image).len(), 5);
+    }
 
     #[test]
     fn patterns_match_as_in_a_shell() {

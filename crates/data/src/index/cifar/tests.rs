@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mutualnet_core::network::Rank;
 use mutualnet_core::{Preprocess, Resolution};
 
 use std::fs;
@@ -88,7 +89,8 @@ fn the_fine_label_of_cifar_100_is_the_class() {
         (0..2).map(|i| (train.samples()[i].class(), train.image(i).unwrap().pixel(3, 1))).collect();
     assert_eq!(found, [(42, [6, 100, 7]), (99, [5, 100, 7])]);
     assert_eq!(open(&dir, Split::Test).unwrap().samples()[0].class(), 7);
-    assert_eq!(train.notices().len(), 98, "classes without images");
+    let empty = Notice::EmptyClasses { rank: Rank::Image, n: 98, first: "fine00".into(), quarantined: 0 };
+    assert_eq!(train.notices(), [empty]);
 }
 
 #[test]
@@ -122,7 +124,7 @@ fn damage_names_file_and_record_and_can_be_quarantined() {
     assert!(error.hint().unwrap().contains("data check"));
     assert_eq!(
         message(&dir, error),
-        "cannot decode data_batch_2.bin/2: label 10 is not one of the 10 classes"
+        "cannot use data_batch_2.bin/2: label 10 is not a class: they are numbered from 0 to 9"
     );
     open(&dir, Split::Test).unwrap();
 
@@ -133,13 +135,16 @@ fn damage_names_file_and_record_and_can_be_quarantined() {
     assert_eq!(
         broken,
         [
-            "data_batch_2.bin/2: label 10 is not one of the 10 classes",
+            "data_batch_2.bin/2: label 10 is not a class: they are numbered from 0 to 9",
             "data_batch_2.bin/3: the record ends after 2073 of 3073 bytes"
         ]
     );
     write_quarantine(dir.path(), &report).unwrap();
     let train = open(&dir, Split::Train).unwrap();
-    assert_eq!((train.samples().len(), train.notices()), (18, [Notice::Quarantined { files: 2 }].as_slice()));
+    assert_eq!(
+        (train.samples().len(), train.notices()),
+        (18, [Notice::Quarantined { rank: Rank::Image, files: 2 }].as_slice())
+    );
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use mutualnet_core::network::Rank;
+
 use crate::index::fixture::{CLASSES, batches, folder, images, quarantined, samples};
 use crate::shard::tar_tests::tar;
 use crate::shard::zip_tests::{Method, zip};
@@ -143,7 +145,7 @@ fn damage_is_named_and_what_is_whole_is_usable() {
     let dataset = train(&dir).unwrap();
     assert_eq!(
         (dataset.samples().len(), dataset.notices()),
-        (5, [Notice::Quarantined { files: 2 }].as_slice())
+        (5, [Notice::Quarantined { rank: Rank::Image, files: 2 }].as_slice())
     );
     // A shard that shrinks later is a broken image, not a crash.
     fs::write(dir.path().join("train/0.tar"), b"").unwrap();
@@ -183,12 +185,12 @@ fn samples_that_contradict_themselves_are_broken() {
         reasons[1..],
         [
             "a.jpg: archive: a second image of sample `a`",
-            "b.png: label 9 is not one of the 2 classes",
+            "b.png: label 9 is not a class: they are numbered from 0 to 1",
             "c.png: no label: the .cls file is empty",
             "d.png: no label: two .cls files",
             "e.png: no label: neither a .cls file nor a folder",
             "h.png: no label: the .cls file is too long: 2000 bytes",
-            "i.png: label -1 is not one of the 2 classes",
+            "i.png: label -1 is not a class: they are numbered from 0 to 1",
         ]
     );
     assert!(

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use mutualnet_core::network::Rank;
 use parquet::basic::Compression;
 
 use crate::index::fixture::{CLASSES, batches, folder, images, quarantined, samples};
@@ -84,9 +85,9 @@ fn damage_is_named_and_what_is_whole_is_usable() {
     assert!(train(&dir).unwrap_err().hint().unwrap().contains("data check"));
     let broken = quarantined(dir.path());
     let starts = [
-        "train-0.parquet/2: label 2 is not one of the 2 classes",
+        "train-0.parquet/2: label 2 is not a class: they are numbered from 0 to 1",
         "train-0.parquet/3: no label: the record has none",
-        "train-0.parquet/4: label -1 is not one of the 2 classes",
+        "train-0.parquet/4: label -1 is not a class: they are numbered from 0 to 1",
         "train-1.parquet/@0: archive: ",
         "train-2.parquet/@0: archive: its class names differ from those of the first file",
         "train-3.parquet/0: PNG: ",
@@ -100,7 +101,7 @@ fn damage_is_named_and_what_is_whole_is_usable() {
     let dataset = train(&dir).unwrap();
     let expected = [("train-0.parquet/1", 0), ("train-3.parquet/1", 0), ("train-0.parquet/0", 1)];
     assert_eq!(samples(&dataset), expected.map(|(name, class)| (name.to_owned(), class)));
-    assert_eq!(dataset.notices(), [Notice::Quarantined { files: 6 }]);
+    assert_eq!(dataset.notices(), [Notice::Quarantined { rank: Rank::Image, files: 6 }]);
     // A file that shrinks later is a broken image.
     fs::write(dir.path().join("train-0.parquet"), b"PAR1").unwrap();
     let error = dataset.image(0).unwrap_err();
@@ -128,11 +129,11 @@ fn damage_of_arrow_files_is_named_and_what_is_whole_is_usable() {
     let mut broken = quarantined(dir.path());
     broken.sort();
     let starts = [
-        "data/train-0.arrow/2: label 2 is not one of the 2 classes",
+        "data/train-0.arrow/2: label 2 is not a class: they are numbered from 0 to 1",
         "data/train-0.arrow/3: no label: the record has none",
-        "data/train-0.arrow/4: label -1 is not one of the 2 classes",
+        "data/train-0.arrow/4: label -1 is not a class: they are numbered from 0 to 1",
         "data/train-0.arrow/5: archive: the record has no image",
-        "data/train-1.arrow/2: label 2 is not one of the 2 classes",
+        "data/train-1.arrow/2: label 2 is not a class: they are numbered from 0 to 1",
         "data/train-1.arrow/3: no label: the record has none",
         "data/train-1.arrow/@",
         "data/train-2.arrow/@0: archive: its class names differ from those of the first file",

@@ -2,21 +2,20 @@
 //!
 //! Invariant: which frames a clip has depends on the video and the draw alone.
 
-use std::path::Path;
 use std::time::Instant;
 
 use mutualnet_core::rng::Purpose;
 use mutualnet_core::{ClipSampling, Views};
 use mutualnet_image::Canvas;
 use mutualnet_image::decode::Undecoded;
-use mutualnet_video::{Ffmpeg, FrameIndex, Video};
+use mutualnet_video::{Ffmpeg, FrameIndex};
 use rand::Rng;
 
 use super::{Job, Work};
 use crate::order::Draw;
 use crate::scratch::Scratch;
 use crate::video_source::{VideoSource, reason};
-use crate::{Dataset, Place, SampleError, SampleRef};
+use crate::{SampleError, SampleRef};
 
 /// Reads clips from the videos of a data set.
 #[derive(Debug, Clone)]
@@ -41,15 +40,6 @@ impl ClipReader {
     pub(in crate::loader) fn frames(&self) -> usize {
         self.sampling.frames.get() as usize
     }
-
-    fn open(&self, dataset: &Dataset, place: &Place) -> Result<VideoSource, SampleError> {
-        let Place::File { path: name, .. } = place else {
-            return VideoSource::open(dataset.dir(), place, &self.ffmpeg);
-        };
-        let index = |path: &Path| dataset.frames().index(name, path, &self.ffmpeg);
-        let video = Video::open_with(&dataset.dir().join(name), &self.ffmpeg, index);
-        Ok(VideoSource::File(video.map_err(reason)?))
-    }
 }
 
 impl Job {
@@ -64,7 +54,7 @@ impl Job {
     ) -> Result<(), SampleError> {
         let Scratch { file, canvas, .. } = scratch;
         let begun = Instant::now();
-        let opened = clips.open(&self.dataset, &sample.place)?;
+        let opened = self.dataset.open_video(&sample.place, &clips.ffmpeg)?;
         let numbers = self.choose(clips, opened.index(), (draw, epoch));
         let crops = self.views().crops as usize;
         let (clip_len, frame_len) = (out.len() / crops, out.len() / crops / numbers.len());
