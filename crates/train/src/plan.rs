@@ -8,7 +8,7 @@ use mutualnet_core::text::shown;
 use mutualnet_core::{Macs, Network, Subnet, Task, WidthRange};
 use mutualnet_data::Dataset;
 use mutualnet_detect::coco::{Problem, Subject};
-use mutualnet_engine::Device;
+use mutualnet_engine::{Device, EngineError};
 use mutualnet_zoo::{Head, NetworkConfig, Purpose, Variant};
 use serde::{Deserialize, Serialize};
 
@@ -183,8 +183,12 @@ impl Plan {
     /// As [`Self::start`], for data of which only `facts` are known, on another machine perhaps: the device may be missing here.
     ///
     /// # Errors
-    /// As [`Self::of`]; or the first weights are missing or do not fit.
+    /// As [`Self::of`]; or there is no device of that name, or the first weights are missing or do not fit.
     pub fn start_of(recipe: &Recipe, facts: DataFacts) -> Result<(Self, Network)> {
+        match Device::parse(&recipe.train.device) {
+            Ok(_) | Err(EngineError::NoSuchDevice { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         let (plan, network) = Self::of(recipe, facts)?;
         first_weights(recipe, &network)?;
         Ok((plan, network))

@@ -136,7 +136,7 @@ fn a_row_can_be_named() {
     -- stdout
     -- stderr
     error: the table has no row 0.6-32
-    hint: `mutualnet table --all` lists the rows
+    hint: `mutualnet table BUNDLE --all` lists the rows
     "#);
 }
 

@@ -54,7 +54,7 @@ fn videos_are_classified_by_a_row_of_frames() {
     assert!(told.contains("1 video (train: 1) in frames.mnpack"), "{told}");
     fs::create_dir(program.path("empty")).unwrap();
     let told = program.told(&["predict", "run", "empty"]);
-    assert!(told.contains("error: no videos in empty"), "{told}");
+    assert!(told.contains("error: no videos or folders of frames in empty"), "{told}");
 }
 
 #[test]

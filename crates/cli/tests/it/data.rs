@@ -67,6 +67,7 @@ fn videos_are_generated_and_described() {
     -- stderr
     16 videos checked, 1 broken
     mjpeg: 15 videos, 16.0 frames per second
+    the broken videos are now on the directory's quarantine list; training leaves them out
     ");
     let report = program.json(&["data", "check", "clips", "--json"]);
     let file = &report["files"][0];
@@ -136,7 +137,7 @@ fn cifar_is_a_data_set_as_it_is_published() {
     exit 1
     -- stdout
     -- stderr
-    error: cannot decode cifar/train.bin/2: label 2 is not a class: they are numbered from 0 to 1
+    error: cannot use cifar/train.bin/2: label 2 is not a class: they are numbered from 0 to 1
     hint: `mutualnet data check DIR` lists broken files and writes a quarantine list, which leaves them out
     "#);
     assert_snapshot!(program.told(&["data", "check", "cifar"]), @r#"
