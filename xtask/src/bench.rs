@@ -4,7 +4,7 @@
 //! Invariant: other programs live outside the tree, and all programs of a run do the same work in each round.
 
 mod clips;
-mod coco;
+pub(crate) mod coco;
 mod data;
 mod data_clips;
 mod detect;

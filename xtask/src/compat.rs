@@ -1,18 +1,22 @@
 //! `compat`: compares our checkpoints and logits with those of the authors' code, torchvision and timm.
 //!
 //! Separate from the benchmarks, with which it shares the other programs: it measures differences, not time.
-//! Invariant: one Python script does the comparison; this file only prepares what it needs.
+//! Invariant: Python scripts do the comparison; this file only prepares what they need.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::bench::peers;
+use crate::bench::{coco, peers};
 use crate::{networks, process, product, setup};
 
-/// Compares everything, or only the given parts, which `bench/peers/compat.py` explains; prints one JSON object.
+/// Compares everything but detectors, or only the given parts, which `bench/peers/compat.py` explains, or after `detectors` those
+/// networks; prints one JSON object.
 pub(crate) fn run(root: &Path, parts: &[&str]) -> Result<()> {
+    if let ["detectors", networks @ ..] = parts {
+        return detectors(root, networks);
+    }
     let python = peers::python_with(&["safetensors", "timm"])?;
     let authors = peers::authors_code()?;
     let programs = build(root)?;
@@ -22,6 +26,19 @@ pub(crate) fn run(root: &Path, parts: &[&str]) -> Result<()> {
     let mut compare = Command::new(python);
     compare.arg("-B").arg(root.join("bench/peers/compat.py")).args([authors, programs, zoo]).args(parts);
     process::run(&mut compare)
+}
+
+/// Compares what detectors that torchvision has trained find in photographs, which takes minutes.
+fn detectors(root: &Path, networks: &[&str]) -> Result<()> {
+    let python = peers::python_with(&["safetensors"])?;
+    let Some(photographs) = coco::photographs(root)? else {
+        bail!("there are no photographs to train on: set MUTUALNET_DATA to the folder with coco-tiny.tar");
+    };
+    let program = build(root)?.join("mutualnet");
+    let out = peers::cache()?.join("trained-detectors");
+    let mut compare = Command::new(python);
+    compare.arg("-B").arg(root.join("bench/peers/trained_detectors.py"));
+    process::run(compare.args([program, photographs, out]).args(networks))
 }
 
 /// Builds our programs and returns their folder. Nothing is timed, so a debug build will do.

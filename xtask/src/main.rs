@@ -49,7 +49,8 @@ usage: cargo xtask <task>
   golden NETWORK...     Write what other programs say about a network, with which tests
                         compare ours
   compat [PART...]      Compare our checkpoints and logits with the authors' code,
-                        torchvision and timm
+                        torchvision and timm; `compat detectors` lets torchvision train
+                        detectors, and compares what both programs find
   onnx [NETWORK...]     Run exported rows of all networks, or of the named ones, in onnxruntime
                         and compare with our runtime, as continuous integration does
   experiment STUDY [--jobs N | --report] [KEY=VALUE...]

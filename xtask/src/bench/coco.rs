@@ -129,20 +129,29 @@ fn largest_difference(root: &Path, python: &Path, ours: &Path, case: &Case, comp
     Ok(largest)
 }
 
-/// Both splits of the archive of `MUTUALNET_DATA` (or of `../shared/data`), if it is there.
+/// Both splits of the archive with photographs, if it is there.
 fn real_images(root: &Path) -> Result<Vec<Case>> {
-    let beside = || root.join("../shared/data");
-    let archive = env::var_os("MUTUALNET_DATA").map_or_else(beside, PathBuf::from).join(ARCHIVE);
-    if !archive.is_file() {
+    let Some(unpacked) = photographs(root)? else {
         eprintln!("{ARCHIVE} is not in MUTUALNET_DATA: only generated images are compared");
         return Ok(vec![]);
-    }
-    let unpacked = peers::cache()?.join("coco-tiny");
-    fs::create_dir_all(&unpacked)?;
-    process::run(Command::new("tar").arg("xf").arg(&archive).arg("-C").arg(&unpacked).arg("annotations"))?;
+    };
     let case = |split: &str| {
         let truth = unpacked.join("annotations").join(format!("instances_{split}.json"));
         Case { name: split.to_owned(), results: truth.with_extension("results"), truth }
     };
     Ok(["train2017", "val2017"].map(case).into())
+}
+
+/// The folder with photographs of COCO and their annotations, unpacked from the archive of `MUTUALNET_DATA` (or of
+/// `../shared/data`), if it is there.
+pub(crate) fn photographs(root: &Path) -> Result<Option<PathBuf>> {
+    let beside = || root.join("../shared/data");
+    let archive = env::var_os("MUTUALNET_DATA").map_or_else(beside, PathBuf::from).join(ARCHIVE);
+    if !archive.is_file() {
+        return Ok(None);
+    }
+    let unpacked = peers::cache()?.join("coco-tiny");
+    fs::create_dir_all(&unpacked)?;
+    process::run(Command::new("tar").arg("xf").arg(&archive).arg("-C").arg(&unpacked))?;
+    Ok(Some(unpacked))
 }
