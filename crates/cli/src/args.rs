@@ -251,8 +251,8 @@ pub(crate) struct PredictArgs {
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Print the N most probable classes of each image or video, if the network classifies
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub(crate) top: usize,
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = const { NonZeroUsize::new(3).unwrap() })]
+    pub(crate) top: NonZeroUsize,
     /// Tell and draw the objects with this score or more, if the network detects; JSON has all
     #[arg(long, value_name = "0-1", value_parser = score, default_value_t = 0.5)]
     pub(crate) score: f32,

@@ -126,7 +126,7 @@ pub enum Error {
         source: mutualnet_nn::Error,
     },
     /// First weights have a classifier for another number of classes.
-    #[error("train.init: the weights are for {found} classes, the data have {needed}: {}", .path.display())]
+    #[error("train.init: the weights {}, the data have {needed}: {}", classes_of(*found), .path.display())]
     OtherClasses {
         /// Classes of the file; 0 if it has no classifier.
         found: usize,
@@ -282,6 +282,15 @@ const FULL: &str =
 /// Whether there is no space for what was to be written.
 fn is_full(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+/// What first weights are for.
+fn classes_of(found: usize) -> String {
+    match found {
+        0 => "have no classifier with names of this network".to_owned(),
+        1 => "are for 1 class".to_owned(),
+        _ => format!("are for {found} classes"),
+    }
 }
 
 impl Error {

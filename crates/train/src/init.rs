@@ -34,7 +34,16 @@ pub(crate) struct FirstWeights {
 pub(crate) fn read(recipe: &Recipe, network: &Network, path: &Path, device: Device) -> Result<FirstWeights> {
     let file = match kind(network, path)? {
         FileKind::Bundle => Bundle::read(path)?.into_parts().weights,
-        _ => safetensors::read(path)?,
+        _ => safetensors::read(path).map_err(|error| match &error {
+            // As other programs write files of this kind.
+            mutualnet_bundle::Error::File { cause, .. }
+                if matches!(**cause, mutualnet_bundle::Error::Dtype { .. }) =>
+            {
+                let (reason, hint) = (cause.to_string(), import(network, "it"));
+                Error::FirstWeights { reason, hint, path: path.to_owned() }
+            }
+            _ => error.into(),
+        })?,
     };
     let n_file = file.len();
     let backbone =
@@ -123,18 +132,21 @@ fn absent_auxiliary(network: &Network, file: &Weights) -> BTreeSet<String> {
     names
 }
 
+/// How a file of another program becomes one that is read.
+fn import(network: &Network, what: &str) -> String {
+    let name = network.name();
+    format!(
+        "turn {what} into weights: mutualnet import CHECKPOINT --network {name} --output weights.safetensors"
+    )
+}
+
 /// What the file is, if it can hold weights.
 fn kind(network: &Network, path: &Path) -> Result<FileKind> {
     let refuse =
         |reason: String, hint: String| Err(Error::FirstWeights { reason, hint, path: path.to_owned() });
-    let name = network.name();
-    let import = |what: &str| {
-        format!(
-            "turn {what} into weights: mutualnet import CHECKPOINT --network {name} --output weights.safetensors"
-        )
-    };
     if !path.exists() {
-        let hint = format!("name a safetensors file or a bundle, or {}", import("a PyTorch checkpoint"));
+        let hint =
+            format!("name a safetensors file or a bundle, or {}", import(network, "a PyTorch checkpoint"));
         return refuse("no such file".to_owned(), hint);
     }
     if path.is_dir() {
@@ -155,11 +167,12 @@ fn kind(network: &Network, path: &Path) -> Result<FileKind> {
     match kind {
         FileKind::Bundle | FileKind::Safetensors => Ok(kind),
         FileKind::TorchZip | FileKind::TorchLegacy | FileKind::Zip | FileKind::Tar => {
-            refuse(format!("this is {}", kind.name()), import("it"))
+            refuse(format!("this is {}", kind.name()), import(network, "it"))
         }
         other => {
-            let hint =
-                other.hint(Wanted::Checkpoint).map_or_else(|| import("a PyTorch checkpoint"), str::to_owned);
+            let hint = other
+                .hint(Wanted::Checkpoint)
+                .map_or_else(|| import(network, "a PyTorch checkpoint"), str::to_owned);
             refuse(format!("this is {}, not a safetensors file or a bundle", other.name()), hint)
         }
     }

@@ -16,6 +16,7 @@ use crate::args::ExportArgs;
 use crate::text;
 
 pub(super) fn run(args: &ExportArgs) -> Result<()> {
+    open::check_output(&args.output, &args.bundle)?;
     let bundle = open::bundle(&args.bundle)?;
     let subnet = choose(&bundle, &args.row, (None, None))?.subnet;
     let output = &args.output;

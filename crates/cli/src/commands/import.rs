@@ -10,10 +10,12 @@ use mutualnet_import::{
 };
 use mutualnet_zoo::NetworkConfig;
 
+use super::open;
 use crate::args::ImportArgs;
 use crate::text;
 
 pub(super) fn run(args: &ImportArgs) -> Result<()> {
+    open::check_output(&args.output, &args.checkpoint)?;
     if args.output.extension().is_none_or(|extension| extension != "safetensors") {
         bail!("the name of the output must end in .safetensors: {}", args.output.display());
     }

@@ -20,6 +20,24 @@ pub(super) fn bundle(path: &Path) -> Result<Bundle> {
     if file.exists() { Ok(Bundle::read(&file)?) } else { Err(not_tabulated(path, Bundle::FILE_NAME)) }
 }
 
+/// Refuses to write over a file that is read.
+///
+/// # Errors
+/// They are the same file, under whatever names.
+pub(super) fn check_output(output: &Path, input: &Path) -> Result<()> {
+    let bundle = input.join(Bundle::FILE_NAME);
+    if is_same_file(output, input) || is_same_file(output, &bundle) {
+        let told = format!("the output would overwrite the input: {}", output.display());
+        return Err(with_hint(told, "choose another name".to_owned()));
+    }
+    Ok(())
+}
+
+/// Whether two names stand for one file; a file that is not there is none.
+pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
 /// The table of a run directory, a bundle or a table file.
 pub(super) fn table(path: &Path) -> Result<QueryTable> {
     match table_file(path)? {

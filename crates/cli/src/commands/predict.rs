@@ -45,7 +45,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let precision = Some(precision);
     let views = views(args, &bundle)?;
     let least_score = args.score;
-    let config = Config { top: args.top, least_score, views: Some(views), convolution, precision };
+    let config = Config { top: args.top.get(), least_score, views: Some(views), convolution, precision };
     let mut predictor = Predictor::new(&bundle, threads, config)?;
     if args.coco.is_some() && !predictor.finds_objects() {
         let hint = "remove --coco".to_owned();

@@ -141,6 +141,19 @@ fn a_row_can_be_named() {
 }
 
 #[test]
+fn no_file_is_written_over_the_one_that_is_read() {
+    let program = program();
+    let before = std::fs::read(program.path("model.mnb")).unwrap();
+    let told = program.told(&["export", "model.mnb", "--output", "./model.mnb"]);
+    assert!(told.starts_with("exit 1") && told.contains("the output would overwrite the input"), "{told}");
+    std::fs::write(program.path("w.safetensors"), "weights").unwrap();
+    let told = program.told(&["import", "w.safetensors", "--network", "resnet18", "-o", "w.safetensors"]);
+    assert!(told.contains("the output would overwrite the input"), "{told}");
+    assert_eq!(std::fs::read(program.path("model.mnb")).unwrap(), before);
+    assert_eq!(program.told(&["predict", "model.mnb", "a.jpg", "--top", "0"]).lines().next(), Some("exit 1"));
+}
+
+#[test]
 fn an_exported_row_predicts_the_same() {
     let program = program();
     let told =

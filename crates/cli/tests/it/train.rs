@@ -317,7 +317,14 @@ fn a_plan_refuses_what_training_refuses() {
     let program = program();
     std::fs::write(program.path("w.pth"), b"PK\x03\x04................archive/data.pkl").unwrap();
     std::fs::create_dir(program.path("weights")).unwrap();
+    let header = br#"{"x":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}  "#;
+    let counter = [&(header.len() as u64).to_le_bytes()[..], header, &[0; 8]].concat();
+    std::fs::write(program.path("timm.safetensors"), counter).unwrap();
     for (key, says) in [
+        (
+            "train.init=timm.safetensors",
+            "expected F32: timm.safetensors\nhint: turn it into weights: mutualnet import",
+        ),
         ("train.device=gpu", "hint: write cpu, cuda, or cuda:N"),
         ("train.init=nofile.pth", "error: train.init: no such file: nofile.pth\nhint: "),
         ("train.init=w.pth", "mutualnet import CHECKPOINT --network mobilenet_v2"),

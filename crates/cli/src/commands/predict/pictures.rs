@@ -10,6 +10,7 @@ use mutualnet_bundle::write_atomically;
 use mutualnet_image::{decode, encode_palette_png, encode_png};
 use mutualnet_predict::Prediction;
 
+use super::super::open::is_same_file;
 use crate::failure::with_hint;
 use crate::text;
 
@@ -104,11 +105,6 @@ impl Pictures {
 /// Whether a name is that of a PNG file.
 fn has_extension(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
-}
-
-/// Whether two names stand for one file; a file that is not there is none.
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The error for a network whose answers have no pictures.
