@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -31,13 +31,18 @@ const STEADY: &str = "network.name=wide_resnet10_2";
 /// Joins threads that work together, and returns what became of each.
 fn on_ranks<T: Send>(n: usize, work: impl Fn(usize, Ranks) -> Result<T> + Sync) -> Vec<Result<T>> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let work = &work;
+    let (work, all) = (&work, &Barrier::new(n));
     thread::scope(|scope| {
         let spawn = |rank| {
             let timeout = Duration::from_secs(20);
             let host = "127.0.0.1".to_owned();
             let meet = Rendezvous { host, port, is_host: rank == 0, rank, size: n, timeout };
-            scope.spawn(move || work(rank, Ranks::join(&meet)?))
+            scope.spawn(move || {
+                let ranks = Ranks::join(&meet);
+                // One that fails at once must not be gone while others still join.
+                all.wait();
+                work(rank, ranks?)
+            })
         };
         let ranks: Vec<_> = (0..n).map(spawn).collect();
         ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
