@@ -174,7 +174,7 @@ fn outlines_of_photographs_are_learned_by_heart() {
     }
     let keys = [
         "task=detect",
-        "network={ name = \"maskrcnn_mobilenet_v3_large_fpn\", widths = [0.25, 0.5], resolutions = [256] }",
+        "network={ name = \"maskrcnn_mobilenet_v3_large_fpn\", widths = [0.25, 0.5], resolutions = [320] }",
         "data.mean=[0.5, 0.5, 0.5]",
         "data.std=[0.5, 0.5, 0.5]",
         "train.epochs=100",
