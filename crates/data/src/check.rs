@@ -219,16 +219,19 @@ impl Found {
         self
     }
 
-    /// Drops duplicates: a list may name files that are found in folders as well.
     fn once(mut self) -> Self {
-        self.broken.sort_by(|(a, _), (b, _)| a.cmp(b));
-        self.broken.dedup_by(|(a, _), (b, _)| a == b);
-        let broken = &self.broken;
-        self.places.retain(|place| broken.binary_search_by(|(other, _)| other.cmp(place)).is_err());
-        self.places.sort();
-        self.places.dedup();
+        keep_once(&mut self.places, &mut self.broken);
         self
     }
+}
+
+/// Drops duplicates: a list may name files that are found in folders as well. What is broken is no place to decode.
+fn keep_once(places: &mut Vec<Place>, broken: &mut Vec<(Place, SampleError)>) {
+    broken.sort_by(|(a, _), (b, _)| a.cmp(b));
+    broken.dedup_by(|(a, _), (b, _)| a == b);
+    places.retain(|place| broken.binary_search_by(|(other, _)| other.cmp(place)).is_err());
+    places.sort();
+    places.dedup();
 }
 
 /// Writes the broken files to the directory's quarantine list, which indexing obeys; they replace those of the last

@@ -12,7 +12,7 @@ use mutualnet_image::decode::check_variable;
 use mutualnet_video::{Ffmpeg, FrameIndex, Video, is_video_name};
 use rayon::prelude::*;
 
-use super::no_directory;
+use super::{keep_once, no_directory};
 use crate::index::folders::{self, Found, is_image_name};
 use crate::index::{Contents, list};
 use crate::pack;
@@ -152,12 +152,7 @@ fn in_directory(dir: &Path) -> Result<Found> {
         found.places.extend(samples.into_iter().map(|sample| sample.place));
         found.broken.extend(broken);
     }
-    found.broken.sort_by(|(a, _), (b, _)| a.cmp(b));
-    found.broken.dedup_by(|(a, _), (b, _)| a == b);
-    let broken = &found.broken;
-    found.places.retain(|place| broken.binary_search_by(|(other, _)| other.cmp(place)).is_err());
-    found.places.sort();
-    found.places.dedup();
+    keep_once(&mut found.places, &mut found.broken);
     Ok(found)
 }
 

@@ -127,7 +127,7 @@ struct Labels {
 impl Job {
     /// Makes a batch on the threads of the current pool.
     pub(super) fn build(&self, plan: BatchPlan, buffers: &Arc<Buffers>, stop: &AtomicBool) -> Result<Batch> {
-        // A part of a batch may have no images; there is none of whole ones then.
+        // Only in evaluation may a part have no images, and there the size does not depend on the sample.
         match self.work.size(plan.draws.first().map_or(0, |draw| draw.index)) {
             Size::Common(size) => self.build_alike(plan, size, buffers, stop),
             Size::Own(pipeline) => self.build_whole(plan, &pipeline, buffers),
