@@ -23,40 +23,12 @@ os.environ.update(OMP_NUM_THREADS=str(THREADS), KMP_BLOCKTIME="5")
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from safetensors import safe_open  # noqa: E402
-from torchvision.models import detection  # noqa: E402
-from torchvision.models.detection.image_list import ImageList  # noqa: E402
-from torchvision.models.detection.transform import GeneralizedRCNNTransform  # noqa: E402
-
-
-class Prepared(GeneralizedRCNNTransform):
-    """Takes images as they are."""
-
-    def forward(self, images, targets=None):
-        return ImageList(torch.stack(images), [tuple(image.shape[-2:]) for image in images]), targets
-
-
-def torchvisions():
-    with safe_open(BUNDLE, "pt") as file:
-        manifest = json.loads(file.metadata()["manifest"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-    name = manifest["lists"]["main"]["name"]
-    model = getattr(detection, name)(weights=None, weights_backbone=None, num_classes=len(manifest["classes"]))
-    # Statistics lie at `rows/WIDTH-RESOLUTION/PATH`.
-    state = {name.split("/", 2)[-1]: tensor for name, tensor in tensors.items()}
-    # Layers whose input is a flattened map are convolutions of one position in a bundle.
-    flat = {name for name, tensor in model.state_dict().items() if tensor.dim() == 2}
-    state = {name: tensor.flatten(1) if name in flat else tensor for name, tensor in state.items()}
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    assert not unexpected and all(name.endswith(".num_batches_tracked") for name in missing), (missing, unexpected)
-    (row,) = manifest["table"]["rows"]
-    model.transform = Prepared(row["resolution"], row["resolution"], [0.0] * 3, [1.0] * 3)
-    return model.eval()
+import detectors  # noqa: E402
 
 
 def torchvision():
     torch.set_num_threads(THREADS)
-    model = torchvisions().to(memory_format=torch.channels_last)
+    model = detectors.of_bundle(BUNDLE).to(memory_format=torch.channels_last)
 
     def run(image):
         with torch.inference_mode():
@@ -69,7 +41,7 @@ def torchvision():
 def onnxruntime():
     import onnxruntime as ort
 
-    model = torchvisions()
+    model = detectors.of_bundle(BUNDLE)
     side = model.transform.max_size
     image = torch.randn(3, side, side, generator=torch.manual_seed(1))
     with torch.inference_mode():

@@ -20,10 +20,8 @@ import sys
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
-from torchvision.models import detection
-from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
+
+import detectors
 
 MUTUALNET, COCO, OUT = (pathlib.Path(arg).resolve() for arg in sys.argv[1:4])
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -37,13 +35,6 @@ NETWORKS = {
 SIDE, PHOTOGRAPHS, BATCH, LEAST_SCORE = 320, 8, 2, 0.05
 # The largest differences that rounding explains.
 LIMITS = {"score": 1e-4, "box_px": 0.05, "mask_share": 0.01}
-
-
-class Prepared(GeneralizedRCNNTransform):
-    """Takes images and targets as they are."""
-
-    def forward(self, images, targets=None):
-        return ImageList(torch.stack(images), [tuple(image.shape[-2:]) for image in images]), targets
 
 
 def data():
@@ -90,16 +81,10 @@ def normalized(pixels, mean, std):
     return (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
 
 
-def build(name, n_classes):
-    model = getattr(detection, name)(weights=None, weights_backbone=None, num_classes=n_classes)
-    model.transform = Prepared(SIDE, SIDE, [0.0] * 3, [1.0] * 3)
-    return model
-
-
 def trained(name, photographs, n_classes):
     (mean, std), steps, rate = NETWORKS[name]
     torch.manual_seed(1)
-    model = build(name, n_classes).train()
+    model = detectors.build(name, n_classes, SIDE).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     for step in range(steps):
         batch = [photographs[(BATCH * step + idx) % len(photographs)] for idx in range(BATCH)]
@@ -151,18 +136,6 @@ latency_runs = 1
     return run / "model.mnb"
 
 
-def loaded(name, bundle, n_classes):
-    """torchvision's model with the weights and statistics of a bundle."""
-    with safe_open(bundle, "pt") as file:
-        tensors = {key.split("/", 2)[-1]: file.get_tensor(key) for key in file.keys()}
-    model = build(name, n_classes)
-    flat = {key for key, tensor in model.state_dict().items() if tensor.dim() == 2}
-    state = {key: tensor.flatten(1) if key in flat else tensor for key, tensor in tensors.items()}
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    assert not unexpected and all(key.endswith(".num_batches_tracked") for key in missing), (missing, unexpected)
-    return model.eval()
-
-
 def decoded(segmentation):
     """The pixels of a mask in COCO's compressed runs."""
     text, counts, at = segmentation["counts"], [], 0
@@ -182,7 +155,7 @@ def decoded(segmentation):
 def compared(name, photographs, classes):
     (mean, std), _, _ = NETWORKS[name]
     bundle = bundled(name, trained(name, photographs, len(classes)))
-    model, found = loaded(name, bundle, len(classes)), []
+    model, found = detectors.of_bundle(bundle), []
     answers = json.loads(ours("predict", bundle, "data/test/images", "--json", "--no-winograd", "--threads", "1"))
     by_name = {pathlib.Path(image["path"]).name: image["objects"] for image in answers["images"]}
     worst = {"objects": 0, "score": 0.0, "box_px": 0.0, "mask_share": 0.0}
